@@ -1,0 +1,67 @@
+package remux
+
+import "sync/atomic"
+
+// defaultBudget is what Config.Budget stands for when it is nil.
+const defaultBudget = 256 << 20
+
+// Budget bounds what the sessions that share it may take of memory. It counts
+// two things: what their windows grant beyond the floor of 64 KiB that every
+// session has, and the bytes that really wait for applications. It is safe for
+// concurrent use.
+type Budget struct {
+	limit   int64
+	granted atomic.Int64 // bytes of windows beyond the floors
+	waiting atomic.Int64 // bytes received and not yet read
+}
+
+// NewBudget is a budget of limit bytes.
+func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+
+// Waiting is how many bytes wait for applications now.
+func (b *Budget) Waiting() int64 { return b.waiting.Load() }
+
+// Granted is what all windows grant beyond their floors now.
+func (b *Budget) Granted() int64 { return b.granted.Load() }
+
+// start takes n bytes for the first grant of a session. The second half of the
+// budget is out of its reach: thousands of idle sessions must not use up what
+// the few busy ones need to grow.
+func (b *Budget) start(n int64) bool {
+	return b.grant(n, func(used int64) bool { return used+n <= b.limit/2 })
+}
+
+// grow takes n bytes for a window that doubles: at most a quarter of what is
+// free, so that the next session finds room to grow too.
+func (b *Budget) grow(n int64) bool {
+	return b.grant(n, func(used int64) bool { return n <= (b.limit-used)/4 })
+}
+
+func (b *Budget) grant(n int64, ok func(used int64) bool) bool {
+	for {
+		used := b.granted.Load()
+		if !ok(used) {
+			return false
+		}
+		if b.granted.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+// giveBack returns what start and grow took.
+func (b *Budget) giveBack(n int64) { b.granted.Add(-n) }
+
+// take accounts for n bytes that begin to wait; false: there is no room for
+// them, and nothing was taken. Floors are promised to every session whatever
+// their number, so this is what bounds them all together.
+func (b *Budget) take(n int) bool {
+	if b.waiting.Add(int64(n)) > b.limit {
+		b.waiting.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+// free accounts for n bytes that were read or dropped.
+func (b *Budget) free(n int) { b.waiting.Add(int64(-n)) }

@@ -1,0 +1,400 @@
+package remux
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// readSize is how much is read from the lower connection at a time.
+const readSize = 64 << 10
+
+// splitter is where the reader stands in the stream of frames.
+type splitter struct {
+	session *Session // whose payload comes; nil: nobody's
+	left    int      // of that payload
+	started bool     // the first frame has come
+}
+
+// readLoop reads frames until the conn ends, and says why. It waits for
+// nothing but the lower connection.
+func (c *conn) readLoop() error {
+	b := readBuffers.Get().(*[readSize]byte)
+	defer readBuffers.Put(b)
+	buf := b[:]
+	var split splitter
+	have := 0
+	for {
+		n, err := c.nc.Read(buf[have:])
+		if n > 0 {
+			c.came(n)
+			have += n
+			used, verr := c.feed(&split, buf[:have])
+			if verr != nil {
+				c.violated(verr)
+				return c.discard(buf)
+			}
+			have = copy(buf, buf[used:have])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// discard reads to the end of a conn that is over, so that the peer gets to
+// see why.
+func (c *conn) discard(buf []byte) error {
+	for {
+		if _, err := c.nc.Read(buf); err != nil {
+			return err
+		}
+	}
+}
+
+// feed handles the frames in p, as far as they have come, and says how many of
+// its bytes are done with.
+func (c *conn) feed(split *splitter, p []byte) (int, *code.Error) {
+	done := 0
+	for {
+		rest := p[done:]
+		if split.left > 0 {
+			n := min(split.left, len(rest))
+			if n == 0 {
+				return done, nil
+			}
+			if split.session != nil && !split.session.receive(rest[:n]) {
+				split.session = nil
+			}
+			split.left -= n
+			done += n
+			continue
+		}
+		if len(rest) < headerLen {
+			return done, nil
+		}
+		number, length := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
+		if number == 0 {
+			n, err := c.feedControl(split, rest, length)
+			if n == 0 || err != nil {
+				return done, err
+			}
+			done += n
+			continue
+		}
+		if !split.started {
+			split.started = true
+			if err := c.withoutHello(); err != nil {
+				return done, err
+			}
+		}
+		done += headerLen
+		s, err := c.lookup(number, length)
+		if err != nil {
+			return done, err
+		}
+		if length == 0 && s != nil {
+			s.finished()
+			continue
+		}
+		split.session, split.left = s, length
+	}
+}
+
+// feedControl handles the control frame at the start of p and returns its
+// length; 0: it has not come in full.
+func (c *conn) feedControl(split *splitter, p []byte, length int) (int, *code.Error) {
+	if c.isBasic() && split.started {
+		split.session, split.left = nil, length
+		return headerLen, nil
+	}
+	if length > maxControl {
+		return 0, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of %d bytes, more than %d", length, maxControl)}
+	}
+	if len(p) < headerLen+length {
+		return 0, nil
+	}
+	f, err := parseControl(p[headerLen : headerLen+length])
+	if err != nil {
+		return 0, &code.Error{Code: code.Protocol, Text: err.Error()}
+	}
+	if split.started == (f.typ == typeHello) {
+		if split.started {
+			return 0, &code.Error{Code: code.Protocol, Text: "a second HELLO"}
+		}
+		split.started = true
+		return headerLen + length, c.withoutHello()
+	}
+	split.started = true
+	return headerLen + length, c.handle(f)
+}
+
+func (c *conn) isBasic() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peer == peerBasic
+}
+
+// withoutHello: a peer whose first frame is not HELLO knows data frames only,
+// unless it has said that it knows better.
+func (c *conn) withoutHello() *code.Error {
+	c.mu.Lock()
+	switch c.peer {
+	case peerFull:
+		c.mu.Unlock()
+		return &code.Error{Code: code.Protocol, Text: "the first frame is not HELLO"}
+	case peerUnknown:
+		c.setBasicLocked()
+	}
+	told := c.told
+	c.mu.Unlock()
+	if !told {
+		c.tellOpened(rand.Uint32())
+	}
+	return nil
+}
+
+// setBasicLocked: from now on no credits and no control frames.
+func (c *conn) setBasicLocked() {
+	c.peer = peerBasic
+	c.sendInit = math.MaxUint64
+	c.life.pingAt = 0
+	for _, s := range c.sessions {
+		s.sendMax = math.MaxUint64
+		s.basic.Store(true)
+		if !s.opened.Load() {
+			continue
+		}
+		c.readyLocked(s)
+	}
+}
+
+// handle acts on a control frame of a full peer.
+func (c *conn) handle(f control) *code.Error {
+	switch f.typ {
+	case typeHello:
+		return c.greeted(f.hello)
+	case typeWindow:
+		return c.windowed(f.session, f.limit)
+	case typeReset:
+		return c.wasReset(f.session, &code.Error{Code: f.code, Text: string(f.text), Remote: true})
+	case typePing:
+		c.mu.Lock()
+		c.pong, c.pongDue = f.ping, true
+		c.wake.Signal()
+		c.mu.Unlock()
+	case typePong:
+		c.ponged(f.ping)
+	case typeGoAway:
+		c.mu.Lock()
+		c.goneAway = true
+		idle := len(c.sessions) == 0
+		c.mu.Unlock()
+		if idle {
+			c.owner.connIdle(c)
+		}
+	case typeOpen:
+		_, err := c.lookup(f.session, 1)
+		return err
+	}
+	return nil
+}
+
+func (c *conn) greeted(h hello) *code.Error {
+	c.mu.Lock()
+	if c.peer == peerBasic { // we have sent beyond any window since
+		c.mu.Unlock()
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO came later than %s", helloMax)}
+	}
+	c.peer = peerFull
+	c.peerMax = int(min(h.sessions, lastID))
+	c.maxFrame = int(min(h.frame, maxPayload))
+	c.sendInit = uint64(h.window)
+	for _, s := range c.sessions {
+		if s.sendMax < c.sendInit {
+			s.sendMax = c.sendInit
+			c.readyLocked(s)
+		}
+	}
+	told := c.told
+	c.mu.Unlock()
+	if !told {
+		c.tellOpened(h.conn)
+	}
+	return nil
+}
+
+func (c *conn) windowed(number uint16, limit uint64) *code.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessions[number]
+	if s == nil {
+		return c.knownLocked(number, "WINDOW")
+	}
+	if limit > s.sendMax {
+		s.sendMax = limit
+		c.readyLocked(s)
+	}
+	return nil
+}
+
+func (c *conn) wasReset(number uint16, why *code.Error) *code.Error {
+	c.mu.Lock()
+	s := c.sessions[number]
+	if s == nil {
+		defer c.mu.Unlock()
+		return c.knownLocked(number, "RESET")
+	}
+	c.removeLocked(s, why, why)
+	c.mu.Unlock()
+	s.stopReading(why, why.Code == code.TargetReset, false)
+	c.gone(s)
+	return nil
+}
+
+// knownLocked: a frame for a session that is gone is late, one for a session
+// that never was is an error.
+func (c *conn) knownLocked(number uint16, frame string) *code.Error {
+	if c.isOurs(number) && uint32(number) < c.nextID || c.seen.has(number) {
+		return nil
+	}
+	return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("%s for session %d, which was never opened", frame, number)}
+}
+
+// lookup finds the session of a data frame, opening it where the number is
+// new. Nil: the frame is to be dropped.
+func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
+	c.mu.Lock()
+	if s := c.sessions[number]; s != nil {
+		c.mu.Unlock()
+		return s, nil
+	}
+	if c.isOurs(number) && (c.dialler || c.peer != peerBasic) {
+		defer c.mu.Unlock()
+		c.dropped += uint64(length)
+		return nil, c.knownLocked(number, "data")
+	}
+	known := c.seen.has(number)
+	if known || length == 0 || c.state == closing || c.state == dead {
+		if !known {
+			c.seen.add(number)
+		}
+		c.dropped += uint64(length)
+		c.mu.Unlock()
+		return nil, nil
+	}
+	s := c.acceptLocked(number)
+	c.mu.Unlock()
+	if s == nil {
+		return nil, nil
+	}
+	c.opened(s)
+	if !c.owner.accept(c, s) {
+		s.reset(&code.Error{Code: code.Overload, Text: "too many sessions wait to be accepted"})
+		return nil, nil
+	}
+	return s, nil
+}
+
+// acceptLocked begins a session of the peer; nil: it was refused.
+func (c *conn) acceptLocked(number uint16) *Session {
+	c.seen.add(number)
+	switch {
+	case c.refuse:
+		c.sayResetLocked(number, code.GoingAway, "", false)
+		return nil
+	case len(c.sessions)-c.locals >= c.cfg.SessMax:
+		c.sayResetLocked(number, code.Overload, fmt.Sprintf("more than %d sessions on one conn", c.cfg.SessMax), false)
+		return nil
+	}
+	s := c.addLocked(number)
+	s.opened.Store(true)
+	if c.peer == peerFull && s.granted.Load() > floor {
+		s.due = true
+		c.due = append(c.due, s)
+	}
+	return s
+}
+
+// receive takes payload from the conn's reader; false: the session is over and
+// wants no more.
+func (s *Session) receive(p []byte) bool {
+	s.mu.Lock()
+	if s.basic.Load() && s.rbuf.len+len(p) > basicMax {
+		s.awaitRoomLocked(len(p))
+	}
+	var why *code.Error
+	switch f := &s.flow; {
+	case s.rclosed:
+		why = &code.Error{Code: code.Cancelled}
+	case s.rerr != nil:
+		why = &code.Error{Code: code.Protocol, Text: "data after the end of the session"}
+	case f.received+uint64(len(p)) > f.limit && !s.basic.Load():
+		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.received+uint64(len(p)), f.limit)}
+	case s.basic.Load() && s.rbuf.len+len(p) > basicMax:
+		why = &code.Error{Code: code.Overload, Text: "the application does not read"}
+	case !f.budget.take(len(p)):
+		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
+	default:
+		f.received += uint64(len(p))
+		s.rbuf.append(p)
+		s.rcond.Broadcast()
+	}
+	s.mu.Unlock()
+	if why != nil {
+		s.reset(why)
+	}
+	return why == nil
+}
+
+// awaitRoomLocked waits, for a basic peer's sake, until n more bytes fit. It
+// holds up all sessions of that conn: such a peer cannot be told to wait.
+func (s *Session) awaitRoomLocked(n int) {
+	late := false
+	timer := time.AfterFunc(basicStall, func() {
+		s.mu.Lock()
+		late = true
+		s.rcond.Broadcast()
+		s.mu.Unlock()
+	})
+	defer timer.Stop()
+	for s.rbuf.len+n > basicMax && !late && !s.rclosed && s.rerr == nil {
+		s.rcond.Wait()
+	}
+}
+
+// finished is the peer's end of its direction.
+func (s *Session) finished() {
+	s.mu.Lock()
+	if s.rerr == nil {
+		s.rerr = io.EOF
+	}
+	s.rcond.Broadcast()
+	s.mu.Unlock()
+
+	c := s.conn
+	c.mu.Lock()
+	s.gotFin = true
+	if c.peer == peerBasic && s.fin != finSent { // its end is the session's
+		s.fin = finWanted
+		s.failWriteLocked(io.ErrClosedPipe)
+		c.readyLocked(s)
+	}
+	ended := s.fin == finSent && !s.ended
+	if ended {
+		c.removeLocked(s, nil, nil)
+	}
+	c.mu.Unlock()
+	if ended {
+		c.gone(s)
+	}
+}
+
+// readBuffers is where a conn's reader takes its buffer from.
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}

@@ -1,0 +1,128 @@
+package remux
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// batchSize is how much goes to the lower connection in one write.
+const batchSize = 64 << 10
+
+// windowLen is the room a WINDOW frame takes.
+const windowLen = headerLen + 11
+
+// batches recycles the writer's buffers: an idle conn holds none. A pool is a
+// cache, not state.
+var batches = sync.Pool{New: func() any { return new([batchSize]byte) }}
+
+// writeLoop is the only one that writes to nc. It ends when the conn is dead,
+// or closing with everything sent.
+func (c *conn) writeLoop() {
+	for c.waitWork() {
+		b := batches.Get().(*[batchSize]byte)
+		out, ended := c.nextBatch(b[:0])
+		var err error
+		if len(out) > 0 {
+			_, err = c.nc.Write(out)
+			c.wrote(len(out))
+		}
+		batches.Put(b)
+		for _, s := range ended {
+			c.gone(s)
+		}
+		if err != nil {
+			c.fail(err)
+			return
+		}
+	}
+	c.farewell()
+}
+
+// waitWork waits until there is something to write; false: there never will
+// be.
+func (c *conn) waitWork() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.state != dead {
+		if len(c.ctrl) > 0 || c.pongDue || c.dueNow || !c.sched.empty() {
+			return true
+		}
+		if c.state == closing {
+			return false
+		}
+		c.wake.Wait()
+	}
+	return false
+}
+
+// nextBatch takes what is to be written: control frames first, then the
+// sessions in turn. The sessions it returns have ended with this batch.
+func (c *conn) nextBatch(b []byte) (out []byte, ended []*Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b = c.controlLocked(b)
+	if cap(b)-len(b) <= headerLen+windowLen {
+		return b, nil
+	}
+	before := len(b)
+	b = c.sched.fill(b, c.maxFrame, func(s *Session, b []byte) []byte {
+		if !s.opened.Load() {
+			b = c.openedLocked(s, b)
+		}
+		if s.fin == finSent && s.gotFin {
+			c.removeLocked(s, nil, nil)
+			ended = append(ended, s)
+		}
+		return b
+	})
+	if len(b) > before {
+		c.life.sent(c)
+	}
+	return b, ended
+}
+
+// controlLocked appends the control frames that wait. Where they are more than
+// a batch, b is left and they are the batch.
+func (c *conn) controlLocked(b []byte) []byte {
+	if len(c.ctrl) > cap(b)/2 {
+		b, c.ctrl = c.ctrl, nil
+	} else {
+		b = append(b, c.ctrl...)
+		c.ctrl = c.ctrl[:0]
+	}
+	if c.pongDue {
+		c.pongDue = false
+		b = appendPing(b, typePong, c.pong)
+	}
+	for len(c.due) > 0 && cap(b)-len(b) > 2*windowLen {
+		s := c.due[len(c.due)-1]
+		c.due[len(c.due)-1] = nil
+		c.due = c.due[:len(c.due)-1]
+		s.due = false
+		if !s.ended && s.opened.Load() {
+			b = appendWindow(b, s.number, s.granted.Load())
+		}
+	}
+	c.dueNow = c.dueNow && len(c.due) > 0
+	return b
+}
+
+// farewell ends our direction of a conn that closes cleanly, and bounds how
+// long the peer may take to end its own. Closing at once could destroy what
+// the peer has not read yet.
+func (c *conn) farewell() {
+	c.mu.Lock()
+	dead := c.state == dead
+	c.mu.Unlock()
+	if dead {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(lingerMax))
+	if h, ok := c.nc.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+		return
+	}
+	cut(c.nc)
+}
+
+var _ net.Conn = (*Session)(nil)

@@ -1,0 +1,28 @@
+// Package remux carries many sessions over few connections.
+//
+// A conn is one lower connection (TLS, TCP, a UNIX socket, a pipe) with frames
+// on it; a session is one bidirectional, ordered, flow-controlled byte stream
+// on a conn, a [net.Conn] with half-close. A [Pool] keeps the conns to one
+// server and decides which of them a new session goes to; a [Listener] accepts
+// the sessions of all conns that come in.
+//
+//	pool, err := remux.NewDialer("tcp", "127.0.0.1:7000")
+//	conn, err := pool.Dial()
+//
+//	ln, err := remux.Listen("tcp", "127.0.0.1:7000")
+//	conn, err := ln.Accept()
+//
+// docs/PROTOCOL.md is the wire, complete enough to write another end from.
+//
+// # Rules
+//
+// The reader of a conn never waits for an application nor for the conn's
+// writer: the peer sends only what was granted, so there is always room. No
+// lock is held during I/O. Close takes no lock that is, and returns at once.
+// Opening a session costs no round trip.
+//
+// # Limits
+//
+// A conn has 32768 session numbers for each end and uses none twice; then it
+// takes no more sessions. A frame carries at most 65535 bytes.
+package remux

@@ -1,0 +1,83 @@
+package remux
+
+import (
+	"math"
+	"time"
+)
+
+// flow is the window of one session: what its peer was granted and whether it
+// should get more. Session.mu guards it.
+type flow struct {
+	budget *Budget
+	max    int64
+
+	limit    uint64 // payload bytes the peer may have sent since the opening
+	received uint64
+	read     uint64 // of those, what the application has taken
+	window   int64  // limit is kept up to that much ahead of read
+	closed   bool   // the budget has got its part back
+
+	// The window doubles when more than half of it was read within four
+	// round trips: then it, and not the sender or the reader, is what
+	// limits the session. The epoch is the time since the last such look.
+	epoch     time.Time
+	epochRead uint64
+}
+
+// start sets the first limit: the floor, which needs nobody's leave, or none
+// at all towards a basic peer. The budget permitting, the first WINDOW raises
+// it at once.
+func (f *flow) start(cfg *Config, basic bool) {
+	f.budget, f.max = cfg.Budget, int64(cfg.WindowMax)
+	f.window = floor
+	if basic {
+		f.limit = math.MaxUint64
+		return
+	}
+	if first := min(firstWindow, f.max); first > floor && f.budget.start(first-floor) {
+		f.window = first
+	}
+	f.limit = uint64(f.window)
+}
+
+// consumed accounts for n bytes that the application took; true: limit was
+// raised and the peer should hear of it.
+func (f *flow) consumed(n int, rtt time.Duration) bool {
+	if f.epoch.IsZero() {
+		f.epoch = time.Now()
+	}
+	f.read += uint64(n)
+	if f.closed || f.limit == math.MaxUint64 {
+		return false
+	}
+	if int64(f.limit-f.read) > f.window-f.window/4 {
+		return false
+	}
+	f.tune(rtt)
+	f.limit = f.read + uint64(f.window)
+	return true
+}
+
+func (f *flow) tune(rtt time.Duration) {
+	read := int64(f.read - f.epochRead)
+	if read <= f.window/2 {
+		return
+	}
+	now := time.Now()
+	part := float64(read) / float64(f.window)
+	if rtt > 0 && now.Sub(f.epoch) < time.Duration(4*part*float64(rtt)) {
+		if more := min(2*f.window, f.max) - f.window; more > 0 && f.budget.grow(more) {
+			f.window += more
+		}
+	}
+	f.epoch, f.epochRead = now, f.read
+}
+
+// close gives the budget back what it granted.
+func (f *flow) close() {
+	if f.closed {
+		return
+	}
+	f.closed = true
+	f.budget.giveBack(f.window - floor)
+}

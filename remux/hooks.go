@@ -1,0 +1,63 @@
+package remux
+
+import (
+	"fmt"
+	"time"
+)
+
+// ConnID names a conn; both ends know it by the same number.
+type ConnID uint32
+
+// String is the id as the log shows it: 8 hex digits.
+func (id ConnID) String() string { return fmt.Sprintf("%08x", uint32(id)) }
+
+// SessionID names a session on its conn.
+type SessionID struct {
+	Conn   ConnID
+	Number uint16
+}
+
+// String is the id as the log shows it: 8f7ed46a:1.
+func (id SessionID) String() string { return fmt.Sprintf("%08x:%d", uint32(id.Conn), id.Number) }
+
+// Hooks are told what happens in a pool or listener. Any may be nil. They are
+// called from many goroutines, with no lock held, must return soon, and of one
+// conn or session the opening is always told before the closing.
+type Hooks struct {
+	ConnOpened    func(ConnID)
+	ConnClosed    func(ConnID, error) // nil: a clean end
+	SessionOpened func(SessionID)
+	SessionClosed func(SessionID, error) // nil: both ends had finished
+	// DialDone is told of every attempt to make a conn.
+	DialDone func(address string, took time.Duration, err error)
+}
+
+func (h *Hooks) connOpened(id ConnID) {
+	if h != nil && h.ConnOpened != nil {
+		h.ConnOpened(id)
+	}
+}
+
+func (h *Hooks) connClosed(id ConnID, err error) {
+	if h != nil && h.ConnClosed != nil {
+		h.ConnClosed(id, err)
+	}
+}
+
+func (h *Hooks) sessionOpened(id SessionID) {
+	if h != nil && h.SessionOpened != nil {
+		h.SessionOpened(id)
+	}
+}
+
+func (h *Hooks) sessionClosed(id SessionID, err error) {
+	if h != nil && h.SessionClosed != nil {
+		h.SessionClosed(id, err)
+	}
+}
+
+func (h *Hooks) dialDone(address string, took time.Duration, err error) {
+	if h != nil && h.DialDone != nil {
+		h.DialDone(address, took, err)
+	}
+}

@@ -1,0 +1,178 @@
+package remux
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// tickEvery is how often a conn looks whether its peer is alive.
+const tickEvery = time.Second
+
+// suspectAfter is how long a PING may be unanswered before new sessions go
+// elsewhere.
+const suspectAfter = time.Second
+
+// jumpMax is how far the wall clock may run ahead of ours between two ticks
+// before we conclude that the machine has slept.
+const jumpMax = 5 * time.Second
+
+// life is what a conn knows of its peer being there. Times are nanoseconds
+// since the conn's birth.
+type life struct {
+	received atomic.Int64 // when something last came
+	asked    atomic.Int64 // when something was first sent since; 0: nothing was
+
+	// Guarded by conn.mu.
+	timer     *time.Timer
+	pingAt    time.Duration // when the unanswered PING was sent; 0: there is none
+	pingID    uint64
+	barrierID uint64        // the PING behind GOAWAY; 0: there is none
+	measured  time.Duration // when the round trip was last asked for
+	drainedAt time.Duration // when bytes of ours last left
+	drained   int           // how many since the PING
+	wall      time.Time     // wall clock of the last tick
+}
+
+func (c *conn) age() time.Duration { return time.Since(c.born) }
+
+func (l *life) start(c *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.wall = time.Now().Round(0)
+	l.timer = time.AfterFunc(tickEvery, c.tick)
+}
+
+func (l *life) stopLocked() {
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// sent notes that the peer has something to answer.
+func (l *life) sent(c *conn) { l.asked.CompareAndSwap(0, int64(c.age())) }
+
+// came notes a sign of life.
+func (c *conn) came(n int) {
+	c.bytes.Add(int64(n))
+	c.life.received.Store(int64(c.age()))
+	if c.life.asked.Load() != 0 {
+		c.life.asked.Store(0)
+	}
+}
+
+// wrote notes that n bytes left.
+func (c *conn) wrote(n int) {
+	c.bytes.Add(int64(n))
+	if c.life.asked.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	if c.life.pingAt != 0 {
+		c.life.drained += n
+		c.life.drainedAt = c.age()
+	}
+	c.mu.Unlock()
+}
+
+// pingLocked asks for a sign of life, and so measures the round trip.
+func (l *life) pingLocked(c *conn) {
+	if c.peer == peerBasic {
+		return
+	}
+	l.pingID++
+	l.pingAt = max(c.age(), 1)
+	l.measured = l.pingAt
+	l.drained, l.drainedAt = 0, 0
+	c.ctrl = appendPing(c.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, l.pingID)))
+	c.wake.Signal()
+}
+
+// barrierLocked sends the PING whose answer says that the peer has read all
+// that was sent before.
+func (l *life) barrierLocked(c *conn) {
+	l.pingLocked(c)
+	l.barrierID = l.pingID
+}
+
+// measureLocked asks for the round trip, at most every half second: windows
+// are sized by it.
+func (l *life) measureLocked(c *conn) {
+	if l.pingAt == 0 && c.age()-l.measured > 500*time.Millisecond {
+		l.pingLocked(c)
+	}
+}
+
+// ponged is the answer to one of our PINGs, or to none.
+func (c *conn) ponged(body [8]byte) {
+	id := binary.BigEndian.Uint64(body[:])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &c.life
+	if l.barrierID != 0 && id >= l.barrierID {
+		c.refuse = true
+		c.closeIfDoneLocked()
+	}
+	if id != l.pingID || l.pingAt == 0 {
+		return
+	}
+	sample := int64(c.age() - l.pingAt)
+	l.pingAt = 0
+	// The shortest is the path's own; longer ones have queued, and count little.
+	if old := c.rttNanos.Load(); old != 0 && sample > old {
+		sample = old + (sample-old)/8
+	}
+	c.rttNanos.Store(max(sample, 1))
+}
+
+// suspectLocked: the conn may be dead, so new sessions had better go elsewhere.
+func (l *life) suspectLocked(c *conn) bool {
+	return l.pingAt != 0 && c.rttNanos.Load() != 0 && c.age()-l.pingAt > max(suspectAfter, 2*c.rtt())
+}
+
+// tick looks after the conn once a second.
+func (c *conn) tick() {
+	c.mu.Lock()
+	if c.state == dead {
+		c.mu.Unlock()
+		return
+	}
+	l := &c.life
+	now := c.age()
+	wall := time.Now().Round(0)
+	slept := wall.Sub(l.wall) > tickEvery+jumpMax
+	l.wall = wall
+	l.timer.Reset(tickEvery)
+
+	silent := now - time.Duration(l.received.Load())
+	asked := time.Duration(l.asked.Load())
+	if c.peer == peerUnknown && now >= helloMax {
+		c.setBasicLocked()
+	}
+	died := l.pingAt != 0 && l.overdueLocked(now)
+	switch {
+	case died || c.peer == peerBasic:
+	case l.pingAt == 0 && (slept || silent >= c.cfg.Ping || (asked != 0 && now-asked >= answerMax)):
+		l.pingLocked(c)
+	}
+	c.mu.Unlock()
+	if died {
+		c.fail(&code.Error{Code: code.Timeout, Text: errDead.Error()})
+	}
+}
+
+// overdueLocked: the PING has been unanswered for too long, with nothing else
+// received. While bytes of ours still leave in quantity the line is slow, not
+// dead: the PING may be behind them.
+func (l *life) overdueLocked(now time.Duration) bool {
+	waited := now - max(l.pingAt, time.Duration(l.received.Load()))
+	if waited < deathMax {
+		return false
+	}
+	if l.drained >= batchSize/2 && now-l.drainedAt < deathMax {
+		return waited >= deathSlow
+	}
+	return true
+}

@@ -1,0 +1,177 @@
+package remux
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"tunnels/internal/code"
+)
+
+// backlog is how many sessions may wait for Accept; one more is refused.
+const backlog = 1024
+
+// SessionListener accepts the sessions that peers open, on all conns that come
+// in. All methods are safe for concurrent use.
+type SessionListener struct {
+	// Static after construction.
+	cfg      Config
+	ln       net.Listener
+	sessions chan *Session
+	closed   chan struct{} // no more conns
+
+	wg sync.WaitGroup // the accept loop and the conns
+
+	mu sync.Mutex
+	// Guarded by mu.
+	conns   map[*conn]struct{}
+	closing bool
+	err     error // why the accept loop ended
+}
+
+// NewListener accepts sessions from the lower connections of ln, which it owns
+// from now on. ln's Accept is called from one goroutine and should not wait for
+// one client's handshake; an error of it that is not net.ErrClosed ends the
+// listener.
+func (c Config) NewListener(ln net.Listener) *SessionListener {
+	l := &SessionListener{
+		cfg: c.defaults(), ln: ln,
+		sessions: make(chan *Session, backlog),
+		closed:   make(chan struct{}),
+		conns:    map[*conn]struct{}{},
+	}
+	l.wg.Go(l.acceptLoop)
+	return l
+}
+
+// Accept waits for the next session. Its dynamic type is *Session. After Close
+// it returns net.ErrClosed.
+func (l *SessionListener) Accept() (net.Conn, error) {
+	select {
+	case s := <-l.sessions:
+		return s, nil
+	default:
+	}
+	select {
+	case s := <-l.sessions:
+		return s, nil
+	case <-l.closed:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return nil, l.err
+	}
+}
+
+// Addr is where the listener is reached.
+func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
+
+// Close ends everything at once: the listener, its conns and their sessions. It
+// waits for what served them.
+func (l *SessionListener) Close() error {
+	conns := l.stop()
+	for _, c := range conns {
+		c.kill()
+	}
+	l.wg.Wait()
+	l.drop()
+	return nil
+}
+
+// Shutdown takes no more conns, tells the peers to open no more sessions, and
+// waits for those that run until ctx ends; then it closes. Sessions that were
+// on their way are still accepted: go on calling Accept until it fails.
+func (l *SessionListener) Shutdown(ctx context.Context) error {
+	l.ln.Close()
+	l.mu.Lock()
+	l.closing = true
+	conns := l.connsLocked()
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.drain(code.GoingAway, "the server is being stopped")
+	}
+	err := awaitConns(ctx, conns)
+	return errors.Join(err, l.Close())
+}
+
+func (l *SessionListener) connsLocked() []*conn {
+	conns := make([]*conn, 0, len(l.conns))
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+func (l *SessionListener) stop() []*conn {
+	l.ln.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closing = true
+	l.finishLocked(net.ErrClosed)
+	return l.connsLocked()
+}
+
+// finishLocked makes Accept fail from now on.
+func (l *SessionListener) finishLocked(err error) {
+	if l.err == nil {
+		l.err = err
+		close(l.closed)
+	}
+}
+
+// drop resets the sessions that nobody will accept any more.
+func (l *SessionListener) drop() {
+	for {
+		select {
+		case s := <-l.sessions:
+			s.Reset(code.GoingAway, "")
+		default:
+			return
+		}
+	}
+}
+
+func (l *SessionListener) acceptLoop() {
+	for {
+		nc, err := l.ln.Accept()
+		if err != nil {
+			l.mu.Lock()
+			if !l.closing {
+				l.finishLocked(err)
+			}
+			l.mu.Unlock()
+			return
+		}
+		c := newConn(nc, &l.cfg, false, l)
+		l.mu.Lock()
+		full := l.closing || len(l.conns) >= l.cfg.ConnMax
+		if !full {
+			l.conns[c] = struct{}{}
+			l.wg.Go(c.run)
+		}
+		l.mu.Unlock()
+		if full {
+			cut(nc)
+		}
+	}
+}
+
+// accept is the owner's part.
+func (l *SessionListener) accept(c *conn, s *Session) bool {
+	select {
+	case l.sessions <- s:
+		return true
+	default:
+		return false
+	}
+}
+
+// connIdle is the owner's part. Idle conns are the dialling end's to close.
+func (l *SessionListener) connIdle(*conn) {}
+
+// connEnded is the owner's part.
+func (l *SessionListener) connEnded(c *conn, _ error) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.mu.Unlock()
+}

@@ -1,0 +1,94 @@
+package remux
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// dialTimeout bounds one attempt to make a conn.
+const dialTimeout = 10 * time.Second
+
+// dialsMax is how many dials are under way at one time, when more wait than
+// one conn will take.
+const dialsMax = 4
+
+// dialLocked makes a conn in the background.
+func (p *Pool) dialLocked() {
+	if p.closed || len(p.conns)+p.dialing >= p.cfg.ConnMax {
+		return
+	}
+	if p.retry != nil {
+		p.retry.Stop()
+	}
+	p.dialing++
+	p.wg.Go(p.dial)
+}
+
+// moreDialsLocked dials for those that wait and will find no room on the conns
+// that are on their way.
+func (p *Pool) moreDialsLocked() {
+	for p.dialing < dialsMax && p.waiting > p.dialing*2*p.cfg.ReuseMaxCount && len(p.conns)+p.dialing < p.cfg.ConnMax {
+		p.dialLocked()
+	}
+}
+
+// dial makes a conn and serves it until it ends.
+func (p *Pool) dial() {
+	ctx, cancel := context.WithTimeoutCause(p.ctx, dialTimeout, fmt.Errorf("no answer within %s", dialTimeout))
+	start := time.Now()
+	nc, err := p.cfg.Dial(ctx, p.network, p.address)
+	if cause := context.Cause(ctx); err != nil && cause != nil && ctx.Err() == context.DeadlineExceeded {
+		err = cause
+	}
+	cancel()
+	p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
+
+	var c *conn
+	p.mu.Lock()
+	p.dialing--
+	switch {
+	case err != nil:
+		p.failedLocked(err)
+	case !p.closed:
+		p.lastErr, p.failures = nil, 0
+		c = newConn(nc, &p.cfg, true, p)
+		p.conns = append(p.conns, c)
+		p.rearmLocked(time.Now())
+	}
+	p.changedLocked()
+	p.mu.Unlock()
+	if c != nil {
+		c.run()
+	} else if err == nil {
+		nc.Close()
+	}
+}
+
+// failedLocked notes a failed dial, and has the next one made by itself while
+// the pool is in use.
+func (p *Pool) failedLocked(err error) {
+	p.lastErr, p.failedAt = err, time.Now()
+	p.failures++
+	if p.closed || p.dialing > 0 || p.failedAt.Sub(p.lastUse) > keepTrying {
+		return
+	}
+	if p.retry != nil {
+		p.retry.Stop()
+	}
+	// Full jitter: a thousand clients must not come back at the same moment.
+	wait := retryMin/2 + rand.N(p.backoffMax())
+	p.retry = time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.dialing == 0 && len(p.conns) == 0 {
+			p.dialLocked()
+		}
+	})
+}
+
+// backoffMax is how long the next dial may wait after so many failures.
+func (p *Pool) backoffMax() time.Duration {
+	return min(retryMin<<min(p.failures, 10), retryMax)
+}

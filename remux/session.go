@@ -1,0 +1,376 @@
+package remux
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// Session is one bidirectional byte stream on a conn: a [net.Conn] with
+// half-close and with endings that carry a reason. All methods are safe for
+// concurrent use; none but Read and Write (and WriteTo, WaitReadable) waits.
+//
+// An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed
+// means that the session did not end cleanly: bytes may be missing. Where the
+// peer gave a reason it is a *code.Error.
+type Session struct {
+	// Static after construction.
+	conn   *conn
+	number uint16
+	local  bool // opened by this end
+
+	// done is closed when the session has ended and can carry nothing more.
+	done chan struct{}
+
+	// Guarded by conn.mu: the sending direction and the life of the session.
+	wcond    sync.Cond
+	wbuf     []byte // what the Write in progress has yet to hand over
+	wbusy    bool   // a Write is in progress
+	werr     error  // why nothing more is written; set once
+	wdl      deadline
+	sent     uint64      // payload bytes
+	sendMax  uint64      // how many the peer allows
+	opened   atomic.Bool // the peer knows the session; written under conn.mu
+	fin      finState
+	gotFin   bool
+	ended    bool // out of the conn's table
+	turn     turn
+	due      bool  // a WINDOW is to be sent
+	told     bool  // Hooks.SessionOpened has returned
+	tellLate bool  // it ended before: who opened it tells
+	endErr   error // for Hooks.SessionClosed
+
+	basic atomic.Bool // the peer knows no windows; written under conn.mu
+
+	// granted is the limit that WINDOW announces. Written under mu.
+	granted atomic.Uint64
+
+	// Guarded by mu: the receiving direction. mu may be taken alone or before
+	// nothing else: never together with conn.mu.
+	mu      sync.Mutex
+	rcond   sync.Cond
+	rbuf    buffer
+	rerr    error // ends reading when rbuf is empty; set once
+	rclosed bool  // the application will read no more
+	rdl     deadline
+	flow    flow
+}
+
+// finState is how far the end of our direction has got.
+type finState uint8
+
+const (
+	finNone finState = iota
+	finHeld          // wanted, but a basic peer would take it for the end of the session
+	finWanted
+	finSent
+)
+
+func newSession(c *conn, number uint16) *Session {
+	s := &Session{conn: c, number: number, done: make(chan struct{})}
+	s.wcond.L = &c.mu
+	s.rcond.L = &s.mu
+	s.basic.Store(c.peer == peerBasic)
+	s.flow.start(c.cfg, c.peer == peerBasic)
+	s.granted.Store(s.flow.limit)
+	return s
+}
+
+// ID names the session in the log of both ends.
+func (s *Session) ID() SessionID { return SessionID{s.conn.connID(), s.number} }
+
+// Done is closed when the session has ended for both directions, cleanly or
+// not: nothing that is written can arrive any more.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Lower is the connection that carries the session's conn, to ask who the peer
+// is. It is not to be read, written or closed.
+func (s *Session) Lower() net.Conn { return s.conn.nc }
+
+// LocalAddr is the address of the lower connection.
+func (s *Session) LocalAddr() net.Addr { return s.conn.nc.LocalAddr() }
+
+// RemoteAddr is the address of the lower connection's peer.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
+
+// Read reads what the peer sent. It returns io.EOF after the peer's CloseWrite
+// or Close, and never io.EOF when the session or its conn broke.
+func (s *Session) Read(p []byte) (int, error) {
+	s.announce()
+	s.mu.Lock()
+	if err := s.waitLocked(len(p) == 0); err != nil {
+		s.mu.Unlock()
+		return 0, err
+	}
+	n := s.rbuf.read(p)
+	grant := s.consumedLocked(n)
+	s.mu.Unlock()
+	if grant {
+		s.conn.windowDue(s, true)
+	}
+	return n, nil
+}
+
+// WaitReadable waits until Read would return at once, whether with bytes or an
+// error; whoever needs a buffer to read into can take it then.
+func (s *Session) WaitReadable() error {
+	s.announce()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waitLocked(false)
+}
+
+// WriteTo writes what the peer sends to w until its end, without a copy in
+// between and without a buffer while nothing comes.
+func (s *Session) WriteTo(w io.Writer) (int64, error) {
+	s.announce()
+	var total int64
+	for {
+		s.mu.Lock()
+		if err := s.waitLocked(false); err != nil {
+			s.mu.Unlock()
+			if err == io.EOF {
+				err = nil
+			}
+			return total, err
+		}
+		k := s.rbuf.take()
+		s.mu.Unlock()
+
+		n, err := w.Write(k.data[k.r:k.w])
+		total += int64(n)
+		got := k.w - k.r
+		k.recycle()
+
+		s.mu.Lock()
+		grant := s.consumedLocked(got)
+		s.mu.Unlock()
+		if grant {
+			s.conn.windowDue(s, true)
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// waitLocked waits for bytes (unless none are wanted) or the reason why there
+// will be none.
+func (s *Session) waitLocked(none bool) error {
+	for {
+		switch {
+		case s.rclosed:
+			return net.ErrClosed
+		case s.rdl.expired:
+			return os.ErrDeadlineExceeded
+		case s.rbuf.len > 0:
+			return nil
+		case s.rerr != nil:
+			return s.rerr
+		case none:
+			return nil
+		}
+		s.rcond.Wait()
+	}
+}
+
+// consumedLocked accounts for n bytes that left rbuf; true: the peer is to be
+// granted more.
+func (s *Session) consumedLocked(n int) bool {
+	if n == 0 {
+		return false
+	}
+	s.conn.cfg.Budget.free(n)
+	if !s.flow.consumed(n, s.conn.rtt()) || s.rerr != nil {
+		return false
+	}
+	s.granted.Store(s.flow.limit)
+	return true
+}
+
+// Write sends p and returns when all of it was handed to the conn, which is
+// not yet the peer.
+func (s *Session) Write(p []byte) (int, error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s.wbusy && s.canWriteLocked() == nil {
+		s.wcond.Wait()
+	}
+	if err := s.canWriteLocked(); err != nil || len(p) == 0 {
+		return 0, err
+	}
+	s.wbusy, s.wbuf = true, p
+	c.readyLocked(s)
+	for len(s.wbuf) > 0 && s.werr == nil && !s.wdl.expired {
+		s.wcond.Wait()
+	}
+	n := len(p) - len(s.wbuf)
+	s.wbusy, s.wbuf = false, nil
+	s.wcond.Broadcast()
+	if n == len(p) {
+		return n, nil
+	}
+	if s.werr != nil {
+		return n, s.werr
+	}
+	return n, os.ErrDeadlineExceeded
+}
+
+func (s *Session) canWriteLocked() error {
+	switch {
+	case s.werr != nil:
+		return s.werr
+	case s.fin != finNone:
+		return io.ErrClosedPipe
+	case s.wdl.expired:
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// announce tells the peer of a session that has nothing to send yet, before
+// its application waits for an answer.
+func (s *Session) announce() {
+	if s.opened.Load() {
+		return
+	}
+	c := s.conn
+	c.mu.Lock()
+	if !s.opened.Load() && !s.ended && len(s.wbuf) == 0 {
+		c.openLocked(s)
+	}
+	c.mu.Unlock()
+}
+
+// CloseWrite says that nothing more will be written: the peer reads io.EOF
+// after all that was. Reading goes on.
+func (s *Session) CloseWrite() error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.werr != nil {
+		return s.werr
+	}
+	c.finishLocked(s, false)
+	return nil
+}
+
+// Close ends the session. If the peer has finished, or sends nothing more, the
+// end is clean; bytes it sent that nobody read, or a Write that is still
+// waiting, make it a reset with code.Cancelled.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	if s.rclosed {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.rclosed = true
+	unread := s.rbuf.discard()
+	s.conn.cfg.Budget.free(unread)
+	s.rdl.at(time.Time{}, &s.rcond)
+	s.rcond.Broadcast()
+	s.mu.Unlock()
+
+	c := s.conn
+	c.mu.Lock()
+	switch {
+	case s.ended:
+		s.werr = net.ErrClosed
+	case !s.opened.Load() && len(s.wbuf) == 0: // the peer has not heard of it and need not
+		c.removeLocked(s, nil, net.ErrClosed)
+		defer c.gone(s)
+	case (unread > 0 && !s.gotFin) || len(s.wbuf) > 0:
+		c.resetLocked(s, &code.Error{Code: code.Cancelled}, net.ErrClosed)
+		defer c.gone(s)
+	default:
+		c.finishLocked(s, true)
+		s.failWriteLocked(net.ErrClosed)
+	}
+	c.mu.Unlock()
+	return nil
+}
+
+// Reset ends both directions at once; the peer's application sees an error
+// with this code and text (512 bytes of it at most), never a clean end. Bytes
+// that the peer has not read are lost, except with code.TargetReset.
+func (s *Session) Reset(c code.Code, text string) error {
+	s.reset(&code.Error{Code: c, Text: text})
+	return nil
+}
+
+func (s *Session) reset(why *code.Error) {
+	c := s.conn
+	c.mu.Lock()
+	ended := s.ended
+	if !ended {
+		c.resetLocked(s, why, why)
+	}
+	c.mu.Unlock()
+	s.stopReading(why, false, true)
+	if !ended {
+		c.gone(s)
+	}
+}
+
+// failWriteLocked ends writing with err. conn.mu is held.
+func (s *Session) failWriteLocked(err error) {
+	if s.werr == nil {
+		s.werr = err
+	}
+	s.wdl.at(time.Time{}, &s.wcond)
+	s.wcond.Broadcast()
+}
+
+// stopReading makes Read return err: after what waits, where keep is true, else
+// at once. A direction that the peer has finished arrived in full and can still
+// be read, unless it is our application that wants no more (force).
+func (s *Session) stopReading(err error, keep, force bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rerr != nil && !force {
+		return
+	}
+	if !keep {
+		s.conn.cfg.Budget.free(s.rbuf.discard())
+	}
+	s.rerr = err
+	s.rcond.Broadcast()
+}
+
+// SetDeadline sets both deadlines, as net.Conn says.
+func (s *Session) SetDeadline(t time.Time) error {
+	err := s.SetReadDeadline(t)
+	if werr := s.SetWriteDeadline(t); err == nil {
+		err = werr
+	}
+	return err
+}
+
+// SetReadDeadline sets the time after which Read fails; zero: never.
+func (s *Session) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rclosed {
+		return net.ErrClosed
+	}
+	s.rdl.at(t, &s.rcond)
+	return nil
+}
+
+// SetWriteDeadline sets the time after which Write fails; zero: never. A Write
+// that was cut short has handed over what it says, and the session goes on.
+func (s *Session) SetWriteDeadline(t time.Time) error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.werr != nil {
+		return s.werr
+	}
+	s.wdl.at(t, &s.wcond)
+	return nil
+}

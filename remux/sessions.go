@@ -1,0 +1,201 @@
+package remux
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// errNoRoom: the conn takes no more sessions from this end.
+var errNoRoom = errors.New("conn takes no more sessions")
+
+// seen is the set of numbers that the peer has opened; none is used twice.
+type seen struct {
+	bits []uint64
+	last uint16 // highest
+}
+
+func (s *seen) has(n uint16) bool {
+	i := int(n >> 6)
+	return i < len(s.bits) && s.bits[i]&(1<<(n&63)) != 0
+}
+
+func (s *seen) add(n uint16) {
+	i := int(n >> 6)
+	if i >= len(s.bits) {
+		grown := make([]uint64, min(max(i+1, 2*len(s.bits)), 1<<10))
+		copy(grown, s.bits)
+		s.bits = grown
+	}
+	s.bits[i] |= 1 << (n & 63)
+	s.last = max(s.last, n)
+}
+
+// open begins a session of this end. Its opener calls opened when no lock is
+// held.
+func (c *conn) open() (*Session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.takesLocked() {
+		return nil, errNoRoom
+	}
+	number := uint16(c.nextID)
+	c.nextID += 2
+	c.uses++
+	c.locals++
+	s := c.addLocked(number)
+	s.local = true
+	return s, nil
+}
+
+// takesLocked: the protocol allows this end one more session. The rules of
+// reuse are the pool's.
+func (c *conn) takesLocked() bool {
+	return c.state == open && !c.goneAway && c.nextID <= lastID && c.locals < c.peerMax
+}
+
+func (c *conn) addLocked(number uint16) *Session {
+	s := newSession(c, number)
+	s.sendMax = c.sendInit
+	c.sessions[number] = s
+	return s
+}
+
+// opened tells the hooks of a session, and of its end where that came first.
+func (c *conn) opened(s *Session) {
+	c.cfg.Hooks.sessionOpened(s.ID())
+	c.mu.Lock()
+	s.told = true
+	late := s.tellLate
+	c.mu.Unlock()
+	if late {
+		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
+	}
+}
+
+// isOurs: the number is one that this end opens.
+func (c *conn) isOurs(number uint16) bool { return c.dialler == (number&1 == 1) }
+
+// removeLocked takes s out of the conn; err is what the hooks will hear, and
+// werr what Write says. Whoever calls it calls gone when no lock is held.
+func (c *conn) removeLocked(s *Session, err, werr error) {
+	s.ended, s.endErr = true, err
+	if werr == nil {
+		werr = errors.New("session has ended")
+	}
+	s.failWriteLocked(werr)
+	delete(c.sessions, s.number)
+	if s.local {
+		c.locals--
+	}
+	close(s.done)
+	if len(c.sessions) == 0 {
+		c.idleFrom = time.Now()
+	}
+}
+
+// gone completes removeLocked.
+func (c *conn) gone(s *Session) {
+	s.mu.Lock()
+	s.flow.close()
+	if s.rerr != nil || s.rclosed {
+		s.rdl.at(time.Time{}, &s.rcond)
+	}
+	s.mu.Unlock()
+
+	c.mu.Lock()
+	told := s.told
+	s.tellLate = !told
+	idle := len(c.sessions) == 0
+	c.closeIfDoneLocked()
+	c.mu.Unlock()
+	if told {
+		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
+	}
+	if idle {
+		c.owner.connIdle(c)
+	}
+}
+
+// readyLocked puts s in line if it has something to send.
+func (c *conn) readyLocked(s *Session) {
+	if s.hasWorkLocked() && !s.stuckLocked() {
+		c.sched.add(s)
+		c.wake.Signal()
+	}
+}
+
+// openLocked says OPEN for a session with nothing to send yet.
+func (c *conn) openLocked(s *Session) {
+	c.ctrl = appendOpen(c.ctrl, s.number)
+	c.ctrl = c.openedLocked(s, c.ctrl)
+	c.wake.Signal()
+}
+
+// openedLocked notes that the frame before has opened s, and grants behind it
+// what goes beyond the floor.
+func (c *conn) openedLocked(s *Session, b []byte) []byte {
+	s.opened.Store(true)
+	if limit := s.granted.Load(); limit > floor && limit != math.MaxUint64 && c.peer != peerBasic {
+		b = appendWindow(b, s.number, limit)
+	}
+	return b
+}
+
+// finishLocked ends our direction of s, behind all that was written. To a
+// basic peer that would end the session, with the answer still on its way:
+// there it waits for the peer's end, unless the application is through (close).
+func (c *conn) finishLocked(s *Session, close bool) {
+	if s.fin == finNone {
+		s.fin = finWanted
+		if c.peer == peerBasic && !close && !s.gotFin {
+			s.fin = finHeld
+		}
+	} else if s.fin == finHeld && close {
+		s.fin = finWanted
+	}
+	if !s.opened.Load() && len(s.wbuf) == 0 {
+		c.openLocked(s)
+	}
+	c.readyLocked(s)
+}
+
+// resetLocked ends s and tells the peer; gone is to follow.
+func (c *conn) resetLocked(s *Session, why *code.Error, werr error) {
+	if s.opened.Load() {
+		c.sayResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
+	}
+	c.removeLocked(s, why, werr)
+}
+
+// sayResetLocked sends RESET, or to a basic peer the only end it knows.
+func (c *conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
+	switch {
+	case c.peer != peerBasic:
+		c.ctrl = appendEnding(c.ctrl, typeReset, number, why, text)
+	case !finished:
+		c.ctrl = appendHeader(c.ctrl, number, 0)
+	}
+	c.wake.Signal()
+}
+
+// windowDue has the session's limit announced: at once, or (urgent false) with
+// the next frames that go out anyway.
+func (c *conn) windowDue(s *Session, urgent bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.ended || c.peer == peerBasic {
+		return
+	}
+	if !s.due {
+		s.due = true
+		c.due = append(c.due, s)
+	}
+	if urgent {
+		c.dueNow = true
+		c.life.measureLocked(c)
+		c.wake.Signal()
+	}
+}
