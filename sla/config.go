@@ -1,0 +1,179 @@
+package sla
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// Config says where the log goes and who is alerted. The zero Config logs at
+// level info, as text, to standard error, and alerts nobody.
+//
+// Printed by package fmt or as JSON, a Config does not show its secrets.
+type Config struct {
+	Level   string // debug, info, warn, error or fatal; empty: info
+	Path    string // file; "-" or empty: standard error
+	Format  string // text or json; empty: text
+	MaxMB   int    // size in MiB at which the file is rotated; 0: 100
+	Backups int    // rotated files that are kept; 0: 5
+
+	DingTalkToken  string `json:"-"` // access token of the robot; empty: no alerts. "@file" reads it from a file
+	DingTalkSecret string `json:"-"` // its signing secret, empty if the robot wants none; "@file" likewise
+	DingTalkURL    string `json:"-"` // where it listens, without the token; empty: the robot's public address
+
+	Stderr io.Writer `json:"-"` // what stands for standard error; nil: os.Stderr
+}
+
+const (
+	defaultMaxMB   = 100
+	defaultBackups = 5
+	maxMB          = 1 << 20 // 1 TiB
+	maxSecret      = 4 << 10 // bytes of a file that holds a token or secret
+
+	robotURL = "https://oapi.dingtalk.com/robot/send"
+)
+
+// Validate reports what [New] would refuse. It reads the files that secrets are
+// in and does not touch the log file.
+func (c Config) Validate() error {
+	_, err := c.settle()
+	return err
+}
+
+// String is c with its secrets masked.
+func (c Config) String() string { return fmt.Sprintf("%+v", c.masked()) }
+
+// GoString is c with its secrets masked, as a Go value.
+func (c Config) GoString() string { return fmt.Sprintf("%#v", c.masked()) }
+
+// shown is a Config without methods.
+type shown Config
+
+func (c Config) masked() shown {
+	c.DingTalkToken = mask(c.DingTalkToken)
+	c.DingTalkSecret = mask(c.DingTalkSecret)
+	c.DingTalkURL, _, _ = strings.Cut(c.DingTalkURL, "?") // a pasted URL may carry the token
+	return shown(c)
+}
+
+// mask hides a secret, but not the name of the file that one is in.
+func mask(secret string) string {
+	if secret == "" || secret[0] == '@' {
+		return secret
+	}
+	return "***"
+}
+
+// settings are a Config's values once defaults are filled in and files are read.
+type settings struct {
+	level   Level
+	path    string // empty: standard error
+	json    bool
+	maxMB   int
+	backups int
+	robot   *robot // nil: no alerts
+	stderr  io.Writer
+}
+
+// settle checks c. Its errors name the flag, the value unless it is a secret,
+// and what would be right.
+func (c Config) settle() (settings, error) {
+	s := settings{
+		path:    c.Path,
+		json:    c.Format == "json",
+		maxMB:   cmp.Or(c.MaxMB, defaultMaxMB),
+		backups: cmp.Or(c.Backups, defaultBackups),
+		stderr:  c.Stderr,
+	}
+	if s.path == "-" {
+		s.path = ""
+	}
+	if s.stderr == nil {
+		s.stderr = os.Stderr
+	}
+
+	var errs []error
+	check := func(flag string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("-sla.%s: %w", flag, err))
+		}
+	}
+	var err error
+	s.level, err = ParseLevel(c.Level)
+	check("log.level", err)
+	if c.Format != "" && c.Format != "text" && c.Format != "json" {
+		check("log.format", fmt.Errorf("%q is not a format; want text or json", c.Format))
+	}
+	if s.maxMB < 0 || s.maxMB > maxMB {
+		check("log.max.mb", fmt.Errorf("%d is out of range; want 1 to %d", c.MaxMB, maxMB))
+	}
+	if s.backups < 0 {
+		check("log.backups", fmt.Errorf("%d is negative; want 1 or more", c.Backups))
+	}
+	s.robot = c.robot(check)
+	return s, errors.Join(errs...)
+}
+
+// robot is the robot c names, nil if it names none. It passes errors to check.
+func (c Config) robot(check func(flag string, err error)) *robot {
+	token, err := secret(c.DingTalkToken)
+	check("dingtalk.token", err)
+	key, err := secret(c.DingTalkSecret)
+	check("dingtalk.secret", err)
+	if c.DingTalkToken == "" && c.DingTalkSecret != "" {
+		check("dingtalk.token", errors.New("empty although -sla.dingtalk.secret is set; want the robot's access token or @file"))
+	}
+	u, err := robotAddress(cmp.Or(c.DingTalkURL, robotURL))
+	check("dingtalk.url", err)
+	if token == "" {
+		return nil
+	}
+	return &robot{url: u, token: token, secret: key}
+}
+
+// secret is the value itself or, after "@", what is in the file of that name.
+func secret(value string) (string, error) {
+	path, isFile := strings.CutPrefix(value, "@")
+	if !isFile {
+		return value, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("%w; want a readable file after the @", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimSpace(string(b))
+	if s == "" || len(b) > maxSecret {
+		return "", fmt.Errorf("file %s has %d bytes; want a secret of 1 to %d", path, len(b), maxSecret)
+	}
+	return s, nil
+}
+
+// robotAddress checks where the robot listens. The address itself stays out of
+// the errors, because people paste the whole one, with the token in it.
+func robotAddress(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("not a URL; want https://host/path")
+	case u.RawQuery != "" || u.User != nil || u.Fragment != "":
+		return nil, errors.New("has a query, a user or a fragment; want https://host/path, and the token in -sla.dingtalk.token")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, errors.New("would send the token unencrypted; want https://host/path")
+	}
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

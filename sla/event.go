@@ -1,0 +1,60 @@
+package sla
+
+// Opened counts one more of cat and logs it. The id may be any bytes.
+func (l *Logger) Opened(cat Category, id string) {
+	level := categories[cat].level
+	c := &l.counts[cat]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n.Add(1)
+	if l.Enabled(level) {
+		l.event(level, cat, '+', id, n, "")
+	}
+}
+
+// Closed counts one less of cat and logs it: at the category's own level if err
+// is nil, else at erro with the error's text as the reason. The id and the
+// error's text may be any bytes.
+func (l *Logger) Closed(cat Category, id string, err error) {
+	level := categories[cat].level
+	if err != nil {
+		level = LevelError
+	}
+	c := &l.counts[cat]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n.Add(-1)
+	if !l.Enabled(level) {
+		return
+	}
+	reason := ""
+	if err != nil {
+		reason = quote(err.Error())
+	}
+	l.event(level, cat, '-', id, n, reason)
+}
+
+// ClosedAs is Closed for an ending whose weight the caller knows: one that the
+// application itself decided on is LevelInfo though it has a reason. An empty
+// reason shows none. The id and the reason may be any bytes.
+func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string) {
+	c := &l.counts[cat]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n.Add(-1)
+	if !l.Enabled(level) {
+		return
+	}
+	if reason != "" {
+		reason = quote(reason)
+	}
+	l.event(level, cat, '-', id, n, reason)
+}
+
+// Count is how many of cat are open.
+func (l *Logger) Count(cat Category) int { return int(l.counts[cat].n.Load()) }
+
+// event logs an event. The caller holds the category's lock.
+func (l *Logger) event(level Level, cat Category, sign byte, id string, n int64, reason string) {
+	l.log(level, record{cat: cat.String(), sign: sign, id: quoteID(id), count: n, reason: reason})
+}

@@ -1,0 +1,76 @@
+package sla
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// lumberjack starts one goroutine for each of its loggers and has no means
+	// to end it.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
+}
+
+// buffer stands for standard error.
+type buffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// lines are what was written, each without its newline.
+func (b *buffer) lines() []string { return splitLines(b.String()) }
+
+func splitLines(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
+}
+
+// start makes a Logger with its standard error, and closes it after the test.
+func start(t testing.TB, c Config) (*Logger, *buffer) {
+	t.Helper()
+	stderr := new(buffer)
+	c.Stderr = stderr
+	l, err := New(c)
+	if err != nil {
+		t.Fatalf("New(%v) = %v", c, err)
+	}
+	t.Cleanup(l.Close)
+	return l, stderr
+}
+
+// untimed is a line without its date and time.
+func untimed(t *testing.T, line string) string {
+	t.Helper()
+	if err := Check(line); err != nil {
+		t.Fatal(err)
+	}
+	return line[len("2006.01.02 15:04:05 "):]
+}
+
+// untimedLines are lines without their dates and times.
+func untimedLines(t *testing.T, lines []string) string {
+	t.Helper()
+	var s strings.Builder
+	for _, line := range lines {
+		s.WriteString(untimed(t, line) + "\n")
+	}
+	return s.String()
+}
