@@ -83,6 +83,7 @@ const (
 // owner is told what a pool or listener needs to know. Called with no lock
 // held.
 type owner interface {
+	connGreeted()                // the peer's first frame has come
 	connIdle(*conn)              // the last session has ended, or the peer says GOAWAY
 	connEnded(*conn, error)      // nil: cleanly
 	accept(*conn, *Session) bool // false: no room for the peer's session
@@ -272,7 +273,7 @@ func (c *conn) drain(why code.Code, text string) {
 func (c *conn) retire() { c.drain(code.OK, "") }
 
 func (c *conn) sayGoAwayLocked(why code.Code, text string) {
-	if c.peer == peerFull {
+	if c.peer != peerBasic {
 		c.ctrl = appendEnding(c.ctrl, typeGoAway, c.seen.last, why, text)
 	}
 	c.wake.Signal()

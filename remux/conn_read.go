@@ -157,6 +157,7 @@ func (c *conn) withoutHello() *code.Error {
 	if !told {
 		c.tellOpened(rand.Uint32())
 	}
+	c.owner.connGreeted()
 	return nil
 }
 
@@ -227,6 +228,7 @@ func (c *conn) greeted(h hello) *code.Error {
 	if !told {
 		c.tellOpened(h.conn)
 	}
+	c.owner.connGreeted()
 	return nil
 }
 
@@ -296,7 +298,7 @@ func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	}
 	c.opened(s)
 	if !c.owner.accept(c, s) {
-		s.reset(&code.Error{Code: code.Overload, Text: "too many sessions wait to be accepted"})
+		s.reset(&code.Error{Code: code.Overload, Text: "too many sessions wait to be accepted"}, true)
 		return nil, nil
 	}
 	return s, nil
@@ -348,7 +350,7 @@ func (s *Session) receive(p []byte) bool {
 	}
 	s.mu.Unlock()
 	if why != nil {
-		s.reset(why)
+		s.reset(why, false)
 	}
 	return why == nil
 }

@@ -169,6 +169,9 @@ func (l *SessionListener) accept(c *conn, s *Session) bool {
 // connIdle is the owner's part. Idle conns are the dialling end's to close.
 func (l *SessionListener) connIdle(*conn) {}
 
+// connGreeted is the owner's part.
+func (l *SessionListener) connGreeted() {}
+
 // connEnded is the owner's part.
 func (l *SessionListener) connEnded(c *conn, _ error) {
 	l.mu.Lock()

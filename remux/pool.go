@@ -44,6 +44,7 @@ type Pool struct {
 const (
 	freshFailure = time.Second     // a request need not try again what failed just now
 	keepTrying   = 5 * time.Minute // since the last use, a server is dialled again by itself
+	flashLife    = time.Second     // a conn lost that early counts as a failed dial
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 30 * time.Second
 )
@@ -237,11 +238,23 @@ func (p *Pool) connEnded(c *conn, err error) {
 		}
 	}
 	now := time.Now()
-	if err != nil && len(p.conns) == 0 && p.dialing == 0 && !p.closed && now.Sub(p.lastUse) < p.cfg.IdleMax {
+	if err != nil && c.age() < flashLife {
+		// The server took the connection and then did not want it: it refuses
+		// our certificate, or it fails as it starts. Like a failed dial, this
+		// must not be tried again in a hurry.
+		p.failedLocked(err)
+	} else if err != nil && len(p.conns) == 0 && p.dialing == 0 && !p.closed && now.Sub(p.lastUse) < p.cfg.IdleMax {
 		p.dialLocked()
 	}
 	p.changedLocked()
 	p.rearmLocked(now)
+}
+
+// connGreeted is the owner's part: the server has taken the conn.
+func (p *Pool) connGreeted() {
+	p.mu.Lock()
+	p.lastErr, p.failures = nil, 0
+	p.mu.Unlock()
 }
 
 // accept is the owner's part. A server opens no sessions yet.

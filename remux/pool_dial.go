@@ -52,7 +52,6 @@ func (p *Pool) dial() {
 	case err != nil:
 		p.failedLocked(err)
 	case !p.closed:
-		p.lastErr, p.failures = nil, 0
 		c = newConn(nc, &p.cfg, true, p)
 		p.conns = append(p.conns, c)
 		p.rearmLocked(time.Now())

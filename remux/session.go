@@ -300,11 +300,13 @@ func (s *Session) Close() error {
 // with this code and text (512 bytes of it at most), never a clean end. Bytes
 // that the peer has not read are lost, except with code.TargetReset.
 func (s *Session) Reset(c code.Code, text string) error {
-	s.reset(&code.Error{Code: c, Text: text})
+	s.reset(&code.Error{Code: c, Text: text}, true)
 	return nil
 }
 
-func (s *Session) reset(why *code.Error) {
+// reset ends the session because of why; force: also what the peer has already
+// finished sending is not wanted any more.
+func (s *Session) reset(why *code.Error, force bool) {
 	c := s.conn
 	c.mu.Lock()
 	ended := s.ended
@@ -312,7 +314,7 @@ func (s *Session) reset(why *code.Error) {
 		c.resetLocked(s, why, why)
 	}
 	c.mu.Unlock()
-	s.stopReading(why, false, true)
+	s.stopReading(why, false, force)
 	if !ended {
 		c.gone(s)
 	}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is the name our own import paths begin with.
+const module = "tunnels/"
+
+// room says what the packages of one top-level folder may import, beside the
+// standard library, and why no more.
+type room struct {
+	ours   []string // rooms of this repository
+	others []string // modules of others, or folders of them
+	why    string
+}
+
+// everything is what main, the only wiring, may import of us.
+var everything = []string{"config", "tunnel", "eagersocks", "remux", "tls", "sla", "admin", "bench", "internal"}
+
+// rooms is the way through the house: main → config → tunnel → {eagersocks,
+// remux, tls, sla}; nobody looks up. "" is the root folder.
+var rooms = map[string]room{
+	"":           {ours: everything, why: "main wires the rooms and has no logic that would need a library"},
+	"config":     {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
+	"tunnel":     {ours: []string{"eagersocks", "remux", "tls", "sla", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
+	"eagersocks": {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
+	"remux":      {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
+	"tls":        {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
+	"sla":        {others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
+	"admin":      {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
+	"bench":      {why: "bench measures from outside, as an application does"},
+	"internal":   {ours: []string{"internal"}, others: []string{"golang.org/x/sys"}, why: "internal holds what every room may use, so it must not look up at any of them"},
+}
+
+// TestImportArrows: every import goes the way the table says. Test files may
+// import what helps them, but not look up into main or config.
+func TestImportArrows(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && file != "." && (name[0] == '.' || name[0] == '_' || name == "testdata" || name == "vendor") {
+			return filepath.SkipDir // as the go command does
+		}
+		if d.IsDir() || filepath.Ext(file) != ".go" {
+			return nil
+		}
+		seen++
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if wrong := judge(filepath.ToSlash(file), imported); wrong != "" {
+				t.Error(wrong)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 10 {
+		t.Errorf("only %d Go files were looked at: is this the repository's root?", seen)
+	}
+}
+
+// judge says what is wrong with a file's import; empty: nothing.
+func judge(file, imported string) string {
+	from := folder(path.Dir(file) + "/")
+	r, known := rooms[from]
+	if !known {
+		return file + ": nothing is known of the folder " + from + ": say in the table of arrows_test.go what it may import, and why"
+	}
+	to, ours := strings.CutPrefix(imported+"/", module)
+	test := strings.HasSuffix(file, "_test.go")
+	switch {
+	case ours && test:
+		if up := folder(to); from != "" && from != "config" && (up == "" || up == "config") {
+			return file + " imports " + imported + ": not even a test looks up into main or config"
+		}
+		return ""
+	case test:
+		return ""
+	case ours:
+		if to := folder(to); to == from || slices.Contains(r.ours, to) {
+			return ""
+		}
+	case !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."): // the standard library
+		return ""
+	default:
+		for _, o := range r.others {
+			if imported == o || strings.HasPrefix(imported, o+"/") {
+				return ""
+			}
+		}
+	}
+	return file + " must not import " + imported + ", because " + r.why
+}
+
+// folder is the first part of a path that ends in a slash; of "./" it is "".
+func folder(p string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(p, "./"), "/")
+	return first
+}
+
+// TestJudge: the arrows themselves are held to.
+func TestJudge(t *testing.T) {
+	tests := []struct {
+		file, imported string
+		want           string // what the refusal says; empty: allowed
+	}{
+		{"main.go", "tunnels/tunnel", ""},
+		{"main.go", "github.com/sirupsen/logrus", "main wires the rooms"},
+		{"config/config.go", "tunnels/tunnel", ""},
+		{"config/config.go", "tunnels/internal/policy", ""},
+		{"tunnel/client.go", "tunnels/remux", ""},
+		{"tunnel/client.go", "tunnels/config", "tunnel joins the rooms below"},
+		{"remux/conn.go", "tunnels/internal/code", ""},
+		{"remux/conn.go", "tunnels/sla", "testable over a pipe"},
+		{"remux/conn.go", "tunnels/tls", "testable over a pipe"},
+		{"remux/conn.go", "crypto/tls", ""},
+		{"eagersocks/door.go", "github.com/things-go/go-socks5/statute", ""},
+		{"eagersocks/door.go", "github.com/things-go/go-socks5x", "whatever carries it"},
+		{"eagersocks/door.go", "tunnels/remux", "whatever carries it"},
+		{"tls/load.go", "tunnels/internal/code", "the standard library"},
+		{"tls/load.go", "golang.org/x/sys/unix", "the standard library"},
+		{"sla/line.go", "gopkg.in/natefinch/lumberjack.v2", ""},
+		{"internal/netx/netx.go", "golang.org/x/sys/unix", ""},
+		{"internal/policy/exit.go", "tunnels/internal/code", ""},
+		{"internal/policy/exit.go", "tunnels/remux", "must not look up"},
+		{"remux/sub/x.go", "tunnels/remux", ""},
+		{"remux/x_test.go", "go.uber.org/goleak", ""},
+		{"remux/x_test.go", "tunnels/tls", ""},
+		{"remux/x_test.go", "tunnels/config", "not even a test looks up"},
+		{"tunnel/x_test.go", "tunnels", "not even a test looks up"},
+		{"x_test.go", "tunnels/config", ""},
+		{"newroom/x.go", "fmt", "say in the table of arrows_test.go"},
+	}
+	for _, tt := range tests {
+		got := judge(tt.file, tt.imported)
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("judge(%s, %s) = %q, want %q", tt.file, tt.imported, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"tunnels/config"
+	"tunnels/tls"
+)
+
+// errFound is what check ends with when something has to be mended.
+var errFound = errors.New("the configuration cannot work as it is")
+
+// check is the verb of that name: it says what is wrong with the configuration
+// and the certificates, and what mends it. It opens no socket.
+func check(args, environ []string, stdout, stderr io.Writer) error {
+	cfg, err := config.Parse(args, environ)
+	if err != nil {
+		return parsed(cfg, err, stdout)
+	}
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(stdout, "warning:", w)
+	}
+	var all []tls.Finding
+	if cfg.Carrier() == "tls" && cfg.CertsGiven() {
+		if cfg.Server {
+			all = append(all, tls.Check(cfg.Tunnel.ServerTLS, tls.ServerRole, cfg.Tunnel.ServerAddr, time.Now())...)
+		}
+		if cfg.Client {
+			all = append(all, tls.Check(cfg.Tunnel.ClientTLS, tls.ClientRole, cfg.Tunnel.ServerAddr, time.Now())...)
+		}
+	}
+	bad := false
+	for _, f := range all {
+		fmt.Fprintln(stdout, f)
+		bad = bad || f.Severity == tls.Fatal
+	}
+	if bad {
+		return errFound
+	}
+	fmt.Fprintln(stdout, "ok")
+	return nil
+}
+
+// hostPort is the address of host at port; an IPv6 address in brackets.
+func hostPort(host, port string) string { return net.JoinHostPort(host, port) }

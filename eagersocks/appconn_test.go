@@ -1,0 +1,58 @@
+package eagersocks
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+)
+
+// waitable is a connection that can be waited for.
+type waitable struct {
+	net.Conn
+	waits int
+}
+
+func (w *waitable) WaitReadable() error { w.waits++; return nil }
+
+func TestWaitingWithEarlyBytes(t *testing.T) {
+	inner := &waitable{}
+	c := &appConn{Conn: inner, early: []byte("ab")}
+	for i, want := range []int{0, 0, 1} {
+		if err := c.WaitReadable(); err != nil || inner.waits != want {
+			t.Fatalf("WaitReadable %d = %v after %d waits beneath, want %d", i, err, inner.waits, want)
+		}
+		if i < 2 {
+			wantRead(t, io.LimitReader(c, 1), "ab"[i:i+1])
+		}
+	}
+}
+
+func TestSocketIsShownAfterEarlyBytes(t *testing.T) {
+	_, inner := tcpPair(t)
+	c := &appConn{Conn: inner, early: []byte("a")}
+	if _, err := c.SyscallConn(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("SyscallConn with early bytes = %v, want unsupported", err)
+	}
+	c.takeEarly()
+	if _, err := c.SyscallConn(); err != nil {
+		t.Errorf("SyscallConn without early bytes = %v", err)
+	}
+}
+
+func TestWhatTheConnectionBeneathCannot(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	c := &appConn{Conn: a}
+	_, sysErr := c.SyscallConn()
+	for name, err := range map[string]error{
+		"CloseWrite": c.CloseWrite(), "WaitReadable": c.WaitReadable(), "SyscallConn": sysErr,
+	} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s on a pipe = %v, want unsupported", name, err)
+		}
+	}
+	var _ syscall.Conn = c
+}

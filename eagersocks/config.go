@@ -1,0 +1,35 @@
+package eagersocks
+
+import (
+	"cmp"
+	"time"
+)
+
+// Config bounds what a connection may do before its request is known. The zero
+// Config works; every field names its default.
+type Config struct {
+	// GreetingTimeout cuts an application that has not finished its SOCKS
+	// greeting and request; 0: 10 s.
+	GreetingTimeout time.Duration
+	// RequestTimeout cuts a session whose request has not come; 0: 15 s.
+	RequestTimeout time.Duration
+	// PendingMax is how many connections may be in that state at one time; one
+	// more ends the oldest of them. 0: 4096.
+	PendingMax int
+	// Rejected is told of every connection that ended before its request was
+	// complete or whose request was refused as malformed. With an empty remote
+	// it is told that accepting itself failed, which is tried again. It may be
+	// called from many goroutines at a time and must not close the listener.
+	// Nil: nobody is.
+	Rejected func(remote string, err error)
+}
+
+func (c *Config) greetingTimeout() time.Duration {
+	return cmp.Or(c.GreetingTimeout, 10*time.Second)
+}
+
+func (c *Config) requestTimeout() time.Duration {
+	return cmp.Or(c.RequestTimeout, 15*time.Second)
+}
+
+func (c *Config) pendingMax() int { return max(1, cmp.Or(c.PendingMax, 4096)) }

@@ -1,0 +1,44 @@
+// Package eagersocks is the request: what every session is for, how it is
+// written, who asks it and how it is answered.
+//
+// A request is the SOCKS5 request (RFC 1928 section 4) with the reserved byte
+// used for flags, written in front of the application's first bytes:
+//
+//	0x05 | CMD | FLAGS | ATYP | ADDR | PORT [ | options ]
+//
+// Nobody waits for an answer to it, unless its flag "reply wanted" is set. It
+// needs an ordered stream and nothing else, so the same bytes serve over remux,
+// TLS, TCP and UNIX sockets.
+//
+// # At the client
+//
+// A front door accepts applications and hands over each connection with the
+// request it made:
+//
+//	ln, err := eagersocks.ListenSocks("tcp", "127.0.0.1:1080")
+//	conn, req, err := ln.Accept()
+//	if req.ReplyWanted = !policy.Eager(req); !req.ReplyWanted {
+//		err = req.Reply() // the application goes on at once
+//	}
+//	b, err := req.AppendBinary(nil)
+//	_, err = session.Write(append(b, req.Early()...))
+//
+// # At the exit
+//
+// The listener hands over a session when its request is complete:
+//
+//	ln := new(eagersocks.Config).NewListener(sessions)
+//	session, req, err := ln.Accept()
+//	target, err := dial(req.Target)
+//	if err != nil {
+//		return req.Refuse(code.Refused, err.Error())
+//	}
+//	err = req.Reply() // does nothing if no reply is wanted
+//
+// # Limits
+//
+// A greeting or a request that does not come is cut, and so is the oldest one
+// when too many are under way (Config). Options take 1 KiB at most, names 255
+// bytes. BIND and UDP ASSOCIATE are refused at the front door; the codec knows
+// the command UDP, whose answer is the exit's affair.
+package eagersocks

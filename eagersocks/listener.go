@@ -1,0 +1,291 @@
+package eagersocks
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// Acceptor is what requests come from: a net.Listener or a remux listener, for
+// example.
+type Acceptor interface {
+	Accept() (net.Conn, error)
+	Close() error
+}
+
+// Listener hands over connections together with their requests. Its methods may
+// be called from any goroutine at any time. Those this package makes also have
+// Addr() net.Addr if their Acceptor has it.
+type Listener interface {
+	// Accept waits for the next connection whose request is complete. Nothing
+	// has been answered: the caller owes one Reply or Refuse. A connection
+	// from a front door has CloseWrite, and can be aborted with Reset. The
+	// error is net.ErrClosed after Close.
+	Accept() (net.Conn, *Request, error)
+	// Close ends the accepting and all connections whose request is not
+	// complete, and waits until they are gone. Those that Accept returned
+	// stay as they are.
+	Close() error
+}
+
+// Listen takes requests on a stream network of package net.
+func Listen(network, address string) (Listener, error) {
+	ln, err := listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for requests: %w", err)
+	}
+	return new(Config).NewListener(ln), nil
+}
+
+// ListenSocks takes applications on a stream network of package net, as
+// NewSocksListener does.
+func ListenSocks(network, address string) (Listener, error) {
+	ln, err := listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for applications: %w", err)
+	}
+	return new(Config).NewSocksListener(ln), nil
+}
+
+func listen(network, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // Go's default; socket options do not work with it
+	return lc.Listen(context.Background(), network, address)
+}
+
+// The pause after a failed accept doubles between these two.
+const (
+	backoffMin = 5 * time.Millisecond
+	backoffMax = time.Second
+)
+
+var errCrowded = errors.New("pushed out by newer connections before its request was taken")
+
+// reader reads one request from a connection whose deadline is set. When it fails
+// it has said to the peer what there was to say; the connection is closed then.
+type reader func(net.Conn) (net.Conn, *Request, error)
+
+// listener reads requests, each in a goroutine of its own, and hands them over.
+type listener struct {
+	// Static after construction.
+	from       Acceptor
+	read       reader
+	timeout    time.Duration
+	pendingMax int
+	rejected   func(string, error)
+	ready      chan accepted // unbuffered: what waits there is still pending
+	done       chan struct{} // closed by Close
+
+	wg sync.WaitGroup // run, and a serve for each pending connection
+
+	mu      sync.Mutex
+	pending list.List // guarded by mu; of *pending, oldest first
+	closed  bool      // guarded by mu
+}
+
+// pending is a connection that Accept has not returned. Who takes it off the list
+// owns its connection.
+type pending struct {
+	conn    net.Conn
+	dropped chan struct{} // closed after why was set
+	why     error         // static after dropped is closed
+	elem    *list.Element // guarded by listener.mu; nil: not on the list any more
+}
+
+// accepted is a complete request on its way to Accept.
+type accepted struct {
+	*pending
+	conn net.Conn // what to hand over; may wrap pending.conn
+	req  *Request
+}
+
+func newListener(from Acceptor, read reader, timeout time.Duration, c *Config) *listener {
+	l := &listener{
+		from:       from,
+		read:       read,
+		timeout:    timeout,
+		pendingMax: c.pendingMax(),
+		rejected:   c.Rejected,
+		ready:      make(chan accepted),
+		done:       make(chan struct{}),
+	}
+	l.wg.Go(l.run)
+	return l
+}
+
+// Accept implements Listener.
+func (l *listener) Accept() (net.Conn, *Request, error) {
+	for {
+		select {
+		case <-l.done:
+			return nil, nil, net.ErrClosed
+		default:
+		}
+		select {
+		case <-l.done:
+		case a := <-l.ready:
+			if l.take(a.pending) {
+				return a.conn, a.req, nil
+			}
+			<-a.dropped // at the last moment
+			l.reject(remoteOf(a.pending.conn), a.why)
+		}
+	}
+}
+
+// Close implements Listener.
+func (l *listener) Close() error {
+	err := l.end()
+	l.wg.Wait()
+	return err
+}
+
+// Addr is where the Acceptor listens, if it says so; else nil.
+func (l *listener) Addr() net.Addr {
+	if a, ok := l.from.(interface{ Addr() net.Addr }); ok {
+		return a.Addr()
+	}
+	return nil
+}
+
+// end closes everything and waits for nothing.
+func (l *listener) end() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	var all []*pending
+	for e := l.pending.Front(); e != nil; e = l.pending.Front() {
+		all = append(all, l.removeLocked(e))
+	}
+	l.mu.Unlock()
+	close(l.done)
+	for _, p := range all {
+		p.drop(net.ErrClosed, code.GoingAway)
+	}
+	return l.from.Close()
+}
+
+// run accepts until the Acceptor is closed.
+func (l *listener) run() {
+	pause := backoffMin
+	for {
+		c, err := l.from.Accept()
+		switch {
+		case err == nil:
+			pause = backoffMin
+			l.admit(c)
+		case errors.Is(err, net.ErrClosed):
+			_ = l.end() // its error is that of closing twice
+			return
+		default:
+			l.reject("", fmt.Errorf("accepting: %w", err))
+			select {
+			case <-l.done:
+				return
+			case <-time.After(pause):
+				pause = min(2*pause, backoffMax)
+			}
+		}
+	}
+}
+
+// admit puts c on the list and starts reading its request.
+func (l *listener) admit(c net.Conn) {
+	p := &pending{conn: c, dropped: make(chan struct{})}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		splice.Abort(c, code.GoingAway, "")
+		return
+	}
+	var oldest *pending
+	if l.pending.Len() >= l.pendingMax {
+		oldest = l.removeLocked(l.pending.Front())
+	}
+	p.elem = l.pending.PushBack(p)
+	l.mu.Unlock()
+	if oldest != nil {
+		oldest.drop(errCrowded, code.Overload)
+	}
+	l.wg.Go(func() { l.serve(p) })
+}
+
+// serve reads the request of p and offers it to Accept.
+func (l *listener) serve(p *pending) {
+	_ = p.conn.SetDeadline(time.Now().Add(l.timeout))
+	conn, req, err := l.readSafely(p.conn)
+	if err != nil {
+		if !l.take(p) { // dropped meanwhile: that is the reason
+			<-p.dropped
+			err = p.why
+		}
+		_ = p.conn.Close()
+		l.reject(remoteOf(p.conn), err)
+		return
+	}
+	_ = p.conn.SetDeadline(time.Time{})
+	select {
+	case l.ready <- accepted{p, conn, req}:
+	case <-p.dropped:
+		l.reject(remoteOf(p.conn), p.why)
+	}
+}
+
+// readSafely is read, for which a panic is an error.
+func (l *listener) readSafely(c net.Conn) (conn net.Conn, req *Request, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic in reading a request: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return l.read(c)
+}
+
+// take takes p off the list; false: another has.
+func (l *listener) take(p *pending) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.elem == nil {
+		return false
+	}
+	l.removeLocked(p.elem)
+	return true
+}
+
+func (l *listener) removeLocked(e *list.Element) *pending {
+	p := l.pending.Remove(e).(*pending)
+	p.elem = nil
+	return p
+}
+
+// drop ends p, which has been taken off the list.
+func (p *pending) drop(why error, c code.Code) {
+	p.why = why
+	close(p.dropped)
+	splice.Abort(p.conn, c, "")
+}
+
+func (l *listener) reject(remote string, err error) {
+	if l.rejected != nil {
+		l.rejected(remote, err)
+	}
+}
+
+// remoteOf is c's peer, or "unknown".
+func remoteOf(c net.Conn) string {
+	if a := c.RemoteAddr(); a != nil && a.String() != "" {
+		return a.String()
+	}
+	return "unknown"
+}

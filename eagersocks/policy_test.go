@@ -1,0 +1,113 @@
+package eagersocks
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+var (
+	aName = &Request{Command: Connect, Target: Address{"example.com", 443}}
+	anIP  = &Request{Command: Connect, Target: Address{"192.0.2.1", 443}}
+)
+
+func TestEagerByMode(t *testing.T) {
+	yes, no := func() bool { return true }, func() bool { return false }
+	for _, tt := range []struct {
+		name      string
+		mode      Mode
+		reachable func() bool
+		req       *Request
+		want      bool
+	}{
+		{"on, name", On, nil, aName, true},
+		{"on, address", On, nil, anIP, true},
+		{"off, name", Off, nil, aName, false},
+		{"auto, name", Auto, nil, aName, true},
+		{"auto, address", Auto, nil, anIP, false},
+		{"on, reachable", On, yes, aName, true},
+		{"on, unreachable", On, no, aName, false},
+		{"udp", On, nil, &Request{Command: UDP, Target: aName.Target}, false},
+	} {
+		p := &Policy{Mode: tt.mode, Reachable: tt.reachable}
+		if got := p.Eager(tt.req); got != tt.want {
+			t.Errorf("%s: Eager = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestFailureIsRememberedForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p Policy
+		want := func(what string, eager bool) {
+			t.Helper()
+			if got := p.Eager(aName); got != eager {
+				t.Errorf("%s: Eager = %v, want %v", what, got, eager)
+			}
+		}
+		want("at first", true)
+		p.Failed(Address{"EXAMPLE.com", 443}, code.Refused)
+		want("after a failure", false)
+		if !p.Eager(&Request{Command: Connect, Target: Address{"example.com", 80}}) {
+			t.Error("another port: Eager = false, want true")
+		}
+		time.Sleep(20 * time.Second)
+		p.Failed(aName.Target, code.Timeout)
+		time.Sleep(30*time.Second - 1)
+		want("30 s after the last failure, nearly", false)
+		time.Sleep(time.Nanosecond)
+		want("30 s after the last failure", true)
+
+		p.Failed(aName.Target, code.Refused)
+		p.Succeeded(Address{"Example.Com", 443})
+		want("after a success", true)
+	})
+}
+
+func TestCodesThatSayNothingAboutTheTarget(t *testing.T) {
+	for c := range code.Code(0x20) {
+		var p Policy
+		p.Failed(aName.Target, c)
+		want := c >= code.General && c <= code.AddressUnsupported || c == code.NotAuthorised || c == code.Overload
+		if got := !p.Eager(aName); got != want {
+			t.Errorf("remembered after %v = %v, want %v", c, got, want)
+		}
+	}
+}
+
+func TestOldestFailureIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := func(i int) Address { return Address{fmt.Sprintf("host%d", i), 1} }
+		eager := func(p *Policy, i int) bool { return p.Eager(&Request{Command: Connect, Target: target(i)}) }
+		var p Policy
+		for i := range failures {
+			p.Failed(target(i), code.Refused)
+		}
+		p.Failed(target(0), code.Refused) // again: not the oldest any more
+		p.Failed(target(failures), code.Refused)
+		for i, want := range map[int]bool{0: false, 1: true, 2: false, failures: false} {
+			if got := eager(&p, i); got != want {
+				t.Errorf("Eager(%v) = %v, want %v", target(i), got, want)
+			}
+		}
+		time.Sleep(failureMax)
+		p.Failed(target(1), code.Refused)
+		if len(p.failed) != 1 || p.order.Len() != 1 {
+			t.Errorf("%d and %d failures are kept after all but one expired", len(p.failed), p.order.Len())
+		}
+	})
+}
+
+func TestMode(t *testing.T) {
+	for _, m := range []Mode{On, Off, Auto} {
+		if got, err := ParseMode(m.String()); got != m || err != nil {
+			t.Errorf("ParseMode(%q) = %v, %v; want %v", m, got, err, m)
+		}
+	}
+	if _, err := ParseMode("maybe"); err == nil {
+		t.Error(`ParseMode("maybe") = nil, want an error`)
+	}
+}

@@ -1,0 +1,49 @@
+package eagersocks
+
+import (
+	"fmt"
+	"io"
+
+	"tunnels/internal/code"
+)
+
+// AppendReply appends the SOCKS5 reply (RFC 1928 section 6) that says c. Its
+// address is always 0.0.0.0:0: an eager client knows no other, and there are
+// applications that cannot read one of another type.
+func AppendReply(b []byte, c code.Code) []byte {
+	return append(b, version, c.Reply(), 0, atypIPv4, 0, 0, 0, 0, 0, 0)
+}
+
+// ReadReply reads one SOCKS5 reply and not a byte of what follows it. A reply
+// with a code that SOCKS5 does not define says code.General. The error is about
+// the reading: it carries code.Protocol if what came is not a reply.
+func ReadReply(r io.Reader) (code.Code, error) {
+	c, err := readReply(r)
+	if err != nil {
+		return code.General, fmt.Errorf("reading a reply: %w", err)
+	}
+	return c, nil
+}
+
+func readReply(r io.Reader) (code.Code, error) {
+	buf := make([]byte, headSize+1+maxName+2)
+	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
+		return 0, err
+	}
+	size, ok := addressSize(buf[3], buf[headSize])
+	switch {
+	case buf[0] != version:
+		return 0, malformed("version is 0x%02x, want 0x05", buf[0])
+	case buf[2] != 0:
+		return 0, malformed("reserved byte is 0x%02x, want 0x00", buf[2])
+	case !ok:
+		return 0, malformed("address type 0x%02x is not supported", buf[3])
+	}
+	if _, err := io.ReadFull(r, buf[headSize+1:headSize+size+2]); err != nil {
+		return 0, cutShort(err)
+	}
+	if c := code.Code(buf[1]); c <= code.AddressUnsupported {
+		return c, nil
+	}
+	return code.General, nil
+}

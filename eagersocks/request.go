@@ -1,0 +1,197 @@
+package eagersocks
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"tunnels/internal/code"
+)
+
+// Command says what a session is for. The values are those of RFC 1928 section 4.
+type Command uint8
+
+// The commands.
+const (
+	Connect Command = 1 // a stream to the target
+	UDP     Command = 3 // datagrams
+)
+
+// String is the command in lower case.
+func (c Command) String() string {
+	switch c {
+	case Connect:
+		return "connect"
+	case UDP:
+		return "udp"
+	}
+	return fmt.Sprintf("command 0x%02x", uint8(c))
+}
+
+// Option is something more about a request. Types that are not known are kept
+// and mean nothing.
+type Option struct {
+	Type  uint8
+	Value []byte
+}
+
+// Request is what a session is for.
+type Request struct {
+	Command Command
+	// Target is where the bytes go. Its port is 0 in a UDP request only.
+	Target Address
+	// ReplyWanted asks the exit for one SOCKS5 reply before the data. The zero
+	// value is eager: no reply comes.
+	ReplyWanted bool
+	// Options take 1 KiB at most: three bytes and its value each.
+	Options []Option
+
+	answer *answer  // nil: the request did not come from a Listener
+	app    *appConn // nil: it did not come through a front door
+}
+
+const (
+	version = 5
+
+	flagReply   = 1 << 0
+	flagOptions = 1 << 1
+	flagsKnown  = flagReply | flagOptions
+
+	headSize     = 4    // version, command, flags, address type
+	optionHead   = 3    // type u8, length u16
+	optionsLimit = 1024 // all options together
+)
+
+// AppendBinary appends the request as it goes over the wire. It fails, with a
+// code.Error, if ReadRequest would refuse it.
+func (r *Request) AppendBinary(b []byte) ([]byte, error) {
+	target, err := r.checked()
+	if err != nil {
+		return b, fmt.Errorf("writing a request: %w", err)
+	}
+	size := 0
+	for _, o := range r.Options {
+		size += optionHead + len(o.Value)
+	}
+	if size > optionsLimit {
+		return b, fmt.Errorf("writing a request: %w", malformed("options take %d bytes, %d are possible", size, optionsLimit))
+	}
+	var flags byte
+	if r.ReplyWanted {
+		flags |= flagReply
+	}
+	if size > 0 {
+		flags |= flagOptions
+	}
+	b = append(b, version, byte(r.Command), flags)
+	b = target.appendTo(b)
+	if size == 0 {
+		return b, nil
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(size))
+	for _, o := range r.Options {
+		b = append(b, o.Type)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(o.Value)))
+		b = append(b, o.Value...)
+	}
+	return b, nil
+}
+
+// checked is the target in its one spelling, if command and target are possible.
+func (r *Request) checked() (Address, error) {
+	switch r.Command {
+	case Connect:
+		return NewAddress(r.Target.Host, r.Target.Port)
+	case UDP:
+		return newAddress(r.Target.Host, r.Target.Port)
+	}
+	return Address{}, &code.Error{Code: code.CommandUnsupported, Text: r.Command.String() + " is not supported"}
+}
+
+// ReadRequest reads one request and not a byte of what follows it, in two reads
+// or, with options, three. The error is io.EOF if there was no byte at all; it
+// carries a code (code.Of) if the request is not an allowed one. What it accepts,
+// AppendBinary writes in the same bytes.
+func ReadRequest(r io.Reader) (*Request, error) {
+	req, err := readRequest(r)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("reading a request: %w", err)
+	}
+	return req, err
+}
+
+func readRequest(r io.Reader) (*Request, error) {
+	// The head and the first byte of the address, which may be its length: no
+	// request is shorter.
+	buf := make([]byte, headSize+1+maxName+2+2)
+	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
+		return nil, err
+	}
+	flags, atyp := buf[2], buf[3]
+	size, ok := addressSize(atyp, buf[headSize])
+	switch {
+	case buf[0] != version:
+		return nil, malformed("version is 0x%02x, want 0x05", buf[0])
+	case flags&^flagsKnown != 0:
+		return nil, malformed("unknown flags 0x%02x", flags)
+	case !ok:
+		return nil, unsupported(fmt.Sprintf("address type 0x%02x is not supported", atyp))
+	}
+	end := headSize + size + 2
+	rest := end
+	if flags&flagOptions != 0 {
+		rest += 2
+	}
+	if _, err := io.ReadFull(r, buf[headSize+1:rest]); err != nil {
+		return nil, cutShort(err)
+	}
+	target, err := parseAddress(atyp, buf[headSize:end])
+	if err != nil {
+		return nil, err
+	}
+	req := &Request{Command: Command(buf[1]), Target: target, ReplyWanted: flags&flagReply != 0}
+	if _, err := req.checked(); err != nil {
+		return nil, err
+	}
+	if flags&flagOptions != 0 {
+		req.Options, err = readOptions(r, int(binary.BigEndian.Uint16(buf[end:rest])))
+	}
+	return req, err
+}
+
+// readOptions reads the n bytes of options.
+func readOptions(r io.Reader, n int) ([]Option, error) {
+	if n == 0 || n > optionsLimit {
+		return nil, malformed("options take %d bytes, want 1 to %d", n, optionsLimit)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, cutShort(err)
+	}
+	var options []Option
+	for len(b) > 0 {
+		if len(b) < optionHead {
+			return nil, malformed("option of %d bytes, %d are its head", len(b), optionHead)
+		}
+		size := int(binary.BigEndian.Uint16(b[1:]))
+		if size > len(b)-optionHead {
+			return nil, malformed("option 0x%02x has %d bytes, %d are left", b[0], size, len(b)-optionHead)
+		}
+		options = append(options, Option{b[0], b[optionHead : optionHead+size]})
+		b = b[optionHead+size:]
+	}
+	return options, nil
+}
+
+// cutShort is err of a read in the middle of something.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func malformed(format string, a ...any) error {
+	return &code.Error{Code: code.Protocol, Text: fmt.Sprintf(format, a...)}
+}

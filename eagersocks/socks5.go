@@ -1,0 +1,142 @@
+package eagersocks
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+
+	"github.com/things-go/go-socks5"
+	"github.com/things-go/go-socks5/statute"
+
+	"tunnels/internal/code"
+)
+
+// socksServer parses SOCKS5 greetings with go-socks5, one connection at a time.
+// Of that server only the parsing is used: it accepts nothing, resolves nothing,
+// dials nothing and logs nothing.
+type socksServer struct{ *socks5.Server }
+
+func newSocksServer() socksServer {
+	return socksServer{socks5.NewServer(
+		socks5.WithResolver(noResolver{}),
+		socks5.WithLogger(noLogger{}),
+		socks5.WithConnectHandle(handle),
+		socks5.WithBindHandle(handle),
+		socks5.WithAssociateHandle(handle),
+	)}
+}
+
+// read serves the greeting on c, of which first has been read already.
+func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
+	g := &greeting{Conn: c, first: first}
+	err := s.ServeConn(g)
+	if g.req != nil {
+		return g.app, g.req, nil
+	}
+	if g.readErr != nil { // what the parser makes of it has lost its type
+		return nil, nil, fmt.Errorf("reading a greeting: %w", g.readErr)
+	}
+	hangUp(c) // the application may have been told why
+	switch {
+	case g.refused != nil:
+		return nil, nil, g.refused
+	case err == nil:
+		return nil, nil, errors.New("greeting without a request")
+	default:
+		return nil, nil, fmt.Errorf("reading a greeting: %w", err)
+	}
+}
+
+// greeting is the connection as the parser sees it. The parser closes it in the
+// end, which must not end an application's connection: that is the listener's.
+// Owned by the goroutine that serves the connection.
+type greeting struct {
+	net.Conn
+	first   []byte // read already, to be read again
+	readErr error  // the last error of reading
+
+	app     *appConn // result: the connection to hand over
+	req     *Request // result: nil if there is none
+	refused error    // result: why not
+}
+
+func (g *greeting) Read(p []byte) (int, error) {
+	if len(g.first) > 0 {
+		n := copy(p, g.first)
+		g.first = g.first[n:]
+		return n, nil
+	}
+	n, err := g.Conn.Read(p)
+	if err != nil {
+		g.readErr = err
+	}
+	return n, err
+}
+
+// Close does nothing.
+func (g *greeting) Close() error { return nil }
+
+// handle takes over a complete request, of which w is the connection.
+func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
+	g := w.(*greeting)
+	if r.Command != statute.CommandConnect {
+		return g.refuse(code.CommandUnsupported, fmt.Errorf("SOCKS5 command %d is not supported", r.Command))
+	}
+	target, err := targetOf(r.RawDestAddr)
+	if err != nil {
+		return g.refuse(code.AddressUnsupported, err)
+	}
+	buffered, ok := r.Reader.(*bufio.Reader)
+	if !ok {
+		return g.refuse(code.General, fmt.Errorf("BUG: SOCKS5 parser reads from a %T", r.Reader))
+	}
+	// A copy, to let the parser's buffer go.
+	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail: that much is there
+	early := append(bytes.Clone(ahead), g.first...)
+	g.app = &appConn{Conn: g.Conn, early: early}
+	g.req = &Request{
+		Command: Connect,
+		Target:  target,
+		answer:  &answer{conn: g.app, reply: true},
+		app:     g.app,
+	}
+	return nil
+}
+
+func (g *greeting) refuse(c code.Code, why error) error {
+	g.refused = why
+	_, err := g.Write(AppendReply(nil, c))
+	return err
+}
+
+// targetOf checks what the parser let pass, and puts it into our form.
+func targetOf(a *statute.AddrSpec) (Address, error) {
+	host := a.FQDN
+	if a.AddrType != statute.ATYPDomain {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		if !ok {
+			return Address{}, unsupported("IP address is empty")
+		}
+		if a.AddrType == statute.ATYPIPv4 {
+			ip = ip.Unmap() // the parser keeps all in 16 bytes
+		}
+		host = ip.String()
+	}
+	return NewAddress(host, uint16(a.Port))
+}
+
+// noResolver leaves names as they are: they are resolved at the exit.
+type noResolver struct{}
+
+func (noResolver) Resolve(ctx context.Context, _ string) (context.Context, net.IP, error) {
+	return ctx, nil, nil
+}
+
+type noLogger struct{}
+
+func (noLogger) Errorf(string, ...any) {}

@@ -1,0 +1,49 @@
+//go:build unix
+
+package splice
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// rawReads says whether sockets can be read by system calls that do not block.
+const rawReads = true
+
+// nextRaw reads from the socket itself. It costs the same system calls as
+// conn.Read, and parks without a buffer.
+func (s *source) nextRaw() ([]byte, error) {
+	s.n, s.err = 0, nil
+	if err := s.raw.Read(s.try); err != nil {
+		return nil, err // closed, or past its deadline
+	}
+	switch {
+	case s.err != nil:
+		return nil, &net.OpError{
+			Op: "read", Net: s.conn.LocalAddr().Network(),
+			Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(),
+			Err: os.NewSyscallError("read", s.err),
+		}
+	case s.n == 0:
+		return nil, io.EOF
+	}
+	return s.buf[:s.n], nil
+}
+
+// tryRead reads what is there; false asks to be called again when there is more.
+func (s *source) tryRead(fd uintptr) bool {
+	s.hold()
+	for {
+		s.n, s.err = syscall.Read(int(fd), s.buf[:])
+		if s.err != syscall.EINTR {
+			break
+		}
+	}
+	if s.err == syscall.EAGAIN {
+		s.release()
+		return false
+	}
+	return true
+}

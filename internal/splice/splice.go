@@ -1,0 +1,230 @@
+// Package splice joins two streams: what one end says reaches the other, each
+// direction ends by itself, and what ends badly is never passed on as a clean
+// end.
+//
+//	r := splice.Both(app, session, code.Cancelled, code.General)
+//
+// # Half-close
+//
+// An end of file from one end becomes CloseWrite on the other, and the opposite
+// direction goes on for as long as it has something to say. A wrapper around a
+// connection must therefore forward CloseWrite by hand: one that only embeds
+// net.Conn loses it.
+//
+// # Failure
+//
+// When an end fails, in either direction, the other one is aborted (Abort):
+// behind a TCP socket the application sees "connection reset", behind a session
+// the far side learns the code. Bytes may be lost then, but never silently.
+//
+// # Cost
+//
+// Two goroutines, one of them the caller's. A direction in which nothing moves
+// holds no buffer, if its source can be waited for: a socket of the system
+// (syscall.Conn) on Unix, or a Waiter. Any other source costs 64 KiB.
+package splice
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// Stream is a connection whose two directions end one by one.
+type Stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// Waiter is a source that can be waited for without a buffer in hand.
+type Waiter interface {
+	// WaitReadable returns when Read would not block: there is data, an end
+	// of file or an error. It may return that error itself; an error that is
+	// errors.ErrUnsupported says that this source cannot be waited for at
+	// the moment.
+	WaitReadable() error
+}
+
+// End is one of the two ends given to Both.
+type End uint8
+
+// The ends.
+const (
+	Neither End = iota
+	A
+	B
+)
+
+// String is "a", "b" or "neither".
+func (e End) String() string { return [...]string{"neither", "a", "b"}[e] }
+
+// Result is what Both did.
+type Result struct {
+	FromA int64 // bytes read from a and written to b
+	FromB int64 // bytes read from b and written to a
+
+	Failed End   // the end that failed first; Neither after a clean end
+	Err    error // how it failed; nil after a clean end
+}
+
+// drainMax is for how long an end that can no longer be written to is waited
+// for while the rest of what it said is read. Its socket is dead, so that rest
+// lies in a buffer of the system and waiting is the exception.
+const drainMax = time.Second
+
+// Both copies from a to b and from b to a until both directions have ended, and
+// closes both. When an end fails, in reading or in writing, both ends are
+// aborted with the code that the error carries and its text, or else with
+// whenAFails or whenBFails. That happens at once, except for code.TargetReset
+// after a failed write: servers that answer and close without having read
+// everything are common, so what such an end has said before is delivered first.
+func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
+	j := join{
+		ends: [...]Stream{A: a, B: b},
+		why:  [...]code.Code{A: whenAFails, B: whenBFails},
+	}
+	var r Result
+	var back sync.WaitGroup
+	back.Go(func() { r.FromB = j.copy(B, A) })
+	r.FromA = j.copy(A, B)
+	back.Wait()
+	// Nothing is left to be told to either end: errors of Close are of no use.
+	_ = a.Close()
+	_ = b.Close()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r.Failed, r.Err = j.failed, j.err
+	return r
+}
+
+// join is the state that the two directions share.
+type join struct {
+	ends [3]Stream    // static
+	why  [3]code.Code // static; what to say when that end fails without a code
+
+	mu       sync.Mutex
+	ended    [3]bool // guarded by mu; that end has said all, and cleanly
+	failed   End     // guarded by mu; the first one to fail
+	err      error   // guarded by mu; how it did
+	draining bool    // guarded by mu; what failed has said is still being delivered
+	aborted  bool    // guarded by mu
+}
+
+// copy moves bytes in one direction until it ends, and says how many.
+func (j *join) copy(from, to End) (moved int64) {
+	src := newSource(j.ends[from])
+	dst := j.ends[to]
+	for {
+		if j.isDraining() {
+			_ = j.ends[from].SetReadDeadline(time.Now().Add(drainMax))
+		}
+		b, err := src.next()
+		if len(b) > 0 {
+			n, werr := dst.Write(b)
+			moved += int64(n)
+			if werr == nil && n < len(b) {
+				werr = io.ErrShortWrite
+			}
+			if werr != nil {
+				src.release()
+				j.writeFailed(to, werr)
+				return moved
+			}
+		}
+		src.release()
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			j.eof(from, to)
+			return moved
+		default:
+			j.fail(from, err)
+			return moved
+		}
+	}
+}
+
+func (j *join) isDraining() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.draining
+}
+
+// eof passes on that from has said all.
+func (j *join) eof(from, to End) {
+	j.mu.Lock()
+	failed := j.err
+	if failed == nil {
+		j.ended[from] = true
+	}
+	j.mu.Unlock()
+	if failed != nil { // the end of what was drained: not a clean one
+		j.abort()
+		return
+	}
+	err := j.ends[to].CloseWrite()
+	if err == nil {
+		return
+	}
+	j.mu.Lock()
+	over := j.ended[to]
+	j.mu.Unlock()
+	if over { // it has said all and is gone: nobody is left to miss our end
+		return
+	}
+	j.writeFailed(to, err)
+}
+
+// writeFailed notes that writing to end e failed.
+func (j *join) writeFailed(e End, err error) {
+	j.mu.Lock()
+	drain := j.err == nil && !j.ended[e] && j.reason(e, err).Code == code.TargetReset
+	if drain {
+		j.failed, j.err, j.draining = e, err, true
+	}
+	j.mu.Unlock()
+	if !drain {
+		j.fail(e, err)
+		return
+	}
+	_ = j.ends[e].SetReadDeadline(time.Now().Add(drainMax)) // wakes a reader that waits in vain
+}
+
+// fail notes that end e failed, if it is the first, and aborts both.
+func (j *join) fail(e End, err error) {
+	j.mu.Lock()
+	if j.err == nil {
+		j.failed, j.err = e, err
+	}
+	j.mu.Unlock()
+	j.abort()
+}
+
+// abort ends both ends, with the reason of the first failure. The one that
+// failed is aborted too: it may have failed for a cause of this side only, a
+// deadline for example, and its peer must not take that for a clean end.
+func (j *join) abort() {
+	j.mu.Lock()
+	done := j.aborted
+	j.aborted = true
+	failed, why := j.failed, j.reason(j.failed, j.err)
+	j.mu.Unlock()
+	if done {
+		return
+	}
+	other := A + B - failed
+	Abort(j.ends[other], why.Code, why.Text)
+	Abort(j.ends[failed], why.Code, why.Text)
+}
+
+// reason is what err says to the other end when e fails with it.
+func (j *join) reason(e End, err error) code.Error {
+	if ce, ok := errors.AsType[*code.Error](err); ok {
+		return code.Error{Code: ce.Code, Text: ce.Text}
+	}
+	return code.Error{Code: j.why[e]}
+}

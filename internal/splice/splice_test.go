@@ -1,0 +1,392 @@
+package splice
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tunnels/internal/code"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pair is two ends of one connection; both are closed when the test ends.
+func pair(t testing.TB, network string) (Stream, Stream) {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "s")
+	}
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dialled, err := net.Dial(network, ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dialled.Close(); accepted.Close() })
+	return dialled.(Stream), accepted.(Stream)
+}
+
+// joined is an application and a target with Both between them.
+type joined struct {
+	app, target Stream
+	result      chan Result
+}
+
+func join2(t testing.TB, network string) joined {
+	t.Helper()
+	app, a := pair(t, network)
+	target, b := pair(t, network)
+	return joined{app, target, both(a, b)}
+}
+
+// both runs Both with Cancelled for a and TargetReset for b.
+func both(a, b Stream) chan Result {
+	result := make(chan Result, 1)
+	go func() { result <- Both(a, b, code.Cancelled, code.TargetReset) }()
+	return result
+}
+
+// hidden is a stream whose socket cannot be seen.
+type hidden struct{ Stream }
+
+// session is a stream that notes how it was reset.
+type session struct {
+	Stream
+	mu   sync.Mutex
+	code code.Code // guarded by mu; the first Reset
+	text string    // guarded by mu
+}
+
+func (s *session) Reset(c code.Code, text string) error {
+	s.mu.Lock()
+	if s.code == code.OK {
+		s.code, s.text = c, text
+	}
+	s.mu.Unlock()
+	return s.Stream.Close()
+}
+
+func (s *session) wantReset(t *testing.T, c code.Code, text string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.code != c || s.text != text {
+		t.Errorf("session was reset with %v, %q; want %v, %q", s.code, s.text, c, text)
+	}
+}
+
+func wantClean(t *testing.T, r Result, fromA, fromB int64) {
+	t.Helper()
+	if want := (Result{FromA: fromA, FromB: fromB}); r != want {
+		t.Errorf("Both = %+v, want %+v", r, want)
+	}
+}
+
+func TestHalfClose(t *testing.T) {
+	answer := bytes.Repeat([]byte("answer! "), 1<<17)
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			j := join2(t, network)
+			io.WriteString(j.app, "request")
+			j.app.CloseWrite()
+			if got, err := io.ReadAll(j.target); string(got) != "request" || err != nil {
+				t.Fatalf("target read %q, %v; want the request and its end", got, err)
+			}
+			go func() { j.target.Write(answer); j.target.CloseWrite() }()
+			if got, err := io.ReadAll(j.app); !bytes.Equal(got, answer) || err != nil {
+				t.Fatalf("application read %d bytes, %v; want %d", len(got), err, len(answer))
+			}
+			wantClean(t, <-j.result, 7, int64(len(answer)))
+		})
+	}
+}
+
+func TestEveryByteBothWays(t *testing.T) {
+	const size = 8 << 20
+	for name, wrap := range map[string]func(Stream) Stream{
+		"sockets": func(s Stream) Stream { return s },
+		"hidden":  func(s Stream) Stream { return hidden{s} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			app, a := pair(t, "tcp")
+			target, b := pair(t, "tcp")
+			result := both(wrap(a), wrap(b))
+			var wg sync.WaitGroup
+			for _, way := range [][2]Stream{{app, target}, {target, app}} {
+				var sent [32]byte
+				wg.Go(func() {
+					h := sha256.New()
+					src := rand.NewChaCha8([32]byte{1})
+					w := io.MultiWriter(way[0], h)
+					for left := size; left > 0; {
+						n := min(left, 1+rand.IntN(100_000))
+						io.CopyN(w, src, int64(n))
+						left -= n
+					}
+					way[0].CloseWrite()
+					h.Sum(sent[:0])
+				})
+				wg.Go(func() {
+					h := sha256.New()
+					if n, err := io.Copy(h, way[1]); n != size || err != nil {
+						t.Errorf("read %d bytes, %v; want %d", n, err, size)
+					}
+				})
+			}
+			wg.Wait()
+			wantClean(t, <-result, size, size)
+		})
+	}
+}
+
+func TestApplicationReset(t *testing.T) {
+	app, a := pair(t, "tcp")
+	far, b := pair(t, "tcp")
+	s := &session{Stream: b}
+	result := both(a, s)
+	app.(*net.TCPConn).SetLinger(0)
+	app.Close()
+	r := <-result
+	if r.Failed != A || !errors.Is(r.Err, syscall.ECONNRESET) {
+		t.Errorf("Both = %+v, want a failed with ECONNRESET", r)
+	}
+	s.wantReset(t, code.Cancelled, "")
+	_ = far
+}
+
+func TestResetReachesApplication(t *testing.T) {
+	j := join2(t, "tcp")
+	j.target.(*net.TCPConn).SetLinger(0)
+	j.target.Close()
+	if _, err := j.app.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("application read %v, want ECONNRESET", err)
+	}
+	if r := <-j.result; r.Failed != B {
+		t.Errorf("Both = %+v, want b failed", r)
+	}
+}
+
+// failing is a session whose reading ends with an error of ours.
+type failing struct {
+	*session
+	err error
+}
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestCodeOfTheErrorGoesOn(t *testing.T) {
+	reset := &code.Error{Code: code.Refused, Text: "nobody there", Remote: true}
+	_, a := pair(t, "tcp")
+	app, b := pair(t, "tcp")
+	broken := failing{&session{Stream: hidden{a}}, reset}
+	other := &session{Stream: b}
+	r := <-both(broken, other)
+	if r.Failed != A || !errors.Is(r.Err, reset) {
+		t.Errorf("Both = %+v, want a failed with %v", r, reset)
+	}
+	other.wantReset(t, code.Refused, "nobody there")
+	broken.wantReset(t, code.Refused, "nobody there")
+	_ = app
+}
+
+func TestDeadlineIsNoCleanEnd(t *testing.T) {
+	app, a := pair(t, "tcp")
+	target, b := pair(t, "tcp")
+	a.SetReadDeadline(time.Now().Add(-time.Second))
+	if r := <-both(a, b); r.Failed != A || !errors.Is(r.Err, os.ErrDeadlineExceeded) {
+		t.Errorf("Both = %+v, want a failed with a deadline", r)
+	}
+	for name, c := range map[string]Stream{"application": app, "target": target} {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s read %v, want ECONNRESET", name, err)
+		}
+	}
+}
+
+// A server that answers early and closes without having read everything.
+func TestAnswerBeforeTargetResetArrives(t *testing.T) {
+	answer := bytes.Repeat([]byte("too large "), 2000) // fits into the socket that nobody reads
+	app, a := pair(t, "tcp")
+	target, b := pair(t, "tcp")
+	s := &session{Stream: a}
+	ready := make(chan struct{})
+	result := both(s, &gated{Stream: b, open: ready})
+
+	if _, err := app.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Write(answer); err != nil {
+		t.Fatal(err)
+	}
+	target.Close() // unread bytes: RST
+	// The application goes on until the writing to the target has failed.
+	go func() {
+		for {
+			if _, err := app.Write(make([]byte, 1<<16)); err != nil {
+				return
+			}
+		}
+	}()
+	got := make([]byte, len(answer))
+	if n, err := io.ReadFull(app, got); err != nil || !bytes.Equal(got, answer) {
+		t.Errorf("application read %d bytes of the answer, %v; want %d", n, err, len(answer))
+	}
+	if r := <-result; r.Failed != B || r.Err == nil {
+		t.Errorf("Both = %+v, want b failed", r)
+	}
+	s.wantReset(t, code.TargetReset, "")
+}
+
+// gated is a target that is read from only after a write to it has failed.
+type gated struct {
+	Stream
+	open chan struct{}
+	once sync.Once
+}
+
+func (g *gated) Write(p []byte) (int, error) {
+	n, err := g.Stream.Write(p)
+	if err != nil {
+		g.once.Do(func() { close(g.open) })
+	}
+	return n, err
+}
+
+func (g *gated) WaitReadable() error { <-g.open; return nil }
+
+// An application that said its end and is gone must not be waited for.
+func TestWriteToDeadApplicationEnds(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			app, a := pair(t, network)
+			far, b := pair(t, network)
+			s := &session{Stream: b}
+			result := both(a, s)
+			app.Close()
+			if n, err := far.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatalf("far end read %d, %v; want EOF", n, err)
+			}
+			for { // the far end goes on until it learns
+				if _, err := far.Write(make([]byte, 1000)); err != nil {
+					break
+				}
+			}
+			if r := <-result; r.Failed != A || r.Err == nil {
+				t.Errorf("Both = %+v, want a failed", r)
+			}
+			s.wantReset(t, code.Cancelled, "")
+		})
+	}
+}
+
+// mute is an end that is over: it has said all, and cannot be half-closed.
+type mute struct{ Stream }
+
+func (mute) Read([]byte) (int, error) { return 0, io.EOF }
+func (mute) CloseWrite() error        { return syscall.ENOTCONN }
+
+func TestCloseWriteOfWhoIsGone(t *testing.T) {
+	app, a := pair(t, "tcp")
+	_, b := pair(t, "tcp")
+	result := both(a, mute{hidden{b}})
+	if _, err := app.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("application read %v, want EOF", err)
+	}
+	app.CloseWrite()
+	wantClean(t, <-result, 0, 0)
+}
+
+// counted is a source that may be read only when it can be.
+type counted struct {
+	Stream
+	t        *testing.T
+	readable chan struct{} // one for each read that will not block
+	waited   bool          // owned by the reader
+}
+
+func (c *counted) WaitReadable() error {
+	<-c.readable
+	c.waited = true
+	return nil
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	if !c.waited {
+		c.t.Error("Read without WaitReadable before it")
+	}
+	c.waited = false
+	return c.Stream.Read(p)
+}
+
+func TestWaiterIsWaitedFor(t *testing.T) {
+	app, a := pair(t, "tcp")
+	target, b := pair(t, "tcp")
+	c := &counted{Stream: a, t: t, readable: make(chan struct{}, 2)}
+	result := both(c, b)
+	for _, say := range []string{"one", "two"} {
+		io.WriteString(app, say)
+		c.readable <- struct{}{}
+		got := make([]byte, 3)
+		if _, err := io.ReadFull(target, got); string(got) != say || err != nil {
+			t.Fatalf("target read %q, %v; want %q", got, err, say)
+		}
+	}
+	app.CloseWrite()
+	target.CloseWrite()
+	c.readable <- struct{}{}
+	wantClean(t, <-result, 6, 0)
+}
+
+func TestIdleHoldsNoBuffer(t *testing.T) {
+	if !rawReads {
+		t.Skip("this system needs a buffer to wait")
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // the second one empties what the pool kept over the first
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	const n = 200
+	before := heap()
+	all := make([]joined, n)
+	for i := range all {
+		all[i] = join2(t, "tcp")
+		io.WriteString(all[i].app, "x")
+		io.WriteString(all[i].target, "y")
+	}
+	for _, j := range all {
+		io.ReadFull(j.app, make([]byte, 1))
+		io.ReadFull(j.target, make([]byte, 1))
+	}
+	per := (heap() - before) / n
+	if per > bufferSize/2 {
+		t.Errorf("an idle pair of streams holds %d bytes, want far less than a buffer (%d)", per, bufferSize)
+	}
+	for _, j := range all {
+		j.app.Close()
+		j.target.Close()
+		<-j.result
+	}
+}

@@ -1,0 +1,73 @@
+// Command tunnels is a SOCKS5 proxy on one machine and its exit on another.
+//
+//	tunnels -server -server.addr :443 …    the exit
+//	tunnels -client -server.addr HOST:443 …    the proxy
+//	tunnels certs init HOST                the certificates both need
+//	tunnels check …                        what is wrong with a configuration
+//	tunnels version
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"tunnels/config"
+)
+
+// version is set by the linker: see the Makefile.
+var version string
+
+// errUsage marks what the user can mend on the command line: exit code 2.
+var errUsage = errors.New("usage")
+
+func main() {
+	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	switch _, bad := errors.AsType[*config.Error](err); {
+	case err == nil:
+	case bad || errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "tunnels:", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "tunnels:", err)
+		os.Exit(1)
+	}
+}
+
+// run does what args say. It returns when the process is to end.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	verb := ""
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		verb, args = args[0], args[1:]
+	}
+	switch verb {
+	case "":
+		return serve(ctx, args, environ, stdout, stderr)
+	case "certs":
+		return certs(args, stdout)
+	case "check":
+		return check(args, environ, stdout, stderr)
+	case "version":
+		fmt.Fprintln(stdout, versionLine())
+		return nil
+	case "help":
+		return parsed(nil, flag.ErrHelp, stdout)
+	}
+	return fmt.Errorf("%w: unknown verb %q: want certs, check or version, or flags (tunnels -h)", errUsage, verb)
+}
+
+func versionLine() string {
+	v := version
+	if v == "" {
+		v = "unknown"
+		if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+			v = info.Main.Version
+		}
+	}
+	return fmt.Sprintf("tunnels %s %s/%s %s", v, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}

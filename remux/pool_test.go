@@ -1,0 +1,337 @@
+package remux
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// handshake is how long a conn takes to be made in these tests.
+const handshake = 300 * time.Millisecond
+
+// bubble is a pool and a listener joined by pipes, for synctest.
+type bubble struct {
+	t     *testing.T
+	pool  *Pool
+	l     *SessionListener
+	pipes chan net.Conn
+	once  sync.Once // closes pipes
+
+	mu     sync.Mutex
+	fail   error         // guarded by mu; what dialling fails with
+	dials  int           // guarded by mu
+	delay  time.Duration // guarded by mu
+	opened []ConnID      // guarded by mu; by the pool
+	closed int           // guarded by mu
+	lost   int           // guarded by mu; of closed, those not clean
+}
+
+// Accept, Close and Addr make it the net.Listener of its SessionListener.
+func (b *bubble) Accept() (net.Conn, error) {
+	c, ok := <-b.pipes
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (b *bubble) Close() error {
+	b.once.Do(func() { close(b.pipes) })
+	return nil
+}
+
+func (b *bubble) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }
+
+func (b *bubble) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	b.mu.Lock()
+	b.dials++
+	fail, delay := b.fail, b.delay
+	b.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if fail != nil {
+		return nil, fail
+	}
+	near, far := net.Pipe()
+	b.pipes <- far
+	return near, nil
+}
+
+// inBubble runs f with fake time, a pool and a server that echoes.
+func inBubble(t *testing.T, c Config, f func(t *testing.T, b *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{t: t, pipes: make(chan net.Conn, 100), delay: handshake}
+		c.Dial = b.dial
+		c.Hooks = &Hooks{
+			ConnOpened: func(id ConnID) { b.mu.Lock(); b.opened = append(b.opened, id); b.mu.Unlock() },
+			ConnClosed: func(_ ConnID, err error) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.closed++
+				if err != nil {
+					b.lost++
+				}
+			},
+		}
+		b.pool = c.NewPool("pipe", "server")
+		b.l = Config{}.NewListener(b)
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				s, err := b.l.Accept()
+				if err != nil {
+					return
+				}
+				serving.Go(func() { io.Copy(onlyWriter{s}, s); s.Close() })
+			}
+		})
+		f(t, b)
+		b.pool.Close()
+		b.l.Close()
+		serving.Wait()
+	})
+}
+
+// open opens a session and says how long that took.
+func (b *bubble) open() (*Session, time.Duration) {
+	b.t.Helper()
+	start := time.Now()
+	s, err := b.pool.Open(b.t.Context())
+	if err != nil {
+		b.t.Fatalf("open: %v", err)
+	}
+	return s, time.Since(start)
+}
+
+// use is one short session; it returns the conn it was on.
+func (b *bubble) use() (on ConnID, waited time.Duration) {
+	b.t.Helper()
+	s, waited := b.open()
+	if _, err := s.Write([]byte("x")); err != nil {
+		b.t.Fatal(err)
+	}
+	s.CloseWrite()
+	if got, err := io.ReadAll(s); err != nil || string(got) != "x" {
+		b.t.Fatalf("echo = %q, %v", got, err)
+	}
+	s.Close()
+	return s.ID().Conn, waited
+}
+
+func (b *bubble) counts() (opened, closed, lost int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.opened), b.closed, b.lost
+}
+
+// TestRotation: 16 sessions on the first conn, the 17th on the next, and none
+// after the first waits for a handshake.
+func TestRotation(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		var order []ConnID
+		for i := range 64 {
+			on, waited := b.use()
+			if len(order) == 0 || order[len(order)-1] != on {
+				if i%16 != 0 {
+					t.Errorf("session %d is the first on conn %s, want a change after each 16", i+1, on)
+				}
+				order = append(order, on)
+			}
+			if want := map[bool]time.Duration{true: handshake}[i == 0]; waited != want {
+				t.Errorf("session %d waited %s, want %s", i+1, waited, want)
+			}
+			time.Sleep(100 * time.Millisecond) // the pace of somebody who clicks
+		}
+		if len(order) != 4 {
+			t.Errorf("64 sessions used %d conns, want 4", len(order))
+		}
+	})
+}
+
+// TestBurst: a burst of twice the count after the first session finds room at
+// once, at whatever point of a conn's life it comes.
+func TestBurst(t *testing.T) {
+	for before := range 16 {
+		inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+			b.pool.Warm()
+			time.Sleep(handshake)
+			for range before {
+				b.use()
+				time.Sleep(time.Second / 2)
+			}
+			for i := range 32 {
+				s, waited := b.open()
+				if waited != 0 {
+					t.Errorf("after %d sessions: number %d of a burst waited %s", before, i+1, waited)
+				}
+				defer s.Close()
+			}
+		})
+	}
+}
+
+// TestLargeBurst: those who must wait share the dials.
+func TestLargeBurst(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				s, waited := b.open()
+				if waited > 4*handshake {
+					t.Errorf("one of 200 sessions at once waited %s", waited)
+				}
+				s.Close()
+			})
+		}
+		wg.Wait()
+		if n, _, _ := b.counts(); n > 14 {
+			t.Errorf("%d conns for 200 sessions", n)
+		}
+	})
+}
+
+// TestAge: a conn that is old takes no new sessions, keeps the ones it has, and
+// its successor is there before it is needed.
+func TestAge(t *testing.T) {
+	inBubble(t, Config{ReuseMaxCount: 1000}, func(t *testing.T, b *bubble) {
+		kept, _ := b.open()
+		kept.Write([]byte("a"))
+		for i := range 14 { // 70 s
+			time.Sleep(5 * time.Second)
+			on, waited := b.use()
+			if waited != 0 {
+				t.Errorf("at %d s: waited %s", 5*(i+1), waited)
+			}
+			if same, want := on == kept.ID().Conn, i < 11; same != want {
+				t.Errorf("at %d s: on the first conn: %t, want %t", 5*(i+1), same, want)
+			}
+		}
+		kept.Write([]byte("b"))
+		kept.CloseWrite()
+		if got, err := io.ReadAll(kept); err != nil || string(got) != "ab" {
+			t.Errorf("session on the old conn: %q, %v", got, err)
+		}
+		kept.Close()
+		time.Sleep(5 * time.Second)
+		if _, closed, lost := b.counts(); closed != 1 || lost != 0 {
+			t.Errorf("%d conns closed, %d of them lost; want the old one closed after its last session", closed, lost)
+		}
+	})
+}
+
+// TestIdle: without sessions every conn is gone after the idle time, cleanly.
+func TestIdle(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		for range 10 {
+			b.use()
+		}
+		time.Sleep(9 * time.Second)
+		if b.pool.Conns() == 0 {
+			t.Error("no conn 9 s after the last session")
+		}
+		time.Sleep(3 * time.Second)
+		opened, closed, lost := b.counts()
+		if b.pool.Conns() != 0 || closed != opened || lost != 0 {
+			t.Errorf("12 s after the last session: %d conns, %d opened, %d closed, %d of them lost", b.pool.Conns(), opened, closed, lost)
+		}
+	})
+}
+
+// TestFailedDial: what waits fails with the reason, what comes within a second
+// fails at once, and when the server is back so is the pool, by itself.
+func TestFailedDial(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		b.fail = errors.New("no such luck")
+		start := time.Now()
+		if _, err := b.pool.Open(t.Context()); err == nil || time.Since(start) != handshake {
+			t.Errorf("Open = %v after %s, want the dial's error after %s", err, time.Since(start), handshake)
+		}
+		if b.pool.Reachable() {
+			t.Error("Reachable after a failed dial")
+		}
+		start = time.Now()
+		if _, err := b.pool.Open(t.Context()); err == nil || time.Since(start) != 0 {
+			t.Errorf("Open right after = %v after %s, want an error at once", err, time.Since(start))
+		}
+		b.mu.Lock()
+		b.fail = nil
+		b.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		if !b.pool.Reachable() {
+			t.Error("not Reachable 10 s after the server was back")
+		}
+		b.use()
+	})
+}
+
+// TestBackoff: while the server is away, dials get rarer.
+func TestBackoff(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		b.fail = errors.New("away")
+		b.delay = 0
+		b.pool.Warm()
+		time.Sleep(4 * time.Minute)
+		b.mu.Lock()
+		dials := b.dials
+		b.mu.Unlock()
+		if dials < 10 || dials > 60 {
+			t.Errorf("%d dials in 4 minutes, want between 10 and 60", dials)
+		}
+		time.Sleep(30 * time.Minute)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if later := b.dials - dials; later > 20 {
+			t.Errorf("%d dials in the half hour after, although nobody uses the pool", later)
+		}
+	})
+}
+
+// TestConnMax: the number of conns is a hard limit, and nobody is refused for
+// it while a conn lives.
+func TestConnMax(t *testing.T) {
+	inBubble(t, Config{ConnMax: 2, ReuseMaxCount: 2}, func(t *testing.T, b *bubble) {
+		var all []*Session
+		for range 50 {
+			s, _ := b.open()
+			all = append(all, s)
+			time.Sleep(handshake / 10)
+		}
+		if n := b.pool.Conns(); n != 2 {
+			t.Errorf("%d conns, want 2", n)
+		}
+		for _, s := range all {
+			s.Close()
+		}
+	})
+}
+
+// TestLostConn: a conn that breaks is replaced before anybody asks.
+func TestLostConn(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		s, _ := b.open()
+		s.Write([]byte("x"))
+		s.conn.nc.Close()
+		if _, err := io.Copy(io.Discard, s); err == nil {
+			t.Error("a session on a broken conn ended cleanly")
+		}
+		s.Close()
+		time.Sleep(handshake)
+		if _, waited := b.use(); waited != 0 {
+			t.Errorf("the session after waited %s", waited)
+		}
+	})
+}

@@ -1,0 +1,332 @@
+package remux_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// The wire as docs/PROTOCOL.md has it, written a second time: nothing here
+// knows the code that it tests.
+
+const (
+	typeHello  = 1
+	typeWindow = 2
+	typeReset  = 3
+	typePing   = 4
+	typePong   = 5
+	typeGoAway = 6
+	typeOpen   = 7
+)
+
+// raw is a frame that may lie about its length.
+func raw(session, length uint16, payload string) []byte {
+	b := binary.BigEndian.AppendUint16(nil, session)
+	return append(binary.BigEndian.AppendUint16(b, length), payload...)
+}
+
+func data(n uint16, s string) []byte { return raw(n, uint16(len(s)), s) }
+func fin(n uint16) []byte            { return raw(n, 0, "") }
+func padding() []byte                { return raw(0, 0, "") }
+
+func control(typ byte, body string) []byte {
+	return raw(0, uint16(1+len(body)), string(typ)+body)
+}
+
+func be16(v uint16) string { return string(binary.BigEndian.AppendUint16(nil, v)) }
+func be32(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)) }
+func be64(v uint64) string { return string(binary.BigEndian.AppendUint64(nil, v)) }
+
+// hello is a HELLO of version 1; kv is key, value, key, value ...
+func hello(id uint32, kv ...uint32) []byte {
+	body := "\x01" + be32(id)
+	for i := 0; i+1 < len(kv); i += 2 {
+		body += string([]byte{byte(kv[i])}) + be32(kv[i+1])
+	}
+	return control(typeHello, body)
+}
+
+func window(n uint16, limit uint64) []byte { return control(typeWindow, be16(n)+be64(limit)) }
+func ping(eight string) []byte             { return control(typePing, eight) }
+func pong(eight string) []byte             { return control(typePong, eight) }
+func open(n uint16) []byte                 { return control(typeOpen, be16(n)) }
+
+func reset(n uint16, c code.Code, text string) []byte {
+	return control(typeReset, be16(n)+string([]byte{byte(c)})+text)
+}
+
+func goAway(last uint16, c code.Code, text string) []byte {
+	return control(typeGoAway, be16(last)+string([]byte{byte(c)})+text)
+}
+
+// frame is one that came.
+type frame struct {
+	session uint16
+	payload []byte
+}
+
+func (f frame) is(typ byte) bool { return f.session == 0 && len(f.payload) > 0 && f.payload[0] == typ }
+
+func (f frame) wire() []byte { return raw(f.session, uint16(len(f.payload)), string(f.payload)) }
+
+func (f frame) String() string {
+	names := []string{"", "HELLO", "WINDOW", "RESET", "PING", "PONG", "GOAWAY", "OPEN"}
+	p := f.payload
+	switch {
+	case f.session != 0 && len(p) == 0:
+		return fmt.Sprintf("FIN %d", f.session)
+	case f.session != 0 && len(p) > 40:
+		return fmt.Sprintf("data %d, %d bytes, %.20q...", f.session, len(p), p)
+	case f.session != 0:
+		return fmt.Sprintf("data %d %q", f.session, p)
+	case len(p) == 0:
+		return "padding"
+	case int(p[0]) < len(names):
+		return fmt.Sprintf("%s %x (%[2]q)", names[p[0]], p[1:])
+	}
+	return fmt.Sprintf("control %x", p)
+}
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// peer plays one end of a conn.
+type peer struct {
+	testing.TB
+	c      net.Conn
+	silent atomic.Bool // PINGs are not answered
+
+	wmu  sync.Mutex
+	mu   sync.Mutex
+	said bool   // HELLO; PINGs are not answered before
+	owed string // the PING that came before
+	got  []frame
+	end  error
+	wake chan struct{} // 1: something came
+	n    uint64        // PINGs of our own
+}
+
+// newPeer plays on c and reads all that comes.
+func newPeer(t testing.TB, c net.Conn) *peer {
+	p := mutePeer(t, c)
+	go p.read()
+	return p
+}
+
+// mutePeer is a peer that does not read, until somebody calls read.
+func mutePeer(t testing.TB, c net.Conn) *peer {
+	t.Cleanup(func() { c.Close() })
+	return &peer{TB: t, c: c, wake: make(chan struct{}, 1)}
+}
+
+func (p *peer) read() {
+	for {
+		f, err := readFrame(p.c)
+		p.mu.Lock()
+		answer := err == nil && f.is(typePing) && !p.silent.Load()
+		if answer && !p.said {
+			answer, p.owed = false, string(f.payload[1:])
+		}
+		p.mu.Unlock()
+		if answer {
+			p.send(pong(string(f.payload[1:])))
+		}
+		p.mu.Lock()
+		if err != nil {
+			p.end = err
+		} else {
+			p.got = append(p.got, f)
+		}
+		p.mu.Unlock()
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func readFrame(r io.Reader) (frame, error) {
+	var h [4]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return frame{}, err
+	}
+	f := frame{binary.BigEndian.Uint16(h[:]), make([]byte, binary.BigEndian.Uint16(h[2:]))}
+	_, err := io.ReadFull(r, f.payload)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return f, err
+}
+
+func (p *peer) send(frames ...[]byte) error {
+	p.wmu.Lock()
+	defer p.wmu.Unlock()
+	p.c.SetWriteDeadline(time.Now().Add(patience))
+	_, err := p.c.Write(bytes.Join(frames, nil))
+	return err
+}
+
+// write sends frames in one piece. That the other end has gone meanwhile is
+// seen by what is wanted next.
+func (p *peer) write(frames ...[]byte) {
+	p.Helper()
+	if err := p.send(frames...); errors.Is(err, os.ErrDeadlineExceeded) {
+		p.Fatalf("the other end does not read: %v", err)
+	}
+	if b := frames[0]; len(b) < 5 || b[0] != 0 || b[1] != 0 || b[4] != typeHello {
+		return
+	}
+	p.mu.Lock()
+	owed := p.owed
+	p.said, p.owed = true, ""
+	p.mu.Unlock()
+	if owed != "" {
+		p.send(pong(owed))
+	}
+}
+
+// next is the next frame that the test does not skip.
+func (p *peer) next(skip ...byte) (frame, error) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		p.mu.Lock()
+		for len(p.got) > 0 {
+			f := p.got[0]
+			p.got = p.got[1:]
+			if f.session != 0 || !bytes.Contains(skip, f.payload[:min(1, len(f.payload))]) || len(f.payload) == 0 {
+				p.mu.Unlock()
+				return f, nil
+			}
+		}
+		end := p.end
+		p.mu.Unlock()
+		if end != nil {
+			return frame{}, end
+		}
+		select {
+		case <-p.wake:
+		case <-late.C:
+			return frame{}, fmt.Errorf("nothing came: %w", os.ErrDeadlineExceeded)
+		}
+	}
+}
+
+// besides is what to skip while f is wanted.
+func besides(f []byte) []byte {
+	var skip []byte
+	for _, typ := range []byte{typePing, typeWindow} {
+		if len(f) < 5 || f[0] != 0 || f[1] != 0 || f[4] != typ {
+			skip = append(skip, typ)
+		}
+	}
+	return skip
+}
+
+// wantFrame wants exactly this frame next.
+func (p *peer) wantFrame(why string, want []byte) {
+	p.Helper()
+	f, err := p.next(besides(want)...)
+	if err != nil {
+		p.Fatalf("%s: want %x, got %v", why, want, err)
+	}
+	if !bytes.Equal(f.wire(), want) {
+		p.Fatalf("%s: want %x, got %v", why, want, f)
+	}
+}
+
+// wantType wants a control frame of that type next, whatever it says.
+func (p *peer) wantType(why string, typ byte) frame {
+	p.Helper()
+	f, err := p.next(besides([]byte{0, 0, 0, 0, typ})...)
+	if err != nil || !f.is(typ) {
+		p.Fatalf("%s: want a control frame of type %d, got %v, %v", why, typ, f, err)
+	}
+	return f
+}
+
+// wantData wants this on session n, in frames of any size.
+func (p *peer) wantData(why string, n uint16, want string) {
+	p.Helper()
+	for got := ""; len(got) < len(want); {
+		f, err := p.next(typePing, typeWindow)
+		if err != nil || f.session != n || len(f.payload) == 0 {
+			p.Fatalf("%s: want data of session %d, %d bytes came, then %v, %v", why, n, len(got), f, err)
+		}
+		got += string(f.payload)
+		if len(got) > len(want) || got != want[:len(got)] {
+			p.Fatalf("%s: wrong bytes on session %d: %.40q", why, n, got)
+		}
+	}
+}
+
+// wantReset wants a RESET of session n with that code next.
+func (p *peer) wantReset(why string, n uint16, c code.Code) {
+	p.Helper()
+	f, err := p.next(typePing, typeWindow)
+	if err != nil || !f.is(typeReset) || len(f.payload) < 4 ||
+		binary.BigEndian.Uint16(f.payload[1:]) != n || code.Code(f.payload[3]) != c {
+		p.Fatalf("%s: want RESET of %d with 0x%02x, got %v, %v", why, n, byte(c), f, err)
+	}
+}
+
+// wantGoAway wants GOAWAY with that code next, and is the last number in it.
+func (p *peer) wantGoAway(why string, c code.Code) (last uint16) {
+	p.Helper()
+	f, err := p.next(typePing, typeWindow)
+	if err != nil || !f.is(typeGoAway) || len(f.payload) < 4 || code.Code(f.payload[3]) != c {
+		p.Fatalf("%s: want GOAWAY with 0x%02x, got %v, %v", why, byte(c), f, err)
+	}
+	return binary.BigEndian.Uint16(f.payload[1:])
+}
+
+// wantClosed wants the end of the stream next.
+func (p *peer) wantClosed(why string) {
+	p.Helper()
+	f, err := p.next(typePing, typeWindow)
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		p.Fatalf("%s: want the end of the conn, got %v, %v", why, f, err)
+	}
+	if err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.ErrClosedPipe) {
+		p.Fatalf("%s: want the end of the conn, got %v", why, err)
+	}
+}
+
+// wantProtocolError wants to be told, and the end.
+func (p *peer) wantProtocolError(why string) {
+	p.Helper()
+	p.wantGoAway(why, code.Protocol)
+	p.wantClosed(why)
+}
+
+// barrier wants a PONG: the other end has read all that was sent before, and
+// nothing but PINGs and WINDOWs came from it.
+func (p *peer) barrier(why string) {
+	p.Helper()
+	p.n++
+	mark := be64(p.n<<32 | 0xbeef)
+	p.write(ping(mark))
+	p.wantFrame(why, pong(mark))
+}
+
+// wantIdle wants that nothing more comes. The second PONG comes behind
+// whatever the first PING found waiting.
+func (p *peer) wantIdle(why string) {
+	p.Helper()
+	p.barrier(why)
+	p.barrier(why)
+}

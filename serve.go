@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"tunnels/config"
+	"tunnels/remux"
+	"tunnels/sla"
+	"tunnels/tls"
+	"tunnels/tunnel"
+)
+
+// drainMax is how long running sessions may take to finish when the process is
+// told to stop.
+const drainMax = 30 * time.Second
+
+// parsed deals with the errors of config.Parse that are not about one option.
+func parsed(cfg *config.Config, err error, stdout io.Writer) error {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return config.Usage(stdout)
+	case errors.Is(err, config.ErrNoRole):
+		return fmt.Errorf("%w; tunnels -h lists everything", err)
+	}
+	return err
+}
+
+// process is the roles of this process.
+type process struct {
+	cfg    *config.Config
+	log    *sla.Logger
+	server *tunnel.Server // nil: not a server
+	client *tunnel.Client // nil: not a client
+	page   *http.Server   // something to load when trying out; nil otherwise
+	pageAt string
+	wg     sync.WaitGroup
+	ended  chan error // one for each role, when it ends
+}
+
+// serve is the process without a verb: one role or both.
+func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	cfg, err := config.Parse(args, environ)
+	if err != nil {
+		return parsed(cfg, err, stdout)
+	}
+	cfg.SLA.Stderr = stderr
+	log, err := sla.New(cfg.SLA)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	sla.SetDefault(log)
+	defer sla.SetDefault(nil)
+	p := &process{cfg: cfg, log: log, ended: make(chan error, 2)}
+	for _, w := range cfg.Warnings {
+		log.Warn("%s", w)
+		fmt.Fprintln(stderr, "tunnels: warning:", w)
+	}
+	log.Info("%s started", versionLine())
+	if err := p.listen(); err != nil {
+		p.close()
+		log.Error("not started: %v", err)
+		return err
+	}
+	p.greet(stdout)
+	return p.run(ctx, stderr)
+}
+
+// listen makes the roles and their sockets, so that what is wrong with them is
+// known before anything is served.
+func (p *process) listen() error {
+	t := p.cfg.Tunnel
+	t.Log = p.log
+	t.Remux.Budget = remux.NewBudget(int64(p.cfg.RemuxMemoryMaxMB) << 20)
+	if p.tryingOut() {
+		server, client, err := tls.Throwaway()
+		if err != nil {
+			return err
+		}
+		t.ServerTLS.Material, t.ClientTLS.Material = server, client
+	}
+	if p.cfg.Server {
+		s, err := tunnel.NewServer(t)
+		if err != nil {
+			return err
+		}
+		p.server = s
+		if err := s.Listen(); err != nil {
+			return err
+		}
+		p.log.Info("server listening on %s", s.Addr())
+		t.ServerAddr = s.Addr().String()
+	}
+	if p.cfg.Client {
+		c, err := tunnel.NewClient(t)
+		if err != nil {
+			return err
+		}
+		p.client = c
+		if err := c.Listen(); err != nil {
+			return err
+		}
+		p.log.Info("client listening on %s, server %s", c.Addr(), t.ServerAddr)
+	}
+	if p.tryingOut() {
+		return p.listenPage()
+	}
+	return nil
+}
+
+// tryingOut: both roles, and nobody said anything about certificates.
+func (p *process) tryingOut() bool {
+	return p.cfg.Server && p.cfg.Client && !p.cfg.CertsGiven() && p.cfg.Carrier() == "tls"
+}
+
+// listenPage serves one page on loopback, so that there is something to load
+// through the tunnel also without the Internet.
+func (p *process) listenPage() error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("page to try out with: %w", err)
+	}
+	p.pageAt = "http://" + ln.Addr().String() + "/"
+	p.page = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "It works: this page has come through the tunnel.")
+	})}
+	p.wg.Go(func() { p.page.Serve(ln) })
+	return nil
+}
+
+// greet says on the terminal what was started and what to do with it.
+func (p *process) greet(w io.Writer) {
+	if p.tryingOut() {
+		fmt.Fprintln(w, "Client and server run in this process, for trying out, with certificates that")
+		fmt.Fprintln(w, "are thrown away when it ends.")
+	}
+	if p.server != nil {
+		fmt.Fprintf(w, "Server: listening on %s\n", p.server.Addr())
+	}
+	if p.client != nil {
+		addr := p.client.Addr()
+		fmt.Fprintf(w, "Client: SOCKS5 proxy on %s\n", addr)
+		if addr.Network() != "unix" {
+			page := p.pageAt
+			if page == "" {
+				page = "https://example.com/"
+			}
+			fmt.Fprintf(w, "Try:    curl -x socks5h://%s %s\n", addr, page)
+			fmt.Fprintln(w, "        or enter it in a browser as SOCKS v5 host, with remote DNS")
+		}
+	}
+	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", p.logPath())
+}
+
+func (p *process) logPath() string {
+	if p.cfg.SLA.Path == "-" {
+		return "here"
+	}
+	return p.cfg.SLA.Path
+}
+
+// run serves until ctx ends, a signal says so, or a role fails.
+func (p *process) run(ctx context.Context, stderr io.Writer) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
+	defer signal.Stop(signals)
+	for _, serve := range p.serves() {
+		p.wg.Go(func() { p.ended <- serve() })
+	}
+	for {
+		select {
+		case err := <-p.ended:
+			p.close()
+			return err
+		case <-ctx.Done():
+			p.close()
+			return nil
+		case sig := <-signals:
+			if !isStop(sig) {
+				p.other(sig)
+				continue
+			}
+			p.log.Info("%s: stopping, running sessions may finish within %s", sig, drainMax)
+			fmt.Fprintf(stderr, "tunnels: stopping; running sessions may finish within %s, a second signal ends them now\n", drainMax)
+			p.stop(signals)
+			return nil
+		}
+	}
+}
+
+func (p *process) serves() []func() error {
+	var all []func() error
+	if p.server != nil {
+		all = append(all, p.server.Serve)
+	}
+	if p.client != nil {
+		all = append(all, p.client.Serve)
+	}
+	return all
+}
+
+func isStop(sig os.Signal) bool { return sig == os.Interrupt || sig == syscall.SIGTERM }
+
+// stop lets running sessions finish, until they take too long or another signal
+// says that it must not wait.
+func (p *process) stop(signals <-chan os.Signal) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), drainMax, fmt.Errorf("not finished within %s", drainMax))
+	defer cancel()
+	drained := make(chan struct{})
+	p.wg.Go(func() {
+		defer close(drained)
+		p.shutdown(ctx)
+	})
+	for {
+		select {
+		case <-drained:
+			p.close()
+			return
+		case sig := <-signals:
+			if isStop(sig) {
+				p.log.Warn("%s again: ending now", sig)
+				cancel()
+				p.close()
+				return
+			}
+		}
+	}
+}
+
+func (p *process) shutdown(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	note := func(what string, err error) {
+		if err != nil && ctx.Err() != context.Canceled {
+			p.log.Warn("%s stopped with sessions cut off: %v", what, err)
+		}
+	}
+	if p.client != nil {
+		wg.Go(func() { note("client", p.client.Shutdown(ctx)) })
+	}
+	if p.server != nil {
+		wg.Go(func() { note("server", p.server.Shutdown(ctx)) })
+	}
+}
+
+// close ends what is left, at once, and waits for it.
+func (p *process) close() {
+	if p.client != nil {
+		p.client.Close()
+	}
+	if p.server != nil {
+		p.server.Close()
+	}
+	if p.page != nil {
+		p.page.Close()
+	}
+	p.wg.Wait()
+	p.log.Info("stopped")
+}
+
+// reload reads the certificates again.
+func (p *process) reload() {
+	if p.server != nil {
+		p.reloaded("server", p.server.Reload())
+	}
+	if p.client != nil {
+		p.reloaded("client", p.client.Reload())
+	}
+}
+
+func (p *process) reloaded(what string, err error) {
+	if err != nil {
+		p.log.Error("%s: reading certificates again: %v; those read before stay in force", what, err)
+		return
+	}
+	p.log.Info("%s: read certificates again", what)
+}

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// otherSignals are those that do not stop the process: there are none here.
+var otherSignals []os.Signal
+
+func (p *process) other(os.Signal) {}

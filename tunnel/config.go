@@ -1,0 +1,98 @@
+// Package tunnel joins the rooms: a Client takes applications' connections and
+// carries their requests to a Server, which is their exit.
+//
+//	application ─ eagersocks ─ Client ─ remux ─ tls ── tls ─ remux ─ Server ─ exit ─ target
+//
+// What happens is told by hooks of the rooms below; this package turns them
+// into lines of the service log.
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/netx"
+	"tunnels/remux"
+	"tunnels/sla"
+	"tunnels/tls"
+)
+
+// Config is what one process needs to be a client, a server or both.
+type Config struct {
+	ServerNet  string // network the server is reached by: tcp, tcp4, tcp6 or unix
+	ServerAddr string // where the server listens; for a client, the server to dial
+	ClientNet  string // network applications reach the client by: tcp, tcp4, tcp6 or unix
+	ClientAddr string // where the client listens for them
+
+	RemuxNet string // what carries remux: tls, or a plain stream network
+	EagerNet string // what carries requests: remux, tls, or a plain stream network
+	Insecure bool   // plain networks may leave this machine
+
+	Remux     remux.Config
+	Eager     eagersocks.Config
+	EagerMode eagersocks.Mode
+	ServerTLS tls.Config // the server's certificate and its clients' CA
+	ClientTLS tls.Config // the client's certificate and its server's CA
+
+	Allow       []string      // targets the exit may reach though its defaults forbid them
+	Deny        []string      // targets it may not reach, whatever Allow says
+	DialTimeout time.Duration // for resolving and connecting to a target; 0: 10 s
+
+	Log *sla.Logger // where the lines go; nil: sla's default
+}
+
+// dialTimeout is DialTimeout with its default.
+func (c *Config) dialTimeout() time.Duration {
+	if c.DialTimeout > 0 {
+		return c.DialTimeout
+	}
+	return 10 * time.Second
+}
+
+func (c *Config) log() *sla.Logger {
+	if c.Log != nil {
+		return c.Log
+	}
+	return sla.Default()
+}
+
+// The names that are not package net's.
+const (
+	netRemux = "remux"
+	netTLS   = "tls"
+)
+
+// way is how requests travel, resolved from the names of networks.
+type way struct {
+	mux     bool   // as sessions of remux
+	secured bool   // over TLS
+	network string // package net's network beneath
+	address string
+}
+
+// way reads the one table of networks: -eagersocks.net names what carries
+// requests; where that is remux, -remux.net names what carries conns; and where
+// one of them is tls, -server.net names what carries TLS.
+func (c *Config) way() (way, error) {
+	w := way{network: c.EagerNet, address: c.ServerAddr}
+	if c.EagerNet == netRemux {
+		w.mux, w.network = true, c.RemuxNet
+	}
+	if w.network == netTLS {
+		w.secured, w.network = true, c.ServerNet
+	}
+	switch w.network {
+	case "tcp", "tcp4", "tcp6", "unix":
+	default:
+		return w, fmt.Errorf("network %q cannot carry requests: want remux, tls, tcp, tcp4, tcp6 or unix", w.network)
+	}
+	if w.address == "" {
+		return w, errors.New("-server.addr is missing")
+	}
+	if !w.secured && !c.Insecure && !netx.IsLoopback(w.network, w.address) {
+		return w, fmt.Errorf("%s %s would carry everything in the clear: use tls, or say -insecure", w.network, w.address)
+	}
+	return w, nil
+}

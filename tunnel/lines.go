@@ -1,0 +1,90 @@
+package tunnel
+
+import (
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/remux"
+	"tunnels/sla"
+	"tunnels/tls"
+)
+
+// remuxLines turns what happens in remux into lines of the log.
+func remuxLines(log *sla.Logger) *remux.Hooks {
+	return &remux.Hooks{
+		ConnOpened:    func(id remux.ConnID) { log.Opened(sla.Conn, id.String()) },
+		ConnClosed:    func(id remux.ConnID, err error) { log.Closed(sla.Conn, id.String(), err) },
+		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
+		SessionClosed: func(id remux.SessionID, err error) { sessionClosed(log, id.String(), err) },
+		DialDone: func(address string, _ time.Duration, err error) {
+			if err != nil {
+				log.Error("cannot reach server %s: %v", address, err)
+			}
+		},
+	}
+}
+
+// sessionClosed: what the target or the application caused is said by the line
+// of the sock; here it is no error.
+func sessionClosed(log *sla.Logger, id string, err error) {
+	if c, ok := code.Of(err); ok && (c <= code.AddressUnsupported || c == code.Cancelled || c == code.TargetReset) {
+		log.ClosedAs(sla.Sess, id, sla.LevelDebug, err.Error())
+		return
+	}
+	log.Closed(sla.Sess, id, err)
+}
+
+// tlsLines turns what happens in tls into lines of the log.
+func tlsLines(log *sla.Logger) *tls.Hooks {
+	return &tls.Hooks{
+		Rejected: func(remote string, err error) {
+			if remote == "" {
+				log.Error("accepting clients: %v", err)
+				return
+			}
+			log.Warn("client at %s refused: %v", remote, err)
+		},
+		Reloaded: func(what string, err error) {
+			if err != nil {
+				log.Error("reading %s again: %v; what was read before stays in force", what, err)
+				return
+			}
+			log.Info("read %s again", what)
+		},
+		Warning: func(text string) { log.Warn("%s", text) },
+	}
+}
+
+// rejectedLines says at level debug who came without a request: port scanners
+// and browsers' spare connections do all day.
+func rejectedLines(log *sla.Logger, what string) func(string, error) {
+	return func(remote string, err error) {
+		if !log.Enabled(sla.LevelDebug) {
+			return
+		}
+		log.Debug("%s from %s: %v", what, remote, err)
+	}
+}
+
+// sock is the line pair of one application's connection to a target.
+type sock struct {
+	log  *sla.Logger
+	name string
+}
+
+func openSock(log *sla.Logger, target eagersocks.Address) sock {
+	s := sock{log, target.String()}
+	log.Opened(sla.Sock, s.name)
+	return s
+}
+
+// closed says how it ended: err is nil after a clean end; cancelled says that
+// the application went away, which is its right.
+func (s sock) closed(err error, cancelled bool) {
+	if err != nil && cancelled {
+		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, code.Cancelled.String())
+		return
+	}
+	s.log.Closed(sla.Sock, s.name, err)
+}

@@ -1,0 +1,191 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/netx"
+	"tunnels/internal/splice"
+	"tunnels/remux"
+	"tunnels/sla"
+	"tunnels/tls"
+)
+
+// Server is the exit: it accepts requests from clients and connects them to
+// their targets.
+type Server struct {
+	// Static after construction.
+	cfg    Config
+	way    way
+	log    *sla.Logger
+	exit   *exit
+	tls    *tls.Server // nil: not over TLS
+	ctx    context.Context
+	cancel context.CancelFunc // ends dials
+
+	// Set by Listen, static then.
+	lower    net.Listener
+	sessions *remux.SessionListener // nil: without remux
+	requests eagersocks.Listener
+
+	work work
+}
+
+// NewServer checks cfg and reads the certificates; nothing is listened on yet.
+func NewServer(cfg Config) (*Server, error) {
+	w, err := cfg.way()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, way: w, log: cfg.log()}
+	if s.exit, err = newExit(&cfg); err != nil {
+		return nil, err
+	}
+	if w.secured {
+		conf := cfg.ServerTLS
+		conf.Hooks = tlsLines(s.log)
+		if s.tls, err = tls.NewServer(conf); err != nil {
+			return nil, err
+		}
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Listen begins to listen; Serve is to follow.
+func (s *Server) Listen() error {
+	carriers := netx.Config{Carrier: s.way.mux, Report: func(err error) { s.log.Error("%v", err) }}
+	lower, err := carriers.Listen(s.ctx, s.way.network, s.way.address)
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	if s.tls != nil {
+		lower = s.tls.Listener(lower)
+	}
+	s.lower = lower
+	var from eagersocks.Acceptor = lower
+	if s.way.mux {
+		conf := s.cfg.Remux
+		conf.Hooks = remuxLines(s.log)
+		s.sessions = conf.NewListener(lower)
+		from = s.sessions
+	}
+	conf := s.cfg.Eager
+	conf.Rejected = rejectedLines(s.log, "no request")
+	s.requests = conf.NewListener(from)
+	return nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.lower.Addr() }
+
+// ListenAndServe listens and serves until Shutdown, and returns nil then.
+func (s *Server) ListenAndServe() error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	return s.Serve()
+}
+
+// Serve serves what Listen listens for until Shutdown, and returns nil then.
+func (s *Server) Serve() error {
+	for {
+		conn, req, err := s.requests.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("accepting requests: %w", err)
+		}
+		s.work.start(conn, func() { s.serve(conn, req) })
+	}
+}
+
+// Reload reads the certificates again, changed or not.
+func (s *Server) Reload() error {
+	if s.tls == nil {
+		return nil
+	}
+	return s.tls.Reload()
+}
+
+// Shutdown accepts nothing new, waits for what is being served until ctx ends,
+// and resets the rest. The error says how much that was.
+func (s *Server) Shutdown(ctx context.Context) error {
+	var err error
+	if s.sessions != nil {
+		err = s.sessions.Shutdown(ctx)
+	} else if s.lower != nil {
+		s.requests.Close()
+		err = s.work.wait(ctx)
+	}
+	s.close()
+	return err
+}
+
+// Close ends everything at once.
+func (s *Server) Close() {
+	if s.sessions != nil {
+		s.sessions.Close()
+	}
+	s.close()
+}
+
+func (s *Server) close() {
+	s.cancel()
+	if s.requests != nil {
+		s.requests.Close()
+	}
+	s.work.abort()
+	if s.tls != nil {
+		s.tls.Close()
+	}
+}
+
+// serve is one request.
+func (s *Server) serve(conn net.Conn, req *eagersocks.Request) {
+	if req.Command != eagersocks.Connect {
+		_ = req.Refuse(code.CommandUnsupported, req.Command.String()+" is not supported")
+		return
+	}
+	line := openSock(s.log, req.Target)
+	target, err := s.dial(conn, req.Target)
+	if err != nil {
+		why := dialError(err)
+		_ = req.Refuse(why.Code, why.Text) // a client that is gone needs no answer
+		line.closed(err, why.Code == code.Cancelled)
+		return
+	}
+	if err := req.Reply(); err != nil {
+		splice.Abort(target, code.Cancelled, "")
+		splice.Abort(conn, code.General, "")
+		line.closed(err, false)
+		return
+	}
+	r := splice.Both(conn.(splice.Stream), target, code.Cancelled, code.TargetReset)
+	why, _ := code.Of(r.Err)
+	line.closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
+}
+
+// dial connects to the target, for as long as the session wants it.
+func (s *Server) dial(conn net.Conn, target eagersocks.Address) (splice.Stream, error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	if d, ok := conn.(interface{ Done() <-chan struct{} }); ok {
+		watched := make(chan struct{})
+		defer func() { cancel(); <-watched }()
+		go func() {
+			defer close(watched)
+			select {
+			case <-d.Done():
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return s.exit.dial(ctx, target)
+}

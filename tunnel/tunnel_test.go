@@ -1,0 +1,343 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"tunnels/eagersocks"
+	"tunnels/sla"
+	"tunnels/tls"
+)
+
+// logBuffer is where a test's log goes.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// ways are all the ways requests can travel.
+var ways = []struct{ eager, remux, server string }{
+	{"remux", "tls", "tcp"},
+	{"remux", "tls", "unix"},
+	{"remux", "tcp", "tcp"},
+	{"remux", "unix", "tcp"},
+	{"tls", "", "tcp"},
+	{"tcp", "", "tcp"},
+	{"unix", "", "tcp"},
+}
+
+// rig is a client and a server that know each other.
+type rig struct {
+	client         *Client
+	server         *Server
+	clientLog      *logBuffer
+	serverLog      *logBuffer
+	cfg            Config // the client's
+	clientL, servL *sla.Logger
+}
+
+// start makes a rig; change may be nil.
+func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig {
+	t.Helper()
+	r := &rig{clientLog: &logBuffer{}, serverLog: &logBuffer{}}
+	newLog := func(b *logBuffer) *sla.Logger {
+		l, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	server, client, err := tls.Throwaway("server.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		EagerNet: eager, RemuxNet: mux, ServerNet: network, ServerAddr: "127.0.0.1:0",
+		ClientNet: "tcp", ClientAddr: "127.0.0.1:0",
+		ServerTLS: tls.Config{Material: server},
+		ClientTLS: tls.Config{Material: client, ServerName: "server.test"},
+		Allow:     []string{"all"},
+	}
+	if w, _ := cfg.way(); w.network == "unix" {
+		cfg.ServerAddr = filepath.Join(t.TempDir(), "s")
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	r.servL, r.clientL = newLog(r.serverLog), newLog(r.clientLog)
+	cfg.Log = r.servL
+	if r.server, err = NewServer(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.server.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.ServerAddr = r.server.Addr().String()
+	cfg.Log = r.clientL
+	if r.client, err = NewClient(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.client.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r.cfg = cfg
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := r.server.Serve(); err != nil {
+			t.Errorf("server: %v", err)
+		}
+	})
+	serving.Go(func() {
+		if err := r.client.Serve(); err != nil {
+			t.Errorf("client: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		r.client.Close()
+		r.server.Close()
+		serving.Wait()
+		for name, b := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
+			for line := range strings.Lines(b.String()) {
+				if err := sla.Check(strings.TrimSuffix(line, "\n")); err != nil {
+					t.Errorf("%s log: %v", name, err)
+				}
+			}
+		}
+		for _, l := range []*sla.Logger{r.clientL, r.servL} {
+			for _, c := range []sla.Category{sla.Conn, sla.Sess, sla.Sock} {
+				if n := l.Count(c); n != 0 {
+					t.Errorf("%d of %s still counted after the end", n, c)
+				}
+			}
+		}
+		if t.Failed() {
+			t.Logf("client:\n%s\nserver:\n%s", r.clientLog, r.serverLog)
+		}
+	})
+	return r
+}
+
+// http is a client through the rig that keeps no connections.
+func (r *rig) http() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		Proxy:             http.ProxyURL(&url.URL{Scheme: "socks5h", Host: r.client.Addr().String()}),
+		DisableKeepAlives: true,
+	}}
+}
+
+// dial connects to address through the rig.
+func (r *rig) dial(t *testing.T, address string) *net.TCPConn {
+	t.Helper()
+	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := d.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, ok := c.(interface{ NetConn() net.Conn })
+	if ok {
+		c = s.NetConn()
+	}
+	// The package's own type hides half-close; the socket is beneath.
+	type inner interface{ CloseWrite() error }
+	if _, ok := c.(inner); !ok {
+		t.Fatalf("SOCKS dialer gave a %T without CloseWrite", c)
+	}
+	return c.(*net.TCPConn)
+}
+
+// TestEveryWay loads a page through every network that can carry requests.
+func TestEveryWay(t *testing.T) {
+	page := strings.Repeat("tunnels ", 100_000)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, page)
+	}))
+	defer site.Close()
+	for _, w := range ways {
+		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
+			r := start(t, w.eager, w.remux, w.server, nil)
+			for range 20 {
+				resp, err := r.http().Post(site.URL, "text/plain", strings.NewReader(page))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || string(got) != page {
+					t.Fatalf("page of %d bytes, %v, want %d bytes", len(got), err, len(page))
+				}
+			}
+		})
+	}
+}
+
+// TestHalfClose: what ends its direction still gets the whole answer.
+func TestHalfClose(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var target sync.WaitGroup
+	target.Go(func() { // answers only when it has read everything
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			all, _ := io.ReadAll(c)
+			c.Write(bytes.ToUpper(all))
+			c.Close()
+		}
+	})
+	defer target.Wait()
+	defer ln.Close()
+	for _, w := range ways {
+		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
+			r := start(t, w.eager, w.remux, w.server, nil)
+			c := r.dial(t, ln.Addr().String())
+			defer c.Close()
+			sent := bytes.Repeat([]byte("half"), 50_000)
+			if _, err := c.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(c)
+			if err != nil || !bytes.Equal(got, bytes.ToUpper(sent)) {
+				t.Errorf("answer of %d bytes, %v, want %d bytes", len(got), err, len(sent))
+			}
+		})
+	}
+}
+
+// closedPort is an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// TestRefusedTarget: the eager try ends in a reset, never in a clean end, and
+// the retry is told the truth.
+func TestRefusedTarget(t *testing.T) {
+	r := start(t, "remux", "tls", "tcp", nil)
+	target := closedPort(t)
+	c := r.dial(t, target) // eagerly connected
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("first try: Read = %v, want connection reset", err)
+	}
+	c.Close()
+	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := d.Dial("tcp", target); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		if err == nil {
+			c.Close()
+		}
+		t.Errorf("second try: %v, want SOCKS code 5, connection refused", err)
+	}
+	for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
+		if want := "[erro] [sock] - " + target + " = 0 "; !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "connection refused") {
+			t.Errorf("%s log does not name the reason", name)
+		}
+	}
+}
+
+// TestPolicy: with the defaults nothing on the server's own machine is reached.
+func TestPolicy(t *testing.T) {
+	site := httptest.NewServer(http.NotFoundHandler())
+	defer site.Close()
+	r := start(t, "remux", "tls", "tcp", func(c *Config) {
+		c.Allow = nil
+		c.EagerMode = eagersocks.Off
+	})
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(site.URL, "http://"))
+	for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1", "::1", "0.0.0.0", "169.254.169.254"} {
+		resp, err := r.http().Get("http://" + net.JoinHostPort(host, port) + "/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "not allowed") {
+			t.Errorf("%s: %v, want SOCKS code 2", host, err)
+		}
+	}
+}
+
+// TestShutdown: what runs may finish, then the server is gone.
+func TestShutdown(t *testing.T) {
+	more := make(chan struct{})
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first ")
+		w.(http.Flusher).Flush()
+		<-more
+		io.WriteString(w, "second")
+	}))
+	defer site.Close()
+	r := start(t, "remux", "tls", "tcp", nil)
+	resp, err := r.http().Get(site.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- r.server.Shutdown(ctx) }()
+	// The listener is the first to go.
+	for {
+		c, err := net.Dial("tcp", r.cfg.ServerAddr)
+		if err != nil {
+			break
+		}
+		c.Close()
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("Shutdown did not wait for the download: %v", err)
+	default:
+	}
+	close(more)
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || string(got) != "first second" {
+		t.Errorf("download across a shutdown: %q, %v", got, err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown = %v, want nil", err)
+	}
+}

@@ -1,0 +1,53 @@
+package tunnel
+
+import (
+	"errors"
+	"io"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// watched is the server's side of an eager request. It tells when the target
+// fails before it has sent anything, and does so before the application can
+// know: its retry must find the failure remembered.
+type watched struct {
+	splice.Stream
+	failed func(error) // called once at most
+
+	// Owned by the goroutine that reads.
+	some bool // bytes have come, or failed was called
+}
+
+// Read implements net.Conn.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Stream.Read(p)
+	w.look(n, err)
+	return n, err
+}
+
+// WaitReadable implements splice.Waiter as far as the stream does.
+func (w *watched) WaitReadable() error {
+	wait, ok := w.Stream.(splice.Waiter)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	err := wait.WaitReadable()
+	if !errors.Is(err, errors.ErrUnsupported) {
+		w.look(0, err)
+	}
+	return err
+}
+
+func (w *watched) look(n int, err error) {
+	if !w.some && n == 0 && err != nil && err != io.EOF {
+		w.failed(err)
+	}
+	w.some = w.some || n > 0 || err != nil
+}
+
+// Reset implements code.Resetter.
+func (w *watched) Reset(c code.Code, text string) error {
+	splice.Abort(w.Stream, c, text)
+	return nil
+}

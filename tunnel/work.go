@@ -1,0 +1,77 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// work is the connections being served, each by a goroutine of its own.
+type work struct {
+	wg sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // guarded by mu
+	over  bool                  // guarded by mu; abort was called
+}
+
+// start serves c in a goroutine.
+func (w *work) start(c net.Conn, serve func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		splice.Abort(c, code.GoingAway, "")
+		return
+	}
+	if w.conns == nil {
+		w.conns = map[net.Conn]struct{}{}
+	}
+	w.conns[c] = struct{}{}
+	w.wg.Go(func() {
+		defer w.forget(c)
+		serve()
+	})
+}
+
+func (w *work) forget(c net.Conn) {
+	w.mu.Lock()
+	delete(w.conns, c)
+	w.mu.Unlock()
+}
+
+// wait waits until all are served.
+func (w *work) wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { // ends with the last of them, which abort can hasten
+		w.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		w.mu.Lock()
+		n := len(w.conns)
+		w.mu.Unlock()
+		return fmt.Errorf("%d still open: %w", n, context.Cause(ctx))
+	}
+}
+
+// abort ends all that are still served, and waits for them.
+func (w *work) abort() {
+	w.mu.Lock()
+	w.over = true
+	conns := make([]net.Conn, 0, len(w.conns))
+	for c := range w.conns {
+		conns = append(conns, c)
+	}
+	w.mu.Unlock()
+	for _, c := range conns {
+		splice.Abort(c, code.GoingAway, "the process is being stopped")
+	}
+	w.wg.Wait()
+}
