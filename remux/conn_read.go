@@ -318,6 +318,7 @@ func (c *conn) acceptLocked(number uint16) *Session {
 	s := c.addLocked(number)
 	s.opened.Store(true)
 	if c.peer == peerFull && s.granted.Load() > floor {
+		s.flow.lazy = true // nobody else has the session yet
 		s.due = true
 		c.due = append(c.due, s)
 	}

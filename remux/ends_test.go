@@ -127,6 +127,18 @@ type client struct {
 	testing.TB
 	*remux.Pool
 	accept func() net.Conn
+	stop   chan struct{} // ends acceptOr
+	conns  chan net.Conn // on pipes
+}
+
+// acceptOr is accept without a hurry; nil: stopped.
+func (c *client) acceptOr() net.Conn {
+	select {
+	case nc := <-c.conns:
+		return nc
+	case <-c.stop:
+		return nil
+	}
 }
 
 func newClient(t testing.TB, cfg remux.Config) *client {
@@ -134,7 +146,7 @@ func newClient(t testing.TB, cfg remux.Config) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{t, cfg.NewPool("tcp", ln.Addr().String()), func() net.Conn {
+	c := &client{TB: t, Pool: cfg.NewPool("tcp", ln.Addr().String()), accept: func() net.Conn {
 		t.Helper()
 		ln.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 		c, err := ln.Accept()
@@ -158,7 +170,7 @@ func newPipeClient(t testing.TB, cfg remux.Config, wrap func(net.Conn) net.Conn)
 		}
 		return b, nil
 	}
-	c := &client{t, cfg.NewPool("tcp", "pipe:1"), func() net.Conn {
+	c := &client{TB: t, Pool: cfg.NewPool("tcp", "pipe:1"), stop: make(chan struct{}), conns: conns, accept: func() net.Conn {
 		t.Helper()
 		select {
 		case c := <-conns:

@@ -16,6 +16,7 @@ type flow struct {
 	read     uint64 // of those, what the application has taken
 	window   int64  // limit is kept up to that much ahead of read
 	closed   bool   // the budget has got its part back
+	lazy     bool   // the first WINDOW waits for a frame to go out with
 
 	// The window doubles when more than half of it was read within four
 	// round trips: then it, and not the sender or the reader, is what
@@ -49,6 +50,10 @@ func (f *flow) consumed(n int, rtt time.Duration) bool {
 	f.read += uint64(n)
 	if f.closed || f.limit == math.MaxUint64 {
 		return false
+	}
+	if f.lazy && f.read >= floor/4 { // no frame has gone out, and the peer needs it soon
+		f.lazy = false
+		return true
 	}
 	if int64(f.limit-f.read) > f.window-f.window/4 {
 		return false

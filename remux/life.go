@@ -52,12 +52,12 @@ func (l *life) stopLocked() {
 }
 
 // sent notes that the peer has something to answer.
-func (l *life) sent(c *conn) { l.asked.CompareAndSwap(0, int64(c.age())) }
+func (l *life) sent(c *conn) { l.asked.CompareAndSwap(0, max(int64(c.age()), 1)) }
 
 // came notes a sign of life.
 func (c *conn) came(n int) {
 	c.bytes.Add(int64(n))
-	c.life.received.Store(int64(c.age()))
+	c.life.received.Store(max(int64(c.age()), 1))
 	if c.life.asked.Load() != 0 {
 		c.life.asked.Store(0)
 	}

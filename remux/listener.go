@@ -82,11 +82,11 @@ func (l *SessionListener) Close() error {
 // waits for those that run until ctx ends; then it closes. Sessions that were
 // on their way are still accepted: go on calling Accept until it fails.
 func (l *SessionListener) Shutdown(ctx context.Context) error {
-	l.ln.Close()
 	l.mu.Lock()
-	l.closing = true
+	l.closing = true // first: the accept loop must know why it fails
 	conns := l.connsLocked()
 	l.mu.Unlock()
+	l.ln.Close()
 	for _, c := range conns {
 		c.drain(code.GoingAway, "the server is being stopped")
 	}
@@ -103,7 +103,7 @@ func (l *SessionListener) connsLocked() []*conn {
 }
 
 func (l *SessionListener) stop() []*conn {
-	l.ln.Close()
+	defer l.ln.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closing = true

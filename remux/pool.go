@@ -44,7 +44,6 @@ type Pool struct {
 const (
 	freshFailure = time.Second     // a request need not try again what failed just now
 	keepTrying   = 5 * time.Minute // since the last use, a server is dialled again by itself
-	flashLife    = time.Second     // a conn lost that early counts as a failed dial
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 30 * time.Second
 )
@@ -238,8 +237,8 @@ func (p *Pool) connEnded(c *conn, err error) {
 		}
 	}
 	now := time.Now()
-	if err != nil && c.age() < flashLife {
-		// The server took the connection and then did not want it: it refuses
+	if err != nil && c.life.received.Load() == 0 {
+		// The server took the connection and said nothing on it: it refuses
 		// our certificate, or it fails as it starts. Like a failed dial, this
 		// must not be tried again in a hurry.
 		p.failedLocked(err)

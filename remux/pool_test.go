@@ -324,6 +324,9 @@ func TestLostConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		s, _ := b.open()
 		s.Write([]byte("x"))
+		if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
 		s.conn.nc.Close()
 		if _, err := io.Copy(io.Discard, s); err == nil {
 			t.Error("a session on a broken conn ended cleanly")

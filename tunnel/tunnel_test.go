@@ -302,6 +302,7 @@ func TestPolicy(t *testing.T) {
 // TestShutdown: what runs may finish, then the server is gone.
 func TestShutdown(t *testing.T) {
 	more := make(chan struct{})
+	finish := sync.OnceFunc(func() { close(more) })
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "first ")
 		w.(http.Flusher).Flush()
@@ -309,6 +310,7 @@ func TestShutdown(t *testing.T) {
 		io.WriteString(w, "second")
 	}))
 	defer site.Close()
+	defer finish()
 	r := start(t, "remux", "tls", "tcp", nil)
 	resp, err := r.http().Get(site.URL)
 	if err != nil {
@@ -332,7 +334,7 @@ func TestShutdown(t *testing.T) {
 		t.Fatalf("Shutdown did not wait for the download: %v", err)
 	default:
 	}
-	close(more)
+	finish()
 	got, err := io.ReadAll(resp.Body)
 	if err != nil || string(got) != "first second" {
 		t.Errorf("download across a shutdown: %q, %v", got, err)

@@ -1,0 +1,32 @@
+# What is done here is in scripts/, so that it can be run without make too.
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test fuzz fmt lint cross clean
+
+help: ## show this
+	@echo "make TARGET, where TARGET is:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s%s\n", $$1, $$2 }'
+
+build: ## bin/tunnels, static
+	@scripts/build.sh
+
+run: build ## client and server in one process on this machine, to try it out
+	bin/tunnels -server -client -sla.log.path=-
+
+test: ## all tests, after installing the programs they need
+	@scripts/test.sh
+
+fuzz: ## each fuzz target for a minute
+	@scripts/fuzz.sh 60
+
+fmt: ## format the source
+	gofmt -w .
+
+lint: ## gofmt, go vet, staticcheck
+	@scripts/lint.sh
+
+cross: ## bin/tunnels-SYSTEM-MACHINE for every system that is looked after
+	@scripts/cross.sh
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,302 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tunnels/eagersocks"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// args splits a command line at blanks.
+func args(line string) []string { return strings.Fields(line) }
+
+// try are the arguments of the simplest complete configuration.
+const try = "-server -client"
+
+func mustParse(t *testing.T, line string, environ ...string) *Config {
+	t.Helper()
+	c, err := Parse(args(line), environ)
+	if err != nil {
+		t.Fatalf("Parse(%s) with %q: %v", line, environ, err)
+	}
+	return c
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tunnels.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustParse(t, try)
+	n := c.Tunnel
+	for _, tt := range []struct {
+		name      string
+		got, want any
+	}{
+		{"Server", c.Server, true},
+		{"Client", c.Client, true},
+		{"server.net", n.ServerNet, "tcp"},
+		{"server.addr", n.ServerAddr, "127.0.0.1:0"},
+		{"client.net", n.ClientNet, "tcp"},
+		{"client.addr", n.ClientAddr, "127.0.0.1:1080"},
+		{"remux.net", n.RemuxNet, "tls"},
+		{"eagersocks.net", n.EagerNet, "remux"},
+		{"eagersocks.eager", n.EagerMode, eagersocks.On},
+		{"insecure", n.Insecure, false},
+		{"remux.reuse.max.sec", n.Remux.ReuseMaxAge, time.Minute},
+		{"remux.reuse.max.cnt", n.Remux.ReuseMaxCount, 16},
+		{"remux.reuse.max.mb", n.Remux.ReuseMaxBytes, int64(64 << 30)},
+		{"remux.idle.max.sec", n.Remux.IdleMax, 10 * time.Second},
+		{"remux.conn.max.cnt", n.Remux.ConnMax, 1024},
+		{"remux.ping.sec", n.Remux.Ping, 15 * time.Second},
+		{"remux.window.max.kb", n.Remux.WindowMax, 64 << 20},
+		{"remux.memory.max.mb", c.RemuxMemoryMaxMB, 256},
+		{"remux.sess.max.cnt", n.Remux.SessMax, 32768},
+		{"server.dial.timeout.sec", n.DialTimeout, 10 * time.Second},
+		{"server.allow", n.Allow, []string{"all"}},
+		{"server.deny", n.Deny, []string(nil)},
+		{"sla.log.level", c.SLA.Level, "info"},
+		{"sla.log.path", c.SLA.Path, "/var/log/tunnels.log"},
+		{"sla.log.format", c.SLA.Format, "text"},
+		{"sla.log.max.mb", c.SLA.MaxMB, 100},
+		{"sla.log.backups", c.SLA.Backups, 5},
+		{"sla.dingtalk.url", c.SLA.DingTalkURL, ""},
+		{"Warnings", c.Warnings, []string(nil)},
+		{"CertsGiven", c.CertsGiven(), false},
+		{"Carrier", c.Carrier(), "tls"},
+	} {
+		if !reflect.DeepEqual(tt.got, tt.want) {
+			t.Errorf("by default %s = %#v, want %#v", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := writeFile(t, "remux.ping.sec = 3\nremux.idle.max.sec = 3\nremux.conn.max.cnt = 3\n")
+	c := mustParse(t, try+" -remux.ping.sec=1 -config "+file,
+		"TUNNELS_REMUX_PING_SEC=2", "TUNNELS_REMUX_IDLE_MAX_SEC=2", "TUNNELS_REMUX_CONN_MAX_CNT=", "PATH=/bin")
+	r := c.Tunnel.Remux
+	if r.Ping != time.Second || r.IdleMax != 2*time.Second || r.ConnMax != 3 {
+		t.Errorf("flag, environment, file = %v, %v, %d, want 1s, 2s, 3", r.Ping, r.IdleMax, r.ConnMax)
+	}
+	for name, want := range map[string]string{
+		"remux.ping.sec":     "command line",
+		"remux.idle.max.sec": "environment variable TUNNELS_REMUX_IDLE_MAX_SEC",
+		"remux.conn.max.cnt": file + ":3",
+		"remux.sess.max.cnt": "default",
+	} {
+		if got := c.origin(name); got != want {
+			t.Errorf("origin(%s) = %q, want %q", name, got, want)
+		}
+	}
+	if !c.Given("remux.ping.sec") || c.Given("remux.sess.max.cnt") {
+		t.Error("Given does not tell what was given from what was not")
+	}
+	c = mustParse(t, "", "TUNNELS_SERVER=1", "TUNNELS_CLIENT=true", "TUNNELS_CONFIG="+file)
+	if c.Tunnel.Remux.Ping != 3*time.Second || !c.Server || !c.Client || c.File != file {
+		t.Errorf("from the environment alone: %+v", c)
+	}
+	if c = mustParse(t, "-server=true -client -server.deny 10.0.0.1 -server.deny 10.0.0.2,a.example"); len(c.Tunnel.Deny) != 3 {
+		t.Errorf("a list given twice = %q, want the sum", c.Tunnel.Deny)
+	}
+}
+
+func TestDerived(t *testing.T) {
+	const certs = " -tls.server.cert s -tls.client.ca ca -tls.client.cert c"
+	tests := []struct {
+		line string
+		got  func(*Config) any
+		want any
+	}{
+		{"-client -server -remux.net unix -server.addr /tmp/s", func(c *Config) any { return c.Tunnel.ServerNet }, "unix"},
+		{"-client -server -eagersocks.net tcp6", func(c *Config) any { return c.Tunnel.ServerAddr }, "[::1]:0"},
+		{"-client -eagersocks.net unix -server.addr /tmp/s", func(c *Config) any { return c.Carrier() }, "unix"},
+		{"-server -server.addr :443" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "ca"},
+		{"-server -server.addr :443 -tls.server.ca own" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "own"},
+		{"-server -server.addr :443" + certs, func(c *Config) any { return c.CertsGiven() }, true},
+		// others can reach this exit, so it protects its machine
+		{"-server -client -server.addr :443" + certs, func(c *Config) any { return len(c.Tunnel.Allow) }, 0},
+		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow }, []string{"private"}},
+		{"-server -client -client.net unix -client.addr /tmp/s", func(c *Config) any { return c.Tunnel.ClientAddr }, "/tmp/s"},
+		{"-server -client -eagersocks.eager auto", func(c *Config) any { return c.Tunnel.EagerMode }, eagersocks.Auto},
+	}
+	for _, tt := range tests {
+		if got := tt.got(mustParse(t, tt.line)); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("Parse(%s) gives %v, want %v", tt.line, got, tt.want)
+		}
+	}
+}
+
+func TestHelpAndRole(t *testing.T) {
+	for _, h := range []string{"-h", "--help", "-server -h"} {
+		if _, err := Parse(args(h), nil); !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("Parse(%s) = %v, want flag.ErrHelp", h, err)
+		}
+	}
+	for _, none := range []string{"", "-server=false", "-remux.ping.sec 3"} {
+		if _, err := Parse(args(none), nil); !errors.Is(err, ErrNoRole) {
+			t.Errorf("Parse(%s) = %v, want ErrNoRole", none, err)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	secret := writeFile(t, "s3cret\n")
+	tests := []struct {
+		line, env, want string // want: what the only warning says; empty: there is none
+	}{
+		{try, "", ""},
+		{try + " -sla.dingtalk.token abc", "", "-sla.dingtalk.token: everybody on this machine sees it with ps: give it as @FILE or in TUNNELS_SLA_DINGTALK_TOKEN"},
+		{try + " -sla.dingtalk.token @" + secret, "", ""},
+		{try, "TUNNELS_SLA_DINGTALK_TOKEN=abc", ""},
+		{"-server -remux.net tcp -server.addr :443 -insecure", "", "NOTHING IS ENCRYPTED"},
+		{"-server -remux.net tcp -server.addr 127.0.0.1:443 -insecure", "", ""},
+		{try + " -client.addr :1080 -client.open", "", "whoever reaches :1080"},
+		{try + " -eagersocks.net tcp -remux.net tcp", "", "-remux.net tcp has no effect"},
+		{try + " -remux.net tcp -tls.server.cert x", "", "-tls… options have no effect"},
+	}
+	for _, tt := range tests {
+		c := mustParse(t, tt.line, tt.env)
+		got := strings.Join(c.Warnings, "\n")
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) || len(c.Warnings) > 1 {
+			t.Errorf("Parse(%s) warns %q, want %q", tt.line, got, tt.want)
+		}
+		if strings.Contains(got, "abc") {
+			t.Errorf("Parse(%s): the warning %q holds the secret", tt.line, got)
+		}
+	}
+}
+
+func TestPrintReadsBack(t *testing.T) {
+	secret := writeFile(t, "s3cret\n")
+	tests := []struct{ line, env string }{
+		{try, ""},
+		{try + " -insecure -client.addr :1080 -client.open -server.deny all:25,*.evil.example", ""},
+		{"-client -server.addr [2001:db8::1]:443 -tls.client.cert a#b -tls.client.ca c.pem -sla.log.path -", ""},
+		{try + " -sla.dingtalk.token @" + secret + " -sla.log.level debug -remux.window.max.kb 64", ""},
+		{try, "TUNNELS_SLA_LOG_PATH= a \"b\" #c\x01"},
+		{try, "TUNNELS_SLA_LOG_PATH='x'"},
+	}
+	for _, tt := range tests {
+		c := mustParse(t, tt.line, tt.env)
+		var b bytes.Buffer
+		if err := c.Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse([]string{"-config", writeFile(t, b.String())}, nil)
+		if err != nil {
+			t.Errorf("Parse(%s): what Print wrote does not parse: %v\n%s", tt.line, err, &b)
+			continue
+		}
+		for _, x := range []*Config{c, again} { // where a value came from is not part of it
+			x.File = ""
+			delete(x.given, "config")
+			for k, g := range x.given {
+				x.given[k] = given{value: g.value}
+			}
+		}
+		if !reflect.DeepEqual(c, again) {
+			t.Errorf("Parse(%s) = %+v, after Print and Parse %+v\n%s", tt.line, c, again, &b)
+		}
+	}
+}
+
+func TestPrintMasksSecrets(t *testing.T) {
+	c := mustParse(t, try+" -sla.dingtalk.token t0ken", "TUNNELS_SLA_DINGTALK_SECRET=s3cret")
+	var b bytes.Buffer
+	if err := c.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.String(); strings.Contains(s, "t0ken") || strings.Contains(s, "s3cret") {
+		t.Errorf("Print shows a secret:\n%s", s)
+	}
+	for _, want := range []string{
+		"# sla.dingtalk.token is set (command line) and not shown\n",
+		"# sla.dingtalk.secret is set (environment variable TUNNELS_SLA_DINGTALK_SECRET) and not shown\n",
+		"\nserver = true\n",
+		"\n# remux.ping.sec = 15\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("Print lacks %q:\n%s", want, &b)
+		}
+	}
+	if _, err := Parse([]string{"-config", writeFile(t, b.String())}, nil); err != nil {
+		t.Errorf("what Print wrote does not parse: %v", err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	var b bytes.Buffer
+	if err := Usage(&b); err != nil {
+		t.Fatal(err)
+	}
+	help := b.String()
+	for i, line := range strings.Split(help, "\n") {
+		if n := len([]rune(line)); n > columns {
+			t.Errorf("line %d of the help has %d characters, want %d at most: %s", i+1, n, columns, line)
+		}
+		if strings.TrimRight(line, " ") != line {
+			t.Errorf("line %d of the help ends in blanks: %q", i+1, line)
+		}
+	}
+	flat := strings.Join(strings.Fields(help), " ")
+	for _, o := range (&Config{}).all() {
+		left := "-" + o.name
+		if o.arg != "" {
+			left += " " + o.arg
+		}
+		if !strings.Contains(flat, left+" "+o.describe()) {
+			t.Errorf("the help lacks %s with %q", left, o.describe())
+		}
+		if o.arg != "" && o.def == "" && o.show == "" {
+			t.Errorf("-%s has neither a default nor words for having none", o.name)
+		}
+		if o.name != strings.ToLower(o.name) || strings.ContainsAny(o.name, "_-=# ") {
+			t.Errorf("option name %q cannot be spelled in all three ways", o.name)
+		}
+	}
+	if got := strings.Count(help, "\n    tunnels -"); got != 3 {
+		t.Errorf("the help has %d examples, want 3", got)
+	}
+}
+
+// TestExamples: what the help shows works.
+func TestExamples(t *testing.T) {
+	_, examples, _ := strings.Cut(tail, "Examples:")
+	examples = strings.ReplaceAll(examples, "\\\n", " ")
+	for line := range strings.SplitSeq(examples, "\n") {
+		if line, ok := strings.CutPrefix(line, "    tunnels "); ok {
+			mustParse(t, line)
+		}
+	}
+}
+
+func TestEnvironmentNamesDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for _, o := range (&Config{}).all() {
+		e := envName(o.name)
+		if seen[e] != "" {
+			t.Errorf("%s stands for both %s and %s", e, seen[e], o.name)
+		}
+		seen[e] = o.name
+	}
+	if got := envName("server.addr"); got != "TUNNELS_SERVER_ADDR" {
+		t.Errorf("envName(server.addr) = %s, want TUNNELS_SERVER_ADDR", got)
+	}
+}

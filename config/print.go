@@ -1,0 +1,40 @@
+package config
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Print writes the effective configuration as a file that -config reads. What
+// was left at its default stands there as a comment; so does, without its
+// value, a secret that is not in a file of its own.
+func (c *Config) Print(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	for i, g := range c.groups() {
+		if i > 0 {
+			fmt.Fprintln(b)
+		}
+		fmt.Fprintf(b, "# %s\n", g.title)
+		for _, o := range g.options {
+			c.printOption(b, &o)
+		}
+	}
+	return b.Flush()
+}
+
+func (c *Config) printOption(w io.Writer, o *option) {
+	got, ok := c.given[o.name]
+	switch {
+	case o.name == "config": // cannot stand in a file
+	case !ok && o.show != "":
+		fmt.Fprintf(w, "# %s = (%s)\n", o.name, o.show)
+	case !ok:
+		fmt.Fprintf(w, "# %s = %s\n", o.name, quote(c.value(o)))
+	case o.secret && got.value != "" && !strings.HasPrefix(got.value, "@"):
+		fmt.Fprintf(w, "# %s is set (%s) and not shown\n", o.name, got.origin)
+	default:
+		fmt.Fprintf(w, "%s = %s\n", o.name, quote(got.value))
+	}
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestRefused: each refusal names the option, the value, where it came from and
+// what would be right.
+func TestRefused(t *testing.T) {
+	const client = "-client -tls.client.cert c -tls.client.ca c "
+	const server = "-server -tls.server.cert c -tls.server.ca c "
+	tests := []struct{ line, env, want string }{
+		// names
+		{"-server.adr :443", "", "(command line): -server.adr is not an option; did you mean -server.addr?"},
+		{"-sever", "", "did you mean -server?"},
+		{"-frobnicate", "", "-frobnicate is not an option; tunnels -h lists them all"},
+		{"-server.addr", "", "-server.addr (command line): want a value behind it"},
+		{try + " -server.addr", "", "want a value behind it"},
+		{"server", "", `"server" (command line): is no option; options begin with -`},
+		{try + " -=x", "", "bad flag syntax"},
+		{try, "TUNNELS_SERVER_ADR=x", "(environment): TUNNELS_SERVER_ADR is not an option; did you mean TUNNELS_SERVER_ADDR?"},
+
+		// values
+		{"-server=maybe -client", "", `-server "maybe" (command line): want true or false`},
+		{"-client", "TUNNELS_SERVER=2", `-server "2" (environment variable TUNNELS_SERVER): want true or false`},
+		{try + " -remux.ping.sec 0", "", `-remux.ping.sec "0" (command line): want whole seconds from 1 to 3600`},
+		{try + " -remux.ping.sec -1", "", "want whole seconds"},
+		{try + " -remux.ping.sec 1.5", "", "want whole seconds"},
+		{try + " -remux.ping.sec 99999999999999999999", "", "want whole seconds"},
+		{try + " -server.dial.timeout.sec 601", "", "from 1 to 600"},
+		{try + " -remux.reuse.max.cnt 32769", "", `-remux.reuse.max.cnt "32769" (command line): want a whole number from 1 to 32768`},
+		{try + " -remux.reuse.max.cnt 0", "", "from 1 to 32768"},
+		{try + " -remux.reuse.max.mb 999999", "", "from 1 to 262144"},
+		{try + " -remux.window.max.kb 63", "", "from 64 to"},
+		{try + " -remux.net udp", "", `-remux.net "udp" (command line): want tls, tcp, tcp4, tcp6 or unix`},
+		{try + " -server.net tls", "", "want tcp, tcp4, tcp6 or unix"},
+		{try + " -eagersocks.net quic", "", "want remux, tls, tcp"},
+		{try + " -eagersocks.eager yes", "", "want on, off or auto"},
+		{try + " -sla.log.level loud", "", "want debug, info, warn, error or fatal"},
+		{try + " -sla.log.format xml", "", "want text or json"},
+		{try + " -sla.log.path=", "", "-sla.log.path (command line): want a file, or -"},
+		{try + " -server.allow 10.0.0.1/8", "", `-server.allow "10.0.0.1/8" (command line): entry "10.0.0.1/8": has bits set`},
+		{try, "TUNNELS_SERVER_DENY=a,,b", `-server.deny "a,,b" (environment variable TUNNELS_SERVER_DENY): entry ""`},
+		{try + " -tls.server.name vps.example:443", "", "without a port"},
+
+		// addresses
+		{"-server", "", "-server.addr (default): is missing: want where to listen, as in :443"},
+		{"-client", "", "-server.addr (default): is missing: want the server to reach, as in vps.example:443"},
+		{"-server -server.net unix", "", "want the path of a socket file"},
+		{"-server -client -server.net unix", "", "want the path of a socket file"},
+		{client + "-server.addr vps.example", "", `-server.addr "vps.example" (command line): want the port too, as in vps.example:443`},
+		{client + "-server.addr 2001:db8::1", "", "as in [2001:db8::1]:443"},
+		{client + "-server.addr [2001:db8::1]", "", "as in [2001:db8::1]:443"},
+		{client + "-server.addr https://vps.example:443", "", "without a path or scheme"},
+		{client + "-server.addr :443", "", "want the server's host before the colon, as in vps.example:443"},
+		{client + "-server.addr vps.example:0", "", "port 0"},
+		{client + "-server.addr vps.example:65536", "", `port "65536": want a number from 0 to 65535`},
+		{client + "-server.addr vps.example:https", "", "want a number"},
+		{client + "-server.addr v!ps:443", "", `host "v!ps"`},
+		{client + "-server.addr a..b:443", "", `host "a..b"`},
+		{client + "-server.addr a:b:c", "", "want host:port, as in"},
+		{client + "-server.net tcp4 -server.addr [::1]:443", "", "::1 is no address of network tcp4"},
+		{server + "-server.net tcp6 -server.addr 1.2.3.4:443", "", "1.2.3.4 is no address of network tcp6"},
+		{server + "-server.addr /run/x.sock", "", "needs network unix"},
+		{server + "-server.net unix -server.addr /" + strings.Repeat("x", 107), "", "the path is 108 bytes long: want 107"},
+		{try + " -client.addr 0.0.0.0:1080", "", `-client.addr "0.0.0.0:1080" (command line): other machines could use the tunnel`},
+		{try + " -client.addr :1080", "", "or -client.open"},
+		{try + " -client.net unix", "", "wants -client.addr PATH"},
+		{try + " -client.addr=", "", "want host:port"},
+
+		// what does not fit together
+		{"-server -server.addr :443 -remux.net tcp", "", "anybody on the way could read and change what -remux.net tcp carries: want TLS, a loopback address, or -insecure"},
+		{"-client -server.addr vps.example:443 -eagersocks.net tcp", "", "what -eagersocks.net tcp carries"},
+		{try + " -server.net unix -server.addr /x -remux.net tcp", "", `-remux.net "tcp" (command line): does not fit -server.net unix`},
+		{try + " -server.net tcp -eagersocks.net unix -server.addr /x", "", `-eagersocks.net "unix" (command line): does not fit -server.net tcp`},
+		{"-server -server.addr :443", "", "-tls.server.cert (default): is missing: want the server's certificate; `tunnels certs init NAME`"},
+		{"-server -server.addr :443 -tls.server.cert c", "", "open proxy"},
+		{"-client -server.addr a:443", "", "-tls.client.cert (default): is missing"},
+		{"-client -server.addr a:443 -tls.client.cert c", "", "-tls.client.ca (default): is missing"},
+		{try + " -tls.server.cert c", "", "-tls.client.cert (default): is missing"},
+
+		// secrets stay out of the message
+		{try + " -sla.dingtalk.secret hush", "", "-sla.dingtalk.secret (command line): is of no use without -sla.dingtalk.token"},
+		{try + " -sla.dingtalk.token @/no/such/file", "", "-sla.dingtalk.token (command line): open /no/such/file"},
+		{try + " -sla.dingtalk.url https://robot.example/send?access_token=hush", "", "-sla.dingtalk.url (command line): has a query"},
+		{try + " -sla.dingtalk.url robot", "", "want https://"},
+
+		{try + " -config /no/such/file", "", `-config "/no/such/file" (command line): open /no/such/file`},
+		{try, "TUNNELS_CONFIG=/", `-config "/" (environment variable TUNNELS_CONFIG): read /: is a directory`},
+	}
+	for _, tt := range tests {
+		_, err := Parse(args(tt.line), []string{tt.env})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Parse(%s) with %q = %v, want it to say: %s", tt.line, tt.env, err, tt.want)
+			continue
+		}
+		if _, ok := errors.AsType[*Error](err); !ok {
+			t.Errorf("Parse(%s) = %T, want an *Error", tt.line, err)
+		}
+		if strings.Contains(err.Error(), "hush") {
+			t.Errorf("Parse(%s) = %v, which holds a secret", tt.line, err)
+		}
+	}
+}
+
+// TestOverriddenValueIsNotJudged: the command line mends what the environment
+// got wrong.
+func TestOverriddenValueIsNotJudged(t *testing.T) {
+	mustParse(t, try+" -remux.ping.sec 7", "TUNNELS_REMUX_PING_SEC=soon")
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	_, err := Parse(args(try+" -remux.ping.sec x -sla.log.level y"), []string{"TUNNELS_NONSENSE=1"})
+	for _, want := range []string{"remux.ping.sec", "sla.log.level", "TUNNELS_NONSENSE"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse = %v, want it to name %s", err, want)
+		}
+	}
+}
+
+func TestFile(t *testing.T) {
+	good := "\ufeff# the exit\r\n\n  client = true\r\nserver=1\nsla.log.path = \"/tmp/a # b\" # quoted\n" +
+		"server.deny = 'all:25'\nremux.ping.sec = 7 # seconds\nclient.addr = \"127.0.0.1:1080\"\nsla.dingtalk.url =\n"
+	c := mustParse(t, "-config "+writeFile(t, good))
+	if !c.Server || !c.Client || c.SLA.Path != "/tmp/a # b" || c.Tunnel.Deny[0] != "all:25" || c.Tunnel.Remux.Ping.Seconds() != 7 {
+		t.Errorf("Parse of the file = %+v", c)
+	}
+
+	tests := []struct{ text, want string }{
+		{"server.adr = x", `:1): "server.adr" is not an option; did you mean server.addr?`},
+		{"-server.addr = x", "did you mean server.addr?"},
+		{"\n\nserver.addr = a\nserver.addr = b", ":4): is given twice, first at "},
+		{"server.addr", `line "server.addr": want key = value`},
+		{"= x", "want key = value"},
+		{`sla.log.path = "x`, "-sla.log.path ("},
+		{`sla.log.path = "x`, "double quote is not closed"},
+		{`sla.log.path = 'x`, "single quote is not closed"},
+		{`sla.log.path = "x" y`, "nothing but a comment"},
+		{`sla.log.path = "\q"`, "an escape that Go does not know"},
+		{"config = x", "cannot name another"},
+		{"\nremux.ping.sec = soon", `-remux.ping.sec "soon" (`},
+		{"\nremux.ping.sec = soon", ":2): want whole seconds"},
+		{strings.Repeat("x\n", 1000), "is it a configuration file?"},
+		{strings.Repeat("# long\n", 200_000), "larger than 1048576 bytes"},
+	}
+	for _, tt := range tests {
+		path := writeFile(t, tt.text)
+		_, err := Parse(args(try+" -config "+path), nil)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("Parse of the file %.60q = %v, want it to name the file and say: %s", tt.text, err, tt.want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"server.addr", "server.net", "client.addr", "remux.net"}
+	for in, want := range map[string]string{
+		"server.adr": "server.addr", "Server.Addr": "server.addr", "sever.net": "server.net",
+		"remux.nte": "remux.net", "clientaddr": "client.addr", "x": "", "": "", strings.Repeat("a", 10_000): "",
+	} {
+		if got := nearest(in, known); got != want {
+			t.Errorf("nearest(%.20q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/sla"
+)
+
+// The functions of this file make an option's set: they store a value of one
+// kind, or say what would be right.
+
+func text(dst *string) func(string) error {
+	return func(v string) error {
+		if strings.ContainsRune(v, 0) {
+			return errors.New("want a text without zero bytes")
+		}
+		*dst = v
+		return nil
+	}
+}
+
+func toggle(dst *bool) func(string) error {
+	return func(v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("want true or false")
+		}
+		*dst = b
+		return nil
+	}
+}
+
+func oneOf(dst *string, names []string) func(string) error {
+	return func(v string) error {
+		for _, n := range names {
+			if v == n {
+				*dst = v
+				return nil
+			}
+		}
+		return fmt.Errorf("want %s or %s", strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
+	}
+}
+
+// number stores unit times a whole number from lo to hi.
+func number[T int | int64](dst *T, lo, hi, unit int64) func(string) error {
+	return func(v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < lo || n > hi {
+			return fmt.Errorf("want a whole number from %d to %d", lo, hi)
+		}
+		*dst = T(n * unit)
+		return nil
+	}
+}
+
+func seconds(dst *time.Duration, lo, hi int64) func(string) error {
+	return func(v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < lo || n > hi {
+			return fmt.Errorf("want whole seconds from %d to %d", lo, hi)
+		}
+		*dst = time.Duration(n) * time.Second
+		return nil
+	}
+}
+
+func mode(dst *eagersocks.Mode) func(string) error {
+	return func(v string) error {
+		m, err := eagersocks.ParseMode(v)
+		if err != nil {
+			return errors.New("want on, off or auto")
+		}
+		*dst = m
+		return nil
+	}
+}
+
+// targets stores the entries of a list of targets.
+func targets(dst *[]string) func(string) error {
+	return func(v string) error {
+		if err := checkList(v); err != nil {
+			return err
+		}
+		*dst = nil
+		for e := range strings.SplitSeq(v, ",") {
+			if e = strings.TrimSpace(e); e != "" {
+				*dst = append(*dst, e)
+			}
+		}
+		return nil
+	}
+}
+
+func serverName(dst *string) func(string) error {
+	return func(v string) error {
+		if v != "" && !isHost(v) {
+			return errors.New("want a host name or an address, without a port")
+		}
+		*dst = v
+		return nil
+	}
+}
+
+// alert stores what sla accepts in the Config that with makes.
+func alert(dst *string, with func(string) sla.Config) func(string) error {
+	return func(v string) error {
+		if err := with(v).Validate(); err != nil {
+			_, what, _ := strings.Cut(err.Error(), ": ") // the flag's name, which our caller adds
+			return errors.New(what)
+		}
+		*dst = v
+		return nil
+	}
+}
+
+// use is what an address is for.
+type use uint8
+
+const (
+	listening use = iota // the host may be empty, the port 0
+	dialling
+)
+
+// checkAddress is what is wrong with an address on a network.
+func checkAddress(network, address string, u use) error {
+	if network == "unix" {
+		return checkPath(address)
+	}
+	if strings.Contains(address, "/") {
+		return errors.New("want host:port without a path or scheme; the path of a UNIX socket needs network unix")
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil && ip.Is6() {
+			return fmt.Errorf("want the port too, and the address in brackets, as in [%s]:443", ip)
+		}
+		if isHost(address) {
+			return fmt.Errorf("want the port too, as in %s:443", address)
+		}
+		return errors.New("want host:port, as in vps.example:443 or [2001:db8::1]:443")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil:
+		return fmt.Errorf("port %q: want a number from 0 to 65535", port)
+	case n == 0 && u == dialling:
+		return errors.New("port 0: want the server's port, 1 to 65535")
+	case host == "" && u == dialling:
+		return fmt.Errorf("want the server's host before the colon, as in vps.example:%s", port)
+	case host != "" && !isHost(host):
+		return fmt.Errorf("host %q: want a name or an address", host)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if network == "tcp4" && ip.Is6() || network == "tcp6" && ip.Is4() {
+			return fmt.Errorf("%s is no address of network %s", host, network)
+		}
+	}
+	return nil
+}
+
+// maxPath is the longest path of a UNIX socket on Linux.
+const maxPath = 107
+
+func checkPath(path string) error {
+	if path == "" {
+		return errors.New("want the path of a socket file, as in /run/tunnels.sock")
+	}
+	if len(path) > maxPath {
+		return fmt.Errorf("the path is %d bytes long: want %d at most", len(path), maxPath)
+	}
+	return nil
+}
+
+// isHost tells whether s is an address or could be a name.
+func isHost(s string) bool {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return strings.IndexFunc(ip.Zone(), notInLabel) < 0 // which may hold anything otherwise
+	}
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || strings.IndexFunc(label, notInLabel) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func notInLabel(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+}

@@ -1,0 +1,111 @@
+package netx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// unixPathMax is the longest path that fits into Linux's sockaddr_un with its
+// final zero byte. Other systems allow a few bytes less and say so themselves.
+const unixPathMax = 107
+
+// probeTimeout bounds the question whether somebody answers on a socket file.
+const probeTimeout = 2 * time.Second
+
+// listenUnix listens on the socket file path, which only this user may open.
+// A socket file on which nobody answers is replaced; any other file is not.
+// Two processes that start in the same instant may both find the old file
+// stale; the later one then owns the path.
+func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) (net.Listener, error) {
+	if strings.HasPrefix(path, "@") { // Linux's abstract names are no files
+		return lc.Listen(ctx, network, path)
+	}
+	if err := checkUnixPath(path); err != nil {
+		return nil, fmt.Errorf("listening on %s %s: %w", network, path, err)
+	}
+	if err := removeStale(ctx, network, path); err != nil {
+		return nil, fmt.Errorf("listening on %s %s: %w", network, path, err)
+	}
+	lc.Control = restrict
+	l, err := lc.Listen(ctx, network, path)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" { // where a file's mode says nothing about who may open it
+		if err := os.Chmod(path, 0o600); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("listening on %s %s: %w", network, path, err)
+		}
+	}
+	return l, nil
+}
+
+func checkUnixPath(path string) error {
+	if path == "" {
+		return errors.New("the path of the socket file is missing")
+	}
+	if len(path) > unixPathMax {
+		return fmt.Errorf("the path is %d bytes long, the system allows %d", len(path), unixPathMax)
+	}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the folder %s does not exist: create it first", dir)
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	return nil
+}
+
+// removeStale removes the socket file of a process that is gone.
+func removeStale(ctx context.Context, network, path string) error {
+	before, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if before.Mode().Type() != fs.ModeSocket {
+		return errors.New("a file of that name exists and is not a socket: remove it or choose another path")
+	}
+	d := net.Dialer{Timeout: probeTimeout}
+	c, err := d.DialContext(ctx, network, path)
+	if err == nil {
+		c.Close()
+		return errors.New("somebody is listening there already")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !refused(err) {
+		return fmt.Errorf("cannot tell whether somebody is listening there: %w", err)
+	}
+	// It may have been replaced by a live one while we asked.
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
+		return errors.New("the socket file changed meanwhile: another process is starting there")
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("removing the socket file that nobody answers on: %w", err)
+	}
+	return nil
+}
+
+// refused tells "nobody answers" from every other failure.
+func refused(err error) bool {
+	const wsaConnRefused = syscall.Errno(10061) // Windows' number, which package syscall does not map
+	return errors.Is(err, syscall.ECONNREFUSED) || runtime.GOOS == "windows" && errors.Is(err, wsaConnRefused)
+}

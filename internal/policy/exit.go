@@ -1,0 +1,109 @@
+package policy
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"tunnels/internal/code"
+)
+
+// Exit decides about targets. Deny wins; Allow overrides what is denied by
+// default; what neither list names is allowed unless it is denied by default.
+// The zero Exit denies what is denied by default.
+type Exit struct {
+	Allow, Deny *List
+}
+
+// denied by default, in the order in which they are looked at.
+var denied = []struct {
+	prefix netip.Prefix
+	why    string
+}{
+	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
+	{netip.MustParsePrefix("::1/128"), "loopback"},
+	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"}, // cloud metadata among them
+	{netip.MustParsePrefix("fe80::/10"), "link-local"},
+	{netip.MustParsePrefix("10.0.0.0/8"), "private"},
+	{netip.MustParsePrefix("172.16.0.0/12"), "private"},
+	{netip.MustParsePrefix("192.168.0.0/16"), "private"},
+	{netip.MustParsePrefix("100.64.0.0/10"), "private"}, // RFC 6598
+	{netip.MustParsePrefix("fc00::/7"), "private"},
+	{netip.MustParsePrefix("fec0::/10"), "private"},   // site-local, RFC 3879
+	{netip.MustParsePrefix("0.0.0.0/8"), "this host"}, // Linux connects 0.0.0.0 to itself
+	{netip.MustParsePrefix("::/128"), "this host"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
+	{netip.MustParsePrefix("ff00::/8"), "multicast"},
+	{netip.MustParsePrefix("240.0.0.0/4"), "reserved or broadcast"},
+	{netip.MustParsePrefix("::/96"), "reserved"},             // IPv4-compatible, RFC 4291
+	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"}, // RFC 8215: which IPv4 it means is anybody's guess
+}
+
+// AllowName judges a target before its name is resolved. Nil means "not
+// forbidden so far": what it resolves to has to pass AllowAddr. The error is a
+// *code.Error with code.NotAllowed that names the rule. A host that is an
+// address is judged as one.
+func (e *Exit) AllowName(host string, port uint16) error {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return e.AllowAddr(netip.AddrPortFrom(a, port), "")
+	}
+	if rule, ok := e.Deny.matchName(host, port); ok {
+		return deniedBy(printable(host), port, rule)
+	}
+	return nil
+}
+
+// AllowAddr judges an address right before it is dialled; viaName is the name
+// that was resolved to it, empty if the target was given as an address. An
+// entry of Allow that holds the name allows whatever it resolves to. The error
+// is a *code.Error with code.NotAllowed that names the rule.
+func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
+	target := a.Addr().Unmap().String()
+	if viaName != "" {
+		target = printable(viaName) + " (" + target + ")"
+		if rule, ok := e.Deny.matchName(viaName, a.Port()); ok {
+			return deniedBy(target, a.Port(), rule)
+		}
+	}
+	if !a.Addr().IsValid() {
+		return notAllowed("target %s has no address", target)
+	}
+	if rule, ok := e.Deny.matchAddr(a); ok {
+		return deniedBy(target, a.Port(), rule)
+	}
+	if e.Allow.MatchAddr(a) || viaName != "" && e.Allow.MatchName(viaName, a.Port()) {
+		return nil
+	}
+	for _, f := range forms(a.Addr()) {
+		for _, d := range denied {
+			if d.prefix.Contains(f) {
+				return notAllowed("target %s is %s (%s): -server.allow does not name it",
+					join(target, a.Port()), d.why, d.prefix)
+			}
+		}
+	}
+	return nil
+}
+
+func deniedBy(target string, port uint16, rule string) error {
+	return notAllowed("target %s: -server.deny has %s", join(target, port), rule)
+}
+
+func notAllowed(format string, a ...any) error {
+	return &code.Error{Code: code.NotAllowed, Text: fmt.Sprintf(format, a...)}
+}
+
+func join(target string, port uint16) string {
+	if strings.HasSuffix(target, ")") { // a name with its address
+		return target + " port " + strconv.Itoa(int(port))
+	}
+	return net.JoinHostPort(target, strconv.Itoa(int(port)))
+}
+
+// printable is a name from outside with everything but printable ASCII escaped.
+func printable(name string) string {
+	q := strconv.QuoteToASCII(name)
+	return q[1 : len(q)-1]
+}

@@ -1,0 +1,110 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// nat64 is the well-known prefix under which IPv4 addresses are reached from an
+// IPv6 network (RFC 6052): their last four bytes are the address really meant.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// forms is every way to see addr: as itself without its zone, as which no
+// prefix would contain it, and as the IPv4 address it stands for. The second
+// is invalid if there is none.
+func forms(addr netip.Addr) [2]netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	f := [2]netip.Addr{addr}
+	if nat64.Contains(addr) {
+		b := addr.As16()
+		f[1] = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return f
+}
+
+// MatchAddr tells whether an entry contains the address, at that port. An
+// IPv4-mapped or NAT64 address is matched by entries for its IPv4 address too.
+func (l *List) MatchAddr(a netip.AddrPort) bool {
+	_, ok := l.matchAddr(a)
+	return ok
+}
+
+// MatchName tells whether an entry holds the name, at that port. Upper case and
+// a final dot make no difference; a host that is an address is matched as one.
+func (l *List) MatchName(host string, port uint16) bool {
+	_, ok := l.matchName(host, port)
+	return ok
+}
+
+// Empty tells whether the list has no entries.
+func (l *List) Empty() bool { return l == nil || len(l.entries) == 0 }
+
+// String is the list as Parse reads it.
+func (l *List) String() string {
+	if l == nil {
+		return ""
+	}
+	texts := make([]string, len(l.entries))
+	for i, e := range l.entries {
+		texts[i] = e.text
+	}
+	return strings.Join(texts, ",")
+}
+
+// matchAddr is the text of the first entry that matches.
+func (l *List) matchAddr(a netip.AddrPort) (rule string, ok bool) {
+	if l == nil {
+		return "", false
+	}
+	fs := forms(a.Addr())
+	for i := range l.entries {
+		if e := &l.entries[i]; e.atPort(a.Port()) && e.hasAddr(fs) {
+			return e.text, true
+		}
+	}
+	return "", false
+}
+
+// matchName is the text of the first entry that matches.
+func (l *List) matchName(host string, port uint16) (rule string, ok bool) {
+	if l == nil {
+		return "", false
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return l.matchAddr(netip.AddrPortFrom(a, port))
+	}
+	host = canonicalName(host)
+	for i := range l.entries {
+		if e := &l.entries[i]; e.atPort(port) && e.hasName(host) {
+			return e.text, true
+		}
+	}
+	return "", false
+}
+
+func (e *entry) atPort(port uint16) bool { return e.port == 0 || e.port == port }
+
+func (e *entry) hasAddr(fs [2]netip.Addr) bool {
+	if e.all {
+		return true
+	}
+	for _, p := range e.prefixes {
+		if p.Contains(fs[0]) || p.Contains(fs[1]) { // no prefix contains an invalid address
+			return true
+		}
+	}
+	return false
+}
+
+func (e *entry) hasName(host string) bool {
+	switch {
+	case e.all:
+		return true
+	case e.name == "":
+		return false
+	case e.below:
+		above, ok := strings.CutSuffix(host, e.name)
+		return ok && len(above) > 1 && above[len(above)-1] == '.'
+	}
+	return host == e.name
+}

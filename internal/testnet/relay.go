@@ -1,0 +1,211 @@
+package testnet
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Relay is the network between a client, which connects to Addr, and a server,
+// its target. It begins as a perfect one; every setting may be changed at any
+// time by any goroutine, for connections that are open as well.
+//
+// It delays bytes, not the kernel's handshake: connecting to a Relay takes no
+// round trip.
+type Relay struct {
+	Addr string // host:port where it listens
+
+	target string
+	ln     net.Listener
+	wg     sync.WaitGroup
+	done   chan struct{} // closed by Close
+
+	delay   atomic.Int64 // nanoseconds, one way
+	rate    atomic.Int64 // bytes a second each way; 0: no limit
+	dropNew atomic.Bool
+
+	accepted atomic.Int64
+	up, down atomic.Int64 // bytes delivered to the server, to the client
+
+	mu     sync.Mutex
+	links  map[*link]struct{} // guarded by mu
+	open   chan struct{}      // guarded by mu; closed while bytes may pass
+	closed bool               // guarded by mu
+}
+
+// NewRelay starts a relay to target, a host:port that need not be there yet.
+func NewRelay(tb testing.TB, target string) *Relay {
+	tb.Helper()
+	ln := listen(tb)
+	r := &Relay{
+		Addr:   ln.Addr().String(),
+		target: target,
+		ln:     ln,
+		done:   make(chan struct{}),
+		links:  make(map[*link]struct{}),
+		open:   make(chan struct{}),
+	}
+	close(r.open)
+	r.wg.Go(r.accept)
+	tb.Cleanup(r.Close)
+	return r
+}
+
+// SetDelay makes every byte read from now on arrive d later, in each direction:
+// the round-trip time grows by 2d.
+func (r *Relay) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
+
+// SetRate limits each direction of each connection to that many bytes a second;
+// 0: no limit. Connections made while a limit is set also get small kernel
+// buffers, as the bottleneck of a network has a short queue.
+func (r *Relay) SetRate(bytesPerSecond int64) { r.rate.Store(bytesPerSecond) }
+
+// DropNew, while on, has new connections reset as soon as they are accepted.
+func (r *Relay) DropNew(on bool) { r.dropNew.Store(on) }
+
+// Stall, while on, lets nothing pass and closes nothing: the peers find out by
+// waiting. New connections are accepted, and go nowhere. The kernels still
+// acknowledge what fits into their buffers.
+func (r *Relay) Stall(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.open:
+		if on {
+			r.open = make(chan struct{})
+		}
+	default:
+		if !on {
+			close(r.open)
+		}
+	}
+}
+
+// Reset resets both sides of every open connection (TCP RST); bytes on their
+// way are lost.
+func (r *Relay) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for l := range r.links {
+		l.abort()
+	}
+}
+
+// Accepted is how many connections were made to the relay, dropped ones too.
+func (r *Relay) Accepted() int64 { return r.accepted.Load() }
+
+// Open is how many connections the relay carries now.
+func (r *Relay) Open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.links)
+}
+
+// Bytes is how many bytes were delivered to the server and to the client.
+func (r *Relay) Bytes() (up, down int64) { return r.up.Load(), r.down.Load() }
+
+// Close stops listening, resets every connection and waits until all is gone.
+func (r *Relay) Close() {
+	r.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		close(r.done)
+	}
+	r.mu.Unlock()
+	r.ln.Close()
+	r.Reset()
+	r.wg.Wait()
+}
+
+func (r *Relay) accept() {
+	for {
+		c, err := r.ln.Accept()
+		if err != nil {
+			return
+		}
+		r.accepted.Add(1)
+		client := c.(*net.TCPConn)
+		if r.dropNew.Load() {
+			abort(client)
+			continue
+		}
+		r.wg.Go(func() { r.serve(client) })
+	}
+}
+
+// serve carries one connection until both its directions have ended.
+func (r *Relay) serve(client *net.TCPConn) {
+	l := &link{client: client, ended: make(chan struct{})}
+	if !r.add(l) {
+		abort(client)
+		return
+	}
+	defer r.remove(l)
+	if !r.pass(l) || !r.connect(l) {
+		l.abort()
+		return
+	}
+	up := newLane(r, l, client, l.server, &r.up)
+	down := newLane(r, l, l.server, client, &r.down)
+	up.back, down.back = down, up
+	var wg sync.WaitGroup
+	wg.Go(up.read)
+	wg.Go(up.write)
+	wg.Go(down.read)
+	wg.Go(down.write)
+	wg.Wait()
+	l.close()
+}
+
+// connect dials the target.
+func (r *Relay) connect(l *link) bool {
+	c, err := net.DialTimeout("tcp", r.target, 10*time.Second)
+	if err != nil {
+		return false
+	}
+	server := c.(*net.TCPConn)
+	if r.rate.Load() > 0 {
+		for _, c := range []*net.TCPConn{l.client, server} {
+			c.SetReadBuffer(limitedBuffer)
+			c.SetWriteBuffer(limitedBuffer)
+		}
+	}
+	return l.setServer(server)
+}
+
+// pass waits until bytes may pass; false once the link has ended.
+func (r *Relay) pass(l *link) bool {
+	for {
+		r.mu.Lock()
+		open := r.open
+		r.mu.Unlock()
+		select {
+		case <-open:
+			return true
+		default:
+		}
+		select {
+		case <-open:
+		case <-l.ended:
+			return false
+		}
+	}
+}
+
+func (r *Relay) add(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.links[l] = struct{}{}
+	return true
+}
+
+func (r *Relay) remove(l *link) {
+	r.mu.Lock()
+	delete(r.links, l)
+	r.mu.Unlock()
+}

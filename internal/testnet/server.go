@@ -1,0 +1,158 @@
+// Package testnet is the network that tests run on: servers on loopback, and a
+// [Relay] between a client and a server that delays, limits, stalls and breaks
+// what passes through it. Everything here is made of real sockets, so what is
+// tested meets the kernel's buffers, half-closes and resets.
+//
+// Whatever a function of this package starts, it stops and waits for when the
+// test ends.
+package testnet
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Server is a TCP server on loopback that hands every connection to a handler.
+type Server struct {
+	Addr string // host:port where it listens
+
+	ln       net.Listener
+	handle   func(*net.TCPConn)
+	wg       sync.WaitGroup
+	accepted atomic.Int64
+	bytes    atomic.Int64
+
+	mu     sync.Mutex
+	conns  map[*net.TCPConn]struct{} // guarded by mu
+	closed bool                      // guarded by mu
+}
+
+// Serve starts a server that runs handle, in a goroutine of its own, for every
+// connection, and closes the connection when handle returns.
+func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
+	tb.Helper()
+	ln := listen(tb)
+	s := &Server{Addr: ln.Addr().String(), ln: ln, handle: handle, conns: make(map[*net.TCPConn]struct{})}
+	s.wg.Go(s.accept)
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// Echo sends back what it reads, and ends its direction when the peer has.
+func Echo(tb testing.TB) *Server {
+	tb.Helper()
+	return counting(tb, func(c io.ReadWriter) { io.Copy(c, c) })
+}
+
+// Sink reads and forgets.
+func Sink(tb testing.TB) *Server {
+	tb.Helper()
+	return counting(tb, func(c io.ReadWriter) { io.Copy(io.Discard, c) })
+}
+
+// Source sends n zero bytes to everybody who connects, and closes; n below 0:
+// it sends until the peer is gone. Bytes does not count them.
+func Source(tb testing.TB, n int64) *Server {
+	tb.Helper()
+	return Serve(tb, func(c *net.TCPConn) {
+		block := make([]byte, 128<<10)
+		for left := n; left != 0; {
+			if left > 0 {
+				block = block[:min(left, int64(len(block)))]
+				left -= int64(len(block))
+			}
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// counting is a server whose Bytes counts what handle reads.
+func counting(tb testing.TB, handle func(io.ReadWriter)) *Server {
+	tb.Helper()
+	var s *Server
+	ready := make(chan struct{})
+	s = Serve(tb, func(c *net.TCPConn) {
+		<-ready
+		handle(&counted{c, &s.bytes})
+	})
+	close(ready)
+	return s
+}
+
+// counted counts what is read. It hides the connection's ReadFrom and WriteTo,
+// which would pass the count by.
+type counted struct {
+	c *net.TCPConn
+	n *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.c.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Write(b []byte) (int, error) { return c.c.Write(b) }
+
+// Accepted is how many connections the server has taken since its start.
+func (s *Server) Accepted() int64 { return s.accepted.Load() }
+
+// Bytes is how many bytes an Echo or Sink has read since its start.
+func (s *Server) Bytes() int64 { return s.bytes.Load() }
+
+// Close stops listening, closes every connection and waits for the handlers.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.ln.Close()
+	s.wg.Wait()
+}
+
+func (s *Server) accept() {
+	for {
+		c, err := s.ln.Accept()
+		if err != nil {
+			return // closed: a test server has no other life to save
+		}
+		s.accepted.Add(1)
+		s.wg.Go(func() { s.serve(c.(*net.TCPConn)) })
+	}
+}
+
+func (s *Server) serve(c *net.TCPConn) {
+	defer c.Close()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+	s.handle(c)
+}
+
+// listen is a loopback listener without MPTCP, as the product's are.
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("testnet: listening: %v", err)
+	}
+	return ln
+}

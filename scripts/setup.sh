@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs the programs that the tests drive through the tunnel, where they are
+# missing and this is a Debian. Elsewhere it says what is missing.
+set -euo pipefail
+
+have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+
+packages=()
+need() { # need PACKAGE PROGRAM...: one of the programs is enough
+	local package=$1 program
+	shift
+	for program; do
+		if have "$program"; then return; fi
+	done
+	packages+=("$package")
+}
+
+need chromium chromium chromium-browser google-chrome
+need openssh-server sshd
+need openssh-client ssh
+need rsync rsync
+need git git
+need curl curl
+need socat socat
+need gcc cc gcc clang # the race detector is linked with it
+# Another netcat than OpenBSD's cannot close one direction alone.
+if ! have nc || ! nc -h 2>&1 | grep -q OpenBSD; then
+	packages+=(netcat-openbsd)
+fi
+if [[ " ${packages[*]-} " == *" gcc "* ]]; then
+	packages+=(libc6-dev)
+fi
+
+if [ ${#packages[@]} -eq 0 ]; then
+	exit 0
+fi
+if ! have apt-get; then
+	echo "missing, please install what your system calls: ${packages[*]}" >&2
+	exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+	if ! have sudo; then
+		echo "missing, please install as root: apt-get install ${packages[*]}" >&2
+		exit 1
+	fi
+	as_root=(sudo)
+fi
+echo "installing: ${packages[*]}"
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null; }
+apt update
+apt install --no-install-recommends "${packages[@]}"

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# All tests, in any order, under the race detector. Arguments are passed on to
+# go test: scripts/test.sh -run Pool
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! scripts/setup.sh; then
+	echo 'going on without: tests that need what is missing are skipped' >&2
+fi
+race=-race
+if [ "$(go env CGO_ENABLED)" != 1 ]; then
+	echo 'no C compiler, so without the race detector' >&2
+	race=''
+fi
+# shellcheck disable=SC2086 # an empty race is no argument
+exec go test $race -shuffle=on -timeout=10m "$@" ./...
