@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! scripts/setup.sh; then
-	echo 'going on without: tests that need what is missing are skipped' >&2
+	echo 'going on without: tests that need what is missing will fail' >&2
 fi
 race=-race
 if [ "$(go env CGO_ENABLED)" != 1 ]; then
