@@ -165,7 +165,7 @@ func (c *conn) withoutHello() *code.Error {
 func (c *conn) setBasicLocked() {
 	c.peer = peerBasic
 	c.sendInit = math.MaxUint64
-	c.life.pingAt = 0
+	c.life.pingAt, c.life.probeAt = 0, 0
 	for _, s := range c.sessions {
 		s.sendMax = math.MaxUint64
 		s.basic.Store(true)

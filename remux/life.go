@@ -27,7 +27,8 @@ type life struct {
 
 	// Guarded by conn.mu.
 	timer     *time.Timer
-	pingAt    time.Duration // when the unanswered PING was sent; 0: there is none
+	pingAt    time.Duration // when the PING without a PONG was sent; 0: there is none
+	probeAt   time.Duration // when the last PING was sent; 0: something has come since
 	pingID    uint64
 	barrierID uint64        // the PING behind GOAWAY; 0: there is none
 	measured  time.Duration // when the round trip was last asked for
@@ -70,7 +71,7 @@ func (c *conn) wrote(n int) {
 		return
 	}
 	c.mu.Lock()
-	if c.life.pingAt != 0 {
+	if c.life.probeAt != 0 {
 		c.life.drained += n
 		c.life.drainedAt = c.age()
 	}
@@ -84,7 +85,7 @@ func (l *life) pingLocked(c *conn) {
 	}
 	l.pingID++
 	l.pingAt = max(c.age(), 1)
-	l.measured = l.pingAt
+	l.probeAt, l.measured = l.pingAt, l.pingAt
 	l.drained, l.drainedAt = 0, 0
 	c.ctrl = appendPing(c.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, l.pingID)))
 	c.wake.Signal()
@@ -127,9 +128,15 @@ func (c *conn) ponged(body [8]byte) {
 	c.rttNanos.Store(max(sample, 1))
 }
 
+// waitsLocked: a PING was sent and nothing has come since. Any byte is a sign of
+// life; the PONG may be behind others.
+func (l *life) waitsLocked() bool {
+	return l.probeAt != 0 && time.Duration(l.received.Load()) < l.probeAt
+}
+
 // suspectLocked: the conn may be dead, so new sessions had better go elsewhere.
 func (l *life) suspectLocked(c *conn) bool {
-	return l.pingAt != 0 && c.rttNanos.Load() != 0 && c.age()-l.pingAt > max(suspectAfter, 2*c.rtt())
+	return l.waitsLocked() && c.rttNanos.Load() != 0 && c.age()-l.probeAt > max(suspectAfter, 2*c.rtt())
 }
 
 // tick looks after the conn once a second.
@@ -151,10 +158,14 @@ func (c *conn) tick() {
 	if c.peer == peerUnknown && now >= helloMax {
 		c.setBasicLocked()
 	}
-	died := l.pingAt != 0 && l.overdueLocked(now)
+	waits := l.waitsLocked()
+	if !waits {
+		l.probeAt = 0
+	}
+	died := waits && l.overdueLocked(now)
 	switch {
 	case died || c.peer == peerBasic:
-	case l.pingAt == 0 && (slept || silent >= c.cfg.Ping || (asked != 0 && now-asked >= answerMax)):
+	case !waits && (slept || silent >= c.cfg.Ping || (asked != 0 && now-asked >= answerMax)):
 		l.pingLocked(c)
 	}
 	c.mu.Unlock()
@@ -167,7 +178,7 @@ func (c *conn) tick() {
 // received. While bytes of ours still leave in quantity the line is slow, not
 // dead: the PING may be behind them.
 func (l *life) overdueLocked(now time.Duration) bool {
-	waited := now - max(l.pingAt, time.Duration(l.received.Load()))
+	waited := now - l.probeAt
 	if waited < deathMax {
 		return false
 	}

@@ -1,0 +1,196 @@
+package tls
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+)
+
+// How long certificates are good for. 825 days is the most that all systems
+// accept of a server's certificate.
+const (
+	caYears  = 10
+	leafDays = 825
+	skew     = time.Hour // begins that much early, for clocks that are behind
+)
+
+// authority is a CA that can sign.
+type authority struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+// leaf is a certificate and its key, just issued.
+type leaf struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// newAuthority makes a CA that signs leaves and revocation lists, no other CA.
+func newAuthority(now time.Time) (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the CA's key: %w", err)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		// The number keeps apart two CAs in one file, and in messages.
+		Subject:               pkix.Name{CommonName: fmt.Sprintf("tunnels CA %08x", uint32(serial.Uint64()))},
+		NotBefore:             now.Add(-skew).UTC().Truncate(time.Second),
+		NotAfter:              now.AddDate(caYears, 0, 0).UTC().Truncate(time.Second),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+	}
+	cert, err := sign(template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("sign the CA: %w", err)
+	}
+	return &authority{cert, key}, nil
+}
+
+// issue makes a key and a certificate for one role. A server's certificate is
+// for all of names, host names and addresses; a client's for one name, which is
+// no host's and so goes where no host is looked for: into the common name.
+func (a *authority) issue(role Role, names []string, from, to time.Time) (leaf, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return leaf{}, fmt.Errorf("make the %s's key: %w", role, err)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return leaf{}, err
+	}
+	if to.After(a.cert.NotAfter) {
+		to = a.cert.NotAfter
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		NotBefore:             from.UTC().Truncate(time.Second),
+		NotAfter:              to.UTC().Truncate(time.Second),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		BasicConstraintsValid: true,
+	}
+	if len(names[0]) <= maxCommonName {
+		template.Subject.CommonName = names[0]
+	}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	if role == ServerRole {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		for _, name := range names {
+			if ip := net.ParseIP(name); ip != nil {
+				template.IPAddresses = append(template.IPAddresses, ip)
+			} else {
+				template.DNSNames = append(template.DNSNames, name)
+			}
+		}
+	}
+	cert, err := sign(template, a.cert, key.Public(), a.key)
+	if err != nil {
+		return leaf{}, fmt.Errorf("sign the certificate of %s: %w", names[0], err)
+	}
+	return leaf{cert, key}, nil
+}
+
+// issueNow is issue with the usual dates.
+func (a *authority) issueNow(role Role, names []string, now time.Time) (leaf, error) {
+	return a.issue(role, names, now.Add(-skew), now.AddDate(0, 0, leafDays))
+}
+
+func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// newSerial is 63 random bits: no two certificates of one CA ever share them by
+// chance, and they can still be typed.
+func newSerial() (*big.Int, error) {
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 63))
+	if err != nil {
+		return nil, fmt.Errorf("make a serial number: %w", err)
+	}
+	return n.Add(n, big.NewInt(1)), nil // never 0, RFC 5280 section 4.1.2.2
+}
+
+// revocations signs a list. Its next one is due when the CA ends: this CA makes
+// one when it revokes, not when a date has come.
+func (a *authority) revocations(number *big.Int, entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
+	template := &x509.RevocationList{
+		Number:                    number,
+		ThisUpdate:                now.UTC().Truncate(time.Second),
+		NextUpdate:                a.cert.NotAfter,
+		RevokedCertificateEntries: entries,
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.cert, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign the revocation list: %w", err)
+	}
+	return pemBlock(crlPEMType, der), nil
+}
+
+func (a *authority) certPEM() []byte { return pemBlock("CERTIFICATE", a.cert.Raw) }
+
+func (l leaf) certPEM() []byte { return pemBlock("CERTIFICATE", l.cert.Raw) }
+
+func (l leaf) keyPEM() ([]byte, error) { return keyPEM(l.key) }
+
+// bundlePEM is key, certificate and CA in one text.
+func (l leaf) bundlePEM(a *authority) ([]byte, error) {
+	text, err := l.keyPEM()
+	if err != nil {
+		return nil, err
+	}
+	return append(append(text, l.certPEM()...), a.certPEM()...), nil
+}
+
+func keyPEM(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode a key: %w", err)
+	}
+	return pemBlock("PRIVATE KEY", der), nil
+}
+
+// Throwaway makes a CA, a server's and a client's certificate in memory, for
+// trying out with both roles in one process. They are good for a server reached
+// by one of names, by localhost or by a loopback address. The CA's key is gone
+// when it returns, so nobody else ever gets a certificate from it.
+func Throwaway(names ...string) (server, client *Material, err error) {
+	now := time.Now()
+	names = append([]string{"localhost", "127.0.0.1", "::1"}, names...)
+	names, err = hostNames(names)
+	if err != nil {
+		return nil, nil, err
+	}
+	ca, err := newAuthority(now)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, serr := ca.issueNow(ServerRole, names, now)
+	c, cerr := ca.issueNow(ClientRole, []string{firstClient}, now)
+	if err := errors.Join(serr, cerr); err != nil {
+		return nil, nil, err
+	}
+	stext, serr := s.bundlePEM(ca)
+	ctext, cerr := c.bundlePEM(ca)
+	if err := errors.Join(serr, cerr); err != nil {
+		return nil, nil, err
+	}
+	return &Material{Cert: stext, Key: stext, CA: stext}, &Material{Cert: ctext, Key: ctext, CA: ctext}, nil
+}

@@ -1,0 +1,207 @@
+package tls
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The files of a CA's folder.
+const (
+	caFile     = "ca.pem"
+	caKeyFile  = "ca.key"
+	crlFile    = "ca.crl"
+	serverFile = "server.pem"
+	serverKey  = "server.key"
+	issuedFile = "issued"
+)
+
+const (
+	private = 0o600 // files that hold a key
+	public  = 0o644
+)
+
+// Report is what Init or IssueClient did.
+type Report struct {
+	Files  []string // what was written, with their folder
+	Issued []Issued // the certificates made
+}
+
+// Init makes a CA in the folder dir, and with it a server's certificate for all
+// of names (host names and addresses the server is reached by) and a first
+// client's certificate: ca.pem, ca.key, ca.crl, server.pem, server.key, and
+// client.pem, which holds key, certificate and CA.
+//
+// It never overwrites: if one of the files exists, nothing is written. In a
+// folder that has a CA but neither server.pem nor server.key any more, it makes
+// these two, signed by that CA; so is a server's certificate renewed.
+func Init(dir string, names []string) (*Report, error) {
+	names, err := hostNames(names)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the CA: %w", err)
+	}
+	if exists(dir, caFile) && exists(dir, caKeyFile) && !exists(dir, serverFile) && !exists(dir, serverKey) {
+		return renewServer(dir, names)
+	}
+	var there []string
+	for _, f := range []string{caFile, caKeyFile, crlFile, issuedFile, serverFile, serverKey, firstClient + ".pem"} {
+		if exists(dir, f) {
+			there = append(there, f)
+		}
+	}
+	if len(there) > 0 {
+		return nil, fmt.Errorf("nothing written: %s exists in %s; take another folder with -dir, or move server.pem and server.key away to get new ones from the same CA", strings.Join(there, ", "), dir)
+	}
+	return newFolder(dir, names)
+}
+
+func exists(dir, file string) bool {
+	_, err := os.Lstat(filepath.Join(dir, file))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func newFolder(dir string, names []string) (*Report, error) {
+	now := time.Now()
+	ca, err := newAuthority(now)
+	if err != nil {
+		return nil, err
+	}
+	caKey, err := keyPEM(ca.key)
+	if err != nil {
+		return nil, err
+	}
+	crlText, err := ca.revocations(crlNumber(nil), nil, now)
+	if err != nil {
+		return nil, err
+	}
+	server, serverTexts, err := makeServer(ca, names, now)
+	if err != nil {
+		return nil, err
+	}
+	client, clientText, err := makeClient(ca, firstClient, now)
+	if err != nil {
+		return nil, err
+	}
+	issued := issuedHeader + server.line() + client.line()
+	files := append([]newFile{
+		{caKeyFile, private, caKey},
+		{caFile, public, ca.certPEM()},
+		{crlFile, public, crlText},
+		{issuedFile, public, []byte(issued)},
+	}, serverTexts...)
+	files = append(files, clientText)
+	return report(dir, files, server, client)
+}
+
+func renewServer(dir string, names []string) (*Report, error) {
+	ca, err := openAuthority(dir)
+	if err != nil {
+		return nil, err
+	}
+	one, files, err := makeServer(ca, names, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := appendIssued(dir, one); err != nil {
+		return nil, err
+	}
+	return report(dir, files, one)
+}
+
+// IssueClient makes one more client certificate with the CA in dir: NAME.pem,
+// which holds key, certificate and CA. It never overwrites.
+func IssueClient(dir, name string) (*Report, error) {
+	if err := clientName(name); err != nil {
+		return nil, err
+	}
+	if file := name + ".pem"; exists(dir, file) {
+		return nil, fmt.Errorf("%s exists; for a new certificate move it away, and if the old one must not be used any more, `tunnels certs revoke %s` first", filepath.Join(dir, file), name)
+	}
+	ca, err := openAuthority(dir)
+	if err != nil {
+		return nil, err
+	}
+	one, file, err := makeClient(ca, name, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := appendIssued(dir, one); err != nil {
+		return nil, err
+	}
+	return report(dir, []newFile{file}, one)
+}
+
+func makeServer(ca *authority, names []string, now time.Time) (Issued, []newFile, error) {
+	l, err := ca.issueNow(ServerRole, names, now)
+	if err != nil {
+		return Issued{}, nil, err
+	}
+	key, err := l.keyPEM()
+	if err != nil {
+		return Issued{}, nil, err
+	}
+	return issuedOf(l, ServerRole, names, serverFile),
+		[]newFile{{serverKey, private, key}, {serverFile, public, l.certPEM()}}, nil
+}
+
+func makeClient(ca *authority, name string, now time.Time) (Issued, newFile, error) {
+	l, err := ca.issueNow(ClientRole, []string{name}, now)
+	if err != nil {
+		return Issued{}, newFile{}, err
+	}
+	text, err := l.bundlePEM(ca)
+	if err != nil {
+		return Issued{}, newFile{}, err
+	}
+	file := name + ".pem"
+	return issuedOf(l, ClientRole, []string{name}, file), newFile{file, private, text}, nil
+}
+
+// openAuthority reads the CA of a folder. One that has expired signs no more.
+func openAuthority(dir string) (*authority, error) {
+	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
+	texts := make([][]byte, 2)
+	for i, file := range []string{certFile, keyFile} {
+		data, err := readFile(file, maxPEM)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or make one with `tunnels certs init NAME…`", dir, filepath.Base(file))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the CA: %w", err)
+		}
+		texts[i] = data
+	}
+	cert, err := parseBundle(texts[0])
+	if err != nil {
+		return nil, fmt.Errorf("CA %s: %w", certFile, err)
+	}
+	key, err := parseBundle(texts[1])
+	if err != nil {
+		return nil, fmt.Errorf("key of the CA %s: %w", keyFile, err)
+	}
+	pair := cert.pair(key.keys)
+	if pair == nil || !pair.Leaf.IsCA {
+		return nil, fmt.Errorf("%s and %s do not belong together as a CA and its key", certFile, keyFile)
+	}
+	signer := pair.PrivateKey.(crypto.Signer) // bundle.pair takes no other
+	if text := outOfDate(pair.Leaf, time.Now()); text != "" {
+		return nil, fmt.Errorf("the CA %s %s; make a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
+	}
+	return &authority{pair.Leaf, signer}, nil
+}
+
+func report(dir string, files []newFile, issued ...Issued) (*Report, error) {
+	written, err := writeAll(dir, files)
+	if err != nil {
+		return nil, err
+	}
+	return &Report{Files: written, Issued: issued}, nil
+}

@@ -1,0 +1,302 @@
+package tls
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func mustInit(t *testing.T, names ...string) (dir string, r *Report) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "certs")
+	r, err := Init(dir, names)
+	if err != nil {
+		t.Fatalf("Init: %v", err)
+	}
+	return dir, r
+}
+
+// contents is all files of a folder, to see that nothing was written.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[e.Name()] = string(data)
+	}
+	return all
+}
+
+func files(dir string) (server, client Config) {
+	at := func(f string) string { return filepath.Join(dir, f) }
+	return Config{Cert: at("server.pem"), Key: at("server.key"), CA: at("ca.pem"), pollEvery: 10 * time.Millisecond},
+		Config{Cert: at("client.pem"), Key: at("client.pem"), CA: at("client.pem")}
+}
+
+func TestInit(t *testing.T) {
+	dir, r := mustInit(t, "VPS.example.com.", "127.0.0.1", "::1", "127.0.0.1")
+	var names []string
+	for _, f := range r.Files {
+		names = append(names, filepath.Base(f))
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := os.FileMode(public)
+		if holdsKey(f) {
+			want = private
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != want {
+			t.Errorf("mode of %s = %o, want %o", f, info.Mode().Perm(), want)
+		}
+	}
+	slices.Sort(names)
+	if want := []string{"ca.crl", "ca.key", "ca.pem", "client.pem", "issued", "server.key", "server.pem"}; !slices.Equal(names, want) {
+		t.Errorf("Init wrote %v, want %v", names, want)
+	}
+	scfg, ccfg := files(dir)
+	for role, cfg := range map[Role]Config{ServerRole: scfg, ClientRole: ccfg} {
+		if found := Check(cfg, role, "vps.example.com:443", time.Now()); len(found) != 0 {
+			t.Errorf("Check of the %s = %v, want nothing", role, found)
+		}
+	}
+	cas, err := loadCAs(ccfg, ClientRole)
+	if err != nil || len(cas) != 1 || !cas[0].IsCA || !cas[0].MaxPathLenZero {
+		t.Fatalf("client.pem as CA file: %v, want the one CA, which signs no other CA", err)
+	}
+	if years := time.Until(cas[0].NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
+		t.Errorf("the CA is good for %.1f years, want 10", years)
+	}
+	pair, err := loadPair(scfg, ServerRole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := covers(pair.Leaf), "vps.example.com, 127.0.0.1, ::1"; got != want {
+		t.Errorf("the server's certificate is for %q, want %q", got, want)
+	}
+	if got := pair.Leaf.ExtKeyUsage; !slices.Equal(got, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
+		t.Errorf("the server's certificate may be used for %v, want for servers alone", got)
+	}
+	c, s := serve(t, scfg).pair(newClient(t, ccfg))
+	wantTalk(t, c, s)
+	if s.PeerName() != "client" {
+		t.Errorf("PeerName = %q, want %q", s.PeerName(), "client")
+	}
+}
+
+func TestNeverOverwrites(t *testing.T) {
+	for _, there := range []string{"ca.pem", "ca.key", "ca.crl", "issued", "server.pem", "server.key", "client.pem"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, there), []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := contents(t, dir)
+		if _, err := Init(dir, []string{"vps"}); err == nil || !strings.Contains(err.Error(), there) {
+			t.Errorf("Init beside %s = %v, want an error that names it", there, err)
+		}
+		if after := contents(t, dir); len(after) != 1 || after[there] != before[there] {
+			t.Errorf("Init beside %s left %d files, want the one as it was", there, len(after))
+		}
+	}
+	dir, _ := mustInit(t, "vps")
+	before := contents(t, dir)
+	if _, err := Init(dir, []string{"vps"}); err == nil || !strings.Contains(err.Error(), "nothing written") {
+		t.Errorf("second Init = %v, want an error", err)
+	}
+	if _, err := IssueClient(dir, "client"); err == nil || !strings.Contains(err.Error(), "tunnels certs revoke client") {
+		t.Errorf("IssueClient of the first client's name = %v, want an error that says how to get a new one", err)
+	}
+	for name, text := range contents(t, dir) {
+		if before[name] != text {
+			t.Errorf("%s was changed", name)
+		}
+	}
+}
+
+func TestWriteAllOrNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "b"), []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := writeAll(dir, []newFile{{"a", private, []byte("1")}, {"b", private, []byte("2")}})
+	if err == nil {
+		t.Error("writeAll over an existing file: no error")
+	}
+	if got := contents(t, dir); len(got) != 1 || got["b"] != "precious" {
+		t.Errorf("writeAll that could not go on left %v, want b alone, as it was", got)
+	}
+}
+
+func TestRenewServer(t *testing.T) {
+	dir, _ := mustInit(t, "old.example.com")
+	ca, client := contents(t, dir)["ca.pem"], contents(t, dir)["client.pem"]
+	for _, f := range []string{"server.pem", "server.key"} {
+		if err := os.Rename(filepath.Join(dir, f), filepath.Join(t.TempDir(), f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Init(dir, []string{"localhost", "127.0.0.1"})
+	if err != nil || len(r.Files) != 2 {
+		t.Fatalf("Init without server files = %v, %v, want two files", r, err)
+	}
+	if now := contents(t, dir); now["ca.pem"] != ca || now["client.pem"] != client {
+		t.Error("renewing the server's certificate changed other files")
+	}
+	scfg, ccfg := files(dir)
+	c, s := serve(t, scfg).pair(newClient(t, ccfg))
+	wantTalk(t, c, s)
+}
+
+func TestIssueClient(t *testing.T) {
+	dir, _ := mustInit(t, "127.0.0.1")
+	r, err := IssueClient(dir, "laptop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "laptop.pem")
+	if !slices.Equal(r.Files, []string{file}) || len(r.Issued) != 1 || r.Issued[0].Name() != "laptop" {
+		t.Errorf("IssueClient = %+v, want %s for laptop", r, file)
+	}
+	scfg, _ := files(dir)
+	c, s := serve(t, scfg).pair(newClient(t, Config{Cert: file, Key: file, CA: file}))
+	wantTalk(t, c, s)
+	if s.PeerName() != "laptop" || s.PeerSerial() != r.Issued[0].Serial {
+		t.Errorf("peer = %s %s, want laptop %s", s.PeerName(), s.PeerSerial(), r.Issued[0].Serial)
+	}
+	if _, err := IssueClient(t.TempDir(), "laptop"); err == nil || !strings.Contains(err.Error(), "tunnels certs init") {
+		t.Errorf("IssueClient without a CA = %v, want an error that names the command", err)
+	}
+}
+
+func TestListAndRevoke(t *testing.T) {
+	dir, _ := mustInit(t, "127.0.0.1")
+	first, err := IssueClient(dir, "laptop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scfg, ccfg := files(dir)
+	h := serve(t, scfg)
+	file := filepath.Join(dir, "laptop.pem")
+	moved := filepath.Join(t.TempDir(), "laptop.pem")
+	if err := os.Rename(file, moved); err != nil {
+		t.Fatal(err)
+	}
+	second, err := IssueClient(dir, "laptop") // the first one's file is on the laptop by now
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := h.pair(newClient(t, Config{Cert: moved, Key: moved, CA: moved}))
+
+	revoked, err := Revoke(dir, "laptop")
+	if err != nil || len(revoked) != 2 || revoked[0].Serial != first.Issued[0].Serial || revoked[1].Serial != second.Issued[0].Serial {
+		t.Fatalf("Revoke(laptop) = %+v, %v, want both its certificates", revoked, err)
+	}
+	if err := endOf(c); !isReset(err) {
+		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
+	}
+	all, err := List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range all {
+		state := "good"
+		if !i.Revoked.IsZero() {
+			state = "revoked"
+		}
+		got = append(got, string(i.Role)+" "+i.Name()+" "+state)
+	}
+	want := []string{"server 127.0.0.1 good", "client client good", "client laptop revoked", "client laptop revoked"}
+	if !slices.Equal(got, want) {
+		t.Errorf("List = %q, want %q", got, want)
+	}
+	if _, err := Revoke(dir, "laptop"); err == nil || !strings.Contains(err.Error(), "revoked already") {
+		t.Errorf("second Revoke = %v, want an error that says so", err)
+	}
+	if _, err := Revoke(dir, "desktop"); err == nil || !strings.Contains(err.Error(), "127.0.0.1, client, laptop") {
+		t.Errorf("Revoke of an unknown name = %v, want an error that lists the known", err)
+	}
+	serial := strings.ToUpper(all[1].Serial)
+	if one, err := Revoke(dir, serial); err != nil || len(one) != 1 || one[0].Name() != "client" {
+		t.Errorf("Revoke(%s) = %v, %v, want the client's certificate", serial, one, err)
+	}
+	if _, err := attemptRefused(h, newClient(t, ccfg)); !isReset(err) {
+		// ca.crl lies beside client.pem as well; that one is for the server to refuse
+		t.Errorf("client revoked by serial: %v, want it refused", err)
+	}
+	if all, err = List(dir); err != nil || all[2].Revoked.IsZero() || all[1].Revoked.IsZero() {
+		t.Errorf("List after two revocations = %v, %v, want both kept", all, err)
+	}
+}
+
+func TestRevokeKeepsWhatItCannotRead(t *testing.T) {
+	dir, _ := mustInit(t, "127.0.0.1")
+	path := filepath.Join(dir, crlFile)
+	if err := os.WriteFile(path, []byte("broken"), public); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, dir)
+	if _, err := Revoke(dir, "client"); err == nil {
+		t.Error("Revoke with a broken list: no error")
+	}
+	if _, err := List(dir); err == nil {
+		t.Error("List with a broken list: no error")
+	}
+	if err := os.WriteFile(path+".new", nil, public); err != nil {
+		t.Fatal(err)
+	}
+	before["ca.crl.new"] = ""
+	if _, err := Revoke(dir, "client"); err == nil || !strings.Contains(err.Error(), "ca.crl.new exists") {
+		t.Errorf("Revoke while another is at work = %v, want an error that says so", err)
+	}
+	for name, text := range contents(t, dir) {
+		if old, ok := before[name]; !ok || old != text {
+			t.Errorf("%s was changed", name)
+		}
+	}
+}
+
+func TestRevokeExpired(t *testing.T) {
+	now := time.Now()
+	all := []Issued{{Serial: "a", Role: ClientRole, Names: []string{"laptop"}, NotAfter: now.Add(-time.Hour)}}
+	if _, err := choose(all, "laptop", now); err == nil || !strings.Contains(err.Error(), "expired on "+day(now.Add(-time.Hour))) {
+		t.Errorf("choose of an expired one = %v, want an error that says when", err)
+	}
+}
+
+func TestThrowaway(t *testing.T) {
+	server, client, err := Throwaway("vps.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := serve(t, Config{Material: server})
+	c, s := h.pair(newClient(t, Config{Material: client}))
+	wantTalk(t, c, s)
+	c, s = h.pair(newClient(t, Config{Material: client, ServerName: "vps.example.com"}))
+	wantTalk(t, c, s)
+	_, stranger, err := Throwaway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attemptRefused(h, newClient(t, Config{Material: stranger})); !isReset(err) {
+		t.Errorf("client of another throw-away CA: %v, want it refused", err)
+	}
+	if err := h.server.Reload(); err != nil {
+		t.Errorf("Reload of certificates in memory: %v", err)
+	}
+	if found := Check(Config{Material: server}, ServerRole, "localhost:1", time.Now()); len(found) != 0 {
+		t.Errorf("Check = %v, want nothing", found)
+	}
+}

@@ -1,0 +1,229 @@
+package tls
+
+import (
+	"bytes"
+	ctls "crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// Severity says whether something keeps a tunnel from working.
+type Severity string
+
+// The severities.
+const (
+	Fatal   Severity = "error"   // it does not work
+	Warning Severity = "warning" // it works, or will not for long, or not safely
+)
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	Severity Severity
+	Text     string // what is wrong, with the flag or file
+	Mend     string // what to do about it; may be empty
+}
+
+// String is the finding in one line.
+func (f Finding) String() string {
+	if f.Mend == "" {
+		return f.Text
+	}
+	return f.Text + "; " + f.Mend
+}
+
+// nearEnd is how long before its end a certificate is found to be near it.
+const nearEnd = 21 * 24 * time.Hour
+
+// checker collects the findings about one Config.
+type checker struct {
+	cfg   Config
+	role  Role
+	now   time.Time
+	found []Finding
+}
+
+// Check finds what is wrong with the files of one end at a time: with nothing
+// wrong, nothing. address is the one the server listens on or, for a client, the
+// one it dials; empty, names are not checked. It changes nothing and dials
+// nobody.
+func Check(cfg Config, role Role, address string, now time.Time) []Finding {
+	c := &checker{cfg: cfg, role: role, now: now}
+	pair, err := loadPair(cfg, role)
+	c.fatal(err)
+	if pair != nil {
+		c.own(pair)
+		if role == ServerRole {
+			c.serverNames(pair.Leaf, address)
+		}
+	}
+	if role == ClientRole {
+		c.clientName(address)
+	}
+	if cas, err := loadCAs(cfg, role); err != nil {
+		c.fatal(err)
+	} else {
+		c.trust(pair, cas)
+	}
+	c.permissions()
+	return c.found
+}
+
+func (c *checker) add(s Severity, mend, format string, a ...any) {
+	c.found = append(c.found, Finding{s, fmt.Sprintf(format, a...), mend})
+}
+
+func (c *checker) fatal(err error) {
+	if err != nil {
+		c.add(Fatal, "", "%v", err)
+	}
+}
+
+// renew is how this end gets a new certificate.
+func (c *checker) renew() string {
+	if c.role == ServerRole {
+		return "move server.pem and server.key away and run `tunnels certs init NAME…` in the CA's folder"
+	}
+	return mendClient
+}
+
+// own checks this end's certificate by itself.
+func (c *checker) own(pair *ctls.Certificate) {
+	leaf := pair.Leaf
+	c.dates(leaf, "the "+string(c.role)+"'s certificate "+label(leaf), c.renew())
+	use := map[Role]x509.ExtKeyUsage{ServerRole: x509.ExtKeyUsageServerAuth, ClientRole: x509.ExtKeyUsageClientAuth}[c.role]
+	if !hasUse(leaf, use) {
+		c.add(Fatal, c.renew(), "%s: the certificate of %s is not a %s's certificate, so the other end refuses it", c.role.flag("cert"), label(leaf), c.role)
+	}
+}
+
+func (c *checker) dates(cert *x509.Certificate, what, mend string) {
+	switch text := outOfDate(cert, c.now); {
+	case c.now.Before(cert.NotBefore):
+		c.add(Fatal, mendDates, "%s %s", what, text)
+	case text != "":
+		c.add(Fatal, mend, "%s %s", what, text)
+	case cert.NotAfter.Sub(c.now) < nearEnd:
+		days := int(cert.NotAfter.Sub(c.now) / (24 * time.Hour))
+		c.add(Warning, mend, "%s expires in %d days, on %s", what, days, day(cert.NotAfter))
+	}
+}
+
+// serverNames checks that the server's certificate is for what clients expect.
+func (c *checker) serverNames(leaf *x509.Certificate, address string) {
+	name, flag := c.cfg.ServerName, "-tls.server.name"
+	if name == "" {
+		host, _, err := net.SplitHostPort(address)
+		if ip, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && ip.IsUnspecified() {
+			return // any address: what clients dial cannot be known here
+		}
+		name, flag = host, "-server.addr"
+	}
+	if leaf.VerifyHostname(name) != nil {
+		c.add(Warning, "make one for that name with `tunnels certs init NAME…`, or let clients set -tls.server.name",
+			"%s: the server's certificate is for %s and not for %s", flag, covers(leaf), plain(name))
+	}
+}
+
+// clientName checks that a client knows whom to expect.
+func (c *checker) clientName(address string) {
+	if address == "" {
+		return
+	}
+	_, err := (&Client{cfg: c.cfg}).serverName("", address)
+	c.fatal(err)
+}
+
+// trust checks the CAs, and this end's certificate against them: with one CA for
+// both ends, as `tunnels certs init` makes it, they must fit.
+func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
+	for _, ca := range cas {
+		c.dates(ca, "the CA "+label(ca)+" ("+c.role.flag("ca")+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`")
+	}
+	crls, found, err := loadCRLs(c.cfg, cas)
+	if err != nil {
+		c.add(Fatal, "copy the ca.crl from the CA's folder again", "%v", err)
+	}
+	for _, list := range crls {
+		if !list.due.IsZero() && c.now.After(list.due) {
+			c.add(Warning, "copy a newer one from the CA", "revocation list %v should have been replaced by %s", found, day(list.due))
+		}
+	}
+	if pair == nil {
+		return
+	}
+	chains := chainsOf(pair.Leaf, sentWith(pair), cas)
+	if len(chains) == 0 {
+		c.add(Warning, "if both ends use one CA, take certificate and CA from the same `tunnels certs init`",
+			"the %s's certificate %s is not signed by a CA of %s", c.role, label(pair.Leaf), c.role.flag("ca"))
+		return
+	}
+	if err := checkRevoked(crls, chains); err != nil {
+		c.add(Fatal, c.renew(), "%v, so the other end refuses it", err)
+	}
+}
+
+// chainsOf are the chains from a certificate, over those it is sent with, to one
+// of the CAs. Only signatures count: dates are checked by themselves.
+func chainsOf(cert *x509.Certificate, between, cas []*x509.Certificate) [][]*x509.Certificate {
+	var chains [][]*x509.Certificate
+	for _, ca := range cas {
+		if signedBy(cert, ca) {
+			chains = append(chains, []*x509.Certificate{cert, ca})
+		}
+	}
+	for i, next := range between {
+		if !signedBy(cert, next) {
+			continue
+		}
+		others := slices.Concat(between[:i], between[i+1:])
+		for _, chain := range chainsOf(next, others, cas) {
+			chains = append(chains, append([]*x509.Certificate{cert}, chain...))
+		}
+	}
+	return chains
+}
+
+func signedBy(cert, ca *x509.Certificate) bool {
+	return bytes.Equal(cert.RawIssuer, ca.RawSubject) && cert.CheckSignatureFrom(ca) == nil
+}
+
+// sentWith are the certificates that are sent behind this end's own.
+func sentWith(pair *ctls.Certificate) []*x509.Certificate {
+	var certs []*x509.Certificate
+	for _, der := range pair.Certificate[1:] {
+		if cert, err := x509.ParseCertificate(der); err == nil { // loadPair parsed it before
+			certs = append(certs, cert)
+		}
+	}
+	return certs
+}
+
+// permissions warns of a key that others may read. Windows keeps such things
+// elsewhere.
+func (c *checker) permissions() {
+	if c.cfg.Material != nil || runtime.GOOS == "windows" {
+		return
+	}
+	for _, file := range slices.Compact([]string{c.cfg.Key, c.cfg.Cert}) {
+		info, err := os.Stat(file)
+		if err != nil || info.Mode().Perm()&0o077 == 0 || !holdsKey(file) {
+			continue
+		}
+		c.add(Warning, "`chmod 600 "+file+"`", "the key in %s may be read by others (its mode is %04o)", file, info.Mode().Perm())
+	}
+}
+
+func holdsKey(file string) bool {
+	data, err := readFile(file, maxPEM)
+	if err != nil {
+		return false
+	}
+	b, err := parseBundle(data)
+	return err == nil && len(b.keys) > 0
+}

@@ -1,0 +1,125 @@
+package tls
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCheck(t *testing.T) {
+	now := time.Now()
+	in := func(d int) time.Time { return now.Add(time.Duration(d)*24*time.Hour + time.Minute) }
+	tests := []struct {
+		name    string
+		setUp   func(p *pki) Config
+		role    Role
+		address string
+		want    []string // "severity: words in the text; words in what mends it"
+	}{
+		{"a good server", func(p *pki) Config { return p.server() }, ServerRole, "127.0.0.1:443", nil},
+		{"a good client", func(p *pki) Config { return p.client("x") }, ClientRole, "anywhere:443", nil},
+		{"server on any address", func(p *pki) Config { return p.server() }, ServerRole, ":443", nil},
+		{"server on the unspecified address", func(p *pki) Config { return p.server() }, ServerRole, "[::]:443", nil},
+		{"other server address", func(p *pki) Config { return p.server() }, ServerRole, "vps.example.com:443",
+			[]string{"warning: -server.addr: the server's certificate is for localhost, 127.0.0.1 and not for vps.example.com; tunnels certs init"}},
+		{"other server name", func(p *pki) Config {
+			c := p.server()
+			c.ServerName = "vps"
+			return c
+		}, ServerRole, ":443", []string{"warning: -tls.server.name: the server's certificate is for localhost, 127.0.0.1 and not for vps; tunnels certs init"}},
+		{"client of a path", func(p *pki) Config { return p.client("x") }, ClientRole, "/run/x.sock",
+			[]string{"error: set -tls.server.name; "}},
+		{"expired", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(-2), "x")) }, ClientRole, "",
+			[]string{"error: the client's certificate x expired on " + day(in(-2)) + "; tunnels certs client"}},
+		{"expired server", func(p *pki) Config { return p.config("x.pem", p.leafAt(ServerRole, in(-9), in(-2), "x")) }, ServerRole, "",
+			[]string{"error: the server's certificate x expired on " + day(in(-2)) + "; move server.pem"}},
+		{"not yet valid", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(2), in(9), "x")) }, ClientRole, "",
+			[]string{"error: the client's certificate x is not valid before " + day(in(2)) + "; clocks"}},
+		{"near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(20), "x")) }, ClientRole, "",
+			[]string{"warning: the client's certificate x expires in 20 days, on " + day(in(20)) + "; tunnels certs client"}},
+		{"not yet near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(22), "x")) }, ClientRole, "", nil},
+		{"wrong use", func(p *pki) Config { return p.client("x") }, ServerRole, "",
+			[]string{"error: -tls.server.cert: the certificate of x is not a server's certificate; tunnels certs init"}},
+		{"revoked", func(p *pki) Config {
+			l := p.leaf(ClientRole, "x")
+			p.revoke(l)
+			return p.config("x.pem", l)
+		}, ClientRole, "", []string{"error: certificate of x is revoked since ; tunnels certs client"}},
+		{"broken revocation list", func(p *pki) Config {
+			p.write("ca.crl", []byte("broken"))
+			return p.client("x")
+		}, ClientRole, "", []string{"error: ca.crl: no revocation list in PEM form; copy"}},
+		{"another CA", func(p *pki) Config {
+			c := newPKI(p.t).client("x")
+			c.CA = p.path("ca.pem")
+			return c
+		}, ClientRole, "", []string{"warning: the client's certificate x is not signed by a CA of -tls.client.ca; same"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			found := Check(tt.setUp(newPKI(t)), tt.role, tt.address, now)
+			if len(found) != len(tt.want) {
+				t.Fatalf("Check = %q, want %q", found, tt.want)
+			}
+			for i, f := range found {
+				severity, words, _ := strings.Cut(tt.want[i], ": ")
+				text, mend, _ := strings.Cut(words, "; ")
+				if string(f.Severity) != severity || !strings.Contains(f.Text, text) || !strings.Contains(f.Mend, mend) {
+					t.Errorf("Check = %s: %q; %q, want %q", f.Severity, f.Text, f.Mend, tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestKeyPermissions(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no such mode here")
+	}
+	p := newPKI(t)
+	cfg := p.server()
+	if err := os.Chmod(cfg.Key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := "the key in " + cfg.Key + " may be read by others (its mode is 0644); `chmod 600 " + cfg.Key + "`"
+	found := Check(cfg, ServerRole, "", time.Now())
+	if len(found) != 1 || found[0].Severity != Warning || found[0].String() != want {
+		t.Errorf("Check = %q, want %q", found, want)
+	}
+	h := serve(t, cfg)
+	if got := h.ear.warnings; len(got) != 1 || got[0] != want {
+		t.Errorf("warnings of NewServer = %q, want %q", got, want)
+	}
+}
+
+func TestKeyLog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	t.Setenv(keyLogEnv, file)
+	p := newPKI(t)
+	h := serve(t, p.server())
+	if got := strings.Join(h.ear.warnings, "\n"); !strings.Contains(got, "SSLKEYLOGFILE is set") || !strings.Contains(got, file) {
+		t.Errorf("warnings = %q, want one about the keys", got)
+	}
+	t.Setenv(keyLogEnv, "")
+	c, s := h.pair(newClient(t, p.client("laptop")))
+	wantTalk(t, c, s)
+	data, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(data), "CLIENT_TRAFFIC_SECRET_0 ") {
+		t.Errorf("key log = %q, %v, want the secrets of the conn", data, err)
+	}
+	info, err := os.Stat(file)
+	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode of the key log = %v, want 0600", info.Mode())
+	}
+	t.Setenv(keyLogEnv, filepath.Join(t.TempDir(), "absent", "keys"))
+	ear := newEar()
+	cfg := p.client("second")
+	cfg.Hooks = ear.hooks()
+	newClient(t, cfg)
+	if got := strings.Join(ear.warnings, "\n"); !strings.Contains(got, "cannot be written") {
+		t.Errorf("warnings = %q, want one about a file that cannot be written", got)
+	}
+}

@@ -1,0 +1,189 @@
+package tls
+
+import (
+	"cmp"
+	"context"
+	ctls "crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// sessionsKept is how many TLS sessions a client keeps for resumption: a few
+// for each of its few servers.
+const sessionsKept = 64
+
+// Client dials servers. Its methods may be called from several goroutines at
+// once; it owns no goroutine and need not be closed.
+type Client struct {
+	// DialLower makes the conns under TLS; nil: a net.Dialer does. To be set
+	// before the first Dial.
+	DialLower func(ctx context.Context, network, address string) (net.Conn, error)
+
+	cfg    Config
+	store  *store
+	keyLog io.Writer
+
+	mu       sync.Mutex // guards the rest
+	sessions ctls.ClientSessionCache
+	shown    *ctls.Certificate // what sessions were made with
+}
+
+// NewClient reads the files of cfg. An error names the flag and the command
+// that makes what is missing.
+func NewClient(cfg Config) (*Client, error) {
+	s, err := newStore(cfg, ClientRole)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, store: s, keyLog: newKeyLog(cfg.Hooks)}
+	warnOf(cfg, ClientRole)
+	return c, nil
+}
+
+// warnOf tells what is not as it should be though it can be worked with.
+func warnOf(cfg Config, role Role) {
+	if cfg.Hooks == nil || cfg.Hooks.Warning == nil {
+		return
+	}
+	for _, f := range Check(cfg, role, "", time.Now()) {
+		cfg.Hooks.warning(f.String())
+	}
+}
+
+// Reload reads all files again, changed or not. What cannot be used is an error
+// and leaves its last good content in force.
+func (c *Client) Reload() error {
+	events, err := c.store.reload()
+	c.cfg.Hooks.reloaded(events)
+	return err
+}
+
+// Dial makes a conn to a server: address "host:port", or the path of a UNIX
+// socket if Config.ServerName is set. The result is a *Conn.
+func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	name, err := c.serverName(network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.cfg.Hooks.reloaded(c.store.poll())
+	dial := c.DialLower
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	raw, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.handshake(ctx, raw, name)
+	if err != nil {
+		_ = raw.Close() // the handshake's error is the one to know
+		return nil, fmt.Errorf("server %s: %w", address, err)
+	}
+	return conn, nil
+}
+
+func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Conn, error) {
+	limit := c.cfg.handshakeTimeout()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("no answer to the TLS handshake within %v", limit))
+	defer cancel()
+	now := c.store.now.Load()
+	low := &lower{Conn: raw}
+	tc := ctls.Client(low, c.config(now, name))
+	if err := tc.HandshakeContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, c.explain(err, now.pair.Leaf)
+	}
+	conn := newConn(tc, low)
+	own := now.pair.Leaf
+	conn.readErr = func(err error) error { return cmp.Or(c.refused(err, own), err) }
+	return conn, nil
+}
+
+// config is made anew for each dial, from what the files hold now.
+func (c *Client) config(now *snapshot, name string) *ctls.Config {
+	return &ctls.Config{
+		MinVersion: ctls.VersionTLS13,
+		NextProtos: []string{ALPN},
+		ServerName: name,
+		RootCAs:    now.pool,
+		// Not Certificates: of these none is shown to a server that asks for
+		// another CA, and the refusal would be for the wrong reason.
+		GetClientCertificate: func(*ctls.CertificateRequestInfo) (*ctls.Certificate, error) {
+			return now.pair, nil
+		},
+		VerifyConnection: func(state ctls.ConnectionState) error {
+			return checkRevoked(now.crls, state.VerifiedChains)
+		},
+		ClientSessionCache: c.sessionsFor(now.pair),
+		KeyLogWriter:       c.keyLog,
+	}
+}
+
+// sessionsFor is the cache of sessions that were made with a certificate. A
+// resumed session stands for the certificate it was made with, so a new one
+// starts a new cache.
+func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions == nil || c.shown != pair {
+		c.sessions, c.shown = ctls.NewLRUClientSessionCache(sessionsKept), pair
+	}
+	return c.sessions
+}
+
+// explain puts an error of the handshake into words.
+func (c *Client) explain(err error, own *x509.Certificate) error {
+	if refused := c.refused(err, own); refused != nil {
+		return refused
+	}
+	var leaf *x509.Certificate
+	if e, ok := errors.AsType[*ctls.CertificateVerificationError](err); ok {
+		leaf = e.UnverifiedCertificates[0]
+	} else if e, ok := errors.AsType[*revokedError](err); ok {
+		leaf = e.cert
+	} else if said := endedEarly(err, ServerRole, c.cfg.handshakeTimeout()); said != nil {
+		return said
+	} else {
+		return err
+	}
+	reason, mend := verdict(err, leaf, ServerRole, time.Now())
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		mend = "-tls.client.ca must name the CA that signed it"
+	}
+	return &CertificateError{Reason: reason, Mend: mend, Err: err}
+}
+
+// refused is the server's refusal of this client's certificate in words; nil if
+// err is none.
+func (c *Client) refused(err error, own *x509.Certificate) error {
+	a, ok := remoteAlert(err)
+	if !ok {
+		return nil
+	}
+	c.mu.Lock()
+	c.sessions = nil // what they stood for is refused now
+	c.mu.Unlock()
+	return refusedByServer(a, err, own, time.Now())
+}
+
+// serverName is the name to expect in the server's certificate.
+func (c *Client) serverName(network, address string) (string, error) {
+	if c.cfg.ServerName != "" {
+		return c.cfg.ServerName, nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" || strings.HasPrefix(network, "unix") {
+		return "", fmt.Errorf("address %q of network %s has no host to expect in the server's certificate: set -tls.server.name", address, network)
+	}
+	host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address
+	return strings.TrimSuffix(host, "."), nil
+}

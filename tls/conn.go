@@ -1,0 +1,195 @@
+package tls
+
+import (
+	ctls "crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// closeWait is how long Close may take to send its close_notify to a peer that
+// does not read.
+const closeWait = 250 * time.Millisecond
+
+// Conn is one conn whose handshake is done. Its methods may be called from
+// several goroutines at once.
+type Conn struct {
+	tls   *ctls.Conn
+	low   *lower
+	peer  []*x509.Certificate // as the peer showed them, its own first; never empty
+	proto string
+	since time.Time // when the handshake was done
+
+	// readErr puts an error of Read into words; nil: as it is. Set before use.
+	readErr func(error) error
+	// forget tells the Server that the conn is over; nil on a client. Set before use.
+	forget func()
+}
+
+func newConn(tc *ctls.Conn, low *lower) *Conn {
+	state := tc.ConnectionState()
+	return &Conn{tls: tc, low: low, peer: state.PeerCertificates, proto: state.NegotiatedProtocol, since: time.Now()}
+}
+
+// Read reads at most one record, up to 16 KiB. A clean end is io.EOF; a conn that
+// ends without close_notify is io.ErrUnexpectedEOF. On a client, a certificate
+// that the server refused is a *CertificateError.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.tls.Read(p)
+	switch {
+	case err == nil:
+	case err == io.EOF && c.low.cut.Load():
+		err = io.ErrUnexpectedEOF
+	case err != io.EOF && c.readErr != nil:
+		err = c.readErr(err)
+	}
+	return n, err
+}
+
+// Write sends p in records of up to 16 KiB, each with its own system call: few
+// large writes are cheaper than many small ones. After a Write that ran into its
+// deadline the conn cannot be written to any more.
+func (c *Conn) Write(p []byte) (int, error) { return c.tls.Write(p) }
+
+// CloseWrite ends this direction; the peer reads io.EOF after all data. Unlike
+// that of crypto/tls, which gives up after 5 s, it waits for a peer that does not
+// read as long as a Write would: until the write deadline, Close or Abort.
+func (c *Conn) CloseWrite() error { return c.tls.CloseWrite() }
+
+// Close ends the conn and tells the peer that the end is a clean one, if that
+// can be sent within a quarter of a second. A blocked Write ends at once.
+func (c *Conn) Close() error {
+	c.low.beginClose()
+	c.over()
+	return c.tls.Close()
+}
+
+// Abort ends the conn at once, also with a Write blocked. The peer sees an error
+// (on TCP a reset), never a clean end; data on its way is lost.
+func (c *Conn) Abort() error {
+	c.over()
+	return c.low.abort()
+}
+
+func (c *Conn) over() {
+	if c.forget != nil {
+		c.forget()
+	}
+}
+
+// NetConn is the conn under TLS, for setting its socket options. What is read
+// from or written to it breaks this one.
+func (c *Conn) NetConn() net.Conn { return c.low.Conn }
+
+// PeerName is who the peer's certificate says it is: its first DNS name or, as
+// clients have none, its common name.
+func (c *Conn) PeerName() string { return peerName(c.peer[0]) }
+
+// PeerSerial is the serial number of the peer's certificate in hex, as `tunnels
+// certs list` writes it and `tunnels certs revoke` takes it.
+func (c *Conn) PeerSerial() string { return serialText(c.peer[0].SerialNumber) }
+
+// NegotiatedProtocol is ALPN, or empty if the peer offered no protocol.
+func (c *Conn) NegotiatedProtocol() string { return c.proto }
+
+// LocalAddr is the address of this end.
+func (c *Conn) LocalAddr() net.Addr { return c.low.LocalAddr() }
+
+// RemoteAddr is the address of the peer.
+func (c *Conn) RemoteAddr() net.Addr { return c.low.RemoteAddr() }
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline makes Read fail from t on. A later deadline makes it work again.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.low.SetReadDeadline(t) }
+
+// SetWriteDeadline makes Write fail from t on. A Write that it cut short has
+// broken the conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadline(t) }
+
+// lower is the conn under TLS. It takes two things out of the hands of crypto/tls.
+// One is what a conn's end means. The other are the write deadlines: close_notify
+// has 5 s whatever it is sent for, too long for Close and too short for CloseWrite.
+type lower struct {
+	net.Conn
+
+	// Of a server's conn, owned by its handshake:
+	serverName string    // the name the client dialled
+	judgedBy   *snapshot // what the client's certificate was verified with
+
+	// cut tells that the conn ended without close_notify: crypto/tls takes such
+	// an end for a clean one if it falls between two records.
+	cut atomic.Bool
+
+	mu    sync.Mutex // guards until; held while a write deadline is set
+	until time.Time  // when Close gives up; zero: no Close yet
+}
+
+// Read is called by crypto/tls alone, which does not read on after close_notify.
+func (l *lower) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n == 0 && err == io.EOF {
+		l.cut.Store(true)
+	}
+	return n, err
+}
+
+// SetWriteDeadline is called by crypto/tls alone, around its close_notify: with
+// a time to come before it and with the present after it.
+func (l *lower) SetWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.until.IsZero() && t.After(time.Now()):
+		return nil // CloseWrite: the user's deadline stays
+	case !l.until.IsZero() && t.After(l.until):
+		t = l.until
+	}
+	return l.Conn.SetWriteDeadline(t)
+}
+
+// setWriteDeadline is the user's, who cannot prolong a Close.
+func (l *lower) setWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.until.IsZero() {
+		return net.ErrClosed
+	}
+	return l.Conn.SetWriteDeadline(t)
+}
+
+// beginClose gives whatever is still being sent its last deadline. This also
+// frees a CloseWrite that waits, for which Close would have to wait.
+func (l *lower) beginClose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until.IsZero() {
+		l.until = time.Now().Add(closeWait)
+		_ = l.Conn.SetWriteDeadline(l.until) // fails on a closed conn only
+	}
+}
+
+// abort closes the socket in such a way that its peer is reset.
+func (l *lower) abort() error {
+	for conn := l.Conn; conn != nil; {
+		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+			_ = tcp.SetLinger(0) // fails on a closed conn only
+			break
+		}
+		inner, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = inner.NetConn()
+	}
+	return l.Conn.Close()
+}

@@ -1,0 +1,118 @@
+package tls
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+const (
+	maxCRL     = 16 << 20 // a list of 300 000 certificates
+	crlPEMType = "X509 CRL"
+)
+
+// errForeignCRL says that a revocation list is signed by none of the CAs.
+var errForeignCRL = errors.New("signed by none of the CAs in use")
+
+// crl is one revocation list (RFC 5280 section 5) whose signature was verified.
+type crl struct {
+	signer []byte // public key of the CA that signed it
+	due    time.Time
+	since  map[string]time.Time // by serial in hex: when it was revoked
+}
+
+// parseCRLs reads the revocation lists of a PEM text and verifies that one of
+// the CAs signed each.
+func parseCRLs(data []byte, cas []*x509.Certificate) ([]crl, error) {
+	var lists []crl
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			break
+		}
+		data = rest
+		if block.Type != crlPEMType {
+			continue
+		}
+		raw, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		list, err := verifyCRL(raw, cas)
+		if err != nil {
+			return nil, err
+		}
+		if lists = append(lists, list); len(lists) > maxBlocks {
+			return nil, fmt.Errorf("more than %d revocation lists", maxBlocks)
+		}
+	}
+	if len(lists) == 0 {
+		return nil, errors.New("no revocation list in PEM form")
+	}
+	return lists, nil
+}
+
+func verifyCRL(raw *x509.RevocationList, cas []*x509.Certificate) (crl, error) {
+	for _, ca := range cas {
+		if raw.CheckSignatureFrom(ca) != nil {
+			continue
+		}
+		list := crl{
+			signer: ca.RawSubjectPublicKeyInfo,
+			due:    raw.NextUpdate,
+			since:  make(map[string]time.Time, len(raw.RevokedCertificateEntries)),
+		}
+		for _, e := range raw.RevokedCertificateEntries {
+			list.since[serialText(e.SerialNumber)] = e.RevocationTime
+		}
+		return list, nil
+	}
+	return crl{}, errForeignCRL
+}
+
+// serialText is how a serial number is written everywhere: in hex.
+func serialText(n *big.Int) string { return n.Text(16) }
+
+// revokedError says that a certificate stands on a revocation list.
+type revokedError struct {
+	cert  *x509.Certificate
+	since time.Time
+}
+
+func (e *revokedError) Error() string {
+	return fmt.Sprintf("certificate of %s is revoked since %s", label(e.cert), day(e.since))
+}
+
+// checkRevoked refuses chains of which each holds a revoked certificate. Chains
+// go from the leaf to the CA. A list counts for what its signer has issued: the
+// signer is known by its key, so a CA certificate made anew keeps its list.
+func checkRevoked(lists []crl, chains [][]*x509.Certificate) error {
+	var refused error
+	for _, chain := range chains {
+		err := chainRevoked(lists, chain)
+		if err == nil {
+			return nil
+		}
+		refused = err
+	}
+	return refused
+}
+
+func chainRevoked(lists []crl, chain []*x509.Certificate) error {
+	for i := range len(chain) - 1 {
+		cert, issuer := chain[i], chain[i+1]
+		for _, list := range lists {
+			if !bytes.Equal(list.signer, issuer.RawSubjectPublicKeyInfo) {
+				continue
+			}
+			if since, ok := list.since[serialText(cert.SerialNumber)]; ok {
+				return &revokedError{cert, since}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package tls
+
+import (
+	ctls "crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What mends things, in the user's words.
+const (
+	mendInit   = "`tunnels certs init NAME…` makes a CA, a server's and a client's certificate (NAME: what the server is reached by)"
+	mendClient = "`tunnels certs client NAME`, where the CA's key is, makes a file that -tls.client.ca, .cert and .key all accept"
+	mendDates  = "check the clocks of both machines"
+)
+
+// CertificateError says that one end refused the other's certificate.
+type CertificateError struct {
+	Reason string // whose certificate, and why, in one line
+	Mend   string // which command or flag mends it; may be empty
+	Err    error  // what crypto/tls said
+}
+
+func (e *CertificateError) Error() string {
+	if e.Mend == "" {
+		return e.Reason
+	}
+	return e.Reason + "; " + e.Mend
+}
+
+func (e *CertificateError) Unwrap() error { return e.Err }
+
+// peerName is who a certificate says its holder is: its first DNS name, else
+// its common name, else its first address, else its serial number.
+func peerName(cert *x509.Certificate) string {
+	switch {
+	case len(cert.DNSNames) > 0:
+		return cert.DNSNames[0]
+	case cert.Subject.CommonName != "":
+		return cert.Subject.CommonName
+	case len(cert.IPAddresses) > 0:
+		return cert.IPAddresses[0].String()
+	}
+	return "serial " + serialText(cert.SerialNumber)
+}
+
+// label is peerName, safe to be printed: before a certificate is verified, its
+// names are whatever a stranger wrote.
+func label(cert *x509.Certificate) string { return plain(peerName(cert)) }
+
+func plain(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	for _, r := range s {
+		if r < ' ' || r > '~' || r == '"' {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// covers lists the names a server's certificate is good for.
+func covers(cert *x509.Certificate) string {
+	var names []string
+	for _, n := range cert.DNSNames {
+		names = append(names, plain(n))
+	}
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	const most = 8
+	if len(names) > most {
+		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
+	}
+	if len(names) == 0 {
+		return "no name at all"
+	}
+	return strings.Join(names, ", ")
+}
+
+// verdict puts into words why a certificate was not accepted by this end.
+// Empty: err is not about a certificate.
+func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reason, mend string) {
+	who := "certificate of " + label(leaf)
+	if e, ok := errors.AsType[*revokedError](err); ok {
+		return e.Error(), ""
+	}
+	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		issuer := leaf.Issuer.CommonName
+		if e.Cert != nil && e.Cert.Issuer.CommonName != "" {
+			issuer = e.Cert.Issuer.CommonName
+		}
+		return fmt.Sprintf("%s is signed by an unknown CA (%s)", who, plain(issuer)), ""
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		return fmt.Sprintf("%s is for %s and not for %s", who, covers(leaf), plain(e.Host)),
+			"set -tls.server.name to a name it is for, or make one for that name with `tunnels certs init`"
+	}
+	e, ok := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case !ok:
+		return fmt.Sprintf("%s is not accepted: %v", who, err), ""
+	case e.Reason == x509.IncompatibleUsage:
+		return fmt.Sprintf("%s is not a %s's certificate", who, want), ""
+	case e.Reason != x509.Expired:
+		return fmt.Sprintf("%s is not accepted: %v", who, e), ""
+	}
+	if e.Cert != nil && !e.Cert.Equal(leaf) {
+		who = fmt.Sprintf("CA %s, which signed the %s,", label(e.Cert), who)
+		leaf = e.Cert
+	}
+	if text := outOfDate(leaf, now); text != "" {
+		return who + " " + text, mendDates
+	}
+	return fmt.Sprintf("%s is not accepted: %v", who, e), ""
+}
+
+// outOfDate says how a certificate is not valid at a time; empty if it is.
+func outOfDate(cert *x509.Certificate, now time.Time) string {
+	switch {
+	case now.Before(cert.NotBefore):
+		return "is not valid before " + day(cert.NotBefore)
+	case now.After(cert.NotAfter):
+		return "expired on " + day(cert.NotAfter)
+	}
+	return ""
+}
+
+// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate.
+const (
+	alertBadCertificate      ctls.AlertError = 42
+	alertRevoked             ctls.AlertError = 44
+	alertExpired             ctls.AlertError = 45
+	alertUnknownCA           ctls.AlertError = 48
+	alertAccessDenied        ctls.AlertError = 49
+	alertCertificateRequired ctls.AlertError = 116
+)
+
+// remoteAlert finds the alert by which the peer refused this end's certificate.
+// crypto/tls keeps the type of received alerts to itself; their text it shares.
+func remoteAlert(err error) (ctls.AlertError, bool) {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return 0, false
+	}
+	for _, a := range []ctls.AlertError{alertBadCertificate, alertRevoked, alertExpired,
+		alertUnknownCA, alertAccessDenied, alertCertificateRequired} {
+		if op.Err.Error() == a.Error() {
+			return a, true
+		}
+	}
+	return 0, false
+}
+
+// refusedByServer puts an alert from the server into words. The alert says
+// little (crypto/tls sends "bad certificate" for several reasons), so this end's
+// own certificate is looked at as well.
+func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, now time.Time) *CertificateError {
+	who := fmt.Sprintf("the server refused this client's certificate (%s)", label(own))
+	e := &CertificateError{Mend: mendClient, Err: err}
+	dates := outOfDate(own, now)
+	switch {
+	case a == alertCertificateRequired:
+		e.Reason = "the server refused this client: it showed no certificate"
+	case a == alertUnknownCA:
+		e.Reason = fmt.Sprintf("%s: the CA that signed it (%s) is unknown to the server", who, plain(own.Issuer.CommonName))
+	case dates != "":
+		e.Reason = who + ": it " + dates
+	case a == alertExpired:
+		e.Reason = fmt.Sprintf("%s: the server's clock is outside of its dates (%s to %s)", who, day(own.NotBefore), day(own.NotAfter))
+		e.Mend = mendDates
+	case !hasUse(own, x509.ExtKeyUsageClientAuth):
+		e.Reason = who + ": it is not a client's certificate"
+	default: // bad certificate, revoked, access denied
+		e.Reason = who + ": it is revoked"
+	}
+	return e
+}
+
+// refusedByClient puts an alert from a client into words. Go clients send "bad
+// certificate" whatever the reason; what can be known from here is said.
+func refusedByClient(err error, own *x509.Certificate, name string, now time.Time) *CertificateError {
+	e := &CertificateError{Err: err}
+	who := fmt.Sprintf("the client refused this server's certificate (%s)", label(own))
+	switch dates := outOfDate(own, now); {
+	case dates != "":
+		e.Reason = who + ": it " + dates
+	case !hasUse(own, x509.ExtKeyUsageServerAuth):
+		e.Reason = who + ": it is not a server's certificate"
+	case name != "" && own.VerifyHostname(name) != nil:
+		e.Reason = fmt.Sprintf("%s: it is for %s and not for %s", who, covers(own), plain(name))
+	default:
+		e.Reason = who + ": unknown CA, wrong name or revoked; the client's log has the reason"
+	}
+	return e
+}
+
+// hasUse tells whether a certificate may be used so. No extended key usage at
+// all means any (RFC 5280 section 4.2.1.12).
+func hasUse(cert *x509.Certificate, use x509.ExtKeyUsage) bool {
+	if len(cert.ExtKeyUsage) == 0 && len(cert.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	for _, u := range cert.ExtKeyUsage {
+		if u == use || u == x509.ExtKeyUsageAny {
+			return true
+		}
+	}
+	return false
+}
+
+// endedEarly puts into words that a handshake ended without a word from the
+// other end; nil if it did not end so.
+func endedEarly(err error, peer Role, limit time.Duration) error {
+	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
+	switch {
+	case noTLS:
+		return fmt.Errorf("the %s does not speak TLS: %w", peer, err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("the %s did not finish its TLS handshake within %v", peer, limit)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the %s closed the connection in the middle of the TLS handshake: %w", peer, err)
+	}
+	return nil
+}

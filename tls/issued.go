@@ -1,0 +1,109 @@
+package tls
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// Issued is one certificate of the CA.
+type Issued struct {
+	Serial    string    // in hex
+	Role      Role      // whose certificate it is
+	Names     []string  // a client's name; a server's host names and addresses
+	File      string    // the file it was written to, inside the CA's folder
+	NotBefore time.Time // UTC
+	NotAfter  time.Time // UTC
+	Revoked   time.Time // zero: it is not
+}
+
+// Name is what `tunnels certs list` calls it and `tunnels certs revoke` takes.
+func (i Issued) Name() string { return i.Names[0] }
+
+const issuedHeader = "# Certificates of this CA: serial, role, valid from, valid to, file, names\n"
+
+// line is the certificate in the file `issued`. No field has blanks in it.
+func (i Issued) line() string {
+	return fmt.Sprintf("%s %s %s %s %s %s\n", i.Serial, i.Role, i.NotBefore.UTC().Format(time.RFC3339),
+		i.NotAfter.UTC().Format(time.RFC3339), i.File, strings.Join(i.Names, ","))
+}
+
+func issuedOf(l leaf, role Role, names []string, file string) Issued {
+	return Issued{
+		Serial:    serialText(l.cert.SerialNumber),
+		Role:      role,
+		Names:     names,
+		File:      file,
+		NotBefore: l.cert.NotBefore,
+		NotAfter:  l.cert.NotAfter,
+	}
+}
+
+// parseIssued reads the file `issued`. Empty lines and those that begin with #
+// are skipped; what it cannot understand is an error with its line, as a
+// certificate that is overlooked could not be revoked.
+func parseIssued(data []byte) ([]Issued, error) {
+	var all []Issued
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for n := 1; lines.Scan(); n++ {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		one, err := parseIssuedLine(fields)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		all = append(all, one)
+	}
+	return all, lines.Err()
+}
+
+func parseIssuedLine(fields []string) (Issued, error) {
+	if len(fields) != 6 {
+		return Issued{}, fmt.Errorf("%d fields, right is 6: serial, role, two dates, file, names", len(fields))
+	}
+	serial, ok := parseSerial(fields[0])
+	if !ok {
+		return Issued{}, fmt.Errorf("serial %.80q: right is a number in hex", fields[0])
+	}
+	one := Issued{Serial: serial, Role: Role(fields[1]), File: fields[4], Names: strings.Split(fields[5], ",")}
+	if one.Role != ServerRole && one.Role != ClientRole {
+		return Issued{}, fmt.Errorf("role %.80q: right is server or client", fields[1])
+	}
+	for i, at := range []*time.Time{&one.NotBefore, &one.NotAfter} {
+		t, err := time.Parse(time.RFC3339, fields[2+i])
+		if year := t.UTC().Year(); err != nil || year < 1970 || year > 9999 {
+			return Issued{}, fmt.Errorf("date %.80q: right is a form like 2006-01-02T15:04:05Z", fields[2+i])
+		}
+		*at = t.UTC()
+	}
+	for _, name := range one.Names {
+		if one.Role == ServerRole {
+			if _, err := hostName(name); err != nil {
+				return Issued{}, err
+			}
+		} else if err := clientName(name); err != nil {
+			return Issued{}, err
+		}
+	}
+	return one, nil
+}
+
+// parseSerial understands a serial number as this package and as openssl write
+// it: hex in either case, with or without colons.
+func parseSerial(s string) (string, bool) {
+	const most = 64
+	s = strings.ReplaceAll(s, ":", "")
+	if s == "" || len(s) > most || strings.Trim(strings.ToLower(s), "0123456789abcdef") != "" {
+		return "", false
+	}
+	n, ok := new(big.Int).SetString(s, 16)
+	if !ok {
+		return "", false
+	}
+	return serialText(n), true
+}

@@ -1,0 +1,42 @@
+package tls
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+// keyLogEnv names the file that gets the keys of every conn, in the format of
+// Wireshark and NSS. Whoever can read that file can read the traffic.
+const keyLogEnv = "SSLKEYLOGFILE"
+
+// keyLog appends to a file that is opened for each line: a few lines for each
+// conn, on a day of debugging, are not worth a file that somebody must close.
+type keyLog string
+
+// newKeyLog is the writer the environment asks for, nil if it asks for none.
+func newKeyLog(hooks *Hooks) io.Writer {
+	file := os.Getenv(keyLogEnv)
+	if file == "" {
+		return nil
+	}
+	if _, err := keyLog(file).Write(nil); err != nil {
+		hooks.warning(fmt.Sprintf("%s: session keys cannot be written: %v", keyLogEnv, err))
+		return nil
+	}
+	hooks.warning(fmt.Sprintf("%s is set: THE KEYS OF EVERY CONN ARE WRITTEN TO %s; whoever reads that file can read all traffic", keyLogEnv, file))
+	return keyLog(file)
+}
+
+// Write appends p in one system call, so lines of several conns do not mix.
+func (k keyLog) Write(p []byte) (int, error) {
+	f, err := os.OpenFile(string(k), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.Write(p)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return n, err
+}

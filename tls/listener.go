@@ -1,0 +1,249 @@
+package tls
+
+import (
+	"container/list"
+	ctls "crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// listener runs the handshakes of one inner listener.
+//
+// The number of unfinished handshakes is bounded. One too many ends the oldest:
+// to let the new ones wait instead would allow a few hundred silent connections
+// to keep everybody out for the whole time a handshake may take, while whoever
+// is served in one or two round trips is never the oldest for long.
+//
+// A conn holds a slot from being accepted below until Accept has returned it. So
+// if nobody calls Accept, new connections wait in the kernel.
+type listener struct {
+	inner net.Listener
+	srv   *Server
+	max   int           // unfinished handshakes
+	slots chan struct{} // 2*max of them: as many again may wait for Accept
+	ready chan *Conn    // has room for all slots, so that sending never blocks
+	done  chan struct{} // closed by Close
+	ended chan struct{} // closed when accepting has ended
+	err   error         // why it has; written before ended is closed
+	once  sync.Once
+	wg    sync.WaitGroup
+
+	mu      sync.Mutex // guards the rest
+	closed  bool
+	pending list.List // of *attempt, the oldest first
+}
+
+// attempt is one unfinished handshake.
+type attempt struct {
+	low     *lower
+	dropped bool // another one needed its place. Guarded by listener.mu
+}
+
+// Listener makes a listener whose Accept returns conns (*Conn) that are already
+// handshaken. A client that is refused is told to Hooks.Rejected and never ends
+// the listener. Close closes inner, ends all unfinished handshakes and waits for
+// them; conns that Accept has returned go on.
+func (s *Server) Listener(inner net.Listener) net.Listener {
+	n := s.cfg.handshakeMax()
+	l := &listener{
+		inner: inner,
+		srv:   s,
+		max:   n,
+		slots: make(chan struct{}, 2*n),
+		ready: make(chan *Conn, 2*n),
+		done:  make(chan struct{}),
+		ended: make(chan struct{}),
+	}
+	l.wg.Go(l.acceptLoop)
+	return l
+}
+
+// Accept waits for the next client that is let in.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case <-l.done:
+		return nil, l.closedError()
+	default:
+	}
+	select {
+	case c := <-l.ready:
+		<-l.slots
+		return c, nil
+	case <-l.done:
+		return nil, l.closedError()
+	case <-l.ended:
+		return nil, l.err
+	}
+}
+
+func (l *listener) closedError() error {
+	return &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+}
+
+// Addr is the address of the inner listener.
+func (l *listener) Addr() net.Addr { return l.inner.Addr() }
+
+// Close ends the listener; see Server.Listener.
+func (l *listener) Close() error {
+	err := net.ErrClosed
+	l.once.Do(func() {
+		close(l.done)
+		err = l.inner.Close()
+		l.mu.Lock()
+		l.closed = true
+		for e := l.pending.Front(); e != nil; e = e.Next() {
+			_ = e.Value.(*attempt).low.Conn.Close() // its handshake ends by this
+		}
+		l.mu.Unlock()
+		l.wg.Wait()
+		for {
+			select {
+			case c := <-l.ready:
+				_ = c.Abort() // nobody will ever use it
+			default:
+				return
+			}
+		}
+	})
+	return err
+}
+
+func (l *listener) acceptLoop() {
+	defer close(l.ended)
+	const shortest, longest = 5 * time.Millisecond, time.Second
+	pause := shortest
+	for {
+		select {
+		case l.slots <- struct{}{}:
+		case <-l.done:
+			l.err = net.ErrClosed
+			return
+		}
+		raw, err := l.inner.Accept()
+		if err == nil {
+			pause = shortest
+			l.begin(raw)
+			continue
+		}
+		<-l.slots
+		if !passing(err) {
+			l.err = err
+			return
+		}
+		if pause == shortest {
+			l.srv.cfg.Hooks.rejected("", fmt.Errorf("accept on %v, will be tried again: %w", l.Addr(), err))
+		}
+		select {
+		case <-time.After(pause):
+		case <-l.done:
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// passing tells whether accepting may work again later, as when the process has
+// used up its file descriptors.
+func passing(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	_, system := errors.AsType[syscall.Errno](err)
+	timeout, ok := errors.AsType[net.Error](err)
+	return system || ok && timeout.Timeout()
+}
+
+// begin starts a handshake, at the cost of the oldest one if there are too many.
+func (l *listener) begin(raw net.Conn) {
+	a := &attempt{low: &lower{Conn: raw}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = raw.Close() // never used
+		<-l.slots
+		return
+	}
+	if l.pending.Len() >= l.max {
+		oldest := l.pending.Remove(l.pending.Front()).(*attempt)
+		oldest.dropped = true
+		_ = oldest.low.Conn.Close() // its handshake ends by this
+	}
+	e := l.pending.PushBack(a)
+	l.wg.Go(func() { l.serve(a, e) })
+}
+
+// serve runs one handshake to its end.
+func (l *listener) serve(a *attempt, e *list.Element) {
+	conn, err := l.handshake(a)
+	if err == nil {
+		if l.finish(a, e) {
+			l.ready <- conn
+			return
+		}
+		err = errors.New("ended together with its handshake")
+		_ = conn.Abort() // nobody has it
+	}
+	l.reject(a, err)
+	l.finish(a, e)
+	_ = a.low.Conn.Close() // the reason was told
+	<-l.slots
+}
+
+// finish takes an attempt from the unfinished ones; false if it was ended.
+func (l *listener) finish(a *attempt, e *list.Element) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending.Remove(e) // does nothing if it was removed before
+	return !a.dropped && !l.closed
+}
+
+func (l *listener) handshake(a *attempt) (*Conn, error) {
+	raw := a.low.Conn
+	if err := raw.SetDeadline(time.Now().Add(l.srv.cfg.handshakeTimeout())); err != nil {
+		return nil, err
+	}
+	tc := ctls.Server(a.low, l.srv.base)
+	if err := tc.Handshake(); err != nil {
+		return nil, err
+	}
+	if err := raw.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	return l.srv.admit(tc, a.low), nil
+}
+
+// reject tells why a handshake failed and lets the client read it as well.
+func (l *listener) reject(a *attempt, err error) {
+	l.mu.Lock()
+	dropped, closed := a.dropped, l.closed
+	l.mu.Unlock()
+	switch {
+	case closed:
+		return
+	case dropped:
+		err = fmt.Errorf("dropped: %d handshakes were unfinished and this was the oldest", l.max)
+	default:
+		err = l.srv.explain(err, a.low)
+	}
+	l.srv.cfg.Hooks.rejected(a.low.RemoteAddr().String(), err)
+	if _, ours := errors.AsType[*CertificateError](err); ours && !dropped {
+		linger(a.low.Conn)
+	}
+}
+
+// linger waits until the client has read why it is refused. In TLS 1.3 it may
+// have written already, and to close a socket with unread bytes resets it: then
+// its writes fail before its read does, some systems throw away what they have
+// received, and an alert that the network lost is not sent again.
+func linger(raw net.Conn) {
+	const longest, most = 2 * time.Second, 256 << 10
+	half, ok := raw.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || raw.SetReadDeadline(time.Now().Add(longest)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, raw, most) // how it ends does not matter
+}

@@ -1,0 +1,195 @@
+package tls
+
+import (
+	ctls "crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// snapshot is what one end shows and trusts at one time. It never changes.
+type snapshot struct {
+	pair *ctls.Certificate // with its Leaf
+	cas  []*x509.Certificate
+	pool *x509.CertPool // of cas
+	crls []crl
+}
+
+// judge verifies a peer's certificates as the handshake does, at the given time.
+func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time.Time) error {
+	opts := x509.VerifyOptions{
+		Roots:         s.pool,
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{use},
+	}
+	for _, cert := range peer[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	chains, err := peer[0].Verify(opts)
+	if err != nil {
+		return err
+	}
+	return checkRevoked(s.crls, chains)
+}
+
+// source is one text of a Config and how messages call it.
+type source struct {
+	name string // "certs/ca.pem (-tls.server.ca)"
+	data []byte
+}
+
+// read gets the text of one field: "cert", "key" or "ca".
+func (c Config) read(r Role, field string) (source, error) {
+	flag := r.flag(field)
+	if m := c.Material; m != nil {
+		data := map[string][]byte{"cert": m.Cert, "key": m.Key, "ca": m.CA}[field]
+		if field == "key" && len(data) == 0 {
+			data = m.Cert
+		}
+		return source{"the " + field + " in memory", data}, nil
+	}
+	file := map[string]string{"cert": c.Cert, "key": c.Key, "ca": c.CA}[field]
+	if field == "key" && file == "" {
+		file = c.Cert
+	}
+	if file == "" {
+		return source{}, emptyError(r, field)
+	}
+	data, err := readFile(file, maxPEM)
+	if err != nil {
+		return source{}, fmt.Errorf("%s: %w", flag, err)
+	}
+	return source{fmt.Sprintf("%s (%s)", file, flag), data}, nil
+}
+
+func emptyError(r Role, field string) error {
+	switch {
+	case field == "ca" && r == ServerRole:
+		return errors.New("a server without a CA for its clients would be an open proxy: -tls.server.ca and -tls.client.ca are empty; " + mendInit)
+	case field == "ca":
+		return errors.New("a client without a CA cannot tell its server from another: -tls.client.ca is empty; " + mendClient)
+	case r == ServerRole:
+		return fmt.Errorf("%s is empty: a server needs a certificate and its key; %s", r.flag(field), mendInit)
+	}
+	return fmt.Errorf("%s is empty: the server wants a certificate of its clients; %s", r.flag(field), mendClient)
+}
+
+func readFile(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, limit)
+	}
+	return data, nil
+}
+
+// loadPair reads certificate and key and finds what belongs together.
+func loadPair(c Config, r Role) (*ctls.Certificate, error) {
+	certs, err := c.read(r, "cert")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := c.read(r, "key")
+	if err != nil {
+		return nil, err
+	}
+	cb, err := parseBundle(certs.data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certs.name, err)
+	}
+	kb, err := parseBundle(keys.data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", keys.name, err)
+	}
+	switch {
+	case len(cb.certs) == 0:
+		return nil, fmt.Errorf("%s holds no certificate", certs.name)
+	case len(kb.keys) == 0:
+		return nil, fmt.Errorf("%s holds no private key", keys.name)
+	}
+	pair := cb.pair(kb.keys)
+	if pair == nil {
+		return nil, fmt.Errorf("the key in %s does not belong to the certificate in %s", keys.name, certs.name)
+	}
+	return pair, nil
+}
+
+// loadCAs reads who may sign the other end's certificates. Of a file that holds
+// more than CAs, only the CAs count: a peer must not become one by being listed.
+func loadCAs(c Config, r Role) ([]*x509.Certificate, error) {
+	src, err := c.read(r, "ca")
+	if err != nil {
+		return nil, err
+	}
+	b, err := parseBundle(src.data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", src.name, err)
+	}
+	cas := b.cas()
+	if len(cas) == 0 {
+		return nil, fmt.Errorf("%s holds no CA certificate; the CA is in the ca.pem that `tunnels certs init` wrote", src.name)
+	}
+	return cas, nil
+}
+
+func poolOf(cas []*x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, ca := range cas {
+		pool.AddCert(ca)
+	}
+	return pool
+}
+
+// crlFiles are the places where the revocation list of a CA file may lie. The
+// second is for a CA file that is a bundle (client.pem) beside the ca.crl.
+func (c Config) crlFiles() []string {
+	if c.Material != nil || c.CA == "" {
+		return nil
+	}
+	own := strings.TrimSuffix(c.CA, filepath.Ext(c.CA)) + ".crl"
+	shared := filepath.Join(filepath.Dir(c.CA), crlFile)
+	if own == c.CA || own == shared {
+		return []string{shared}
+	}
+	return []string{own, shared}
+}
+
+// loadCRLs reads the revocation lists beside the CA file; found names the files
+// that exist. A ca.crl that is another CA's is none of ours if the CA file has a
+// name of its own.
+func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found []string, err error) {
+	files := c.crlFiles()
+	for i, file := range files {
+		data, err := readFile(file, maxCRL)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		found = append(found, file)
+		if err != nil {
+			return nil, found, fmt.Errorf("revocation list: %w", err)
+		}
+		more, err := parseCRLs(data, cas)
+		if i > 0 && errors.Is(err, errForeignCRL) {
+			continue
+		}
+		if err != nil {
+			return nil, found, fmt.Errorf("revocation list %s: %w", file, err)
+		}
+		lists = append(lists, more...)
+	}
+	return lists, found, nil
+}

@@ -1,0 +1,256 @@
+package tls
+
+import (
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what should happen at once.
+const patience = 20 * time.Second
+
+// pki is a CA whose files lie in a folder of the test.
+type pki struct {
+	t   testing.TB
+	dir string
+	ca  *authority
+
+	since time.Time // when its certificates were revoked
+}
+
+func newPKI(t testing.TB) *pki {
+	t.Helper()
+	ca, err := newAuthority(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pki{t: t, dir: t.TempDir(), ca: ca, since: time.Now()}
+	p.write("ca.pem", ca.certPEM())
+	return p
+}
+
+func (p *pki) path(file string) string { return filepath.Join(p.dir, file) }
+
+// write replaces a file as a careful program does: readers see old or new.
+func (p *pki) write(file string, data []byte) string {
+	p.t.Helper()
+	path := p.path(file)
+	if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		p.t.Fatal(err)
+	}
+	return path
+}
+
+// leaf issues a certificate with the usual dates.
+func (p *pki) leaf(role Role, names ...string) leaf {
+	p.t.Helper()
+	l, err := p.ca.issueNow(role, names, time.Now())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return l
+}
+
+func (p *pki) leafAt(role Role, from, to time.Time, names ...string) leaf {
+	p.t.Helper()
+	l, err := p.ca.issue(role, names, from, to)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return l
+}
+
+// config writes a bundle of a leaf and makes it the configuration of one end,
+// which trusts the CA of the folder.
+func (p *pki) config(file string, l leaf) Config {
+	p.t.Helper()
+	text, err := l.bundlePEM(p.ca)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	path := p.write(file, text)
+	return Config{Cert: path, Key: path, CA: p.path("ca.pem"), pollEvery: 10 * time.Millisecond}
+}
+
+func (p *pki) server() Config {
+	return p.config("server.pem", p.leaf(ServerRole, "127.0.0.1", "localhost"))
+}
+
+func (p *pki) client(name string) Config { return p.config(name+".pem", p.leaf(ClientRole, name)) }
+
+// revoke replaces ca.crl by a list of the given certificates.
+func (p *pki) revoke(leaves ...leaf) {
+	p.t.Helper()
+	var entries []x509.RevocationListEntry
+	for _, l := range leaves {
+		entries = append(entries, x509.RevocationListEntry{SerialNumber: l.cert.SerialNumber, RevocationTime: p.since})
+	}
+	text, err := p.ca.revocations(big.NewInt(time.Now().UnixNano()), entries, time.Now())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.write("ca.crl", text)
+}
+
+// ear hears what the hooks are told.
+type ear struct {
+	rejected chan string
+	reloaded chan event
+
+	mu       sync.Mutex // guards warnings
+	warnings []string
+}
+
+func newEar() *ear {
+	return &ear{rejected: make(chan string, 1000), reloaded: make(chan event, 1000)}
+}
+
+func (e *ear) hooks() *Hooks {
+	return &Hooks{
+		Rejected: func(_ string, err error) { e.rejected <- err.Error() },
+		Reloaded: func(what string, err error) { e.reloaded <- event{what, err} },
+		Warning: func(text string) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.warnings = append(e.warnings, text)
+		},
+	}
+}
+
+// house is a running server whose accepted conns come out of a channel.
+type house struct {
+	t        testing.TB
+	server   *Server
+	listener net.Listener
+	addr     string
+	ear      *ear
+	conns    chan *Conn
+}
+
+// serve runs a server on loopback until the test ends.
+func serve(t testing.TB, cfg Config) *house {
+	t.Helper()
+	h := &house{t: t, ear: newEar(), conns: make(chan *Conn, 1000)}
+	cfg.Hooks = h.ear.hooks()
+	server, err := NewServer(cfg)
+	if err != nil {
+		t.Fatalf("NewServer: %v", err)
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server, h.listener, h.addr = server, server.Listener(inner), inner.Addr().String()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := h.listener.Accept()
+			if err != nil {
+				return
+			}
+			h.conns <- c.(*Conn)
+		}
+	})
+	t.Cleanup(func() {
+		_ = h.listener.Close()
+		wg.Wait()
+		_ = server.Close()
+		close(h.conns)
+		for c := range h.conns {
+			_ = c.Abort()
+		}
+	})
+	return h
+}
+
+// accepted is the next conn that the server has let in.
+func (h *house) accepted() *Conn {
+	h.t.Helper()
+	c := receive(h.t, h.conns, "accepted conn")
+	h.t.Cleanup(func() { _ = c.Abort() })
+	return c
+}
+
+func receive[T any](t testing.TB, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s within %v", what, patience)
+		panic("not reached")
+	}
+}
+
+func newClient(t testing.TB, cfg Config) *Client {
+	t.Helper()
+	c, err := NewClient(cfg)
+	if err != nil {
+		t.Fatalf("NewClient: %v", err)
+	}
+	return c
+}
+
+func (h *house) dial(c *Client) (*Conn, error) {
+	conn, err := c.Dial(h.t.Context(), "tcp", h.addr)
+	if err != nil {
+		return nil, err
+	}
+	h.t.Cleanup(func() { _ = conn.(*Conn).Abort() })
+	return conn.(*Conn), nil
+}
+
+// pair is a conn with both its ends.
+func (h *house) pair(c *Client) (client, server *Conn) {
+	h.t.Helper()
+	client, err := h.dial(c)
+	if err != nil {
+		h.t.Fatalf("Dial: %v", err)
+	}
+	return client, h.accepted()
+}
+
+// wantTalk checks that bytes go both ways.
+func wantTalk(t testing.TB, a, b *Conn) {
+	t.Helper()
+	for _, way := range [][2]*Conn{{a, b}, {b, a}} {
+		if _, err := way[0].Write([]byte("hello")); err != nil {
+			t.Fatalf("Write: %v", err)
+		}
+		buf := make([]byte, 5)
+		if _, err := io.ReadFull(way[1], buf); err != nil || string(buf) != "hello" {
+			t.Fatalf("Read = %q, %v, want %q", buf, err, "hello")
+		}
+	}
+}
+
+// endOf is how a conn ends: the error of its reads.
+func endOf(c *Conn) error {
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_, err := io.Copy(io.Discard, c)
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+// isReset tells whether an error is anything but a clean end or a timeout.
+func isReset(err error) bool {
+	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.cert} }

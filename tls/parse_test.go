@@ -1,0 +1,213 @@
+package tls
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestKeys(t *testing.T) {
+	p := newPKI(t)
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ec := p.leaf(ClientRole, "x").key
+	sec1, err := x509.MarshalECPrivateKey(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := serve(t, p.server())
+	for _, tt := range []struct {
+		name string
+		key  crypto.Signer
+		text []byte // empty: PKCS #8
+	}{
+		{"ecdsa", ec, nil},
+		{"ecdsa-sec1", ec, pemBlock("EC PRIVATE KEY", sec1)},
+		{"ed25519", ed, nil},
+		{"rsa", rsaKey, nil},
+		{"rsa-pkcs1", rsaKey, pemBlock("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			template := p.leaf(ClientRole, tt.name).cert
+			cert, err := sign(template, p.ca.cert, tt.key.Public(), p.ca.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := tt.text
+			if text == nil {
+				if text, err = keyPEM(tt.key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// The order in a file does not matter: the CA comes first here.
+			bundle := slices.Concat(p.ca.certPEM(), []byte("a comment\n"), pemBlock("CERTIFICATE", cert.Raw),
+				pemBlock("EC PARAMETERS", []byte{1}), text)
+			file := p.write(tt.name+".pem", bundle)
+			c, s := h.pair(newClient(t, Config{Cert: file, CA: file}))
+			wantTalk(t, c, s)
+			if s.PeerName() != tt.name {
+				t.Errorf("PeerName = %q, want %q", s.PeerName(), tt.name)
+			}
+		})
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	p := newPKI(t)
+	good := p.client("laptop")
+	other := p.client("other")
+	certOnly := p.write("certonly.pem", p.leaf(ClientRole, "x").certPEM())
+	junk := p.write("junk.pem", []byte("junk"))
+	locked := p.write("locked.pem", pemBlock("ENCRYPTED PRIVATE KEY", []byte{1}))
+	for _, tt := range []struct {
+		role Role
+		cfg  Config
+		want []string
+	}{
+		{ServerRole, Config{Cert: good.Cert, Key: good.Key}, []string{"-tls.server.ca", "-tls.client.ca", "open proxy", "tunnels certs init"}},
+		{ServerRole, Config{CA: good.CA}, []string{"-tls.server.cert", "tunnels certs init"}},
+		{ClientRole, Config{Cert: good.Cert, Key: good.Key}, []string{"-tls.client.ca", "tunnels certs client"}},
+		{ClientRole, Config{CA: good.CA}, []string{"-tls.client.cert", "tunnels certs client"}},
+		{ClientRole, Config{Cert: "absent.pem", CA: good.CA}, []string{"-tls.client.cert", "absent.pem"}},
+		{ClientRole, Config{Cert: good.Cert, Key: good.Key, CA: "absent.pem"}, []string{"-tls.client.ca", "absent.pem"}},
+		{ClientRole, Config{Cert: good.Cert, Key: other.Key, CA: good.CA}, []string{"does not belong", good.Cert, other.Key}},
+		{ClientRole, Config{Cert: certOnly, CA: good.CA}, []string{"holds no private key", "-tls.client.key"}},
+		{ClientRole, Config{Cert: junk, CA: good.CA}, []string{"junk.pem", "no certificate and no key"}},
+		{ClientRole, Config{Cert: good.Cert, Key: locked, CA: good.CA}, []string{"locked.pem", "passphrase"}},
+		{ClientRole, Config{Cert: good.Cert, CA: certOnly}, []string{"-tls.client.ca", "no CA certificate"}},
+	} {
+		var err error
+		if tt.role == ServerRole {
+			_, err = NewServer(tt.cfg)
+		} else {
+			_, err = NewClient(tt.cfg)
+		}
+		if err == nil {
+			t.Errorf("new %s of %+v: no error, want %q", tt.role, tt.cfg, tt.want)
+			continue
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("new %s: %v, want %q in it", tt.role, err, want)
+			}
+		}
+		if found := Check(tt.cfg, tt.role, "", time.Now()); !slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == Fatal }) {
+			t.Errorf("Check of the same = %v, want it to be found", found)
+		}
+	}
+}
+
+func FuzzBundle(f *testing.F) {
+	p := newPKI(f)
+	text, err := p.leaf(ClientRole, "laptop").bundlePEM(p.ca)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(text[:len(text)/2])
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Add(pemBlock("RSA PRIVATE KEY", []byte{0x30, 0}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := parseBundle(data)
+		if err != nil {
+			return
+		}
+		if len(b.keys)+len(b.certs) == 0 {
+			t.Error("parseBundle: neither an error nor anything found")
+		}
+		if pair := b.pair(b.keys); pair != nil && !sameKey(pair.Leaf.PublicKey, pair.PrivateKey.(crypto.Signer).Public()) {
+			t.Error("pair: the key does not belong to the certificate")
+		}
+		for _, cert := range b.certs {
+			if name := label(cert); strings.ContainsAny(name, "\n\r\x00") {
+				t.Errorf("label = %q, want nothing that breaks a line", name)
+			}
+		}
+		for _, ca := range b.cas() {
+			if !ca.IsCA {
+				t.Error("cas: a certificate that is no CA's")
+			}
+		}
+	})
+}
+
+func FuzzCRL(f *testing.F) {
+	p := newPKI(f)
+	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(7), RevocationTime: time.Now()}
+	text, err := p.ca.revocations(big.NewInt(1), []x509.RevocationListEntry{entry}, time.Now())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(slices.Concat(text, text))
+	f.Add(text[:len(text)-20])
+	f.Add([]byte("broken"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lists, err := parseCRLs(data, p.cas())
+		if err == nil && len(lists) == 0 {
+			t.Error("parseCRLs: neither an error nor a list")
+		}
+		if _, err := parseCRLs(data, nil); err == nil {
+			t.Error("parseCRLs took a list without a CA to verify it")
+		}
+	})
+}
+
+func FuzzIssued(f *testing.F) {
+	f.Add([]byte(issuedHeader + "1a2b client 2026-01-02T15:04:05Z 2028-01-02T15:04:05Z laptop.pem laptop\n"))
+	f.Add([]byte("7 server 2026-01-02T15:04:05+02:00 2028-01-02T15:04:05Z server.pem vps.example.com,203.0.113.7,::1\n\n"))
+	f.Add([]byte("7 client\n"))
+	f.Add([]byte("x client a b c d"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		all, err := parseIssued(data)
+		if err != nil {
+			return
+		}
+		var text strings.Builder
+		for _, i := range all {
+			if len(i.Names) == 0 {
+				t.Fatal("parseIssued: a certificate without a name")
+			}
+			text.WriteString(i.line())
+		}
+		again, err := parseIssued([]byte(text.String()))
+		if err != nil || len(again) != len(all) {
+			t.Fatalf("written again: %v, %d certificates, want %d\n%s", err, len(again), len(all), text.String())
+		}
+		for i := range all {
+			if all[i].line() != again[i].line() {
+				t.Errorf("written again: %q, want %q", again[i].line(), all[i].line())
+			}
+		}
+	})
+}
+
+func TestParseIssuedErrors(t *testing.T) {
+	const good = "1a client 2026-01-02T15:04:05Z 2028-01-02T15:04:05Z laptop.pem laptop\n"
+	for line, want := range map[string]string{
+		"1a client\n": "line 2: 2 fields",
+		"xyz client 2026-01-02T15:04:05Z 2028-01-02T15:04:05Z f laptop": "line 2: serial \"xyz\"",
+		"1a king 2026-01-02T15:04:05Z 2028-01-02T15:04:05Z f laptop":    "line 2: role \"king\"",
+		"1a client yesterday 2028-01-02T15:04:05Z f laptop":             "line 2: date \"yesterday\"",
+		"1a client 2026-01-02T15:04:05Z 2028-01-02T15:04:05Z f ../x":    "line 2: client name",
+		"1a server 2026-01-02T15:04:05Z 2028-01-02T15:04:05Z f a,b/c":   "line 2: server name",
+	} {
+		if _, err := parseIssued([]byte(good + line)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("parseIssued(%q) = %v, want %q…", line, err, want)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package tls
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func wantEvent(t *testing.T, h *ear, part, wantErr string) {
+	t.Helper()
+	e := receive(t, h.reloaded, "event about the "+part)
+	if !strings.HasPrefix(e.what, part) {
+		t.Fatalf("event about %q (%v), want %q", e.what, e.err, part)
+	}
+	if wantErr == "" && e.err != nil || wantErr != "" && (e.err == nil || !strings.Contains(e.err.Error(), wantErr)) {
+		t.Fatalf("event about %q: error %v, want %q", e.what, e.err, wantErr)
+	}
+}
+
+func TestRevokedWhileOpen(t *testing.T) {
+	p := newPKI(t)
+	laptop := p.leaf(ClientRole, "laptop")
+	h := serve(t, p.server())
+	client := newClient(t, p.config("laptop.pem", laptop))
+	c, _ := h.pair(client)
+	otherC, otherS := h.pair(newClient(t, p.client("other")))
+	p.revoke(laptop)
+	if err := endOf(c); !isReset(err) {
+		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
+	}
+	want := "certificate of laptop is revoked since " + day(p.since) + "; its open conn is ended"
+	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
+		t.Errorf("line = %q, want %q", got, want)
+	}
+	wantEvent(t, h.ear, partCRL, "")
+	// The client has a TLS session; it must not be a way around the list.
+	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
+		t.Errorf("next conn of a revoked client: %v, want it refused", err)
+	}
+	wantTalk(t, otherC, otherS)
+}
+
+func TestSignerGoneWhileOpen(t *testing.T) {
+	p, next := newPKI(t), newPKI(t)
+	h := serve(t, p.server())
+	c, _ := h.pair(newClient(t, p.client("laptop")))
+	p.write("ca.pem", next.ca.certPEM())
+	if err := endOf(c); !isReset(err) {
+		t.Errorf("open conn of a client whose CA is gone ended with %v, want a reset", err)
+	}
+	want := "certificate of laptop is signed by an unknown CA (" + p.ca.cert.Subject.CommonName + "); its open conn is ended"
+	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
+		t.Errorf("line = %q, want %q", got, want)
+	}
+}
+
+// TestResumption checks that sessions are resumed at all, that a resumed one is
+// refused once its certificate is revoked, and that a client with a new
+// certificate does not go on with the old one's session.
+func TestResumption(t *testing.T) {
+	p := newPKI(t)
+	h := serve(t, p.server())
+	laptop := p.leaf(ClientRole, "laptop")
+	cfg := p.config("laptop.pem", laptop)
+	client := newClient(t, cfg)
+	for i, want := range []bool{false, true} {
+		c, s := h.pair(client)
+		wantTalk(t, c, s) // the ticket arrives with the first bytes
+		if got := s.tls.ConnectionState().DidResume; got != want {
+			t.Fatalf("conn %d: resumed = %v, want %v", i+1, got, want)
+		}
+		if s.PeerName() != "laptop" {
+			t.Fatalf("conn %d: PeerName = %q, want %q", i+1, s.PeerName(), "laptop")
+		}
+		_, _ = c.Close(), s.Close()
+	}
+	p.revoke(laptop)
+	wantEvent(t, h.ear, partCRL, "")
+	if resumed := client.sessions; resumed == nil {
+		t.Fatal("the client has no sessions left, so this test shows nothing")
+	}
+	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
+		t.Fatalf("resumed conn of a revoked client: %v, want it refused", err)
+	}
+	p.config("laptop.pem", p.leaf(ClientRole, "laptop"))
+	if err := client.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	c, s := h.pair(client)
+	wantTalk(t, c, s)
+}
+
+// TestNewCertificateNewSession: a resumed session stands for the certificate it
+// was made with, so a client that has a new one must not resume.
+func TestNewCertificateNewSession(t *testing.T) {
+	p := newPKI(t)
+	h := serve(t, p.server())
+	cfg := p.client("laptop")
+	client := newClient(t, cfg)
+	c, s := h.pair(client)
+	wantTalk(t, c, s) // the ticket arrives with the first bytes
+	text, err := p.leaf(ClientRole, "desktop").bundlePEM(p.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("laptop.pem", text)
+	if err := client.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if _, s = h.pair(client); s.PeerName() != "desktop" {
+		t.Errorf("PeerName with a new certificate = %q, want %q", s.PeerName(), "desktop")
+	}
+}
+
+func TestReloadServerCertificate(t *testing.T) {
+	p := newPKI(t)
+	h := serve(t, p.server())
+	client := newClient(t, p.client("laptop"))
+	before, s := h.pair(client)
+	old := before.PeerSerial()
+
+	p.write("server.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	wantEvent(t, h.ear, partPair, "its last good content stays in force")
+	if c, _ := h.pair(newClient(t, p.client("second"))); c.PeerSerial() != old {
+		t.Errorf("with a broken file the server shows %s, want the old %s", c.PeerSerial(), old)
+	}
+
+	p.server() // writes server.pem anew
+	wantEvent(t, h.ear, partPair, "")
+	after, s2 := h.pair(newClient(t, p.client("third")))
+	if after.PeerSerial() == old {
+		t.Error("the server still shows the old certificate after its file was replaced")
+	}
+	wantTalk(t, after, s2)
+	wantTalk(t, before, s) // certificates change, conns go on
+	if n := len(h.ear.reloaded); n != 0 {
+		t.Errorf("%d more events, want each told once", n)
+	}
+}
+
+// TestBrokenCertificateDoesNotHideRevocation: parts are read independently.
+func TestBrokenCertificateDoesNotHideRevocation(t *testing.T) {
+	p := newPKI(t)
+	h := serve(t, p.server())
+	laptop := p.leaf(ClientRole, "laptop")
+	c, _ := h.pair(newClient(t, p.config("laptop.pem", laptop)))
+	p.write("server.pem", []byte("broken"))
+	wantEvent(t, h.ear, partPair, "no certificate and no key")
+	p.revoke(laptop)
+	wantEvent(t, h.ear, partCRL, "")
+	if err := endOf(c); !isReset(err) {
+		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
+	}
+}
+
+func TestBrokenCRL(t *testing.T) {
+	p, stranger := newPKI(t), newPKI(t)
+	laptop := p.leaf(ClientRole, "laptop")
+	p.revoke(laptop)
+	scfg := p.server()
+	h := serve(t, scfg)
+	refused := func(when string) {
+		t.Helper()
+		_, err := attemptRefused(h, newClient(t, p.config("laptop.pem", laptop)))
+		if err == nil || !strings.Contains(err.Error(), "it is revoked") {
+			t.Errorf("revoked client with %s: %v, want it refused", when, err)
+		}
+	}
+	// ca.crl also lies beside the client's CA here, so its client reads it too:
+	// it is made while the list is good.
+	good, err := os.ReadFile(p.path("ca.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(t, p.config("laptop.pem", laptop))
+	p.write("ca.crl", []byte("broken"))
+	wantEvent(t, h.ear, partCRL, "no revocation list in PEM form")
+	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
+		t.Errorf("revoked client with a broken list: %v, want it refused", err)
+	}
+	if _, err := NewServer(scfg); err == nil || !strings.Contains(err.Error(), "ca.crl") {
+		t.Errorf("NewServer with a broken list: %v, want an error that names ca.crl", err)
+	}
+	if err := h.server.Reload(); err == nil || !strings.Contains(err.Error(), "no revocation list") {
+		t.Errorf("Reload with a broken list: %v, want an error", err)
+	}
+	stranger.revoke()
+	foreign, err := os.ReadFile(stranger.path("ca.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("ca.crl", foreign)
+	wantEvent(t, h.ear, partCRL, errForeignCRL.Error())
+	if err := os.Remove(p.path("ca.crl")); err != nil {
+		t.Fatal(err)
+	}
+	wantEvent(t, h.ear, partCRL, "is gone")
+	refused("a deleted list")
+	p.write("ca.crl", good)
+	wantEvent(t, h.ear, partCRL, "")
+	refused("the list back")
+}
+
+// TestFallbackCRL: a bundle as CA file has the ca.crl beside it, too.
+func TestFallbackCRL(t *testing.T) {
+	p, stranger := newPKI(t), newPKI(t)
+	cfg := p.server()
+	cfg.CA = cfg.Cert
+	laptop := p.leaf(ClientRole, "laptop")
+	p.revoke(laptop)
+	if s, err := newStore(cfg, ServerRole); err != nil || len(s.now.Load().crls) != 1 {
+		t.Errorf("bundle beside its CA's ca.crl: %v, want the list in use", err)
+	}
+	cfg = stranger.server()
+	cfg.CA = cfg.Cert
+	foreign, err := os.ReadFile(p.path("ca.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.write("ca.crl", foreign)
+	if s, err := newStore(cfg, ServerRole); err != nil || len(s.now.Load().crls) != 0 {
+		t.Errorf("bundle beside another CA's ca.crl: %v, want the list not in use", err)
+	}
+}
+
+func TestClientFollowsItsFiles(t *testing.T) {
+	p, next := newPKI(t), newPKI(t)
+	h := serve(t, next.server())
+	cfg := p.client("laptop")
+	ear := newEar()
+	cfg.Hooks = ear.hooks()
+	cfg.pollEvery = time.Nanosecond
+	client := newClient(t, cfg)
+	if _, err := h.dial(client); err == nil {
+		t.Fatal("Dial to a server of another CA: no error")
+	}
+	receive(t, h.ear.rejected, "line of the server")
+	text, err := next.leaf(ClientRole, "laptop").bundlePEM(next.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("laptop.pem", text)
+	p.write("ca.pem", next.ca.certPEM())
+	c, s := h.pair(client)
+	wantTalk(t, c, s)
+	wantEvent(t, ear, partPair, "")
+	wantEvent(t, ear, partCA, "")
+}

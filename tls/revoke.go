@@ -1,0 +1,207 @@
+package tls
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// List lists the certificates of the CA in dir, the oldest first.
+func List(dir string) ([]Issued, error) {
+	ca, err := readCA(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := readIssued(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, crlFile)
+	data, err := readFile(path, maxCRL)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the revocation list: %w", err)
+	}
+	old, err := parseOwnCRL(data, ca)
+	if err != nil {
+		return nil, fmt.Errorf("revocation list %s: %w", path, err)
+	}
+	markRevoked(all, old.RevokedCertificateEntries)
+	return all, nil
+}
+
+// readCA reads the CA's certificate alone: to list needs no key.
+func readCA(dir string) (*x509.Certificate, error) {
+	cas, err := loadCAs(Config{CA: filepath.Join(dir, caFile)}, ServerRole)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or make one with `tunnels certs init NAME…`", dir, caFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cas[0], nil
+}
+
+func readIssued(dir string) ([]Issued, error) {
+	path := filepath.Join(dir, issuedFile)
+	data, err := readFile(path, maxCRL)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the list of certificates: %w", err)
+	}
+	all, err := parseIssued(data)
+	if err != nil {
+		return nil, fmt.Errorf("list of certificates %s: %w", path, err)
+	}
+	return all, nil
+}
+
+func appendIssued(dir string, one Issued) error {
+	err := replaceLocked(filepath.Join(dir, issuedFile), public, func(old []byte) ([]byte, error) {
+		if old == nil {
+			old = []byte(issuedHeader)
+		}
+		return append(old, one.line()...), nil
+	})
+	if err != nil {
+		return fmt.Errorf("note the certificate of %s: %w", one.Name(), err)
+	}
+	return nil
+}
+
+func markRevoked(all []Issued, entries []x509.RevocationListEntry) {
+	since := map[string]time.Time{}
+	for _, e := range entries {
+		since[serialText(e.SerialNumber)] = e.RevocationTime
+	}
+	for i := range all {
+		all[i].Revoked = since[all[i].Serial]
+	}
+}
+
+// Revoke revokes, in the CA of the folder dir, the certificate with a serial
+// number, or all certificates of a name that have not expired. It returns those
+// that it revoked. A server that uses the ca.crl beside its CA file takes notice
+// within seconds, on open conns too.
+func Revoke(dir, nameOrSerial string) ([]Issued, error) {
+	ca, err := openAuthority(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := readIssued(dir)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	var chosen []Issued
+	err = replaceLocked(filepath.Join(dir, crlFile), public, func(data []byte) ([]byte, error) {
+		old := &x509.RevocationList{}
+		if data != nil {
+			var err error
+			if old, err = parseOwnCRL(data, ca.cert); err != nil {
+				return nil, err
+			}
+		}
+		markRevoked(all, old.RevokedCertificateEntries)
+		some, err := choose(all, nameOrSerial, now)
+		if err != nil {
+			return nil, err
+		}
+		chosen = some
+		entries := old.RevokedCertificateEntries
+		for i := range chosen {
+			chosen[i].Revoked = now
+			serial, _ := new(big.Int).SetString(chosen[i].Serial, 16) // parseIssued took it
+			entries = append(entries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
+		}
+		return ca.revocations(crlNumber(old.Number), entries, now)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("revoke %.80q: %w", nameOrSerial, err)
+	}
+	return chosen, nil
+}
+
+// crlNumber is the number of the list after old, or of the first one. They only
+// grow (RFC 5280 section 5.2.3).
+func crlNumber(old *big.Int) *big.Int {
+	if old == nil {
+		return big.NewInt(1)
+	}
+	return new(big.Int).Add(old, big.NewInt(1))
+}
+
+// parseOwnCRL reads the one list of a CA's folder.
+func parseOwnCRL(data []byte, ca *x509.Certificate) (*x509.RevocationList, error) {
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != crlPEMType {
+		return nil, errors.New("no revocation list in PEM form")
+	}
+	list, err := x509.ParseRevocationList(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := list.CheckSignatureFrom(ca); err != nil {
+		return nil, fmt.Errorf("not signed by this CA: %w", err)
+	}
+	return list, nil
+}
+
+// choose finds what is to be revoked.
+func choose(all []Issued, nameOrSerial string, now time.Time) ([]Issued, error) {
+	named := pick(all, func(i Issued) bool { return slices.Contains(i.Names, nameOrSerial) })
+	if serial, ok := parseSerial(nameOrSerial); ok && len(named) == 0 {
+		named = pick(all, func(i Issued) bool { return i.Serial == serial })
+	}
+	if len(named) == 0 {
+		return nil, fmt.Errorf("no such name or serial number; this CA knows %s", known(all))
+	}
+	valid := pick(named, func(i Issued) bool { return now.Before(i.NotAfter) })
+	if len(valid) == 0 {
+		return nil, fmt.Errorf("nothing to revoke: it expired on %s", day(named[len(named)-1].NotAfter))
+	}
+	open := pick(valid, func(i Issued) bool { return i.Revoked.IsZero() })
+	if len(open) == 0 {
+		return nil, fmt.Errorf("it is revoked already, since %s", day(valid[len(valid)-1].Revoked))
+	}
+	return open, nil
+}
+
+func pick(all []Issued, keep func(Issued) bool) []Issued {
+	var some []Issued
+	for _, i := range all {
+		if keep(i) {
+			some = append(some, i)
+		}
+	}
+	return some
+}
+
+// known lists the names of a CA's certificates, each once.
+func known(all []Issued) string {
+	var names []string
+	for _, i := range all {
+		if !slices.Contains(names, i.Name()) {
+			names = append(names, i.Name())
+		}
+	}
+	const most = 30
+	if len(names) > most {
+		names = append(names[:most], fmt.Sprintf("and %d more", len(names)-most))
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,235 @@
+package tls
+
+import (
+	ctls "crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// store keeps what the files of one end hold, and follows their changes.
+//
+// Certificate, CA and revocation list are read independently: a broken
+// certificate must not keep a revocation from taking effect.
+type store struct {
+	cfg  Config
+	role Role
+	now  atomic.Pointer[snapshot] // what is in force; never nil
+
+	mu     sync.Mutex             // held while files are read, never while a hook runs; guards the rest
+	looked time.Time              // when the files were last looked at
+	stamps map[string]os.FileInfo // by file: as it was when last read; nil if missing
+	failed map[string]string      // by part: the error that was last reported
+}
+
+// The parts of a store, as hooks and errors call them.
+const (
+	partPair = "certificate"
+	partCA   = "CA"
+	partCRL  = "revocation list"
+)
+
+// event is one call of Hooks.Reloaded.
+type event struct {
+	what string
+	err  error
+}
+
+// newStore reads everything once. Here, and only here, what cannot be read is
+// an error: there is no last good content yet.
+func newStore(cfg Config, role Role) (*store, error) {
+	s := &store{cfg: cfg, role: role, stamps: map[string]os.FileInfo{}, failed: map[string]string{}}
+	s.changed()
+	s.looked = time.Now()
+	pair, err := loadPair(cfg, role)
+	if err != nil {
+		return nil, err
+	}
+	cas, err := loadCAs(cfg, role)
+	if err != nil {
+		return nil, err
+	}
+	crls, _, err := loadCRLs(cfg, cas)
+	if err != nil {
+		return nil, err
+	}
+	s.now.Store(&snapshot{pair: pair, cas: cas, pool: poolOf(cas), crls: crls})
+	return s, nil
+}
+
+// files lists the files of each part.
+func (s *store) files() map[string][]string {
+	if s.cfg.Material != nil {
+		return nil
+	}
+	key := s.cfg.Key
+	if key == "" {
+		key = s.cfg.Cert
+	}
+	return map[string][]string{
+		partPair: {s.cfg.Cert, key},
+		partCA:   {s.cfg.CA},
+		partCRL:  s.cfg.crlFiles(),
+	}
+}
+
+// changed tells which parts have files that differ from when they were last
+// read, by the file's identity, size and time of change.
+func (s *store) changed() map[string]bool {
+	parts := map[string]bool{}
+	seen := map[string]os.FileInfo{}
+	for part, files := range s.files() {
+		for _, file := range files {
+			info, ok := seen[file]
+			if !ok {
+				info, _ = os.Stat(file) // missing: nil, which is a state as any other
+				seen[file] = info
+			}
+			if !sameStamp(s.stamps[file], info) {
+				parts[part] = true
+			}
+		}
+	}
+	s.stamps = seen
+	return parts
+}
+
+func sameStamp(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// poll looks at the files unless somebody does, or did less than the poll
+// interval ago.
+func (s *store) poll() []event {
+	if !s.mu.TryLock() {
+		return nil
+	}
+	defer s.mu.Unlock()
+	if time.Since(s.looked) < s.cfg.poll() {
+		return nil
+	}
+	return s.refreshLocked(false)
+}
+
+// look looks at the files now.
+func (s *store) look() []event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refreshLocked(false)
+}
+
+// reload reads all files again, changed or not. Errors are returned instead of
+// being events.
+func (s *store) reload() ([]event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var good []event
+	var errs []error
+	for _, e := range s.refreshLocked(true) {
+		if e.err != nil {
+			errs = append(errs, e.err)
+		} else {
+			good = append(good, e)
+		}
+	}
+	return good, errors.Join(errs...)
+}
+
+// refreshLocked reads the parts that changed, those that could not be read the
+// last time, or all of them.
+func (s *store) refreshLocked(all bool) []event {
+	s.looked = time.Now()
+	dirty := s.changed()
+	for part := range s.failed {
+		dirty[part] = true
+	}
+	if all {
+		dirty = map[string]bool{partPair: true, partCA: true, partCRL: true}
+	}
+	if len(dirty) == 0 {
+		return nil
+	}
+	old := s.now.Load()
+	next := *old
+	var events []event
+	tell := func(part string, isNew bool, err error) {
+		if e, ok := s.outcome(part, isNew, all, err); ok {
+			events = append(events, e)
+		}
+	}
+	if dirty[partPair] {
+		pair, err := loadPair(s.cfg, s.role)
+		isNew := err == nil && !samePair(pair, old.pair)
+		if isNew {
+			next.pair = pair
+		}
+		tell(partPair, isNew, err)
+	}
+	if dirty[partCA] {
+		cas, err := loadCAs(s.cfg, s.role)
+		isNew := err == nil && !slices.EqualFunc(cas, old.cas, (*x509.Certificate).Equal)
+		if isNew {
+			next.cas, next.pool = cas, poolOf(cas)
+		}
+		dirty[partCRL] = dirty[partCRL] || isNew
+		tell(partCA, isNew, err)
+	}
+	if dirty[partCRL] {
+		crls, err := s.loadCRLs(next.cas, old.crls)
+		isNew := err == nil && !slices.EqualFunc(crls, old.crls, sameCRL)
+		if isNew {
+			next.crls = crls
+		}
+		tell(partCRL, isNew, err)
+	}
+	s.now.Store(&next)
+	return events
+}
+
+// loadCRLs is loadCRLs, but a list that was there does not go away: a deleted
+// file revokes no revocation.
+func (s *store) loadCRLs(cas []*x509.Certificate, old []crl) ([]crl, error) {
+	crls, found, err := loadCRLs(s.cfg, cas)
+	if err == nil && len(found) == 0 && len(old) > 0 {
+		return nil, fmt.Errorf("revocation list %s is gone", strings.Join(s.cfg.crlFiles(), " or "))
+	}
+	return crls, err
+}
+
+// outcome decides whether what became of one part is to be told.
+func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
+	before, failing := s.failed[part]
+	if err == nil {
+		delete(s.failed, part)
+		return event{what: s.describe(part)}, isNew || failing
+	}
+	s.failed[part] = err.Error()
+	return event{s.describe(part), fmt.Errorf("%w; its last good content stays in force", err)}, all || err.Error() != before
+}
+
+// describe is a part with its files: "certificate (server.pem, server.key)".
+func (s *store) describe(part string) string {
+	files := slices.Compact(slices.Clone(s.files()[part]))
+	if len(files) == 0 {
+		return part
+	}
+	return part + " (" + strings.Join(files, ", ") + ")"
+}
+
+func samePair(a, b *ctls.Certificate) bool {
+	return slices.EqualFunc(a.Certificate, b.Certificate, slices.Equal)
+}
+
+func sameCRL(a, b crl) bool {
+	return slices.Equal(a.signer, b.signer) && maps.EqualFunc(a.since, b.since, time.Time.Equal)
+}
