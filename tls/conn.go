@@ -23,6 +23,8 @@ type Conn struct {
 	proto string
 	since time.Time // when the handshake was done
 
+	writing sync.Mutex // one Write gathers at a time; Close and Abort do not take it
+
 	// readErr puts an error of Read into words; nil: as it is. Set before use.
 	readErr func(error) error
 	// forget tells the Server that the conn is over; nil on a client. Set before use.
@@ -49,10 +51,25 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends p in records of up to 16 KiB, each with its own system call: few
-// large writes are cheaper than many small ones. After a Write that ran into its
-// deadline the conn cannot be written to any more.
-func (c *Conn) Write(p []byte) (int, error) { return c.tls.Write(p) }
+// Write sends p in records of up to 16 KiB, those of up to 64 KiB with one system
+// call. After a Write that ran into its deadline the conn cannot be written to
+// any more.
+func (c *Conn) Write(p []byte) (int, error) {
+	if len(p) <= recordMax {
+		return c.tls.Write(p)
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.low.gather.begin()
+	n, err := c.tls.Write(p)
+	if ferr := c.low.gather.flush(c.low.Conn); err == nil && ferr != nil {
+		return 0, ferr
+	}
+	return n, err
+}
+
+// recordMax is what fits into one record: there is nothing to gather.
+const recordMax = 16 << 10
 
 // CloseWrite ends this direction; the peer reads io.EOF after all data. Unlike
 // that of crypto/tls, which gives up after 5 s, it waits for a peer that does not
@@ -121,6 +138,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadli
 // has 5 s whatever it is sent for, too long for Close and too short for CloseWrite.
 type lower struct {
 	net.Conn
+	gather gather
 
 	// Of a server's conn, owned by its handshake:
 	serverName string    // the name the client dialled
@@ -142,6 +160,9 @@ func (l *lower) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Write is called by crypto/tls alone, with one record or a few.
+func (l *lower) Write(p []byte) (int, error) { return l.gather.write(l.Conn, p) }
 
 // SetWriteDeadline is called by crypto/tls alone, around its close_notify: with
 // a time to come before it and with the present after it.

@@ -1,0 +1,75 @@
+package tls
+
+import (
+	"io"
+	"sync"
+)
+
+// crypto/tls makes one system call for every record of 16 KiB. The records of one
+// Write are gathered here and go out together: in BenchmarkBulk 0.455 instead of
+// 0.51 CPU seconds per GiB for both ends. Reading in pieces larger than those of
+// crypto/tls, which reads 32 KiB and more by itself, gained nothing.
+
+// gatherSize holds the records of a Write of 64 KiB with room to spare; a longer
+// Write goes out in parts.
+const gatherSize = 80 << 10
+
+// gathers recycles the buffers: a conn holds none while nothing is written. A
+// pool is a cache, not state.
+var gathers = sync.Pool{New: func() any { b := make([]byte, 0, gatherSize); return &b }}
+
+// gather is the writing side of lower.
+type gather struct {
+	mu     sync.Mutex // guards the rest; held while it writes, never by Close or Abort
+	out    *[]byte    // records that have not gone out; nil: Write goes straight to to
+	broken error      // a write failed in the middle of a record: nothing more can follow
+}
+
+// begin has records gathered until flush.
+func (g *gather) begin() {
+	b := gathers.Get().(*[]byte)
+	g.mu.Lock()
+	g.out = b
+	g.mu.Unlock()
+}
+
+// write takes what crypto/tls wants to send.
+func (g *gather) write(to io.Writer, p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broken != nil {
+		return 0, g.broken
+	}
+	if g.out == nil {
+		return to.Write(p)
+	}
+	if len(*g.out)+len(p) > cap(*g.out) {
+		if err := g.flushLocked(to); err != nil {
+			return 0, err
+		}
+		if len(p) > cap(*g.out) {
+			return to.Write(p)
+		}
+	}
+	*g.out = append(*g.out, p...)
+	return len(p), nil
+}
+
+// flush ends what begin began.
+func (g *gather) flush(to io.Writer) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := g.flushLocked(to)
+	gathers.Put(g.out)
+	g.out = nil
+	return err
+}
+
+func (g *gather) flushLocked(to io.Writer) error {
+	if g.broken != nil || len(*g.out) == 0 {
+		return g.broken
+	}
+	_, g.broken = to.Write(*g.out)
+	*g.out = (*g.out)[:0]
+	return g.broken
+}
