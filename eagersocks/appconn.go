@@ -45,6 +45,14 @@ func (c *appConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// SetLinger is that of the socket beneath, if it is TCP.
+func (c *appConn) SetLinger(sec int) error {
+	if l, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
+		return l.SetLinger(sec)
+	}
+	return errors.ErrUnsupported
+}
+
 // Reset ends the connection so that the application sees an error.
 func (c *appConn) Reset(why code.Code, text string) error {
 	splice.Abort(c.Conn, why, text)

@@ -46,6 +46,14 @@ func (w *watched) look(n int, err error) {
 	w.some = w.some || n > 0 || err != nil
 }
 
+// SetLinger is that of the stream, if it has one.
+func (w *watched) SetLinger(sec int) error {
+	if l, ok := w.Stream.(interface{ SetLinger(sec int) error }); ok {
+		return l.SetLinger(sec)
+	}
+	return errors.ErrUnsupported
+}
+
 // Reset implements code.Resetter.
 func (w *watched) Reset(c code.Code, text string) error {
 	splice.Abort(w.Stream, c, text)

@@ -87,18 +87,35 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 		ends: [...]Stream{A: a, B: b},
 		why:  [...]code.Code{A: whenAFails, B: whenBFails},
 	}
+	// Should this process be killed, the kernel closes its sockets. Until both
+	// directions have ended that must be a reset: a clean end would make a whole
+	// of what was cut off.
+	setLinger(a, 0)
+	setLinger(b, 0)
 	var r Result
 	var back sync.WaitGroup
 	back.Go(func() { r.FromB = j.copy(B, A) })
 	r.FromA = j.copy(A, B)
 	back.Wait()
+	j.mu.Lock()
+	r.Failed, r.Err = j.failed, j.err
+	j.mu.Unlock()
+	if r.Err == nil {
+		setLinger(a, -1)
+		setLinger(b, -1)
+	}
 	// Nothing is left to be told to either end: errors of Close are of no use.
 	_ = a.Close()
 	_ = b.Close()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	r.Failed, r.Err = j.failed, j.err
 	return r
+}
+
+// setLinger sets what closing c does with bytes not sent yet, where c has that:
+// 0 drops them and resets, -1 sends them in the background.
+func setLinger(c Stream, sec int) {
+	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(sec) // fails on a closed connection only
+	}
 }
 
 // join is the state that the two directions share.
