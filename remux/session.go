@@ -186,6 +186,9 @@ func (s *Session) consumedLocked(n int) bool {
 		return false
 	}
 	s.conn.cfg.Budget.free(n)
+	if s.basic.Load() {
+		s.rcond.Broadcast() // the conn's reader may wait for room
+	}
 	if !s.flow.consumed(n, s.conn.rtt()) || s.rerr != nil {
 		return false
 	}
