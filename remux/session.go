@@ -13,7 +13,7 @@ import (
 
 // Session is one bidirectional byte stream on a conn: a [net.Conn] with
 // half-close and with endings that carry a reason. All methods are safe for
-// concurrent use; none but Read and Write (and WriteTo, WaitReadable) waits.
+// concurrent use; none but Read, Borrow and Write waits.
 //
 // An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed
 // means that the session did not end cleanly: bytes may be missing. Where the
@@ -55,8 +55,9 @@ type Session struct {
 	mu      sync.Mutex
 	rcond   sync.Cond
 	rbuf    buffer
-	rerr    error // ends reading when rbuf is empty; set once
-	rclosed bool  // the application will read no more
+	lent    *chunk // what Borrow lent out
+	rerr    error  // ends reading when rbuf is empty; set once
+	rclosed bool   // the application will read no more
 	rdl     deadline
 	flow    flow
 }
@@ -116,46 +117,34 @@ func (s *Session) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WaitReadable waits until Read would return at once, whether with bytes or an
-// error; whoever needs a buffer to read into can take it then.
-func (s *Session) WaitReadable() error {
+// Borrow waits as Read does and lends out the next bytes themselves, which saves
+// a copy, and a buffer while nothing comes. They are the caller's until
+// GiveBack, which must follow before anything else is read.
+func (s *Session) Borrow() ([]byte, error) {
 	s.announce()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.waitLocked(false)
+	if err := s.waitLocked(false); err != nil {
+		return nil, err
+	}
+	s.lent = s.rbuf.take()
+	return s.lent.data[s.lent.r:s.lent.w], nil
 }
 
-// WriteTo writes what the peer sends to w until its end, without a copy in
-// between and without a buffer while nothing comes.
-func (s *Session) WriteTo(w io.Writer) (int64, error) {
-	s.announce()
-	var total int64
-	for {
-		s.mu.Lock()
-		if err := s.waitLocked(false); err != nil {
-			s.mu.Unlock()
-			if err == io.EOF {
-				err = nil
-			}
-			return total, err
-		}
-		k := s.rbuf.take()
+// GiveBack ends what Borrow began: the bytes count as read.
+func (s *Session) GiveBack() {
+	s.mu.Lock()
+	k := s.lent
+	if k == nil {
 		s.mu.Unlock()
-
-		n, err := w.Write(k.data[k.r:k.w])
-		total += int64(n)
-		got := k.w - k.r
-		k.recycle()
-
-		s.mu.Lock()
-		grant := s.consumedLocked(got)
-		s.mu.Unlock()
-		if grant {
-			s.conn.windowDue(s, true)
-		}
-		if err != nil {
-			return total, err
-		}
+		return
+	}
+	s.lent = nil
+	grant := s.consumedLocked(k.w - k.r)
+	s.mu.Unlock()
+	k.recycle()
+	if grant {
+		s.conn.windowDue(s, true)
 	}
 }
 

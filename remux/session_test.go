@@ -1,6 +1,7 @@
 package remux
 
 import (
+	"io"
 	"net"
 	"testing"
 
@@ -35,4 +36,44 @@ func TestNetConn(t *testing.T) {
 		}
 		return c1, c2, func() { p.Close(); l.Close() }, nil
 	})
+}
+
+// TestBorrow: what is lent out counts as waiting until it is given back, and
+// the end comes after all bytes.
+func TestBorrow(t *testing.T) {
+	p, l := pair(t, Config{}, Config{})
+	s, err := p.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 300_000
+	go func() {
+		s.Write(make([]byte, size))
+		s.(*Session).CloseWrite()
+	}()
+	got := 0
+	for {
+		b, err := far.(*Session).Borrow()
+		if err == io.EOF {
+			break
+		}
+		if err != nil || len(b) == 0 {
+			t.Fatalf("Borrow = %d bytes, %v", len(b), err)
+		}
+		got += len(b)
+		if w := l.cfg.Budget.Waiting(); w < int64(len(b)) {
+			t.Errorf("%d bytes wait while %d are lent out", w, len(b))
+		}
+		far.(*Session).GiveBack()
+		far.(*Session).GiveBack() // a second one does nothing
+	}
+	if w := l.cfg.Budget.Waiting(); got != size || w != 0 {
+		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
+	}
+	far.Close()
 }

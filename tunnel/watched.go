@@ -26,18 +26,19 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WaitReadable implements splice.Waiter as far as the stream does.
-func (w *watched) WaitReadable() error {
-	wait, ok := w.Stream.(splice.Waiter)
+// Borrow implements splice.Lender as far as the stream does.
+func (w *watched) Borrow() ([]byte, error) {
+	l, ok := w.Stream.(splice.Lender)
 	if !ok {
-		return errors.ErrUnsupported
+		return nil, errors.ErrUnsupported
 	}
-	err := wait.WaitReadable()
-	if !errors.Is(err, errors.ErrUnsupported) {
-		w.look(0, err)
-	}
-	return err
+	b, err := l.Borrow()
+	w.look(len(b), err)
+	return b, err
 }
+
+// GiveBack implements splice.Lender; it follows a Borrow that succeeded.
+func (w *watched) GiveBack() { w.Stream.(splice.Lender).GiveBack() }
 
 func (w *watched) look(n int, err error) {
 	if !w.some && n == 0 && err != nil && err != io.EOF {

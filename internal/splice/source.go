@@ -20,6 +20,8 @@ type source struct {
 	conn   net.Conn
 	sys    syscall.Conn       // nil: conn has none
 	waiter Waiter             // nil: conn is none
+	lender Lender             // nil: conn is none
+	lent   bool               // bytes of the lender are held
 	raw    syscall.RawConn    // nil: sys has not given it (yet)
 	try    func(uintptr) bool // s.tryRead, made once
 
@@ -35,12 +37,21 @@ func newSource(c net.Conn) *source {
 		s.try = s.tryRead
 	}
 	s.waiter, _ = c.(Waiter)
+	s.lender, _ = c.(Lender)
 	return s
 }
 
 // next waits for bytes and returns them; they are valid until release. Bytes may
 // come together with an error.
 func (s *source) next() ([]byte, error) {
+	if s.lender != nil {
+		b, err := s.lender.Borrow()
+		if !errors.Is(err, errors.ErrUnsupported) {
+			s.lent = err == nil
+			return b, err
+		}
+		s.lender = nil
+	}
 	if s.raw == nil && s.sys != nil {
 		// A connection that still has bytes of its own answers with an error,
 		// and hands its socket out when those have been read.
@@ -65,6 +76,10 @@ func (s *source) hold() { s.buf = buffers.Get().(*[bufferSize]byte) }
 
 // release gives the buffer back, if one is held.
 func (s *source) release() {
+	if s.lent {
+		s.lender.GiveBack()
+		s.lent = false
+	}
 	if s.buf != nil {
 		buffers.Put(s.buf)
 		s.buf = nil

@@ -21,7 +21,7 @@
 //
 // Two goroutines, one of them the caller's. A direction in which nothing moves
 // holds no buffer, if its source can be waited for: a socket of the system
-// (syscall.Conn) on Unix, or a Waiter. Any other source costs 64 KiB.
+// (syscall.Conn) on Unix, a Waiter, or a Lender, which brings its own. Any other source costs 64 KiB.
 package splice
 
 import (
@@ -47,6 +47,16 @@ type Waiter interface {
 	// errors.ErrUnsupported says that this source cannot be waited for at
 	// the moment.
 	WaitReadable() error
+}
+
+// Lender is a source whose bytes need no buffer of the reader's.
+type Lender interface {
+	// Borrow waits as Read does and returns bytes that stay valid until
+	// GiveBack, which is called exactly once for each success and before the
+	// next Borrow. An error that is errors.ErrUnsupported says that Read is to
+	// be used.
+	Borrow() ([]byte, error)
+	GiveBack()
 }
 
 // End is one of the two ends given to Both.

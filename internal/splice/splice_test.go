@@ -390,3 +390,68 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 		<-j.result
 	}
 }
+
+// lender lends out its own pieces; Read must not be needed.
+type lender struct {
+	*net.TCPConn
+	pieces []string
+	lent   bool
+	t      *testing.T
+}
+
+func (l *lender) Borrow() ([]byte, error) {
+	if l.lent {
+		l.t.Error("Borrow before GiveBack")
+	}
+	if len(l.pieces) == 0 {
+		return nil, io.EOF
+	}
+	p := l.pieces[0]
+	l.pieces, l.lent = l.pieces[1:], true
+	return []byte(p), nil
+}
+
+func (l *lender) GiveBack() {
+	if !l.lent {
+		l.t.Error("GiveBack without Borrow")
+	}
+	l.lent = false
+}
+
+func (l *lender) Read([]byte) (int, error) {
+	l.t.Error("Read of a lender")
+	return 0, io.EOF
+}
+
+// TestLender: a source that lends its bytes is not read.
+func TestLender(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dial := func() (near, far *net.TCPConn) {
+		n, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.(*net.TCPConn), f.(*net.TCPConn)
+	}
+	_, a := dial()
+	app, b := dial()
+	defer app.Close()
+	done := make(chan Result, 1)
+	go func() { done <- Both(&lender{TCPConn: a, pieces: []string{"one ", "two ", "three"}, t: t}, b, code.General, code.General) }()
+	app.CloseWrite()
+	got, err := io.ReadAll(app)
+	if err != nil || string(got) != "one two three" {
+		t.Errorf("application read %q, %v", got, err)
+	}
+	if r := <-done; r.Err != nil || r.FromA != 13 {
+		t.Errorf("Both = %+v, want 13 bytes from a and no error", r)
+	}
+}
