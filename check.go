@@ -35,7 +35,7 @@ func check(args, environ []string, stdout, stderr io.Writer) error {
 	}
 	bad := false
 	for _, f := range all {
-		fmt.Fprintln(stdout, f)
+		fmt.Fprintf(stdout, "%s: %s\n", f.Severity, f)
 		bad = bad || f.Severity == tls.Fatal
 	}
 	if bad {

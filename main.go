@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"tunnels/config"
 )
@@ -28,15 +29,16 @@ var errUsage = errors.New("usage")
 
 func main() {
 	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	switch _, bad := errors.AsType[*config.Error](err); {
-	case err == nil:
-	case bad || errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "tunnels:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "tunnels:", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(os.Stderr, "tunnels:", strings.TrimSuffix(line, "\n"))
+	}
+	if _, bad := errors.AsType[*config.Error](err); bad || errors.Is(err, errUsage) {
+		os.Exit(2)
+	}
+	os.Exit(1)
 }
 
 // run does what args say. It returns when the process is to end.

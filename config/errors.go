@@ -50,11 +50,11 @@ func (c *Config) wrong(name, format string, a ...any) error {
 
 // unknown is an Error about a name that no option has.
 func unknown(name, spelled, origin string, known []string) error {
-	want := "is not an option; tunnels -h lists them all"
+	want := "there is no such option; tunnels -h lists them all"
 	if near := nearest(name, known); near != "" {
-		want = "is not an option; did you mean " + near + "?"
+		want = "there is no such option; did you mean " + near + "?"
 	}
-	return &Error{Origin: origin, Want: fmt.Sprintf("%s %s", spelled, want)}
+	return &Error{Value: spelled, Origin: origin, Want: want}
 }
 
 // nearest is the known name that name is a typing error of, empty if it looks

@@ -49,7 +49,7 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 		case key == "config":
 			bad.add(&Error{Name: key, Origin: origin, Want: "a file cannot name another one"})
 		case !slices.Contains(known, key):
-			bad.add(unknown(key, strconv.Quote(key), origin, known))
+			bad.add(unknown(key, key, origin, known))
 		case values[key].origin != "":
 			bad.add(&Error{Name: key, Value: "", Origin: origin, Want: "is given twice, first at " + values[key].origin})
 		default:

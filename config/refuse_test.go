@@ -13,14 +13,14 @@ func TestRefused(t *testing.T) {
 	const server = "-server -tls.server.cert c -tls.server.ca c "
 	tests := []struct{ line, env, want string }{
 		// names
-		{"-server.adr :443", "", "(command line): -server.adr is not an option; did you mean -server.addr?"},
+		{"-server.adr :443", "", `"-server.adr" (command line): there is no such option; did you mean -server.addr?`},
 		{"-sever", "", "did you mean -server?"},
-		{"-frobnicate", "", "-frobnicate is not an option; tunnels -h lists them all"},
+		{"-frobnicate", "", `"-frobnicate" (command line): there is no such option; tunnels -h lists them all`},
 		{"-server.addr", "", "-server.addr (command line): want a value behind it"},
 		{try + " -server.addr", "", "want a value behind it"},
 		{"server", "", `"server" (command line): is no option; options begin with -`},
 		{try + " -=x", "", "bad flag syntax"},
-		{try, "TUNNELS_SERVER_ADR=x", "(environment): TUNNELS_SERVER_ADR is not an option; did you mean TUNNELS_SERVER_ADDR?"},
+		{try, "TUNNELS_SERVER_ADR=x", `"TUNNELS_SERVER_ADR" (environment): there is no such option; did you mean TUNNELS_SERVER_ADDR?`},
 
 		// values
 		{"-server=maybe -client", "", `-server "maybe" (command line): want true or false`},
@@ -129,7 +129,7 @@ func TestFile(t *testing.T) {
 	}
 
 	tests := []struct{ text, want string }{
-		{"server.adr = x", `:1): "server.adr" is not an option; did you mean server.addr?`},
+		{"server.adr = x", `:1): there is no such option; did you mean server.addr?`},
 		{"-server.addr = x", "did you mean server.addr?"},
 		{"\n\nserver.addr = a\nserver.addr = b", ":4): is given twice, first at "},
 		{"server.addr", `line "server.addr": want key = value`},

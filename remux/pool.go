@@ -31,7 +31,7 @@ type Pool struct {
 	dialing  int
 	waiting  int           // calls of Open without a conn
 	changed  chan struct{} // closed, and made anew, when a waiting Open should look again
-	lastErr  error         // of the last dial; nil: it succeeded
+	lastErr  error         // why the server was last found out of reach; nil: it has spoken since
 	failedAt time.Time
 	failures int // dials failed in a row
 	lastUse  time.Time
@@ -66,12 +66,20 @@ func (p *Pool) Warm() {
 	}
 }
 
-// Reachable says whether there is a conn, or none but no reason to think that
-// there could not be one.
+// Reachable says whether there is a conn on which the server has spoken, or
+// none but no reason to think that there could not be one.
 func (p *Pool) Reachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.conns) > 0 || p.lastErr == nil
+	if p.lastErr == nil {
+		return true
+	}
+	for _, c := range p.conns {
+		if c.life.received.Load() != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Conns is how many conns there are now.
@@ -242,8 +250,11 @@ func (p *Pool) connEnded(c *conn, err error) {
 		// our certificate, or it fails as it starts. Like a failed dial, this
 		// must not be tried again in a hurry.
 		p.failedLocked(err)
-	} else if err != nil && len(p.conns) == 0 && p.dialing == 0 && !p.closed && now.Sub(p.lastUse) < p.cfg.IdleMax {
-		p.dialLocked()
+	} else if err != nil && len(p.conns) == 0 {
+		p.lastErr = err // not reachable, until the next conn says otherwise
+		if p.dialing == 0 && now.Sub(p.lastUse) < p.cfg.IdleMax {
+			p.dialLocked()
+		}
 	}
 	p.changedLocked()
 	p.rearmLocked(now)

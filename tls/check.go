@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"os"
 	"runtime"
 	"slices"
@@ -80,7 +81,14 @@ func (c *checker) add(s Severity, mend, format string, a ...any) {
 
 func (c *checker) fatal(err error) {
 	if err != nil {
-		c.add(Fatal, "", "%v", err)
+		mend := "`tunnels certs init NAME…` makes the server's files"
+		switch {
+		case strings.Contains(err.Error(), "`tunnels certs"):
+			mend = "" // it says so itself
+		case c.role == ClientRole:
+			mend = mendClient
+		}
+		c.add(Fatal, mend, "%v", err)
 	}
 }
 
