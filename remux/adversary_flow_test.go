@@ -27,15 +27,17 @@ func TestAdversaryTooMuch(t *testing.T) {
 		s := newServer(t, remux.Config{})
 		p := s.raw()
 		p.write(hello(1))
-		limit := p.wantHello().window()
+		h := p.wantHello()
 		other := s.wantNext("another session", p, 1)
 		var x *remux.Session
 		if !early {
 			x = s.wantNext("open", p, 3)
-			limit -= len("sentinel")
+		} else {
+			p.write(data(3, "sentinel"))
 		}
-		p.write(chunks(3, pattern(limit)))
-		p.wantIdle("the whole initial window is accepted though nobody reads")
+		p.barrier("what is granted has come")
+		p.write(chunks(3, pattern(p.limit(3, h)-len("sentinel"))))
+		p.wantIdle("all that is granted is accepted though nobody reads")
 		if early {
 			x = s.accept("the session")
 		}
@@ -53,29 +55,28 @@ func TestAdversaryTooMuch(t *testing.T) {
 	}
 }
 
-// A reader that reads is granted more, before the window is used up, and never less.
-func TestAdversaryGrants(t *testing.T) {
+// A reader that reads is granted more, whether the sender uses every byte or
+// sends whole frames only.
+func TestAdversaryGrants(t *testing.T)            { grants(t, 1) }
+func TestAdversaryGrantsWholeFrames(t *testing.T) { grants(t, 65535) }
+
+func grants(t *testing.T, least int) {
 	s := newServer(t, remux.Config{})
 	p := s.raw()
 	p.write(hello(1))
-	limit := uint64(p.wantHello().window())
+	h := p.wantHello()
 	p.write(open(1))
 	x := s.accept("open")
 	go io.Copy(io.Discard, x)
-	var sent uint64
-	for sent < 8<<20 {
-		for ; sent+65535 <= limit; sent += 65535 {
-			p.write(data(1, strings.Repeat("x", 65535)))
+	for sent := 0; sent < 8<<20; {
+		for room := p.limit(1, h) - sent; room >= least; room = p.limit(1, h) - sent {
+			n := min(room, 65535)
+			p.write(data(1, strings.Repeat("x", n)))
+			sent += n
 		}
-		f := p.wantType("a WINDOW", typeWindow)
-		var next uint64
-		for _, b := range f.payload[3:] {
-			next = next<<8 | uint64(b)
+		for limit := p.limit(1, h); sent+least > limit; limit = p.limit(1, h) {
+			p.wantType("a WINDOW", typeWindow)
 		}
-		if len(f.payload) != 11 || string(f.payload[1:3]) != be16(1) || next <= limit {
-			t.Fatalf("limit %d, then %v", limit, f)
-		}
-		limit = next
 	}
 	p.write(fin(1))
 	x.CloseWrite()
@@ -200,7 +201,7 @@ func TestAdversaryLargestFrame(t *testing.T) {
 		x.CloseWrite()
 		got := 0
 		for {
-			f, err := p.next(typePing)
+			f, err := p.next(typePing, typeWindow)
 			if err != nil || f.session != 1 || len(f.payload) > largest || string(f.payload) != pattern(size)[got:got+len(f.payload)] {
 				t.Fatalf("largest frame %d: after %d bytes %v, %v", largest, got, f, err)
 			}

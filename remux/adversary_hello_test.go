@@ -131,7 +131,8 @@ func (p *peer) wantLateEnd(why string) {
 	}
 }
 
-// Who begins with anything but HELLO is basic.
+// Who begins with anything but HELLO is basic, whatever comes then: session 0
+// is skipped, and nothing is said there.
 func TestAdversaryHelloNotFirst(t *testing.T) {
 	for why, first := range map[string][]byte{
 		"data":    data(1, "x"),
@@ -142,9 +143,21 @@ func TestAdversaryHelloNotFirst(t *testing.T) {
 	} {
 		t.Run(why, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipeServer(t, remux.Config{}, nil).raw()
-				p.write(first, hello(1))
-				p.wantLateEnd("HELLO behind " + why)
+				s := newPipeServer(t, remux.Config{}, nil)
+				p := s.raw()
+				p.wantHello()
+				p.write(first)
+				synctest.Wait()
+				p.write(hello(1), ping("who knows"[:8]), control(typeReset, ""), raw(0, 2000, pattern(2000)))
+				if why == "data" {
+					s.accept("the first session").Close()
+					p.wantFrame("its end", fin(1))
+				}
+				x := s.wantNext("the conn goes on, basic", p, 4)
+				x.Write([]byte("yo"))
+				p.wantFrame("nothing was said on session 0", data(4, "yo"))
+				x.Close()
+				p.wantFrame("and the end", fin(4))
 			})
 		})
 	}

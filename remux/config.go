@@ -15,7 +15,7 @@ type Config struct {
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	ReuseMaxAge   time.Duration // a conn that old takes no new sessions; 0: 60 s
-	ReuseMaxCount int           // nor one used for that many; 0: 16
+	ReuseMaxCount int           // nor one used for that many, but see Pool; 0: 16
 	ReuseMaxBytes int64         // nor one that carried that much, both ways; 0: 64 GiB
 	IdleMax       time.Duration // a conn without sessions is closed after; 0: 10 s
 	ConnMax       int           // never more conns than that; 0: 1024

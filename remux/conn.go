@@ -19,6 +19,7 @@ import (
 type conn struct {
 	// Static after construction.
 	nc      net.Conn
+	now     nowWriter // nc, if it can; nil otherwise
 	cfg     *Config
 	dialler bool
 	born    time.Time
@@ -33,6 +34,8 @@ type conn struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	wake     sync.Cond // the writer waits here
+	writing  bool      // somebody has the turn to write to nc
+	unsent   bool      // now.Flush is to be called; written by who has the turn
 	sessions map[uint16]*Session
 	seen     seen // numbers the peer has opened
 	nextID   uint32
@@ -99,6 +102,9 @@ func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
 		sessions: map[uint16]*Session{},
 		peerMax:  lastID, maxFrame: maxPayload, sendInit: floor,
 	}
+	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
+		c.now = now
+	}
 	c.wake.L = &c.mu
 	c.idleFrom = c.born
 	c.nextID = 2
@@ -118,9 +124,12 @@ func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
 		c.sendInit = math.MaxUint64
 	}
 	if c.peer != peerBasic {
+		accepts := uint32(cfg.SessMax)
+		if dialler {
+			accepts = 0 // servers open no sessions yet
+		}
 		c.ctrl = appendHello(c.ctrl, hello{
-			version: version, conn: id, window: floor,
-			sessions: uint32(cfg.SessMax), frame: maxPayload,
+			version: version, conn: id, window: floor, sessions: accepts, frame: maxPayload,
 		})
 		c.life.pingLocked(c) // nobody else has the conn yet
 	}

@@ -16,21 +16,27 @@ const windowLen = headerLen + 11
 // cache, not state.
 var batches = sync.Pool{New: func() any { return new([batchSize]byte) }}
 
-// writeLoop is the only one that writes to nc. It ends when the conn is dead,
-// or closing with everything sent.
+// nowWriter is a lower connection that can be written to without waiting for
+// the peer, if CanWriteNow says so: WriteNow says whether all was sent; if not,
+// Flush has to follow.
+type nowWriter interface {
+	CanWriteNow() bool
+	WriteNow(p []byte) (sent bool, err error)
+	Flush() error
+}
+
+// writeLoop writes what is there to be written, whenever it has the turn. It
+// ends when the conn is dead, or closing with everything sent.
 func (c *conn) writeLoop() {
-	for c.waitWork() {
-		b := batches.Get().(*[batchSize]byte)
-		out, ended := c.nextBatch(b[:0])
+	for c.takeTurn() {
 		var err error
-		if len(out) > 0 {
-			_, err = c.nc.Write(out)
-			c.wrote(len(out))
+		if c.unsent {
+			err = c.now.Flush()
+			c.unsent = err != nil
+		} else {
+			err = c.writeBatch()
 		}
-		batches.Put(b)
-		for _, s := range ended {
-			c.gone(s)
-		}
+		c.passTurn()
 		if err != nil {
 			c.fail(err)
 			return
@@ -39,28 +45,88 @@ func (c *conn) writeLoop() {
 	c.farewell()
 }
 
-// waitWork waits until there is something to write; false: there never will
-// be.
-func (c *conn) waitWork() bool {
+// writeBatch writes one batch. The caller has the turn.
+func (c *conn) writeBatch() error {
+	b := batches.Get().(*[batchSize]byte)
+	defer batches.Put(b)
+	c.mu.Lock()
+	out, ended := c.nextBatchLocked(b[:0])
+	c.mu.Unlock()
+	var err error
+	if len(out) > 0 {
+		_, err = c.nc.Write(out)
+		c.wrote(len(out))
+	}
+	for _, s := range ended {
+		c.gone(s)
+	}
+	return err
+}
+
+// takeTurn waits until there is something to write and nobody else writes;
+// false: there never will be.
+func (c *conn) takeTurn() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.state != dead {
-		if len(c.ctrl) > 0 || c.pongDue || c.dueNow || !c.sched.empty() {
-			return true
-		}
-		if c.state == closing {
-			return false
+		if !c.writing {
+			if c.unsent || c.workLocked() {
+				c.writing = true
+				return true
+			}
+			if c.state == closing {
+				return false
+			}
 		}
 		c.wake.Wait()
 	}
 	return false
 }
 
-// nextBatch takes what is to be written: control frames first, then the
-// sessions in turn. The sessions it returns have ended with this batch.
-func (c *conn) nextBatch(b []byte) (out []byte, ended []*Session) {
+func (c *conn) passTurn() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.writing = false
+	c.mu.Unlock()
+}
+
+// workLocked: there is something that should be written now.
+func (c *conn) workLocked() bool {
+	return len(c.ctrl) > 0 || c.pongDue || c.dueNow || !c.sched.empty()
+}
+
+// writeNowLocked writes s's bytes itself, without the writer, if nobody writes
+// and nothing else waits: a change of goroutines costs more than a small frame.
+// It never waits for the peer; what the lower connection does not take at once
+// is left to the writer. mu is released meanwhile.
+func (c *conn) writeNowLocked(s *Session) {
+	for c.now != nil && !c.writing && !c.unsent && c.state == open && !c.workLocked() && s.hasWorkLocked() && !s.stuckLocked() && !s.ended {
+		c.writing = true
+		c.sched.add(s)
+		b := batches.Get().(*[batchSize]byte)
+		out, ended := c.nextBatchLocked(b[:0])
+		c.mu.Unlock()
+
+		sent, err := c.now.WriteNow(out)
+		c.wrote(len(out))
+		batches.Put(b)
+		for _, e := range ended {
+			c.gone(e)
+		}
+		if err != nil {
+			c.fail(err)
+		}
+
+		c.mu.Lock()
+		c.writing, c.unsent = false, !sent
+	}
+	if !c.writing && (c.unsent || c.workLocked()) {
+		c.wake.Signal()
+	}
+}
+
+// nextBatchLocked takes what is to be written: control frames first, then the
+// sessions in turn. The sessions it returns have ended with this batch.
+func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 	b = c.controlLocked(b)
 	if cap(b)-len(b) <= headerLen+windowLen {
 		return b, nil

@@ -200,6 +200,20 @@ func (c *client) full(kv ...uint32) *peer {
 	return p
 }
 
+// newFedClient is a pool that can be dialled once, to this.
+func newFedClient(nc net.Conn) *remux.Pool {
+	once := make(chan net.Conn, 1)
+	once <- nc
+	return remux.Config{Dial: func(context.Context, string, string) (net.Conn, error) {
+		select {
+		case nc := <-once:
+			return nc, nil
+		default:
+			return nil, errors.New("no more")
+		}
+	}}.NewPool("tcp", "pipe:1")
+}
+
 func (c *client) open() *remux.Session {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -112,7 +112,7 @@ func (c *conn) ponged(body [8]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.life
-	if l.barrierID != 0 && id >= l.barrierID {
+	if l.barrierID != 0 && id >= l.barrierID && id <= l.pingID {
 		c.refuse = true
 		c.closeIfDoneLocked()
 	}

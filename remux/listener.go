@@ -158,11 +158,36 @@ func (l *SessionListener) acceptLoop() {
 
 // accept is the owner's part.
 func (l *SessionListener) accept(c *conn, s *Session) bool {
-	select {
-	case l.sessions <- s:
-		return true
-	default:
-		return false
+	for range 2 {
+		select {
+		case l.sessions <- s:
+			return true
+		default:
+			l.weed()
+		}
+	}
+	return false
+}
+
+// weed takes sessions that have ended while they waited for Accept out of the
+// queue, so that a peer who opens and resets cannot fill it for all others.
+func (l *SessionListener) weed() {
+	for range len(l.sessions) {
+		select {
+		case s := <-l.sessions:
+			select {
+			case <-s.Done():
+				continue
+			default:
+			}
+			select {
+			case l.sessions <- s:
+			default: // its place was taken meanwhile
+				s.Reset(code.Overload, "too many sessions wait to be accepted")
+			}
+		default:
+			return
+		}
 	}
 }
 

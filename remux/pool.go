@@ -15,7 +15,8 @@ import (
 // that may take it; a conn may not when it is old (Config.ReuseMaxAge), worn
 // (ReuseMaxCount, ReuseMaxBytes), suspect or going away, but keeps the sessions
 // it has. Before that happens its successor is dialled, so that no session
-// waits for a handshake. All methods are safe for concurrent use.
+// waits for a handshake; until it is there, a conn goes on taking sessions, up
+// to twice ReuseMaxCount more from when it was sent for. All methods are safe for concurrent use.
 type Pool struct {
 	// Static after construction.
 	cfg              Config

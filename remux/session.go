@@ -198,6 +198,7 @@ func (s *Session) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	s.wbusy, s.wbuf = true, p
+	c.writeNowLocked(s)
 	c.readyLocked(s)
 	for len(s.wbuf) > 0 && s.werr == nil && !s.wdl.expired {
 		s.wcond.Wait()

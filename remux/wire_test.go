@@ -2,6 +2,7 @@ package remux_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -41,8 +41,10 @@ func fin(n uint16) []byte            { return raw(n, 0, "") }
 func padding() []byte                { return raw(0, 0, "") }
 
 func control(typ byte, body string) []byte {
-	return raw(0, uint16(1+len(body)), string(typ)+body)
+	return raw(0, uint16(1+len(body)), string([]byte{typ})+body)
 }
+
+func join(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 
 func be16(v uint16) string { return string(binary.BigEndian.AppendUint16(nil, v)) }
 func be32(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)) }
@@ -105,7 +107,8 @@ const patience = 10 * time.Second
 type peer struct {
 	testing.TB
 	c      net.Conn
-	silent atomic.Bool // PINGs are not answered
+	silent atomic.Bool   // PINGs are not answered
+	waits  time.Duration // for a frame; 0: patience
 
 	wmu  sync.Mutex
 	mu   sync.Mutex
@@ -113,8 +116,9 @@ type peer struct {
 	owed string // the PING that came before
 	got  []frame
 	end  error
-	wake chan struct{} // 1: something came
-	n    uint64        // PINGs of our own
+	max  map[uint16]uint64 // the limits that WINDOW granted
+	wake chan struct{}     // 1: something came
+	n    uint64            // PINGs of our own
 }
 
 // newPeer plays on c and reads all that comes.
@@ -127,7 +131,7 @@ func newPeer(t testing.TB, c net.Conn) *peer {
 // mutePeer is a peer that does not read, until somebody calls read.
 func mutePeer(t testing.TB, c net.Conn) *peer {
 	t.Cleanup(func() { c.Close() })
-	return &peer{TB: t, c: c, wake: make(chan struct{}, 1)}
+	return &peer{TB: t, c: c, max: map[uint16]uint64{}, wake: make(chan struct{}, 1)}
 }
 
 func (p *peer) read() {
@@ -147,6 +151,10 @@ func (p *peer) read() {
 			p.end = err
 		} else {
 			p.got = append(p.got, f)
+			if f.is(typeWindow) && len(f.payload) == 11 {
+				n := binary.BigEndian.Uint16(f.payload[1:])
+				p.max[n] = max(p.max[n], binary.BigEndian.Uint64(f.payload[3:]))
+			}
 		}
 		p.mu.Unlock()
 		select {
@@ -201,7 +209,7 @@ func (p *peer) write(frames ...[]byte) {
 
 // next is the next frame that the test does not skip.
 func (p *peer) next(skip ...byte) (frame, error) {
-	late := time.NewTimer(patience)
+	late := time.NewTimer(cmp.Or(p.waits, patience))
 	defer late.Stop()
 	for {
 		p.mu.Lock()
@@ -226,107 +234,9 @@ func (p *peer) next(skip ...byte) (frame, error) {
 	}
 }
 
-// besides is what to skip while f is wanted.
-func besides(f []byte) []byte {
-	var skip []byte
-	for _, typ := range []byte{typePing, typeWindow} {
-		if len(f) < 5 || f[0] != 0 || f[1] != 0 || f[4] != typ {
-			skip = append(skip, typ)
-		}
-	}
-	return skip
-}
-
-// wantFrame wants exactly this frame next.
-func (p *peer) wantFrame(why string, want []byte) {
-	p.Helper()
-	f, err := p.next(besides(want)...)
-	if err != nil {
-		p.Fatalf("%s: want %x, got %v", why, want, err)
-	}
-	if !bytes.Equal(f.wire(), want) {
-		p.Fatalf("%s: want %x, got %v", why, want, f)
-	}
-}
-
-// wantType wants a control frame of that type next, whatever it says.
-func (p *peer) wantType(why string, typ byte) frame {
-	p.Helper()
-	f, err := p.next(besides([]byte{0, 0, 0, 0, typ})...)
-	if err != nil || !f.is(typ) {
-		p.Fatalf("%s: want a control frame of type %d, got %v, %v", why, typ, f, err)
-	}
-	return f
-}
-
-// wantData wants this on session n, in frames of any size.
-func (p *peer) wantData(why string, n uint16, want string) {
-	p.Helper()
-	for got := ""; len(got) < len(want); {
-		f, err := p.next(typePing, typeWindow)
-		if err != nil || f.session != n || len(f.payload) == 0 {
-			p.Fatalf("%s: want data of session %d, %d bytes came, then %v, %v", why, n, len(got), f, err)
-		}
-		got += string(f.payload)
-		if len(got) > len(want) || got != want[:len(got)] {
-			p.Fatalf("%s: wrong bytes on session %d: %.40q", why, n, got)
-		}
-	}
-}
-
-// wantReset wants a RESET of session n with that code next.
-func (p *peer) wantReset(why string, n uint16, c code.Code) {
-	p.Helper()
-	f, err := p.next(typePing, typeWindow)
-	if err != nil || !f.is(typeReset) || len(f.payload) < 4 ||
-		binary.BigEndian.Uint16(f.payload[1:]) != n || code.Code(f.payload[3]) != c {
-		p.Fatalf("%s: want RESET of %d with 0x%02x, got %v, %v", why, n, byte(c), f, err)
-	}
-}
-
-// wantGoAway wants GOAWAY with that code next, and is the last number in it.
-func (p *peer) wantGoAway(why string, c code.Code) (last uint16) {
-	p.Helper()
-	f, err := p.next(typePing, typeWindow)
-	if err != nil || !f.is(typeGoAway) || len(f.payload) < 4 || code.Code(f.payload[3]) != c {
-		p.Fatalf("%s: want GOAWAY with 0x%02x, got %v, %v", why, byte(c), f, err)
-	}
-	return binary.BigEndian.Uint16(f.payload[1:])
-}
-
-// wantClosed wants the end of the stream next.
-func (p *peer) wantClosed(why string) {
-	p.Helper()
-	f, err := p.next(typePing, typeWindow)
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		p.Fatalf("%s: want the end of the conn, got %v, %v", why, f, err)
-	}
-	if err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.ErrClosedPipe) {
-		p.Fatalf("%s: want the end of the conn, got %v", why, err)
-	}
-}
-
-// wantProtocolError wants to be told, and the end.
-func (p *peer) wantProtocolError(why string) {
-	p.Helper()
-	p.wantGoAway(why, code.Protocol)
-	p.wantClosed(why)
-}
-
-// barrier wants a PONG: the other end has read all that was sent before, and
-// nothing but PINGs and WINDOWs came from it.
-func (p *peer) barrier(why string) {
-	p.Helper()
-	p.n++
-	mark := be64(p.n<<32 | 0xbeef)
-	p.write(ping(mark))
-	p.wantFrame(why, pong(mark))
-}
-
-// wantIdle wants that nothing more comes. The second PONG comes behind
-// whatever the first PING found waiting.
-func (p *peer) wantIdle(why string) {
-	p.Helper()
-	p.barrier(why)
-	p.barrier(why)
+// limit is what may be sent on session n, where HELLO said so much.
+func (p *peer) limit(n uint16, h helloFrame) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(h.window(), int(p.max[n]))
 }

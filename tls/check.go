@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 

@@ -3,10 +3,12 @@ package tls
 import (
 	ctls "crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -66,6 +68,35 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, ferr
 	}
 	return n, err
+}
+
+// CanWriteNow says whether WriteNow works: the conn beneath is a socket, and the
+// system can write to it without waiting.
+func (c *Conn) CanWriteNow() bool { return c.low.rawConn() != nil }
+
+// WriteNow is Write that does not wait for the peer: true says that all of p is
+// sent, false that Flush has to be called before anything else is written. The
+// error is errors.ErrUnsupported, with nothing sent, without CanWriteNow.
+func (c *Conn) WriteNow(p []byte) (bool, error) {
+	raw := c.low.rawConn()
+	if raw == nil {
+		return false, errors.ErrUnsupported
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.low.gather.begin()
+	if _, err := c.tls.Write(p); err != nil {
+		_ = c.low.gather.flush(c.low.Conn) // for the error's sake the conn is over
+		return false, err
+	}
+	return c.low.gather.try(raw)
+}
+
+// Flush sends what WriteNow could not, and waits for it as Write does.
+func (c *Conn) Flush() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.low.gather.flush(c.low.Conn)
 }
 
 // recordMax is what fits into one record: there is nothing to gather.
@@ -138,7 +169,9 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadli
 // has 5 s whatever it is sent for, too long for Close and too short for CloseWrite.
 type lower struct {
 	net.Conn
-	gather gather
+	gather  gather
+	rawOnce sync.Once
+	raw     syscall.RawConn // see rawConn; written in rawOnce
 
 	// Of a server's conn, owned by its handshake:
 	serverName string    // the name the client dialled
@@ -159,6 +192,16 @@ func (l *lower) Read(p []byte) (int, error) {
 		l.cut.Store(true)
 	}
 	return n, err
+}
+
+// rawConn is the socket beneath, nil if there is none that can be tried.
+func (l *lower) rawConn() syscall.RawConn {
+	l.rawOnce.Do(func() {
+		if sc, ok := l.Conn.(syscall.Conn); ok && canTry {
+			l.raw, _ = sc.SyscallConn()
+		}
+	})
+	return l.raw
 }
 
 // Write is called by crypto/tls alone, with one record or a few.

@@ -3,6 +3,7 @@ package tls
 import (
 	"io"
 	"sync"
+	"syscall"
 )
 
 // crypto/tls makes one system call for every record of 16 KiB. The records of one
@@ -27,10 +28,11 @@ type gather struct {
 
 // begin has records gathered until flush.
 func (g *gather) begin() {
-	b := gathers.Get().(*[]byte)
 	g.mu.Lock()
-	g.out = b
-	g.mu.Unlock()
+	defer g.mu.Unlock()
+	if g.out == nil {
+		g.out = gathers.Get().(*[]byte)
+	}
 }
 
 // write takes what crypto/tls wants to send.
@@ -55,14 +57,36 @@ func (g *gather) write(to io.Writer, p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush ends what begin began.
+// flush sends what was gathered and ends what begin began.
 func (g *gather) flush(to io.Writer) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.out == nil {
+		return g.broken
+	}
 	err := g.flushLocked(to)
-	gathers.Put(g.out)
-	g.out = nil
+	g.endLocked()
 	return err
+}
+
+// try is flush as far as the socket takes the bytes without waiting; true: all
+// of them are sent. If not, flush is to follow.
+func (g *gather) try(raw syscall.RawConn) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.out == nil || g.broken != nil {
+		return true, g.broken
+	}
+	n, err := tryWrite(raw, *g.out)
+	if err != nil {
+		g.broken = err
+	}
+	*g.out = (*g.out)[:copy(*g.out, (*g.out)[n:])]
+	if len(*g.out) > 0 && err == nil {
+		return false, nil
+	}
+	g.endLocked()
+	return true, err
 }
 
 func (g *gather) flushLocked(to io.Writer) error {
@@ -72,4 +96,10 @@ func (g *gather) flushLocked(to io.Writer) error {
 	_, g.broken = to.Write(*g.out)
 	*g.out = (*g.out)[:0]
 	return g.broken
+}
+
+func (g *gather) endLocked() {
+	*g.out = (*g.out)[:0]
+	gathers.Put(g.out)
+	g.out = nil
 }

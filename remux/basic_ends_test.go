@@ -1,0 +1,148 @@
+package remux_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/remux"
+)
+
+// Its FIN is answered by FIN, and nothing comes behind that.
+func TestBasicPeerEnds(t *testing.T) {
+	s := newServer(t, remux.Config{})
+	p := s.raw()
+	x := s.wantNext("open", p, 8)
+	p.wantHello()
+	p.write(data(8, "last"), fin(8))
+	p.wantFrame("FIN is answered", fin(8))
+	wantEOF(t, "a clean end", x, "last")
+	if _, err := x.Write([]byte("x")); err == nil {
+		t.Error("Write behind the end succeeds")
+	}
+	x.Close()
+	y := s.wantNext("another one", p, 10)
+	y.Write([]byte("nothing came between"))
+	p.wantFrame("nothing more of session 8", data(10, "nothing came between"))
+	other := s.wantNext("a third one", p, 11)
+	y.CloseWrite() // would cost the answer
+	other.Write([]byte("first"))
+	p.wantFrame("so it is not said", data(11, "first"))
+	p.write(data(10, "answer"))
+	wantRead(t, "the answer", y, "answer")
+	y.Close()
+	p.wantFrame("the one FIN", fin(10))
+	p.write(fin(10), data(8, "late"), data(10, "late"), fin(8))
+	z := s.wantNext("numbers are used once", p, 12)
+	z.Reset(0x05, "a failure is FIN")
+	p.wantFrame("a failure is FIN", fin(12))
+	p.c.(*net.TCPConn).CloseWrite()
+	p.wantClosed("the conn ends when the peer ends it")
+}
+
+// Nothing is said on session 0, and nobody dies of silence.
+func TestBasicPeerSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPipeServer(t, remux.Config{}, nil)
+		p := s.raw()
+		x := s.wantNext("open", p, 1)
+		p.drain()
+		x.Write([]byte("anybody?"))
+		p.wantFrame("data", data(1, "anybody?"))
+		time.Sleep(10 * time.Minute)
+		x.Write([]byte("still?"))
+		f, err := p.next()
+		if err != nil || !bytes.Equal(f.wire(), data(1, "still?")) {
+			t.Errorf("after 10 minutes: %v, %v", f, err)
+		}
+	})
+}
+
+// What an application does not read is buffered to 1 MiB, then the conn is not
+// read for 30 s, then the session is ended, and only that.
+func TestBasicPeerUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPipeServer(t, remux.Config{}, nil)
+		p := s.raw()
+		stuck := s.wantNext("open", p, 1)
+		other := s.wantNext("open", p, 3)
+		p.drain()
+		for range 16 {
+			p.write(data(1, pattern(65535)))
+		}
+		p.write(data(1, pattern(16)), data(3, "1 MiB is no harm"))
+		wantRead(t, "another session", other, "1 MiB is no harm")
+
+		start := time.Now()
+		p.c.SetWriteDeadline(time.Now().Add(time.Hour))
+		p.c.Write(bytes.Join([][]byte{data(1, pattern(40000)), data(3, "later")}, nil))
+		wantReadBy(t, time.Hour, other, "later")
+		if took := time.Since(start); took < 29*time.Second || took > 31*time.Second {
+			t.Errorf("the conn was not read for %v", took)
+		}
+		p.waits = time.Minute
+		p.wantFrame("the session is ended", fin(1))
+		stuck.SetReadDeadline(time.Now().Add(patience))
+		if n, err := io.Copy(io.Discard, stuck); err == nil {
+			t.Errorf("the application reads %d bytes and a clean end", n)
+		}
+		p.write(data(3, "on"))
+		wantRead(t, "another session", other, "on")
+	})
+	synctest.Test(t, func(t *testing.T) { // who reads in time loses nothing
+		s := newPipeServer(t, remux.Config{}, nil)
+		p := s.raw()
+		x := s.wantNext("open", p, 1)
+		all := pattern(3 << 20)
+		go func() {
+			time.Sleep(25 * time.Second)
+			start := time.Now()
+			wantReadBy(t, time.Hour, x, all)
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("an application that reads waited %v", took)
+			}
+			x.Close()
+		}()
+		p.c.SetWriteDeadline(time.Now().Add(time.Hour))
+		p.c.Write(chunks(1, all))
+		p.drain()
+		time.Sleep(time.Minute)
+		if _, err := x.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the session was not read to its end: %v", err)
+		}
+	})
+}
+
+// A conn that stands still for a basic peer's sake can be closed all the same.
+func TestBasicPeerStalledClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, end := range []func(s *server, x, y *remux.Session){
+			func(s *server, x, y *remux.Session) { s.SessionListener.Close() },
+			func(s *server, x, y *remux.Session) { x.Close(); wantRead(t, "it goes on", y, "next") },
+			func(s *server, x, y *remux.Session) { x.Reset(1, ""); wantRead(t, "it goes on", y, "next") },
+		} {
+			s := newPipeServer(t, remux.Config{}, nil)
+			p := s.raw()
+			x, y := s.wantNext("open", p, 1), s.wantNext("open", p, 3)
+			go p.c.Write(append(chunks(1, pattern(2<<20)), data(3, "next")...))
+			synctest.Wait()
+			start := time.Now()
+			end(s, x, y)
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+		}
+	})
+}
+
+func wantReadBy(t *testing.T, d time.Duration, s *remux.Session, want string) {
+	s.SetReadDeadline(time.Now().Add(d))
+	b := make([]byte, len(want))
+	if n, err := io.ReadFull(s, b); err != nil || string(b) != want {
+		t.Errorf("read %d bytes of %d, %v", n, len(want), err)
+	}
+}

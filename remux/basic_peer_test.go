@@ -1,0 +1,233 @@
+package remux_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"tunnels/remux"
+)
+
+// basicPeer is an end as somebody writes it who knows the frame of four bytes
+// and nothing else: session 0 is skipped, length 0 is the end of a session and
+// is answered by length 0, and nobody grants anything.
+type basicPeer struct {
+	c net.Conn
+
+	wmu sync.Mutex
+	mu  sync.Mutex
+	in  map[uint16]*io.PipeWriter
+	new chan *basicSession // what the other end opens
+	bad error              // what must not come
+}
+
+type basicSession struct {
+	*io.PipeReader
+	p *basicPeer
+	n uint16
+}
+
+func newBasicPeer(t *testing.T, c net.Conn) *basicPeer {
+	p := &basicPeer{c: c, in: map[uint16]*io.PipeWriter{}, new: make(chan *basicSession, 100)}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		p.read()
+	}()
+	t.Cleanup(func() {
+		c.Close()
+		p.mu.Lock()
+		for _, w := range p.in {
+			w.Close()
+		}
+		p.mu.Unlock()
+		<-over
+		if p.bad != nil {
+			t.Error(p.bad)
+		}
+	})
+	return p
+}
+
+func (p *basicPeer) read() {
+	seen := map[uint16]bool{}
+	for {
+		f, err := readFrame(p.c)
+		if err != nil {
+			p.mu.Lock()
+			for _, w := range p.in {
+				w.CloseWithError(err)
+			}
+			p.mu.Unlock()
+			return
+		}
+		n := f.session
+		p.mu.Lock()
+		w := p.in[n]
+		switch {
+		case n == 0: // whatever that is
+		case w == nil && seen[n]:
+			p.bad = errors.New("a frame behind the end of its session: " + f.String())
+		case w == nil && len(f.payload) == 0:
+			p.bad = errors.New("the end of a session that never was: " + f.String())
+		case w == nil:
+			s := p.addLocked(n)
+			w = p.in[n]
+			p.new <- s
+		}
+		seen[n] = n != 0
+		p.mu.Unlock()
+		if w != nil && len(f.payload) == 0 {
+			w.Close()
+		} else if w != nil {
+			w.Write(f.payload)
+		}
+	}
+}
+
+func (p *basicPeer) addLocked(n uint16) *basicSession {
+	r, w := io.Pipe()
+	p.in[n] = w
+	return &basicSession{r, p, n}
+}
+
+// open begins a session with its first bytes.
+func (p *basicPeer) open(n uint16, first string) *basicSession {
+	p.mu.Lock()
+	s := p.addLocked(n)
+	p.mu.Unlock()
+	io.WriteString(s, first)
+	return s
+}
+
+func (s *basicSession) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		n := min(len(rest), 65535)
+		s.p.frame(data(s.n, string(rest[:n])))
+		rest = rest[n:]
+	}
+	return len(b), nil
+}
+
+// Close ends the session: the other end answers, if it has not been first.
+func (s *basicSession) Close() { s.p.frame(fin(s.n)) }
+
+func (p *basicPeer) frame(b []byte) {
+	p.wmu.Lock()
+	defer p.wmu.Unlock()
+	p.c.Write(b)
+}
+
+// noise is n bytes and their checksum behind them.
+func noise(seed int64, n int) []byte {
+	b := make([]byte, n)
+	rand.New(rand.NewSource(seed)).Read(b)
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
+}
+
+func sound(b []byte) bool {
+	if len(b) < sha256.Size {
+		return false
+	}
+	sum := sha256.Sum256(b[:len(b)-sha256.Size])
+	return bytes.Equal(sum[:], b[len(b)-sha256.Size:])
+}
+
+// asked reads a question, uint32 length and bytes, and checks it.
+func asked(t *testing.T, r io.Reader) []byte {
+	var h [4]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		t.Errorf("the length: %v", err)
+		return nil
+	}
+	b := make([]byte, binary.BigEndian.Uint32(h[:]))
+	if n, err := io.ReadFull(r, b); err != nil || !sound(b) {
+		t.Errorf("%d bytes of %d, %v, or they are wrong", n, len(b), err)
+		return nil
+	}
+	return b
+}
+
+func ask(w io.Writer, b []byte) { w.Write(append([]byte(be32(uint32(len(b)))), b...)) }
+
+// converse is the side that asks; the other end ends the session behind its answer.
+func converse(t *testing.T, s io.ReadWriter, seed int64, size int) {
+	b := noise(seed, size)
+	go ask(s, b)
+	got, err := io.ReadAll(s)
+	if err != nil || !bytes.Equal(got, b) {
+		t.Errorf("session %d of %d bytes: %d came back, %v", seed, size, len(got), err)
+	}
+}
+
+var basicSizes = []int{1, 100, 65535 - 36, 65535, 65536, 300000, 2 << 20}
+
+func TestBasicPeerDials(t *testing.T) {
+	s := newServer(t, remux.Config{})
+	go func() { // the application: echo, and the end
+		for {
+			c, err := s.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				c.Write(asked(t, c))
+				c.(*remux.Session).Close()
+			}()
+		}
+	}()
+	p := newBasicPeer(t, s.connect())
+	var wg sync.WaitGroup
+	for i, n := range []uint16{1, 2, 3, 65535, 65534, 7, 40000} { // numbers as it likes
+		wg.Go(func() {
+			x := p.open(n, "")
+			converse(t, x, int64(i), basicSizes[i])
+			x.Close()
+		})
+	}
+	p.wantAll(t, &wg)
+}
+
+// wantAll wants all conversations to end by themselves.
+func (p *basicPeer) wantAll(t *testing.T, wg *sync.WaitGroup) {
+	late := time.AfterFunc(patience, func() {
+		t.Error("a conversation does not end")
+		p.c.Close()
+	})
+	defer late.Stop()
+	wg.Wait()
+}
+
+func TestBasicPeerAccepts(t *testing.T) {
+	c := newClient(t, remux.Config{})
+	var wg sync.WaitGroup
+	xs := make([]*remux.Session, len(basicSizes))
+	c.Warm()
+	p := newBasicPeer(t, c.accept())
+	go func() {
+		for x := range p.new {
+			go func() {
+				x.Write(asked(t, x))
+				x.Close()
+			}()
+		}
+	}()
+	t.Cleanup(func() { close(p.new) })
+	for i, size := range basicSizes {
+		xs[i] = c.open()
+		wg.Go(func() { converse(t, xs[i], int64(i), size) })
+	}
+	p.wantAll(t, &wg)
+	for _, x := range xs {
+		x.Close()
+		within(t, "Done", func() { <-x.Done() })
+	}
+}

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package tls
+
+import (
+	"errors"
+	"syscall"
+)
+
+// canTry: sockets cannot be written to by system calls that do not wait.
+const canTry = false
+
+func tryWrite(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }
