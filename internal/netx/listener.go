@@ -11,6 +11,7 @@ import (
 const (
 	acceptPauseMin = 5 * time.Millisecond
 	acceptPauseMax = time.Second
+	burstGap       = 10 * time.Second // without an error: what follows is another burst
 )
 
 // listener is a listener whose Accept fails only once it is closed.
@@ -22,7 +23,8 @@ type listener struct {
 	closeErr     error // owned by closeOnce
 
 	mu    sync.Mutex    // never held while accepting, pausing or reporting
-	pause time.Duration // guarded by mu; 0 outside of a burst of errors
+	pause time.Duration // guarded by mu; how long the next error is waited for
+	last  time.Time     // guarded by mu; when Accept last failed
 }
 
 func newListener(inner net.Listener, cfg Config) *listener {
@@ -60,11 +62,15 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed is how long to wait after an error, and whether it begins a burst.
+// failed is how long to wait after an error, and whether it begins a burst: a
+// process that lives at its limit accepts one connection now and then, and that
+// is no reason to say it all again.
 func (l *listener) failed() (pause time.Duration, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first = l.pause == 0
+	now := time.Now()
+	first = now.Sub(l.last) > burstGap
+	l.last = now
 	l.pause = min(max(2*l.pause, acceptPauseMin), acceptPauseMax)
 	return l.pause, first
 }

@@ -20,7 +20,7 @@ type scripted struct {
 }
 
 func newScripted(results ...error) *scripted {
-	s := &scripted{results: make(chan error, len(results)), closed: make(chan struct{})}
+	s := &scripted{results: make(chan error, len(results)+2), closed: make(chan struct{})}
 	for _, r := range results {
 		s.results <- r
 	}
@@ -67,8 +67,15 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 		start = time.Now()
 		accept()
 		if got, want := time.Since(start), 5*time.Millisecond; got != want {
-			t.Errorf("the first error of the next burst cost %v, want %v", got, want)
+			t.Errorf("the first error after a success cost %v, want %v", got, want)
 		}
+		if len(reports) != 1 {
+			t.Errorf("%d reports of errors between which a connection was accepted, want 1", len(reports))
+		}
+		inner.results <- syscall.EMFILE
+		inner.results <- nil
+		time.Sleep(burstGap + time.Second)
+		accept()
 		if len(reports) != 2 || !errors.Is(reports[0], syscall.EMFILE) {
 			t.Errorf("reports = %v, want one a burst, the first of them EMFILE", reports)
 		}

@@ -445,7 +445,9 @@ func TestLender(t *testing.T) {
 	app, b := dial()
 	defer app.Close()
 	done := make(chan Result, 1)
-	go func() { done <- Both(&lender{TCPConn: a, pieces: []string{"one ", "two ", "three"}, t: t}, b, code.General, code.General) }()
+	go func() {
+		done <- Both(&lender{TCPConn: a, pieces: []string{"one ", "two ", "three"}, t: t}, b, code.General, code.General)
+	}()
 	app.CloseWrite()
 	got, err := io.ReadAll(app)
 	if err != nil || string(got) != "one two three" {
