@@ -1,0 +1,180 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"html/template"
+	"image"
+	"image/color"
+	"image/png"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The page asks for images, scripts and style sheets, a third of each, in sizes
+// from some bytes to half a megabyte. What proves that one came whole stands at
+// its very end: the image's last pixel, the script's call, the sheet's rule.
+const resources = 100
+
+var page = template.Must(template.New("").Parse(`<!DOCTYPE html><html><head><title>page</title>
+<script>window.whole = new Set()</script>
+{{range .}}{{if eq .Kind "css"}}<link rel="stylesheet" href="{{.URL}}">
+{{else if eq .Kind "js"}}<script src="{{.URL}}" async></script>
+{{end}}{{end}}</head><body>
+{{range .}}{{if eq .Kind "png"}}<img id="png{{.N}}" src="{{.URL}}" crossorigin="anonymous">
+{{else if eq .Kind "css"}}<p id="css{{.N}}">x</p>
+{{end}}{{end}}<pre id="verdict">not loaded</pre><script>
+addEventListener("load", () => {
+  for (const img of document.images) {
+    const c = document.createElement("canvas"); c.width = c.height = 1
+    const x = c.getContext("2d"); x.drawImage(img, 1 - img.naturalWidth, 1 - img.naturalHeight)
+    if (img.naturalWidth && x.getImageData(0, 0, 1, 1).data[1] == 200) whole.add(img.id)
+  }
+  for (const p of document.querySelectorAll("p"))
+    if (getComputedStyle(p).width == "77px") whole.add(p.id)
+  document.getElementById("verdict").textContent = "whole: " + whole.size
+})
+</script></body></html>`))
+
+type resource struct {
+	Kind, URL string
+	N         int
+}
+
+// site serves the page at / and its resources on several origins, because a
+// browser makes only six connections to each.
+type site struct {
+	mu      sync.Mutex      // guards what follows
+	origins []string        // URLs of the servers
+	done    map[string]bool // paths that were answered whole
+}
+
+// listen gives the site one more origin.
+func (s *site) listen(t testing.TB, secure bool) string {
+	start := func() *httptest.Server { return web(t, s.ServeHTTP) }
+	if secure {
+		start = func() *httptest.Server { w, _ := webTLS(t, s.ServeHTTP); return w }
+	}
+	url := start().URL
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.origins = append(s.origins, url)
+	return url
+}
+
+func (s *site) page() []resource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]resource, resources)
+	for n := range all {
+		kind := []string{"png", "js", "css"}[n%3]
+		all[n] = resource{kind, fmt.Sprintf("%s/r/%d.%s", s.origins[n%len(s.origins)], n, kind), n}
+	}
+	return all
+}
+
+// size is how large resource n is, roughly; few are large, as on real pages.
+func size(n int) int { return []int{64, 1 << 10, 3000, 16 << 10, 70_000, 200, 5 << 10, 512 << 10}[n%8] }
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/" {
+		w.Header().Set("Content-Type", "text/html")
+		page.Execute(w, s.page())
+		return
+	}
+	ext := path.Ext(r.URL.Path)
+	n, err := strconv.Atoi(strings.TrimSuffix(path.Base(r.URL.Path), ext))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	body, kind := content(ext, n)
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Cache-Control", "no-store")
+	if n%2 == 0 { // the other half is chunked
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	half := len(body) / 2
+	_, err = w.Write(body[:half])
+	http.NewResponseController(w).Flush()
+	_, err2 := w.Write(body[half:])
+	if cmp.Or(err, err2) == nil {
+		s.mu.Lock()
+		s.done[r.URL.Path] = true
+		s.mu.Unlock()
+	}
+}
+
+func content(ext string, n int) (body []byte, kind string) {
+	pad := fmt.Sprintf("/* %x */\n", noise(size(n)/2))
+	switch ext {
+	case ".js":
+		return fmt.Appendf(nil, "%swhole.add('js%d')\n", pad, n), "text/javascript"
+	case ".css":
+		return fmt.Appendf(nil, "%s#css%d { width: 77px }\n", pad, n), "text/css"
+	}
+	side := 1
+	for side*side*3 < size(n) {
+		side++
+	}
+	img := image.NewRGBA(image.Rect(0, 0, side, side))
+	copy(img.Pix, noise(len(img.Pix)))
+	for i := 3; i < len(img.Pix); i += 4 {
+		img.Pix[i] = 255
+	}
+	img.SetRGBA(side-1, side-1, color.RGBA{100, 200, 50, 255})
+	var b bytes.Buffer
+	png.Encode(&b, img) // into memory: no error
+	return b.Bytes(), "image/png"
+}
+
+// TestChromium: a browser loads a page of 100 parts, every one whole.
+func TestChromium(t *testing.T) {
+	t.Parallel()
+	browser := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if browser == "" && lookup(name) != "" {
+			browser = name
+		}
+	}
+	if browser == "" {
+		need(t, "chromium")
+	}
+	server, client := startPair(t)
+	for _, secure := range []bool{false, true} {
+		s := &site{done: make(map[string]bool)}
+		first := s.listen(t, secure)
+		for range 3 {
+			s.listen(t, secure)
+		}
+		begin := time.Now()
+		r := job{Limit: 40 * time.Second, Env: []string{"HOME=" + t.TempDir()}}.run(t, browser,
+			"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-breakpad",
+			"--ignore-certificate-errors", "--user-data-dir="+t.TempDir(),
+			"--proxy-server=socks5://"+client.Addr, "--proxy-bypass-list=<-loopback>", "--dump-dom", first+"/")
+		t.Logf("https %v: %v", secure, time.Since(begin).Round(time.Millisecond))
+		if want := fmt.Sprintf("whole: %d<", resources); !strings.Contains(r.Stdout, want) {
+			_, verdict, _ := strings.Cut(r.Stdout, "verdict")
+			t.Errorf("https %v: page says %.60q, want %q; stderr: %s", secure, verdict, want, tail(r.Stderr))
+		}
+		s.mu.Lock()
+		if len(s.done) != resources {
+			t.Errorf("https %v: the server answered %d of %d whole", secure, len(s.done), resources)
+		}
+		s.mu.Unlock()
+	}
+	client.wantRun("sock", "+", 8)
+	server.wantRun("sock", "+", 8)
+	client.wantRun("conn", "+", 2) // so many sessions wear one out
+}

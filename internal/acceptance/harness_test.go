@@ -1,0 +1,229 @@
+//go:build unix
+
+// Package acceptance drives the built program as its users do: with curl, git,
+// ssh and a browser, with signals, and by what it writes.
+//
+// TestMain builds the program once; ACCEPTANCE_BINARY in the environment names
+// another one, say with the race detector in it. A test starts as many processes
+// as it needs:
+//
+//	server := startServer(t, "-server.dial.timeout.sec=2")
+//	client := startClient(t, "-server.addr="+server.Addr)
+//	curl := run(t, "curl", "-sS", "-x", "socks5h://"+client.Addr, url)
+//
+// Each listens on a free port of loopback, logs at level debug to a file of its
+// own, and is stopped when the test ends. Then every line of its log is held to
+// the grammar, and the counts in them are replayed: if it was not killed, they
+// must be back at 0.
+//
+// Nothing here sleeps; what takes time is waited for with eventually.
+package acceptance
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// patience is how long anything may take that is not expected to take time. It
+// is generous: other tests may have the machine.
+const patience = 20 * time.Second
+
+// root is the repository, seen from this folder.
+const root = "../.."
+
+// binary is the program that is tested, and described what git says of its
+// source, empty if it says nothing; both set by TestMain.
+var binary, described string
+
+func TestMain(m *testing.M) {
+	dir, err := build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "building the program to be tested:", err)
+		os.RemoveAll(dir)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(exit int) {
+		os.RemoveAll(dir)
+		os.Exit(exit)
+	}))
+}
+
+// build leaves the program in a new folder, and its name in binary.
+func build() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "tunnels"); err != nil {
+		return "", err
+	}
+	commonDir = dir
+	if binary = os.Getenv("ACCEPTANCE_BINARY"); binary != "" {
+		return dir, nil
+	}
+	binary = filepath.Join(dir, "tunnels")
+	script, err := filepath.Abs(filepath.Join(root, "scripts/build.sh"))
+	if err != nil {
+		return dir, err
+	}
+	// Outside of a repository there is nothing to say.
+	version, _ := exec.Command("git", "-C", root, "describe", "--tags", "--always").Output()
+	described = strings.TrimSpace(string(version))
+	if out, err := exec.Command(script, binary).CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("%s: %w\n%s", script, err, out)
+	}
+	return dir, nil
+}
+
+// commonDir is a folder for what all tests share, set by TestMain.
+var commonDir string
+
+// authority is a folder that `tunnels certs init` has filled.
+type authority struct{ dir string }
+
+// file is the path of one of its files.
+func (a authority) file(name string) string { return filepath.Join(a.dir, name) }
+
+// server is the flags of a server with the certificates of this authority.
+func (a authority) server() []string {
+	return []string{"-tls.server.cert=" + a.file("server.pem"), "-tls.server.key=" + a.file("server.key"), "-tls.server.ca=" + a.file("ca.pem")}
+}
+
+// client is the flags of a client whose key, certificate and CA are in one file.
+func (a authority) client(file string) []string {
+	f := a.file(file)
+	return []string{"-tls.client.cert=" + f, "-tls.client.key=" + f, "-tls.client.ca=" + f}
+}
+
+// common is the authority of all tests that do not change it. It has a client
+// "laptop" beside the first one.
+func common(t testing.TB) authority {
+	t.Helper()
+	a, err := commonOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+var commonOnce = sync.OnceValues(func() (authority, error) {
+	a := authority{filepath.Join(commonDir, "certs")}
+	return a, a.make()
+})
+
+// newAuthority is one of its own for a test that changes it.
+func newAuthority(t testing.TB) authority {
+	t.Helper()
+	a := authority{filepath.Join(t.TempDir(), "certs")}
+	if err := a.make(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a authority) make() error {
+	for _, args := range [][]string{
+		{"certs", "init", "-dir", a.dir, "localhost", "127.0.0.1", "::1"},
+		{"certs", "client", "-dir", a.dir, "laptop"},
+	} {
+		cmd := exec.Command(binary, args...)
+		cmd.Env = environ()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("tunnels %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
+}
+
+// startTunnels starts the program with these arguments, and defaults before
+// them that concern the log alone.
+func startTunnels(t testing.TB, name string, args ...string) *process {
+	t.Helper()
+	return startTunnelsEnv(t, name, nil, args...)
+}
+
+// startTunnelsEnv is startTunnels with more in the environment.
+func startTunnelsEnv(t testing.TB, name string, env []string, args ...string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	args = append([]string{"-sla.log.path=" + filepath.Join(dir, name+".log"), "-sla.log.level=debug"}, args...)
+	p := job{Dir: dir, Env: env}.start(t, name, binary, args...)
+	p.Log = flagValue(args, "sla.log.path")
+	if p.Log != "-" && !filepath.IsAbs(p.Log) {
+		p.Log = filepath.Join(dir, p.Log)
+	}
+	t.Cleanup(p.finish)
+	return p
+}
+
+// flagValue is what a flag was given last as -name=value; empty: not at all.
+func flagValue(args []string, name string) (value string) {
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, "-"+name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+// plain tells whether the arguments, as -name=value, choose a carrier without
+// TLS.
+func plain(args []string) bool {
+	carrier := flagValue(args, "eagersocks.net")
+	if carrier == "" || carrier == "remux" {
+		carrier = flagValue(args, "remux.net")
+	}
+	return carrier != "" && carrier != "tls"
+}
+
+// startServer starts a server on a free port, with the common certificates,
+// that lets its clients reach loopback, and waits until it listens. Arguments
+// are of the form -name=value; they come last, so they win.
+func startServer(t testing.TB, args ...string) *process {
+	t.Helper()
+	all := []string{"-server", "-server.addr=127.0.0.1:0", "-server.allow=loopback"}
+	if !plain(args) {
+		all = append(all, common(t).server()...)
+	}
+	p := startTunnels(t, "server", append(all, args...)...)
+	p.ServerAddr = p.waitStdout(`^Server: listening on (\S+)$`)
+	p.Addr = p.ServerAddr
+	return p
+}
+
+// startClient starts a client on a free port, with the common certificates, and
+// waits until it listens. Its arguments, of the form -name=value, have to name
+// the server: -server.addr=….
+func startClient(t testing.TB, args ...string) *process {
+	t.Helper()
+	all := []string{"-client", "-client.addr=127.0.0.1:0"}
+	if !plain(args) {
+		all = append(all, common(t).client("laptop.pem")...)
+	}
+	p := startTunnels(t, "client", append(all, args...)...)
+	p.Addr = p.waitStdout(`^Client: SOCKS5 proxy on (\S+)$`)
+	return p
+}
+
+// startPair is a server and its client, both with the same arguments.
+func startPair(t testing.TB, args ...string) (server, client *process) {
+	t.Helper()
+	server = startServer(t, args...)
+	return server, startClient(t, append([]string{"-server.addr=" + server.Addr}, args...)...)
+}
+
+// shortDir is a temporary folder whose name leaves room for the name of a
+// socket, which may have 100 bytes altogether.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}

@@ -1,0 +1,184 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tunnels/sla"
+)
+
+var logLine = regexp.MustCompile(sla.Grammar)
+
+// event is one line of a log, parsed.
+type event struct {
+	Line, Level, Category, Sign, ID, Reason, Text string
+	Count                                         int // only with a Sign
+}
+
+// parseLine parses a line of a log; the error says what is wrong with it.
+func parseLine(line string) (event, error) {
+	if err := sla.Check(line); err != nil {
+		return event{}, err
+	}
+	m := logLine.FindStringSubmatch(line)
+	group := func(name string) string { return m[logLine.SubexpIndex(name)] }
+	e := event{Line: line, Level: group("level"), Category: group("category"), Sign: group("sign"),
+		ID: group("id"), Reason: group("reason"), Text: group("text")}
+	if e.Sign != "" {
+		e.Count, _ = strconv.Atoi(group("count")) // the grammar has digits there
+	}
+	return e, nil
+}
+
+// events parses the log; the lines that are no log lines are errors, except for
+// those that the program says to its user on standard error.
+func (p *process) events() (all []event, err error) {
+	text := strings.TrimSuffix(p.log(), "\n")
+	if text == "" {
+		return nil, nil
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if p.Log == "-" && strings.HasPrefix(line, "tunnels: ") {
+			continue
+		}
+		e, err := parseLine(line)
+		if err != nil {
+			return all, fmt.Errorf("%s log: %w", p.Name, err)
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// replay follows the counts from line to line, and returns where they end. Only
+// those of the categories are asked that are logged whole.
+func replay(all []event, categories ...string) (map[string]int, error) {
+	now := make(map[string]int)
+	open := make(map[string]int) // by category and id
+	for _, e := range all {
+		if e.Sign == "" || !slices.Contains(categories, e.Category) {
+			continue
+		}
+		step := 1
+		if e.Sign == "-" {
+			step = -1
+		}
+		now[e.Category] += step
+		open[e.Category+" "+e.ID] += step
+		if e.Count != now[e.Category] {
+			return now, fmt.Errorf("%q: the count should be %d", e.Line, now[e.Category])
+		}
+		if open[e.Category+" "+e.ID] < 0 {
+			return now, fmt.Errorf("%q: was never opened", e.Line)
+		}
+	}
+	return now, nil
+}
+
+// judgeLog holds the log to its grammar and its counts to what happened.
+func (p *process) judgeLog() {
+	t := p.t
+	t.Helper()
+	if flagValue(p.args, "sla.log.format") == "json" {
+		return
+	}
+	all, err := p.events()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var categories []string
+	switch flagValue(p.args, "sla.log.level") {
+	case "debug":
+		categories = []string{"conn", "sess", "sock"}
+	case "info":
+		categories = []string{"conn", "sock"}
+	}
+	now, err := replay(all, categories...)
+	if err != nil {
+		t.Errorf("%s log: %v", p.Name, err)
+		return
+	}
+	if p.cmd.ProcessState.ExitCode() < 0 {
+		return // killed: it could not write how things ended
+	}
+	for _, c := range categories {
+		if now[c] != 0 {
+			t.Errorf("%s log: %d of %s are open after the end", p.Name, now[c], c)
+		}
+	}
+}
+
+// wantRun ends the test if a log does not hold at least this many lines of a
+// kind: a check of an empty log says nothing.
+func (p *process) wantRun(category, sign string, least int) {
+	p.t.Helper()
+	all, err := p.events()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	n := 0
+	for _, e := range all {
+		if e.Category == category && e.Sign == sign {
+			n++
+		}
+	}
+	if n < least {
+		p.t.Errorf("%s log has %d lines [%s] %s, want at least %d", p.Name, n, category, sign, least)
+	}
+}
+
+// wantNoErrors fails the test if a log has lines that alert somebody.
+func (p *process) wantNoErrors() {
+	p.t.Helper()
+	all, err := p.events()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.Level == "erro" || e.Level == "fata" {
+			p.t.Errorf("%s log: %s", p.Name, e.Line)
+		}
+	}
+}
+
+// TestReplay: the check of the counts can fail.
+func TestReplay(t *testing.T) {
+	const at = "2020.09.01 17:15:07 "
+	tests := []struct {
+		name, log string
+		wantErr   string // empty: none
+		wantOpen  int
+	}{
+		{"balanced", at + "[info] [conn] + a = 1\n" + at + "[info] [conn] - a = 0\n", "", 0},
+		{"left open", at + "[info] [conn] + a = 1\n", "", 1},
+		{"drifted", at + "[info] [conn] + a = 1\n" + at + "[info] [conn] + b = 3\n", "should be 2", 0},
+		{"never opened", at + "[info] [conn] + a = 1\n" + at + "[info] [conn] - b = 0\n", "never opened", 0},
+		{"no line of a log", "panic: oh\n", "panic", 0},
+	}
+	for _, tt := range tests {
+		p := &process{Name: "x", Log: filepath.Join(t.TempDir(), "log"), t: t}
+		if err := os.WriteFile(p.Log, []byte(tt.log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all, err := p.events()
+		var now map[string]int
+		if err == nil {
+			now, err = replay(all, "conn")
+		}
+		switch {
+		case tt.wantErr == "" && err != nil, tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)):
+			t.Errorf("%s: error %v, want %q", tt.name, err, tt.wantErr)
+		case tt.wantErr == "" && now["conn"] != tt.wantOpen:
+			t.Errorf("%s: %d open, want %d", tt.name, now["conn"], tt.wantOpen)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"tunnels/internal/testnet"
+)
+
+// expired writes a client's certificate of this authority that is not valid any
+// more, with key and CA, and returns the file's name.
+func (a authority) expired(t testing.TB) string {
+	t.Helper()
+	read := func(name string) []byte {
+		b, err := os.ReadFile(a.file(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(b)
+		return block.Bytes
+	}
+	caKey, err := x509.ParsePKCS8PrivateKey(read("ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := x509.ParseCertificate(read("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "yesterday"},
+		NotBefore:    time.Now().Add(-48 * time.Hour),
+		NotAfter:     time.Now().Add(-24 * time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca, key.Public(), caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	for _, b := range []pem.Block{{Type: "PRIVATE KEY", Bytes: der}, {Type: "CERTIFICATE", Bytes: cert}, {Type: "CERTIFICATE", Bytes: ca.Raw}} {
+		out = append(out, pem.EncodeToMemory(&b)...)
+	}
+	if err := os.WriteFile(a.file("yesterday.pem"), out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "yesterday.pem"
+}
+
+// TestLinkRefused: who must not be let in, or must not be trusted, is told so
+// in words; that costs few dials, and disturbs nobody.
+func TestLinkRefused(t *testing.T) {
+	a, other := newAuthority(t), newAuthority(t)
+	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)
+	tunnels(t, "certs", "revoke", "-dir", a.dir, "lost").must(t)
+	server := startServer(t, a.server()...)
+	good := &linkRig{server: server}
+	good.behind(t, linkSetup{client: a.client("laptop.pem")})
+	echo := testnet.Echo(t)
+	running := linkOpen(t, good.client.Addr, echo.Addr)
+
+	tests := []struct {
+		name   string
+		args   []string
+		client []string // words of its line
+		server []string // words of the server's
+	}{
+		{"wrong CA of the client", append(a.client("laptop.pem"), "-tls.client.cert="+other.file("laptop.pem"), "-tls.client.key="+other.file("laptop.pem")),
+			[]string{"the server refused this client's certificate (laptop)", "unknown to the server"}, []string{"certificate of laptop is signed by an unknown CA"}},
+		{"wrong CA of the server", other.client("laptop.pem"),
+			[]string{"certificate of localhost is signed by an unknown CA"}, []string{"the client refused this server's certificate", "the client's log has the reason"}},
+		{"expired", a.client(a.expired(t)),
+			[]string{"certificate", "(yesterday)", "expired on"}, []string{"certificate of yesterday expired on"}},
+		{"revoked", a.client("lost.pem"),
+			[]string{"certificate (lost)", "revoked"}, []string{"lost", "revoked"}},
+		{"wrong name", append(a.client("laptop.pem"), "-tls.server.name=vps.example"),
+			[]string{"is for localhost", "and not for vps.example", "-tls.server.name"}, []string{"the client refused this server's certificate", "and not for vps.example"}},
+	}
+	var all sync.WaitGroup
+	for _, tt := range tests {
+		all.Go(func() { refusedClient(t, server, echo.Addr, tt.name, tt.args, tt.client, tt.server) })
+	}
+	all.Wait()
+	// All that time the one that may has been served.
+	if _, err := running.Write([]byte("x")); err != nil {
+		t.Errorf("the good client's running request: %v", err)
+	}
+	if _, err := running.Read(make([]byte, 1)); err != nil {
+		t.Errorf("the good client's running request: %v", err)
+	}
+	if _, err := linkAsk(t.Context(), good.client.Addr, echo.Addr); err != nil {
+		t.Errorf("the good client's next request: %v", err)
+	}
+}
+
+// refusedClient starts a client that is to be refused, and asks it for things
+// all the time.
+func refusedClient(t *testing.T, server *process, echo, name string, args, client, serverWords []string) {
+	relay := testnet.NewRelay(t, server.Addr)
+	// In TLS 1.3 a client learns that it is refused a round trip after it has
+	// finished its handshake: give it the time to be wrong about it.
+	relay.SetDelay(linkRTT / 4)
+	p := startClient(t, append([]string{"-server.addr=" + relay.Addr}, args...)...)
+	if !within(5*time.Second, func() bool { return len(p.lines(client...)) > 0 }) {
+		t.Errorf("%s: client's log has no line with %q:\n%s", name, client, p.log())
+	}
+	if !within(5*time.Second, func() bool { return len(server.lines(append(serverWords, "refused:")...)) > 0 }) {
+		t.Errorf("%s: server's log has no line with %q", name, serverWords)
+	}
+	dialled := relay.Accepted()
+	var asked, yes atomic.Int64
+	var asking sync.WaitGroup
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); <-tick.C {
+		asked.Add(1)
+		asking.Go(func() { // one that waits for a conn must not hide what others are told
+			switch _, err := linkAsk(t.Context(), p.Addr, echo); {
+			case err == nil:
+				t.Errorf("%s: a request was served", name)
+			case err != linkRefused(1):
+				yes.Add(1)
+			}
+		})
+	}
+	asking.Wait()
+	if n := yes.Load(); n > 4 { // the first ones may come before the refusal
+		t.Errorf("%s: %d of %d requests were not answered with SOCKS code 1", name, n, asked.Load())
+	}
+	n := relay.Accepted() - dialled
+	if n > 8 {
+		t.Errorf("%s: %d dials in 3 s of requests, want 8 at most", name, n)
+	}
+	if said := len(p.lines("cannot reach server")) + len(p.lines("[erro] [conn] -")); int64(said) > relay.Accepted() {
+		t.Errorf("%s: %d lines of the conn for %d dials, want one each", name, said, relay.Accepted())
+	}
+	t.Logf("%s: %d requests, %d of them said yes to, %d dials", name, asked.Load(), yes.Load(), n)
+}
+
+// TestLinkNoCertificate: a client without one is turned away by both ends.
+func TestLinkNoCertificate(t *testing.T) {
+	t.Parallel()
+	a := common(t)
+	server := startServer(t)
+	r := tunnels(t, "-client", "-server.addr="+server.Addr, "-client.addr=127.0.0.1:0", "-sla.log.path=-", "-tls.client.ca="+a.file("ca.pem"))
+	if r.Code != 2 || !strings.Contains(r.Stderr, "-tls.client.cert") || !strings.Contains(r.Stderr, "certs client") {
+		t.Errorf("start without a certificate: want exit code 2, the flag and what to do, got %v", r)
+	}
+	b, err := os.ReadFile(a.file("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(b)
+	c, err := net.Dial("tcp", server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	tc := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"tunnels/1"}})
+	_, err = tc.Read(make([]byte, 1))
+	if err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("a stranger without certificate reads %v, want the alert certificate required", err)
+	}
+	server.wantLine(5*time.Second, "client at "+c.LocalAddr().String()+" refused:", "certificate")
+	t.Log(server.lines("refused:"))
+	if n := len(server.lines("refused:")); n != 1 {
+		t.Errorf("%d lines say so, want 1", n)
+	}
+}
+
+// TestLinkRevokedWhileOpen: who is revoked is cut off within seconds, in the
+// middle of what is running; others are not.
+func TestLinkRevokedWhileOpen(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)
+	r := &linkRig{server: startServer(t, a.server()...)}
+	r.behind(t, linkSetup{client: a.client("laptop.pem")})
+	lost := r.addClient(t, a.client("lost.pem")...)
+	origin, echo := linkOrigin(t, false), testnet.Echo(t)
+	mine, theirs := linkDownload(t, r.client.Addr, origin.Addr), linkDownload(t, lost.Addr, origin.Addr)
+	tunnels(t, "certs", "revoke", "-dir", a.dir, "lost").must(t)
+	begin := time.Now()
+	err := linkEnd(theirs, 10*time.Second)
+	took := time.Since(begin)
+	if !errors.Is(err, syscall.ECONNRESET) || took > 5*time.Second {
+		t.Errorf("the revoked client's download ended with %v after %v, want connection reset within 5 s", err, took)
+	}
+	r.server.wantLine(patience, "revoked")
+	lost.wantLine(patience, "revoked")
+	if err := linkEnd(mine, time.Second); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the other client's download ended with %v, want it to go on", err)
+	}
+	mine.Close()
+	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
+		t.Errorf("the other client's next request: %v", err)
+	}
+	dialled := r.relay.Accepted()
+	if err := func() error { _, err := linkAsk(t.Context(), lost.Addr, echo.Addr); return err }(); err == nil {
+		t.Error("the revoked client is served again")
+	}
+	linkPause(3 * time.Second) // in which it might try to come back
+	if n := r.relay.Accepted() - dialled; n > 8 {
+		t.Errorf("%d dials in 3 s by a client that is revoked, want 8 at most", n)
+	}
+	t.Logf("cut off after %v\n%s\n%s", took.Round(time.Millisecond), strings.Join(r.server.lines("revoked"), "\n"), strings.Join(lost.lines("revoked"), "\n"))
+}

@@ -1,0 +1,134 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"tunnels/internal/testnet"
+)
+
+// TestLinkStall: a network that swallows everything is noticed when an answer
+// does not come, and when it is over things go on.
+func TestLinkStall(t *testing.T) {
+	t.Parallel()
+	r := linkUp(t, linkSetup{})
+	echo := testnet.Echo(t)
+	c := linkOpen(t, r.client.Addr, echo.Addr)
+	r.relay.Stall(true)
+	begin := time.Now()
+	if _, err := c.Write([]byte("anybody?")); err != nil {
+		t.Fatal(err)
+	}
+	// A PING after 3 s without an answer, the end 5 s later; both are looked
+	// after once a second.
+	const latest = (3 + 5 + 2) * time.Second
+	_, err := c.Read(make([]byte, 8))
+	took := time.Since(begin)
+	if !errors.Is(err, syscall.ECONNRESET) || took < 7*time.Second || took > latest+time.Second {
+		t.Errorf("the request ended with %v after %v, want connection reset after 8 to %v", err, took, latest)
+	}
+	r.client.wantLine(time.Second, "[erro] [conn] -")
+	// What is new waits for as long as a dial may take, and then is told so.
+	begin = time.Now()
+	_, err = linkAsk(t.Context(), r.client.Addr, echo.Addr)
+	if fresh := time.Since(begin); err != linkRefused(1) || fresh > 11*time.Second {
+		t.Errorf("a new request: %v after %v, want SOCKS code 1 within 10 s", err, fresh)
+	}
+	begin = time.Now()
+	_, err = linkAsk(t.Context(), r.client.Addr, echo.Addr)
+	if next := time.Since(begin); err != linkRefused(1) || next > 300*time.Millisecond {
+		t.Errorf("the one after it: %v after %v, want SOCKS code 1 at once", err, next)
+	}
+	r.relay.Stall(false)
+	again := linkTry(t, 5*time.Second, r.client.Addr, echo.Addr)
+	t.Logf("given up after %v, works again after %v", took.Round(time.Millisecond), again.Round(time.Millisecond))
+}
+
+// linkOpen is a connection to an echo, in use.
+func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := linkDial(ctx, proxy, echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	b := []byte("x")
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(b); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	return c
+}
+
+// TestLinkUnreachable: while no server can be reached, applications are told
+// so, and at once where that was found out just now.
+func TestLinkUnreachable(t *testing.T) {
+	t.Parallel()
+	r := linkUp(t, linkSetup{})
+	echo := testnet.Echo(t)
+	linkOpen(t, r.client.Addr, echo.Addr)
+	r.relay.DropNew(true)
+	r.relay.Reset()
+	r.client.wantLine(5*time.Second, "[erro]", "cannot reach server "+r.relay.Addr)
+	dialled := r.relay.Accepted()
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
+		if err != linkRefused(1) || took > 300*time.Millisecond {
+			t.Errorf("no server: %v after %v, want SOCKS code 1 at once", err, took)
+			break
+		}
+	}
+	if n := r.relay.Accepted() - dialled; n < 1 || n > 10 {
+		t.Errorf("%d dials in 3 s of requests, want 1 to 10", n)
+	}
+	r.relay.DropNew(false)
+	took := linkTry(t, 5*time.Second, r.client.Addr, echo.Addr)
+	t.Logf("works again after %v", took.Round(time.Millisecond))
+}
+
+// TestLinkNoServerAtStart: a client that finds no server is of use as soon as
+// there is one.
+func TestLinkNoServerAtStart(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	relay := testnet.NewRelay(t, server.Addr)
+	relay.DropNew(true)
+	client := startClient(t, "-server.addr="+relay.Addr)
+	client.wantLine(5*time.Second, "[erro]", "cannot reach server "+relay.Addr)
+	echo := testnet.Echo(t)
+	if took, err := linkAsk(t.Context(), client.Addr, echo.Addr); err != linkRefused(1) || took > 300*time.Millisecond {
+		t.Errorf("no server: %v after %v, want SOCKS code 1 at once", err, took)
+	}
+	relay.DropNew(false)
+	linkTry(t, 5*time.Second, client.Addr, echo.Addr)
+}
+
+// TestLinkIdle: a conn that nobody uses is closed on the network too.
+func TestLinkIdle(t *testing.T) {
+	t.Parallel()
+	r := linkUp(t, linkSetup{client: []string{"-remux.idle.max.sec=1"}})
+	echo := testnet.Echo(t)
+	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
+		t.Fatal(err)
+	}
+	_, conns := r.sessions()
+	for _, p := range []*process{r.client, r.server} {
+		p.wantLine(5*time.Second, "[info] [conn] - "+conns[0]+" = 0")
+	}
+	eventually(t, 3*time.Second, "the TCP connection is gone", func() bool { return r.relay.Open() == 0 })
+	// It comes back when it is needed.
+	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
+		t.Errorf("after idleness: %v", err)
+	}
+}

@@ -1,0 +1,290 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tunnels/internal/testnet"
+)
+
+// TestLogUnwritable: one warning, and the lines on standard error.
+func TestLogUnwritable(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "file", nil)
+	p := startTunnels(t, "try", "-server", "-client", "-client.addr=127.0.0.1:0", "-sla.log.path="+filepath.Join(file, "tunnels.log"))
+	p.Log = "-" // that is where its lines go
+	tryIt(t, p)
+	p.stop()
+	if n := strings.Count(p.Stderr.String(), "cannot write the log file"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, p.Stderr)
+	}
+	contains(t, "the warning", p.Stderr.String(), "[warn] [main] ", file, "standard error")
+}
+
+// cutOff are curl's exit codes for a connection that ended too soon: nothing was
+// received, sending failed, receiving failed.
+var cutOff = []int{52, 55, 56}
+
+// TestLogEndings: after sessions of every kind of ending each log says which it
+// was; the harness holds every line to the grammar and replays the counts.
+func TestLogEndings(t *testing.T) {
+	t.Parallel()
+	need(t, "curl")
+	server, client := startPair(t, "-server.dial.timeout.sec=1", "-server.deny=denied.example,127.0.0.66")
+	site := web(t, serveText("hello"))
+	fails := func(url string, args ...string) result {
+		t.Helper()
+		r := curl(t, client.Addr, append(args, url)...)
+		if r.Code == 0 {
+			t.Errorf("curl %s succeeded: %v", url, r)
+		}
+		return r
+	}
+	for range 5 {
+		curl(t, client.Addr, site.URL).must(t)
+	}
+	closed := testnet.ClosedPort(t)
+	first := fails("http://" + closed)
+	if !slices.Contains(cutOff, first.Code) {
+		t.Errorf("curl to a closed port: %v, want a connection that was reset", first)
+	}
+	// It is known now that it fails, so the second one is told the reason.
+	if r := fails("http://" + closed); r.Code != 97 || !strings.Contains(r.Stderr, "(5)") {
+		t.Errorf("curl to a closed port again: %v, want SOCKS code 5", r)
+	}
+	fails("http://denied.example/")
+	fails("http://127.0.0.66:1/")
+	fails("http://no.such.name.invalid/")
+	reset := testnet.Serve(t, func(c *net.TCPConn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\nhalf")
+		c.SetLinger(0)
+	})
+	if r := fails("http://" + reset.Addr); !slices.Contains(cutOff, r.Code) {
+		t.Errorf("curl to a target that resets: %v, want a connection that was reset", r)
+	}
+	url, half, _ := slow(t, noise(1<<20))
+	cancelled := startCurl(t, client.Addr, url, os.DevNull)
+	<-half
+	cancelled.Kill() // the application's right: no error
+	if host := testnet.BlackHole(t); host != "" {
+		fails("http://"+host, "--max-time", "5")
+	}
+
+	for _, p := range []*process{client, server} {
+		p.waitLog(`\[erro\] \[sock\] - ` + closed + ` = \d+ .*refused`)
+		p.waitLog(`\[info\] \[sock\] - ` + strings.TrimPrefix(url, "http://") + ` = \d+ cancelled`)
+		p.waitLog(`\[erro\] \[sock\] - ` + reset.Addr + ` = \d+ .*reset`)
+		p.waitLog(`\[sock\] - no\.such\.name\.invalid:80 = \d+ .*`)
+		p.waitLog(`\[erro\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
+		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
+	}
+	client.stop()
+	server.stop()
+	for _, p := range []*process{client, server} {
+		p.wantRun("sock", "-", 12)
+		p.wantRun("sess", "-", 12)
+		p.wantRun("conn", "-", 1)
+	}
+}
+
+// TestLogHostile: what an application writes can neither forge a line nor end
+// one, nor reach a terminal.
+func TestLogHostile(t *testing.T) {
+	t.Parallel()
+	server, client := startPair(t)
+	const forged = "2020.09.01 17:15:07 [info] [sock] + x = 99"
+	for _, name := range []string{"a%d%s\n" + forged + "\x1b[31m", "x = 99", strings.Repeat("%s", 127), "\u202ename.invalid", "\xff\xfe.invalid", "a\x00b"} {
+		rawSocks(t, client.Addr, name)
+	}
+	client.waitLog(`\[erro\] \[sock\] - \\u202ename\.invalid:80 = 0`)
+	client.waitLog(`\[debg\] \[main\] no request from 127\.0\.0\.1:\d+: .*17:15:07`)
+	client.stop()
+	server.stop()
+	for _, p := range []*process{client, server} {
+		if log := p.log(); strings.ContainsAny(log, "\x1b\u202e\x00") || strings.Contains(log, "\n"+forged) {
+			t.Errorf("%s log has what an application wrote:\n%s", p.Name, tail(log))
+		}
+	}
+}
+
+// rawSocks asks for a name as it is, byte by byte, and waits for the end.
+func rawSocks(t testing.TB, addr, name string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	name = name[:min(len(name), 255)]
+	c.Write(append(append([]byte{5, 1, 0, 5, 1, 0, 3, byte(len(name))}, name...), 0, 80))
+	if _, err := io.Copy(io.Discard, c); err != nil && isTimeout(err) {
+		t.Errorf("a request for %q is not ended", name)
+	}
+}
+
+func isTimeout(err error) bool {
+	e, ok := err.(net.Error)
+	return ok && e.Timeout()
+}
+
+// TestLogJSON: every line is an object with the same things in it.
+func TestLogJSON(t *testing.T) {
+	t.Parallel()
+	_, client := startPair(t, "-sla.log.format=json")
+	curl(t, client.Addr, web(t, serveText("hello")).URL).must(t)
+	client.waitLog(`"category":"sock".*"sign":"-"`)
+	client.stop()
+	open := make(map[string]int)
+	for line := range strings.Lines(client.log()) {
+		var e struct {
+			Time, Level, Category, Sign, ID, Msg string
+			Count                                *int
+		}
+		d := json.NewDecoder(bytes.NewReader([]byte(line)))
+		if err := d.Decode(&e); err != nil || e.Time == "" || e.Level == "" || (e.Msg == "") == (e.Sign == "") {
+			t.Errorf("line %s: %v, %+v", line, err, e)
+			continue
+		}
+		if _, err := time.Parse(time.RFC3339, e.Time); err != nil {
+			t.Error(err)
+		}
+		if e.Sign != "" {
+			open[e.Category] += map[string]int{"+": 1, "-": -1}[e.Sign]
+			if e.Count == nil || *e.Count != open[e.Category] {
+				t.Errorf("line %s: the count should be %d", line, open[e.Category])
+			}
+		}
+	}
+	for _, c := range []string{"conn", "sess", "sock"} {
+		if n, ok := open[c]; !ok || n != 0 {
+			t.Errorf("%s: %d open at the end (there were some: %v), want 0", c, n, ok)
+		}
+	}
+}
+
+// robot is a DingTalk robot that takes down what it is sent.
+type robot struct {
+	secret string
+
+	mu       sync.Mutex // guards what follows
+	messages []message
+	wrong    []string // what was not as the robot wants it
+}
+
+type message struct {
+	at   time.Time
+	text string
+}
+
+func (r *robot) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	now := time.Now()
+	body, err := io.ReadAll(req.Body)
+	var m struct {
+		MsgType string
+		Text    struct{ Content string }
+	}
+	q := req.URL.Query()
+	ms, _ := strconv.ParseInt(q.Get("timestamp"), 10, 64) // 0 is refused below
+	mac := hmac.New(sha256.New, []byte(r.secret))
+	fmt.Fprintf(mac, "%d\n%s", ms, r.secret)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err != nil || json.Unmarshal(body, &m) != nil || m.MsgType != "text" || m.Text.Content == "":
+		r.wrong = append(r.wrong, fmt.Sprintf("body %q, %v", body, err))
+	case req.Method != http.MethodPost || !strings.HasPrefix(req.Header.Get("Content-Type"), "application/json"):
+		r.wrong = append(r.wrong, req.Method+" "+req.Header.Get("Content-Type"))
+	case q.Get("access_token") != "t0ken":
+		r.wrong = append(r.wrong, "token "+q.Get("access_token"))
+	case now.Sub(time.UnixMilli(ms)).Abs() > time.Minute:
+		r.wrong = append(r.wrong, "timestamp "+q.Get("timestamp"))
+	case q.Get("sign") != base64.StdEncoding.EncodeToString(mac.Sum(nil)):
+		r.wrong = append(r.wrong, "signature "+q.Get("sign"))
+	case !strings.Contains(m.Text.Content, "tunnels"):
+		r.wrong = append(r.wrong, "no keyword in "+m.Text.Content)
+	}
+	r.messages = append(r.messages, message{now, m.Text.Content})
+	io.WriteString(w, `{"errcode":0,"errmsg":"ok"}`)
+}
+
+func (r *robot) all() []message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]message(nil), r.messages...)
+}
+
+// TestAlerts: the robot hears of the first error at once, of those in the next
+// ten seconds in one message, grouped by kind, and of the last before the end.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	need(t, "curl")
+	r := &robot{secret: "SECgeheim"}
+	endpoint := web(t, r.ServeHTTP)
+	server := startServer(t, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")),
+		"-sla.dingtalk.secret=@"+writeFile(t, "secret", []byte(r.secret+"\n")), "-sla.dingtalk.url="+endpoint.URL+"/robot/send")
+	client := startClient(t, "-server.addr="+server.Addr)
+
+	curl(t, client.Addr, web(t, serveText("hello")).URL).must(t)
+	begin := time.Now()
+	closed := testnet.ClosedPort(t)
+	curl(t, client.Addr, "http://"+closed)
+	eventually(t, 5*time.Second, "the first alert", func() bool { return len(r.all()) == 1 })
+	t.Logf("first alert after %v", time.Since(begin).Round(time.Millisecond))
+	for range 8 {
+		curl(t, client.Addr, "http://"+closed)
+	}
+	curl(t, client.Addr, "http://192.0.2.1.invalid/") // another kind
+	logged := func() (n int) {
+		all, err := server.events()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if e.Level == "erro" {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, patience, "ten lines at erro", func() bool { return logged() >= 10 })
+	eventually(t, patience, "the second alert", func() bool { return len(r.all()) == 2 })
+
+	// What has come since the last message is not lost at the end.
+	curl(t, client.Addr, "http://"+closed)
+	eventually(t, patience, "eleven lines at erro", func() bool { return logged() >= 11 })
+	server.stop()
+
+	all := r.all()
+	if len(all) != 3 {
+		t.Fatalf("%d messages, want 3: %v", len(all), all)
+	}
+	if gap := all[1].at.Sub(all[0].at); gap < 9*time.Second || gap > 15*time.Second {
+		t.Errorf("%v between the first two messages, want about 10 s", gap)
+	}
+	contains(t, "the first alert", all[0].text, "alerts: 1\n", "[erro] [sock] - "+closed, "refused")
+	contains(t, "the second alert", all[1].text, "alerts: 9\n", closed, "(×8, last at ", "192.0.2.1.invalid")
+	contains(t, "the last alert", all[2].text, "alerts: 1\n", closed)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.wrong {
+		t.Error("the robot was not asked as it wants: " + w)
+	}
+}

@@ -1,0 +1,208 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// output takes what a process writes.
+type output struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// process is a running program: this one, or another that a test needs.
+type process struct {
+	Name           string
+	Addr           string // where it listens: the client's if it has both roles
+	ServerAddr     string // where its server listens, if it is one
+	Log            string // its log file; "-": standard error
+	Stdout, Stderr *output
+
+	t     testing.TB
+	cmd   *exec.Cmd
+	args  []string
+	ended chan struct{} // closed when the process has ended; then cmd.ProcessState is set
+}
+
+// start starts a program and has it killed when the test ends.
+func (j job) start(t testing.TB, name, program string, args ...string) *process {
+	t.Helper()
+	need(t, program)
+	p := &process{Name: name, Stdout: new(output), Stderr: new(output), t: t, args: args, ended: make(chan struct{})}
+	p.cmd = exec.Command(lookup(program), args...)
+	p.cmd.Dir, p.cmd.Env = j.Dir, environ(j.Env...)
+	if j.Stdin != nil {
+		p.cmd.Stdin = bytes.NewReader(j.Stdin)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // how it ended is in cmd.ProcessState
+	}()
+	t.Cleanup(p.Kill)
+	return p
+}
+
+// Pid is the process's number.
+func (p *process) Pid() int { return p.cmd.Process.Pid }
+
+// Running tells whether it has not ended yet.
+func (p *process) Running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Signal sends a signal; to a process that has ended it does nothing.
+func (p *process) Signal(s syscall.Signal) {
+	if p.Running() {
+		_ = p.cmd.Process.Signal(s) // it may just have ended
+	}
+}
+
+// Kill ends it and all it has started with SIGKILL, and waits.
+func (p *process) Kill() {
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // there may be nobody left
+	<-p.ended
+}
+
+// Wait waits for its end and returns its exit code, -1 after a signal.
+func (p *process) Wait(limit time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(limit):
+		p.t.Fatalf("%s has not ended within %v\n%s", p.Name, limit, p.state())
+		return 0
+	}
+}
+
+// state is what is to be seen of it when a test fails.
+func (p *process) state() string {
+	return fmt.Sprintf("%s stdout:\n%s%s stderr:\n%s%s log:\n%s", p.Name, tail(p.Stdout.String()), p.Name, tail(p.Stderr.String()), p.Name, tail(p.log()))
+}
+
+// tail is the last lines of s.
+func tail(s string) string {
+	const most = 60
+	lines := strings.SplitAfter(s, "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "")
+}
+
+// log is what its log holds now.
+func (p *process) log() string {
+	switch p.Log {
+	case "":
+		return ""
+	case "-":
+		return p.Stderr.String()
+	}
+	b, _ := os.ReadFile(p.Log) // it need not be there yet
+	return string(b)
+}
+
+// waitLog waits for a line of the log that matches, and returns it.
+func (p *process) waitLog(pattern string) string {
+	p.t.Helper()
+	return p.wait("log", pattern, p.log)
+}
+
+// waitStdout waits for a line of standard output that matches, and returns its
+// first group, or all of the match if it has none.
+func (p *process) waitStdout(pattern string) string {
+	p.t.Helper()
+	return p.wait("standard output", pattern, p.Stdout.String)
+}
+
+// waitStderr is waitStdout for standard error.
+func (p *process) waitStderr(pattern string) string {
+	p.t.Helper()
+	return p.wait("standard error", pattern, p.Stderr.String)
+}
+
+func (p *process) wait(where, pattern string, text func() string) string {
+	p.t.Helper()
+	re := regexp.MustCompile("(?m)" + pattern)
+	var m []string
+	if !within(patience, func() bool {
+		over := !p.Running()
+		m = re.FindStringSubmatch(text())
+		return m != nil || over
+	}) || m == nil {
+		p.t.Fatalf("no line of the %s of %s matches %q\n%s", where, p.Name, pattern, p.state())
+	}
+	return m[len(m)-1]
+}
+
+// crash is how the runtime and the race detector begin what they have to say.
+var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|runtime: ).*`)
+
+// stop sends SIGTERM and waits for an orderly end.
+func (p *process) stop() {
+	p.t.Helper()
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(patience); code != 0 {
+		p.t.Errorf("%s: after SIGTERM its exit code is %d, want 0", p.Name, code)
+	}
+}
+
+// finish stops the process as its user does, unless it has ended already, and
+// judges its log.
+func (p *process) finish() {
+	t := p.t
+	if p.Running() {
+		p.Signal(syscall.SIGTERM)
+		if !within(2*time.Second, func() bool { return !p.Running() }) {
+			p.Signal(syscall.SIGTERM)
+		}
+		if !within(patience, func() bool { return !p.Running() }) {
+			t.Errorf("%s does not end after two SIGTERM", p.Name)
+			p.Signal(syscall.SIGQUIT) // says where it hangs
+			within(patience, func() bool { return !p.Running() })
+		}
+		p.Kill()
+		if code := p.cmd.ProcessState.ExitCode(); code > 0 {
+			t.Errorf("%s: stopped by a signal, its exit code is %d, want 0", p.Name, code)
+		}
+	}
+	p.Kill()
+	if m := crash.FindString(p.Stderr.String()); m != "" {
+		t.Errorf("%s: standard error has %q", p.Name, m)
+	}
+	p.judgeLog()
+	if t.Failed() {
+		t.Logf("%s %s\n%s", p.Name, strings.Join(p.args, " "), p.state())
+	}
+}

@@ -1,0 +1,141 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// greeting is what a started process says; from it a newcomer knows what to do.
+var greeting = regexp.MustCompile(`(?m)\AClient and server run in this process, for trying out[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
+Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
+Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
+[\s\S]+^Log:    here
+Stop:   Ctrl-C
+\z`)
+
+// tryIt types the line that a process has printed into a shell.
+func tryIt(t testing.TB, p *process) {
+	t.Helper()
+	need(t, "curl")
+	line := p.waitStdout(`^Try: +(curl .*)$`)
+	r := run(t, "sh", "-c", line).must(t)
+	contains(t, line, r.Stdout, "through the tunnel")
+	p.waitLog(`\[info\] \[sock\] - .* = 0$`)
+}
+
+// TestTryOut: both roles in an empty folder, with nothing prepared.
+func TestTryOut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	// 127.0.0.1:1080, the default, may be taken on the machine of the tests.
+	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "tunnels", binary, "-server", "-client", "-sla.log.path=-")
+	p.Log = "-"
+	p.args = append(p.args, "-sla.log.level=info")
+	p.waitStdout(`^Stop:`)
+	if got := p.Stdout.String(); !greeting.MatchString(got) {
+		t.Errorf("it says\n%swant it to match\n%s", got, greeting)
+	}
+	tryIt(t, p)
+	// One client in this process, one server: each event is logged by both.
+	p.wantRun("sock", "+", 2)
+	p.Signal(syscall.SIGINT)
+	if code := p.Wait(5 * time.Second); code != 0 {
+		t.Errorf("after Ctrl-C: exit code %d, want 0", code)
+	}
+	contains(t, "standard error", p.Stderr.String(), "stopping", "second signal")
+	p.finish()
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("it left %v, %v in its folder, want nothing", left, err)
+	}
+}
+
+// clone makes a clone of the repository, with what is not committed yet.
+func clone(t testing.TB) string {
+	t.Helper()
+	need(t, "git")
+	if _, err := os.Stat(filepath.Join(root, ".git")); err != nil {
+		t.Skipf("this is no repository: %v", err)
+	}
+	dir := filepath.Join(t.TempDir(), "clone")
+	from, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	git := func(args ...string) string {
+		return run(t, "git", append([]string{"-c", "safe.directory=*"}, args...)...).must(t).Stdout
+	}
+	git("clone", "-q", from, dir)
+	files := git("-C", from, "ls-files", "-z", "--modified", "--others", "--deleted", "--exclude-standard")
+	for name := range strings.SplitSeq(strings.TrimSuffix(files, "\x00"), "\x00") {
+		if name != "" {
+			copyFile(t, filepath.Join(from, name), filepath.Join(dir, name))
+		}
+	}
+	return dir
+}
+
+// copyFile copies a file, or removes its copy if it is gone.
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if os.IsNotExist(err) {
+		os.Remove(to)
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to), 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, info.Mode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMakeRun: what README tells a newcomer to type in a fresh clone.
+func TestMakeRun(t *testing.T) {
+	t.Parallel()
+	need(t, "make", "go")
+	dir := clone(t)
+	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "make run", "make", "run")
+	p.Log = "-"
+	eventually(t, 60*time.Second, "make run says what to type", func() bool {
+		return !p.Running() || strings.Contains(p.Stdout.String(), "\nStop: ")
+	})
+	if !p.Running() {
+		t.Fatalf("it has ended\n%s", p.state())
+	}
+	tryIt(t, p)
+	// Ctrl-C on a terminal goes to make and to what make has started.
+	if err := syscall.Kill(-p.Pid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	p.Wait(10 * time.Second)
+	contains(t, "standard error", p.Stderr.String(), "stopping", "[main] stopped\n")
+	got := run(t, filepath.Join(dir, "bin/tunnels"), "version").must(t).Stdout
+	if strings.Contains(got, "unknown") {
+		t.Errorf("the version is %q, want that of git", got)
+	}
+	if r := run(t, "make", "-C", dir); r.Code != 0 || !strings.Contains(r.Stdout, "make TARGET") {
+		t.Errorf("make without a target: %v", r)
+	}
+}
