@@ -152,6 +152,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) {
 	line := openSock(c.log, req.Target)
 	eager := c.eager.Eager(req)
 	if eager {
+		splice.ResetOnDeath(app)
 		if err := req.Reply(); err != nil {
 			splice.Abort(app, code.Cancelled, "")
 			line.closed(err, true)

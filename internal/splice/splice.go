@@ -97,11 +97,8 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 		ends: [...]Stream{A: a, B: b},
 		why:  [...]code.Code{A: whenAFails, B: whenBFails},
 	}
-	// Should this process be killed, the kernel closes its sockets. Until both
-	// directions have ended that must be a reset: a clean end would make a whole
-	// of what was cut off.
-	setLinger(a, 0)
-	setLinger(b, 0)
+	ResetOnDeath(a)
+	ResetOnDeath(b)
 	var r Result
 	var back sync.WaitGroup
 	back.Go(func() { r.FromB = j.copy(B, A) })
@@ -120,9 +117,15 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	return r
 }
 
+// ResetOnDeath has the kernel reset c should this process be killed: its clean
+// end would make a whole of what was cut off. Both does this for its ends, and
+// takes it back when both directions have ended; who promises something to c's
+// peer before that should do it earlier. c.Close is a reset from then on.
+func ResetOnDeath(c net.Conn) { setLinger(c, 0) }
+
 // setLinger sets what closing c does with bytes not sent yet, where c has that:
 // 0 drops them and resets, -1 sends them in the background.
-func setLinger(c Stream, sec int) {
+func setLinger(c net.Conn, sec int) {
 	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = l.SetLinger(sec) // fails on a closed connection only
 	}
