@@ -5,7 +5,7 @@
 
 help: ## show this
 	@echo "make TARGET, where TARGET is:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-15s%s\n", $$1, $$2 }'
 
 build: ## bin/tunnels, static
 	@scripts/build.sh
@@ -30,3 +30,15 @@ cross: ## bin/tunnels-SYSTEM-MACHINE for every system that is looked after
 
 clean: ## remove what was built
 	rm -rf bin
+
+.PHONY: bench bench-quick benchcmp
+
+# What is compared with is installed first, on a Debian.
+bench: ## SOCKS5 proxies side by side, ours among them: under 15 minutes
+	@scripts/bench.sh -json bin/bench.jsonl -svg bin/bench.svg -md bin/bench.md
+
+bench-quick: ## the same with the reference alone: under 3 minutes
+	@scripts/bench.sh -quick
+
+benchcmp: ## Go benchmarks of this tree beside the last commit's; BASE=COMMIT: that one's
+	@scripts/bench.sh cmp $(BASE)

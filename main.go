@@ -4,6 +4,7 @@
 //	tunnels -client -server.addr HOST:443 …    the proxy
 //	tunnels certs init HOST                the certificates both need
 //	tunnels check …                        what is wrong with a configuration
+//	tunnels bench                          how fast it is, beside others
 //	tunnels version
 package main
 
@@ -54,13 +55,15 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return certs(args, stdout)
 	case "check":
 		return check(args, environ, stdout, stderr)
+	case "bench":
+		return bench(ctx, args, stdout, stderr)
 	case "version":
 		fmt.Fprintln(stdout, versionLine())
 		return nil
 	case "help":
 		return parsed(nil, flag.ErrHelp, stdout)
 	}
-	return fmt.Errorf("%w: unknown verb %q: want certs, check or version, or flags (tunnels -h)", errUsage, verb)
+	return fmt.Errorf("%w: unknown verb %q: want certs, check, bench or version, or flags (tunnels -h)", errUsage, verb)
 }
 
 func versionLine() string {

@@ -20,6 +20,7 @@ need openssh-server sshd
 need openssh-client ssh
 need rsync rsync
 need git git
+need make make
 need curl curl
 need socat socat
 need gcc cc gcc clang # the race detector is linked with it

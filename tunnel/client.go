@@ -109,7 +109,7 @@ func (c *Client) Serve() error {
 		if err != nil {
 			return fmt.Errorf("accepting applications: %w", err)
 		}
-		c.work.start(app, func() { c.serve(app, req) })
+		c.work.start(app, func() func() { return c.serve(app, req) })
 	}
 }
 
@@ -147,8 +147,9 @@ func (c *Client) Close() {
 	c.work.abort()
 }
 
-// serve is one application's request.
-func (c *Client) serve(app net.Conn, req *eagersocks.Request) {
+// serve answers one application's request and carries it to the server, and
+// returns what carries the bytes; nil: there are none to carry.
+func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	line := openSock(c.log, req.Target)
 	eager := c.eager.Eager(req)
 	if eager {
@@ -156,7 +157,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) {
 		if err := req.Reply(); err != nil {
 			splice.Abort(app, code.Cancelled, "")
 			line.closed(err, true)
-			return
+			return nil
 		}
 	}
 	far, err := c.request(req, eager)
@@ -168,21 +169,20 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) {
 			_ = req.Refuse(why.Code, why.Text)
 		}
 		line.closed(err, false)
-		return
-	}
-	if !eager {
-		if err := req.Reply(); err != nil {
-			splice.Abort(far, code.Cancelled, "")
-			splice.Abort(app, code.Cancelled, "")
-			line.closed(err, true)
-			return
-		}
+		return nil
 	}
 	if eager {
 		far = &watched{Stream: far, failed: func(err error) { c.failed(req.Target, err) }}
+	} else if err := req.Reply(); err != nil {
+		splice.Abort(far, code.Cancelled, "")
+		splice.Abort(app, code.Cancelled, "")
+		line.closed(err, true)
+		return nil
 	}
-	r := splice.Both(app.(splice.Stream), far, code.Cancelled, code.General)
-	line.closed(r.Err, r.Failed == splice.A)
+	return func() {
+		r := splice.Both(app.(splice.Stream), far, code.Cancelled, code.General)
+		line.closed(r.Err, r.Failed == splice.A)
+	}
 }
 
 // failed notes that a target which was answered eagerly sent nothing but an

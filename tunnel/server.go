@@ -101,7 +101,7 @@ func (s *Server) Serve() error {
 		if err != nil {
 			return fmt.Errorf("accepting requests: %w", err)
 		}
-		s.work.start(conn, func() { s.serve(conn, req) })
+		s.work.start(conn, func() func() { return s.serve(conn, req) })
 	}
 }
 
@@ -146,11 +146,12 @@ func (s *Server) close() {
 	}
 }
 
-// serve is one request.
-func (s *Server) serve(conn net.Conn, req *eagersocks.Request) {
+// serve connects one request with its target, and returns what carries the
+// bytes; nil: there are none to carry.
+func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	if req.Command != eagersocks.Connect {
 		_ = req.Refuse(code.CommandUnsupported, req.Command.String()+" is not supported")
-		return
+		return nil
 	}
 	line := openSock(s.log, req.Target)
 	target, err := s.dial(conn, req.Target)
@@ -158,17 +159,19 @@ func (s *Server) serve(conn net.Conn, req *eagersocks.Request) {
 		why := dialError(err)
 		_ = req.Refuse(why.Code, why.Text) // a client that is gone needs no answer
 		line.closed(err, why.Code == code.Cancelled)
-		return
+		return nil
 	}
 	if err := req.Reply(); err != nil {
 		splice.Abort(target, code.Cancelled, "")
 		splice.Abort(conn, code.General, "")
 		line.closed(err, false)
-		return
+		return nil
 	}
-	r := splice.Both(conn.(splice.Stream), target, code.Cancelled, code.TargetReset)
-	why, _ := code.Of(r.Err)
-	line.closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
+	return func() {
+		r := splice.Both(conn.(splice.Stream), target, code.Cancelled, code.TargetReset)
+		why, _ := code.Of(r.Err)
+		line.closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
+	}
 }
 
 // dial connects to the target, for as long as the session wants it.

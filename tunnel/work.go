@@ -19,8 +19,10 @@ type work struct {
 	over  bool                  // guarded by mu; abort was called
 }
 
-// start serves c in a goroutine.
-func (w *work) start(c net.Conn, serve func()) {
+// start serves c in a goroutine. What serve returns, if anything, is done in
+// another one: making a connection takes a deep stack, which carrying bytes, for
+// hours perhaps, then does not hold.
+func (w *work) start(c net.Conn, serve func() (rest func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -32,8 +34,15 @@ func (w *work) start(c net.Conn, serve func()) {
 	}
 	w.conns[c] = struct{}{}
 	w.wg.Go(func() {
-		defer w.forget(c)
-		serve()
+		rest := serve()
+		if rest == nil {
+			w.forget(c)
+			return
+		}
+		w.wg.Go(func() {
+			defer w.forget(c)
+			rest()
+		})
 	})
 }
 

@@ -1,0 +1,262 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// queueMax is how much may wait before a line with a rate, as the time it
+	// takes to send it: what routers before slow lines are commonly given. Whoever
+	// sends more is held up by it; nothing is lost.
+	queueMax = 100 * time.Millisecond
+	// inFlightMax is how much of one direction of a connection may be on the way:
+	// 64 MiB, so that 50 ms of round trip allow 2.5 GiB/s.
+	inFlightMax   = 64 << 20
+	packetsMax    = 8192 // nor may it be in more pieces than that
+	slowChunkSize = 16 << 10
+)
+
+// link is what a relay makes of the loopback.
+type link struct {
+	RTT  time.Duration // 0: no relay at all
+	Rate int64         // bytes per second, each direction, all connections together; 0: no limit
+}
+
+// relaySpec is what a relay is started with. It listens for TCP and UDP on the
+// same address.
+type relaySpec struct {
+	Link   link
+	Listen string
+	Target string
+}
+
+// lane is one direction of the line, shared by all connections.
+type lane struct {
+	rate int64
+	mu   sync.Mutex
+	free time.Time // guarded by mu: when the line will have sent what was given to it
+}
+
+// take gives n bytes to the line. They have left it at leaves; whoever brought
+// them must bring nothing more before goOn, when the queue has room again.
+func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
+	if l.rate == 0 {
+		return now, now
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	l.free = l.free.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
+	return l.free, l.free.Add(-queueMax)
+}
+
+// offer is take for what can get lost: false if the queue is full.
+func (l *lane) offer(n int, now time.Time) (leaves time.Time, ok bool) {
+	l.mu.Lock()
+	full := l.rate != 0 && l.free.Sub(now) > queueMax
+	l.mu.Unlock()
+	if full {
+		return time.Time{}, false
+	}
+	leaves, _ = l.take(n, now)
+	return leaves, true
+}
+
+// relay carries TCP connections and UDP packets to its target, later.
+type relay struct {
+	spec     relaySpec
+	up, down lane
+	tcp      *acceptor
+	udp      *udpRelay
+	buffers  buffers
+	done     chan struct{} // closed by Close: nobody sleeps on
+}
+
+func startRelay(spec relaySpec) (*relay, error) {
+	r := &relay{spec: spec, up: lane{rate: spec.Link.Rate}, down: lane{rate: spec.Link.Rate}, done: make(chan struct{})}
+	r.buffers.init()
+	var err error
+	if r.tcp, err = serve(spec.Listen, r.carry); err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	if r.udp, err = startUDPRelay(r, r.tcp.addr()); err != nil {
+		r.tcp.Close()
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	return r, nil
+}
+
+func (r *relay) where() any { return r.tcp.addr() }
+
+// Close ends everything and waits for it.
+func (r *relay) Close() error {
+	close(r.done)
+	r.udp.Close()
+	return r.tcp.Close()
+}
+
+// carry is one connection. Its handshake is emulated too: the far end learns of
+// it after half a round trip, and what the near end says at once goes out after
+// a whole one, as if it had waited for the answer to its SYN.
+func (r *relay) carry(a *acceptor, near *net.TCPConn) {
+	began := time.Now()
+	if !sleepUntil(began.Add(r.spec.Link.RTT/2), r.done) {
+		return
+	}
+	c, err := net.DialTimeout("tcp", r.spec.Target, 10*time.Second)
+	if err != nil {
+		near.SetLinger(0)
+		return
+	}
+	far := c.(*net.TCPConn)
+	if !a.hold(far) {
+		return
+	}
+	defer a.drop(far)
+	if rate := r.spec.Link.Rate; rate > 0 {
+		// What the kernel holds before the line is queue that nobody accounts for:
+		// 5 ms of it, so that the line does not run dry.
+		size := int(min(max(rate/200, 64<<10), 1<<20))
+		near.SetReadBuffer(size)
+		far.SetReadBuffer(size)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { r.oneWay(near, far, &r.down) })
+	if sleepUntil(began.Add(r.spec.Link.RTT), r.done) {
+		r.oneWay(far, near, &r.up)
+	}
+	wg.Wait()
+}
+
+// packet is what one read brought; its end: without data.
+type packet struct {
+	data []byte
+	due  time.Time // when it arrives
+	err  error     // io.EOF: the direction ends; else the connection was reset
+}
+
+// oneWay carries one direction to its end.
+func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
+	packets := make(chan packet, packetsMax)
+	room := make(chan struct{}, 1) // inFlight has become less
+	var inFlight atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() { r.deliver(dst, src, packets, room, &inFlight) })
+	defer wg.Wait()
+	defer close(packets)
+	size := chunkSize
+	if l.rate != 0 {
+		size = slowChunkSize // or a small packet would wait for large ones of others
+	}
+	for {
+		for inFlight.Load() >= inFlightMax {
+			<-room
+		}
+		data, err := r.buffers.read(src, size)
+		now := time.Now()
+		leaves, goOn := l.take(len(data), now)
+		due := leaves.Add(r.spec.Link.RTT / 2)
+		if len(data) > 0 {
+			inFlight.Add(int64(len(data)))
+			packets <- packet{data: data, due: due}
+		}
+		if err != nil {
+			packets <- packet{due: due, err: err}
+			return
+		}
+		if goOn.After(now) && !sleepUntil(goOn, r.done) {
+			return
+		}
+	}
+}
+
+// deliver writes packets when they are due. After a failure it goes on taking
+// them, so that whoever brings them ends.
+func (r *relay) deliver(dst, src *net.TCPConn, packets <-chan packet, room chan<- struct{}, inFlight *atomic.Int64) {
+	failed := false
+	for p := range packets {
+		if !failed && !sleepUntil(p.due, r.done) {
+			failed = true
+		}
+		switch {
+		case failed:
+		case p.err == nil:
+			if _, err := dst.Write(p.data); err != nil {
+				failed = true
+				reset(src)
+			}
+		case errors.Is(p.err, io.EOF):
+			dst.CloseWrite()
+		default:
+			reset(dst)
+		}
+		inFlight.Add(-int64(len(p.data)))
+		r.buffers.put(p.data)
+		select {
+		case room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
+
+// buffers are kept in sizes, so that many small pieces do not hold much memory.
+type buffers struct{ free [len(bufferSizes)]chan []byte }
+
+var bufferSizes = [...]int{2 << 10, 16 << 10, 64 << 10, chunkSize}
+
+func (b *buffers) init() {
+	for i, size := range bufferSizes {
+		b.free[i] = make(chan []byte, min(inFlightMax/size, packetsMax))
+	}
+}
+
+// get is a buffer for n bytes.
+func (b *buffers) get(n int) []byte {
+	for i, size := range bufferSizes {
+		if n > size {
+			continue
+		}
+		select {
+		case buf := <-b.free[i]:
+			return buf[:n]
+		default:
+			return make([]byte, n, size)
+		}
+	}
+	return make([]byte, n)
+}
+
+func (b *buffers) put(data []byte) {
+	for i, size := range bufferSizes {
+		if cap(data) == size {
+			select {
+			case b.free[i] <- data:
+			default:
+			}
+		}
+	}
+}
+
+// read reads at most size bytes into a buffer of about the size that came.
+func (b *buffers) read(src io.Reader, size int) ([]byte, error) {
+	buf := b.get(size)
+	n, err := src.Read(buf)
+	if n > cap(buf)/4 {
+		return buf[:n], err
+	}
+	defer b.put(buf)
+	return append(b.get(n)[:0], buf[:n]...), err
+}

@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// dialTest connects within the time of a test.
+func dialTest(t *testing.T, addr string) *net.TCPConn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	return c.(*net.TCPConn)
+}
+
+func testOrigin(t *testing.T) *origin {
+	t.Helper()
+	o, err := startOrigin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { o.Close() })
+	return o
+}
+
+func testRelay(t *testing.T, l link, target string) *relay {
+	t.Helper()
+	r, err := startRelay(relaySpec{Link: l, Listen: "127.0.0.1:0", Target: target})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// roundTrip is how long c takes to echo one byte.
+func roundTrip(t *testing.T, c net.Conn) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if _, err := c.Write([]byte{7}); err != nil {
+		t.Fatal(err)
+	}
+	var b [1]byte
+	if _, err := io.ReadFull(c, b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+func TestRelayDelays(t *testing.T) {
+	o := testOrigin(t)
+	const rtt = 40 * time.Millisecond
+	r := testRelay(t, link{RTT: rtt}, o.addrs.Echo)
+	c := dialTest(t, r.tcp.addr())
+	if first := roundTrip(t, c); first < 2*rtt || first > 4*rtt {
+		t.Errorf("first byte after %s, want %s: one round trip for the handshake, one for the data", first, 2*rtt)
+	}
+	shortest := time.Hour
+	for range 10 {
+		shortest = min(shortest, roundTrip(t, c))
+	}
+	if shortest < rtt || shortest > rtt+10*time.Millisecond {
+		t.Errorf("shortest of 10 round trips is %s, want %s", shortest, rtt)
+	}
+}
+
+func TestRelayCarriesAllAndEnds(t *testing.T) {
+	o := testOrigin(t)
+	for _, l := range []link{{}, {RTT: 10 * time.Millisecond}, {RTT: 10 * time.Millisecond, Rate: 200 << 20}} {
+		r := testRelay(t, l, o.addrs.Sink)
+		sent, err := pour(dialTest(t, r.tcp.addr()), o.pool, time.Now().Add(100*time.Millisecond))
+		if err != nil {
+			t.Errorf("with %v: %v", l, err)
+		}
+		if sent < 1<<20 {
+			t.Errorf("with %v: %d bytes in 100 ms, want at least 1 MiB", l, sent)
+		}
+	}
+}
+
+// TestRelayLimits: the rate is that of all connections together.
+func TestRelayLimits(t *testing.T) {
+	o := testOrigin(t)
+	const rate = 8 << 20
+	r := testRelay(t, link{RTT: 10 * time.Millisecond, Rate: rate}, o.addrs.Source)
+	d := &downloads{errs: make([]error, 4)}
+	for i := range 4 {
+		c := dialTest(t, r.tcp.addr())
+		d.conns = append(d.conns, c)
+		if err := askEndless(c); err != nil {
+			t.Fatal(err)
+		}
+		d.wg.Go(func() { d.errs[i] = d.take(c, o.pool) })
+	}
+	for d.read.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	began, before := time.Now(), d.read.Load()
+	for d.read.Load()-before < 2<<20 && time.Since(began) < 10*time.Second {
+		time.Sleep(time.Millisecond)
+	}
+	got := float64(d.read.Load()-before) / time.Since(began).Seconds()
+	if got > 1.15*rate || got < 0.5*rate {
+		t.Errorf("%.1f MiB/s came, want %d", got/(1<<20), rate>>20)
+	}
+	if err := d.leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLane(t *testing.T) {
+	now := time.Now()
+	l := lane{rate: 1000}
+	for i, want := range []time.Duration{100, 200, 300} {
+		leaves, goOn := l.take(100, now)
+		if got := leaves.Sub(now); got != want*time.Millisecond {
+			t.Errorf("piece %d leaves after %s, want %s", i, got, want*time.Millisecond)
+		}
+		if got := leaves.Sub(goOn); got != queueMax {
+			t.Errorf("piece %d: the next may come %s before it leaves, want %s", i, got, queueMax)
+		}
+	}
+	if _, ok := l.offer(100, now); ok {
+		t.Error("offer to a full queue = true, want false")
+	}
+	later := now.Add(time.Second)
+	if leaves, ok := l.offer(100, later); !ok || leaves.Sub(later) != 100*time.Millisecond {
+		t.Errorf("offer to an empty queue = %s, %v, want 100ms, true", leaves.Sub(later), ok)
+	}
+}
+
+func TestRelayUDP(t *testing.T) {
+	o := testOrigin(t)
+	const rtt = 20 * time.Millisecond
+	r := testRelay(t, link{RTT: rtt}, o.addrs.UDP)
+	c, err := net.Dial("udp", r.tcp.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	shortest := time.Hour
+	for range 5 {
+		shortest = min(shortest, roundTrip(t, c))
+	}
+	if shortest < rtt || shortest > rtt+10*time.Millisecond {
+		t.Errorf("shortest of 5 round trips is %s, want %s", shortest, rtt)
+	}
+}
+
+// TestRelayResets: a reset is not passed off as an end.
+func TestRelayResets(t *testing.T) {
+	a, err := serve("127.0.0.1:0", func(_ *acceptor, c *net.TCPConn) {
+		io.ReadFull(c, make([]byte, 1))
+		c.SetLinger(0)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	r := testRelay(t, link{RTT: 5 * time.Millisecond}, a.addr())
+	c := dialTest(t, r.tcp.addr())
+	c.Write([]byte{1})
+	if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("read from a connection that was reset = %v, want another error than EOF", err)
+	}
+}

@@ -1,0 +1,182 @@
+package bench
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrUsage marks what the user can mend on the command line.
+var ErrUsage = errors.New("usage")
+
+// options is what the command line says.
+type options struct {
+	n                int
+	cases, systems   string
+	vs               []string
+	quick, smoke     bool
+	list, pipelined  bool
+	tunnels          string
+	json, svg, md    string
+	caseTable        []*caseOf // chosen
+	systemTable      []*system // chosen
+	named            bool      // the systems were: one that is missing is an error
+	durations        durations
+	repetitionsGiven bool
+}
+
+const usage = `tunnels bench: SOCKS5 proxies side by side, on this machine.
+
+  tunnels bench [options]
+
+  -n N           repetitions of each case with each system [5; 3 if quick]
+  -cases GLOB    only these cases; several patterns with commas [all]
+  -systems LIST  only these systems, with commas [all that are installed]
+  -vs URL        also the proxy at socks5://[user:password@]host:port, which runs
+                 on this machine and may connect to it; may be given again
+  -quick         fewer systems (ours and tls-relay), shorter, 3 repetitions
+  -smoke         every case for a moment, to see that it works; no verdicts
+  -pipelined     send greeting and request at once; not all proxies allow that
+  -bin FILE      the program to measure as ours [this one]
+  -json FILE     every repetition and every figure, a JSON object a line
+  -svg FILE      the figures as a chart
+  -md FILE       the figures as a Markdown table
+  -list          what there is to measure, and with what
+
+Systems: ours (as it is by default), ours-unlimited (one conn for everything),
+direct (no proxy), tls-relay (the reference: one TLS connection a session),
+ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process).
+
+A FILE of - is standard output. CPU time is that of the proxy's processes alone.
+For a proxy of -vs it is that of the process that listens there.
+
+Examples:
+  tunnels bench -quick
+  tunnels bench -cases 'down*,up*' -systems ours,tls-relay,ssh -n 9
+  tunnels bench -vs socks5://127.0.0.1:1081 -svg chart.svg -md table.md
+  tunnels bench -bin ./tunnels-before -cases open -json before.jsonl
+`
+
+// errHelp: the usage was asked for and shown.
+var errHelp = errors.New("help shown")
+
+// parseOptions reads the command line.
+func parseOptions(args []string, stdout io.Writer) (*options, error) {
+	o := &options{}
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.IntVar(&o.n, "n", 5, "")
+	fs.StringVar(&o.cases, "cases", "*", "")
+	fs.StringVar(&o.systems, "systems", "", "")
+	fs.Func("vs", "", func(s string) error { o.vs = append(o.vs, s); return nil })
+	fs.BoolVar(&o.quick, "quick", false, "")
+	fs.BoolVar(&o.smoke, "smoke", false, "")
+	fs.BoolVar(&o.pipelined, "pipelined", false, "")
+	fs.BoolVar(&o.list, "list", false, "")
+	fs.StringVar(&o.tunnels, "bin", "", "")
+	fs.StringVar(&o.json, "json", "", "")
+	fs.StringVar(&o.svg, "svg", "", "")
+	fs.StringVar(&o.md, "md", "", "")
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		io.WriteString(stdout, usage)
+		return nil, errHelp
+	case err != nil:
+		return nil, fmt.Errorf("%w: bench: %v", ErrUsage, err)
+	case fs.NArg() > 0 && fs.Arg(0) == "help":
+		io.WriteString(stdout, usage)
+		return nil, errHelp
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("%w: bench: %q is no option; tunnels bench -h lists them", ErrUsage, fs.Arg(0))
+	}
+	fs.Visit(func(f *flag.Flag) { o.repetitionsGiven = o.repetitionsGiven || f.Name == "n" })
+	if err := o.choose(); err != nil {
+		return nil, fmt.Errorf("%w: bench: %w", ErrUsage, err)
+	}
+	return o, nil
+}
+
+// choose fills in what follows from what was said.
+func (o *options) choose() error {
+	o.durations = durations{warm: 150 * time.Millisecond, measure: 800 * time.Millisecond, slow: 1, settle: time.Second, later: 20, idle: 5000}
+	standard := ""
+	reps := o.n
+	switch {
+	case o.smoke:
+		o.durations = durations{warm: 10 * time.Millisecond, measure: 40 * time.Millisecond, slow: 0.1, settle: 50 * time.Millisecond, later: 2, idle: 100}
+		standard, reps = "ours,direct,tls-relay", 1
+	case o.quick:
+		o.durations.measure, o.durations.slow, o.durations.later, o.durations.idle = 500*time.Millisecond, 0.8, 17, 2000
+		standard, reps = "ours,tls-relay", 3
+	}
+	if !o.repetitionsGiven {
+		o.n = reps
+	}
+	if o.n < 1 || o.n > 1000 {
+		return fmt.Errorf("-n %d: want 1 to 1000", o.n)
+	}
+	if err := o.chooseCases(); err != nil {
+		return err
+	}
+	return o.chooseSystems(standard)
+}
+
+func (o *options) chooseCases() error {
+	var names []string
+	for _, c := range allCases() {
+		names = append(names, c.name)
+		for _, pattern := range strings.Split(o.cases, ",") {
+			ok, err := path.Match(pattern, c.name)
+			if err != nil {
+				return fmt.Errorf("-cases %q: %w", pattern, err)
+			}
+			if ok {
+				o.caseTable = append(o.caseTable, c)
+				break
+			}
+		}
+	}
+	if len(o.caseTable) == 0 {
+		return fmt.Errorf("-cases %q is none of %s", o.cases, strings.Join(names, ", "))
+	}
+	return nil
+}
+
+func (o *options) chooseSystems(standard string) error {
+	list := o.systems
+	o.named = list != ""
+	if list == "" {
+		list = standard
+	}
+	all := allSystems()
+	if list == "" {
+		o.systemTable = all
+	} else {
+		var names []string
+		for _, s := range all {
+			names = append(names, s.name)
+		}
+		for _, name := range strings.Split(list, ",") {
+			i := slices.Index(names, name)
+			if i < 0 {
+				return fmt.Errorf("-systems %q is none of %s; another proxy is named by -vs", name, strings.Join(names, ", "))
+			}
+			if !slices.Contains(o.systemTable, all[i]) {
+				o.systemTable = append(o.systemTable, all[i])
+			}
+		}
+	}
+	for _, text := range o.vs {
+		s, err := foreign(text)
+		if err != nil {
+			return err
+		}
+		o.systemTable = append(o.systemTable, s)
+	}
+	return nil
+}

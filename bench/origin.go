@@ -1,0 +1,219 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	chunkSize = 256 << 10 // what the load and the origin read and write at a time
+	poolSize  = 4 << 20
+	sampled   = 32 // bytes that are compared at the start of what one read brought
+	// badContent is the sink's count when what came was not what was sent.
+	badContent = ^uint64(0)
+)
+
+// pool is bytes that cannot be compressed, made once because making them costs
+// more than sending them. A stream is the pool over and over, so that both ends
+// know what belongs at each offset.
+type pool []byte
+
+func newPool() pool {
+	p := make(pool, poolSize)
+	rand.NewChaCha8([32]byte{'t', 'u', 'n', 'n', 'e', 'l', 's'}).Read(p)
+	return p
+}
+
+// at is at most n bytes of the stream from offset on.
+func (p pool) at(offset int64, n int) []byte {
+	i := int(offset % int64(len(p)))
+	return p[i:min(i+n, len(p))]
+}
+
+// differs says where the first bytes of b, which came at offset, are not those
+// of the stream; -1 if they are.
+func (p pool) differs(offset int64, b []byte) int64 {
+	b = b[:min(len(b), sampled)]
+	want := p.at(offset, len(b))
+	b = b[:len(want)]
+	if bytes.Equal(b, want) {
+		return -1
+	}
+	for i := range b {
+		if b[i] != want[i] {
+			return offset + int64(i)
+		}
+	}
+	return -1
+}
+
+// originAddrs is where the services of an origin are.
+type originAddrs struct {
+	Echo   string   // what comes goes back
+	Sink   string   // counts until the end, then answers the count in 8 bytes
+	Source string   // 8 bytes ask for that many; 0: until one more byte comes. Then the count in 8 bytes
+	HTTP   string   // a small answer to each request
+	UDP    string   // echo
+	Echoes []string // like Echo, for so many short sessions that one address would run out of ports
+}
+
+// origin is the target of all sessions.
+type origin struct {
+	pool  pool
+	tcp   []*acceptor
+	udp   *net.UDPConn
+	wg    sync.WaitGroup // the UDP echo
+	addrs originAddrs
+}
+
+func startOrigin() (*origin, error) {
+	o := &origin{pool: newPool()}
+	for _, s := range []struct {
+		addr   *string
+		handle func(*net.TCPConn)
+	}{
+		{&o.addrs.Echo, echo}, {&o.addrs.Sink, o.sink}, {&o.addrs.Source, o.source}, {&o.addrs.HTTP, answerHTTP},
+	} {
+		a, err := serve(freeAddr(), func(_ *acceptor, c *net.TCPConn) { s.handle(c) })
+		if err != nil {
+			o.Close()
+			return nil, fmt.Errorf("origin: %w", err)
+		}
+		o.tcp = append(o.tcp, a)
+		*s.addr = a.addr()
+	}
+	for range 16 {
+		a, err := serve(freeAddr(), func(_ *acceptor, c *net.TCPConn) { echo(c) })
+		if err != nil {
+			o.Close()
+			return nil, fmt.Errorf("origin: %w", err)
+		}
+		o.tcp = append(o.tcp, a)
+		o.addrs.Echoes = append(o.addrs.Echoes, a.addr())
+	}
+	var err error
+	if o.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+		o.Close()
+		return nil, fmt.Errorf("origin: %w", err)
+	}
+	o.addrs.UDP = o.udp.LocalAddr().String()
+	o.wg.Go(o.echoUDP)
+	return o, nil
+}
+
+func (o *origin) where() any { return o.addrs }
+
+// Close ends all services and waits for them.
+func (o *origin) Close() error {
+	for _, a := range o.tcp {
+		a.Close()
+	}
+	if o.udp != nil {
+		o.udp.Close()
+	}
+	o.wg.Wait()
+	return nil
+}
+
+func echo(c *net.TCPConn) {
+	buf := make([]byte, 4<<10) // thousands of these wait at a time
+	for {
+		n, err := c.Read(buf)
+		if n > 0 {
+			if _, err := c.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (o *origin) echoUDP() {
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, err := o.udp.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		o.udp.WriteToUDPAddrPort(buf[:n], from) // lost if it cannot be sent, as on the way
+	}
+}
+
+func (o *origin) sink(c *net.TCPConn) {
+	buf := make([]byte, chunkSize)
+	var count uint64
+	bad := false
+	for {
+		n, err := c.Read(buf)
+		bad = bad || o.pool.differs(int64(count), buf[:n]) >= 0
+		count += uint64(n)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return
+		}
+	}
+	if bad {
+		count = badContent
+	}
+	c.Write(binary.BigEndian.AppendUint64(nil, count)) // whoever reads it misses it if it fails
+}
+
+func (o *origin) source(c *net.TCPConn) {
+	var asked [8]byte
+	if _, err := io.ReadFull(c, asked[:]); err != nil {
+		return
+	}
+	want := binary.BigEndian.Uint64(asked[:])
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		c.Read(make([]byte, 1)) // told to stop, or gone
+		stop.Store(true)
+	})
+	var sent uint64
+	for (want == 0 || sent < want) && !stop.Load() {
+		b := o.pool.at(int64(sent), chunkSize)
+		if want != 0 {
+			b = b[:min(uint64(len(b)), want-sent)]
+		}
+		n, err := c.Write(b)
+		sent += uint64(n)
+		if err != nil {
+			c.Close()
+			return
+		}
+	}
+	c.Write(binary.BigEndian.AppendUint64(nil, sent))
+	c.Close() // which ends the goroutine too
+}
+
+// httpAnswer is what every request is answered with.
+const httpAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nIt came back.\n"
+
+func answerHTTP(c *net.TCPConn) {
+	r := bufio.NewReaderSize(c, 4<<10)
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			continue // the request line and its headers
+		}
+		if _, err := io.WriteString(c, httpAnswer); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// freeAddr is an address on loopback where nobody listens, below the ports that
+// the kernel gives to connections, so that none of those takes it meanwhile.
+func freeAddr() string {
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr
+		}
+	}
+	return "127.0.0.1:0"
+}
+
+// process is a child. It ends with this process at the latest.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	stdin  io.Closer     // that of a role, which ends when it is closed; nil otherwise
+	output string        // file with what it said
+	ended  chan struct{} // closed when it has been waited for
+}
+
+// startProcess runs a program. What it says goes to a file in dir.
+func startProcess(dir, name string, args ...string) (*process, error) {
+	return startWith(dir, name, nil, args...)
+}
+
+func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) (*process, error) {
+	f, err := os.CreateTemp(dir, name+"-*.out")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = f, f
+	cmd.Dir = dir
+	cmd.SysProcAttr = tied()
+	for _, e := range os.Environ() { // options in the environment are not those to be measured
+		if !strings.HasPrefix(e, "TUNNELS_") && !strings.HasPrefix(e, "SSLKEYLOGFILE=") {
+			cmd.Env = append(cmd.Env, e)
+		}
+	}
+	if prepare != nil {
+		if err := prepare(cmd); err != nil {
+			return nil, fmt.Errorf("start %s: %w", name, err)
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &process{name: name, cmd: cmd, output: f.Name(), ended: make(chan struct{})}
+	go func() { // ends with the process, which stop waits for
+		defer close(p.ended)
+		cmd.Wait()
+	}()
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// stop ends it and waits for that.
+func (p *process) stop() {
+	if p.stdin != nil {
+		p.stdin.Close()
+	}
+	killGroup(p.pid())
+	<-p.ended
+}
+
+// said is the end of what it said, for an error message.
+func (p *process) said() string {
+	b, _ := os.ReadFile(p.output)
+	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes are lines
+	if s == "" {
+		return "it said nothing"
+	}
+	return "it said: " + s
+}
+
+// listening waits until p takes connections at addr.
+func (p *process) listening(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("%s ended before it listened; %s", p.name, p.said())
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not listen on %s: %w; %s", p.name, addr, context.Cause(ctx), p.said())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// service is a role when it runs.
+type service interface {
+	where() any // what others have to know to reach it
+	Close() error
+}
+
+// Roles of this program beside the benchmark itself, started by it.
+const (
+	roleOrigin   = "@origin"
+	roleRelay    = "@relay"
+	roleTLSBack  = "@tls-back"
+	roleTLSFront = "@tls-front"
+)
+
+func isRole(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "@") }
+
+// runRole is the child's side: it says where it is and serves until stdin ends,
+// as it does when whoever started it is gone.
+func runRole(args []string, stdin io.Reader, stdout io.Writer) error {
+	if len(args) != 2 {
+		return fmt.Errorf("role %s: want its description, got %d arguments", args[0], len(args)-1)
+	}
+	s, err := startRole(args[0], []byte(args[1]))
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(stdout).Encode(s.where()); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	io.Copy(io.Discard, stdin)
+	return s.Close()
+}
+
+func startRole(name string, spec []byte) (service, error) {
+	switch name {
+	case roleOrigin:
+		return startOrigin()
+	case roleRelay:
+		var r relaySpec
+		if err := json.Unmarshal(spec, &r); err != nil {
+			return nil, err
+		}
+		return startRelay(r)
+	case roleTLSBack:
+		var addr string
+		if err := json.Unmarshal(spec, &addr); err != nil {
+			return nil, err
+		}
+		return startTLSBack(addr)
+	case roleTLSFront:
+		var f tlsFrontSpec
+		if err := json.Unmarshal(spec, &f); err != nil {
+			return nil, err
+		}
+		return startTLSFront(f)
+	}
+	return nil, fmt.Errorf("unknown role %q", name)
+}
+
+// spawn starts a role as a process and fills where with where it is.
+func (w *world) spawn(ctx context.Context, role string, spec, where any) (*process, error) {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	var stdin io.WriteCloser
+	// Its own pipe and not StdoutPipe, which Wait closes under the reader.
+	r, out, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	p, err := startWith(w.dir, strings.TrimPrefix(role, "@"), func(cmd *exec.Cmd) (err error) {
+		cmd.Stdout = out
+		stdin, err = cmd.StdinPipe()
+		return err
+	}, w.self, "bench", role, string(b))
+	out.Close()
+	if err != nil {
+		return nil, err
+	}
+	p.stdin = stdin
+	defer context.AfterFunc(ctx, func() { killGroup(p.pid()) })()
+	line, err := bufio.NewReader(r).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, where)
+	}
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("start %s: %w; %s", p.name, err, p.said())
+	}
+	return p, nil
+}
+
+// find is where a program is, also where only root has it in the path.
+func find(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return filepath.Abs(path)
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed", name)
+}

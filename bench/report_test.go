@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// testBench is a run with figures that nobody measured.
+func testBench(t *testing.T) *bench {
+	t.Helper()
+	o, err := parseOptions([]string{"-cases", "down1,busy,stall1", "-systems", "ours,direct,tls-relay,ssh"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{o: o, version: "tunnels test", systems: o.systemTable, notes: []string{"microsocks was not measured: it is <not> installed | here"}}
+	add := func(c, s string, figures ...map[string]float64) {
+		for i, f := range figures {
+			out := outcome{Case: c, System: s, Rep: i + 1, Figures: f}
+			if f == nil {
+				out.Error = "after 5 bytes: EOF"
+			}
+			b.trials = append(b.trials, out)
+		}
+	}
+	type m = map[string]float64
+	add("down1", ours, m{"mibs": 1300, "cpu_gib": 0.9}, m{"mibs": 1500, "cpu_gib": 0.8}, m{"mibs": 1400, "cpu_gib": 1.2})
+	add("down1", "direct", m{"mibs": 5000}, m{"mibs": 5100}, m{"mibs": 5200})
+	add("down1", reference, m{"mibs": 1000, "cpu_gib": 1}, m{"mibs": 1000, "cpu_gib": 1}, m{"mibs": 1000, "cpu_gib": 1})
+	add("down1", "ssh", m{"mibs": 900, "cpu_gib": 1.1}, nil, m{"mibs": 950, "cpu_gib": 1.3})
+	add("stall1", ours, m{"share": 0.99, "mibs": 1000}, nil, nil)
+	add("busy", ours, m{"p50": 80, "p99": 90, "share": 0.97})
+	add("busy", reference, m{"p50": 150, "p99": 160, "share": 0.99})
+	add("busy", "ssh", m{"p50": 70.5, "p99": 130, "share": 0.98})
+	return b
+}
+
+func testReport(t *testing.T) *report {
+	r := testBench(t).report()
+	r.Machine = machine{Type: "machine", CPU: "Test CPU", Cores: 2, System: "Linux 6", Go: "go1.26", Version: "tunnels test", When: "2020-09-01 17:15:07", Took: "1m", Reps: 3}
+	return r
+}
+
+func TestGolden(t *testing.T) {
+	r := testReport(t)
+	for name, write := range map[string]func(io.Writer) error{"table.txt": r.writeTable, "chart.svg": r.writeSVG, "table.md": r.writeMarkdown, "lines.jsonl": r.writeJSON} {
+		var got bytes.Buffer
+		if err := write(&got); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))) {
+			t.Errorf("%s is not what it was (go test ./bench -update, then look at the difference):\n%s", file, got.Bytes())
+		}
+	}
+}
+
+// TestReport: what the golden files cannot say about themselves.
+func TestReport(t *testing.T) {
+	r := testReport(t)
+	verdicts := map[string]string{"down1 mibs": aimed, "down1 cpu_gib": missed, "stall1 share": failed, "busy p50": missed}
+	for _, row := range r.Rows {
+		key := row.Case + " " + row.Figure.name
+		if row.Verdict != verdicts[key] {
+			t.Errorf("verdict on %s = %q, want %q", key, row.Verdict, verdicts[key])
+		}
+		delete(verdicts, key)
+	}
+	if len(verdicts) != 0 {
+		t.Errorf("no rows for %v", verdicts)
+	}
+	if r.Failed != 3 {
+		t.Errorf("failed repetitions = %d, want 3", r.Failed)
+	}
+	var svg, lines bytes.Buffer
+	r.writeSVG(&svg)
+	d := xml.NewDecoder(&svg)
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("chart is no XML: %v", err)
+		}
+	}
+	r.writeJSON(&lines)
+	for line := range strings.Lines(lines.String()) {
+		var v map[string]any
+		if err := json.Unmarshal([]byte(line), &v); err != nil || v["type"] == nil {
+			t.Errorf("line %q: %v, want an object with a type", line, err)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	less, more := figure{less: true}, figure{}
+	ratio := &target{against: theReference, reach: 0.85, aim: 0.75}
+	best := &target{against: theBest, reach: 1, aim: 75, aimOwnUnit: true}
+	own := &target{against: nothing, reach: 0.95}
+	tests := []struct {
+		t      *target
+		f      figure
+		us     float64
+		others map[string]float64
+		want   string
+	}{
+		{ratio, less, 0.8, map[string]float64{reference: 1}, met},
+		{ratio, less, 0.7, map[string]float64{reference: 1}, aimed},
+		{ratio, less, 0.9, map[string]float64{reference: 1}, missed},
+		{ratio, less, 0.9, map[string]float64{"ssh": 1}, ""},
+		{best, less, 80, map[string]float64{"ssh": 90, reference: 150}, met},
+		{best, less, 74, map[string]float64{"ssh": 90, reference: 150}, aimed},
+		{best, less, 100, map[string]float64{"ssh": 90, reference: 150}, missed},
+		{best, less, 100, nil, ""},
+		{own, more, 0.95, nil, met},
+		{own, more, 0.94, nil, missed},
+	}
+	for _, tt := range tests {
+		if got := tt.t.judge(tt.f, tt.us, tt.others); got != tt.want {
+			t.Errorf("judge(%v, %g, %v) = %q, want %q", *tt.t, tt.us, tt.others, got, tt.want)
+		}
+	}
+}
+
+// TestTargets: each is about a figure that is there.
+func TestTargets(t *testing.T) {
+	known := make(map[string]bool)
+	for _, c := range allCases() {
+		for _, f := range c.figures {
+			known[c.name+" "+f.name] = true
+		}
+	}
+	for _, tt := range targets {
+		if !known[tt.caseName+" "+tt.figure] {
+			t.Errorf("target for %s %s: there is no such figure", tt.caseName, tt.figure)
+		}
+	}
+}

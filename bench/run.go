@@ -1,0 +1,236 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+)
+
+// Run is the verb: it measures what args ask for and reports it to stdout, its
+// progress to stderr. version is what the program calls itself. It ends early
+// when ctx does, and leaves no process behind. An error that wraps ErrUsage is
+// about args; else the error is about a repetition that failed, and the report
+// has been written nevertheless.
+func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
+	if isRole(args) {
+		return runRole(args, os.Stdin, stdout)
+	}
+	o, err := parseOptions(args, stdout)
+	if errors.Is(err, errHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.list {
+		return list(o, stdout)
+	}
+	return measure(ctx, o, version, stdout, stderr)
+}
+
+// list shows the cases and the systems.
+func list(o *options, w io.Writer) error {
+	fmt.Fprintln(w, "Cases:")
+	for _, c := range o.caseTable {
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.title)
+	}
+	fmt.Fprintln(w, "Systems:")
+	for _, s := range o.systemTable {
+		state := "ready"
+		if err := s.absent(); err != nil {
+			state = err.Error()
+		}
+		if _, err := fmt.Fprintf(w, "  %-16s %s\n", s.name, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *system) absent() error {
+	if s.missing == nil {
+		return nil
+	}
+	return s.missing()
+}
+
+// measure does everything that was asked for.
+func measure(ctx context.Context, o *options, version string, stdout, stderr io.Writer) error {
+	b, err := newBench(ctx, o, version, stderr)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for _, c := range b.o.caseTable {
+		if err = b.measureCase(ctx, c); err != nil {
+			break // ctx has ended
+		}
+	}
+	b.progress.clear()
+	rep := b.report()
+	if werr := rep.write(o, stdout); werr != nil {
+		return werr
+	}
+	if err == nil && rep.Failed > 0 {
+		err = fmt.Errorf("%d of %d repetitions failed", rep.Failed, len(b.trials))
+	}
+	return err
+}
+
+// outcome is one repetition.
+type outcome struct {
+	Case    string             `json:"case"`
+	System  string             `json:"system"`
+	Rep     int                `json:"rep"`
+	Figures map[string]float64 `json:"figures,omitempty"`
+	Error   string             `json:"error,omitempty"`
+}
+
+// bench is a run of the benchmark. It belongs to one goroutine.
+type bench struct {
+	o        *options
+	version  string
+	w        *world
+	origin   *process
+	pool     pool
+	systems  []*system // those of the options that are there
+	notes    []string
+	trials   []outcome
+	progress *progress
+	began    time.Time
+}
+
+func newBench(ctx context.Context, o *options, version string, stderr io.Writer) (_ *bench, err error) {
+	b := &bench{o: o, version: version, pool: newPool(), began: time.Now()}
+	limit, err := raiseLimits()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range o.systemTable {
+		if err := s.absent(); err == nil {
+			b.systems = append(b.systems, s)
+		} else if o.named || s.running {
+			return nil, fmt.Errorf("system %s: %w", s.name, err)
+		} else {
+			b.notes = append(b.notes, fmt.Sprintf("%s was not measured: %v", s.name, err))
+		}
+	}
+	b.w = &world{tunnels: o.tunnels, pipelined: o.pipelined, idle: o.durations.idle}
+	if most := int(limit)/2 - 500; b.w.idle > most { // both ends of a session are in one process
+		b.notes = append(b.notes, fmt.Sprintf("%d idle sessions instead of %d: the limit of descriptors is %d", most, b.w.idle, limit))
+		b.w.idle = most
+	}
+	if b.w.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if b.w.tunnels == "" {
+		b.w.tunnels = b.w.self
+	}
+	if b.w.dir, err = os.MkdirTemp("", "tunnels-bench-"); err != nil {
+		return nil, err
+	}
+	if b.origin, err = b.w.spawn(ctx, roleOrigin, nil, &b.w.origin); err != nil {
+		os.RemoveAll(b.w.dir)
+		return nil, err
+	}
+	b.progress = newProgress(stderr, b.planned())
+	return b, nil
+}
+
+func (b *bench) close() {
+	b.origin.stop()
+	os.RemoveAll(b.w.dir)
+}
+
+// planned is how many repetitions there will be.
+func (b *bench) planned() int {
+	n := 0
+	for _, c := range b.o.caseTable {
+		for _, s := range b.systems {
+			if s.suits(c) {
+				n += b.o.n
+			}
+		}
+	}
+	return n
+}
+
+// measureCase has the systems take turns. An error: ctx has ended.
+func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
+	runs := make(map[*system]*run) // those that are up
+	defer func() {
+		for _, r := range runs {
+			r.stop()
+		}
+	}()
+	began := time.Now()
+	for rep := range b.o.n {
+		for _, s := range b.systems {
+			if !s.suits(c) {
+				continue
+			}
+			b.progress.show(c, s, rep+1, b.o.n)
+			out := outcome{Case: c.name, System: s.name, Rep: rep + 1}
+			var err error
+			if out.Figures, err = b.repetition(ctx, c, s, runs); err != nil {
+				out.Error = err.Error()
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("stopped: %w", context.Cause(ctx))
+			}
+			b.trials = append(b.trials, out)
+			b.progress.done()
+		}
+	}
+	b.progress.caseDone(c, time.Since(began))
+	return nil
+}
+
+// repetition is one turn of a system. One that is to be fresh, or has failed,
+// is started anew.
+func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*system]*run) (figures map[string]float64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, mostTrial, errTooLong)
+	defer cancel()
+	r := runs[s]
+	if r == nil {
+		if r, err = s.launch(ctx, b.w, c); err != nil {
+			return nil, err
+		}
+		runs[s] = r
+	}
+	t := &trial{ctx: ctx, w: b.w, run: r, d: b.o.durations, pool: b.pool, figures: make(map[string]float64)}
+	stop := context.AfterFunc(ctx, t.closeAll)
+	defer stop()
+	runtime.GC() // the load's garbage of the turn before is not this one's
+	err = c.run(t)
+	if err == nil && len(r.pids) > 0 {
+		if bytes, err := residentMemory(r.pids); err == nil {
+			t.figures["rss"] = float64(bytes) / (1 << 20)
+		}
+	}
+	t.closeAll()
+	if ctx.Err() != nil && err != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	if err != nil {
+		for _, p := range r.procs {
+			select {
+			case <-p.ended:
+				err = fmt.Errorf("%w (%s has ended; %s)", err, p.name, p.said())
+			default:
+			}
+		}
+	}
+	if err != nil || c.fresh {
+		r.stop()
+		delete(runs, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.figures, nil
+}

@@ -1,0 +1,46 @@
+package bench
+
+import (
+	"slices"
+	"time"
+)
+
+// spread is what is shown of the repetitions of one figure.
+type spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	N      int     `json:"n"` // repetitions that yielded it
+}
+
+// spreadOf summarises values; the median of an even number of them is the mean
+// of the middle two.
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	return spread{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
+}
+
+// percentile is the smallest of the sorted values that p percent of them do not
+// exceed (nearest rank); 0 if there are none.
+func percentile(sorted []time.Duration, p float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := int(p / 100 * float64(len(sorted)))
+	if float64(rank) < p/100*float64(len(sorted)) {
+		rank++
+	}
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// latencies sets the percentiles of all as figures, in units of unit.
+func latencies(figures map[string]float64, all []time.Duration, unit time.Duration) {
+	slices.Sort(all)
+	for name, p := range map[string]float64{"p50": 50, "p99": 99, "p999": 99.9} {
+		figures[name] = float64(percentile(all, p)) / float64(unit)
+	}
+}

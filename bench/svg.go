@@ -1,0 +1,132 @@
+package bench
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"strings"
+)
+
+// Sizes of the chart, in pixels.
+const (
+	panelWidth  = 460
+	panelsInRow = 2
+	nameWidth   = 110 // of a system's name
+	valueWidth  = 90  // of the number behind a bar
+	barHeight   = 14
+	barPitch    = 19
+	panelHead   = 42
+	panelGap    = 18
+	chartHead   = 62
+)
+
+// The chart brings its own background, dark where the reader's system is, so
+// that it can be read on any page.
+const svgStyle = `<style>
+svg { color-scheme: light dark }
+text { font: 12px system-ui, sans-serif; fill: #24292f }
+.back { fill: #ffffff } .title { font-weight: 600; font-size: 13px } .big { font-weight: 600; font-size: 16px }
+.weak { fill: #59636e; font-size: 11px } .ours { fill: #1f77b4 } .other { fill: #a8b1bb }
+.range { stroke: #24292f; stroke-width: 1 } .missed { fill: #b35900; font-weight: 600 }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 } .back { fill: #0d1117 } .weak { fill: #9198a1 } .ours { fill: #58a6ff } .other { fill: #57606a }
+.range { stroke: #e6edf3 } .missed { fill: #f0a050 }
+}
+</style>
+`
+
+// writeSVG draws a panel for each row: a bar for each system, as long as its
+// median, with a thin line from the smallest to the largest.
+func (r *report) writeSVG(w io.Writer) error {
+	var rows []row
+	for _, row := range r.Rows {
+		for _, c := range row.Cells {
+			if c.N > 0 {
+				rows = append(rows, row)
+				break
+			}
+		}
+	}
+	height := chartHead
+	var panels strings.Builder
+	for i := 0; i < len(rows); i += panelsInRow {
+		tallest := 0
+		for j, row := range rows[i:min(i+panelsInRow, len(rows))] {
+			tallest = max(tallest, r.panel(&panels, row, panelGap+j*(panelWidth+panelGap), height))
+		}
+		height += tallest + panelGap
+	}
+	width := panelGap + panelsInRow*(panelWidth+panelGap)
+	var b strings.Builder
+	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %[1]d %[2]d\" role=\"img\" aria-label=\"benchmark\">\n", width, height)
+	b.WriteString(svgStyle)
+	fmt.Fprintf(&b, "<rect class=\"back\" width=\"%d\" height=\"%d\"/>\n", width, height)
+	text(&b, panelGap, 26, "big", "SOCKS5 proxies side by side")
+	text(&b, panelGap, 46, "weak", r.Machine.String())
+	b.WriteString(panels.String())
+	b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// panel draws one row with its upper left corner at x, y, and returns its height.
+func (r *report) panel(b *strings.Builder, row row, x, y int) int {
+	better := "more is better"
+	if row.Figure.less {
+		better = "less is better"
+	}
+	text(b, x, y+13, "title", row.Title)
+	text(b, x, y+29, "weak", row.Figure.label()+" ("+better+")"+prefixed("; to reach: ", row.Target))
+	if row.Verdict != "" {
+		class := "weak"
+		if row.Verdict == missed || row.Verdict == failed {
+			class = "missed"
+		}
+		fmt.Fprintf(b, "<text class=\"%s\" text-anchor=\"end\" x=\"%d\" y=\"%d\">%s</text>\n", class, x+panelWidth, y+29, html.EscapeString(row.Verdict))
+	}
+	largest := 0.0
+	for _, c := range row.Cells {
+		largest = max(largest, c.Max)
+	}
+	scale := func(v float64) float64 {
+		if largest <= 0 {
+			return 0
+		}
+		return max(0, v) / largest * (panelWidth - nameWidth - valueWidth)
+	}
+	height := panelHead
+	for i, c := range row.Cells {
+		if c.N == 0 && c.failed == 0 {
+			continue
+		}
+		top := y + height
+		class := "other"
+		if r.Systems[i] == ours || r.Systems[i] == oursUnlimited {
+			class = "ours"
+		}
+		text(b, x, top+11, "", r.Systems[i])
+		left := float64(x + nameWidth)
+		if c.N > 0 {
+			fmt.Fprintf(b, "<rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, left, top, scale(c.Median), barHeight)
+			fmt.Fprintf(b, "<line class=\"range\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%[2]d\"/>\n", left+scale(c.Min), top+barHeight/2, left+scale(c.Max))
+		}
+		value := cell{spread: spread{Median: c.Median, N: min(c.N, 1)}, failed: c.failed}.String()
+		text(b, int(left+scale(c.Max))+6, top+11, "", value)
+		height += barPitch
+	}
+	return height
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func text(b *strings.Builder, x, y int, class, s string) {
+	if class != "" {
+		class = fmt.Sprintf(" class=%q", class)
+	}
+	fmt.Fprintf(b, "<text%s x=\"%d\" y=\"%d\">%s</text>\n", class, x, y, html.EscapeString(s))
+}

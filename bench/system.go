@@ -1,0 +1,217 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// world is what all systems of a run share.
+type world struct {
+	dir       string // for files; removed at the end
+	self      string // this program, for the roles
+	tunnels   string // the program to measure as ours
+	origin    originAddrs
+	pipelined bool // dialers do not wait for the answer to the greeting
+	idle      int  // sessions of the idle case
+}
+
+// system is one way to get from the load to the origin.
+type system struct {
+	name    string
+	direct  bool         // no proxy: it has no processes and no line
+	oneHop  bool         // one process, or not ours: no line can be put into it
+	running bool         // started by somebody else, so it cannot be started afresh
+	missing func() error // why it cannot be measured here; nil: it can
+	start   func(ctx context.Context, w *world, l link, oneConn bool, r *run) error
+}
+
+// run is a system that is up.
+type run struct {
+	dialer dialer
+	pids   []int      // under test; none: CPU time and memory are not known
+	procs  []*process // all that were started, also the relay
+}
+
+func (r *run) stop() {
+	for i := len(r.procs) - 1; i >= 0; i-- { // the near end first
+		r.procs[i].stop()
+	}
+}
+
+// launch starts s for a case.
+func (s *system) launch(ctx context.Context, w *world, c *caseOf) (*run, error) {
+	r := &run{dialer: dialer{Pipelined: w.pipelined}}
+	if err := s.start(ctx, w, c.link, c.oneConn, r); err != nil {
+		r.stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+// suits says whether s can be measured in a case.
+func (s *system) suits(c *caseOf) bool {
+	switch {
+	case c.link.RTT != 0 && (s.direct || s.oneHop), s.direct && c.proxied, s.running && c.fresh:
+		return false
+	case c.oneConn && s.name == oursUnlimited:
+		return false // ours has one conn there too
+	}
+	return true
+}
+
+// add takes a process into the run; tested: its CPU time and memory count.
+func (r *run) add(p *process, tested bool) {
+	r.procs = append(r.procs, p)
+	if tested {
+		r.pids = append(r.pids, p.pid())
+	}
+}
+
+// line puts a relay in front of target if the case wants one, and says where to
+// connect instead.
+func (r *run) line(ctx context.Context, w *world, l link, target string) (string, error) {
+	if l.RTT == 0 {
+		return target, nil
+	}
+	var at string
+	p, err := w.spawn(ctx, roleRelay, relaySpec{Link: l, Listen: freeAddr(), Target: target}, &at)
+	if err != nil {
+		return "", err
+	}
+	r.add(p, false)
+	return at, nil
+}
+
+// Names of the systems that the targets are about.
+const (
+	ours          = "ours"
+	oursUnlimited = "ours-unlimited"
+	reference     = "tls-relay"
+)
+
+// allSystems is every system that this program can start.
+func allSystems() []*system {
+	return []*system{
+		{name: ours, start: startOurs(false)},
+		{name: oursUnlimited, start: startOurs(true)},
+		{name: "direct", direct: true, start: func(context.Context, *world, link, bool, *run) error { return nil }},
+		{name: reference, start: startReference},
+		{name: "ssh", missing: sshMissing, start: startSSH},
+		{name: "microsocks", oneHop: true, start: startMicrosocks, missing: func() error {
+			_, err := find("microsocks")
+			return err
+		}},
+	}
+}
+
+// startOurs runs both ends; unlimited: with one conn for everything.
+func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) error {
+	return func(ctx context.Context, w *world, l link, oneConn bool, r *run) error {
+		certs := filepath.Join(w.dir, "certs")
+		if _, err := os.Stat(certs); err != nil {
+			if out, err := exec.CommandContext(ctx, w.tunnels, "certs", "init", "-dir", certs, "127.0.0.1").CombinedOutput(); err != nil {
+				return fmt.Errorf("tunnels certs init: %w: %s", err, out)
+			}
+		}
+		pem := func(name string) string { return filepath.Join(certs, name) }
+		at := freeAddr()
+		server, err := startProcess(w.dir, "server", w.tunnels, "-server", "-server.addr", at, "-server.allow", "all",
+			"-tls.server.cert", pem("server.pem"), "-tls.server.key", pem("server.key"), "-tls.server.ca", pem("ca.pem"),
+			"-sla.log.path", filepath.Join(w.dir, "server.log"))
+		if err != nil {
+			return err
+		}
+		r.add(server, true)
+		if err := server.listening(ctx, at); err != nil {
+			return err
+		}
+		if at, err = r.line(ctx, w, l, at); err != nil {
+			return err
+		}
+		r.dialer.Proxy = freeAddr()
+		args := []string{w.tunnels, "-client", "-client.addr", r.dialer.Proxy, "-server.addr", at,
+			"-tls.client.cert", pem("client.pem"), "-tls.client.key", pem("client.pem"), "-tls.client.ca", pem("client.pem"),
+			"-sla.log.path", filepath.Join(w.dir, "client.log")}
+		if unlimited || oneConn {
+			args = append(args, "-remux.reuse.max.cnt=32768", "-remux.reuse.max.sec=86400")
+		}
+		client, err := startProcess(w.dir, "client", args...)
+		if err != nil {
+			return err
+		}
+		r.add(client, true)
+		return client.listening(ctx, r.dialer.Proxy)
+	}
+}
+
+// startReference runs both ends of the reference.
+func startReference(ctx context.Context, w *world, l link, _ bool, r *run) error {
+	var back tlsBackAddrs
+	p, err := w.spawn(ctx, roleTLSBack, freeAddr(), &back)
+	if err != nil {
+		return err
+	}
+	r.add(p, true)
+	if back.Addr, err = r.line(ctx, w, l, back.Addr); err != nil {
+		return err
+	}
+	var front tlsBackAddrs
+	p, err = w.spawn(ctx, roleTLSFront, tlsFrontSpec{Addr: freeAddr(), Back: back}, &front)
+	if err != nil {
+		return err
+	}
+	r.add(p, true)
+	r.dialer.Proxy = front.Addr
+	return nil
+}
+
+func startMicrosocks(ctx context.Context, w *world, _ link, _ bool, r *run) error {
+	path, err := find("microsocks")
+	if err != nil {
+		return err
+	}
+	r.dialer.Proxy = freeAddr()
+	host, port, err := splitAddr(r.dialer.Proxy)
+	if err != nil {
+		return err
+	}
+	p, err := startProcess(w.dir, "microsocks", path, "-i", host, "-p", port)
+	if err != nil {
+		return err
+	}
+	r.add(p, true)
+	return p.listening(ctx, r.dialer.Proxy)
+}
+
+// foreign is a proxy that somebody else runs, given as socks5://[user:password@]host:port.
+func foreign(text string) (*system, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "socks5" && u.Scheme != "socks5h") || u.Port() == "" || u.Hostname() == "" {
+		return nil, fmt.Errorf("-vs %q: want socks5://host:port", text)
+	}
+	s := &system{name: u.Host, oneHop: true, running: true}
+	s.start = func(ctx context.Context, w *world, _ link, _ bool, r *run) error {
+		password, _ := u.User.Password()
+		r.dialer.Proxy, r.dialer.User, r.dialer.Password = u.Host, u.User.Username(), password
+		if pid, err := listenerOf(u.Host); err == nil {
+			r.pids = []int{pid}
+		}
+		return nil
+	}
+	s.missing = func() error {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), 3*time.Second, errors.New("no connection within 3 s"))
+		defer cancel()
+		c, err := (&dialer{}).dial(ctx, u.Host)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	return s, nil
+}

@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// head is the first line of the tables.
+func (r *report) head() []string {
+	return append(append([]string{""}, r.Systems...), "ratio", "to reach", "")
+}
+
+// line is a row of the tables, its first column left to the caller.
+func (r row) line(first string) []string {
+	line := []string{first}
+	for _, c := range r.Cells {
+		line = append(line, c.String())
+	}
+	return append(line, r.Ratio, r.Target, r.Verdict)
+}
+
+// writeTable writes the figures for a terminal: a case, and below it a line for
+// each of its figures.
+func (r *report) writeTable(w io.Writer) error {
+	lines := [][]string{r.head()}
+	last := ""
+	for _, row := range r.Rows {
+		if row.Case != last {
+			lines = append(lines, []string{row.Title + " [" + row.Case + "]"})
+			last = row.Case
+		}
+		lines = append(lines, row.line("  "+row.Figure.label()))
+	}
+	widths := make([]int, len(lines[0]))
+	for _, l := range lines {
+		if len(l) == 1 {
+			continue // titles may go over the columns
+		}
+		for i, s := range l {
+			widths[i] = max(widths[i], utf8.RuneCountInString(s))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, r.Machine)
+	fmt.Fprintf(&b, "Medians (smallest–largest); ratio: %s to %s.\n\n", ours, reference)
+	for _, l := range lines {
+		var line strings.Builder
+		for i, s := range l {
+			pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(s)))
+			if i == 0 || i >= len(widths)-2 { // text
+				s += pad
+			} else {
+				s = pad + s
+			}
+			line.WriteString(s + "  ")
+		}
+		fmt.Fprintln(&b, strings.TrimRight(line.String(), " "))
+	}
+	if text := r.verdicts(); text != "" {
+		fmt.Fprintln(&b, "\n"+text)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(&b, n)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// verdicts counts them; "" if there are none.
+func (r *report) verdicts() string {
+	count := make(map[string]int)
+	all := 0
+	for _, row := range r.Rows {
+		if row.Verdict != "" {
+			count[row.Verdict]++
+			all++
+		}
+	}
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Targets: %d of %d met (%d also the aim), %d missed, %d failed.", count[met]+count[aimed], all, count[aimed], count[missed], count[failed])
+}
+
+// writeMarkdown writes the figures for a document.
+func (r *report) writeMarkdown(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\nMedians (smallest–largest); ratio: %s to %s.\n\n", r.Machine, ours, reference)
+	head := slices.Insert(r.head(), 1, "")
+	head[0], head[1] = "case", "figure"
+	markdownLine(&b, head)
+	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(head)-4) + " --- | --- |\n")
+	last := ""
+	for _, row := range r.Rows {
+		title := row.Title
+		if row.Case == last {
+			title = ""
+		}
+		last = row.Case
+		markdownLine(&b, slices.Insert(row.line(row.Figure.label()), 0, title))
+	}
+	if text := r.verdicts(); text != "" {
+		fmt.Fprintln(&b, "\n"+text)
+	}
+	if len(r.Notes) > 0 {
+		b.WriteString("\n")
+		for _, n := range r.Notes {
+			fmt.Fprintln(&b, "*", strings.ReplaceAll(n, "\n", " "))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func markdownLine(b *strings.Builder, cells []string) {
+	for _, c := range cells {
+		b.WriteString("| " + strings.ReplaceAll(c, "|", "\\|") + " ")
+	}
+	b.WriteString("|\n")
+}

@@ -1,0 +1,65 @@
+package bench
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTLSRelay(t *testing.T) {
+	o := testOrigin(t)
+	back, err := startTLSBack("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	front, err := startTLSFront(tlsFrontSpec{Addr: "127.0.0.1:0", Back: back.where().(tlsBackAddrs)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	d := dialer{Proxy: front.addr()}
+	c, err := d.dial(t.Context(), o.addrs.Sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent, err := pour(c, o.pool, time.Now().Add(50*time.Millisecond)); err != nil || sent == 0 {
+		t.Errorf("upload of %d bytes: %v", sent, err)
+	}
+	if c, err = d.dial(t.Context(), o.addrs.HTTP); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+	c.CloseWrite()
+	if got, err := io.ReadAll(c); err != nil || string(got) != httpAnswer {
+		t.Errorf("answer = %q, %v, want %q", got, err, httpAnswer)
+	}
+	c.Close()
+	if _, err := d.dial(t.Context(), freeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
+		t.Errorf("dial to where nobody listens = %v, want code 1", err)
+	}
+}
+
+// TestTLSRelayVerifies: the front does not talk to another back.
+func TestTLSRelayVerifies(t *testing.T) {
+	o := testOrigin(t)
+	var backs [2]*tlsEnd
+	for i := range backs {
+		b, err := startTLSBack("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		backs[i] = b
+	}
+	front, err := startTLSFront(tlsFrontSpec{Addr: "127.0.0.1:0", Back: tlsBackAddrs{backs[0].addr(), backs[1].cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	d := dialer{Proxy: front.addr()}
+	if _, err := d.dial(t.Context(), o.addrs.Echo); err == nil {
+		t.Error("dial through a back with another certificate = nil, want an error")
+	}
+}

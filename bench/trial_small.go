@@ -1,0 +1,217 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// pingSize is the size of a ping, and of its echo.
+const pingSize = 64
+
+// ping sends pings on c, one after the other, until stop; it returns how long
+// those took that began when measuring was set, at least one.
+func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
+	var sent, back [pingSize]byte
+	var took []time.Duration
+	for i := uint64(1); !stop.Load() || len(took) == 0; i++ {
+		binary.BigEndian.PutUint64(sent[:], i)
+		counts, began := measuring.Load(), time.Now()
+		if _, err := c.Write(sent[:]); err != nil {
+			return nil, fmt.Errorf("ping %d: %w", i, err)
+		}
+		if _, err := io.ReadFull(c, back[:]); err != nil {
+			return nil, fmt.Errorf("echo of ping %d: %w", i, err)
+		}
+		if back != sent {
+			return nil, fmt.Errorf("echo of ping %d is another", i)
+		}
+		if counts {
+			took = append(took, time.Since(began))
+		}
+	}
+	return took, nil
+}
+
+// pings measures n sessions that ping; the latencies are in units of unit.
+func (t *trial) pings(n int, warm, d, unit time.Duration) error {
+	conns, err := t.open(n, t.w.origin.Echo)
+	if err != nil {
+		return err
+	}
+	var measuring, stop atomic.Bool
+	took := make([][]time.Duration, n)
+	ended := make(chan error, 1)
+	go func() { // received from below, whatever happens
+		ended <- parallel(n, func(i int) (err error) {
+			took[i], err = ping(conns[i], &measuring, &stop)
+			return err
+		})
+	}()
+	err = t.sleep(warm)
+	m := t.meter()
+	measuring.Store(true)
+	if err == nil {
+		err = t.sleep(d)
+	}
+	stop.Store(true)
+	if err != nil {
+		t.closeAll()
+	}
+	if failed := <-ended; failed != nil {
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	var all []time.Duration
+	for i, c := range conns {
+		all = append(all, took[i]...)
+		c.Close()
+	}
+	latencies(t.figures, all, unit)
+	return m.operations(len(all))
+}
+
+// openClose opens sessions, gets one byte echoed and closes them, by workers,
+// each at least once while it is measured.
+func (t *trial) openClose(workers int, warm, d time.Duration) error {
+	began := time.Now()
+	from, to := began.Add(warm), began.Add(warm+d)
+	took := make([][]time.Duration, workers)
+	started := make(chan *meter, 1)
+	timer := time.AfterFunc(warm, func() { started <- t.meter() })
+	defer timer.Stop()
+	err := parallel(workers, func(i int) error {
+		for n := i; ; n++ {
+			now := time.Now()
+			if !now.Before(to) && len(took[i]) > 0 {
+				return nil
+			}
+			if err := t.once(t.w.origin.Echoes[n%len(t.w.origin.Echoes)], byte(i)); err != nil {
+				return fmt.Errorf("worker %d: %w", i+1, err)
+			}
+			if !now.Before(from) {
+				took[i] = append(took[i], time.Since(now))
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var all []time.Duration
+	for _, v := range took {
+		all = append(all, v...)
+	}
+	latencies(t.figures, all, time.Microsecond)
+	return (<-started).operations(len(all))
+}
+
+// once is one session with one byte.
+func (t *trial) once(target string, b byte) error {
+	c, err := t.run.dialer.dial(t.ctx, target)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return echoByte(c, b)
+}
+
+// echoMax is how long the echo of one byte may take.
+const echoMax = 20 * time.Second
+
+func echoByte(c net.Conn, b byte) error {
+	c.SetDeadline(time.Now().Add(echoMax))
+	if _, err := c.Write([]byte{b}); err != nil {
+		return fmt.Errorf("one byte: %w", err)
+	}
+	var back [1]byte
+	if _, err := io.ReadFull(c, back[:]); err != nil {
+		return fmt.Errorf("echo of one byte: %w", err)
+	}
+	if back[0] != b {
+		return fmt.Errorf("echo of byte %d is %d", b, back[0])
+	}
+	return nil
+}
+
+// idleSessions opens n sessions, proves them by a byte each, and sets what each
+// takes of the memory of both ends.
+func (t *trial) idleSessions(n int) error {
+	if len(t.run.pids) == 0 {
+		return errors.New("whose memory it is is not known")
+	}
+	if err := t.once(t.w.origin.Echo, 0); err != nil { // so that what is made for the first session is there
+		return err
+	}
+	if err := t.sleep(t.d.settle); err != nil {
+		return err
+	}
+	before, err := residentMemory(t.run.pids)
+	if err != nil {
+		return err
+	}
+	const workers = 32
+	conns := make([]*net.TCPConn, n)
+	each := func(f func(i int) error) error {
+		return parallel(workers, func(w int) error {
+			for i := w; i < n; i += workers {
+				if err := f(i); err != nil {
+					return fmt.Errorf("session %d of %d: %w", i+1, n, err)
+				}
+			}
+			return nil
+		})
+	}
+	err = each(func(i int) (err error) {
+		if conns[i], err = t.dial(t.w.origin.Echo); err != nil {
+			return err
+		}
+		return echoByte(conns[i], byte(i))
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.sleep(t.d.settle); err != nil {
+		return err
+	}
+	after, err := residentMemory(t.run.pids)
+	if err != nil {
+		return err
+	}
+	t.figures["kib"] = float64(after-before) / 1024 / float64(n)
+	return each(func(i int) error { return echoByte(conns[i], byte(i+1)) }) // and all of them are alive
+}
+
+// firstByte is how long a small request takes, from the connection to the proxy
+// to the first byte of the answer, in round trips.
+func (t *trial) firstByte(rtt time.Duration) (float64, error) {
+	began := time.Now()
+	c, err := t.dial(t.w.origin.HTTP)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: origin\r\n\r\n"); err != nil {
+		return 0, fmt.Errorf("request: %w", err)
+	}
+	r := bufio.NewReader(c)
+	if _, err := r.Peek(1); err != nil {
+		return 0, fmt.Errorf("first byte of the answer: %w", err)
+	}
+	took := time.Since(began)
+	answer := make([]byte, len(httpAnswer))
+	if _, err := io.ReadFull(r, answer); err != nil {
+		return 0, fmt.Errorf("answer: %w", err)
+	}
+	if !bytes.Equal(answer, []byte(httpAnswer)) {
+		return 0, errors.New("the answer is another")
+	}
+	return float64(took) / float64(rtt), nil
+}
