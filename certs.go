@@ -80,7 +80,7 @@ func certsInit(dir string, names []string, w io.Writer) error {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	fmt.Fprintf(w, "\nOn the server:\n  tunnels -server -server.addr :443 -tls.server.cert %s -tls.server.key %s -tls.server.ca %s\n",
 		in("server.pem"), in("server.key"), in("ca.pem"))
-	fmt.Fprintf(w, "On the client, with client.pem copied there:\n  tunnels -client -server.addr %s -tls.client.ca client.pem -tls.client.cert client.pem -tls.client.key client.pem\n",
+	fmt.Fprintf(w, "On the client, with client.pem copied there:\n  tunnels -client -server.addr %s -tls.client.cert client.pem -tls.client.ca client.pem\n",
 		hostPort(names[0], "443"))
 	return nil
 }
@@ -95,7 +95,7 @@ func certsClient(dir string, names []string, w io.Writer) error {
 	}
 	wrote(w, r)
 	f := filepath.Base(r.Files[0])
-	fmt.Fprintf(w, "\nCopy it to the client; there it is all of -tls.client.ca %s -tls.client.cert %s -tls.client.key %s\n", f, f, f)
+	fmt.Fprintf(w, "\nCopy it to the client; there: tunnels -client -server.addr HOST:PORT -tls.client.cert %s -tls.client.ca %s\n", f, f)
 	return nil
 }
 

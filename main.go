@@ -44,6 +44,9 @@ func main() {
 
 // run does what args say. It returns when the process is to end.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
+		args = []string{"version"}
+	}
 	verb := ""
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		verb, args = args[0], args[1:]

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -63,11 +64,18 @@ func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer
 	sla.SetDefault(log)
 	defer sla.SetDefault(nil)
 	p := &process{cfg: cfg, log: log, ended: make(chan error, 2)}
+	log.Info("%s started", versionLine())
 	for _, w := range cfg.Warnings {
 		log.Warn("%s", w)
-		fmt.Fprintln(stderr, "tunnels: warning:", w)
 	}
-	log.Info("%s started", versionLine())
+	if log.File() != "" { // else it was said on the terminal just now
+		for _, w := range cfg.Warnings {
+			fmt.Fprintln(stderr, "tunnels: warning:", w)
+		}
+		for _, f := range checkCerts(cfg) {
+			fmt.Fprintf(stderr, "tunnels: %s: %s\n", f.Severity, f)
+		}
+	}
 	if err := p.listen(); err != nil {
 		p.close()
 		log.Error("not started: %v", err)
@@ -89,6 +97,7 @@ func (p *process) listen() error {
 			return err
 		}
 		t.ServerTLS.Material, t.ClientTLS.Material = server, client
+		t.ClientTLS.ServerName = "localhost"
 	}
 	if p.cfg.Server {
 		s, err := tunnel.NewServer(t)
@@ -100,7 +109,7 @@ func (p *process) listen() error {
 			return err
 		}
 		p.log.Info("server listening on %s", s.Addr())
-		t.ServerAddr = s.Addr().String()
+		t.ServerAddr = dialable(s.Addr())
 	}
 	if p.cfg.Client {
 		c, err := tunnel.NewClient(t)
@@ -117,6 +126,20 @@ func (p *process) listen() error {
 		return p.listenPage()
 	}
 	return nil
+}
+
+// dialable is an address by which a listener of this process is reached: one
+// that listens everywhere is reached on loopback.
+func dialable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	loopback := "::1"
+	if tcp.IP.To4() != nil {
+		loopback = "127.0.0.1"
+	}
+	return net.JoinHostPort(loopback, strconv.Itoa(tcp.Port))
 }
 
 // tryingOut: both roles, and nobody said anything about certificates.
@@ -160,14 +183,11 @@ func (p *process) greet(w io.Writer) {
 			fmt.Fprintln(w, "        or enter it in a browser as SOCKS v5 host, with remote DNS")
 		}
 	}
-	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", p.logPath())
-}
-
-func (p *process) logPath() string {
-	if p.cfg.SLA.Path == "-" {
-		return "here"
+	log := p.log.File()
+	if log == "" {
+		log = "here"
 	}
-	return p.cfg.SLA.Path
+	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", log)
 }
 
 // run serves until ctx ends, a signal says so, or a role fails.

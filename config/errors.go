@@ -28,11 +28,14 @@ func (e *Error) Error() string {
 	if e.Value != "" {
 		fmt.Fprintf(&b, "%q ", e.Value)
 	}
-	if e.Origin != "" {
+	if e.Origin != "" && e.Origin != byDefault {
 		fmt.Fprintf(&b, "(%s) ", e.Origin)
 	}
 	if b.Len() == 0 {
 		return e.Want
+	}
+	if e.Value == "" && e.Origin == byDefault && strings.HasPrefix(e.Want, "is ") {
+		return b.String() + e.Want
 	}
 	return strings.TrimSuffix(b.String(), " ") + ": " + e.Want
 }

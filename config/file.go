@@ -71,7 +71,8 @@ func parseLine(line string) (key, value string, err error) {
 	key, value, ok := strings.Cut(line, "=")
 	key = strings.TrimSpace(key)
 	if !ok || key == "" {
-		return "", "", fmt.Errorf("line %.60q: want key = value, as in server.addr = :443", line)
+		word, _, _ := strings.Cut(strings.Fields(line)[0], "=") // what follows may be a secret
+		return "", "", fmt.Errorf("line that begins with %.60q: want key = value, as in server.addr = :443", word)
 	}
 	value = strings.TrimSpace(value)
 	if value == "" {

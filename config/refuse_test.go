@@ -46,8 +46,8 @@ func TestRefused(t *testing.T) {
 		{try + " -tls.server.name vps.example:443", "", "without a port"},
 
 		// addresses
-		{"-server", "", "-server.addr (default): is missing: want where to listen, as in :443"},
-		{"-client", "", "-server.addr (default): is missing: want the server to reach, as in vps.example:443"},
+		{"-server", "", "-server.addr is missing: want where to listen, as in :443"},
+		{"-client", "", "-server.addr is missing: want the server to reach, as in vps.example:443"},
 		{"-server -server.net unix", "", "want the path of a socket file"},
 		{"-server -client -server.net unix", "", "want the path of a socket file"},
 		{client + "-server.addr vps.example", "", `-server.addr "vps.example" (command line): want the port too, as in vps.example:443`},
@@ -75,11 +75,11 @@ func TestRefused(t *testing.T) {
 		{"-client -server.addr vps.example:443 -eagersocks.net tcp", "", "what -eagersocks.net tcp carries"},
 		{try + " -server.net unix -server.addr /x -remux.net tcp", "", `-remux.net "tcp" (command line): does not fit -server.net unix`},
 		{try + " -server.net tcp -eagersocks.net unix -server.addr /x", "", `-eagersocks.net "unix" (command line): does not fit -server.net tcp`},
-		{"-server -server.addr :443", "", "-tls.server.cert (default): is missing: want the server's certificate; `tunnels certs init NAME`"},
+		{"-server -server.addr :443", "", "-tls.server.cert is missing: want the server's certificate; `tunnels certs init NAME`"},
 		{"-server -server.addr :443 -tls.server.cert c", "", "open proxy"},
-		{"-client -server.addr a:443", "", "-tls.client.cert (default): is missing"},
-		{"-client -server.addr a:443 -tls.client.cert c", "", "-tls.client.ca (default): is missing"},
-		{try + " -tls.server.cert c", "", "-tls.client.cert (default): is missing"},
+		{"-client -server.addr a:443", "", "-tls.client.cert is missing"},
+		{"-client -server.addr a:443 -tls.client.cert c", "", "-tls.client.ca is missing"},
+		{try + " -tls.server.cert c", "", "-tls.client.cert is missing"},
 
 		// secrets stay out of the message
 		{try + " -sla.dingtalk.secret hush", "", "-sla.dingtalk.secret (command line): is of no use without -sla.dingtalk.token"},
@@ -132,7 +132,7 @@ func TestFile(t *testing.T) {
 		{"server.adr = x", `:1): there is no such option; did you mean server.addr?`},
 		{"-server.addr = x", "did you mean server.addr?"},
 		{"\n\nserver.addr = a\nserver.addr = b", ":4): is given twice, first at "},
-		{"server.addr", `line "server.addr": want key = value`},
+		{"server.addr", `line that begins with "server.addr": want key = value`},
 		{"= x", "want key = value"},
 		{`sla.log.path = "x`, "-sla.log.path ("},
 		{`sla.log.path = "x`, "double quote is not closed"},

@@ -39,8 +39,8 @@ Examples:
       -tls.server.key server.key -tls.server.ca ca.pem
 
   The proxy, on the laptop; point the browser's SOCKS5 at 127.0.0.1:1080:
-    tunnels -client -server.addr vps.example:443 -tls.client.ca laptop.pem \
-      -tls.client.cert laptop.pem -tls.client.key laptop.pem
+    tunnels -client -server.addr vps.example:443 \
+      -tls.client.cert client.pem -tls.client.ca client.pem
 `
 
 // Usage writes the help: every option with its default, and examples.

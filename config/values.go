@@ -142,6 +142,9 @@ func checkAddress(network, address string, u use) error {
 		if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil && ip.Is6() {
 			return fmt.Errorf("want the port too, and the address in brackets, as in [%s]:443", ip)
 		}
+		if _, err := strconv.ParseUint(address, 10, 16); err == nil && u == listening {
+			return fmt.Errorf("want a colon before the port, as in :%s", address)
+		}
 		if isHost(address) {
 			return fmt.Errorf("want the port too, as in %s:443", address)
 		}

@@ -67,6 +67,9 @@ const (
 	backoffMax = time.Second
 )
 
+// ErrBug marks what Config.Rejected should be told loudly: a defect of ours.
+var ErrBug = errors.New("BUG")
+
 var errCrowded = errors.New("pushed out by newer connections before its request was taken")
 
 // reader reads one request from a connection whose deadline is set. When it fails
@@ -246,7 +249,7 @@ func (l *listener) serve(p *pending) {
 func (l *listener) readSafely(c net.Conn) (conn net.Conn, req *Request, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic in reading a request: %v\n%s", v, debug.Stack())
+			err = fmt.Errorf("%w: panic in reading a request: %v\n%s", ErrBug, v, debug.Stack())
 		}
 	}()
 	return l.read(c)

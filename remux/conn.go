@@ -15,7 +15,8 @@ import (
 )
 
 // conn is one lower connection and the sessions on it. Two goroutines serve
-// it, the reader and the writer; run starts both and waits for them.
+// it, the reader and the writer; run starts both and waits for them. A session's
+// Write may take the writer's turn.
 type conn struct {
 	// Static after construction.
 	nc      net.Conn

@@ -178,6 +178,9 @@ func (c *conn) setBasicLocked() {
 
 // handle acts on a control frame of a full peer.
 func (c *conn) handle(f control) *code.Error {
+	if names := f.typ == typeWindow || f.typ == typeReset || f.typ == typeOpen; names && f.session == 0 {
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of type %d for session 0", f.typ)}
+	}
 	switch f.typ {
 	case typeHello:
 		return c.greeted(f.hello)

@@ -119,7 +119,7 @@ func (c *conn) writeNowLocked(s *Session) {
 		c.mu.Lock()
 		c.writing, c.unsent = false, !sent
 	}
-	if !c.writing && (c.unsent || c.workLocked()) {
+	if !c.writing && (c.unsent || c.workLocked() || c.state == closing) {
 		c.wake.Signal()
 	}
 }

@@ -28,6 +28,8 @@ type Hooks struct {
 	ConnClosed    func(ConnID, error) // nil: a clean end
 	SessionOpened func(SessionID)
 	SessionClosed func(SessionID, error) // nil: both ends had finished
+	// Refused is told of a lower connection beyond Config.ConnMax.
+	Refused func(remote string)
 	// DialDone is told of every attempt to make a conn.
 	DialDone func(address string, took time.Duration, err error)
 }
@@ -59,5 +61,11 @@ func (h *Hooks) sessionClosed(id SessionID, err error) {
 func (h *Hooks) dialDone(address string, took time.Duration, err error) {
 	if h != nil && h.DialDone != nil {
 		h.DialDone(address, took, err)
+	}
+}
+
+func (h *Hooks) refused(remote string) {
+	if h != nil && h.Refused != nil {
+		h.Refused(remote)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 	"time"
-
-	"tunnels/internal/code"
 )
 
 // tickEvery is how often a conn looks whether its peer is alive.
@@ -170,7 +168,7 @@ func (c *conn) tick() {
 	}
 	c.mu.Unlock()
 	if died {
-		c.fail(&code.Error{Code: code.Timeout, Text: errDead.Error()})
+		c.fail(errDead)
 	}
 }
 

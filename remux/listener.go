@@ -151,6 +151,7 @@ func (l *SessionListener) acceptLoop() {
 		}
 		l.mu.Unlock()
 		if full {
+			l.cfg.Hooks.refused(nc.RemoteAddr().String())
 			cut(nc)
 		}
 	}
@@ -177,6 +178,7 @@ func (l *SessionListener) weed() {
 		case s := <-l.sessions:
 			select {
 			case <-s.Done():
+				s.Close() // what it still holds is the budget's
 				continue
 			default:
 			}

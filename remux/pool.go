@@ -34,7 +34,7 @@ type Pool struct {
 	changed  chan struct{} // closed, and made anew, when a waiting Open should look again
 	lastErr  error         // why the server was last found out of reach; nil: it has spoken since
 	failedAt time.Time
-	failures int // dials failed in a row
+	failures int // dials failed, and conns lost young, in a row
 	lastUse  time.Time
 	timer    *time.Timer // next look at ages and idleness
 	retry    *time.Timer // next dial after a failed one
@@ -45,6 +45,7 @@ type Pool struct {
 const (
 	freshFailure = time.Second     // a request need not try again what failed just now
 	keepTrying   = 5 * time.Minute // since the last use, a server is dialled again by itself
+	settled      = 5 * time.Second // a conn that lived so long was none of the failures in a row
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 30 * time.Second
 )
@@ -246,15 +247,24 @@ func (p *Pool) connEnded(c *conn, err error) {
 		}
 	}
 	now := time.Now()
-	if err != nil && c.life.received.Load() == 0 {
+	if c.age() >= settled {
+		p.failures = 0
+	}
+	switch {
+	case err == nil:
+	case c.life.received.Load() == 0:
 		// The server took the connection and said nothing on it: it refuses
-		// our certificate, or it fails as it starts. Like a failed dial, this
-		// must not be tried again in a hurry.
+		// our certificate, or it fails as it starts. That is a failed dial.
 		p.failedLocked(err)
-	} else if err != nil && len(p.conns) == 0 {
+	case len(p.conns) == 0:
 		p.lastErr = err // not reachable, until the next conn says otherwise
-		if p.dialing == 0 && now.Sub(p.lastUse) < p.cfg.IdleMax {
-			p.dialLocked()
+		p.failures++
+		if wanted := now.Sub(p.lastUse) < p.cfg.IdleMax; wanted && p.failures == 1 {
+			if p.dialing == 0 {
+				p.dialLocked()
+			}
+		} else if wanted { // not for the first time: conns die young here
+			p.retryLocked()
 		}
 	}
 	p.changedLocked()
@@ -264,7 +274,7 @@ func (p *Pool) connEnded(c *conn, err error) {
 // connGreeted is the owner's part: the server has taken the conn.
 func (p *Pool) connGreeted() {
 	p.mu.Lock()
-	p.lastErr, p.failures = nil, 0
+	p.lastErr = nil
 	p.mu.Unlock()
 }
 

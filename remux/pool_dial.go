@@ -43,7 +43,9 @@ func (p *Pool) dial() {
 		err = cause
 	}
 	cancel()
-	p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
+	if p.ctx.Err() == nil { // else nobody wanted it any more
+		p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
+	}
 
 	var c *conn
 	p.mu.Lock()
@@ -70,7 +72,13 @@ func (p *Pool) dial() {
 func (p *Pool) failedLocked(err error) {
 	p.lastErr, p.failedAt = err, time.Now()
 	p.failures++
-	if p.closed || p.dialing > 0 || p.failedAt.Sub(p.lastUse) > keepTrying {
+	p.retryLocked()
+}
+
+// retryLocked has a conn dialled after a while, if the pool is in use and has
+// none then.
+func (p *Pool) retryLocked() {
+	if p.closed || p.dialing > 0 || time.Since(p.lastUse) > keepTrying {
 		return
 	}
 	if p.retry != nil {

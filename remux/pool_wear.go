@@ -4,6 +4,7 @@ import "time"
 
 // wear is how a conn stands to the rules of reuse.
 type wear struct {
+	open     bool // it has not begun to end
 	takes    bool // the protocol and its health allow one more session
 	over     bool // too old, or used too often, for more
 	near     bool // soon over: time to send for the successor
@@ -19,6 +20,7 @@ func (c *conn) wear(cfg *Config, now time.Time) wear {
 	defer c.mu.Unlock()
 	age, bytes := now.Sub(c.born), c.bytes.Load()
 	w := wear{
+		open:     c.state == open,
 		takes:    c.takesLocked() && !c.life.suspectLocked(c),
 		over:     c.uses >= cfg.ReuseMaxCount || age >= cfg.ReuseMaxAge || bytes >= cfg.ReuseMaxBytes,
 		near:     c.uses >= (cfg.ReuseMaxCount+1)/2 || age >= cfg.ReuseMaxAge/4*3 || bytes >= cfg.ReuseMaxBytes/4*3,
@@ -49,6 +51,9 @@ func (p *Pool) rearmLocked(now time.Time) {
 	next := time.Hour
 	for _, c := range p.conns {
 		w := c.wear(&p.cfg, now)
+		if !w.open {
+			continue
+		}
 		if w.idle > 0 {
 			next = min(next, p.idleLeftLocked(c, w, now))
 		}
@@ -83,7 +88,7 @@ func (p *Pool) look() {
 	var through []*conn
 	for _, c := range p.conns {
 		w := c.wear(&p.cfg, now)
-		if w.idle > 0 && (p.idleLeftLocked(c, w, now) <= 0 || w.over && p.dialing == 0) {
+		if w.open && w.idle > 0 && (p.idleLeftLocked(c, w, now) <= 0 || w.over && p.dialing == 0) {
 			through = append(through, c)
 		}
 	}

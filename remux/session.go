@@ -205,6 +205,7 @@ func (s *Session) Write(p []byte) (int, error) {
 	}
 	n := len(p) - len(s.wbuf)
 	s.wbusy, s.wbuf = false, nil
+	c.readyLocked(s) // CloseWrite may have been waiting for these bytes
 	s.wcond.Broadcast()
 	if n == len(p) {
 		return n, nil

@@ -98,6 +98,10 @@ func (l *Logger) SetLevel(level Level) { l.rus.SetLevel(levels[level].rus) }
 // Enabled reports whether lines at level are shown. It costs one atomic load.
 func (l *Logger) Enabled(level Level) bool { return l.rus.IsLevelEnabled(levels[level].rus) }
 
+// File is the file that lines go to now, empty if it is standard error: because
+// that was wanted, or because the file cannot be written.
+func (l *Logger) File() string { return l.out.where() }
+
 // Reopen closes the file and opens the one that now has its name, or makes it.
 // It is what a program that moves log files away wants to happen afterwards,
 // usually on SIGUSR1.

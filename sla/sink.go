@@ -48,6 +48,16 @@ func newSink(s settings, f formatter) *sink {
 	return out
 }
 
+// where is the file that lines go to, empty while they go to standard error.
+func (s *sink) where() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return ""
+	}
+	return s.path
+}
+
 // Write writes one line. It always succeeds: logrus would print an error of its
 // own, in its own format.
 func (s *sink) Write(line []byte) (int, error) {

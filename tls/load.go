@@ -116,6 +116,8 @@ func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 		return nil, fmt.Errorf("%s: %w", keys.name, err)
 	}
 	switch {
+	case len(cb.certs) == 0 && len(cb.keys) > 0 && len(kb.certs) > 0:
+		return nil, fmt.Errorf("%s holds a key and %s a certificate: are the two swapped?", certs.name, keys.name)
 	case len(cb.certs) == 0:
 		return nil, fmt.Errorf("%s holds no certificate", certs.name)
 	case len(kb.keys) == 0:

@@ -29,6 +29,7 @@ type Client struct {
 	tls    *tls.Client // nil: not over TLS
 	pool   *remux.Pool // nil: without remux
 	eager  *eagersocks.Policy
+	reach  reach // without remux: how the last dial went
 	ctx    context.Context
 	cancel context.CancelFunc // ends dials
 
@@ -67,6 +68,7 @@ func NewClient(cfg Config) (*Client, error) {
 		c.eager.Reachable = c.pool.Reachable
 	} else {
 		c.cfg.Remux.Dial = dial
+		c.eager.Reachable = c.reach.ok
 	}
 	return c, nil
 }
@@ -247,7 +249,11 @@ func (c *Client) open(ctx context.Context) (splice.Stream, error) {
 	if c.pool != nil {
 		return c.pool.Open(ctx)
 	}
+	if err := c.reach.justFailed(); err != nil {
+		return nil, err
+	}
 	conn, err := c.cfg.Remux.Dial(ctx, c.way.network, c.way.address)
+	c.reach.note(err)
 	if err != nil {
 		return nil, &code.Error{Code: code.General, Text: fmt.Sprintf("server %s cannot be reached: %v", c.way.address, err)}
 	}

@@ -1,6 +1,9 @@
 package tunnel
 
 import (
+	"errors"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"tunnels/eagersocks"
@@ -10,17 +13,31 @@ import (
 	"tunnels/tls"
 )
 
-// remuxLines turns what happens in remux into lines of the log.
+// remuxLines turns what happens in remux into lines of the log. That the server
+// cannot be reached is an error once; the tries that follow are warnings.
 func remuxLines(log *sla.Logger) *remux.Hooks {
+	var down atomic.Bool
 	return &remux.Hooks{
 		ConnOpened:    func(id remux.ConnID) { log.Opened(sla.Conn, id.String()) },
 		ConnClosed:    func(id remux.ConnID, err error) { log.Closed(sla.Conn, id.String(), err) },
 		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
 		SessionClosed: func(id remux.SessionID, err error) { sessionClosed(log, id.String(), err) },
+		Refused: func(remote string) {
+			log.Warn("client at %s refused: there are as many conns as -remux.conn.max.cnt allows", remote)
+		},
 		DialDone: func(address string, _ time.Duration, err error) {
-			if err != nil {
-				log.Error("cannot reach server %s: %v", address, err)
+			was := down.Swap(err != nil)
+			say := log.Error
+			switch {
+			case err == nil && was:
+				log.Info("server %s can be reached again", address)
+				return
+			case err == nil:
+				return
+			case was:
+				say = log.Warn
 			}
+			say("cannot reach server %s: %v", address, strings.TrimPrefix(err.Error(), "server "+address+": "))
 		},
 	}
 }
@@ -60,6 +77,10 @@ func tlsLines(log *sla.Logger) *tls.Hooks {
 // and browsers' spare connections do all day.
 func rejectedLines(log *sla.Logger, what string) func(string, error) {
 	return func(remote string, err error) {
+		if errors.Is(err, eagersocks.ErrBug) {
+			log.Error("%s from %s: %v", what, remote, err)
+			return
+		}
 		if !log.Enabled(sla.LevelDebug) {
 			return
 		}

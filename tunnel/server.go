@@ -118,7 +118,11 @@ func (s *Server) Reload() error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	if s.sessions != nil {
-		err = s.sessions.Shutdown(ctx)
+		// Bytes may still wait here for slow targets when their sessions have
+		// ended and their conns are gone.
+		if err = s.sessions.Shutdown(ctx); err == nil {
+			err = s.work.wait(ctx)
+		}
 	} else if s.lower != nil {
 		s.requests.Close()
 		err = s.work.wait(ctx)
@@ -150,7 +154,9 @@ func (s *Server) close() {
 // bytes; nil: there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	if req.Command != eagersocks.Connect {
-		_ = req.Refuse(code.CommandUnsupported, req.Command.String()+" is not supported")
+		why := &code.Error{Code: code.CommandUnsupported, Text: req.Command.String() + " is not supported"}
+		_ = req.Refuse(why.Code, why.Text)
+		openSock(s.log, req.Target).closed(why, false)
 		return nil
 	}
 	line := openSock(s.log, req.Target)

@@ -360,3 +360,83 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("Shutdown = %v, want nil", err)
 	}
 }
+
+// TestServerDown: once it is known that no server can be reached, applications
+// are told so by the SOCKS code, on every way that requests can travel.
+func TestServerDown(t *testing.T) {
+	for _, w := range ways {
+		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
+			r := start(t, w.eager, w.remux, w.server, nil)
+			r.server.Close()
+			told := false
+			for range 5 {
+				d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, err := d.Dial("tcp", "target.test:80")
+				if err == nil { // eagerly: the first may be
+					c.Read(make([]byte, 1))
+					c.Close()
+				}
+				told = told || err != nil && strings.Contains(err.Error(), "general SOCKS server failure")
+				if told && err == nil {
+					t.Error("answered eagerly after the server was known to be down")
+				}
+			}
+			if !told {
+				t.Error("five requests with the server down, and none was told so")
+			}
+		})
+	}
+}
+
+// TestShutdownDeliversUploads: what an application sent before its clean end
+// reaches a slow target although its session has ended and the server stops.
+func TestShutdownDeliversUploads(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	r := start(t, "remux", "tls", "tcp", nil)
+	c := r.dial(t, ln.Addr().String())
+	defer c.Close()
+	target, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	target.(*net.TCPConn).CloseWrite() // it has nothing to say
+	const size = 16 << 20
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c.Write(make([]byte, size))
+		c.CloseWrite()
+		io.Copy(io.Discard, c)
+	})
+	// Read until the session has ended: what is left then waits at the server.
+	first := 0
+	for buf := make([]byte, 64<<10); !strings.Contains(r.serverLog.String(), "[debg] [sess] - "); {
+		n, err := target.Read(buf)
+		first += n
+		if err == io.EOF { // it has got everything already
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- r.server.Shutdown(ctx) }()
+	got, err := io.Copy(io.Discard, target)
+	if err != nil || got+int64(first) != size {
+		t.Errorf("target got %d bytes, %v, want %d", got+int64(first), err, size)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown = %v", err)
+	}
+	wg.Wait()
+}

@@ -26,10 +26,13 @@ var denied = []struct {
 	{netip.MustParsePrefix("::1/128"), "loopback"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"}, // cloud metadata among them
 	{netip.MustParsePrefix("fe80::/10"), "link-local"},
+	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud's metadata"},
+	{netip.MustParsePrefix("192.0.0.0/24"), "reserved or a cloud's metadata"}, // RFC 6890
 	{netip.MustParsePrefix("10.0.0.0/8"), "private"},
 	{netip.MustParsePrefix("172.16.0.0/12"), "private"},
 	{netip.MustParsePrefix("192.168.0.0/16"), "private"},
 	{netip.MustParsePrefix("100.64.0.0/10"), "private"}, // RFC 6598
+	{netip.MustParsePrefix("198.18.0.0/15"), "private"}, // RFC 2544: test networks
 	{netip.MustParsePrefix("fc00::/7"), "private"},
 	{netip.MustParsePrefix("fec0::/10"), "private"},   // site-local, RFC 3879
 	{netip.MustParsePrefix("0.0.0.0/8"), "this host"}, // Linux connects 0.0.0.0 to itself
@@ -37,8 +40,11 @@ var denied = []struct {
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved or broadcast"},
-	{netip.MustParsePrefix("::/96"), "reserved"},             // IPv4-compatible, RFC 4291
-	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"}, // RFC 8215: which IPv4 it means is anybody's guess
+	{netip.MustParsePrefix("::/96"), "reserved"},                  // IPv4-compatible, RFC 4291
+	{netip.MustParsePrefix("2002::/16"), "6to4"},                  // these three hold an
+	{netip.MustParsePrefix("2001::/32"), "Teredo"},                // IPv4 address that may be
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), "IPv4-translated"}, // any of the above
+	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"},      // RFC 8215: which IPv4 it means is anybody's guess
 }
 
 // AllowName judges a target before its name is resolved. Nil means "not
