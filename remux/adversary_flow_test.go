@@ -69,7 +69,7 @@ func grants(t *testing.T, least int) {
 	x := s.accept("open")
 	go io.Copy(io.Discard, x)
 	for sent := 0; sent < 8<<20; {
-		for room := p.limit(1, h) - sent; room >= least; room = p.limit(1, h) - sent {
+		for room := p.limit(1, h) - sent; room >= least && sent < 8<<20; room = p.limit(1, h) - sent {
 			n := min(room, 65535)
 			p.write(data(1, strings.Repeat("x", n)))
 			sent += n

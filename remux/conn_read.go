@@ -349,14 +349,39 @@ func (s *Session) receive(p []byte) bool {
 		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
 	default:
 		f.received += uint64(len(p))
+		return s.storeAndUnlock(p)
+	}
+	s.mu.Unlock()
+	s.reset(why, false)
+	return false
+}
+
+// storeAndUnlock hands p, for which there is room, to the application or keeps
+// it; false: nobody wants it any more.
+func (s *Session) storeAndUnlock(p []byte) bool {
+	grant, wanted := false, true
+	if sink := s.sink; sink != nil && s.rbuf.len == 0 && s.lent == nil {
+		// Whoever reads the session waits for rbuf meanwhile, so nothing that
+		// comes later can overtake.
+		s.mu.Unlock()
+		n := sink(p)
+		s.mu.Lock()
+		grant = s.consumedLocked(n)
+		p = p[n:]
+		wanted = !s.rclosed && s.rerr == nil
+	}
+	switch {
+	case !wanted:
+		s.conn.cfg.Budget.free(len(p))
+	case len(p) > 0:
 		s.rbuf.append(p)
 		s.rcond.Broadcast()
 	}
 	s.mu.Unlock()
-	if why != nil {
-		s.reset(why, false)
+	if grant {
+		s.conn.windowDue(s, true)
 	}
-	return why == nil
+	return wanted
 }
 
 // awaitRoomLocked waits, for a basic peer's sake, until n more bytes fit. It

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// batchSize is how much goes to the lower connection in one write.
-const batchSize = 64 << 10
+// batchSize is how much goes to the lower connection in one write: four frames
+// of a quantum, and room for a few control frames.
+const batchSize = 64<<10 + 128
 
 // windowLen is the room a WINDOW frame takes.
 const windowLen = headerLen + 11

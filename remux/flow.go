@@ -25,6 +25,11 @@ type flow struct {
 	epochRead uint64
 }
 
+// rttFloor is the round trip that windows are sized for where the real one is
+// shorter: on a fast line a small window costs a WINDOW frame, and two changes
+// of goroutine, every 64 KiB.
+const rttFloor = 2 * time.Millisecond
+
 // start sets the first limit: the floor, which needs nobody's leave, or none
 // at all towards a basic peer. The budget permitting, the first WINDOW raises
 // it at once.
@@ -70,7 +75,8 @@ func (f *flow) tune(rtt time.Duration) {
 	}
 	now := time.Now()
 	part := float64(read) / float64(f.window)
-	if rtt > 0 && now.Sub(f.epoch) < time.Duration(4*part*float64(rtt)) {
+	rtt = max(rtt, rttFloor)
+	if now.Sub(f.epoch) < time.Duration(4*part*float64(rtt)) {
 		if more := min(2*f.window, f.max) - f.window; more > 0 && f.budget.grow(more) {
 			f.window += more
 		}

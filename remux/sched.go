@@ -6,8 +6,10 @@ package remux
 // turn. A session whose bytes have all gone keeps its place until its turn
 // comes: a download whose next bytes arrive meanwhile is not new.
 
-// quantum is how many payload bytes a session may send in one turn.
-const quantum = 16 << 10
+// quantum is how many payload bytes a session may send in one turn. With its
+// header that is one TLS record: a frame that is spread over two, or a record
+// with a few bytes of the next one, costs the receiver a system call more.
+const quantum = 16<<10 - headerLen
 
 // turn is a session's place in the scheduler. conn.mu guards it.
 type turn struct {

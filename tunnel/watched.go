@@ -3,6 +3,7 @@ package tunnel
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
@@ -15,8 +16,7 @@ type watched struct {
 	splice.Stream
 	failed func(error) // called once at most
 
-	// Owned by the goroutine that reads.
-	some bool // bytes have come, or failed was called
+	some atomic.Bool // bytes have come, or failed was called
 }
 
 // Read implements net.Conn.
@@ -37,14 +37,28 @@ func (w *watched) Borrow() ([]byte, error) {
 	return b, err
 }
 
+// Deliver implements splice.Deliverer as far as the stream does.
+func (w *watched) Deliver(take func([]byte) int) error {
+	d, ok := w.Stream.(splice.Deliverer)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return d.Deliver(func(p []byte) int {
+		w.some.Store(true)
+		return take(p)
+	})
+}
+
 // GiveBack implements splice.Lender; it follows a Borrow that succeeded.
 func (w *watched) GiveBack() { w.Stream.(splice.Lender).GiveBack() }
 
 func (w *watched) look(n int, err error) {
-	if !w.some && n == 0 && err != nil && err != io.EOF {
+	if n == 0 && err == nil || w.some.Swap(true) {
+		return
+	}
+	if n == 0 && err != io.EOF {
 		w.failed(err)
 	}
-	w.some = w.some || n > 0 || err != nil
 }
 
 // SetLinger is that of the stream, if it has one.

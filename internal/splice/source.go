@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// bufferSize is one read: large enough for bulk to cost few system calls.
-const bufferSize = 64 << 10
+// bufferSize is one read: large enough for bulk to cost few system calls, and
+// four times what remux sends as one frame in one TLS record.
+const bufferSize = 4 * (16<<10 - 4)
 
 // buffers are kept between reads by no direction: each takes one when there is
 // something to read and gives it back when that has been written.

@@ -2,6 +2,8 @@
 
 package splice
 
+import "syscall"
+
 // rawReads says whether sockets can be read by system calls that do not block.
 const rawReads = false
 
@@ -9,3 +11,5 @@ const rawReads = false
 func (s *source) nextRaw() ([]byte, error) { panic("BUG: raw read on a system without one") }
 
 func (s *source) tryRead(uintptr) bool { return true }
+
+func tryWrite(syscall.RawConn, []byte) int { return 0 }

@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// rawReads says whether sockets can be read by system calls that do not block.
+// rawReads says whether sockets can be read and written by system calls that do
+// not block.
 const rawReads = true
 
 // nextRaw reads from the socket itself. It costs the same system calls as
@@ -46,4 +47,18 @@ func (s *source) tryRead(fd uintptr) bool {
 		return false
 	}
 	return true
+}
+
+// tryWrite writes what the socket takes at once. An error counts as nothing
+// taken: the next Write finds it.
+func tryWrite(raw syscall.RawConn, p []byte) (n int) {
+	_ = raw.Write(func(fd uintptr) bool {
+		for {
+			var err error
+			if n, err = syscall.Write(int(fd), p); err != syscall.EINTR {
+				return true
+			}
+		}
+	})
+	return max(n, 0)
 }

@@ -29,6 +29,8 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"tunnels/internal/code"
@@ -57,6 +59,13 @@ type Lender interface {
 	// be used.
 	Borrow() ([]byte, error)
 	GiveBack()
+}
+
+// Deliverer is a source that can hand over bytes as they come.
+type Deliverer interface {
+	// Deliver has bytes handed to take, which does not wait and says how many
+	// it took; the others are to be read. An error says that it cannot.
+	Deliver(take func(p []byte) int) error
 }
 
 // End is one of the two ends given to Both.
@@ -148,6 +157,17 @@ type join struct {
 func (j *join) copy(from, to End) (moved int64) {
 	src := newSource(j.ends[from])
 	dst := j.ends[to]
+	var direct atomic.Int64 // bytes that went past this goroutine
+	defer func() { moved += direct.Load() }()
+	if d, ok := j.ends[from].(Deliverer); ok {
+		if raw := rawOf(dst); raw != nil {
+			_ = d.Deliver(func(p []byte) int { // if it cannot, all is read
+				n := tryWrite(raw, p)
+				direct.Add(int64(n))
+				return n
+			})
+		}
+	}
 	for {
 		if j.isDraining() {
 			_ = j.ends[from].SetReadDeadline(time.Now().Add(drainMax))
@@ -176,6 +196,20 @@ func (j *join) copy(from, to End) (moved int64) {
 			return moved
 		}
 	}
+}
+
+// rawOf is the socket of c, nil if it has none that can be written to without
+// waiting.
+func rawOf(c net.Conn) syscall.RawConn {
+	sc, ok := c.(syscall.Conn)
+	if !ok || !rawReads {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 func (j *join) isDraining() bool {

@@ -457,3 +457,72 @@ func TestLender(t *testing.T) {
 		t.Errorf("Both = %+v, want 13 bytes from a and no error", r)
 	}
 }
+
+// deliverer hands over what the test says before it is read from.
+type deliverer struct {
+	*net.TCPConn
+	ready chan func([]byte) int
+}
+
+func (d *deliverer) Deliver(take func([]byte) int) error {
+	d.ready <- take
+	return nil
+}
+
+// TestDeliverer: what is delivered arrives in order with what is read, and is
+// counted; what does not fit is not taken.
+func TestDeliverer(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dial := func() (near, far *net.TCPConn) {
+		n, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.(*net.TCPConn), f.(*net.TCPConn)
+	}
+	peer, a := dial()
+	app, b := dial()
+	defer app.Close()
+	d := &deliverer{TCPConn: a, ready: make(chan func([]byte) int, 1)}
+	done := make(chan Result, 1)
+	go func() { done <- Both(d, b, code.General, code.General) }()
+	if !rawReads {
+		peer.Close()
+		app.Close()
+		<-done
+		return // sockets cannot be written to without waiting here
+	}
+	take := <-d.ready
+	if n := take([]byte("delivered ")); n != 10 {
+		t.Errorf("take took %d bytes of 10", n)
+	}
+	// Nobody reads app: in the end take takes less than all, and does not wait.
+	full := make([]byte, 64<<10)
+	taken := 10
+	for {
+		n := take(full)
+		taken += n
+		if n < len(full) {
+			break
+		}
+	}
+	peer.Write([]byte("read"))
+	peer.CloseWrite()
+	app.CloseWrite()
+	got, err := io.ReadAll(app)
+	if err != nil || len(got) != taken+4 || string(got[:10]) != "delivered " || string(got[len(got)-4:]) != "read" {
+		t.Errorf("application got %d bytes, %v, want %d, from \"delivered \" to \"read\"", len(got), err, taken+4)
+	}
+	if r := <-done; r.Err != nil || r.FromA != int64(taken+4) {
+		t.Errorf("Both = %+v, want %d bytes from a and no error", r, taken+4)
+	}
+	peer.Close()
+}
