@@ -86,7 +86,7 @@ func curl(t *testing.T, w *way, args ...string) (string, int) {
 	t.Helper()
 	path, err := exec.LookPath("curl")
 	if err != nil {
-		t.Skip("curl is not installed")
+		t.Fatal("curl is not installed: run scripts/setup.sh")
 	}
 	proxy := w.door.(interface{ Addr() net.Addr }).Addr().String()
 	args = append([]string{"-q", "-sS", "--max-time", "20", "--socks5-hostname", proxy}, args...)
