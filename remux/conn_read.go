@@ -25,9 +25,9 @@ type splitter struct {
 // readLoop reads frames until the conn ends, and says why. It waits for
 // nothing but the lower connection.
 func (c *conn) readLoop() error {
-	b := readBuffers.Get().(*[readSize]byte)
-	defer readBuffers.Put(b)
-	buf := b[:]
+	in := inbox{small: make([]byte, smallSize)}
+	defer in.shrink()
+	buf := in.small
 	var split splitter
 	have := 0
 	for {
@@ -40,11 +40,44 @@ func (c *conn) readLoop() error {
 				c.violated(verr)
 				return c.discard(buf)
 			}
-			have = copy(buf, buf[used:have])
+			buf, have = in.next(buf, n, buf[used:have])
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// inbox is what the reader reads into: little while nothing or little comes, so
+// that an idle conn holds no more, and a large buffer while much does.
+type inbox struct {
+	small []byte
+	large *[readSize]byte // nil: not held
+}
+
+// smallSize is what an inbox has of its own. A request, a WINDOW or a keystroke
+// fits.
+const smallSize = 512
+
+// next is the buffer for the next read, with rest at its start, after one into
+// buf that gave n bytes.
+func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
+	switch {
+	case in.large == nil && (n+len(rest) >= smallSize || len(rest) > smallSize/2):
+		in.large = readBuffers.Get().(*[readSize]byte)
+		return in.large[:], copy(in.large[:], rest)
+	case in.large != nil && n < smallSize && len(rest) <= headerLen:
+		have := copy(in.small, rest)
+		in.shrink()
+		return in.small, have
+	}
+	return buf, copy(buf, rest)
+}
+
+func (in *inbox) shrink() {
+	if in.large != nil {
+		readBuffers.Put(in.large)
+		in.large = nil
 	}
 }
 
