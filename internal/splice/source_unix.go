@@ -49,16 +49,22 @@ func (s *source) tryRead(fd uintptr) bool {
 	return true
 }
 
-// tryWrite writes what the socket takes at once. An error counts as nothing
-// taken: the next Write finds it.
-func tryWrite(raw syscall.RawConn, p []byte) (n int) {
-	_ = raw.Write(func(fd uintptr) bool {
+// tryWrite writes what the socket takes at once.
+func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
+	cerr := raw.Write(func(fd uintptr) bool {
 		for {
-			var err error
 			if n, err = syscall.Write(int(fd), p); err != syscall.EINTR {
 				return true
 			}
 		}
 	})
-	return max(n, 0)
+	switch {
+	case cerr != nil: // closed here
+		return 0, cerr
+	case err == syscall.EAGAIN:
+		return 0, nil
+	case err != nil:
+		return 0, os.NewSyscallError("write", err)
+	}
+	return n, nil
 }

@@ -145,6 +145,10 @@ type join struct {
 	ends [3]Stream    // static
 	why  [3]code.Code // static; what to say when that end fails without a code
 
+	// delivering is held while bytes are delivered to that end, which does not
+	// wait for anybody; never together with mu but before it.
+	delivering [3]sync.Mutex
+
 	mu       sync.Mutex
 	ended    [3]bool // guarded by mu; that end has said all, and cleanly
 	failed   End     // guarded by mu; the first one to fail
@@ -162,7 +166,7 @@ func (j *join) copy(from, to End) (moved int64) {
 	if d, ok := j.ends[from].(Deliverer); ok {
 		if raw := rawOf(dst); raw != nil {
 			_ = d.Deliver(func(p []byte) int { // if it cannot, all is read
-				n := tryWrite(raw, p)
+				n := j.deliver(raw, to, p)
 				direct.Add(int64(n))
 				return n
 			})
@@ -198,6 +202,19 @@ func (j *join) copy(from, to End) (moved int64) {
 	}
 }
 
+// deliver writes to end to what its socket takes without waiting. The system
+// tells an error of a socket once, to whoever comes first: had it been told here
+// and not been noted, reading from the same socket would give a clean end.
+func (j *join) deliver(raw syscall.RawConn, to End, p []byte) int {
+	j.delivering[to].Lock()
+	defer j.delivering[to].Unlock()
+	n, err := tryWrite(raw, p)
+	if err != nil {
+		j.writeFailed(to, err)
+	}
+	return n
+}
+
 // rawOf is the socket of c, nil if it has none that can be written to without
 // waiting.
 func rawOf(c net.Conn) syscall.RawConn {
@@ -220,12 +237,14 @@ func (j *join) isDraining() bool {
 
 // eof passes on that from has said all.
 func (j *join) eof(from, to End) {
+	j.delivering[from].Lock() // an error that is found just now is noted first
 	j.mu.Lock()
 	failed := j.err
 	if failed == nil {
 		j.ended[from] = true
 	}
 	j.mu.Unlock()
+	j.delivering[from].Unlock()
 	if failed != nil { // the end of what was drained: not a clean one
 		j.abort()
 		return

@@ -526,3 +526,49 @@ func TestDeliverer(t *testing.T) {
 	}
 	peer.Close()
 }
+
+// TestDeliverToDead: an application that reset its connection is not mistaken
+// for one that has said all, although the system told the error to the delivery.
+func TestDeliverToDead(t *testing.T) {
+	if !rawReads {
+		t.Skip("this system does not write to sockets without waiting")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dial := func() (near, far *net.TCPConn) {
+		n, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.(*net.TCPConn), f.(*net.TCPConn)
+	}
+	for range 100 {
+		peer, a := dial()
+		app, b := dial()
+		d := &deliverer{TCPConn: a, ready: make(chan func([]byte) int, 1)}
+		done := make(chan Result, 1)
+		go func() { done <- Both(d, b, code.General, code.Cancelled) }()
+		take := <-d.ready
+		stop := make(chan struct{})
+		go func() {
+			defer close(stop)
+			for take([]byte("more and more ")) > 0 {
+			}
+		}()
+		app.SetLinger(0)
+		app.Close()
+		<-stop
+		r := <-done
+		if r.Err == nil || r.Failed != B {
+			t.Errorf("Both = %+v, want a failure of b, which was reset", r)
+		}
+		peer.Close()
+	}
+}
