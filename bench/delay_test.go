@@ -98,12 +98,14 @@ func TestRelayLimits(t *testing.T) {
 		}
 		d.wg.Go(func() { d.errs[i] = d.take(c, o.pool) })
 	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for d.read.Load() == 0 {
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	began, before := time.Now(), d.read.Load()
 	for d.read.Load()-before < 2<<20 && time.Since(began) < 10*time.Second {
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	got := float64(d.read.Load()-before) / time.Since(began).Seconds()
 	if got > 1.15*rate || got < 0.5*rate {

@@ -219,6 +219,25 @@ func TestSSH(t *testing.T) {
 	client.wantRun("sock", "-", 7)
 }
 
+// TestSSHInput: a command sees the end of its input, and its whole answer comes,
+// through every network that may be between client and server.
+func TestSSHInput(t *testing.T) {
+	t.Parallel()
+	need(t, "nc", "ssh")
+	content := noise(5 << 20)
+	sshd := startSSHD(t)
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) { // one at a time: all write known_hosts
+			_, client := startWay(t, way.socket, way.args, nil)
+			ssh := append(sshd.options("nc -X 5 -x "+client.Addr+" %h %p"), "-p", sshd.port)
+			got := job{Stdin: content}.run(t, "ssh", append(ssh, sshd.user+"@"+sshd.host, "cat")...).must(t).Stdout
+			if got != string(content) {
+				t.Errorf("ssh host cat < file = %s, want %s", brief(got), brief(string(content)))
+			}
+		})
+	}
+}
+
 // TestManyAtOnce: a hundred downloads side by side, while others hold
 // connections open and say nothing.
 func TestManyAtOnce(t *testing.T) {
