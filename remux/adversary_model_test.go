@@ -202,7 +202,10 @@ func model(t *testing.T, seed int64, pipes bool) {
 	if err := pool.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the pool: %v", err)
 	}
-	s.SessionListener.Close()
+	// A pipe's dialler cannot see what its peer has yet to look at.
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown of the listener: %v", err)
+	}
 	wg.Wait()
 	if g, w := budget.Granted(), budget.Waiting(); g != 0 || w != 0 {
 		t.Errorf("%d bytes are granted and %d wait behind the end", g, w)
