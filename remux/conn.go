@@ -52,6 +52,7 @@ type conn struct {
 	pongDue  bool
 	due      []*Session // with a WINDOW to be sent
 	dueNow   bool       // and not only with the next frames that go out anyway
+	pace     pace
 	sched    scheduler
 	told     bool  // Hooks.ConnOpened was called
 	err      error // why the conn ended; set once, with state
@@ -100,13 +101,14 @@ func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
 	c := &conn{
 		nc: nc, cfg: cfg, dialler: dialler, owner: o,
 		born: time.Now(), done: make(chan struct{}),
-		sessions: map[uint16]*Session{},
-		peerMax:  lastID, maxFrame: maxPayload, sendInit: floor,
+		sessions: map[uint16]*Session{}, pace: newPace(),
+		peerMax: lastID, maxFrame: maxPayload, sendInit: floor,
 	}
 	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
 		c.now = now
 	}
 	c.wake.L = &c.mu
+	c.sched.quantum = c.pace.turn
 	c.idleFrom = c.born
 	c.nextID = 2
 	var id uint32

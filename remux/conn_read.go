@@ -6,36 +6,36 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"tunnels/internal/code"
 )
 
-// readSize is how much is read from the lower connection at a time.
-const readSize = 64 << 10
-
-// splitter is where the reader stands in the stream of frames.
-type splitter struct {
-	session *Session // whose payload comes; nil: nobody's
-	left    int      // of that payload
-	started bool     // the first frame has come
+// moreReader is a lower connection that can read several records at once.
+type moreReader interface {
+	// ReadMore is Read that may go on for as long as it needs not wait.
+	ReadMore(p []byte) (int, error)
 }
 
 // readLoop reads frames until the conn ends, and says why. It waits for
 // nothing but the lower connection.
 func (c *conn) readLoop() error {
-	in := inbox{small: make([]byte, smallSize)}
-	defer in.shrink()
-	buf := in.small
+	read := c.nc.Read
+	if more, ok := c.nc.(moreReader); ok {
+		read = more.ReadMore
+	}
+	in := inbox{own: make([]byte, inboxSizes[0])}
+	defer in.resize(0)
+	buf := in.own
 	var split splitter
 	have := 0
 	for {
-		n, err := c.nc.Read(buf[have:])
+		n, err := read(buf[have:])
 		if n > 0 {
 			c.came(n)
 			have += n
 			used, verr := c.feed(&split, buf[:have])
+			split.flush() // the pieces are in buf
 			if verr != nil {
 				c.violated(verr)
 				return c.discard(buf)
@@ -45,39 +45,6 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
-	}
-}
-
-// inbox is what the reader reads into: little while nothing or little comes, so
-// that an idle conn holds no more, and a large buffer while much does.
-type inbox struct {
-	small []byte
-	large *[readSize]byte // nil: not held
-}
-
-// smallSize is what an inbox has of its own. A request, a WINDOW or a keystroke
-// fits.
-const smallSize = 512
-
-// next is the buffer for the next read, with rest at its start, after one into
-// buf that gave n bytes.
-func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
-	switch {
-	case in.large == nil && (n+len(rest) >= smallSize || len(rest) > smallSize/2):
-		in.large = readBuffers.Get().(*[readSize]byte)
-		return in.large[:], copy(in.large[:], rest)
-	case in.large != nil && n < smallSize && len(rest) <= headerLen:
-		have := copy(in.small, rest)
-		in.shrink()
-		return in.small, have
-	}
-	return buf, copy(buf, rest)
-}
-
-func (in *inbox) shrink() {
-	if in.large != nil {
-		readBuffers.Put(in.large)
-		in.large = nil
 	}
 }
 
@@ -102,9 +69,7 @@ func (c *conn) feed(split *splitter, p []byte) (int, *code.Error) {
 			if n == 0 {
 				return done, nil
 			}
-			if split.session != nil && !split.session.receive(rest[:n]) {
-				split.session = nil
-			}
+			split.add(rest[:n])
 			split.left -= n
 			done += n
 			continue
@@ -114,6 +79,7 @@ func (c *conn) feed(split *splitter, p []byte) (int, *code.Error) {
 		}
 		number, length := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
 		if number == 0 {
+			split.flush()
 			n, err := c.feedControl(split, rest, length)
 			if n == 0 || err != nil {
 				return done, err
@@ -133,6 +99,7 @@ func (c *conn) feed(split *splitter, p []byte) (int, *code.Error) {
 			return done, err
 		}
 		if length == 0 && s != nil {
+			split.flush()
 			s.finished()
 			continue
 		}
@@ -361,12 +328,12 @@ func (c *conn) acceptLocked(number uint16) *Session {
 	return s
 }
 
-// receive takes payload from the conn's reader; false: the session is over and
-// wants no more.
-func (s *Session) receive(p []byte) bool {
+// receive takes n bytes of payload from the conn's reader; false: the session is
+// over and wants no more.
+func (s *Session) receive(pieces [][]byte, n int) bool {
 	s.mu.Lock()
-	if s.basic.Load() && s.rbuf.len+len(p) > basicMax {
-		s.awaitRoomLocked(len(p))
+	if s.basic.Load() && s.rbuf.len+n > basicMax {
+		s.awaitRoomLocked(n)
 	}
 	var why *code.Error
 	switch f := &s.flow; {
@@ -374,40 +341,42 @@ func (s *Session) receive(p []byte) bool {
 		why = &code.Error{Code: code.Cancelled}
 	case s.rerr != nil:
 		why = &code.Error{Code: code.Protocol, Text: "data after the end of the session"}
-	case f.received+uint64(len(p)) > f.limit && !s.basic.Load():
-		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.received+uint64(len(p)), f.limit)}
-	case s.basic.Load() && s.rbuf.len+len(p) > basicMax:
+	case f.received+uint64(n) > f.limit && !s.basic.Load():
+		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.received+uint64(n), f.limit)}
+	case s.basic.Load() && s.rbuf.len+n > basicMax:
 		why = &code.Error{Code: code.Overload, Text: "the application does not read"}
-	case !f.budget.take(len(p)):
+	case !f.budget.take(n):
 		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
 	default:
-		f.received += uint64(len(p))
-		return s.storeAndUnlock(p)
+		f.received += uint64(n)
+		return s.storeAndUnlock(pieces, n)
 	}
 	s.mu.Unlock()
 	s.reset(why, false)
 	return false
 }
 
-// storeAndUnlock hands p, for which there is room, to the application or keeps
-// it; false: nobody wants it any more.
-func (s *Session) storeAndUnlock(p []byte) bool {
+// storeAndUnlock hands the n bytes, for which there is room, to the application
+// or keeps them; false: nobody wants them any more.
+func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
 	if sink := s.sink; sink != nil && s.rbuf.len == 0 && s.lent == nil {
 		// Whoever reads the session waits for rbuf meanwhile, so nothing that
 		// comes later can overtake.
 		s.mu.Unlock()
-		n := sink(p)
+		taken := sink(pieces)
 		s.mu.Lock()
-		grant = s.consumedLocked(n)
-		p = p[n:]
+		grant = s.consumedLocked(taken)
+		pieces, n = behind(pieces, taken), n-taken
 		wanted = !s.rclosed && s.rerr == nil
 	}
 	switch {
 	case !wanted:
-		s.conn.cfg.Budget.free(len(p))
-	case len(p) > 0:
-		s.rbuf.append(p)
+		s.conn.cfg.Budget.free(n)
+	case n > 0:
+		for _, p := range pieces {
+			s.rbuf.append(p)
+		}
 		s.rcond.Broadcast()
 	}
 	s.mu.Unlock()
@@ -415,6 +384,18 @@ func (s *Session) storeAndUnlock(p []byte) bool {
 		s.conn.windowDue(s, true)
 	}
 	return wanted
+}
+
+// behind is what follows the first n bytes of pieces.
+func behind(pieces [][]byte, n int) [][]byte {
+	for len(pieces) > 0 && n >= len(pieces[0]) {
+		n -= len(pieces[0])
+		pieces = pieces[1:]
+	}
+	if n > 0 {
+		pieces[0] = pieces[0][n:]
+	}
+	return pieces
 }
 
 // awaitRoomLocked waits, for a basic peer's sake, until n more bytes fit. It
@@ -459,6 +440,3 @@ func (s *Session) finished() {
 		c.gone(s)
 	}
 }
-
-// readBuffers is where a conn's reader takes its buffer from.
-var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}

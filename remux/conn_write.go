@@ -4,18 +4,16 @@ import (
 	"net"
 	"sync"
 	"time"
-)
 
-// batchSize is how much goes to the lower connection in one write: four frames
-// of a quantum, and room for a few control frames.
-const batchSize = 64<<10 + 128
+	"tunnels/internal/netx"
+)
 
 // windowLen is the room a WINDOW frame takes.
 const windowLen = headerLen + 11
 
 // batches recycles the writer's buffers: an idle conn holds none. A pool is a
 // cache, not state.
-var batches = sync.Pool{New: func() any { return new([batchSize]byte) }}
+var batches = sync.Pool{New: func() any { return new([batchMax]byte) }}
 
 // nowWriter is a lower connection that can be written to without waiting for
 // the peer, if CanWriteNow says so: WriteNow says whether all was sent; if not,
@@ -48,7 +46,7 @@ func (c *conn) writeLoop() {
 
 // writeBatch writes one batch. The caller has the turn.
 func (c *conn) writeBatch() error {
-	b := batches.Get().(*[batchSize]byte)
+	b := batches.Get().(*[batchMax]byte)
 	defer batches.Put(b)
 	c.mu.Lock()
 	out, ended := c.nextBatchLocked(b[:0])
@@ -103,7 +101,7 @@ func (c *conn) writeNowLocked(s *Session) {
 	for c.now != nil && !c.writing && !c.unsent && c.state == open && !c.workLocked() && s.hasWorkLocked() && !s.stuckLocked() && !s.ended {
 		c.writing = true
 		c.sched.add(s)
-		b := batches.Get().(*[batchSize]byte)
+		b := batches.Get().(*[batchMax]byte)
 		out, ended := c.nextBatchLocked(b[:0])
 		c.mu.Unlock()
 
@@ -128,7 +126,7 @@ func (c *conn) writeNowLocked(s *Session) {
 // nextBatchLocked takes what is to be written: control frames first, then the
 // sessions in turn. The sessions it returns have ended with this batch.
 func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
-	b = c.controlLocked(b)
+	b = c.controlLocked(b[:0:c.pace.batch])
 	if cap(b)-len(b) <= headerLen+windowLen {
 		return b, nil
 	}
@@ -146,6 +144,10 @@ func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 	if len(b) > before {
 		c.life.sent(c)
 	}
+	if c.pace.wrote(len(b), c.age()) {
+		netx.SetUnsent(c.nc, c.pace.queue)
+	}
+	c.sched.quantum = c.pace.turn
 	return b, ended
 }
 

@@ -180,7 +180,7 @@ func (l *life) overdueLocked(now time.Duration) bool {
 	if waited < deathMax {
 		return false
 	}
-	if l.drained >= batchSize/2 && now-l.drainedAt < deathMax {
+	if l.drained >= batchMin/2 && now-l.drainedAt < deathMax {
 		return waited >= deathSlow
 	}
 	return true

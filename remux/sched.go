@@ -1,15 +1,10 @@
 package remux
 
 // The turns in which sessions put their bytes on the conn. Each gets a quantum,
-// then the next one; a session that has just become active goes first, once, so
+// which is pace's to say, then the next one; a session that has just become active goes first, once, so
 // that a keystroke waits for the batch on its way and not for every download's
 // turn. A session whose bytes have all gone keeps its place until its turn
 // comes: a download whose next bytes arrive meanwhile is not new.
-
-// quantum is how many payload bytes a session may send in one turn. With its
-// header that is one TLS record: a frame that is spread over two, or a record
-// with a few bytes of the next one, costs the receiver a system call more.
-const quantum = 16<<10 - headerLen
 
 // turn is a session's place in the scheduler. conn.mu guards it.
 type turn struct {
@@ -30,6 +25,7 @@ const (
 // it.
 type scheduler struct {
 	fresh, rest queue
+	quantum     int // payload bytes a session may send in one turn
 }
 
 type queue struct{ head, tail *Session }
@@ -57,7 +53,7 @@ func (q *queue) pop() *Session {
 // add puts s in line, if it is not.
 func (q *scheduler) add(s *Session) {
 	if s.turn.where == nowhere {
-		s.turn.left = quantum
+		s.turn.left = q.quantum
 		q.fresh.push(s, inFresh)
 	}
 }
@@ -83,12 +79,12 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 				q.rest.push(s, inRest)
 			}
 		case s.turn.left <= 0:
-			s.turn.left += quantum
+			s.turn.left += q.quantum
 			from.pop()
 			q.rest.push(s, inRest)
 		default:
 			room := cap(b) - len(b) - headerLen - windowLen
-			b = s.nextFrameLocked(b, min(room, s.turn.left, maxFrame))
+			b = s.nextFrameLocked(b, min(room, s.turn.left, maxFrame, largeFrame))
 			b = sent(s, b)
 		}
 	}

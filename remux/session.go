@@ -55,10 +55,10 @@ type Session struct {
 	mu      sync.Mutex
 	rcond   sync.Cond
 	rbuf    buffer
-	lent    *chunk           // what Borrow lent out
-	sink    func([]byte) int // see Deliver; nil: there is none
-	rerr    error            // ends reading when rbuf is empty; set once
-	rclosed bool             // the application will read no more
+	lent    *chunk             // what Borrow lent out
+	sink    func([][]byte) int // see Deliver; nil: there is none
+	rerr    error              // ends reading when rbuf is empty; set once
+	rclosed bool               // the application will read no more
 	rdl     deadline
 	flow    flow
 }
@@ -151,10 +151,11 @@ func (s *Session) GiveBack() {
 
 // Deliver has bytes handed to take as soon as they come, whenever none wait to be
 // read before them: it spares a copy and a change of goroutine. take is called
-// by the goroutine that serves the conn, must not wait, and says how many bytes
-// it took; the rest is left to Read or Borrow. Reading has to go on: for the
+// by the goroutine that serves the conn, with pieces that belong one behind the
+// other and are its own for the call; it must not wait, and says how many bytes it
+// took; the rest is left to Read or Borrow. Reading has to go on: for the
 // rest, and for the end.
-func (s *Session) Deliver(take func(p []byte) int) error {
+func (s *Session) Deliver(take func(pieces [][]byte) int) error {
 	s.mu.Lock()
 	s.sink = take
 	s.mu.Unlock()

@@ -53,7 +53,25 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends p in records of up to 16 KiB, those of up to 64 KiB with one system
+// ReadMore is Read that goes on for as long as p has room for a record and there
+// are bytes to be had without waiting. It returns an error with no bytes only. Not
+// to be called by two goroutines at once, nor beside Read.
+func (c *Conn) ReadMore(p []byte) (int, error) {
+	n, err := c.Read(p)
+	if err != nil || c.low.rawConn() == nil {
+		return n, err
+	}
+	c.low.noWait = true
+	for err == nil && len(p)-n >= recordMax {
+		var m int
+		m, err = c.tls.Read(p[n:]) // crypto/tls keeps what is more than errNotNow for the next Read
+		n += m
+	}
+	c.low.noWait = false
+	return n, nil
+}
+
+// Write sends p in records of up to 16 KiB, those of up to 256 KiB with one system
 // call. After a Write that ran into its deadline the conn cannot be written to
 // any more.
 func (c *Conn) Write(p []byte) (int, error) {
@@ -173,6 +191,10 @@ type lower struct {
 	rawOnce sync.Once
 	raw     syscall.RawConn // see rawConn; written in rawOnce
 
+	// Owned by who reads:
+	noWait  bool // Read fails with errNotNow instead of waiting
+	drained bool // the last Read took all there was
+
 	// Of a server's conn, owned by its handshake:
 	serverName string    // the name the client dialled
 	judgedBy   *snapshot // what the client's certificate was verified with
@@ -186,8 +208,19 @@ type lower struct {
 }
 
 // Read is called by crypto/tls alone, which does not read on after close_notify.
-func (l *lower) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
+func (l *lower) Read(p []byte) (n int, err error) {
+	switch {
+	case !l.noWait:
+		n, err = l.Conn.Read(p)
+	case l.drained:
+		return 0, errNotNow
+	default:
+		n, err = tryRead(l.raw, p)
+		if err != nil && err != io.EOF && err != errNotNow {
+			err = &net.OpError{Op: "read", Net: l.LocalAddr().Network(), Source: l.LocalAddr(), Addr: l.RemoteAddr(), Err: err}
+		}
+	}
+	l.drained = n < len(p)
 	if n == 0 && err == io.EOF {
 		l.cut.Store(true)
 	}
@@ -257,3 +290,13 @@ func (l *lower) abort() error {
 	}
 	return l.Conn.Close()
 }
+
+// errNotNow says that nothing is there to be read. As it is temporary, crypto/tls
+// keeps the part of a record that it may have got and goes on with the next Read.
+var errNotNow net.Error = notNow{}
+
+type notNow struct{}
+
+func (notNow) Error() string   { return "nothing to be read now" }
+func (notNow) Timeout() bool   { return false }
+func (notNow) Temporary() bool { return true }

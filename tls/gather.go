@@ -11,9 +11,9 @@ import (
 // 0.51 CPU seconds per GiB for both ends. Reading in pieces larger than those of
 // crypto/tls, which reads 32 KiB and more by itself, gained nothing.
 
-// gatherSize holds the records of a Write of 64 KiB with room to spare; a longer
+// gatherSize holds the records of a Write of 256 KiB with room to spare; a longer
 // Write goes out in parts.
-const gatherSize = 80 << 10
+const gatherSize = 272 << 10
 
 // gathers recycles the buffers: a conn holds none while nothing is written. A
 // pool is a cache, not state.

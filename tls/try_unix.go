@@ -3,6 +3,7 @@
 package tls
 
 import (
+	"io"
 	"os"
 	"syscall"
 )
@@ -27,6 +28,29 @@ func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
 		return 0, nil
 	case err != nil:
 		return 0, os.NewSyscallError("write", err)
+	}
+	return n, nil
+}
+
+// tryRead reads what is there; errNotNow: nothing is.
+func tryRead(raw syscall.RawConn, p []byte) (n int, err error) {
+	cerr := raw.Read(func(fd uintptr) bool {
+		for {
+			n, err = syscall.Read(int(fd), p)
+			if err != syscall.EINTR {
+				return true
+			}
+		}
+	})
+	switch {
+	case cerr != nil: // closed, or past its deadline
+		return 0, cerr
+	case err == syscall.EAGAIN:
+		return 0, errNotNow
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0:
+		return 0, io.EOF
 	}
 	return n, nil
 }

@@ -38,14 +38,14 @@ func (w *watched) Borrow() ([]byte, error) {
 }
 
 // Deliver implements splice.Deliverer as far as the stream does.
-func (w *watched) Deliver(take func([]byte) int) error {
+func (w *watched) Deliver(take func([][]byte) int) error {
 	d, ok := w.Stream.(splice.Deliverer)
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	return d.Deliver(func(p []byte) int {
+	return d.Deliver(func(pieces [][]byte) int {
 		w.some.Store(true)
-		return take(p)
+		return take(pieces)
 	})
 }
 

@@ -117,3 +117,22 @@ func IsLoopback(network, address string) bool {
 }
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
+
+// SetUnsent changes how many bytes of c, a carrier or what wraps one and says so
+// by NetConn, may wait unsent in the kernel: 128 KiB at first. It does nothing
+// where the system has no such limit.
+func SetUnsent(c net.Conn, n int) {
+	for {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			if raw, err := tcp.SyscallConn(); err == nil {
+				setUnsent(raw, n)
+			}
+			return
+		}
+		wraps, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = wraps.NetConn()
+	}
+}

@@ -21,6 +21,11 @@ func setCarrier(raw syscall.RawConn) error {
 	return err
 }
 
+// setUnsent sets TCP_NOTSENT_LOWAT; it can fail on a closed connection only.
+func setUnsent(raw syscall.RawConn, n int) {
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) })
+}
+
 // restrict makes the file of a UNIX socket that is not yet bound 0600: Linux
 // creates it with the mode of the socket, so there is no moment at which
 // somebody else could connect.

@@ -7,5 +7,7 @@ import "syscall"
 // setCarrier does nothing: these options are Linux's.
 func setCarrier(syscall.RawConn) error { return nil }
 
+func setUnsent(syscall.RawConn, int) {}
+
 // restrict does nothing: listenUnix changes the mode once the file is there.
 func restrict(string, string, syscall.RawConn) error { return nil }

@@ -7,13 +7,23 @@ import (
 	"syscall"
 )
 
-// bufferSize is one read: large enough for bulk to cost few system calls, and
-// four times what remux sends as one frame in one TLS record.
-const bufferSize = 4 * (16<<10 - 4)
+// record is what remux sends as one frame in one TLS record. A read of a
+// multiple of it leaves no remainder, which would cost as much as a whole one.
+const record = 16<<10 - 4
 
-// buffers are kept between reads by no direction: each takes one when there is
-// something to read and gives it back when that has been written.
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+// bufferSizes are for one read each: one for ordinary traffic and, as bulk costs
+// less the more of it moves at a time, one for who has just filled the other.
+var bufferSizes = [...]int{4 * record, 16 * record}
+
+// bufferPools recycle the buffers, of which no direction keeps one between reads:
+// each takes one when there is something to read and gives it back when that has
+// been written. A pool is a cache, not state.
+var bufferPools [len(bufferSizes)]sync.Pool
+
+type buffer struct {
+	data []byte
+	size int // index in bufferSizes
+}
 
 // source reads from one end, with a buffer held only while there are bytes in it.
 // It is owned by the goroutine of its direction.
@@ -26,9 +36,10 @@ type source struct {
 	raw    syscall.RawConn    // nil: sys has not given it (yet)
 	try    func(uintptr) bool // s.tryRead, made once
 
-	buf *[bufferSize]byte // nil: none is held
-	n   int               // result of the last tryRead
-	err error             // likewise
+	size int     // of the next buffer: index in bufferSizes
+	buf  *buffer // nil: none is held
+	n    int     // result of the last read
+	err  error   // likewise
 }
 
 func newSource(c net.Conn) *source {
@@ -69,11 +80,28 @@ func (s *source) next() ([]byte, error) {
 		}
 	}
 	s.hold()
-	n, err := s.conn.Read(s.buf[:])
-	return s.buf[:n], err
+	s.n, s.err = s.conn.Read(s.buf.data)
+	s.resize()
+	return s.buf.data[:s.n], s.err
 }
 
-func (s *source) hold() { s.buf = buffers.Get().(*[bufferSize]byte) }
+// resize picks the next buffer by how far the last read filled its own.
+func (s *source) resize() {
+	switch {
+	case s.n == len(s.buf.data):
+		s.size = len(bufferSizes) - 1
+	case s.n <= bufferSizes[0]:
+		s.size = 0
+	}
+}
+
+func (s *source) hold() {
+	if b, ok := bufferPools[s.size].Get().(*buffer); ok {
+		s.buf = b
+	} else {
+		s.buf = &buffer{make([]byte, bufferSizes[s.size]), s.size}
+	}
+}
 
 // release gives the buffer back, if one is held.
 func (s *source) release() {
@@ -82,7 +110,7 @@ func (s *source) release() {
 		s.lent = false
 	}
 	if s.buf != nil {
-		buffers.Put(s.buf)
+		bufferPools[s.buf.size].Put(s.buf)
 		s.buf = nil
 	}
 }

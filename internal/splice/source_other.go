@@ -12,4 +12,4 @@ func (s *source) nextRaw() ([]byte, error) { panic("BUG: raw read on a system wi
 
 func (s *source) tryRead(uintptr) bool { return true }
 
-func tryWrite(syscall.RawConn, []byte) (int, error) { return 0, nil }
+func tryWrite(syscall.RawConn, [][]byte) (int, error) { return 0, nil }

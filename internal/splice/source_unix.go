@@ -30,14 +30,15 @@ func (s *source) nextRaw() ([]byte, error) {
 	case s.n == 0:
 		return nil, io.EOF
 	}
-	return s.buf[:s.n], nil
+	s.resize()
+	return s.buf.data[:s.n], nil
 }
 
 // tryRead reads what is there; false asks to be called again when there is more.
 func (s *source) tryRead(fd uintptr) bool {
 	s.hold()
 	for {
-		s.n, s.err = syscall.Read(int(fd), s.buf[:])
+		s.n, s.err = syscall.Read(int(fd), s.buf.data)
 		if s.err != syscall.EINTR {
 			break
 		}
@@ -49,11 +50,13 @@ func (s *source) tryRead(fd uintptr) bool {
 	return true
 }
 
-// tryWrite writes what the socket takes at once.
-func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
+// tryWrite writes what the socket takes at once: one piece behind the other, as
+// the application of a socket that is written to in many small pieces is woken
+// for each of them.
+func tryWrite(raw syscall.RawConn, pieces [][]byte) (n int, err error) {
 	cerr := raw.Write(func(fd uintptr) bool {
 		for {
-			if n, err = syscall.Write(int(fd), p); err != syscall.EINTR {
+			if n, err = writev(int(fd), pieces); err != syscall.EINTR {
 				return true
 			}
 		}

@@ -63,9 +63,10 @@ type Lender interface {
 
 // Deliverer is a source that can hand over bytes as they come.
 type Deliverer interface {
-	// Deliver has bytes handed to take, which does not wait and says how many
-	// it took; the others are to be read. An error says that it cannot.
-	Deliver(take func(p []byte) int) error
+	// Deliver has bytes handed to take, in pieces that belong one behind the
+	// other; take does not wait and says how many bytes it took; the others are
+	// to be read. An error says that it cannot.
+	Deliver(take func(pieces [][]byte) int) error
 }
 
 // End is one of the two ends given to Both.
@@ -165,8 +166,8 @@ func (j *join) copy(from, to End) (moved int64) {
 	defer func() { moved += direct.Load() }()
 	if d, ok := j.ends[from].(Deliverer); ok {
 		if raw := rawOf(dst); raw != nil {
-			_ = d.Deliver(func(p []byte) int { // if it cannot, all is read
-				n := j.deliver(raw, to, p)
+			_ = d.Deliver(func(pieces [][]byte) int { // if it cannot, all is read
+				n := j.deliver(raw, to, pieces)
 				direct.Add(int64(n))
 				return n
 			})
@@ -205,10 +206,10 @@ func (j *join) copy(from, to End) (moved int64) {
 // deliver writes to end to what its socket takes without waiting. The system
 // tells an error of a socket once, to whoever comes first: had it been told here
 // and not been noted, reading from the same socket would give a clean end.
-func (j *join) deliver(raw syscall.RawConn, to End, p []byte) int {
+func (j *join) deliver(raw syscall.RawConn, to End, pieces [][]byte) int {
 	j.delivering[to].Lock()
 	defer j.delivering[to].Unlock()
-	n, err := tryWrite(raw, p)
+	n, err := tryWrite(raw, pieces)
 	if err != nil {
 		j.writeFailed(to, err)
 	}

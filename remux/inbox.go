@@ -1,0 +1,62 @@
+package remux
+
+import "sync"
+
+// inbox is what a conn's reader reads into: little while nothing or little comes,
+// so that an idle conn holds no more, and ever more while much does.
+type inbox struct {
+	own  []byte // of the smallest size
+	kind int    // the size in use: index in inboxSizes
+	lent *[]byte
+}
+
+// inboxSizes are for a request, a WINDOW or a keystroke; for ordinary traffic; and
+// for bulk, of which more at a time costs less. The large ones are multiples of
+// what a TLS record brings, and what may be left from the read before.
+var inboxSizes = [...]int{512, 65 << 10, 257 << 10}
+
+// inboxPools recycle the large ones. A pool is a cache, not state.
+var inboxPools [len(inboxSizes)]sync.Pool
+
+// next is the buffer for the next read, with rest at its start, after one into
+// buf that gave n bytes.
+func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
+	kind := in.kind
+	switch {
+	case n+len(rest) > len(buf)-16<<10 && n >= len(buf)/2:
+		kind = min(kind+1, len(inboxSizes)-1)
+	case n < inboxSizes[0] && len(rest) <= headerLen:
+		kind = 0
+	case kind > 1 && n < inboxSizes[1]/2:
+		kind = 1
+	}
+	if kind == 0 && len(rest) > inboxSizes[0]/2 {
+		kind = 1
+	}
+	if kind == in.kind {
+		return buf, copy(buf, rest)
+	}
+	var left [headerLen + maxControl]byte // what rest can be at most: less than a control frame
+	have := copy(left[:], rest)
+	buf = in.resize(kind)
+	return buf, copy(buf, left[:have])
+}
+
+// resize gives the buffer in use back and returns one of another size.
+func (in *inbox) resize(kind int) []byte {
+	if in.lent != nil {
+		inboxPools[in.kind].Put(in.lent)
+		in.lent = nil
+	}
+	in.kind = kind
+	if kind == 0 {
+		return in.own
+	}
+	if b, ok := inboxPools[kind].Get().(*[]byte); ok {
+		in.lent = b
+	} else {
+		b := make([]byte, inboxSizes[kind])
+		in.lent = &b
+	}
+	return *in.lent
+}
