@@ -108,7 +108,7 @@ func (c *Config) remuxOptions() []option {
 		{name: "remux.idle.max.sec", arg: "N", def: "10", help: "a conn without sessions is closed after", set: seconds(&r.IdleMax, 1, day)},
 		{name: "remux.conn.max.cnt", arg: "N", def: "1024", help: "never more conns than that", set: number(&r.ConnMax, 1, 65535, 1)},
 		{name: "remux.ping.sec", arg: "N", def: "15", help: "a conn silent for that long is asked for a sign of life", set: seconds(&r.Ping, 1, 3600)},
-		{name: "remux.window.max.kb", arg: "N", def: "65536", help: "the most one session may have on its way", set: number(&r.WindowMax, 64, 1<<20, 1<<10)},
+		{name: "remux.window.max.kb", arg: "N", def: "131072", help: "the most one session may have on its way", set: number(&r.WindowMax, 64, 1<<20, 1<<10)},
 		{name: "remux.memory.max.mb", arg: "N", def: "256", help: "the most all sessions may have waiting", set: number(&c.RemuxMemoryMaxMB, 1, maxMemMB, 1)},
 		{name: "remux.sess.max.cnt", arg: "N", def: "32768", help: "sessions accepted at one time on one conn", set: number(&r.SessMax, 1, 32768, 1)},
 	}

@@ -28,23 +28,25 @@ func (b *Budget) Granted() int64 { return b.granted.Load() }
 // budget is out of its reach: thousands of idle sessions must not use up what
 // the few busy ones need to grow.
 func (b *Budget) start(n int64) bool {
-	return b.grant(n, func(used int64) bool { return used+n <= b.limit/2 })
-}
-
-// grow takes n bytes for a window that doubles: at most a quarter of what is
-// free, so that the next session finds room to grow too.
-func (b *Budget) grow(n int64) bool {
-	return b.grant(n, func(used int64) bool { return n <= (b.limit-used)/4 })
-}
-
-func (b *Budget) grant(n int64, ok func(used int64) bool) bool {
 	for {
 		used := b.granted.Load()
-		if !ok(used) {
+		if used+n > b.limit/2 {
 			return false
 		}
 		if b.granted.CompareAndSwap(used, used+n) {
 			return true
+		}
+	}
+}
+
+// grow takes up to n bytes for a window that grows, and says how many: at most a
+// quarter of what is free, so that the next session finds room to grow too.
+func (b *Budget) grow(n int64) int64 {
+	for {
+		used := b.granted.Load()
+		part := max(0, min(n, (b.limit-used)/4))
+		if b.granted.CompareAndSwap(used, used+part) {
+			return part
 		}
 	}
 }

@@ -20,7 +20,7 @@ type Config struct {
 	IdleMax       time.Duration // a conn without sessions is closed after; 0: 10 s
 	ConnMax       int           // never more conns than that; 0: 1024
 	Ping          time.Duration // a conn silent for that long is asked for a sign of life; 0: 15 s
-	WindowMax     int           // ceiling of one session's window, in bytes; 0: 64 MiB
+	WindowMax     int           // ceiling of one session's window, in bytes; 0: 128 MiB
 	SessMax       int           // sessions accepted at one time on one conn; 0: 32768
 
 	// Budget bounds the memory of all sessions that share it. Nil: one of
@@ -73,7 +73,7 @@ func (c Config) defaults() Config {
 		c.Ping = 15 * time.Second
 	}
 	if c.WindowMax <= 0 {
-		c.WindowMax = 64 << 20
+		c.WindowMax = 128 << 20
 	}
 	c.WindowMax = max(c.WindowMax, floor)
 	if c.SessMax <= 0 {

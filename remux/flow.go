@@ -18,9 +18,10 @@ type flow struct {
 	closed   bool   // the budget has got its part back
 	lazy     bool   // the first WINDOW waits for a frame to go out with
 
-	// The window doubles when more than half of it was read within four
-	// round trips: then it, and not the sender or the reader, is what
-	// limits the session. The epoch is the time since the last such look.
+	// The window doubles when what was read, half of it or more, was read at
+	// a rate of a window in less than two round trips: then it, and not the
+	// sender or the reader, is what limits the session. The epoch is the time
+	// since the last such look.
 	epoch     time.Time
 	epochRead uint64
 }
@@ -29,6 +30,10 @@ type flow struct {
 // shorter: on a fast line a small window costs a WINDOW frame, and two changes
 // of goroutine, every 64 KiB.
 const rttFloor = 2 * time.Millisecond
+
+// stepMax is how far a large window may fall behind before the peer hears of more:
+// a sender that uses all of it gets that much less of it per round trip.
+const stepMax = 4 << 20
 
 // start sets the first limit: the floor, which needs nobody's leave, or none
 // at all towards a basic peer. The budget permitting, the first WINDOW raises
@@ -60,7 +65,7 @@ func (f *flow) consumed(n int, rtt time.Duration) bool {
 		f.lazy = false
 		return true
 	}
-	if int64(f.limit-f.read) > f.window-f.window/4 {
+	if int64(f.limit-f.read) > f.window-min(f.window/4, stepMax) {
 		return false
 	}
 	f.tune(rtt)
@@ -76,10 +81,8 @@ func (f *flow) tune(rtt time.Duration) {
 	now := time.Now()
 	part := float64(read) / float64(f.window)
 	rtt = max(rtt, rttFloor)
-	if now.Sub(f.epoch) < time.Duration(4*part*float64(rtt)) {
-		if more := min(2*f.window, f.max) - f.window; more > 0 && f.budget.grow(more) {
-			f.window += more
-		}
+	if now.Sub(f.epoch) < time.Duration(2*part*float64(rtt)) {
+		f.window += f.budget.grow(min(f.window, f.max-f.window))
 	}
 	f.epoch, f.epochRead = now, f.read
 }
