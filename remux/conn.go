@@ -54,6 +54,7 @@ type conn struct {
 	dueNow   bool       // and not only with the next frames that go out anyway
 	pace     pace
 	sched    scheduler
+	crowd    crowd
 	told     bool  // Hooks.ConnOpened was called
 	err      error // why the conn ended; set once, with state
 	state    connState
@@ -109,6 +110,7 @@ func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
 	}
 	c.wake.L = &c.mu
 	c.sched.quantum = c.pace.turn
+	c.crowd.batch = 1 // no session has a frame in it
 	c.idleFrom = c.born
 	c.nextID = 2
 	var id uint32

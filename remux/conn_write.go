@@ -2,6 +2,7 @@ package remux
 
 import (
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -28,6 +29,10 @@ type nowWriter interface {
 // ends when the conn is dead, or closing with everything sent.
 func (c *conn) writeLoop() {
 	for c.takeTurn() {
+		if c.crowded() {
+			// Whoever is just about to write comes into the same batch.
+			runtime.Gosched()
+		}
 		var err error
 		if c.unsent {
 			err = c.now.Flush()
@@ -98,7 +103,7 @@ func (c *conn) workLocked() bool {
 // It never waits for the peer; what the lower connection does not take at once
 // is left to the writer. mu is released meanwhile.
 func (c *conn) writeNowLocked(s *Session) {
-	for c.now != nil && !c.writing && !c.unsent && c.state == open && !c.workLocked() && s.hasWorkLocked() && !s.stuckLocked() && !s.ended {
+	for c.now != nil && !c.crowd.on && !c.writing && !c.unsent && c.state == open && !c.workLocked() && s.hasWorkLocked() && !s.stuckLocked() && !s.ended {
 		c.writing = true
 		c.sched.add(s)
 		b := batches.Get().(*[batchMax]byte)
@@ -127,6 +132,7 @@ func (c *conn) writeNowLocked(s *Session) {
 // sessions in turn. The sessions it returns have ended with this batch.
 func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 	b = c.controlLocked(b[:0:c.pace.batch])
+	c.batchedLocked()
 	if cap(b)-len(b) <= headerLen+windowLen {
 		return b, nil
 	}

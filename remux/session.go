@@ -40,10 +40,11 @@ type Session struct {
 	gotFin   bool
 	ended    bool // out of the conn's table
 	turn     turn
-	due      bool  // a WINDOW is to be sent
-	told     bool  // Hooks.SessionOpened has returned
-	tellLate bool  // it ended before: who opened it tells
-	endErr   error // for Hooks.SessionClosed
+	gathered uint32 // the batch that has its last gathered frame
+	due      bool   // a WINDOW is to be sent
+	told     bool   // Hooks.SessionOpened has returned
+	tellLate bool   // it ended before: who opened it tells
+	endErr   error  // for Hooks.SessionClosed
 
 	basic atomic.Bool // the peer knows no windows; written under conn.mu
 
@@ -210,6 +211,9 @@ func (s *Session) Write(p []byte) (int, error) {
 	}
 	if err := s.canWriteLocked(); err != nil || len(p) == 0 {
 		return 0, err
+	}
+	if c.gatherLocked(s, p) {
+		return len(p), nil
 	}
 	s.wbusy, s.wbuf = true, p
 	c.writeNowLocked(s)

@@ -82,7 +82,7 @@ func TestLinkStalledReaders(t *testing.T) {
 	const size = 16 << 20
 	for _, n := range []int{1, 8, 32} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			r := linkUp(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000"}})
+			r := linkUp(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000", "-remux.window.max.kb=256"}})
 			finite, endless := testnet.Source(t, size), testnet.Source(t, -1)
 			linkTake(t, r.client.Addr, finite.Addr, size, 4)
 			server, client := r.server.rss(), r.client.rss()
