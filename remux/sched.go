@@ -84,6 +84,9 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 			q.rest.push(s, inRest)
 		default:
 			room := cap(b) - len(b) - headerLen - windowLen
+			if room < recordFrame && room < min(len(s.wbuf), s.turn.left, maxFrame) && len(b) > 2*batchRoom {
+				return b // a frame cut short here would shift all that follow
+			}
 			b = s.nextFrameLocked(b, min(room, s.turn.left, maxFrame, largeFrame))
 			b = sent(s, b)
 		}
