@@ -377,7 +377,7 @@ func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 		for _, p := range pieces {
 			s.rbuf.append(p)
 		}
-		s.rcond.Broadcast()
+		s.wakeReaderLocked()
 	}
 	s.mu.Unlock()
 	if grant {
@@ -420,7 +420,7 @@ func (s *Session) finished() {
 	if s.rerr == nil {
 		s.rerr = io.EOF
 	}
-	s.rcond.Broadcast()
+	s.wakeReaderLocked()
 	s.mu.Unlock()
 
 	c := s.conn

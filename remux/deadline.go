@@ -5,16 +5,34 @@ import (
 	"time"
 )
 
-// deadline is the deadline of one direction of a session. Its cond's lock
-// guards it.
+// deadline is the deadline of one direction of a session, whose lock guards it.
 type deadline struct {
 	expired bool
 	timer   *time.Timer
 	set     uint // counts calls of at, so that a timer which is late is ignored
 }
 
-// at moves the deadline to t; zero: none. The lock of cond is held.
-func (d *deadline) at(t time.Time, cond *sync.Cond) {
+// side is one direction of a session, as its deadline sees it.
+type side interface {
+	sync.Locker
+	wakeLocked() // whoever waits in that direction
+}
+
+type (
+	readSide  struct{ *Session }
+	writeSide struct{ *Session }
+)
+
+func (s readSide) Lock()       { s.mu.Lock() }
+func (s readSide) Unlock()     { s.mu.Unlock() }
+func (s readSide) wakeLocked() { s.wakeReaderLocked() }
+
+func (s writeSide) Lock()       { s.conn.mu.Lock() }
+func (s writeSide) Unlock()     { s.conn.mu.Unlock() }
+func (s writeSide) wakeLocked() { s.wcond.Broadcast() }
+
+// at moves the deadline to t; zero: none. The side's lock is held.
+func (d *deadline) at(t time.Time, of side) {
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
@@ -27,16 +45,16 @@ func (d *deadline) at(t time.Time, cond *sync.Cond) {
 	left := time.Until(t)
 	if left <= 0 {
 		d.expired = true
-		cond.Broadcast()
+		of.wakeLocked()
 		return
 	}
 	set := d.set
 	d.timer = time.AfterFunc(left, func() {
-		cond.L.Lock()
-		defer cond.L.Unlock()
+		of.Lock()
+		defer of.Unlock()
 		if d.set == set {
 			d.expired = true
-			cond.Broadcast()
+			of.wakeLocked()
 		}
 	})
 }

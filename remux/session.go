@@ -58,6 +58,7 @@ type Session struct {
 	rbuf    buffer
 	lent    *chunk             // what Borrow lent out
 	sink    func([][]byte) int // see Deliver; nil: there is none
+	onRead  func()             // see OnReadable; nil: nobody asked
 	rerr    error              // ends reading when rbuf is empty; set once
 	rclosed bool               // the application will read no more
 	rdl     deadline
@@ -163,24 +164,54 @@ func (s *Session) Deliver(take func(pieces [][]byte) int) error {
 	return nil
 }
 
+// OnReadable spares the goroutine that would wait in Read or Borrow: true says that
+// either would wait now, and that f will be called once, in a goroutine of its own,
+// when neither would, as there are bytes, an end, an error, or the deadline has
+// come. It may also be called for nothing.
+func (s *Session) OnReadable(f func()) bool {
+	s.announce()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ready, _ := s.readyLocked(); ready {
+		return false
+	}
+	s.onRead = f
+	return true
+}
+
+// wakeReaderLocked wakes who waits for what has come.
+func (s *Session) wakeReaderLocked() {
+	s.rcond.Broadcast()
+	if f := s.onRead; f != nil {
+		s.onRead = nil
+		go f() // who gave it waits for its end
+	}
+}
+
 // waitLocked waits for bytes (unless none are wanted) or the reason why there
 // will be none.
 func (s *Session) waitLocked(none bool) error {
 	for {
-		switch {
-		case s.rclosed:
-			return net.ErrClosed
-		case s.rdl.expired:
-			return os.ErrDeadlineExceeded
-		case s.rbuf.len > 0:
-			return nil
-		case s.rerr != nil:
-			return s.rerr
-		case none:
-			return nil
+		if ready, err := s.readyLocked(); ready || none {
+			return err
 		}
 		s.rcond.Wait()
 	}
+}
+
+// readyLocked: there are bytes, or err says why there will be none.
+func (s *Session) readyLocked() (ready bool, err error) {
+	switch {
+	case s.rclosed:
+		return true, net.ErrClosed
+	case s.rdl.expired:
+		return true, os.ErrDeadlineExceeded
+	case s.rbuf.len > 0:
+		return true, nil
+	case s.rerr != nil:
+		return true, s.rerr
+	}
+	return false, nil
 }
 
 // consumedLocked accounts for n bytes that left rbuf; true: the peer is to be
@@ -285,8 +316,8 @@ func (s *Session) Close() error {
 	s.rclosed = true
 	unread := s.rbuf.discard()
 	s.conn.cfg.Budget.free(unread)
-	s.rdl.at(time.Time{}, &s.rcond)
-	s.rcond.Broadcast()
+	s.rdl.at(time.Time{}, readSide{s})
+	s.wakeReaderLocked()
 	s.mu.Unlock()
 
 	c := s.conn
@@ -337,7 +368,7 @@ func (s *Session) failWriteLocked(err error) {
 	if s.werr == nil {
 		s.werr = err
 	}
-	s.wdl.at(time.Time{}, &s.wcond)
+	s.wdl.at(time.Time{}, writeSide{s})
 	s.wcond.Broadcast()
 }
 
@@ -354,7 +385,7 @@ func (s *Session) stopReading(err error, keep, force bool) {
 		s.conn.cfg.Budget.free(s.rbuf.discard())
 	}
 	s.rerr = err
-	s.rcond.Broadcast()
+	s.wakeReaderLocked()
 }
 
 // SetDeadline sets both deadlines, as net.Conn says.
@@ -373,7 +404,7 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 	if s.rclosed {
 		return net.ErrClosed
 	}
-	s.rdl.at(t, &s.rcond)
+	s.rdl.at(t, readSide{s})
 	return nil
 }
 
@@ -385,6 +416,6 @@ func (s *Session) SetWriteDeadline(t time.Time) error {
 	if s.werr != nil {
 		return s.werr
 	}
-	s.wdl.at(t, &s.wcond)
+	s.wdl.at(t, writeSide{s})
 	return nil
 }

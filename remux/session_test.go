@@ -4,8 +4,11 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/net/nettest"
+
+	"tunnels/internal/code"
 )
 
 // pair is a pool and a listener that know each other over loopback TCP.
@@ -76,4 +79,48 @@ func TestBorrow(t *testing.T) {
 		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
 	}
 	far.Close()
+}
+
+// TestOnReadable: whatever ends a wait in Read calls who asked, once, and then
+// there is something to read.
+func TestOnReadable(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		act  func(near, far *Session)
+	}{
+		{"bytes", func(near, _ *Session) { near.Write([]byte("x")) }},
+		{"an end", func(near, _ *Session) { near.CloseWrite() }},
+		{"a reset", func(near, _ *Session) { near.Reset(code.General, "") }},
+		{"a deadline", func(_, far *Session) { far.SetReadDeadline(time.Now().Add(time.Millisecond)) }},
+		{"a deadline that has passed", func(_, far *Session) { far.SetReadDeadline(time.Now()) }},
+		{"Close", func(_, far *Session) { far.Close() }},
+		{"the end of the conn", func(near, _ *Session) { near.conn.kill() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, l := pair(t, Config{}, Config{})
+			c, err := p.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			a, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			near, far := c.(*Session), a.(*Session)
+			called := make(chan struct{}, 2)
+			if !far.OnReadable(func() { called <- struct{}{} }) {
+				t.Fatal("OnReadable = false with nothing to read")
+			}
+			tt.act(near, far)
+			<-called
+			if far.OnReadable(func() { called <- struct{}{} }) {
+				t.Error("OnReadable = true with something to read")
+			}
+			if len(called) > 0 {
+				t.Error("called twice")
+			}
+		})
+	}
 }

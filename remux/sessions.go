@@ -8,6 +8,9 @@ import (
 	"tunnels/internal/code"
 )
 
+// errEnded is what a Write gets to hear after a clean end.
+var errEnded = errors.New("session has ended")
+
 // errNoRoom: the conn takes no more sessions from this end.
 var errNoRoom = errors.New("conn takes no more sessions")
 
@@ -83,7 +86,7 @@ func (c *conn) isOurs(number uint16) bool { return c.dialler == (number&1 == 1) 
 func (c *conn) removeLocked(s *Session, err, werr error) {
 	s.ended, s.endErr = true, err
 	if werr == nil {
-		werr = errors.New("session has ended")
+		werr = errEnded
 	}
 	s.failWriteLocked(werr)
 	delete(c.sessions, s.number)
@@ -101,7 +104,7 @@ func (c *conn) gone(s *Session) {
 	s.mu.Lock()
 	s.flow.close()
 	if s.rerr != nil || s.rclosed {
-		s.rdl.at(time.Time{}, &s.rcond)
+		s.rdl.at(time.Time{}, readSide{s})
 	}
 	s.mu.Unlock()
 

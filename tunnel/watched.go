@@ -49,6 +49,12 @@ func (w *watched) Deliver(take func([][]byte) int) error {
 	})
 }
 
+// OnReadable implements splice.Sleeper as far as the stream does.
+func (w *watched) OnReadable(f func()) bool {
+	s, ok := w.Stream.(splice.Sleeper)
+	return ok && s.OnReadable(f)
+}
+
 // GiveBack implements splice.Lender; it follows a Borrow that succeeded.
 func (w *watched) GiveBack() { w.Stream.(splice.Lender).GiveBack() }
 

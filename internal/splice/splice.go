@@ -19,8 +19,8 @@
 //
 // # Cost
 //
-// Two goroutines, one of them the caller's. A direction in which nothing moves
-// holds no buffer, if its source can be waited for: a socket of the system
+// The caller's goroutine, and a second one unless an end is a Sleeper. A direction
+// in which nothing moves holds no buffer, if its source can be waited for: a socket of the system
 // (syscall.Conn) on Unix, a Waiter, or a Lender, which brings its own. Any other source costs 64 KiB.
 package splice
 
@@ -69,6 +69,14 @@ type Deliverer interface {
 	Deliver(take func(pieces [][]byte) int) error
 }
 
+// Sleeper is a source that can be waited for without a goroutine.
+type Sleeper interface {
+	// OnReadable says whether Read would wait now. If so, f is called once, in a
+	// goroutine of its own, when it would not, or for nothing. It may always be
+	// false: then Read is to be called, and waits.
+	OnReadable(f func()) bool
+}
+
 // End is one of the two ends given to Both.
 type End uint8
 
@@ -109,11 +117,16 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	}
 	ResetOnDeath(a)
 	ResetOnDeath(b)
-	var r Result
-	var back sync.WaitGroup
-	back.Go(func() { r.FromB = j.copy(B, A) })
-	r.FromA = j.copy(A, B)
-	back.Wait()
+	there, back := j.direction(A, B), j.direction(B, A)
+	j.wg.Add(2)
+	mine, other := there, back
+	if there.sleeper != nil { // needs no goroutine now, and perhaps none at all
+		mine, other = back, there
+	}
+	other.start()
+	mine.run()
+	j.wg.Wait()
+	r := Result{FromA: there.moved + there.direct.Load(), FromB: back.moved + back.direct.Load()}
 	j.mu.Lock()
 	r.Failed, r.Err = j.failed, j.err
 	j.mu.Unlock()
@@ -143,8 +156,9 @@ func setLinger(c net.Conn, sec int) {
 
 // join is the state that the two directions share.
 type join struct {
-	ends [3]Stream    // static
-	why  [3]code.Code // static; what to say when that end fails without a code
+	ends [3]Stream      // static
+	why  [3]code.Code   // static; what to say when that end fails without a code
+	wg   sync.WaitGroup // the directions that have not ended
 
 	// delivering is held while bytes are delivered to that end, which does not
 	// wait for anybody; never together with mu but before it.
@@ -158,49 +172,81 @@ type join struct {
 	aborted  bool    // guarded by mu
 }
 
-// copy moves bytes in one direction until it ends, and says how many.
-func (j *join) copy(from, to End) (moved int64) {
-	src := newSource(j.ends[from])
-	dst := j.ends[to]
-	var direct atomic.Int64 // bytes that went past this goroutine
-	defer func() { moved += direct.Load() }()
-	if d, ok := j.ends[from].(Deliverer); ok {
-		if raw := rawOf(dst); raw != nil {
-			_ = d.Deliver(func(pieces [][]byte) int { // if it cannot, all is read
-				n := j.deliver(raw, to, pieces)
-				direct.Add(int64(n))
-				return n
-			})
+// direction moves bytes from one end to the other. It is owned by one goroutine at
+// a time: by who calls run, or by nobody while it waits for a Sleeper.
+type direction struct {
+	j        *join
+	from, to End
+	src      *source
+	sleeper  Sleeper // nil: from is none
+	moved    int64
+	direct   atomic.Int64 // bytes that went past run
+}
+
+func (j *join) direction(from, to End) *direction {
+	d := &direction{j: j, from: from, to: to, src: newSource(j.ends[from])}
+	d.sleeper, _ = j.ends[from].(Sleeper)
+	source, ok := j.ends[from].(Deliverer)
+	if !ok {
+		return d
+	}
+	if raw := rawOf(j.ends[to]); raw != nil {
+		_ = source.Deliver(func(pieces [][]byte) int { // if it cannot, all is read
+			n := j.deliver(raw, to, pieces)
+			d.direct.Add(int64(n))
+			return n
+		})
+	}
+	return d
+}
+
+// start has run called in another goroutine, when there is something to do.
+func (d *direction) start() {
+	if d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
+		go d.run()
+	}
+}
+
+// run moves bytes until the direction has ended, which it tells join.wg, or until
+// there is nothing to do for now.
+func (d *direction) run() {
+	for d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
+		if !d.step() {
+			d.j.wg.Done()
+			return
 		}
 	}
-	for {
-		if j.isDraining() {
-			_ = j.ends[from].SetReadDeadline(time.Now().Add(drainMax))
+}
+
+// step moves what one read brings; false: the direction has ended.
+func (d *direction) step() bool {
+	j := d.j
+	if j.isDraining() {
+		_ = j.ends[d.from].SetReadDeadline(time.Now().Add(drainMax))
+	}
+	b, err := d.src.next()
+	if len(b) > 0 {
+		n, werr := j.ends[d.to].Write(b)
+		d.moved += int64(n)
+		if werr == nil && n < len(b) {
+			werr = io.ErrShortWrite
 		}
-		b, err := src.next()
-		if len(b) > 0 {
-			n, werr := dst.Write(b)
-			moved += int64(n)
-			if werr == nil && n < len(b) {
-				werr = io.ErrShortWrite
-			}
-			if werr != nil {
-				src.release()
-				j.writeFailed(to, werr)
-				return moved
-			}
-		}
-		src.release()
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF):
-			j.eof(from, to)
-			return moved
-		default:
-			j.fail(from, err)
-			return moved
+		if werr != nil {
+			d.src.release()
+			j.writeFailed(d.to, werr)
+			return false
 		}
 	}
+	d.src.release()
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, io.EOF):
+		j.eof(d.from, d.to)
+	default:
+		j.fail(d.from, err)
+	}
+	return false
 }
 
 // deliver writes to end to what its socket takes without waiting. The system

@@ -572,3 +572,70 @@ func TestDeliverToDead(t *testing.T) {
 		peer.Close()
 	}
 }
+
+// sleeper is a source that is waited for by a test instead of a goroutine.
+type sleeper struct {
+	*net.TCPConn
+	asked chan func() // what is to be called when there is something to read
+}
+
+func (s *sleeper) OnReadable(f func()) bool {
+	select {
+	case s.asked <- f:
+		return true
+	default: // twice in a row: there is something now
+		return false
+	}
+}
+
+// TestSleeper: a source that can be waited for without a goroutine is read when
+// it says so, whichever end it is, and to its end.
+func TestSleeper(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dial := func() (near, far *net.TCPConn) {
+		n, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.(*net.TCPConn), f.(*net.TCPConn)
+	}
+	for _, swapped := range []bool{false, true} {
+		peer, a := dial()
+		app, b := dial()
+		s := &sleeper{TCPConn: a, asked: make(chan func(), 1)}
+		done := make(chan Result, 1)
+		go func() {
+			if swapped {
+				done <- Both(b, s, code.General, code.General)
+			} else {
+				done <- Both(s, b, code.General, code.General)
+			}
+		}()
+		wake := <-s.asked
+		io.WriteString(app, "there")
+		app.CloseWrite()
+		if got, err := io.ReadAll(peer); err != nil || string(got) != "there" {
+			t.Errorf("beside a sleeping direction: %q, %v, want \"there\"", got, err)
+		}
+		io.WriteString(peer, "back")
+		peer.CloseWrite()
+		s.asked <- nil // from now on it would not wait
+		go wake()
+		if got, err := io.ReadAll(app); err != nil || string(got) != "back" {
+			t.Errorf("woken: %q, %v, want \"back\"", got, err)
+		}
+		if r := <-done; r.Err != nil || r.FromA+r.FromB != 9 {
+			t.Errorf("Both = %+v, want 9 bytes and no error", r)
+		}
+		peer.Close()
+		app.Close()
+	}
+}
