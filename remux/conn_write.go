@@ -33,6 +33,7 @@ func (c *conn) writeLoop() {
 			// Whoever is just about to write comes into the same batch.
 			runtime.Gosched()
 		}
+		began := c.age()
 		var err error
 		if c.unsent {
 			err = c.now.Flush()
@@ -40,7 +41,7 @@ func (c *conn) writeLoop() {
 		} else {
 			err = c.writeBatch()
 		}
-		c.passTurn()
+		c.passTurn(c.age() - began)
 		if err != nil {
 			c.fail(err)
 			return
@@ -87,8 +88,10 @@ func (c *conn) takeTurn() bool {
 	return false
 }
 
-func (c *conn) passTurn() {
+// passTurn ends a turn in which the lower connection took that long.
+func (c *conn) passTurn(took time.Duration) {
 	c.mu.Lock()
+	c.pace.waited += took
 	c.writing = false
 	c.mu.Unlock()
 }

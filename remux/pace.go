@@ -7,8 +7,9 @@ import "time"
 // each, but whoever comes next waits for them: a piece is as large as what leaves
 // in a short time. conn.mu guards it.
 type pace struct {
-	since time.Duration // age of the conn when the counting began
-	bytes int           // written since
+	since  time.Duration // age of the conn when the counting began
+	bytes  int           // written since
+	waited time.Duration // for the lower connection to take them
 
 	turn  int // payload that a session may send in one turn
 	batch int // how much is written at a time
@@ -30,9 +31,13 @@ const (
 	// What a turn, and what waits in the kernel, may take of the line's time.
 	turnTime  = 500 * time.Microsecond
 	queueTime = time.Millisecond
+	// slowTime is what a batch and the queue may each take of a line that is known
+	// to be slow; they are small then.
+	slowTime = 2 * time.Millisecond
 
 	framesMax          = 4 // large ones in one turn
 	queueMin, queueMax = 128 << 10, 1 << 20
+	queueSlow          = 16 << 10 // the least, on a slow line
 
 	// batchMin is four frames of a record or one large one, and room for a few
 	// control frames; batchMax that for a turn of framesMax.
@@ -51,14 +56,20 @@ func (p *pace) wrote(n int, now time.Duration) bool {
 		return false
 	}
 	rate := float64(p.bytes) / took.Seconds()
-	p.since, p.bytes = now, n
+	slow := p.waited > took/2 // it was the line, not a lack of bytes
+	p.since, p.bytes, p.waited = now, n, 0
 
 	frames := min(int(rate*turnTime.Seconds())/largeFrame, framesMax)
 	p.turn = max(recordFrame, frames*largeFrame)
 	p.batch = max(batchMin, frames*64<<10+batchRoom)
-
-	queue := queueMin
-	for queue < queueMax && float64(queue) < rate*queueTime.Seconds() {
+	queue, leave := queueMin, rate*queueTime.Seconds()
+	if slow {
+		leave = rate * slowTime.Seconds()
+		records := min(max(int(leave)>>14, 1), 4)
+		p.batch = max(records<<14, frames*64<<10) + batchRoom
+		queue = queueSlow
+	}
+	for queue < queueMax && float64(queue) < leave {
 		queue *= 2
 	}
 	if queue <= p.queue && queue >= p.queue/2 {
