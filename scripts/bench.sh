@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # bench.sh [OPTION...]: builds the program and runs tunnels bench with these
 # options, after installing what it is compared with (on a Debian).
-# bench.sh cmp [BASE]: the Go benchmarks of this tree beside those of commit BASE
-# (HEAD; the one before it if nothing has been changed since), by benchstat.
+# bench.sh cmp [BASE]: the Go benchmarks of this tree's hot paths beside those of
+# commit BASE (HEAD; the one before it if nothing has been changed since), by
+# benchstat.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +34,11 @@ install_peers() {
 		echo 'that failed; going on without' >&2
 }
 
+# hot runs the benchmarks of the paths that every byte, frame or session takes.
+hot() {
+	go test -run '^$' -bench . -benchmem -benchtime 200ms ./remux ./tls ./sla
+}
+
 compare() {
 	local base=${1:-HEAD}
 	if [ $# -eq 0 ] && [ -z "$(git status --porcelain)" ]; then
@@ -43,8 +49,8 @@ compare() {
 	git worktree add --quiet --detach "$work/base" "$base"
 	echo "before: $(git log -1 --format='%h %s' "$base"), after: this tree" >&2
 	for _ in 1 2 3 4 5 6; do # in turns, so that what disturbs disturbs both
-		(cd "$work/base" && go test -run '^$' -bench . -benchmem -benchtime 200ms ./...) >>"$work/before"
-		go test -run '^$' -bench . -benchmem -benchtime 200ms ./... >>"$work/after"
+		(cd "$work/base" && hot) >>"$work/before"
+		hot >>"$work/after"
 	done
 	go run "$benchstat" "before=$work/before" "after=$work/after"
 }
