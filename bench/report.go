@@ -18,6 +18,7 @@ type report struct {
 	Rows    []row
 	Trials  []outcome
 	Failed  int // repetitions
+	Foreign int // of those: of programs that are not ours to mend
 	Notes   []string
 }
 
@@ -66,6 +67,9 @@ func (b *bench) report() *report {
 	for _, t := range b.trials {
 		if t.Error != "" {
 			r.Failed++
+			if t.System == "ssh" || t.System == "microsocks" {
+				r.Foreign++
+			}
 			r.Notes = append(r.Notes, fmt.Sprintf("FAILED: %s, %s, repetition %d: %s", t.Case, t.System, t.Rep, t.Error))
 		}
 	}

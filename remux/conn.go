@@ -47,7 +47,7 @@ type conn struct {
 	peerMax  int    // sessions the peer accepts at one time
 	maxFrame int    // largest payload the peer accepts
 	sendInit uint64 // what may be sent on a session before any WINDOW
-	ctrl     []byte // control frames to be sent, encoded
+	ctrl     []byte // control frames and small gathered ones to be sent, encoded
 	pong     [8]byte
 	pongDue  bool
 	due      []*Session // with a WINDOW to be sent

@@ -12,9 +12,32 @@ import (
 // windowLen is the room a WINDOW frame takes.
 const windowLen = headerLen + 11
 
-// batches recycles the writer's buffers: an idle conn holds none. A pool is a
-// cache, not state.
-var batches = sync.Pool{New: func() any { return new([batchMax]byte) }}
+// smallBatches and largeBatches recycle the writer's buffers: an idle conn holds
+// none, one on a slow line a small one. A pool is a cache, not state.
+var (
+	smallBatches = sync.Pool{New: func() any { return &batchBuffer{make([]byte, batchMin), false} }}
+	largeBatches = sync.Pool{New: func() any { return &batchBuffer{make([]byte, batchMax), true} }}
+)
+
+type batchBuffer struct {
+	data  []byte
+	large bool
+}
+
+func newBatch(size int) *batchBuffer {
+	if size > batchMin {
+		return largeBatches.Get().(*batchBuffer)
+	}
+	return smallBatches.Get().(*batchBuffer)
+}
+
+func (b *batchBuffer) recycle() {
+	if b.large {
+		largeBatches.Put(b)
+	} else {
+		smallBatches.Put(b)
+	}
+}
 
 // nowWriter is a lower connection that can be written to without waiting for
 // the peer, if CanWriteNow says so: WriteNow says whether all was sent; if not,
@@ -52,10 +75,10 @@ func (c *conn) writeLoop() {
 
 // writeBatch writes one batch. The caller has the turn.
 func (c *conn) writeBatch() error {
-	b := batches.Get().(*[batchMax]byte)
-	defer batches.Put(b)
 	c.mu.Lock()
-	out, ended := c.nextBatchLocked(b[:0])
+	b := newBatch(c.pace.batch)
+	defer b.recycle()
+	out, ended := c.nextBatchLocked(b.data[:0])
 	c.mu.Unlock()
 	var err error
 	if len(out) > 0 {
@@ -109,13 +132,13 @@ func (c *conn) writeNowLocked(s *Session) {
 	for c.now != nil && !c.crowd.on && !c.writing && !c.unsent && c.state == open && !c.workLocked() && s.hasWorkLocked() && !s.stuckLocked() && !s.ended {
 		c.writing = true
 		c.sched.add(s)
-		b := batches.Get().(*[batchMax]byte)
-		out, ended := c.nextBatchLocked(b[:0])
+		b := newBatch(c.pace.batch)
+		out, ended := c.nextBatchLocked(b.data[:0])
 		c.mu.Unlock()
 
 		sent, err := c.now.WriteNow(out)
 		c.wrote(len(out))
-		batches.Put(b)
+		b.recycle()
 		for _, e := range ended {
 			c.gone(e)
 		}
@@ -134,8 +157,10 @@ func (c *conn) writeNowLocked(s *Session) {
 // nextBatchLocked takes what is to be written: control frames first, then the
 // sessions in turn. The sessions it returns have ended with this batch.
 func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
-	b = c.controlLocked(b[:0:c.pace.batch])
+	b = c.controlLocked(b)
 	c.batchedLocked()
+	// What is urgent takes nothing from the others' share of the batch.
+	b = b[:len(b):min(cap(b), len(b)+c.pace.batch)]
 	if cap(b)-len(b) <= headerLen+windowLen {
 		return b, nil
 	}

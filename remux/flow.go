@@ -18,8 +18,8 @@ type flow struct {
 	closed   bool   // the budget has got its part back
 	lazy     bool   // the first WINDOW waits for a frame to go out with
 
-	// The window doubles when what was read, half of it or more, was read at
-	// a rate of a window in less than two round trips: then it, and not the
+	// The window doubles, the budget permitting, when what was read, more than
+	// half of it, was read at a rate of a window in less than two round trips: then it, and not the
 	// sender or the reader, is what limits the session. The epoch is the time
 	// since the last such look.
 	epoch     time.Time

@@ -10,6 +10,7 @@ type pace struct {
 	since  time.Duration // age of the conn when the counting began
 	bytes  int           // written since
 	waited time.Duration // for the lower connection to take them
+	rate   float64       // bytes per second that the rest follows from
 
 	turn  int // payload that a session may send in one turn
 	batch int // how much is written at a time
@@ -58,6 +59,10 @@ func (p *pace) wrote(n int, now time.Duration) bool {
 	rate := float64(p.bytes) / took.Seconds()
 	slow := p.waited > took/2 // it was the line, not a lack of bytes
 	p.since, p.bytes, p.waited = now, n, 0
+	if !slow && rate <= p.rate {
+		return false // there was less to write, which says nothing of the line
+	}
+	p.rate = rate
 
 	frames := min(int(rate*turnTime.Seconds())/largeFrame, framesMax)
 	p.turn = max(recordFrame, frames*largeFrame)

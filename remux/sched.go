@@ -63,6 +63,7 @@ func (q *scheduler) empty() bool { return q.fresh.head == nil && q.rest.head == 
 // fill appends the frames of whoever's turn it is to b, up to its capacity. It
 // calls sent for every session after each of its frames.
 func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []byte) []byte {
+	begin := len(b)
 	for cap(b)-len(b) > headerLen+windowLen {
 		from := &q.fresh
 		if from.head == nil {
@@ -84,7 +85,8 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 			q.rest.push(s, inRest)
 		default:
 			room := cap(b) - len(b) - headerLen - windowLen
-			if room < recordFrame && room < min(len(s.wbuf), s.turn.left, maxFrame) && len(b) > 2*batchRoom {
+			s.turn.left = min(s.turn.left, q.quantum)
+			if room < recordFrame && room < min(len(s.wbuf), s.turn.left, maxFrame) && len(b) > begin {
 				return b // a frame cut short here would shift all that follow
 			}
 			b = s.nextFrameLocked(b, min(room, s.turn.left, maxFrame, largeFrame))

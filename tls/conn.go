@@ -54,8 +54,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // ReadMore is Read that goes on for as long as p has room for a record and there
-// are bytes to be had without waiting. It returns an error with no bytes only. Not
-// to be called by two goroutines at once, nor beside Read.
+// are bytes to be had without waiting. Not to be called by two goroutines at once,
+// nor beside Read.
 func (c *Conn) ReadMore(p []byte) (int, error) {
 	n, err := c.Read(p)
 	if err != nil || c.low.rawConn() == nil {
@@ -80,7 +80,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.low.gather.begin()
+	c.low.gather.begin(len(p))
 	n, err := c.tls.Write(p)
 	if ferr := c.low.gather.flush(c.low.Conn); err == nil && ferr != nil {
 		return 0, ferr
@@ -102,7 +102,7 @@ func (c *Conn) WriteNow(p []byte) (bool, error) {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.low.gather.begin()
+	c.low.gather.begin(len(p))
 	if _, err := c.tls.Write(p); err != nil {
 		_ = c.low.gather.flush(c.low.Conn) // for the error's sake the conn is over
 		return false, err

@@ -15,9 +15,22 @@ import (
 // Write goes out in parts.
 const gatherSize = 272 << 10
 
-// gathers recycles the buffers: a conn holds none while nothing is written. A
-// pool is a cache, not state.
-var gathers = sync.Pool{New: func() any { b := make([]byte, 0, gatherSize); return &b }}
+// gatherSmall is for Writes of up to 64 KiB, so that a slow conn holds no more.
+const gatherSmall = 80 << 10
+
+// gathers recycles the buffers, the small and the large: a conn holds none while
+// nothing is written. A pool is a cache, not state.
+var gathers = [...]sync.Pool{
+	{New: func() any { b := make([]byte, 0, gatherSmall); return &b }},
+	{New: func() any { b := make([]byte, 0, gatherSize); return &b }},
+}
+
+func gathersOf(size int) *sync.Pool {
+	if size > gatherSmall {
+		return &gathers[1]
+	}
+	return &gathers[0]
+}
 
 // gather is the writing side of lower.
 type gather struct {
@@ -26,12 +39,12 @@ type gather struct {
 	broken error      // a write failed in the middle of a record: nothing more can follow
 }
 
-// begin has records gathered until flush.
-func (g *gather) begin() {
+// begin has the records of n bytes gathered until flush.
+func (g *gather) begin(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.out == nil {
-		g.out = gathers.Get().(*[]byte)
+		g.out = gathersOf(n + n/8).Get().(*[]byte)
 	}
 }
 
@@ -100,6 +113,6 @@ func (g *gather) flushLocked(to io.Writer) error {
 
 func (g *gather) endLocked() {
 	*g.out = (*g.out)[:0]
-	gathers.Put(g.out)
+	gathersOf(cap(*g.out)).Put(g.out)
 	g.out = nil
 }

@@ -44,7 +44,7 @@ func TestGather(t *testing.T) {
 		var g gather
 		var w countingWriter
 		var want []byte
-		g.begin()
+		g.begin(gatherSize)
 		for _, r := range tt.records {
 			want = append(want, r...)
 			if n, err := g.write(&w, r); n != len(r) || err != nil {
@@ -64,7 +64,7 @@ func TestGather(t *testing.T) {
 func TestGatherBroken(t *testing.T) {
 	var g gather
 	w := countingWriter{limit: 150}
-	g.begin()
+	g.begin(gatherSize)
 	g.write(&w, make([]byte, 100))
 	g.write(&w, make([]byte, 100))
 	if err := g.flush(&w); !errors.Is(err, errLimit) {

@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// notSentLowat is how many bytes of a carrier wait unsent in the kernel.
+	// notSentLowat is how many bytes of a carrier wait unsent in the kernel, until
+	// SetUnsent.
 	// More would only be a queue in which nothing can overtake.
 	notSentLowat = 128 << 10
 	// userTimeout is how long sent bytes of a carrier may stay unacknowledged.

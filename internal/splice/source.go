@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -19,6 +20,13 @@ var bufferSizes = [...]int{4 * record, 16 * record}
 // each takes one when there is something to read and gives it back when that has
 // been written. A pool is a cache, not state.
 var bufferPools [len(bufferSizes)]sync.Pool
+
+// largeMax is how many of the large ones may be held at a time, by all: the bytes in
+// them may wait for a peer that grants nothing, for as long as it likes. The count
+// belongs to the pools.
+const largeMax = 64
+
+var largeHeld atomic.Int32
 
 type buffer struct {
 	data []byte
@@ -96,6 +104,10 @@ func (s *source) resize() {
 }
 
 func (s *source) hold() {
+	if s.size > 0 && largeHeld.Add(1) > largeMax {
+		largeHeld.Add(-1)
+		s.size = 0
+	}
 	if b, ok := bufferPools[s.size].Get().(*buffer); ok {
 		s.buf = b
 	} else {
@@ -110,6 +122,9 @@ func (s *source) release() {
 		s.lent = false
 	}
 	if s.buf != nil {
+		if s.buf.size > 0 {
+			largeHeld.Add(-1)
+		}
 		bufferPools[s.buf.size].Put(s.buf)
 		s.buf = nil
 	}

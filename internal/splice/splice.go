@@ -21,7 +21,8 @@
 //
 // The caller's goroutine, and a second one unless an end is a Sleeper. A direction
 // in which nothing moves holds no buffer, if its source can be waited for: a socket of the system
-// (syscall.Conn) on Unix, a Waiter, or a Lender, which brings its own. Any other source costs 64 KiB.
+// (syscall.Conn) on Unix, a Waiter, or a Lender, which brings its own. Any other
+// source costs 64 KiB, or more while it brings much.
 package splice
 
 import (
@@ -312,6 +313,10 @@ func (j *join) eof(from, to End) {
 // writeFailed notes that writing to end e failed.
 func (j *join) writeFailed(e End, err error) {
 	j.mu.Lock()
+	if j.draining && j.failed == e { // noted, and what it has said is being delivered
+		j.mu.Unlock()
+		return
+	}
 	drain := j.err == nil && !j.ended[e] && j.reason(e, err).Code == code.TargetReset
 	if drain {
 		j.failed, j.err, j.draining = e, err, true

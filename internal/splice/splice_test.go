@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -638,4 +639,54 @@ func TestSleeper(t *testing.T) {
 		peer.Close()
 		app.Close()
 	}
+}
+
+// TestAnswerBeforeResetOfDeliveredArrives: what a target said before it reset the
+// connection is delivered also where delivering to it is what failed, and more is
+// written to it then.
+func TestAnswerBeforeResetOfDeliveredArrives(t *testing.T) {
+	if !rawReads {
+		t.Skip("this system does not write to sockets without waiting")
+	}
+	answer := bytes.Repeat([]byte("too large "), 5000)
+	for range 50 {
+		app, a := pair(t, "tcp")
+		target, b := pair(t, "tcp")
+		if _, err := b.Write([]byte("never read")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Write(answer); err != nil {
+			t.Fatal(err)
+		}
+		target.Close() // unread bytes: RST
+		d := &deliverer{TCPConn: a.(*net.TCPConn), ready: make(chan func([][]byte) int, 1)}
+		result := both(d, &gatedSocket{gated: gated{Stream: b, open: make(chan struct{})}})
+		take := <-d.ready
+		take([][]byte{[]byte("delivered")})
+		app.Write([]byte("written"))
+		got := make([]byte, len(answer))
+		if n, err := io.ReadFull(app, got); err != nil || !bytes.Equal(got, answer) {
+			t.Fatalf("application read %d bytes of the answer, %v; want %d", n, err, len(answer))
+		}
+		if r := <-result; r.Failed != B || r.Err == nil {
+			t.Errorf("Both = %+v, want b failed", r)
+		}
+		app.Close()
+	}
+}
+
+// gatedSocket is gated, but what is delivered goes to its socket.
+type gatedSocket struct {
+	gated
+	asked atomic.Bool
+}
+
+func (g *gatedSocket) SyscallConn() (syscall.RawConn, error) {
+	if g.asked.Swap(true) { // who delivers asks first; who reads is to use WaitReadable
+		return nil, errors.ErrUnsupported
+	}
+	return g.Stream.(syscall.Conn).SyscallConn()
 }
