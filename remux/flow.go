@@ -61,12 +61,10 @@ func (f *flow) consumed(n int, rtt time.Duration) bool {
 	if f.closed || f.limit == math.MaxUint64 {
 		return false
 	}
-	if f.lazy && f.read >= floor/4 { // no frame has gone out, and the peer needs it soon
-		f.lazy = false
-		return true
-	}
+	first := f.lazy && f.read >= floor/4 // perhaps no frame has gone out, and the peer needs it soon
+	f.lazy = f.lazy && !first
 	if int64(f.limit-f.read) > f.window-min(f.window/4, stepMax) {
-		return false
+		return first
 	}
 	f.tune(rtt)
 	f.limit = f.read + uint64(f.window)
