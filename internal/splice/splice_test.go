@@ -9,9 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,6 +43,13 @@ func pair(t testing.TB, network string) (Stream, Stream) {
 	}
 	t.Cleanup(func() { dialled.Close(); accepted.Close() })
 	return dialled.(Stream), accepted.(Stream)
+}
+
+// tcpPair is pair on TCP, of which sockets can be asked for what a Stream has not.
+func tcpPair(t testing.TB) (*net.TCPConn, *net.TCPConn) {
+	t.Helper()
+	a, b := pair(t, "tcp")
+	return a.(*net.TCPConn), b.(*net.TCPConn)
 }
 
 // joined is an application and a target with Both between them.
@@ -358,40 +363,6 @@ func TestWaiterIsWaitedFor(t *testing.T) {
 	wantClean(t, <-result, 6, 0)
 }
 
-func TestIdleHoldsNoBuffer(t *testing.T) {
-	if !rawReads {
-		t.Skip("this system needs a buffer to wait")
-	}
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // the second one empties what the pool kept over the first
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	const n = 200
-	before := heap()
-	all := make([]joined, n)
-	for i := range all {
-		all[i] = join2(t, "tcp")
-		io.WriteString(all[i].app, "x")
-		io.WriteString(all[i].target, "y")
-	}
-	for _, j := range all {
-		io.ReadFull(j.app, make([]byte, 1))
-		io.ReadFull(j.target, make([]byte, 1))
-	}
-	per := (heap() - before) / n
-	if per > int64(bufferSizes[0]/2) {
-		t.Errorf("an idle pair of streams holds %d bytes, want far less than a buffer (%d)", per, bufferSizes[0])
-	}
-	for _, j := range all {
-		j.app.Close()
-		j.target.Close()
-		<-j.result
-	}
-}
-
 // lender lends out its own pieces; Read must not be needed.
 type lender struct {
 	*net.TCPConn
@@ -426,24 +397,8 @@ func (l *lender) Read([]byte) (int, error) {
 
 // TestLender: a source that lends its bytes is not read.
 func TestLender(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	dial := func() (near, far *net.TCPConn) {
-		n, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n.(*net.TCPConn), f.(*net.TCPConn)
-	}
-	_, a := dial()
-	app, b := dial()
+	_, a := tcpPair(t)
+	app, b := tcpPair(t)
 	defer app.Close()
 	done := make(chan Result, 1)
 	go func() {
@@ -456,121 +411,6 @@ func TestLender(t *testing.T) {
 	}
 	if r := <-done; r.Err != nil || r.FromA != 13 {
 		t.Errorf("Both = %+v, want 13 bytes from a and no error", r)
-	}
-}
-
-// deliverer hands over what the test says before it is read from.
-type deliverer struct {
-	*net.TCPConn
-	ready chan func([][]byte) int
-}
-
-func (d *deliverer) Deliver(take func([][]byte) int) error {
-	d.ready <- take
-	return nil
-}
-
-// TestDeliverer: what is delivered arrives in order with what is read, and is
-// counted; what does not fit is not taken.
-func TestDeliverer(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	dial := func() (near, far *net.TCPConn) {
-		n, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n.(*net.TCPConn), f.(*net.TCPConn)
-	}
-	peer, a := dial()
-	app, b := dial()
-	defer app.Close()
-	d := &deliverer{TCPConn: a, ready: make(chan func([][]byte) int, 1)}
-	done := make(chan Result, 1)
-	go func() { done <- Both(d, b, code.General, code.General) }()
-	if !rawReads {
-		peer.Close()
-		app.Close()
-		<-done
-		return // sockets cannot be written to without waiting here
-	}
-	take := <-d.ready
-	if n := take([][]byte{[]byte("deli"), []byte("vered ")}); n != 10 {
-		t.Errorf("take took %d bytes of 10", n)
-	}
-	// Nobody reads app: in the end take takes less than all, and does not wait.
-	full := make([]byte, 64<<10)
-	taken := 10
-	for {
-		n := take([][]byte{full[:1000], full[1000:]})
-		taken += n
-		if n < len(full) {
-			break
-		}
-	}
-	peer.Write([]byte("read"))
-	peer.CloseWrite()
-	app.CloseWrite()
-	got, err := io.ReadAll(app)
-	if err != nil || len(got) != taken+4 || string(got[:10]) != "delivered " || string(got[len(got)-4:]) != "read" {
-		t.Errorf("application got %d bytes, %v, want %d, from \"delivered \" to \"read\"", len(got), err, taken+4)
-	}
-	if r := <-done; r.Err != nil || r.FromA != int64(taken+4) {
-		t.Errorf("Both = %+v, want %d bytes from a and no error", r, taken+4)
-	}
-	peer.Close()
-}
-
-// TestDeliverToDead: an application that reset its connection is not mistaken
-// for one that has said all, although the system told the error to the delivery.
-func TestDeliverToDead(t *testing.T) {
-	if !rawReads {
-		t.Skip("this system does not write to sockets without waiting")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	dial := func() (near, far *net.TCPConn) {
-		n, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n.(*net.TCPConn), f.(*net.TCPConn)
-	}
-	for range 100 {
-		peer, a := dial()
-		app, b := dial()
-		d := &deliverer{TCPConn: a, ready: make(chan func([][]byte) int, 1)}
-		done := make(chan Result, 1)
-		go func() { done <- Both(d, b, code.General, code.Cancelled) }()
-		take := <-d.ready
-		stop := make(chan struct{})
-		go func() {
-			defer close(stop)
-			for take([][]byte{[]byte("more and "), []byte("more ")}) > 0 {
-			}
-		}()
-		app.SetLinger(0)
-		app.Close()
-		<-stop
-		r := <-done
-		if r.Err == nil || r.Failed != B {
-			t.Errorf("Both = %+v, want a failure of b, which was reset", r)
-		}
-		peer.Close()
 	}
 }
 
@@ -592,25 +432,9 @@ func (s *sleeper) OnReadable(f func()) bool {
 // TestSleeper: a source that can be waited for without a goroutine is read when
 // it says so, whichever end it is, and to its end.
 func TestSleeper(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	dial := func() (near, far *net.TCPConn) {
-		n, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n.(*net.TCPConn), f.(*net.TCPConn)
-	}
 	for _, swapped := range []bool{false, true} {
-		peer, a := dial()
-		app, b := dial()
+		peer, a := tcpPair(t)
+		app, b := tcpPair(t)
 		s := &sleeper{TCPConn: a, asked: make(chan func(), 1)}
 		done := make(chan Result, 1)
 		go func() {
@@ -639,54 +463,4 @@ func TestSleeper(t *testing.T) {
 		peer.Close()
 		app.Close()
 	}
-}
-
-// TestAnswerBeforeResetOfDeliveredArrives: what a target said before it reset the
-// connection is delivered also where delivering to it is what failed, and more is
-// written to it then.
-func TestAnswerBeforeResetOfDeliveredArrives(t *testing.T) {
-	if !rawReads {
-		t.Skip("this system does not write to sockets without waiting")
-	}
-	answer := bytes.Repeat([]byte("too large "), 5000)
-	for range 50 {
-		app, a := pair(t, "tcp")
-		target, b := pair(t, "tcp")
-		if _, err := b.Write([]byte("never read")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := target.Read(make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := target.Write(answer); err != nil {
-			t.Fatal(err)
-		}
-		target.Close() // unread bytes: RST
-		d := &deliverer{TCPConn: a.(*net.TCPConn), ready: make(chan func([][]byte) int, 1)}
-		result := both(d, &gatedSocket{gated: gated{Stream: b, open: make(chan struct{})}})
-		take := <-d.ready
-		take([][]byte{[]byte("delivered")})
-		app.Write([]byte("written"))
-		got := make([]byte, len(answer))
-		if n, err := io.ReadFull(app, got); err != nil || !bytes.Equal(got, answer) {
-			t.Fatalf("application read %d bytes of the answer, %v; want %d", n, err, len(answer))
-		}
-		if r := <-result; r.Failed != B || r.Err == nil {
-			t.Errorf("Both = %+v, want b failed", r)
-		}
-		app.Close()
-	}
-}
-
-// gatedSocket is gated, but what is delivered goes to its socket.
-type gatedSocket struct {
-	gated
-	asked atomic.Bool
-}
-
-func (g *gatedSocket) SyscallConn() (syscall.RawConn, error) {
-	if g.asked.Swap(true) { // who delivers asks first; who reads is to use WaitReadable
-		return nil, errors.ErrUnsupported
-	}
-	return g.Stream.(syscall.Conn).SyscallConn()
 }
