@@ -154,6 +154,7 @@ func (f figure) label() string {
 	return f.title + ", " + f.unit
 }
 
+// String is one line for people.
 func (m machine) String() string {
 	cpu := m.CPU
 	if cpu == "" {

@@ -88,9 +88,13 @@ type rawFlag struct {
 	got map[string]given
 }
 
-func (f rawFlag) String() string   { return "" }
+// String implements flag.Value; the defaults are printed elsewhere.
+func (f rawFlag) String() string { return "" }
+
+// IsBoolFlag tells package flag which options need no value.
 func (f rawFlag) IsBoolFlag() bool { return f.o != nil && f.o.arg == "" }
 
+// Set implements flag.Value.
 func (f rawFlag) Set(v string) error {
 	if before, ok := f.got[f.o.name]; ok && f.o.list {
 		v = before.value + "," + v

@@ -65,6 +65,7 @@ type greeting struct {
 	refused error    // result: why not
 }
 
+// Read implements net.Conn.
 func (g *greeting) Read(p []byte) (int, error) {
 	if len(g.first) > 0 {
 		n := copy(p, g.first)
@@ -133,10 +134,12 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 // noResolver leaves names as they are: they are resolved at the exit.
 type noResolver struct{}
 
+// Resolve implements socks5.NameResolver.
 func (noResolver) Resolve(ctx context.Context, _ string) (context.Context, net.IP, error) {
 	return ctx, nil, nil
 }
 
 type noLogger struct{}
 
+// Errorf implements socks5.Logger.
 func (noLogger) Errorf(string, ...any) {}

@@ -23,6 +23,7 @@ type (
 	writeSide struct{ *Session }
 )
 
+// The methods of side; Lock and Unlock are those of what guards the direction.
 func (s readSide) Lock()       { s.mu.Lock() }
 func (s readSide) Unlock()     { s.mu.Unlock() }
 func (s readSide) wakeLocked() { s.wakeReaderLocked() }

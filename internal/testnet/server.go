@@ -91,12 +91,14 @@ type counted struct {
 	n *atomic.Int64
 }
 
+// Read implements io.Reader.
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.c.Read(b)
 	c.n.Add(int64(n))
 	return n, err
 }
 
+// Write implements io.Writer.
 func (c *counted) Write(b []byte) (int, error) { return c.c.Write(b) }
 
 // Accepted is how many connections the server has taken since its start.
