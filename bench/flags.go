@@ -111,7 +111,7 @@ func (o *options) choose() error {
 		o.durations = durations{warm: 10 * time.Millisecond, measure: 40 * time.Millisecond, slow: 0.1, settle: 50 * time.Millisecond, later: 2, idle: 100}
 		standard, reps = "ours,direct,tls-relay", 1
 	case o.quick:
-		o.durations.measure, o.durations.slow, o.durations.later, o.durations.idle = 500*time.Millisecond, 0.8, 17, 2000
+		o.durations.measure, o.durations.slow, o.durations.later, o.durations.idle = 450*time.Millisecond, 0.7, 16, 1500
 		standard, reps = "ours,tls-relay", 3
 	}
 	if !o.repetitionsGiven {
