@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -25,23 +26,42 @@ const (
 
 // answer is what is owed to whoever made a request.
 type answer struct {
-	conn  net.Conn
-	reply bool // he waits for a SOCKS5 reply
-	given atomic.Bool
+	conn    net.Conn
+	dialect dialect // nil: he waits for no reply
+	given   atomic.Bool
 }
+
+// dialect is how somebody who waits for a reply is told.
+type dialect interface {
+	// accepted says that the target is connected. bound is where datagrams are
+	// taken; invalid for a stream.
+	accepted(bound netip.AddrPort) []byte
+	// refused says why it is not.
+	refused(c code.Code, text string) []byte
+}
+
+// socks5Dialect is RFC 1928 section 6.
+type socks5Dialect struct{}
+
+func (socks5Dialect) accepted(bound netip.AddrPort) []byte { return appendReply(nil, code.OK, bound) }
+func (socks5Dialect) refused(c code.Code, _ string) []byte { return AppendReply(nil, c) }
 
 // Reply says that the target is connected, or in the eager way that it is going
 // to be. For a request that wants no reply it does nothing. It fails if the
 // request has been answered before or cannot be. Not for use while others set
 // write deadlines on the connection.
-func (r *Request) Reply() error {
+func (r *Request) Reply() error { return r.ReplyBound(netip.AddrPort{}) }
+
+// ReplyBound is Reply that also says where datagrams are taken (RFC 1928
+// section 7).
+func (r *Request) ReplyBound(bound netip.AddrPort) error {
 	if err := r.answerOnce(); err != nil {
 		return err
 	}
-	if !r.answer.reply {
+	if r.answer.dialect == nil {
 		return nil
 	}
-	return r.answer.write(code.OK)
+	return r.answer.write(r.answer.dialect.accepted(bound))
 }
 
 // Refuse says why the target is not connected and ends the connection. Who waits
@@ -55,11 +75,11 @@ func (r *Request) Refuse(c code.Code, text string) error {
 	if c == code.OK {
 		c = code.General
 	}
-	if !r.answer.reply {
+	if r.answer.dialect == nil {
 		splice.Abort(r.answer.conn, c, text)
 		return nil
 	}
-	if err := r.answer.write(c); err != nil {
+	if err := r.answer.write(r.answer.dialect.refused(c, text)); err != nil {
 		splice.Abort(r.answer.conn, c, text)
 		return err
 	}
@@ -87,9 +107,9 @@ func (r *Request) answerOnce() error {
 	return nil
 }
 
-func (a *answer) write(c code.Code) error {
+func (a *answer) write(said []byte) error {
 	_ = a.conn.SetWriteDeadline(time.Now().Add(answerMax))
-	if _, err := a.conn.Write(AppendReply(nil, c)); err != nil {
+	if _, err := a.conn.Write(said); err != nil {
 		return fmt.Errorf("writing a reply: %w", err)
 	}
 	_ = a.conn.SetWriteDeadline(time.Time{})

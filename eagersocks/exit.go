@@ -26,7 +26,10 @@ func (c *Config) NewListener(a Acceptor) Listener {
 			resetFor(conn, err)
 			return nil, nil, err
 		}
-		req.answer = &answer{conn: conn, reply: req.ReplyWanted}
+		req.answer = &answer{conn: conn}
+		if req.ReplyWanted {
+			req.answer.dialect = socks5Dialect{}
+		}
 		return conn, req, nil
 	}
 	return newListener(a, read, timeout, c)

@@ -1,8 +1,10 @@
 package eagersocks
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"tunnels/internal/code"
 )
@@ -11,7 +13,23 @@ import (
 // address is always 0.0.0.0:0: an eager client knows no other, and there are
 // applications that cannot read one of another type.
 func AppendReply(b []byte, c code.Code) []byte {
-	return append(b, version, c.Reply(), 0, atypIPv4, 0, 0, 0, 0, 0, 0)
+	return appendReply(b, c, netip.AddrPort{})
+}
+
+// appendReply appends a reply whose address is bound; 0.0.0.0:0 if that is not
+// valid.
+func appendReply(b []byte, c code.Code, bound netip.AddrPort) []byte {
+	a := bound.Addr().Unmap()
+	if !a.IsValid() {
+		a = netip.IPv4Unspecified()
+	}
+	atyp := byte(atypIPv4)
+	if a.Is6() {
+		atyp = atypIPv6
+	}
+	b = append(b, version, c.Reply(), 0, atyp)
+	b = append(b, a.AsSlice()...)
+	return binary.BigEndian.AppendUint16(b, bound.Port())
 }
 
 // ReadReply reads one SOCKS5 reply and not a byte of what follows it. A reply

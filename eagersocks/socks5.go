@@ -103,7 +103,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	g.req = &Request{
 		Command: Connect,
 		Target:  target,
-		answer:  &answer{conn: g.app, reply: true},
+		answer:  &answer{conn: g.app, dialect: socks5Dialect{}},
 		app:     g.app,
 	}
 	return nil
