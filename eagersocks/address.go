@@ -6,10 +6,9 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"tunnels/internal/code"
+	"tunnels/internal/hostname"
 )
 
 // The address types of RFC 1928 section 5.
@@ -19,7 +18,7 @@ const (
 	atypIPv6 = 4
 )
 
-const maxName = 255 // a name's length is one byte
+const maxName = hostname.Max
 
 // Address is where bytes go: a name, which stays one until the exit resolves
 // it, or an IP address. It is comparable; two spellings of one IP address are
@@ -50,7 +49,7 @@ func newAddress(host string, port uint16) (Address, error) {
 	}
 	ip, err := netip.ParseAddr(bare)
 	if err != nil {
-		return Address{host, port}, checkName(host)
+		return Address{host, port}, hostname.Check(host)
 	}
 	if ip.Zone() != "" {
 		return Address{}, unsupported("address " + strconv.QuoteToASCII(host) + " has a zone, which means nothing to another machine")
@@ -80,24 +79,6 @@ func (a Address) String() string {
 func (a Address) IP() (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(a.Host)
 	return ip, err == nil
-}
-
-// checkName says what is wrong with a name.
-func checkName(name string) error {
-	switch {
-	case name == "":
-		return unsupported("host is empty")
-	case len(name) > maxName:
-		return unsupported("host name has " + strconv.Itoa(len(name)) + " bytes, 255 are possible")
-	case !utf8.ValidString(name):
-		return unsupported("host name " + strconv.QuoteToASCII(name) + " is not UTF-8")
-	}
-	for _, r := range name {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(":[]", r) {
-			return unsupported("host name " + strconv.QuoteToASCII(name) + " contains " + strconv.QuoteRuneToASCII(r))
-		}
-	}
-	return nil
 }
 
 // appendTo appends ATYP, ADDR and PORT. The address was checked before.
@@ -142,7 +123,7 @@ func parseAddress(atyp byte, b []byte) (Address, error) {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return Address{}, malformed("address %q is written as a name", name)
 	}
-	return Address{name, port}, checkName(name)
+	return Address{name, port}, hostname.Check(name)
 }
 
 func unsupported(text string) error {
