@@ -1,0 +1,155 @@
+package datagram
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// runAssociation runs an association for an application at 127.0.0.1, and gives the
+// exit's end of its session, what reads from that, what ends the control connection,
+// and how it ended.
+func runAssociation(t *testing.T, hint string) (*Association, *net.TCPConn, *recordReader, context.CancelFunc, <-chan error) {
+	t.Helper()
+	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	a, err := Listen(loopback, loopback, netip.MustParseAddrPort(hint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := sessionPair(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	done := make(chan struct{})
+	go func() {
+		ended <- a.Run(ctx, near)
+		near.Close()
+		close(done)
+	}()
+	t.Cleanup(func() { far.Close(); <-done })
+	return a, far, &recordReader{from: far}, cancel, ended
+}
+
+func (a *Association) sendFrom(t *testing.T, c *net.UDPConn, b []byte) {
+	t.Helper()
+	if _, err := c.WriteToUDPAddrPort(b, a.Addr()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAssociationCarries(t *testing.T) {
+	a, far, records, end, ended := runAssociation(t, "0.0.0.0:0")
+	app := udp(t, "127.0.0.1")
+	answer := record(t, "192.0.2.1:53", "answer")
+	say(t, far, answer) // nobody is there yet
+	until(t, "that is dropped", func() bool { return a.Counts().Dropped == 1 })
+	a.sendFrom(t, app, record(t, "dns.example:53", "question")[2:])
+	if to, data := next(t, records); to != "dns.example:53" || data != "question" {
+		t.Errorf("%q for %s comes out", data, to)
+	}
+	say(t, far, answer)
+	if from := hears(t, app, string(answer[2:])); from != a.Addr() {
+		t.Errorf("the answer comes from %v, want %v", from, a.Addr())
+	}
+	end()
+	if _, err := records.next(); err != io.EOF {
+		t.Errorf("session ends with %v, want EOF", err)
+	}
+	far.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v after the control connection's end", err)
+	}
+	if _, err := a.socket.Write(nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the socket after Run: %v, want closed", err)
+	}
+}
+
+// TestWhoIsHeard: hints that name a port of the application's hold, others mean
+// nothing; the port is locked by the first proper datagram.
+func TestWhoIsHeard(t *testing.T) {
+	first, second := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
+	port := second.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	for hint, want := range map[netip.AddrPort]string{
+		netip.MustParseAddrPort("0.0.0.0:0"):                              "first",
+		netip.AddrPortFrom(netip.IPv4Unspecified(), port):                 "second",
+		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port):        "second",
+		netip.AddrPortFrom(netip.MustParseAddr("::ffff:127.0.0.1"), port): "second",
+		netip.AddrPortFrom(netip.IPv6Unspecified(), port):                 "second",
+		netip.AddrPortFrom(netip.MustParseAddr("192.168.1.7"), port):      "first", // behind NAT
+	} {
+		a, _, records, _, _ := runAssociation(t, hint.String())
+		a.sendFrom(t, second, []byte("no datagram of SOCKS5"))
+		a.sendFrom(t, first, record(t, "192.0.2.1:53", "first")[2:])
+		a.sendFrom(t, second, record(t, "192.0.2.1:53", "second")[2:])
+		if _, data := next(t, records); data != want {
+			t.Errorf("hint %v: %s was heard, want %s", hint, data, want)
+		}
+		until(t, "the others are ignored", func() bool { return a.Counts().Ignored == 2 })
+	}
+}
+
+func TestAssociationNeedsTCP(t *testing.T) {
+	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	for _, other := range []net.Addr{nil, &net.UnixAddr{Name: "/x", Net: "unix"}, &net.TCPAddr{}} {
+		for _, pair := range [][2]net.Addr{{other, tcp}, {tcp, other}} {
+			if a, err := Listen(pair[0], pair[1], netip.AddrPort{}); err == nil {
+				a.Close()
+				t.Errorf("Listen(%v, %v) = nil", pair[0], pair[1])
+			}
+		}
+	}
+}
+
+// TestWhatIsQueuedIsSent: an application that sends and goes has sent.
+func TestWhatIsQueuedIsSent(t *testing.T) {
+	a, far, records, end, ended := runAssociation(t, "0.0.0.0:0")
+	const n = 5
+	for range n { // as fromApplication does, and there is no telling when that has run
+		a.link.queue.put(mustTarget(t, "192.0.2.1:53"), []byte(strings.Repeat("x", 20_000)))
+	}
+	end()
+	for range n {
+		if _, data := next(t, records); len(data) != 20_000 {
+			t.Errorf("%d bytes come out, want 20000", len(data))
+		}
+	}
+	far.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestAssociationEndsAfterAll: an exit that does not end its direction does not keep
+// the association.
+func TestAssociationEndsAfterAll(t *testing.T) {
+	_, _, _, end, ended := runAssociation(t, "0.0.0.0:0")
+	start := time.Now()
+	end()
+	if err := <-ended; err != nil || time.Since(start) > 2*lingerMax {
+		t.Errorf("Run = %v after %v", err, time.Since(start))
+	}
+}
+
+func TestAssociationFails(t *testing.T) {
+	for what, wire := range map[string][]byte{
+		"no datagram": {0, 1, 0},
+		"from a name": record(t, "dns.example:53", "x"),
+		"no port":     []byte("\x00\x0a\x00\x00\x00\x01\xc0\x00\x02\x01\x00\x00"),
+	} {
+		_, far, _, _, ended := runAssociation(t, "0.0.0.0:0")
+		say(t, far, wire)
+		wantCode(t, what, <-ended, code.Protocol)
+	}
+	_, far, _, _, ended := runAssociation(t, "0.0.0.0:0")
+	_ = far.SetLinger(0)
+	far.Close()
+	if err := <-ended; err == nil {
+		t.Error("Run = nil after a reset")
+	}
+}

@@ -1,0 +1,12 @@
+package datagram
+
+import "sync"
+
+// buffer holds the largest record with its length, or the largest datagram.
+type buffer [2 + recordMax]byte
+
+// buffers recycles buffers; a pool is a cache, not state.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func getBuffer() *buffer  { return buffers.Get().(*buffer) }
+func putBuffer(b *buffer) { buffers.Put(b) }

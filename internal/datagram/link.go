@@ -1,0 +1,183 @@
+package datagram
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"tunnels/internal/splice"
+)
+
+// lingerMax is for what is under way when an association ends.
+const lingerMax = 2 * time.Second
+
+var past = time.Unix(1, 0) // as a deadline: now
+
+// link carries records over a session, both ways, until one end ends it.
+type link struct {
+	queue *queue // what is to be sent
+
+	mu      sync.Mutex
+	session splice.Stream // guarded by mu; set by run
+	ended   bool          // guarded by mu
+	err     error         // guarded by mu; why it ended; nil: cleanly
+}
+
+// run hands the records that come to handle, each valid for the call only, and
+// sends those that are queued. It returns when the session has ended in both
+// directions, with nil if that was its clean end. An error of handle ends it.
+// The session is then still to be closed, or aborted.
+func (l *link) run(session splice.Stream, handle func(record []byte) error) error {
+	l.mu.Lock()
+	l.session = session
+	early := l.ended
+	l.mu.Unlock()
+	if early { // finish was called before
+		_ = session.SetDeadline(time.Now().Add(lingerMax))
+	}
+	var writing sync.WaitGroup
+	writing.Go(l.write)
+	l.read(handle)
+	writing.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// read reads records until the session ends.
+func (l *link) read(handle func([]byte) error) {
+	r := recordReader{from: l.session}
+	defer r.release()
+	for {
+		record, err := r.next()
+		if err == io.EOF {
+			l.finish()
+			return
+		}
+		if err == nil && !l.hasEnded() {
+			err = handle(record)
+		}
+		if err != nil {
+			l.fail(err)
+			return
+		}
+	}
+}
+
+// write sends what is queued, as much at a time as there is.
+func (l *link) write() {
+	for l.queue.wait() {
+		b := getBuffer()
+		var err error
+		for n := l.queue.take(b); n > 0 && err == nil; n = l.queue.take(b) {
+			_, err = l.session.Write(b[:n])
+		}
+		putBuffer(b)
+		if err != nil {
+			l.fail(fmt.Errorf("sending datagrams: %w", err))
+			return
+		}
+	}
+	if err := l.session.CloseWrite(); err != nil {
+		l.fail(fmt.Errorf("ending datagrams: %w", err))
+	}
+}
+
+// finish ends the link cleanly: what is queued is still sent, what comes is
+// dropped, and the other end has lingerMax to do the same.
+func (l *link) finish() { l.end(nil, time.Now().Add(lingerMax)) }
+
+// fail ends the link at once because of err.
+func (l *link) fail(err error) { l.end(err, past) }
+
+// end ends the link, if it is the first to do so, and gives what the session
+// still does until then.
+func (l *link) end(err error, until time.Time) {
+	l.mu.Lock()
+	first, session := !l.ended, l.session
+	if first {
+		l.ended, l.err = true, err
+	}
+	l.mu.Unlock()
+	l.queue.end()
+	if session != nil && (first || err != nil) {
+		_ = session.SetDeadline(until) // fails on an ended session only
+	}
+}
+
+func (l *link) hasEnded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+// recordReader cuts a stream into records. It holds a buffer only while there
+// is something in it.
+type recordReader struct {
+	from       io.Reader
+	lead       [16]byte // to wait with
+	buf        *buffer  // nil: nothing has been read ahead
+	start, end int      // of what has been
+}
+
+// next is the next record, without its length, valid until the next call. The
+// error is io.EOF only between two records.
+func (r *recordReader) next() ([]byte, error) {
+	for {
+		if b := r.waiting(); len(b) >= 2 {
+			if end := 2 + int(binary.BigEndian.Uint16(b)); end <= len(b) {
+				r.start += end
+				return b[2:end], nil
+			}
+		}
+		if err := r.fill(); err != nil {
+			if errors.Is(err, io.EOF) && r.end > r.start {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != io.EOF {
+				err = fmt.Errorf("receiving datagrams: %w", err)
+			}
+			return nil, err
+		}
+	}
+}
+
+func (r *recordReader) waiting() []byte {
+	if r.buf == nil {
+		return nil
+	}
+	return r.buf[r.start:r.end]
+}
+
+// fill reads more.
+func (r *recordReader) fill() error {
+	if r.start == r.end {
+		r.release()
+		n, err := r.from.Read(r.lead[:])
+		if n == 0 {
+			return err
+		}
+		r.buf = getBuffer()
+		r.end = copy(r.buf[:], r.lead[:n])
+		return nil // an error comes again
+	}
+	r.end = copy(r.buf[:], r.buf[r.start:r.end])
+	r.start = 0
+	n, err := r.from.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// release lets go of the buffer.
+func (r *recordReader) release() {
+	if r.buf != nil {
+		putBuffer(r.buf)
+	}
+	r.buf, r.start, r.end = nil, 0, 0
+}

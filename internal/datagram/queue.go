@@ -1,0 +1,129 @@
+package datagram
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// queueMax is how many bytes of records wait for the session. More would only
+// make late what is better lost.
+const queueMax = 256 << 10
+
+// queue is the records that wait for the session. It holds memory only while
+// some do.
+type queue struct {
+	mu      sync.Mutex
+	more    sync.Cond // of mu: there are records, or the queue has ended
+	buf     []byte    // guarded by mu; whole records with their lengths
+	head    int       // guarded by mu; where in buf the oldest begins
+	dropped uint64    // guarded by mu
+	ended   bool      // guarded by mu
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.more.L = &q.mu
+	return q
+}
+
+// put adds a record at the cost of the oldest ones, if there is no room. What
+// cannot be a record is dropped, too. After end it does nothing.
+func (q *queue) put(t Target, data []byte) {
+	size := t.headerSize() + len(data)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.ended:
+		return
+	case size > recordMax:
+		q.dropped++
+		return
+	}
+	for len(q.buf)-q.head+2+size > queueMax {
+		q.head += q.oldestLocked()
+		q.dropped++
+	}
+	q.makeRoomLocked(2 + size)
+	q.buf = binary.BigEndian.AppendUint16(q.buf, uint16(size))
+	q.buf = t.appendHeader(q.buf)
+	q.buf = append(q.buf, data...)
+	q.more.Signal()
+}
+
+// oldestLocked is the size of the oldest record.
+func (q *queue) oldestLocked() int {
+	return 2 + int(binary.BigEndian.Uint16(q.buf[q.head:]))
+}
+
+// makeRoomLocked sees to it that n bytes can be appended. It moves what waits
+// only when that is less than what it gains.
+func (q *queue) makeRoomLocked(n int) {
+	waiting := len(q.buf) - q.head
+	switch {
+	case q.buf == nil:
+		q.buf = getBuffer()[:0]
+	case cap(q.buf)-len(q.buf) >= n:
+	case q.head > waiting && cap(q.buf)-waiting >= n:
+		q.buf = append(q.buf[:0], q.buf[q.head:]...)
+		q.head = 0
+	default:
+		larger := make([]byte, 0, min(2*cap(q.buf), 2*queueMax))
+		larger = append(larger, q.buf[q.head:]...)
+		q.releaseLocked()
+		q.buf = larger
+	}
+}
+
+// releaseLocked lets go of the memory.
+func (q *queue) releaseLocked() {
+	if cap(q.buf) == len(buffer{}) {
+		putBuffer((*buffer)(q.buf[:cap(q.buf)]))
+	}
+	q.buf, q.head = nil, 0
+}
+
+// wait waits for records; false: there will be no more.
+func (q *queue) wait() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.buf) == q.head && !q.ended {
+		q.more.Wait()
+	}
+	return len(q.buf) > q.head
+}
+
+// take fills b with the oldest records, as many as there are and fit, and says
+// how many bytes that is.
+func (q *queue) take(b *buffer) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	end := q.head
+	for end < len(q.buf) {
+		next := end + 2 + int(binary.BigEndian.Uint16(q.buf[end:]))
+		if next-q.head > len(b) {
+			break
+		}
+		end = next
+	}
+	n := copy(b[:], q.buf[q.head:end])
+	q.head = end
+	if q.head == len(q.buf) {
+		q.releaseLocked()
+	}
+	return n
+}
+
+// end lets nothing more in; what waits can still be taken.
+func (q *queue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = true
+	q.more.Broadcast()
+}
+
+// drops is how many records were dropped.
+func (q *queue) drops() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.dropped
+}

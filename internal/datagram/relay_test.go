@@ -1,0 +1,318 @@
+package datagram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"tunnels/internal/code"
+)
+
+func TestRelayCarries(t *testing.T) {
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		if !hasRoute(netip.AddrPortFrom(netip.MustParseAddr(ip), 9)) {
+			continue // a machine without IPv6
+		}
+		target := udp(t, ip)
+		_, near, answers, ended := runRelay(t, anything())
+		to := target.LocalAddr().String()
+		for _, size := range []int{0, 1, 9000, 60_000} {
+			data := strings.Repeat("x", size)
+			say(t, near, record(t, to, data))
+			from := hears(t, target, data)
+			if _, err := target.WriteToUDPAddrPort([]byte(data), from); err != nil {
+				t.Fatal(err)
+			}
+			if got, answer := next(t, answers); got != to || answer != data {
+				t.Errorf("answer of %d bytes from %s, want %d from %s", len(answer), got, size, to)
+			}
+		}
+		near.CloseWrite()
+		if _, err := answers.next(); err != io.EOF {
+			t.Errorf("session ends with %v, want EOF", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("Run = %v after a clean end", err)
+		}
+	}
+}
+
+// TestOnePort: every target sees the same port, and one that it told of us, at an
+// address that was sent to, may answer.
+func TestOnePort(t *testing.T) {
+	a, b, friend := udp(t, "127.0.0.1"), udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
+	_, near, answers, _ := runRelay(t, anything())
+	say(t, near, append(record(t, a.LocalAddr().String(), "a"), record(t, b.LocalAddr().String(), "b")...))
+	us := hears(t, a, "a")
+	if also := hears(t, b, "b"); also != us {
+		t.Errorf("one target sees %v, the other %v", us, also)
+	}
+	if _, err := friend.WriteToUDPAddrPort([]byte("hello"), us); err != nil {
+		t.Fatal(err)
+	}
+	if from, data := next(t, answers); from != friend.LocalAddr().String() || data != "hello" {
+		t.Errorf("got %q from %s", data, from)
+	}
+}
+
+func TestRelayHearsOnlyTargets(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Log("there is only one address to send from")
+		return
+	}
+	target, stranger := udp(t, "127.0.0.1"), udp(t, "127.0.0.2")
+	r, near, answers, _ := runRelay(t, anything())
+	say(t, near, record(t, target.LocalAddr().String(), "x"))
+	us := hears(t, target, "x")
+	for range 3 {
+		if _, err := stranger.WriteToUDPAddrPort([]byte("spam"), us); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := target.WriteToUDPAddrPort([]byte("answer"), us); err != nil {
+		t.Fatal(err)
+	}
+	if _, data := next(t, answers); data != "answer" {
+		t.Errorf("got %q from a stranger", data)
+	}
+	until(t, "three datagrams are ignored", func() bool { return r.Counts().Ignored == 3 })
+}
+
+// TestSlowNames: a name that is slow to resolve holds nothing else up, and its
+// datagrams keep their order.
+func TestSlowNames(t *testing.T) {
+	fast, slow := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
+	goOn := make(chan struct{})
+	exit := anything()
+	exit.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+		if host != "slow.test" {
+			return nil, fmt.Errorf("unexpected name %q", host)
+		}
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}
+	r, near, answers, _ := runRelay(t, exit)
+	_, port, _ := strings.Cut(slow.LocalAddr().String(), ":")
+	for i := range 20 {
+		say(t, near, record(t, "slow.test:"+port, fmt.Sprint(i)))
+		say(t, near, record(t, fast.LocalAddr().String(), fmt.Sprint(i)))
+		hears(t, fast, fmt.Sprint(i))
+	}
+	close(goOn)
+	for i := range 100 { // while those that waited are being sent, and after
+		if i < 80 {
+			say(t, near, record(t, "slow.test:"+port, fmt.Sprint(i+20)))
+		}
+		from := hears(t, slow, fmt.Sprint(i))
+		if _, err := slow.WriteToUDPAddrPort([]byte("pong"), from); err != nil {
+			t.Fatal(err)
+		}
+		// By address: that is where it came from.
+		if source, _ := next(t, answers); source != slow.LocalAddr().String() {
+			t.Errorf("answer comes from %s, want %v", source, slow.LocalAddr())
+		}
+	}
+	if c := r.Counts(); c != (Counts{}) {
+		t.Errorf("counts are %+v, want none", c)
+	}
+}
+
+// TestNamesLookedUpAtOnce: there is a bound to them, and the end of the session ends
+// those that are under way.
+func TestNamesLookedUpAtOnce(t *testing.T) {
+	var now, most atomic.Int32
+	exit := anything()
+	exit.Resolve = func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	exit.Refused = func(target Target, err error) { t.Errorf("told of %v: %v", target, err) }
+	r, near, _, ended := runRelay(t, exit)
+	for i := range 600 {
+		say(t, near, record(t, fmt.Sprintf("name%d.test:53", i), "x"))
+	}
+	until(t, "the oldest names have been pushed out", func() bool { return r.Counts().Dropped == 600-targetsMax })
+	until(t, "there are not many more goroutines than targets", func() bool { return runtime.NumGoroutine() <= targetsMax+lookupsMax+20 })
+	near.CloseWrite()
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if n := most.Load(); n == 0 || n > lookupsMax {
+		t.Errorf("%d names were being looked up at one time, want 1 to %d", n, lookupsMax)
+	}
+}
+
+// judged is an Exit that refuses what deny says, and collects what it tells.
+type judged struct {
+	Exit
+	mu   sync.Mutex
+	told []string // guarded by mu
+}
+
+func judgedBy(deny func(a netip.AddrPort, via string) bool) *judged {
+	j := &judged{Exit: anything()}
+	j.AllowAddr = func(a netip.AddrPort, via string) error {
+		if deny(a, via) {
+			return &code.Error{Code: code.NotAllowed, Text: "no " + a.String()}
+		}
+		return nil
+	}
+	j.Refused = func(target Target, err error) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.told = append(j.told, target.String()+": "+err.Error())
+	}
+	return j
+}
+
+func (j *judged) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]string(nil), j.told...)
+}
+
+// TestPolicyForEachDatagram: what was allowed for the first datagram is asked again
+// for the next.
+func TestPolicyForEachDatagram(t *testing.T) {
+	target := udp(t, "127.0.0.1")
+	var denied atomic.Bool
+	j := judgedBy(func(netip.AddrPort, string) bool { return denied.Load() })
+	j.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("::ffff:127.0.0.1")}, nil
+	}
+	r, near, _, _ := runRelay(t, j.Exit)
+	_, port, _ := strings.Cut(target.LocalAddr().String(), ":")
+	for _, to := range []string{"127.0.0.1:" + port, "host.test:" + port} {
+		denied.Store(false)
+		before := r.Counts().Refused
+		say(t, near, record(t, to, "allowed"))
+		hears(t, target, "allowed")
+		denied.Store(true)
+		say(t, near, record(t, to, "refused"))
+		until(t, "the second is refused", func() bool { return r.Counts().Refused == before+1 })
+		denied.Store(false)
+		say(t, near, record(t, to, "allowed again"))
+		hears(t, target, "allowed again")
+	}
+}
+
+// TestNameWithForbiddenAddress: of a name's addresses only those are used that
+// policy allows; if there is none, that is a refusal.
+func TestNameWithForbiddenAddress(t *testing.T) {
+	target := udp(t, "127.0.0.1")
+	j := judgedBy(func(a netip.AddrPort, via string) bool {
+		return a.Addr() == netip.MustParseAddr("10.0.0.1") && via != ""
+	})
+	j.AllowName = func(host string, _ uint16) error {
+		if host == "denied.test" {
+			return &code.Error{Code: code.NotAllowed, Text: "no " + host}
+		}
+		return nil
+	}
+	j.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
+		ips := []netip.Addr{netip.MustParseAddr("10.0.0.1")}
+		if host == "both.test" {
+			ips = append(ips, netip.MustParseAddr("127.0.0.1"))
+		}
+		return ips, nil
+	}
+	r, near, _, _ := runRelay(t, j.Exit)
+	_, port, _ := strings.Cut(target.LocalAddr().String(), ":")
+	for i := range 3 {
+		say(t, near, record(t, "inner.test:"+port, "x"))
+		say(t, near, record(t, "denied.test:"+port, "x"))
+		until(t, "both are refused", func() bool { return r.Counts().Refused == uint64(2*i+2) })
+	}
+	say(t, near, record(t, "both.test:"+port, "x"))
+	hears(t, target, "x")
+	if told := j.all(); len(told) != 2 || !strings.Contains(told[0]+told[1], "inner.test:"+port+": no 10.0.0.1:"+port) {
+		t.Errorf("told %q, want a line each", told)
+	}
+}
+
+func TestRefusalsAreToldOnce(t *testing.T) {
+	j := judgedBy(func(netip.AddrPort, string) bool { return true })
+	r, near, _, _ := runRelay(t, j.Exit)
+	for range 2 {
+		for i := range 300 {
+			say(t, near, record(t, fmt.Sprintf("192.0.2.1:%d", 1000+i), "x"))
+		}
+	}
+	until(t, "all are refused", func() bool { return r.Counts().Refused == 600 })
+	if told := j.all(); len(told) != toldMax {
+		t.Errorf("told of %d refusals, want %d", len(told), toldMax)
+	}
+	if n := len(r.table.targets); n != 0 {
+		t.Errorf("%d refused targets take the place of others", n)
+	}
+}
+
+// TestRelaySurvives: what cannot be sent is counted and ends nothing.
+func TestRelaySurvives(t *testing.T) {
+	target := udp(t, "127.0.0.1")
+	to := target.LocalAddr().String()
+	closed := udp(t, "127.0.0.1")
+	closed.Close()
+	j := judgedBy(func(netip.AddrPort, string) bool { return false })
+	r, near, _, _ := runRelay(t, j.Exit)
+	fragment := record(t, to, "fragment")
+	fragment[2+2] = 1
+	for i := range 5 {
+		say(t, near, record(t, to, strings.Repeat("x", 65_520))) // IPv4 takes 65 507
+		say(t, near, record(t, "dead.test:53", "x"))
+		say(t, near, record(t, closed.LocalAddr().String(), "x"))
+		say(t, near, fragment)
+		say(t, near, record(t, to, "small"))
+		hears(t, target, "small")
+		until(t, "the others are counted", func() bool { return r.Counts() == Counts{Dropped: 2 * uint64(i+1), Ignored: uint64(i + 1)} })
+	}
+	if told := j.all(); len(told) != 2 {
+		t.Errorf("told %q, want the name and the size", told)
+	}
+}
+
+func TestProtocolErrorEndsRelay(t *testing.T) {
+	for _, wire := range []string{"\x00\x00", "\x00\x04\x00\x00\x00\x01", "\x00\x0a\x00\x01\x00\x01\xc0\x00\x02\x01\x00\x35"} {
+		_, near, _, ended := runRelay(t, anything())
+		say(t, near, []byte(wire))
+		wantCode(t, fmt.Sprintf("Run after %q", wire), <-ended, code.Protocol)
+	}
+	_, near, _, ended := runRelay(t, anything())
+	say(t, near, []byte("\x00\x0a\x00"))
+	near.CloseWrite()
+	if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Run after a cut record = %v, want unexpected EOF", err)
+	}
+}
+
+// TestClientThatDoesNotRead: what cannot go back is dropped, the oldest first.
+func TestClientThatDoesNotRead(t *testing.T) {
+	target := udp(t, "127.0.0.1")
+	r, near, _, ended := runRelay(t, anything())
+	_ = near.SetReadBuffer(4 << 10)
+	say(t, near, record(t, target.LocalAddr().String(), "x"))
+	us := hears(t, target, "x")
+	block := make([]byte, 30_000)
+	until(t, "answers are dropped", func() bool {
+		_, err := target.WriteToUDPAddrPort(block, us)
+		return err == nil && r.Counts().Dropped > 10
+	})
+	_ = near.SetLinger(0)
+	near.Close()
+	<-ended // TCP tells the reset to one of those who read and write, so any error will do
+}

@@ -1,0 +1,56 @@
+package datagram
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// TestHearingThroughIdleness: a socket that has given its buffer away hears what
+// comes as well as one that has it.
+func TestHearingThroughIdleness(t *testing.T) {
+	c, from := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
+	_ = c.SetDeadline(time.Time{})
+	heard := make(chan string)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		hear(c, time.Millisecond, func(_ netip.AddrPort, b []byte) { heard <- string(b) })
+	}()
+	for i := range 100 {
+		if i%2 == 0 { // on both sides of the idle time
+			<-time.After(time.Duration(i) * 50 * time.Microsecond)
+		}
+		want := fmt.Sprint(i)
+		if i%10 == 0 {
+			want = "" // is a datagram, too
+		}
+		if _, err := from.WriteTo([]byte(want), c.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-heard:
+			if got != want {
+				t.Fatalf("heard %q, want %q", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("datagram %d was not heard", i)
+		}
+	}
+	c.Close()
+	<-done
+}
+
+// TestNoRoute: an address that nothing can be sent to is not chosen.
+func TestNoRoute(t *testing.T) {
+	if !hasRoute(netip.MustParseAddrPort("127.0.0.1:9")) {
+		t.Error("no route to this machine")
+	}
+	if hasRoute(netip.AddrPortFrom(netip.MustParseAddr("fe80::1%none-such"), 9)) {
+		t.Error("a route through an interface that is not there")
+	}
+	if _, err := openSocket(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), 0)); err == nil {
+		t.Error("a socket at an address that is not ours")
+	}
+}

@@ -1,0 +1,110 @@
+package datagram
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// sendTo does what a relay does with the table for a datagram to an address.
+func sendTo(t *testing.T, tab *table, target string, now time.Time) (fresh bool) {
+	t.Helper()
+	to := mustTarget(t, target)
+	e, fresh := tab.use(to, now)
+	if fresh {
+		tab.locate(e, netip.AddrPortFrom(to.IP, to.Port), now)
+	}
+	return fresh
+}
+
+func TestTargetsAreBounded(t *testing.T) {
+	tab, now := newTable(), time.Now()
+	target := func(i int) string { return fmt.Sprintf("192.0.%d.%d:53", i/256, i%256) }
+	for i := range 300 {
+		sendTo(t, &tab, target(i), now)
+		sendTo(t, &tab, target(0), now) // keeps it young
+	}
+	if len(tab.targets) != targetsMax || len(tab.sources) != targetsMax || tab.order.Len() != targetsMax {
+		t.Errorf("%d targets, %d sources, %d in order; want %d each", len(tab.targets), len(tab.sources), tab.order.Len(), targetsMax)
+	}
+	for i := range 300 {
+		want := i == 0 || i > 300-targetsMax
+		if got := tab.heard(mustTarget(t, target(i)).IP, now); got != want {
+			t.Errorf("target %d of 300 is heard: %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestTargetsExpire(t *testing.T) {
+	tab, now := newTable(), time.Now()
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	sendTo(t, &tab, "192.0.2.1:53", now)
+	sendTo(t, &tab, "192.0.2.2:53", now)
+	now = now.Add(silenceMax - 1)
+	if !tab.heard(a, now) {
+		t.Error("an answer just before the end of the time is not heard")
+	}
+	now = now.Add(1)
+	if tab.heard(b, now) {
+		t.Error("an answer after 60 s of silence is heard")
+	}
+	if !tab.heard(a, now.Add(silenceMax-2)) {
+		t.Error("an answer is no sign of life")
+	}
+	if fresh := sendTo(t, &tab, "192.0.2.2:53", now); !fresh {
+		t.Error("a target was not forgotten after 60 s of silence")
+	}
+	if fresh := sendTo(t, &tab, "192.0.2.2:53", now.Add(silenceMax-1)); fresh {
+		t.Error("a target was forgotten within 60 s")
+	}
+	sendTo(t, &tab, "192.0.2.3:53", now.Add(10*silenceMax))
+	if len(tab.targets) != 1 || len(tab.sources) != 1 {
+		t.Errorf("%d targets and %d sources are held, want the new one alone", len(tab.targets), len(tab.sources))
+	}
+}
+
+// Two targets at one address: the end of one does not silence the other.
+func TestSourcesAreShared(t *testing.T) {
+	tab, now := newTable(), time.Now()
+	sendTo(t, &tab, "192.0.2.1:53", now)
+	sendTo(t, &tab, "192.0.2.1:54", now)
+	tab.remove(tab.targets[mustTarget(t, "192.0.2.1:53")])
+	if !tab.heard(netip.MustParseAddr("192.0.2.1"), now) {
+		t.Error("the end of one target silenced the other")
+	}
+	tab.remove(tab.targets[mustTarget(t, "192.0.2.1:54")])
+	if tab.heard(netip.MustParseAddr("192.0.2.1"), now) {
+		t.Error("heard after its last target's end")
+	}
+}
+
+func TestWaitingIsBounded(t *testing.T) {
+	tab, now := newTable(), time.Now()
+	var held int
+	for i := range 20 {
+		e, _ := tab.use(mustTarget(t, fmt.Sprintf("host%d.test:53", i)), now)
+		for j := range 100 {
+			tab.wait(e, make([]byte, 1000+j))
+		}
+		if len(e.waiting) > waitingMax {
+			t.Errorf("%d datagrams wait for one name, want at most %d", len(e.waiting), waitingMax)
+		}
+		for _, b := range e.waiting {
+			held += len(b)
+		}
+	}
+	if held != tab.bytes || held > waitBytes {
+		t.Errorf("%d bytes wait and %d are counted, want at most %d", held, tab.bytes, waitBytes)
+	}
+	first := tab.targets[mustTarget(t, "host0.test:53")]
+	if n := len(first.waiting[0]); len(first.waiting) != waitingMax || n != 1000+100-waitingMax {
+		t.Errorf("%d wait for the first name, the oldest of %d bytes; want the newest %d", len(first.waiting), n, waitingMax)
+	}
+	for _, e := range tab.targets {
+		tab.remove(e)
+	}
+	if tab.bytes != 0 || tab.dropped != 20*100 {
+		t.Errorf("%d bytes still counted, %d datagrams dropped; want 0 and all", tab.bytes, tab.dropped)
+	}
+}
