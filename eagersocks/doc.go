@@ -39,6 +39,7 @@
 //
 // A greeting or a request that does not come is cut, and so is the oldest one
 // when too many are under way (Config). Options take 1 KiB at most, names 255
-// bytes. BIND and UDP ASSOCIATE are refused at the front door; the codec knows
-// the command UDP, whose answer is the exit's affair.
+// bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like any
+// other request, to be answered by Request.ReplyBound; its target is where the
+// application says its datagrams will come from, 0.0.0.0:0 if it does not.
 package eagersocks

@@ -11,8 +11,8 @@ import (
 const firstRead = 512
 
 // NewSocksListener takes applications from the connections of a: it is the front
-// door. It speaks SOCKS5 without authentication, of which CONNECT; other
-// commands are refused with code 7, SOCKS4 with its code 0x5b, and HTTP with a
+// door. It speaks SOCKS5 without authentication, of which CONNECT and UDP ASSOCIATE;
+// other commands are refused with code 7, SOCKS4 with its code 0x5b, and HTTP with a
 // page that says what this port is. What an application sends before it is
 // answered is kept: Request.Early or the connection's Read has it. Closing the
 // Listener closes a.

@@ -182,7 +182,6 @@ func TestHostileAtTheDoor(t *testing.T) {
 		{"greeting only", greetingBytes, method},
 		{"version in request", greetingBytes + "\x04\x01\x00\x01\x01\x02\x03\x04\x00\x50", method},
 		{"bind", greetingBytes + "\x05\x02" + aRequest[2:], reply(code.CommandUnsupported)},
-		{"associate", greetingBytes + "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00", reply(code.CommandUnsupported)},
 		{"command 9", greetingBytes + "\x05\x09" + aRequest[2:], reply(code.CommandUnsupported)},
 		{"address type", greetingBytes + "\x05\x01\x00\x07abc", reply(code.AddressUnsupported)},
 		{"request cut", greetingBytes + aRequest[:9], method},

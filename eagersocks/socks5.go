@@ -85,10 +85,20 @@ func (g *greeting) Close() error { return nil }
 // handle takes over a complete request, of which w is the connection.
 func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	g := w.(*greeting)
-	if r.Command != statute.CommandConnect {
+	var (
+		command Command
+		target  Address
+		err     error
+	)
+	switch r.Command {
+	case statute.CommandConnect:
+		command = Connect
+		target, err = targetOf(r.RawDestAddr)
+	case statute.CommandAssociate:
+		command, target = UDP, sourceOf(r.RawDestAddr)
+	default:
 		return g.refuse(code.CommandUnsupported, fmt.Errorf("SOCKS5 command %d is not supported", r.Command))
 	}
-	target, err := targetOf(r.RawDestAddr)
 	if err != nil {
 		return g.refuse(code.AddressUnsupported, err)
 	}
@@ -101,7 +111,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	early := append(bytes.Clone(ahead), g.first...)
 	g.app = &appConn{Conn: g.Conn, early: early}
 	g.req = &Request{
-		Command: Connect,
+		Command: command,
 		Target:  target,
 		answer:  &answer{conn: g.app, dialect: socks5Dialect{}},
 		app:     g.app,
@@ -129,6 +139,19 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 		host = ip.String()
 	}
 	return NewAddress(host, uint16(a.Port))
+}
+
+// sourceOf is where the application says that its datagrams will come from. Many
+// say nothing, or nothing sensible, which comes to the same: 0.0.0.0.
+func sourceOf(a *statute.AddrSpec) Address {
+	port := uint16(a.Port)
+	if ip, ok := netip.AddrFromSlice(a.IP); ok && a.AddrType != statute.ATYPDomain {
+		return Address{ip.Unmap().String(), port}
+	}
+	if s, err := newAddress(a.FQDN, port); err == nil {
+		return s
+	}
+	return Address{netip.IPv4Unspecified().String(), port}
 }
 
 // noResolver leaves names as they are: they are resolved at the exit.
