@@ -38,6 +38,7 @@ type Client struct {
 	apps  eagersocks.Listener
 
 	work work
+	udp  udpRefusal
 }
 
 // NewClient checks cfg and reads the certificates; nothing is listened on or
@@ -152,6 +153,9 @@ func (c *Client) Close() {
 // serve answers one application's request and carries it to the server, and
 // returns what carries the bytes; nil: there are none to carry.
 func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
+	if req.Command == eagersocks.UDP {
+		return c.associate(app, req)
+	}
 	line := openSock(c.log, req.Target)
 	eager := c.eager.Eager(req)
 	if eager {

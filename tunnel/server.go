@@ -153,6 +153,9 @@ func (s *Server) close() {
 // serve connects one request with its target, and returns what carries the
 // bytes; nil: there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
+	if req.Command == eagersocks.UDP {
+		return s.associate(conn, req)
+	}
 	if req.Command != eagersocks.Connect {
 		why := &code.Error{Code: code.CommandUnsupported, Text: req.Command.String() + " is not supported"}
 		_ = req.Refuse(why.Code, why.Text)

@@ -1,0 +1,175 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/datagram"
+	"tunnels/internal/splice"
+)
+
+// udpRefusalMax is for how long it is remembered that the exit would have no
+// association.
+const udpRefusalMax = 30 * time.Second
+
+// udpRefusal remembers when the exit would have no association. The application
+// that was answered eagerly then saw its control connection being reset; the next
+// one is to see the code.
+type udpRefusal struct{ at atomic.Pointer[time.Time] }
+
+func (r *udpRefusal) note() {
+	now := time.Now()
+	r.at.Store(&now)
+}
+
+func (r *udpRefusal) lately() bool {
+	at := r.at.Load()
+	return at != nil && time.Since(*at) < udpRefusalMax
+}
+
+// associate makes the client's end of an association and returns what carries the
+// datagrams; nil: there are none to carry. The application is answered as soon as
+// the request is on its way to a server, so that its first datagram needs one
+// round trip.
+func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
+	ip, _ := req.Target.IP() // a name says nothing here
+	a, err := datagram.Listen(app.LocalAddr(), app.RemoteAddr(), netip.AddrPortFrom(ip, req.Target.Port))
+	if err != nil {
+		line := openAssociation(c.log, req.Target.String())
+		_ = req.Refuse(code.General, err.Error())
+		line.closed(err, false)
+		return nil
+	}
+	line := openAssociation(c.log, a.Addr().String())
+	far, err := c.requestAssociation(a.Addr())
+	if err != nil {
+		_ = a.Close()
+		_ = req.Refuse(serverError(err).Code, err.Error())
+		line.closed(err, false)
+		return nil
+	}
+	if err := req.ReplyBound(a.Addr()); err != nil {
+		_ = a.Close()
+		splice.Abort(far, code.Cancelled, "")
+		splice.Abort(app, code.Cancelled, "")
+		line.closed(err, true)
+		return nil
+	}
+	return func() {
+		err := c.carryDatagrams(app, far, a)
+		line.ended(err, a.Counts())
+	}
+}
+
+// requestAssociation tells the server that datagrams are to come, from the address
+// where they are taken: for its log. It waits for the exit's reply if that cannot
+// be taken for granted.
+func (c *Client) requestAssociation(at netip.AddrPort) (splice.Stream, error) {
+	out := eagersocks.Request{
+		Command:     eagersocks.UDP,
+		Target:      eagersocks.Address{Host: at.Addr().WithZone("").String(), Port: at.Port()},
+		ReplyWanted: true,
+	}
+	b, err := out.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.dialTimeout())
+	defer cancel()
+	lower, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lower.Write(b); err != nil {
+		splice.Abort(lower, code.Cancelled, "")
+		return nil, fmt.Errorf("sending the request: %w", err)
+	}
+	far := &replied{Stream: lower}
+	if c.cfg.EagerMode != eagersocks.Off && !c.udp.lately() {
+		return far, nil
+	}
+	_ = far.SetReadDeadline(time.Now().Add(c.cfg.dialTimeout() + replyGrace))
+	if err := far.wait(); err != nil {
+		splice.Abort(far, code.Cancelled, "")
+		return nil, err
+	}
+	_ = far.SetReadDeadline(time.Time{})
+	return far, nil
+}
+
+// carryDatagrams carries until the control connection or the session ends, and
+// ends both.
+func (c *Client) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Association) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		untilEnd(app)
+		cancel()
+	}()
+	err := a.Run(ctx, far)
+	endSession(far, err)
+	if err == nil {
+		_ = app.Close()
+	} else {
+		if r, ok := far.(*replied); ok && r.refused {
+			c.udp.note()
+		}
+		splice.Abort(app, serverError(err).Code, err.Error())
+	}
+	<-ctx.Done()
+	return err
+}
+
+// untilEnd returns when the control connection has ended. Nothing is to come on it.
+func untilEnd(app net.Conn) {
+	var b [64]byte
+	for {
+		if _, err := app.Read(b[:]); err != nil {
+			return
+		}
+	}
+}
+
+// replied is a session that begins with the exit's reply, which is read before
+// anything else.
+type replied struct {
+	splice.Stream
+	// Owned by who reads.
+	told    bool // the reply has come
+	refused bool // it was no
+}
+
+// wait reads the reply.
+func (r *replied) wait() error {
+	if r.told {
+		return nil
+	}
+	why, err := eagersocks.ReadReply(r.Stream)
+	if err != nil {
+		return fmt.Errorf("waiting for the exit's reply: %w", err)
+	}
+	r.told, r.refused = true, why != code.OK
+	if r.refused {
+		return &code.Error{Code: why, Text: "association refused by the exit: " + why.String()}
+	}
+	return nil
+}
+
+// Read implements net.Conn.
+func (r *replied) Read(p []byte) (int, error) {
+	if err := r.wait(); err != nil {
+		return 0, err
+	}
+	return r.Stream.Read(p)
+}
+
+// Reset implements code.Resetter.
+func (r *replied) Reset(c code.Code, text string) error {
+	splice.Abort(r.Stream, c, text)
+	return nil
+}

@@ -1,0 +1,52 @@
+package tunnel
+
+import (
+	"fmt"
+	"strings"
+
+	"tunnels/internal/code"
+	"tunnels/internal/datagram"
+	"tunnels/sla"
+)
+
+// association is the line pair of an association. Its name is the address where
+// the client takes datagrams, the same at both ends.
+type association struct{ sock }
+
+func openAssociation(log *sla.Logger, at string) association {
+	a := association{sock{log, "udp:" + at}}
+	log.Opened(sla.Sock, a.name)
+	return a
+}
+
+// refused says why datagrams for a target are not sent.
+func (a association) refused(target datagram.Target, err error) {
+	say := a.log.Info
+	if why, ok := code.Of(err); ok && why == code.NotAllowed {
+		say = a.log.Warn
+	}
+	say("%s: datagrams to %s are not sent: %v", a.name, target, err)
+}
+
+// ended says how it ended, and what did not get through.
+func (a association) ended(err error, c datagram.Counts) {
+	var lost []string
+	for _, l := range []struct {
+		n    uint64
+		what string
+	}{{c.Dropped, "dropped"}, {c.Refused, "refused"}, {c.Ignored, "ignored"}} {
+		if l.n > 0 {
+			lost = append(lost, fmt.Sprintf("%d %s", l.n, l.what))
+		}
+	}
+	summary := "datagrams: " + strings.Join(lost, ", ")
+	switch why, _ := code.Of(err); {
+	case err != nil && len(lost) > 0:
+		err = fmt.Errorf("%w; %s", err, summary)
+		a.closed(err, why == code.Cancelled)
+	case len(lost) > 0:
+		a.log.ClosedAs(sla.Sock, a.name, sla.LevelInfo, summary)
+	default:
+		a.closed(err, why == code.Cancelled)
+	}
+}

@@ -1,0 +1,46 @@
+package tunnel
+
+import (
+	"net"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/datagram"
+	"tunnels/internal/splice"
+)
+
+// associate makes the exit's end of an association, and returns what carries the
+// datagrams; nil: there are none to carry.
+func (s *Server) associate(conn net.Conn, req *eagersocks.Request) (carry func()) {
+	line := openAssociation(s.log, req.Target.String())
+	if err := req.Reply(); err != nil {
+		splice.Abort(conn, code.General, "")
+		line.closed(err, false)
+		return nil
+	}
+	relay := datagram.NewRelay(datagram.Exit{
+		Resolve:   s.exit.resolve,
+		AllowName: s.exit.policy.AllowName,
+		AllowAddr: s.exit.policy.AllowAddr,
+		Timeout:   s.exit.timeout,
+		Refused:   line.refused,
+	})
+	return func() {
+		err := relay.Run(conn.(splice.Stream))
+		endSession(conn, err)
+		line.ended(err, relay.Counts())
+	}
+}
+
+// endSession ends the session of an association in the way err says.
+func endSession(session net.Conn, err error) {
+	if err == nil {
+		_ = session.Close() // it has ended: nothing is lost
+		return
+	}
+	why, ok := code.Of(err)
+	if !ok {
+		why = code.General
+	}
+	splice.Abort(session, why, err.Error())
+}

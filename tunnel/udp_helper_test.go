@@ -1,0 +1,197 @@
+package tunnel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// socksUDP is an application's side of an association, written from RFC 1928. It
+// is a net.PacketConn and, towards the target to, a net.Conn.
+type socksUDP struct {
+	*net.UDPConn
+	control *net.TCPConn
+	relay   *net.UDPAddr // where datagrams are taken
+	to      string       // host:port of Write
+}
+
+// associate asks the front door for an association.
+func associate(front, to string) (*socksUDP, error) {
+	c, err := net.Dial("tcp", front)
+	if err != nil {
+		return nil, err
+	}
+	s := &socksUDP{control: c.(*net.TCPConn), to: to}
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Write([]byte("\x05\x01\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00")); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	var said [12]byte
+	if _, err := io.ReadFull(c, said[:]); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if said[3] != 0 || said[5] != 1 {
+		return nil, errors.Join(fmt.Errorf("reply % x", said[2:]), c.Close())
+	}
+	_ = c.SetDeadline(time.Time{})
+	bound := netip.AddrPortFrom(netip.AddrFrom4([4]byte(said[6:10])), binary.BigEndian.Uint16(said[10:]))
+	s.relay = net.UDPAddrFromAddrPort(bound)
+	s.UDPConn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	return s, err
+}
+
+// associate is an association through the rig, closed at the end.
+func (r *rig) associate(t *testing.T) *socksUDP {
+	t.Helper()
+	s, err := associate(r.client.Addr().String(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func (s *socksUDP) Close() error {
+	return errors.Join(s.UDPConn.Close(), s.control.Close())
+}
+
+// packet is a SOCKS5 datagram for a target, which may be a name.
+func packet(target string, data []byte) []byte {
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		panic(err)
+	}
+	b := []byte{0, 0, 0}
+	if ip, err := netip.ParseAddr(host); err != nil {
+		b = append(append(b, 3, byte(len(host))), host...)
+	} else if ip.Is4() {
+		b = append(append(b, 1), ip.AsSlice()...)
+	} else {
+		b = append(append(b, 4), ip.AsSlice()...)
+	}
+	n, err := net.LookupPort("udp", port)
+	if err != nil {
+		panic(err)
+	}
+	return append(binary.BigEndian.AppendUint16(b, uint16(n)), data...)
+}
+
+func (s *socksUDP) send(target string, data []byte) error {
+	_, err := s.UDPConn.WriteToUDP(packet(target, data), s.relay)
+	return err
+}
+
+func (s *socksUDP) WriteTo(b []byte, to net.Addr) (int, error) {
+	return len(b), s.send(to.String(), b)
+}
+
+func (s *socksUDP) Write(b []byte) (int, error) { return len(b), s.send(s.to, b) }
+
+func (s *socksUDP) ReadFrom(b []byte) (int, net.Addr, error) {
+	buf := make([]byte, 65536)
+	n, err := s.UDPConn.Read(buf)
+	if err != nil {
+		return 0, nil, err
+	}
+	size := 4
+	if buf[3] == 4 {
+		size = 16
+	}
+	if n < 4+size+2 || buf[0] != 0 || buf[1] != 0 || buf[2] != 0 || buf[3] != 1 && buf[3] != 4 {
+		return 0, nil, fmt.Errorf("datagram % .20x", buf[:n])
+	}
+	from := &net.UDPAddr{IP: net.IP(buf[4 : 4+size]), Port: int(binary.BigEndian.Uint16(buf[4+size:]))}
+	return copy(b, buf[4+size+2:n]), from, nil
+}
+
+func (s *socksUDP) Read(b []byte) (int, error) {
+	n, _, err := s.ReadFrom(b)
+	return n, err
+}
+
+// receive is the next datagram, as text.
+func (s *socksUDP) receive(t *testing.T) (data, from string) {
+	t.Helper()
+	b := make([]byte, 65536)
+	_ = s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	n, addr, err := s.ReadFrom(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b[:n]), addr.String()
+}
+
+// ask sends data to target and checks that it comes back from there.
+func (s *socksUDP) ask(t *testing.T, target, data string) {
+	t.Helper()
+	if err := s.send(target, []byte(data)); err != nil {
+		t.Fatal(err)
+	}
+	if got, from := s.receive(t); got != data {
+		t.Fatalf("asked %s for %d bytes, got %d from %s", target, len(data), len(got), from)
+	}
+}
+
+// wantEnd checks that the control connection ends: with a reset, or cleanly.
+func (s *socksUDP) wantEnd(t *testing.T, clean bool) {
+	t.Helper()
+	_ = s.control.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, err := s.control.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) || err == nil || clean != (err == io.EOF) {
+		t.Errorf("control connection: %v, want its end, clean: %v", err, clean)
+	}
+}
+
+// echo answers every datagram at a free port of ip until the test has ended.
+func echo(t *testing.T, ip string) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		b := make([]byte, 65536)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(b)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				_, _ = c.WriteToUDPAddrPort(b[:n], from)
+			}
+		}
+	})
+	t.Cleanup(func() { c.Close(); serving.Wait() })
+	return c
+}
+
+func echoAddr(t *testing.T) string { return echo(t, "127.0.0.1").LocalAddr().String() }
+
+// descriptors is how many this process has open; -1 where that cannot be told.
+func descriptors() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return -1
+	}
+	return len(entries) - 1 // the one of reading
+}
+
+// until waits until cond holds.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
