@@ -1,0 +1,205 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// TestSingleFlight: a thousand who ask at one time are one question, and one of
+// them who gives up is alone with that.
+func TestSingleFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answerNow := make(chan struct{})
+		r, asked := newFake(t, func(ctx context.Context, q question) (answer, error) {
+			select {
+			case <-answerNow:
+				return both(ctx, q)
+			case <-ctx.Done():
+				return answer{}, ctx.Err()
+			}
+		})
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() { wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1") })
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			got, err := r.Lookup(ctx, "a.example")
+			wantError(t, "a.example", got, err, code.Cancelled, "resolving a.example: cancelled")
+		})
+		short, cancelShort := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancelShort()
+		wg.Go(func() {
+			got, err := r.Lookup(short, "a.example")
+			wantError(t, "a.example", got, err, code.Timeout, "resolving a.example: timed out")
+		})
+		synctest.Wait()
+		cancel()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		close(answerNow)
+		wg.Wait()
+		wantAsked(t, "1002 at one time", asked, 1, 1)
+	})
+}
+
+// TestLastOneEnds: when nobody waits any more the question is given up, and
+// nothing of it is remembered.
+func TestLastOneEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 2)
+		r, asked := newFake(t, func(ctx context.Context, _ question) (answer, error) {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return answer{}, ctx.Err()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = r.Lookup(ctx, "a.example") })
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		for range 2 {
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("the question ended with %v, want it cancelled", err)
+			}
+		}
+		synctest.Wait()
+		if len(r.flights) != 0 || r.answers.Len() != 0 {
+			t.Errorf("%d flights and %d answers are left, want none", len(r.flights), r.answers.Len())
+		}
+		drain(asked)
+	})
+}
+
+// TestResolutionDelay: IPv4 addresses wait 50 ms for those of IPv6, not longer;
+// what comes later is there for the next one.
+func TestResolutionDelay(t *testing.T) {
+	for _, tt := range []struct {
+		slow4, slow6 time.Duration
+		want         string
+		after        time.Duration
+	}{
+		{0, 49 * time.Millisecond, "2001:db8::1 192.0.2.1", 49 * time.Millisecond},
+		{0, 51 * time.Millisecond, "192.0.2.1", 50 * time.Millisecond},
+		{0, time.Hour, "192.0.2.1", 50 * time.Millisecond},
+		{70 * time.Millisecond, 90 * time.Millisecond, "2001:db8::1 192.0.2.1", 90 * time.Millisecond},
+		{time.Second, 0, "2001:db8::1 192.0.2.1", time.Second},
+		{time.Hour, 0, "2001:db8::1", 4500 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
+				slow := tt.slow4
+				if q.v6 {
+					slow = tt.slow6
+				}
+				select {
+				case <-time.After(slow):
+					return both(ctx, q)
+				case <-ctx.Done():
+					return answer{}, ctx.Err()
+				}
+			})
+			began := time.Now()
+			wantAddrs(t, r, "a.example", tt.want)
+			if took := time.Since(began); took != tt.after {
+				t.Errorf("IPv4 after %v, IPv6 after %v: answered after %v, want %v", tt.slow4, tt.slow6, took, tt.after)
+			}
+			if tt.slow6 == 51*time.Millisecond {
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+				wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
+			}
+		})
+	}
+}
+
+// TestNext: when one does not answer the next is asked, and first for a while.
+func TestNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := &fake{asked: make(chan question, 100), answer: func(ctx context.Context, _ question) (answer, error) {
+			<-ctx.Done()
+			return answer{}, ctx.Err()
+		}}
+		live := &fake{asked: make(chan question, 100), answer: both}
+		r := newResolver([]upstream{dead, live})
+		t.Cleanup(r.Close)
+		began := time.Now()
+		wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
+		if took := time.Since(began); took != r.patience[0] {
+			t.Errorf("answered after %v, want %v", took, r.patience[0])
+		}
+		began = time.Now()
+		wantAddrs(t, r, "b.example", "2001:db8::1 192.0.2.1")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the next name took %v, want the live one asked first", took)
+		}
+		wantAsked(t, "the dead one", dead.asked, 1, 1)
+		time.Sleep(rest)
+		wantAddrs(t, r, "c.example", "2001:db8::1 192.0.2.1")
+		wantAsked(t, "the dead one, when its rest is over", dead.asked, 1, 1)
+	})
+}
+
+// TestNextSays: an upstream that cannot say is not asked twice, nor later, but
+// the next is asked.
+func TestNextSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servfail := func(context.Context, question) (answer, error) { return answer{}, &rcodeError{"SERVFAIL"} }
+		first := &fake{asked: make(chan question, 100), answer: servfail}
+		second := &fake{asked: make(chan question, 100), answer: servfail}
+		r := newResolver([]upstream{first, second})
+		t.Cleanup(r.Close)
+		wantCode(t, r, "a.example", code.HostUnreachable, "fake: answers SERVFAIL; fake: answers SERVFAIL")
+		wantAsked(t, "first", first.asked, 1, 1)
+		wantAsked(t, "second", second.asked, 1, 1)
+		second.answer = both
+		wantAddrs(t, r, "b.example", "2001:db8::1 192.0.2.1")
+		wantAsked(t, "first", first.asked, 1, 1)
+	})
+}
+
+// TestTooMany: questions beyond the limit wait for their turn.
+func TestTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answerNow := make(chan struct{})
+		r, asked := newFake(t, func(ctx context.Context, q question) (answer, error) {
+			<-answerNow
+			return both(ctx, q)
+		})
+		var wg sync.WaitGroup
+		for i := range maxAsking { // two questions each
+			name := string([]rune{'a' + rune(i%16), 'a' + rune(i/16)}) + ".example"
+			wg.Go(func() { wantAddrs(t, r, name, "2001:db8::1 192.0.2.1") })
+		}
+		synctest.Wait()
+		if v4, v6 := drain(asked); v4+v6 != maxAsking {
+			t.Errorf("%d questions are on their way, want %d", v4+v6, maxAsking)
+		}
+		close(answerNow)
+		wg.Wait()
+	})
+}
+
+// TestClose: who waits is told, and nobody waits afterwards.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newFake(t, func(ctx context.Context, _ question) (answer, error) {
+			<-ctx.Done()
+			return answer{}, ctx.Err()
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { wantCode(t, r, "a.example", code.GoingAway, "being stopped") })
+		synctest.Wait()
+		r.Close()
+		wg.Wait()
+		wantCode(t, r, "b.example", code.GoingAway, "being stopped")
+		wantAddrs(t, r, "192.0.2.1", "192.0.2.1")
+	})
+}

@@ -1,0 +1,183 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// maxUpstreams is how many upstreams make sense; one question may ask them all.
+const maxUpstreams = 8
+
+const (
+	dnsPort   = 53
+	httpsPort = 443
+)
+
+// Upstream is one entry of a list: who is asked, and how.
+type Upstream struct {
+	scheme string         // "system", "udp", "tcp" or "https"
+	addr   netip.AddrPort // of udp and tcp
+	url    string         // of https
+	host   string         // of https, host:port
+}
+
+// String is the entry in its full form; a URL without its path, which may hold
+// an account's key.
+func (u Upstream) String() string {
+	switch u.scheme {
+	case "system":
+		return "system"
+	case "https":
+		return "https://" + u.host
+	}
+	return u.scheme + "://" + u.addr.String()
+}
+
+// open makes what can be asked.
+func (u Upstream) open() upstream {
+	switch u.scheme {
+	case "system":
+		return newSystem()
+	case "https":
+		return newHTTPS(u)
+	}
+	return &plain{Upstream: u}
+}
+
+// Parse reads a list of upstreams, separated by commas. They are asked in this
+// order, the next when one does not answer or cannot say:
+//
+//	system                        as the system is configured: its servers and its hosts file
+//	1.1.1.1, 2606:4700:4700::1111 a server; UDP, and TCP for what is too long
+//	1.1.1.1:53, [2001:db8::1]:53  with its port, 53 if none is given
+//	udp://1.1.1.1, tcp://9.9.9.9  likewise; tcp: TCP alone
+//	https://dns.example/dns-query DNS over HTTPS (RFC 8484); a name is resolved by the system
+//
+// An empty list is "system". The error names the entry and what would be right;
+// of a URL it shows the scheme and host alone.
+func Parse(list string) ([]Upstream, error) {
+	if strings.TrimSpace(list) == "" {
+		list = "system"
+	}
+	var ups []Upstream
+	for text := range strings.SplitSeq(list, ",") {
+		text = strings.TrimSpace(text)
+		if len(ups) == maxUpstreams {
+			return nil, fmt.Errorf("want %d entries at most", maxUpstreams)
+		}
+		u, err := parseUpstream(text)
+		if err != nil {
+			return nil, fmt.Errorf("entry %s: %w", shown(text), err)
+		}
+		ups = append(ups, u)
+	}
+	return ups, nil
+}
+
+// shown is an entry without what may be a secret.
+func shown(text string) string {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok || strings.EqualFold(scheme, "udp") || strings.EqualFold(scheme, "tcp") {
+		return strconv.QuoteToASCII(text)
+	}
+	host := rest
+	if i := strings.IndexAny(host, "/?#"); i >= 0 {
+		host = host[:i]
+	}
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
+		host = host[i+1:]
+	}
+	if host != rest {
+		host += "…"
+	}
+	return strconv.QuoteToGraphic(scheme + "://" + host)
+}
+
+var errUpstream = errors.New("want system, an address with or without :port, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH")
+
+func parseUpstream(text string) (Upstream, error) {
+	if text == "" {
+		return Upstream{}, errors.New("is empty: there is a comma too many")
+	}
+	if strings.EqualFold(text, "system") {
+		return Upstream{scheme: "system"}, nil
+	}
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		scheme, rest = "udp", text
+	}
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "udp", "tcp":
+		addr, err := parseServer(rest)
+		return Upstream{scheme: scheme, addr: addr}, err
+	case "https":
+		return parseURL(text)
+	case "http":
+		return Upstream{}, errors.New("anybody on the way could change its answers: want https://")
+	}
+	return Upstream{}, errUpstream
+}
+
+// parseServer reads address or address:port.
+func parseServer(text string) (netip.AddrPort, error) {
+	bare := text
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+		bare = text[1 : len(text)-1]
+	}
+	var ap netip.AddrPort
+	if a, err := netip.ParseAddr(bare); err == nil {
+		ap = netip.AddrPortFrom(a, dnsPort)
+	} else if ap, err = netip.ParseAddrPort(text); err != nil {
+		if checkName(text) == "" {
+			return ap, errors.New("want an address: a name would have to be resolved first")
+		}
+		return ap, errUpstream
+	}
+	switch {
+	case ap.Addr().Zone() != "":
+		return ap, errors.New("an address here has no zone: leave out what begins at the % sign")
+	case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
+		return ap, errors.New("is no address of a server")
+	case ap.Port() == 0:
+		return ap, errors.New("port 0: want 1 to 65535")
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// parseURL reads the address of a DNS over HTTPS server.
+func parseURL(text string) (Upstream, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Upstream{}, errors.New("is no URL: want https://HOST/PATH")
+	}
+	switch {
+	case u.User != nil:
+		return Upstream{}, errors.New("has a user or password, which is not supported")
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return Upstream{}, errors.New("has something behind its path: want https://HOST/PATH")
+	case u.Path == "" || u.Path == "/":
+		return Upstream{}, errors.New("has no path: most servers want /dns-query")
+	}
+	port := uint64(httpsPort)
+	if p := u.Port(); p != "" {
+		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
+			return Upstream{}, fmt.Errorf("port %q: want 1 to 65535", p)
+		}
+	}
+	host := u.Hostname()
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.Zone() != "" {
+			return Upstream{}, errors.New("an address here has no zone: leave out what begins at the % sign")
+		}
+		host = netip.AddrPortFrom(a, uint16(port)).String()
+	} else if checkName(host) != "" {
+		return Upstream{}, errors.New("its host is neither an address nor a name")
+	} else {
+		host += ":" + strconv.FormatUint(port, 10)
+	}
+	return Upstream{scheme: "https", url: u.String(), host: host}, nil
+}

@@ -1,0 +1,201 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"tunnels/internal/testnet"
+)
+
+func dnsName(s string) dnsmessage.Name { return dnsmessage.MustNewName(s) }
+
+func header(owner string, ttl uint32) dnsmessage.ResourceHeader {
+	return dnsmessage.ResourceHeader{Name: dnsName(owner), Class: dnsmessage.ClassINET, TTL: ttl}
+}
+
+func cname(owner string, ttl uint32, alias string) dnsmessage.Resource {
+	return dnsmessage.Resource{Header: header(owner, ttl), Body: &dnsmessage.CNAMEResource{CNAME: dnsName(alias)}}
+}
+
+func a4(owner string, ttl uint32, addr string) dnsmessage.Resource {
+	return dnsmessage.Resource{Header: header(owner, ttl), Body: &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()}}
+}
+
+// askA is the question for the A records of a.example, as a message and as it is.
+func askA(t testing.TB) (*message, dnsmessage.Question) {
+	t.Helper()
+	dq, err := question{"a.example", false}.dnsQuestion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := query(nil, 7, dq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var q message
+	if err := q.Unpack(b); err != nil {
+		t.Fatal(err)
+	}
+	return &q, dq
+}
+
+func TestQuery(t *testing.T) {
+	q, dq := askA(t)
+	if q.ID != 7 || q.Response || !q.RecursionDesired || len(q.Questions) != 1 || q.Questions[0] != dq ||
+		len(q.Additionals) != 1 || q.Additionals[0].Header.Class != udpSize {
+		t.Errorf("query = %#v", q)
+	}
+}
+
+// TestAliases: which records count, and for how long they are good.
+func TestAliases(t *testing.T) {
+	var loop, long, many []dnsmessage.Resource
+	for i := range 20 {
+		loop = append(loop, cname("a.example.", 60, "b.example."), cname("b.example.", 60, "a.example."))
+		owner := "a.example."
+		if i > 0 {
+			owner = fmt.Sprintf("n%d.example.", i)
+		}
+		long = append(long, cname(owner, 60, fmt.Sprintf("n%d.example.", i+1)))
+	}
+	long = append(long, a4("n20.example.", 60, "192.0.2.1"))
+	for range maxRecords + 1 {
+		many = append(many, a4("a.example.", 60, "192.0.2.1"))
+	}
+	tests := []struct {
+		name    string
+		records []dnsmessage.Resource
+		addrs   string
+		ttl     time.Duration
+		err     string
+	}{
+		{"plain", []dnsmessage.Resource{a4("a.example.", 60, "192.0.2.1"), a4("A.EXAMPLE.", 50, "192.0.2.2")}, "192.0.2.1 192.0.2.2", 50 * time.Second, ""},
+		{"of another name", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.66")}, "", 0, ""},
+		{"alias", []dnsmessage.Resource{cname("a.example.", 9, "b.example."), a4("b.example.", 60, "192.0.2.1")}, "192.0.2.1", 9 * time.Second, ""},
+		{"alias, the other way round", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.1"), cname("a.example.", 600, "b.example.")}, "192.0.2.1", time.Minute, ""},
+		{"alias beside what is none", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), a4("c.example.", 60, "192.0.2.66")}, "", 0, ""},
+		{"two hops", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), cname("b.example.", 60, "c.example."), a4("c.example.", 60, "192.0.2.1")}, "192.0.2.1", time.Minute, ""},
+		{"circle", loop, "", 0, "more than 16 aliases follow each other"},
+		{"too many hops", long, "", 0, "more than 16 aliases"},
+		{"too many records", many, "", 0, "more than 256 records"},
+		{"signed bit of the TTL", []dnsmessage.Resource{a4("a.example.", 1<<31, "192.0.2.1")}, "192.0.2.1", 0, ""},
+		{"nothing", nil, "", 0, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			q, dq := askA(t)
+			m := testnet.DNSAnswer(q, 0)
+			m.Answers = tt.records
+			b, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := parseAnswer(b, 7, dq)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("parseAnswer = %v, want it to say: %s", err, tt.err)
+				}
+				return
+			}
+			if err != nil || !slices.Equal(a.addrs, addrs(tt.addrs)) || a.ttl != tt.ttl {
+				t.Errorf("parseAnswer = %v for %v, %v, want %s for %v", a.addrs, a.ttl, err, tt.addrs, tt.ttl)
+			}
+		})
+	}
+}
+
+// TestMalformed: an answer cut anywhere, and addresses of a wrong length.
+func TestMalformed(t *testing.T) {
+	q, dq := askA(t)
+	m := testnet.DNSAnswer(q, 60)
+	m.Answers = []dnsmessage.Resource{cname("a.example.", 60, "b.example."), a4("b.example.", 60, "192.0.2.1")}
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseAnswer(b, 7, dq); err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(b) {
+		if a, err := parseAnswer(b[:n], 7, dq); err == nil {
+			t.Errorf("cut to %d of %d bytes: %v, want an error", n, len(b), a.addrs)
+		}
+	}
+	for _, size := range []byte{0, 3, 5, 16} {
+		bad := slices.Clone(b)
+		bad = append(bad, make([]byte, 16)...)
+		bad[len(b)-5] = size // the low byte of the length before the four of the address
+		if a, err := parseAnswer(bad, 7, dq); err == nil {
+			t.Errorf("address of %d bytes: %v, want an error", size, a.addrs)
+		}
+	}
+}
+
+func TestRCode(t *testing.T) {
+	for rc, want := range map[dnsmessage.RCode]string{
+		dnsmessage.RCodeServerFailure: "answers SERVFAIL", dnsmessage.RCodeRefused: "answers REFUSED",
+		dnsmessage.RCodeFormatError: "answers FORMERR", dnsmessage.RCodeNotImplemented: "answers NOTIMP", 9: "answers with code 9",
+	} {
+		q, dq := askA(t)
+		m := testnet.DNSAnswer(q, 0)
+		m.RCode = rc
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parseAnswer(b, 7, dq)
+		if e, ok := errors.AsType[*rcodeError](err); !ok || e.Error() != want {
+			t.Errorf("code %d: %v, want %s", rc, err, want)
+		}
+	}
+}
+
+// FuzzAnswer: whatever a server sends, it is no more than was asked for.
+func FuzzAnswer(f *testing.F) {
+	q, dq := askA(f)
+	for _, recs := range [][]dnsmessage.Resource{
+		nil,
+		{a4("a.example.", 60, "192.0.2.1")},
+		{cname("a.example.", 60, "b.example."), a4("b.example.", 1<<31, "192.0.2.1")},
+		{cname("a.example.", 60, "a.example.")},
+	} {
+		m := testnet.DNSAnswer(q, 0)
+		m.Answers = recs
+		m.Authorities = []dnsmessage.Resource{{Header: header("example.", 5),
+			Body: &dnsmessage.SOAResource{NS: dnsName("ns.example."), MBox: dnsName("m.example."), MinTTL: 60}}}
+		b, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte{})
+	f.Add([]byte{0, 7, 0x80, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 0x0c, 0, 1, 0, 1})
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		a, err := parseAnswer(msg, 7, dq)
+		if err != nil {
+			if len(a.addrs) != 0 || a.why != nil {
+				t.Fatalf("parseAnswer = %v and %v", a, err)
+			}
+			return
+		}
+		if len(a.addrs) > maxAddrs || a.ttl < 0 || len(a.addrs) > 0 && a.why != nil {
+			t.Fatalf("parseAnswer = %+v", a)
+		}
+		for _, addr := range a.addrs {
+			if !addr.Is4() {
+				t.Fatalf("parseAnswer has %s, but an IPv4 address was asked for", addr)
+			}
+		}
+		if _, err := parseAnswer(msg, 8, dq); !errors.Is(err, errForeign) {
+			t.Fatalf("with another id: %v, want it foreign", err)
+		}
+	})
+}

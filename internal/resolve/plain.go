@@ -1,0 +1,132 @@
+package resolve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"tunnels/internal/netx"
+)
+
+const (
+	// maxDatagram is how long a datagram may be that is looked at; servers send
+	// udpSize at most.
+	maxDatagram = 4096
+	// maxForeign is how many datagrams that do not answer the question are
+	// read before it is asked over TCP: somebody is guessing.
+	maxForeign = 32
+)
+
+// plain is a server that is asked over UDP, and over TCP when the answer is too
+// long for that; or over TCP alone. Every question has a socket of its own: its
+// source port, which the kernel chooses at random, and its id are what a forger
+// has to guess (RFC 5452), and the kernel drops what other addresses send.
+type plain struct{ Upstream }
+
+func (p *plain) close() {}
+
+func (p *plain) lookup(ctx context.Context, q question, patience time.Duration) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	dq, err := q.dnsQuestion()
+	if err != nil {
+		return answer{}, err
+	}
+	if p.scheme == "tcp" {
+		return p.overTCP(ctx, dq)
+	}
+	a, err := p.overUDP(ctx, dq)
+	if errors.Is(err, errTruncated) {
+		return p.overTCP(ctx, dq)
+	}
+	return a, err
+}
+
+// connect dials the server; the connection ends with ctx.
+func (p *plain) connect(ctx context.Context, network string) (c net.Conn, closeAll func(), err error) {
+	c, err = netx.Dialer(0).DialContext(ctx, network, p.addr.String())
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	return c, func() {
+		stop()
+		c.Close()
+	}, nil
+}
+
+// overUDP asks by one datagram. errTruncated says that TCP is to be used.
+func (p *plain) overUDP(ctx context.Context, dq dnsmessage.Question) (answer, error) {
+	id := randomID()
+	msg, err := query(nil, id, dq)
+	if err != nil {
+		return answer{}, err
+	}
+	c, closeAll, err := p.connect(ctx, "udp")
+	if err != nil {
+		return answer{}, err
+	}
+	defer closeAll()
+	if _, err := c.Write(msg); err != nil {
+		return answer{}, fmt.Errorf("asking: %w", err)
+	}
+	buf := make([]byte, maxDatagram)
+	for range maxForeign {
+		n, err := c.Read(buf)
+		if err != nil {
+			return answer{}, noAnswer(err)
+		}
+		a, err := parseAnswer(buf[:n], id, dq)
+		if !errors.Is(err, errForeign) {
+			return a, err
+		}
+	}
+	return answer{}, errTruncated
+}
+
+// overTCP asks on a connection of its own (RFC 7766).
+func (p *plain) overTCP(ctx context.Context, dq dnsmessage.Question) (answer, error) {
+	id := randomID()
+	msg, err := query(make([]byte, 2, 512), id, dq)
+	if err != nil {
+		return answer{}, err
+	}
+	binary.BigEndian.PutUint16(msg, uint16(len(msg)-2))
+	c, closeAll, err := p.connect(ctx, "tcp")
+	if err != nil {
+		return answer{}, err
+	}
+	defer closeAll()
+	if _, err := c.Write(msg); err != nil {
+		return answer{}, fmt.Errorf("asking: %w", err)
+	}
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		return answer{}, noAnswer(err)
+	}
+	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(c, buf); err != nil {
+		return answer{}, noAnswer(err)
+	}
+	return parseAnswer(buf, id, dq)
+}
+
+func noAnswer(err error) error {
+	if isTimeout(err) {
+		return fmt.Errorf("does not answer: %w", err)
+	}
+	return fmt.Errorf("waiting for its answer: %w", err)
+}
+
+func randomID() uint16 {
+	var b [2]byte
+	rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint16(b[:])
+}

@@ -1,0 +1,178 @@
+// Package resolve finds the addresses of names.
+//
+// It asks the upstreams of a list, [Parse] says which, and remembers what they
+// said for as long as they said: also that a name does not exist (RFC 2308) and,
+// for a moment, that none of them answered (RFC 9520). However many ask for one
+// name at one time, upstreams are asked once for its IPv4 and once for its IPv6
+// addresses.
+//
+// An upstream's answers are bytes from outside, and so is the name that is asked
+// for. What does not belong to the question is dropped, what is no host name is
+// never asked for, and memory, time, sockets and goroutines are bounded.
+package resolve
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/recent"
+)
+
+const (
+	// maxAnswers is how many answers are kept, one for each family of a name.
+	maxAnswers = 16384
+	// maxAddrs is how many addresses of one family of a name are kept: nobody
+	// tries more.
+	maxAddrs = 16
+	// maxAsking is how many questions are on their way at one time; each may
+	// take a socket. The others wait for their turn.
+	maxAsking = 256
+	// resolutionDelay is how long IPv6 addresses are waited for once those of
+	// IPv4 are there (RFC 8305 section 3).
+	resolutionDelay = 50 * time.Millisecond
+)
+
+// Resolver resolves names. Any number of goroutines may use it.
+type Resolver struct {
+	// Static.
+	servers  []*server
+	patience []time.Duration // for an upstream to answer, round by round
+	answers  *recent.Map[question, answer]
+	asking   chan struct{} // holds one element for each question on its way
+	ctx      context.Context
+	cancel   context.CancelFunc // ends flights
+	work     sync.WaitGroup     // flights
+
+	mu      sync.Mutex
+	flights map[question]*flight // guarded by mu; not landed yet
+	closed  bool                 // guarded by mu
+}
+
+// question is what is asked for: one family of a name, which is in lower case.
+type question struct {
+	name string
+	v6   bool
+}
+
+// answer is what is known of a question. It is never changed.
+type answer struct {
+	addrs  []netip.Addr
+	ttl    time.Duration // for how long it is true
+	why    *code.Error   // why there are no addrs; nil if there are
+	failed bool          // why is not that there are none, but that nobody could say
+}
+
+// New makes a resolver of the upstreams of list, which is as [Parse] reads it.
+// Close is to follow.
+func New(list string) (*Resolver, error) {
+	ups, err := Parse(list)
+	if err != nil {
+		return nil, err
+	}
+	servers := make([]upstream, len(ups))
+	for i, u := range ups {
+		servers[i] = u.open()
+	}
+	return newResolver(servers), nil
+}
+
+func newResolver(ups []upstream) *Resolver {
+	r := &Resolver{
+		patience: []time.Duration{1500 * time.Millisecond, 3 * time.Second},
+		answers:  recent.New[question, answer](maxAnswers),
+		asking:   make(chan struct{}, maxAsking),
+		flights:  map[question]*flight{},
+	}
+	for _, u := range ups {
+		r.servers = append(r.servers, &server{upstream: u})
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Close ends what is being resolved and waits for it. A closed resolver still
+// knows what it remembers.
+func (r *Resolver) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.work.Wait()
+	for _, s := range r.servers {
+		s.close()
+	}
+}
+
+// Lookup is the addresses of host, those of IPv6 first; an address is its own.
+// Who gives up by ctx disturbs nobody else who waits for the same name. Without
+// an error there is at least one address; they are the caller's to keep and
+// change.
+//
+// The error is a *code.Error: HostUnreachable if there is no such name, if it
+// has no address or if upstreams cannot say, Timeout if none of them answered
+// or ctx ran out, Cancelled if ctx was cancelled.
+func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if addrs, err := literal(host); addrs != nil || err != nil {
+		return addrs, err
+	}
+	name := strings.ToLower(host)
+	q4, q6 := question{name, false}, question{name, true}
+	f4, f6 := r.join(q4), r.join(q6)
+	late, err := wait(ctx, f4, f6)
+	r.leave(q4, f4)
+	if !late {
+		r.leave(q6, f6)
+	}
+	if err != nil {
+		return nil, contextError(name, err)
+	}
+	a4, a6 := f4.answer, answer{}
+	if !late {
+		a6 = f6.answer
+	}
+	if addrs := append(append([]netip.Addr(nil), a6.addrs...), a4.addrs...); len(addrs) > 0 {
+		return addrs, nil
+	}
+	if a6.failed && !a4.failed { // what nobody could say may be an address
+		return nil, a6.why
+	}
+	return nil, a4.why
+}
+
+// wait waits until both have landed; late says that it is not worth waiting for
+// IPv6 any more. IPv4 addresses are always waited for: servers that do not
+// answer when they are asked for IPv6 are common, the others are not, and
+// without the IPv4 ones there is nothing to fall back to.
+func wait(ctx context.Context, f4, f6 *flight) (late bool, err error) {
+	select {
+	case <-f4.landed:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	var enough <-chan time.Time
+	if len(f4.answer.addrs) > 0 {
+		timer := time.NewTimer(resolutionDelay)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	select {
+	case <-f6.landed:
+		return false, nil
+	case <-enough:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func contextError(name string, err error) *code.Error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &code.Error{Code: code.Timeout, Text: "resolving " + name + ": timed out"}
+	}
+	return &code.Error{Code: code.Cancelled, Text: "resolving " + name + ": cancelled"}
+}
