@@ -69,6 +69,7 @@ func TestDefaults(t *testing.T) {
 		{"remux.memory.max.mb", c.RemuxMemoryMaxMB, 256},
 		{"remux.sess.max.cnt", n.Remux.SessMax, 32768},
 		{"server.dial.timeout.sec", n.DialTimeout, 10 * time.Second},
+		{"server.dns", n.DNS, "system"},
 		{"server.allow", n.Allow, []string{"all"}},
 		{"server.deny", n.Deny, []string(nil)},
 		{"sla.log.level", c.SLA.Level, "info"},
@@ -132,6 +133,7 @@ func TestDerived(t *testing.T) {
 		{"-server -server.addr :443" + certs, func(c *Config) any { return c.CertsGiven() }, true},
 		// others can reach this exit, so it protects its machine
 		{"-server -client -server.addr :443" + certs, func(c *Config) any { return len(c.Tunnel.Allow) }, 0},
+		{"-server -client -server.dns https://1.1.1.1/dns-query -server.dns system", func(c *Config) any { return c.Tunnel.DNS }, "https://1.1.1.1/dns-query,system"},
 		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow }, []string{"private"}},
 		{"-server -client -client.net unix -client.addr /tmp/s", func(c *Config) any { return c.Tunnel.ClientAddr }, "/tmp/s"},
 		{"-server -client -eagersocks.eager auto", func(c *Config) any { return c.Tunnel.EagerMode }, eagersocks.Auto},

@@ -69,6 +69,7 @@ func (c *Config) serverOptions() []option {
 		{name: "server.net", arg: "NET", def: "tcp", help: "its network: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
 		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "targets to allow though they are loopback, link-local or private: CIDR, host, *.domain, each with an optional :port, or loopback, private, all", set: targets(&t.Allow)},
 		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "targets to deny, whatever is allowed", set: targets(&t.Deny)},
+		{name: "server.dns", arg: "LIST", def: "system", list: true, hidden: true, help: "who resolves targets: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH; the next if one does not answer", set: upstreams(&t.DNS)},
 		{name: "server.dial.timeout.sec", arg: "N", def: "10", help: "for resolving and connecting to a target", set: seconds(&t.DialTimeout, 1, 600)},
 	}
 }

@@ -43,6 +43,9 @@ func TestRefused(t *testing.T) {
 		{try + " -sla.log.path=", "", "-sla.log.path (command line): want a file, or -"},
 		{try + " -server.allow 10.0.0.1/8", "", `-server.allow "10.0.0.1/8" (command line): entry "10.0.0.1/8": has bits set`},
 		{try, "TUNNELS_SERVER_DENY=a,,b", `-server.deny "a,,b" (environment variable TUNNELS_SERVER_DENY): entry ""`},
+		{try + " -server.dns dns.example", "", `-server.dns (command line): entry "dns.example": want an address`},
+		{try + " -server.dns 1.1.1.1 -server.dns https://dns.example/?k=hush", "", `entry "https://dns.example…": has something behind its path`},
+		{try, "TUNNELS_SERVER_DNS=1.1.1.1,,8.8.8.8", "a comma too many"},
 		{try + " -tls.server.name vps.example:443", "", "without a port"},
 
 		// addresses

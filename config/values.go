@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/resolve"
 	"tunnels/sla"
 )
 
@@ -95,6 +96,17 @@ func targets(dst *[]string) func(string) error {
 				*dst = append(*dst, e)
 			}
 		}
+		return nil
+	}
+}
+
+// upstreams stores who resolves names.
+func upstreams(dst *string) func(string) error {
+	return func(v string) error {
+		if _, err := resolve.Parse(v); err != nil {
+			return err
+		}
+		*dst = v
 		return nil
 	}
 }

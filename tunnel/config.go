@@ -38,6 +38,7 @@ type Config struct {
 
 	Allow       []string      // targets the exit may reach though its defaults forbid them
 	Deny        []string      // targets it may not reach, whatever Allow says
+	DNS         string        // who resolves targets, as resolve.Parse reads it; empty: the system
 	DialTimeout time.Duration // for resolving and connecting to a target; 0: 10 s
 
 	Log *sla.Logger // where the lines go; nil: sla's default

@@ -145,6 +145,7 @@ func (s *Server) close() {
 		s.requests.Close()
 	}
 	s.work.abort()
+	s.exit.close()
 	if s.tls != nil {
 		s.tls.Close()
 	}
@@ -199,5 +200,5 @@ func (s *Server) dial(conn net.Conn, target eagersocks.Address) (splice.Stream, 
 			}
 		}()
 	}
-	return s.exit.dial(ctx, target)
+	return s.exit.dial(ctx, &s.exit.policy, target)
 }

@@ -25,7 +25,7 @@ var options = map[string]string{
 	"tls.server.cert": "none", "tls.server.key": "in the certificate's file", "tls.server.ca": "that of -tls.client.ca",
 	"tls.client.ca": "none", "tls.client.cert": "none", "tls.client.key": "in the certificate's file",
 	"tls.server.name":  "the host of -server.addr",
-	"eagersocks.eager": "on", "server.allow": "none", "server.deny": "none", "server.dial.timeout.sec": "10",
+	"eagersocks.eager": "on", "server.allow": "none", "server.deny": "none", "server.dns": "system", "server.dial.timeout.sec": "10",
 	"sla.log.level": "info", "sla.log.path": "/var/log/tunnels.log", "sla.log.format": "text", "sla.log.max.mb": "100", "sla.log.backups": "5",
 	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.url": "the robot's public address",
 }

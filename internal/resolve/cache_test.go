@@ -113,7 +113,7 @@ func TestNotAsked(t *testing.T) {
 	r, asked := newFake(t, both)
 	for host, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7", "2001:db8::7": "2001:db8::7", "::ffff:10.0.0.1": "10.0.0.1",
-		"localhost": "::1 127.0.0.1", "LocalHost.": "::1 127.0.0.1", "a.localhost": "::1 127.0.0.1",
+		"localhost": "127.0.0.1 ::1", "LocalHost.": "127.0.0.1 ::1", "a.localhost": "127.0.0.1 ::1",
 	} {
 		wantAddrs(t, r, host, want)
 	}

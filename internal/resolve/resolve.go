@@ -108,7 +108,8 @@ func (r *Resolver) Close() {
 	}
 }
 
-// Lookup is the addresses of host, those of IPv6 first; an address is its own.
+// Lookup is the addresses of host, those of IPv6 first but for localhost; an
+// address is its own.
 // Who gives up by ctx disturbs nobody else who waits for the same name. Without
 // an error there is at least one address; they are the caller's to keep and
 // change.

@@ -18,7 +18,13 @@ import (
 // connection does not come about.
 func BlackHole(tb testing.TB) string {
 	tb.Helper()
-	ln := listen(tb)
+	return BlackHoleAt(tb, "127.0.0.1:0")
+}
+
+// BlackHoleAt is a BlackHole at a loopback address of the caller's choice.
+func BlackHoleAt(tb testing.TB, address string) string {
+	tb.Helper()
+	ln := listenAt(tb, address)
 	tb.Cleanup(func() { ln.Close() })
 	if err := shortenBacklog(ln.(*net.TCPListener)); err != nil {
 		tb.Fatalf("testnet: black hole: %v", err)

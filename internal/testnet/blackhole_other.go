@@ -8,6 +8,12 @@ import "testing"
 // on loopback; elsewhere the test is skipped.
 func BlackHole(tb testing.TB) string {
 	tb.Helper()
+	return BlackHoleAt(tb, "")
+}
+
+// BlackHoleAt is a BlackHole at a loopback address of the caller's choice.
+func BlackHoleAt(tb testing.TB, _ string) string {
+	tb.Helper()
 	tb.Skip("no black hole can be made on this system's loopback")
 	return ""
 }

@@ -150,9 +150,14 @@ func (s *Server) serve(c *net.TCPConn) {
 // listen is a loopback listener without MPTCP, as the product's are.
 func listen(tb testing.TB) net.Listener {
 	tb.Helper()
+	return listenAt(tb, "127.0.0.1:0")
+}
+
+func listenAt(tb testing.TB, address string) net.Listener {
+	tb.Helper()
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	ln, err := lc.Listen(tb.Context(), "tcp", address)
 	if err != nil {
 		tb.Fatalf("testnet: listening: %v", err)
 	}

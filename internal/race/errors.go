@@ -1,0 +1,100 @@
+package race
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"syscall"
+
+	"tunnels/internal/code"
+)
+
+// maxNamed is how many failures a text has room for: it travels to the client
+// in one small frame.
+const maxNamed = 4
+
+// failure is why an address was not connected to.
+type failure struct {
+	to  netip.AddrPort
+	err error
+}
+
+// telling is codes in the order of what they tell about a target, most first: it
+// is there; it may be; it is not for us; nothing.
+var telling = []code.Code{code.Refused, code.Timeout, code.HostUnreachable, code.NotAllowed, code.NetUnreachable}
+
+// combine is one error for all failures, of which there is one at least.
+func combine(failures []failure) *code.Error {
+	rank := func(f failure) int {
+		if i := slices.Index(telling, Code(f.err)); i >= 0 {
+			return i
+		}
+		return len(telling)
+	}
+	best := slices.MinFunc(failures, func(a, b failure) int { return rank(a) - rank(b) })
+	if refusal, ok := errors.AsType[*code.Error](best.err); ok && (len(failures) == 1 || all(failures, code.NotAllowed)) {
+		return refusal
+	}
+	text := ""
+	for i, f := range failures {
+		if i == maxNamed {
+			text += fmt.Sprintf("; and %d more", len(failures)-i)
+			break
+		}
+		if i > 0 {
+			text += "; "
+		}
+		text += f.String()
+	}
+	return &code.Error{Code: Code(best.err), Text: text}
+}
+
+func all(failures []failure, c code.Code) bool {
+	return !slices.ContainsFunc(failures, func(f failure) bool { return Code(f.err) != c })
+}
+
+// String names the address and what was wrong with it.
+func (f failure) String() string {
+	if e, ok := errors.AsType[*code.Error](f.err); ok { // names its target
+		return e.Error()
+	}
+	why := Code(f.err).String()
+	if Code(f.err) == code.General {
+		why = f.err.Error()
+		if op, ok := errors.AsType[*net.OpError](f.err); ok {
+			why = op.Err.Error()
+		}
+	}
+	return f.to.String() + ": " + why
+}
+
+// Code is what an application should see of an error of connecting.
+func Code(err error) code.Code {
+	if c, ok := code.Of(err); ok {
+		return c
+	}
+	switch {
+	case isErrno(err, syscall.ECONNREFUSED, 10061):
+		return code.Refused
+	case isErrno(err, syscall.ENETUNREACH, 10051):
+		return code.NetUnreachable
+	case isErrno(err, syscall.EHOSTUNREACH, 10065):
+		return code.HostUnreachable
+	case isErrno(err, syscall.ETIMEDOUT, 10060), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return code.Timeout
+	case errors.Is(err, context.Canceled):
+		return code.Cancelled
+	}
+	return code.General
+}
+
+// isErrno compares with the number that Windows has for it, too: package
+// syscall invents others there.
+func isErrno(err error, unix, windows syscall.Errno) bool {
+	return errors.Is(err, unix) || runtime.GOOS == "windows" && errors.Is(err, windows)
+}

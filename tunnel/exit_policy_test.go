@@ -1,0 +1,131 @@
+package tunnel
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/testnet"
+)
+
+// TestExitRefuses: what leads to the exit's own machine and its neighbours, by
+// whatever name, is refused and not dialled, unless it is allowed by name or
+// address.
+func TestExitRefuses(t *testing.T) {
+	names := map[string]string{
+		"loop.test": "127.0.0.1", "loop6.test": "::1", "both.test": "127.0.0.1 ::1", "private.test": "10.1.2.3 192.168.1.1",
+		"metadata.test": "169.254.169.254", "metadata6.test": "fd00:ec2::254",
+		"mapped.test": "::ffff:127.0.0.1", "mappedmeta.test": "::ffff:169.254.169.254",
+		"nat64.test": "64:ff9b::7f00:1", "zero.test": "0.0.0.0",
+	}
+	hosts := []string{
+		"localhost", "x.localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "169.254.169.254", "fd00:ec2::254", "10.0.0.1",
+		"::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
+	}
+	for name := range names {
+		hosts = append(hosts, name)
+	}
+	dns := zone(t, names)
+	e := newTestExit(t, dns, nil)
+	l := keep(e)
+	for _, host := range hosts {
+		wantDialError(t, e, l, host, code.NotAllowed, "-server.allow does not name it")
+		if got := l.entries(t); got != "" {
+			t.Errorf("%s: dialled %s", host, got)
+		}
+	}
+	for _, allow := range []string{"all", "127.0.0.0/8,::1,10.0.0.0/8,192.168.0.0/16,169.254.169.254,fd00::/8,0.0.0.0", "*.test,*.example"} {
+		e := newTestExit(t, dns, func(c *Config) { c.Allow = []string{allow} })
+		l := keep(e)
+		for name := range names {
+			wantDialError(t, e, l, name, code.Refused, "connection refused")
+			if l.entries(t) == "" {
+				t.Errorf("%s with -server.allow %s: nothing was dialled", name, allow)
+			}
+		}
+	}
+}
+
+// TestExitPicks: of a name's addresses only those that are allowed are dialled.
+func TestExitPicks(t *testing.T) {
+	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *Config) {
+		c.Deny = []string{"2001:db8::/32"}
+	})
+	l := keep(e)
+	wantDialError(t, e, l, "a.test", code.Refused, "192.0.2.1:80: connection refused")
+	if got := l.entries(t); got != "192.0.2.1" {
+		t.Errorf("dialled %s, want 192.0.2.1 alone", got)
+	}
+	wantDialError(t, e, l, "gone.test", code.HostUnreachable, "name gone.test does not exist")
+	wantDialError(t, e, l, "a\x00.test", code.HostUnreachable, `host "a\x00.test" has a byte`)
+	if got := l.entries(t); got != "" {
+		t.Errorf("dialled %s for names that are none", got)
+	}
+}
+
+// TestRebinding: a name that is public when it is judged and loopback a moment
+// later is asked for once; what is dialled is what was judged.
+func TestRebinding(t *testing.T) {
+	var asked atomic.Int32
+	dns := testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
+		list := "127.0.0.1 ::1"
+		if q.Questions[0].Type == dnsmessage.TypeA && asked.Add(1) == 1 {
+			list = "192.0.2.1"
+		} else if asked.Load() <= 1 {
+			list = ""
+		}
+		return []*dnsmessage.Message{testnet.DNSAnswer(q, 0, ips(list)...)}
+	})
+	e := newTestExit(t, dns, nil)
+	l := keep(e)
+	wantDialError(t, e, l, "rebind.test", code.Refused, "192.0.2.1:80")
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times for one dial, want once", n)
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+		_, err := e.dial(t.Context(), l, eagersocks.Address{Host: "rebind.test", Port: 80})
+		if c, _ := code.Of(err); c == code.NotAllowed {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("dial = %v long after the answer has expired, want code %v", err, code.NotAllowed)
+		}
+	}
+	if got := strings.ReplaceAll(l.entries(t), "192.0.2.1", ""); strings.TrimSpace(got) != "" {
+		t.Errorf("dialled %s", got)
+	}
+}
+
+// TestRefusedByName: an application sees code 2 for a name that leads to the
+// exit's own machine, and the page if the name is allowed.
+func TestRefusedByName(t *testing.T) {
+	dns := zone(t, map[string]string{"site.test": "127.0.0.1"})
+	site := testnet.Echo(t)
+	address := strings.Replace(site.Addr, "127.0.0.1", "site.test", 1)
+	with := func(allow ...string) *rig {
+		return start(t, "remux", "tls", "tcp", func(c *Config) {
+			c.DNS, c.Allow, c.EagerMode = dns.Addr(), allow, eagersocks.Off
+		})
+	}
+	r := with()
+	if _, err := r.http().Get("http://" + address); err == nil || !strings.Contains(err.Error(), "not allowed") {
+		t.Errorf("Get(%s) = %v, want SOCKS code 2", address, err)
+	}
+	r.serverLog.wait(t, "server", "[erro] [sock] - "+address, "site.test (127.0.0.1)", "is loopback")
+	c := with("site.test").dial(t, address)
+	defer c.Close()
+	got := make([]byte, 4)
+	if _, err := c.Write([]byte("echo")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(got); err != nil || string(got) != "echo" {
+		t.Errorf("echo = %q, %v", got, err)
+	}
+}
