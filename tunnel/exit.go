@@ -51,8 +51,9 @@ type exit struct {
 	// dead is why addresses did not answer a moment ago. It is asked after the
 	// judge, for each address: so it tells a client nothing about addresses that
 	// are not for it, a dead host is known by all of its names, and a name with
-	// one dead address is reached by the others at once. A port that refuses
-	// connections answers quickly, and may be open the next moment.
+	// one dead address is reached by the others at once. Neither a port that
+	// refuses connections nor a network without a route is remembered: that is
+	// found out at once, and may be over the next moment.
 	dead *recent.Map[netip.AddrPort, code.Code]
 }
 
@@ -131,8 +132,8 @@ func (e *exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
 		if took < min(maxPatience, e.timeout/2) {
 			return
 		}
-	case code.HostUnreachable, code.NetUnreachable:
-	default:
+	case code.HostUnreachable:
+	default: // was found out at once
 		return
 	}
 	e.dead.Put(to, why, deadFor)

@@ -169,7 +169,7 @@ func TestRefusedIsNotDead(t *testing.T) {
 	if c, _ := code.Of(err); c != code.Cancelled || e.dead.Len() != 0 {
 		t.Errorf("dial = %v, %d targets are remembered, want code %v and none", err, e.dead.Len(), code.Cancelled)
 	}
-	for why, want := range map[code.Code]bool{code.HostUnreachable: true, code.NetUnreachable: true, code.Refused: false, code.General: false, code.Cancelled: false} {
+	for why, want := range map[code.Code]bool{code.HostUnreachable: true, code.NetUnreachable: false, code.Refused: false, code.General: false, code.Cancelled: false} {
 		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(why)}), 80)
 		e.note(to, why, 0)
 		if got := e.justFailed(to) != nil; got != want {

@@ -38,6 +38,8 @@ func newHTTPS(u Upstream) *https {
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: 16 << 10,
 		DisableCompression:     true,
+		// A connection that is dead without having said so is noticed.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
 		// No Proxy: the environment's may be this very tunnel.
 	}
 	return &https{u, t, &http.Client{
@@ -77,6 +79,7 @@ func (h *https) post(ctx context.Context, msg []byte) ([]byte, error) {
 	req.Header["User-Agent"] = nil
 	resp, err := h.client.Do(req)
 	if err != nil {
+		h.transport.CloseIdleConnections() // the next try is not to meet the same fate
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}

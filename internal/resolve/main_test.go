@@ -37,7 +37,7 @@ func (f *fake) lookup(ctx context.Context, q question, patience time.Duration) (
 // newFake is a resolver of one fake that says what answer says; asked has what
 // it was asked for.
 func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer, error)) (r *Resolver, asked chan question) {
-	asked = make(chan question, 1000)
+	asked = make(chan question, 10_000)
 	r = newResolver([]upstream{&fake{asked, answer}})
 	t.Cleanup(r.Close)
 	return r, asked

@@ -267,6 +267,7 @@ func TestSystem(t *testing.T) {
 		}
 	})
 	s := newSystem()
+	s.PreferGo = true
 	s.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, d.Addr())
 	}

@@ -31,7 +31,7 @@ const (
 	maxAddrs = 16
 	// maxAsking is how many questions are on their way at one time; each may
 	// take a socket. The others wait for their turn.
-	maxAsking = 256
+	maxAsking = 1024
 	// resolutionDelay is how long IPv6 addresses are waited for once those of
 	// IPv4 are there (RFC 8305 section 3).
 	resolutionDelay = 50 * time.Millisecond

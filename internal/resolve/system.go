@@ -17,14 +17,13 @@ const (
 )
 
 // system asks as the system is configured: by its hosts file, its servers and
-// its search domains. Package net reads all of that, and again when it changes;
-// reading resolv.conf ourselves would give the records' own time to live, and
-// would have to do everything else again, on every system in its own way.
+// its search domains. Package net reads all of that, and again when it changes,
+// or asks those who do; reading resolv.conf ourselves would give the records' own
+// time to live, and would have to do everything else again, on every system in
+// its own way.
 type system struct{ net.Resolver }
 
-// PreferGo, because C's resolver takes a thread for each name and knows nothing
-// of contexts.
-func newSystem() *system { return &system{net.Resolver{PreferGo: true}} }
+func newSystem() *system { return &system{} }
 
 func (s *system) String() string { return "the system's resolver" }
 
