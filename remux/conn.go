@@ -26,10 +26,12 @@ type conn struct {
 	born    time.Time
 	owner   owner
 	done    chan struct{} // closed when run has ended and told everybody
+	rtts    *rttSamples   // of all conns to that peer; nil: nobody wants them. Set before run
 
 	id       atomic.Uint32
 	bytes    atomic.Int64 // carried, both ways
 	rttNanos atomic.Int64 // 0: not measured yet
+	asked    atomic.Int64 // when ask asked, in nanoseconds since the birth; 0: never. Written under mu
 	life     life
 
 	mu sync.Mutex

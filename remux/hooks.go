@@ -32,6 +32,9 @@ type Hooks struct {
 	Refused func(remote string)
 	// DialDone is told of every attempt to make a conn.
 	DialDone func(address string, took time.Duration, err error)
+	// Turned is told whenever Pool.Look may say something else than before
+	// because a dial has ended or a conn was greeted or lost.
+	Turned func()
 }
 
 func (h *Hooks) connOpened(id ConnID) {
@@ -67,5 +70,11 @@ func (h *Hooks) dialDone(address string, took time.Duration, err error) {
 func (h *Hooks) refused(remote string) {
 	if h != nil && h.Refused != nil {
 		h.Refused(remote)
+	}
+}
+
+func (h *Hooks) turned() {
+	if h != nil && h.Turned != nil {
+		h.Turned()
 	}
 }

@@ -119,6 +119,9 @@ func (c *conn) ponged(body [8]byte) {
 	}
 	sample := int64(c.age() - l.pingAt)
 	l.pingAt = 0
+	if c.rtts != nil {
+		c.rtts.note(time.Duration(max(sample, 1)))
+	}
 	// The shortest is the path's own; longer ones have queued, and count little.
 	if old := c.rttNanos.Load(); old != 0 && sample > old {
 		sample = old + (sample-old)/8

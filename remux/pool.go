@@ -39,6 +39,8 @@ type Pool struct {
 	timer    *time.Timer // next look at ages and idleness
 	retry    *time.Timer // next dial after a failed one
 	closed   bool
+
+	health poolHealth
 }
 
 // The pool's own times.
@@ -238,6 +240,7 @@ func (p *Pool) connIdle(c *conn) {
 // connEnded is the owner's part: where a conn was lost while it was wanted, the
 // next one is dialled before anybody asks.
 func (p *Pool) connEnded(c *conn, err error) {
+	defer p.cfg.Hooks.turned()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, other := range p.conns {
@@ -246,6 +249,7 @@ func (p *Pool) connEnded(c *conn, err error) {
 			break
 		}
 	}
+	p.lostLocked(err)
 	now := time.Now()
 	if c.age() >= settled {
 		p.failures = 0
@@ -274,8 +278,9 @@ func (p *Pool) connEnded(c *conn, err error) {
 // connGreeted is the owner's part: the server has taken the conn.
 func (p *Pool) connGreeted() {
 	p.mu.Lock()
-	p.lastErr = nil
+	p.lastErr, p.health.lost = nil, nil
 	p.mu.Unlock()
+	p.cfg.Hooks.turned()
 }
 
 // accept is the owner's part. A server opens no sessions yet.

@@ -22,7 +22,9 @@ func (p *Pool) dialLocked() {
 	if p.retry != nil {
 		p.retry.Stop()
 	}
-	p.dialing++
+	if p.dialing++; p.dialing == 1 {
+		p.health.dialFrom = time.Now()
+	}
 	p.wg.Go(p.dial)
 }
 
@@ -55,11 +57,14 @@ func (p *Pool) dial() {
 		p.failedLocked(err)
 	case !p.closed:
 		c = newConn(nc, &p.cfg, true, p)
+		c.rtts = &p.health.rtts
 		p.conns = append(p.conns, c)
+		p.health.made = true
 		p.rearmLocked(time.Now())
 	}
 	p.changedLocked()
 	p.mu.Unlock()
+	p.cfg.Hooks.turned()
 	if c != nil {
 		c.run()
 	} else if err == nil {

@@ -1,0 +1,331 @@
+package remux
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// stopped is a server that can be stopped as by SIGSTOP: what is sent to it is
+// taken, new connections too, and nothing comes back.
+type stopped struct {
+	pool  *Pool
+	turns int // guarded by mu
+
+	mu    sync.Mutex
+	gate  chan struct{} // guarded by mu; closed while the server runs
+	delay time.Duration // guarded by mu; of what comes back
+	fail  error         // guarded by mu; of dialling
+	ended []error       // guarded by mu; of conns
+}
+
+// gated is a connection to it.
+type gated struct {
+	net.Conn
+	s      *stopped
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Read reads what the server sent, when it runs.
+func (g *gated) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	g.s.mu.Lock()
+	gate, delay := g.s.gate, g.s.delay
+	g.s.mu.Unlock()
+	time.Sleep(delay)
+	select {
+	case <-gate:
+		return n, err
+	case <-g.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+// Close ends a Read that waits.
+func (g *gated) Close() error {
+	g.once.Do(func() { close(g.closed) })
+	return g.Conn.Close()
+}
+
+func (s *stopped) stop() {
+	s.mu.Lock()
+	s.gate = make(chan struct{})
+	s.mu.Unlock()
+}
+
+func (s *stopped) goOn() {
+	s.mu.Lock()
+	close(s.gate)
+	s.mu.Unlock()
+}
+
+func (s *stopped) set(delay time.Duration, fail error) {
+	s.mu.Lock()
+	s.delay, s.fail = delay, fail
+	s.mu.Unlock()
+}
+
+// lost is how many conns were.
+func (s *stopped) lost() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, err := range s.ended {
+		if err != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// withStopped runs f with fake time, a pool and a server whose sessions are
+// served by serve.
+func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *stopped)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &stopped{gate: make(chan struct{})}
+		close(s.gate)
+		b := &bubble{pipes: make(chan net.Conn, 100)}
+		s.pool = Config{
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if s.fail != nil {
+					return nil, s.fail
+				}
+				near, far := net.Pipe()
+				b.pipes <- far
+				return &gated{Conn: near, s: s, closed: make(chan struct{})}, nil
+			},
+			Hooks: &Hooks{
+				Turned:     func() { s.mu.Lock(); s.turns++; s.mu.Unlock() },
+				ConnClosed: func(_ ConnID, err error) { s.mu.Lock(); s.ended = append(s.ended, err); s.mu.Unlock() },
+			},
+		}.NewPool("pipe", "server")
+		l := Config{}.NewListener(b)
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				serving.Go(func() { serve(c); c.Close() })
+			}
+		})
+		f(t, s)
+		s.pool.Close()
+		l.Close()
+		serving.Wait()
+	})
+}
+
+func repeat(c net.Conn)  { io.Copy(onlyWriter{c}, c) }
+func swallow(c net.Conn) { io.Copy(io.Discard, c) }
+
+// lookFor looks as its owner does until the server is seen to be so.
+func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for {
+		state, err := s.pool.Look()
+		if (state == Up) != (err == nil) {
+			t.Fatalf("Look = %v, %v", state, err)
+		}
+		if state == want {
+			return time.Since(start)
+		}
+		if time.Since(start) > limit {
+			t.Fatalf("%v after %v, want %v", state, limit, want)
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+}
+
+// say opens a session and writes a byte.
+func (s *stopped) say(t *testing.T) *Session {
+	t.Helper()
+	session, err := s.pool.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := session.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+// TestLookSilent: a server that stops is found out within 4 s of a request, on any
+// of its conns, without a conn or session lost; and when it goes on, so does all.
+func TestLookSilent(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		old := s.say(t)
+		for range 20 { // more than one conn takes
+			defer s.say(t).Close()
+		}
+		time.Sleep(time.Second)
+		if state, _ := s.pool.Look(); state != Up || s.pool.Conns() < 2 {
+			t.Fatalf("%v with %d conns, want it up with several", state, s.pool.Conns())
+		}
+		s.stop()
+		time.Sleep(time.Second)
+		if state, _ := s.pool.Look(); state != Up {
+			t.Errorf("%v before anybody had asked it anything", state)
+		}
+		waiting := s.say(t)
+		if took := s.lookFor(t, Silent, 4*time.Second); took < 2*time.Second {
+			t.Errorf("silent after %v: that could be a slow line", took)
+		}
+		if s.lost() != 0 {
+			t.Errorf("%d conns lost by looking", s.lost())
+		}
+		s.goOn()
+		s.lookFor(t, Up, time.Second)
+		for _, session := range []*Session{old, waiting} {
+			if _, err := io.ReadFull(session, make([]byte, 1)); err != nil {
+				t.Errorf("a session that had waited: %v", err)
+			}
+			session.Close()
+		}
+	})
+}
+
+// TestLookSlowTarget: a target that takes its time is no silent server, nor does
+// one question follow the other.
+func TestLookSlowTarget(t *testing.T) {
+	withStopped(t, swallow, func(t *testing.T, s *stopped) {
+		defer s.say(t).Close()
+		for range 100 {
+			time.Sleep(250 * time.Millisecond)
+			if state, err := s.pool.Look(); state != Up {
+				t.Fatalf("%v, %v: want up", state, err)
+			}
+		}
+		s.pool.mu.Lock()
+		c := s.pool.conns[0]
+		s.pool.mu.Unlock()
+		c.mu.Lock()
+		pings := c.life.pingID
+		c.mu.Unlock()
+		if pings > 5 {
+			t.Errorf("%d PINGs in 25 s for one request", pings)
+		}
+	})
+}
+
+// TestLookStoppedForLong: that its kernel takes new connections does not make a
+// server that is stopped one that is up, not even when the old conns are dead.
+func TestLookStoppedForLong(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		s.say(t).Close()
+		time.Sleep(time.Second)
+		s.stop()
+		s.say(t)
+		s.lookFor(t, Silent, 4*time.Second)
+		for range 60 {
+			time.Sleep(time.Second / 2)
+			s.pool.Probe()
+			if state, _ := s.pool.Look(); state == Up || state == Unknown {
+				t.Fatalf("%v while it is stopped", state)
+			}
+		}
+		s.goOn()
+		s.pool.Probe()
+		s.lookFor(t, Up, 3*time.Second)
+	})
+}
+
+// TestLookDown: what a pool says of a server that fails to be reached, is reached,
+// and is lost.
+func TestLookDown(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		if state, _ := s.pool.Look(); state != Unknown {
+			t.Errorf("%v before the first dial", state)
+		}
+		away := errors.New("away")
+		s.set(0, away)
+		if !s.pool.Probe() {
+			t.Error("Probe of an unknown server began nothing")
+		}
+		synctest.Wait()
+		if state, err := s.pool.Look(); state != Down || !errors.Is(err, away) {
+			t.Errorf("%v, %v after a failed dial", state, err)
+		}
+		if s.pool.Probe() {
+			t.Error("Probe dialled again at once after a failed dial")
+		}
+		s.set(0, nil)
+		time.Sleep(freshFailure)
+		if !s.pool.Probe() {
+			t.Error("Probe a second after a failed dial began nothing")
+		}
+		synctest.Wait()
+		if state, err := s.pool.Look(); state != Up {
+			t.Errorf("%v, %v once it was reached", state, err)
+		}
+		s.set(0, away)
+		s.mu.Lock()
+		before := s.turns
+		s.mu.Unlock()
+		s.pool.mu.Lock()
+		c := s.pool.conns[0]
+		s.pool.mu.Unlock()
+		c.nc.Close()
+		synctest.Wait()
+		if state, _ := s.pool.Look(); state != Down {
+			t.Errorf("%v after the only conn was lost", state)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.turns == before {
+			t.Error("nobody was told that a conn was lost")
+		}
+	})
+}
+
+// TestLookIdle: a server whose conns were closed because nobody needed them is
+// still up.
+func TestLookIdle(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		s.pool.Probe()
+		time.Sleep(time.Minute)
+		if state, _ := s.pool.Look(); state != Up || s.pool.Conns() != 0 {
+			t.Errorf("%v with %d conns, want it up with none", state, s.pool.Conns())
+		}
+	})
+}
+
+// TestRTT: the round trip is that of the last seconds, and what queued does not
+// count.
+func TestRTT(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		if _, ok := s.pool.RTT(); ok {
+			t.Error("a round trip before there was any")
+		}
+		const near, far = 20 * time.Millisecond, 400 * time.Millisecond
+		probe := func(delay time.Duration) {
+			s.set(delay, nil)
+			s.pool.Probe()
+			time.Sleep(time.Second)
+		}
+		check := func(when string, want time.Duration) {
+			t.Helper()
+			if got, ok := s.pool.RTT(); !ok || got < want || got > 2*want {
+				t.Errorf("%s: RTT = %v, %t, want %v", when, got, ok, want)
+			}
+		}
+		probe(near)
+		check("first", near)
+		probe(far)
+		check("after one slow answer", near)
+		time.Sleep(rttFresh)
+		check("when that is the last one", far)
+		probe(near)
+		check("near again", near)
+	})
+}
