@@ -2,8 +2,8 @@ package remux
 
 import "sync/atomic"
 
-// defaultBudget is what Config.Budget stands for when it is nil.
-const defaultBudget = 256 << 20
+// DefaultBudget is what Config.Budget stands for when it is nil.
+const DefaultBudget = 256 << 20
 
 // Budget bounds what the sessions that share it may take of memory. It counts
 // two things: what their windows grant beyond the floor of 64 KiB that every

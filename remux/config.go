@@ -80,7 +80,7 @@ func (c Config) defaults() Config {
 		c.SessMax = 1 << 15
 	}
 	if c.Budget == nil {
-		c.Budget = NewBudget(defaultBudget)
+		c.Budget = NewBudget(DefaultBudget)
 	}
 	return c
 }

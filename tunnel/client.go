@@ -23,15 +23,14 @@ const replyGrace = 5 * time.Second
 // server.
 type Client struct {
 	// Static after construction.
-	cfg    Config
-	way    way
-	log    *sla.Logger
-	tls    *tls.Client // nil: not over TLS
-	pool   *remux.Pool // nil: without remux
-	eager  *eagersocks.Policy
-	reach  reach // without remux: how the last dial went
-	ctx    context.Context
-	cancel context.CancelFunc // ends dials
+	cfg     Config
+	way     way
+	log     *sla.Logger
+	tls     *tls.Client // nil: not over TLS
+	servers *servers
+	eager   *eagersocks.Policy
+	ctx     context.Context
+	cancel  context.CancelFunc // ends dials
 
 	// Set by Listen, static then.
 	lower net.Listener
@@ -60,18 +59,34 @@ func NewClient(cfg Config) (*Client, error) {
 		c.tls.DialLower = dial
 		dial = c.tls.Dial
 	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	if w.mux {
-		conf := cfg.Remux
-		conf.Dial = dial
-		conf.Hooks = remuxLines(c.log)
-		c.pool = conf.NewPool(w.network, w.address)
-		c.eager.Reachable = c.pool.Reachable
-	} else {
-		c.cfg.Remux.Dial = dial
-		c.eager.Reachable = c.reach.ok
+	if c.servers, err = newServers(cfg.servers(), cfg.ServerPolicy, c.log, c.newLink(dial)); err != nil {
+		return nil, err
 	}
+	c.eager.Reachable = c.servers.reachable
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// newLink makes the way to one server.
+func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) link {
+	conf := c.cfg.Remux
+	conf.Dial = dial
+	if conf.Budget == nil {
+		conf.Budget = remux.NewBudget(remux.DefaultBudget) // one for all
+	}
+	return func(address string, turned func()) link {
+		hooks := remuxLines(c.log)
+		if c.way.mux {
+			conf.Hooks = hooks
+			conf.Hooks.Turned = turned
+			return pooled{conf.NewPool(c.way.network, address)}
+		}
+		d := newDirect(dial, c.way.network, address)
+		if turned != nil {
+			d.limit, d.told, d.turned = patience, hooks.DialDone, turned
+		}
+		return d
+	}
 }
 
 // Listen begins to listen for applications and dials the first conn; Serve is
@@ -85,9 +100,7 @@ func (c *Client) Listen() error {
 	conf := c.cfg.Eager
 	conf.Rejected = rejectedLines(c.log, "no request")
 	c.apps = conf.NewSocksListener(lower)
-	if c.pool != nil {
-		c.pool.Warm()
-	}
+	c.servers.start()
 	return nil
 }
 
@@ -131,8 +144,8 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		c.apps.Close()
 	}
 	err := c.work.wait(ctx)
-	if err == nil && c.pool != nil {
-		err = c.pool.Shutdown(ctx)
+	if err == nil {
+		err = c.servers.shutdown(ctx)
 	}
 	c.Close()
 	return err
@@ -144,9 +157,7 @@ func (c *Client) Close() {
 	if c.apps != nil {
 		c.apps.Close()
 	}
-	if c.pool != nil {
-		c.pool.Close()
-	}
+	c.servers.close()
 	c.work.abort()
 }
 
@@ -196,40 +207,33 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 // then the next request for it finds out.
 func (c *Client) failed(target eagersocks.Address, err error) {
 	why, ok := code.Of(err)
-	if !ok && c.pool == nil {
+	if !ok && !c.way.mux {
 		why = code.General
 	}
 	c.eager.Failed(target, why)
 }
 
-// request carries req to the server, together with what the application has
+// request carries req to a server, together with what the application has
 // already sent, and where it was not eager waits for the answer.
 func (c *Client) request(req *eagersocks.Request, eager bool) (splice.Stream, error) {
-	out := eagersocks.Request{Command: req.Command, Target: req.Target, ReplyWanted: !eager, Options: req.Options}
-	b, err := out.AppendBinary(nil)
+	a, err := c.newAsking(req, eager)
 	if err != nil {
 		return nil, err
 	}
-	b = append(b, req.Early()...)
-
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.dialTimeout())
-	defer cancel()
-	far, err := c.open(ctx)
+	far, err := a.next(c.ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := far.Write(b); err != nil {
-		splice.Abort(far, code.Cancelled, "")
-		return nil, fmt.Errorf("sending the request: %w", err)
-	}
-	if eager {
+	if req.Command != eagersocks.Connect || len(a.early) > 0 || !c.way.mux || c.servers.single() {
 		return far, nil
 	}
-	if err := c.answered(far, req.Target); err != nil {
-		splice.Abort(far, code.Cancelled, "")
-		return nil, err
-	}
-	return far, nil
+	return newMovable(c.ctx, far, a.next), nil
+}
+
+// open makes what carries one request, at the best server.
+func (c *Client) open(ctx context.Context) (splice.Stream, error) {
+	far, _, err := c.servers.open(ctx, map[*server]bool{})
+	return far, err
 }
 
 // answered reads the exit's reply.
@@ -246,22 +250,6 @@ func (c *Client) answered(far net.Conn, target eagersocks.Address) error {
 	}
 	c.eager.Succeeded(target)
 	return nil
-}
-
-// open is a session, or where there is no remux a connection of its own.
-func (c *Client) open(ctx context.Context) (splice.Stream, error) {
-	if c.pool != nil {
-		return c.pool.Open(ctx)
-	}
-	if err := c.reach.justFailed(); err != nil {
-		return nil, err
-	}
-	conn, err := c.cfg.Remux.Dial(ctx, c.way.network, c.way.address)
-	c.reach.note(err)
-	if err != nil {
-		return nil, &code.Error{Code: code.General, Text: fmt.Sprintf("server %s cannot be reached: %v", c.way.address, err)}
-	}
-	return conn.(splice.Stream), nil
 }
 
 // serverError is what an application is told when it was not its target that

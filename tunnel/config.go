@@ -21,10 +21,12 @@ import (
 
 // Config is what one process needs to be a client, a server or both.
 type Config struct {
-	ServerNet  string // network the server is reached by: tcp, tcp4, tcp6 or unix
-	ServerAddr string // where the server listens; for a client, the server to dial
-	ClientNet  string // network applications reach the client by: tcp, tcp4, tcp6 or unix
-	ClientAddr string // where the client listens for them
+	ServerNet    string   // network the server is reached by: tcp, tcp4, tcp6 or unix
+	ServerAddr   string   // where the server listens; for a client without Servers, the server to dial
+	Servers      []string // the servers that a client may use; empty: that of ServerAddr
+	ServerPolicy string   // how it chooses: best (or empty), order or spread
+	ClientNet    string   // network applications reach the client by: tcp, tcp4, tcp6 or unix
+	ClientAddr   string   // where the client listens for them
 
 	RemuxNet string // what carries remux: tls, or a plain stream network
 	EagerNet string // what carries requests: remux, tls, or a plain stream network
@@ -70,7 +72,7 @@ type way struct {
 	mux     bool   // as sessions of remux
 	secured bool   // over TLS
 	network string // package net's network beneath
-	address string
+	address string // where a server listens
 }
 
 // way reads the one table of networks: -eagersocks.net names what carries
@@ -89,11 +91,22 @@ func (c *Config) way() (way, error) {
 	default:
 		return w, fmt.Errorf("network %q cannot carry requests: want remux, tls, tcp, tcp4, tcp6 or unix", w.network)
 	}
-	if w.address == "" {
-		return w, errors.New("-server.addr is missing")
-	}
-	if !w.secured && !c.Insecure && !netx.IsLoopback(w.network, w.address) {
-		return w, fmt.Errorf("%s %s would carry everything in the clear: use tls, or say -insecure", w.network, w.address)
+	for _, address := range c.servers() {
+		if address == "" {
+			return w, errors.New("-server.addr is missing")
+		}
+		if !w.secured && !c.Insecure && !netx.IsLoopback(w.network, address) {
+			return w, fmt.Errorf("%s %s would carry everything in the clear: use tls, or say -insecure", w.network, address)
+		}
 	}
 	return w, nil
+}
+
+// servers are the addresses that a client may dial; for a server, the one where it
+// listens.
+func (c *Config) servers() []string {
+	if len(c.Servers) > 0 {
+		return c.Servers
+	}
+	return []string{c.ServerAddr}
 }

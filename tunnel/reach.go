@@ -25,10 +25,13 @@ func (r *reach) note(err error) {
 }
 
 // ok: there is no reason to think that the server cannot be reached.
-func (r *reach) ok() bool {
+func (r *reach) ok() bool { return r.failed() == nil }
+
+// failed is how the last dial failed; nil: it did not.
+func (r *reach) failed() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.err == nil
+	return r.err
 }
 
 // justFailed is the error of a dial that need not be tried again yet.

@@ -1,0 +1,109 @@
+package tunnel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// asking is a request on its way to a server: to one after the other, each at most
+// once, for as long as nothing of what the application said can have reached its
+// target. One goroutine at a time has it.
+type asking struct {
+	c      *Client            // static
+	target eagersocks.Address // static
+	reply  bool               // static; an answer of the exit is awaited
+	head   []byte             // static; the request
+	early  []byte             // static; what the application sent behind it
+	tried  map[*server]bool
+}
+
+func (c *Client) newAsking(req *eagersocks.Request, eager bool) (*asking, error) {
+	out := eagersocks.Request{Command: req.Command, Target: req.Target, ReplyWanted: !eager, Options: req.Options}
+	head, err := out.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	return &asking{c: c, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*server]bool{}}, nil
+}
+
+// next makes the request at the best server that was not asked yet.
+func (a *asking) next(parent context.Context) (splice.Stream, error) {
+	ctx, cancel := context.WithTimeout(parent, a.c.cfg.dialTimeout())
+	defer cancel()
+	var last error
+	for {
+		far, here, err := a.c.servers.open(ctx, a.tried)
+		if err != nil {
+			return nil, cmp.Or(last, err)
+		}
+		again, err := a.send(far, here)
+		if err == nil {
+			return far, nil
+		}
+		splice.Abort(far, code.Cancelled, "")
+		if !again || ctx.Err() != nil {
+			return nil, err
+		}
+		last = err
+	}
+}
+
+// send writes the request and what the application sent with it, and waits for the
+// answer if there is to be one; again: another server may be asked.
+func (a *asking) send(far splice.Stream, here context.Context) (again bool, err error) {
+	all := a.head
+	if len(a.early) > 0 {
+		all = append(all[:len(all):len(all)], a.early...)
+	}
+	n, err := far.Write(all)
+	if err != nil {
+		return n <= len(a.head) && elsewhere(err), fmt.Errorf("sending the request: %w", err)
+	}
+	if !a.reply {
+		return false, nil
+	}
+	release := endReading(far, here)
+	err = a.c.answered(far, a.target)
+	left := release()
+	if err == nil && left {
+		err = far.SetReadDeadline(time.Time{})
+	}
+	again = elsewhere(err) || left && errors.Is(err, os.ErrDeadlineExceeded)
+	return again && len(a.early) == 0, err
+}
+
+// endReading has reading from far fail when the server is left. release ends that
+// and says whether it came to it.
+func endReading(far net.Conn, here context.Context) (release func() (left bool)) {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(here, func() {
+		defer close(ended)
+		_ = far.SetReadDeadline(time.Unix(1, 0)) // fails if far has ended, which is as good
+	})
+	return func() bool {
+		if stop() {
+			return false
+		}
+		<-ended
+		return true
+	}
+}
+
+// elsewhere tells whether a request that failed so may do better at another server:
+// it was the way to this one that failed, or the server that was not willing, and
+// not the target.
+func elsewhere(err error) bool {
+	if e, ok := errors.AsType[*code.Error](err); ok {
+		return e.Remote && (e.Code == code.GoingAway || e.Code == code.Overload)
+	}
+	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded)
+}

@@ -1,0 +1,233 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// movable is the server's side of a request with which nothing was sent. Until a
+// byte of the application's or the target's has passed, it survives the loss of its
+// server: the request is made again at another one. Who reads from it finds the loss
+// and moves it; who writes waits for that. Without remux it cannot be told from the
+// failure of a target.
+type movable struct {
+	again  func(context.Context) (splice.Stream, error) // static; makes the request elsewhere
+	ctx    context.Context                              // static; ends again
+	cancel context.CancelFunc
+
+	stays atomic.Bool // it is where it will stay; far is static then. Written under mu
+
+	mu      sync.Mutex
+	turned  sync.Cond            // of mu; a change of far, stays or writing
+	far     splice.Stream        // guarded by mu
+	writing bool                 // guarded by mu; bytes are being handed to far
+	take    func(p [][]byte) int // guarded by mu; see Deliver; nil: there is none
+	linger  *int                 // guarded by mu; see SetLinger; nil: not set
+}
+
+func newMovable(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *movable {
+	m := &movable{again: again, far: far}
+	m.ctx, m.cancel = context.WithCancel(parent)
+	m.turned.L = &m.mu
+	return m
+}
+
+// stay has it stay where it is, for good.
+func (m *movable) stay() splice.Stream {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stayLocked()
+	return m.far
+}
+
+func (m *movable) stayLocked() {
+	if !m.stays.Load() {
+		m.stays.Store(true)
+		m.cancel()
+		m.turned.Broadcast()
+	}
+}
+
+func (m *movable) now() splice.Stream {
+	if m.stays.Load() {
+		return m.far
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.far
+}
+
+// read calls f to read from where it is, until that is where it stays.
+func (m *movable) read(f func(splice.Stream) error) error {
+	for {
+		if m.stays.Load() {
+			return f(m.far)
+		}
+		from := m.now()
+		err := f(from)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		if err == nil || err == io.EOF || !elsewhere(err) {
+			m.stay()
+			return err
+		}
+		if !m.move() {
+			return err
+		}
+	}
+}
+
+// move moves it; false: it stays, though it has failed.
+func (m *movable) move() bool {
+	m.mu.Lock()
+	for m.writing { // that fails, too, or some of it has gone out
+		m.turned.Wait()
+	}
+	stays := m.stays.Load()
+	old := m.far
+	m.mu.Unlock()
+	if stays {
+		return false
+	}
+	far, err := m.again(m.ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.stayLocked()
+		return false
+	}
+	if m.stays.Load() { // it was closed meanwhile
+		splice.Abort(far, code.Cancelled, "")
+		return false
+	}
+	_ = old.Close() // it has ended
+	m.far = far
+	if d, ok := far.(splice.Deliverer); ok && m.take != nil {
+		_ = d.Deliver(m.take) // if it cannot, all is read
+	}
+	if m.linger != nil {
+		_ = setLinger(far, *m.linger)
+	}
+	m.turned.Broadcast()
+	return true
+}
+
+// Write implements net.Conn. The first bytes that go out bind it to its server.
+func (m *movable) Write(p []byte) (int, error) {
+	for !m.stays.Load() {
+		m.mu.Lock()
+		far := m.far
+		m.writing = true
+		m.mu.Unlock()
+		n, err := far.Write(p)
+		m.mu.Lock()
+		m.writing = false
+		m.turned.Broadcast()
+		if n > 0 || err == nil || !elsewhere(err) {
+			m.stayLocked()
+			m.mu.Unlock()
+			return n, err
+		}
+		for m.far == far && !m.stays.Load() {
+			m.turned.Wait()
+		}
+		m.mu.Unlock()
+	}
+	return m.far.Write(p)
+}
+
+// Read implements net.Conn.
+func (m *movable) Read(p []byte) (n int, err error) {
+	err = m.read(func(far splice.Stream) error { n, err = far.Read(p); return err })
+	return n, err
+}
+
+// Borrow implements splice.Lender as far as the stream does.
+func (m *movable) Borrow() (b []byte, err error) {
+	err = m.read(func(far splice.Stream) error {
+		l, ok := far.(splice.Lender)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		b, err = l.Borrow()
+		return err
+	})
+	return b, err
+}
+
+// GiveBack implements splice.Lender; it follows a Borrow that succeeded.
+func (m *movable) GiveBack() { m.now().(splice.Lender).GiveBack() }
+
+// Deliver implements splice.Deliverer as far as the stream does.
+func (m *movable) Deliver(take func([][]byte) int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.far.(splice.Deliverer)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	m.take = func(pieces [][]byte) int {
+		if !m.stays.Load() {
+			m.stay()
+		}
+		return take(pieces)
+	}
+	return d.Deliver(m.take)
+}
+
+// OnReadable implements splice.Sleeper as far as the stream does.
+func (m *movable) OnReadable(f func()) bool {
+	s, ok := m.now().(splice.Sleeper)
+	return ok && s.OnReadable(f)
+}
+
+// CloseWrite ends the direction to the server, and binds it to that.
+func (m *movable) CloseWrite() error { return m.stay().CloseWrite() }
+
+// Close implements net.Conn.
+func (m *movable) Close() error { return m.stay().Close() }
+
+// Reset implements code.Resetter.
+func (m *movable) Reset(c code.Code, text string) error {
+	splice.Abort(m.stay(), c, text)
+	return nil
+}
+
+// SetLinger is that of the stream, if it has one.
+func (m *movable) SetLinger(sec int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.linger = &sec
+	return setLinger(m.far, sec)
+}
+
+func setLinger(far splice.Stream, sec int) error {
+	if l, ok := far.(interface{ SetLinger(sec int) error }); ok {
+		return l.SetLinger(sec)
+	}
+	return errors.ErrUnsupported
+}
+
+// LocalAddr is the stream's.
+func (m *movable) LocalAddr() net.Addr { return m.now().LocalAddr() }
+
+// RemoteAddr is the stream's.
+func (m *movable) RemoteAddr() net.Addr { return m.now().RemoteAddr() }
+
+// SetDeadline is the stream's, and binds it to its server.
+func (m *movable) SetDeadline(t time.Time) error { return m.stay().SetDeadline(t) }
+
+// SetReadDeadline is the stream's, and binds it to its server.
+func (m *movable) SetReadDeadline(t time.Time) error { return m.stay().SetReadDeadline(t) }
+
+// SetWriteDeadline is the stream's, and binds it to its server.
+func (m *movable) SetWriteDeadline(t time.Time) error { return m.stay().SetWriteDeadline(t) }

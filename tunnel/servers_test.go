@@ -1,0 +1,361 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/splice"
+	"tunnels/remux"
+	"tunnels/sla"
+)
+
+// fakeLink is the way to a server that is as the test says.
+type fakeLink struct {
+	turned func()
+
+	mu     sync.Mutex
+	state  remux.State   // guarded by mu
+	took   time.Duration // guarded by mu
+	stuck  bool          // guarded by mu; open waits until it is given up
+	hope   bool          // guarded by mu; what probe says
+	probes int           // guarded by mu
+	opens  int           // guarded by mu
+}
+
+var errFake = errors.New("it is a fake")
+
+func (f *fakeLink) open(ctx context.Context) (splice.Stream, error) {
+	f.mu.Lock()
+	f.opens++
+	state, stuck := f.state, f.stuck
+	f.mu.Unlock()
+	if stuck {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	if state != remux.Up {
+		return nil, errFake
+	}
+	return nil, nil
+}
+
+func (f *fakeLink) reachable() bool { return true }
+
+func (f *fakeLink) look() (remux.State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == remux.Up {
+		return f.state, nil
+	}
+	return f.state, errFake
+}
+
+func (f *fakeLink) rtt() (time.Duration, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.took, f.took > 0
+}
+
+func (f *fakeLink) probe() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.probes++
+	return f.hope
+}
+
+func (f *fakeLink) shutdown(context.Context) error { return nil }
+func (f *fakeLink) close()                         {}
+
+// is makes it so and, where a real link would, tells of it.
+func (f *fakeLink) is(state remux.State, took time.Duration) {
+	f.mu.Lock()
+	f.state, f.took = state, took
+	f.mu.Unlock()
+	if state != remux.Silent {
+		f.turned()
+	}
+}
+
+func (f *fakeLink) count() (probes, opens int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.probes, f.opens
+}
+
+// fleet is servers a, b and c, with fake time.
+type fleet struct {
+	*servers
+	t     *testing.T
+	log   logBuffer
+	links map[string]*fakeLink
+}
+
+// withFleet runs f with servers that nothing is known of.
+func withFleet(t *testing.T, policy string, f func(t *testing.T, f *fleet)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		all := &fleet{t: t, links: map[string]*fakeLink{}}
+		log, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: &all.log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		all.servers, err = newServers([]string{"a", "b", "c"}, policy, log, func(address string, turned func()) link {
+			l := &fakeLink{turned: turned, hope: true}
+			all.links[address] = l
+			return l
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.start()
+		defer all.close()
+		f(t, all)
+		if t.Failed() {
+			t.Log(all.log.String())
+		}
+	})
+}
+
+// up makes all three so, with these round trips.
+func (f *fleet) up(a, b, c time.Duration) {
+	f.links["a"].is(remux.Up, a)
+	f.links["b"].is(remux.Up, b)
+	f.links["c"].is(remux.Up, c)
+}
+
+// ask opens one session and says where.
+func (f *fleet) ask() string {
+	f.t.Helper()
+	before := map[string]int{}
+	for name, l := range f.links {
+		_, before[name] = l.count()
+	}
+	tried := map[*server]bool{}
+	if _, _, err := f.open(f.t.Context(), tried); err != nil {
+		return err.Error()
+	}
+	var got []string
+	for _, v := range f.all {
+		if _, n := f.links[v.address].count(); n > before[v.address] {
+			got = append(got, v.address)
+		}
+	}
+	return strings.Join(got, " ")
+}
+
+func (f *fleet) wantAsk(when, want string) {
+	f.t.Helper()
+	if got := f.ask(); got != want {
+		f.t.Errorf("%s: asked %s, want %s", when, got, want)
+	}
+}
+
+// during asks once a second and returns who was asked first and last, and after how
+// many seconds it was another one.
+func (f *fleet) during(d time.Duration) (first, last string, after int) {
+	f.t.Helper()
+	first = f.ask()
+	for i := range int(d / time.Second) {
+		time.Sleep(time.Second)
+		if last = f.ask(); last != first && after == 0 {
+			after = i + 1
+		}
+	}
+	return first, last, after
+}
+
+const ms = time.Millisecond
+
+func TestBest(t *testing.T) {
+	withFleet(t, "", func(t *testing.T, f *fleet) {
+		f.links["c"].is(remux.Up, 200*ms)
+		f.wantAsk("when there is but c", "c")
+		f.up(12*ms, 10*ms, 200*ms)
+		f.wantAsk("when all are measured for the first time", "b")
+		if !strings.Contains(f.log.String(), "using server b (10 ms)\n") {
+			t.Error("no line says which server is used")
+		}
+
+		f.links["a"].is(remux.Up, 6*ms)
+		if first, last, _ := f.during(time.Minute); first != "b" || last != "b" {
+			t.Errorf("a closer by 4 ms: %s, then %s, want b to stay", first, last)
+		}
+		f.up(90*ms, 100*ms, 200*ms)
+		if first, last, _ := f.during(time.Minute); first != "b" || last != "b" {
+			t.Errorf("a closer by a tenth: %s, then %s, want b to stay", first, last)
+		}
+		f.up(40*ms, 100*ms, 200*ms)
+		if _, last, after := f.during(time.Minute); last != "a" || after < 5 || after > 8 {
+			t.Errorf("a closer by much: then %s, after %d s, want a after 6 s", last, after)
+		}
+		if !strings.Contains(f.log.String(), "using server a (40 ms) instead of b (100 ms)\n") {
+			t.Error("no line says that another server is used")
+		}
+		for range 10 { // one short moment is no reason
+			f.links["b"].is(remux.Up, 10*ms)
+			time.Sleep(3 * time.Second)
+			f.links["b"].is(remux.Up, 100*ms)
+			time.Sleep(3 * time.Second)
+			f.wantAsk("after b was close for a moment", "a")
+		}
+	})
+}
+
+// TestLeave: a server that fails is left at once, by who waits there as well; what is
+// back is used again.
+func TestLeave(t *testing.T) {
+	for policy, back := range map[string]int{"best": 20, "order": 2} {
+		withFleet(t, policy, func(t *testing.T, f *fleet) {
+			f.up(10*ms, 20*ms, 200*ms)
+			f.wantAsk("all up", "a")
+			f.links["a"].is(remux.Down, 10*ms)
+			f.wantAsk("a down", "b")
+			if !strings.Contains(f.log.String(), "using server b (20 ms) instead of a (unreachable)\n") {
+				t.Error("no line says so")
+			}
+			f.links["b"].mu.Lock()
+			f.links["b"].stuck = true
+			f.links["b"].mu.Unlock()
+			asked := make(chan string)
+			go func() { asked <- f.ask() }()
+			synctest.Wait()
+			f.links["b"].is(remux.Silent, 20*ms)
+			start := time.Now()
+			if got := <-asked; got != "b c" || time.Since(start) > watchEvery {
+				t.Errorf("who waited at b went to %s after %v, want c at once", got, time.Since(start))
+			}
+			f.up(10*ms, 20*ms, 200*ms)
+			if _, last, after := f.during(30 * time.Second); policy == "best" && last != "a" || after > back {
+				t.Errorf("%s: all back: then %s, after %d s, want a within %d s", policy, last, after, back)
+			}
+		})
+	}
+}
+
+// TestFailover: a server whose open fails though it seemed up costs one try, and each
+// is asked once.
+func TestFailover(t *testing.T) {
+	withFleet(t, "order", func(t *testing.T, f *fleet) {
+		f.up(ms, ms, ms)
+		for _, name := range []string{"a", "b"} {
+			f.links[name].mu.Lock()
+			f.links[name].state = remux.Down // and nobody has noticed
+			f.links[name].mu.Unlock()
+		}
+		f.wantAsk("a and b fail", "a b c")
+	})
+}
+
+// TestNoneUp: who comes while no server is up waits for one that may come, for as
+// long as he has, and not at all where all have just failed.
+func TestNoneUp(t *testing.T) {
+	withFleet(t, "best", func(t *testing.T, f *fleet) {
+		if !f.reachable() {
+			t.Error("not reachable before anything is known")
+		}
+		asked := make(chan string)
+		go func() { asked <- f.ask() }()
+		synctest.Wait()
+		f.links["a"].is(remux.Down, 0)
+		synctest.Wait()
+		f.links["b"].is(remux.Up, 10*ms)
+		if got := <-asked; got != "b" {
+			t.Errorf("who waited for the first server went to %s, want b", got)
+		}
+
+		for _, l := range f.links {
+			l.is(remux.Down, 0)
+		}
+		if f.reachable() {
+			t.Error("reachable with all down")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, _, err := f.open(ctx, map[*server]bool{}); err == nil || time.Since(start) != 10*time.Second {
+			t.Errorf("%v after %v while one may come, want an error after 10s", err, time.Since(start))
+		}
+		for _, l := range f.links {
+			l.mu.Lock()
+			l.hope = false
+			l.mu.Unlock()
+		}
+		start = time.Now()
+		_, _, err := f.open(t.Context(), map[*server]bool{})
+		if err == nil || !strings.Contains(err.Error(), "a: it is a fake; b: it is a fake; c:") || time.Since(start) != 0 {
+			t.Errorf("%v after %v when all have just failed, want all reasons at once", err, time.Since(start))
+		}
+	})
+}
+
+func TestSpread(t *testing.T) {
+	withFleet(t, "spread", func(t *testing.T, f *fleet) {
+		f.up(10*ms, 20*ms, 200*ms)
+		got := map[string]int{}
+		for range 30 {
+			got[f.ask()]++
+		}
+		if got["a"] != 10 || got["b"] != 10 || got["c"] != 10 {
+			t.Errorf("30 sessions on three: %v", got)
+		}
+		f.links["b"].is(remux.Down, 0)
+		clear(got)
+		for range 30 {
+			got[f.ask()]++
+		}
+		if got["a"] != 15 || got["c"] != 15 {
+			t.Errorf("30 sessions with b down: %v", got)
+		}
+	})
+}
+
+// TestProbes: what it costs to have servers that are not used.
+func TestProbes(t *testing.T) {
+	withFleet(t, "best", func(t *testing.T, f *fleet) {
+		f.up(10*ms, 20*ms, 200*ms)
+		probes := func(d time.Duration, use bool) (b, c int) {
+			b0, _ := f.links["b"].count()
+			c0, _ := f.links["c"].count()
+			for range int(d / time.Second) {
+				time.Sleep(time.Second)
+				if use {
+					f.ask()
+				}
+			}
+			b, _ = f.links["b"].count()
+			c, _ = f.links["c"].count()
+			return b - b0, c - c0
+		}
+		if b, _ := probes(10*time.Minute, true); b < 15 || b > 28 {
+			t.Errorf("%d probes of an idle server in 10 minutes of use, want about 20", b)
+		}
+		f.links["c"].is(remux.Down, 0)
+		if _, c := probes(30*time.Second, true); c < 4 || c > 8 {
+			t.Errorf("%d probes of a server in the 30 s after it failed, want about 5", c)
+		}
+		if b, c := probes(time.Hour, false); b > 30 || c > 30 || b < 10 {
+			t.Errorf("%d and %d probes in an hour without use, want about 20", b, c)
+		}
+		start, before := time.Now(), f.links["b"]
+		n, _ := before.count()
+		f.ask()
+		synctest.Wait()
+		if now, _ := before.count(); now != n+1 || time.Since(start) != 0 {
+			t.Errorf("%d probes at the first use after an hour, want 1 at once", now-n)
+		}
+	})
+}
+
+// TestPolicyName: what is no policy is refused.
+func TestPolicyName(t *testing.T) {
+	_, err := newServers([]string{"a"}, "random", nil, func(string, func()) link { return &fakeLink{} })
+	if err == nil || !strings.Contains(err.Error(), `-server.policy "random"`) {
+		t.Errorf("newServers = %v, want it to name the flag and the value", err)
+	}
+}

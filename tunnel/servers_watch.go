@@ -1,0 +1,287 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"tunnels/remux"
+)
+
+// The times of watching.
+const (
+	// watchEvery is how often all servers are looked at while sessions are opened,
+	// and for watchFor after: that is how a silent one is found out.
+	watchEvery = 250 * time.Millisecond
+	watchFor   = 15 * time.Second
+
+	// lookEvery is how often each server is probed, give or take a quarter, and
+	// lookRarely where no session was opened for usedMax.
+	lookEvery  = 30 * time.Second
+	lookRarely = 5 * time.Minute
+	usedMax    = 5 * time.Minute
+
+	// A server that failed is probed after retryMin, doubled each time up to
+	// lookEvery.
+	retryMin = time.Second
+
+	// settleMax is how long the first choice may wait for all round trips.
+	settleMax = 5 * time.Second
+)
+
+// What it takes for a server to be preferred to one that works: a round trip
+// shorter by a fifth and by closerMin, in roundsWon measurements of both, roundEvery
+// apart.
+const (
+	closerMin  = 5 * time.Millisecond
+	roundsWon  = 3
+	roundEvery = 2 * time.Second
+)
+
+// rival is a server that may be better than the current one.
+type rival struct {
+	server *server // nil: there is none
+	won    int     // rounds
+	next   time.Time
+}
+
+// turned looks again because of what happened at a server.
+func (s *servers) turned() {
+	s.mu.Lock()
+	s.updateLocked(time.Now())
+	s.changedLocked()
+	s.unlock()
+	s.wake()
+}
+
+// wake has watch look again.
+func (s *servers) wake() {
+	select {
+	case s.poke <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+func (s *servers) changedLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// usedLocked notes that a session is to be opened. What is known of the servers is
+// old if that is the first for long.
+func (s *servers) usedLocked(now time.Time) {
+	idle := now.Sub(s.lastUse)
+	s.lastUse = now
+	if idle >= usedMax {
+		for _, v := range s.all {
+			v.next = now
+		}
+	}
+	if idle >= watchFor-watchEvery {
+		s.wake()
+	}
+}
+
+// watch looks after the servers until stop.
+func (s *servers) watch() {
+	timer := time.NewTimer(watchEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.poke:
+		case <-timer.C:
+		}
+		timer.Reset(s.tick(time.Now()))
+	}
+}
+
+// tick does what is due, and says when the next tick is.
+func (s *servers) tick(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.unlock()
+	if s.updateLocked(now) {
+		s.changedLocked()
+	}
+	for _, v := range s.all {
+		if !now.Before(v.next) {
+			v.link.probe()
+			v.next = now.Add(s.pauseLocked(v, now))
+		}
+	}
+	s.roundLocked(now)
+	if now.Sub(s.lastUse) < watchFor || !s.settled {
+		return watchEvery
+	}
+	next := now.Add(lookRarely)
+	for _, v := range s.all {
+		next = earlier(next, v.next)
+	}
+	if s.rival.server != nil {
+		next = earlier(next, s.rival.next)
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+// pauseLocked is until when v is left alone after it was looked after.
+func (s *servers) pauseLocked(v *server, now time.Time) time.Duration {
+	switch {
+	case now.Sub(s.lastUse) >= usedMax:
+		return jitter(lookRarely)
+	case v.failed():
+		v.failures++
+		return jitter(min(retryMin<<min(v.failures-1, 10), lookEvery))
+	}
+	return jitter(lookEvery)
+}
+
+// jitter is d give or take a quarter: a thousand clients must not come at the same
+// moment.
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// updateLocked looks at all servers and chooses the current one; true: one is in
+// another state than before.
+func (s *servers) updateLocked(now time.Time) (turned bool) {
+	for _, v := range s.all {
+		var state remux.State
+		if state, v.why = v.link.look(); state != v.state {
+			s.movedLocked(v, state, now)
+			turned = true
+		}
+	}
+	s.chooseLocked(now)
+	return turned
+}
+
+// movedLocked notes the new state of v.
+func (s *servers) movedLocked(v *server, state remux.State, now time.Time) {
+	was, had := v.state, v.failed()
+	v.state = state
+	has := v.failed()
+	switch {
+	case has && !had:
+		v.leave()
+		v.failures = 0
+		v.next = now.Add(s.pauseLocked(v, now))
+	case !has && had:
+		v.here, v.leave = context.WithCancel(context.Background())
+		v.next = now // its round trip may have changed
+	}
+	switch {
+	case state == remux.Silent:
+		s.said = append(s.said, line{s.log.Warn, fmt.Sprintf("server %s does not answer: %v", v.address, v.why)})
+	case was == remux.Silent && !has:
+		s.said = append(s.said, line{s.log.Info, fmt.Sprintf("server %s answers again", v.address)})
+	}
+}
+
+// chooseLocked makes the best server the current one if there is a reason to
+// change.
+func (s *servers) chooseLocked(now time.Time) {
+	settling := !s.settled
+	if settling {
+		s.settled = s.knownLocked() || now.Sub(s.began) > settleMax
+	}
+	c := s.current
+	want := s.firstLocked(func(*server) bool { return true })
+	if s.policy == policyBest && !settling && c != nil && c.state == remux.Up {
+		want = c // that takes rounds
+	}
+	if want == nil {
+		want = c
+	}
+	if want != c {
+		s.useLocked(want, settling)
+	} else if settling && s.settled && c != nil {
+		s.sayUsingLocked(nil)
+	}
+}
+
+// knownLocked: of all servers it is known whether they can be reached, and how
+// far those are that can.
+func (s *servers) knownLocked() bool {
+	for _, v := range s.all {
+		_, measured := v.link.rtt()
+		if v.state == remux.Unknown || v.state == remux.Up && !measured {
+			return false
+		}
+	}
+	return true
+}
+
+// useLocked makes v the current server. Nothing is said before it was compared
+// with all the others.
+func (s *servers) useLocked(v *server, settling bool) {
+	old := s.current
+	s.current, s.rival = v, rival{}
+	if settling {
+		old = nil
+	}
+	if s.settled {
+		s.sayUsingLocked(old)
+	}
+}
+
+func (s *servers) sayUsingLocked(old *server) {
+	if s.policy == policySpread {
+		return
+	}
+	text := fmt.Sprintf("using server %s (%s)", s.current.address, s.current.distance())
+	if old != nil {
+		text += fmt.Sprintf(" instead of %s (%s)", old.address, old.distance())
+	}
+	s.said = append(s.said, line{s.log.Info, text})
+}
+
+// distance is how far v is, in words.
+func (v *server) distance() string {
+	if v.failed() {
+		return map[remux.State]string{remux.Down: "unreachable", remux.Silent: "silent"}[v.state]
+	}
+	rtt, ok := v.link.rtt()
+	if !ok {
+		return "not measured yet"
+	}
+	return fmt.Sprintf("%.3g ms", float64(rtt)/float64(time.Millisecond))
+}
+
+// roundLocked compares the current server with the closest of the others.
+func (s *servers) roundLocked(now time.Time) {
+	c := s.current
+	if s.policy != policyBest || !s.settled || c == nil || c.state != remux.Up {
+		return
+	}
+	other := s.firstLocked(func(v *server) bool { return v != c })
+	if other == nil || !other.closer(c) {
+		s.rival = rival{}
+		return
+	}
+	if other != s.rival.server {
+		s.rival = rival{server: other}
+	} else if now.Before(s.rival.next) {
+		return
+	} else if s.rival.won++; s.rival.won == roundsWon {
+		s.useLocked(other, false)
+		return
+	}
+	// Both at the same time: what slows our own line slows both.
+	s.rival.next = now.Add(roundEvery)
+	c.link.probe()
+	other.link.probe()
+}
+
+// closer: v is so much closer than c that it should be used instead.
+func (v *server) closer(c *server) bool {
+	mine, known := v.link.rtt()
+	theirs, both := c.link.rtt()
+	return known && both && mine < theirs*4/5 && theirs-mine > closerMin
+}
