@@ -242,7 +242,7 @@ func (s *servers) whyLocked() error {
 	var all []string
 	for _, v := range s.all {
 		if v.why != nil && len(all) < 3 {
-			all = append(all, fmt.Sprintf("%s: %v", v.address, v.why))
+			all = append(all, v.address+": "+strings.TrimPrefix(v.why.Error(), "server "+v.address+": "))
 		}
 	}
 	return &code.Error{Code: code.General, Text: "no server can be reached: " + strings.Join(all, "; ")}
