@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"tunnels/config"
@@ -46,7 +47,13 @@ func checkCerts(cfg *config.Config) []tls.Finding {
 		all = append(all, tls.Check(cfg.Tunnel.ServerTLS, tls.ServerRole, cfg.Tunnel.ServerAddr, time.Now())...)
 	}
 	if cfg.Client {
-		all = append(all, tls.Check(cfg.Tunnel.ClientTLS, tls.ClientRole, cfg.Tunnel.ServerAddr, time.Now())...)
+		for _, a := range cfg.ServerAddrs() {
+			for _, f := range tls.Check(cfg.Tunnel.ClientTLS, tls.ClientRole, a, time.Now()) {
+				if !slices.Contains(all, f) { // most are not about one server
+					all = append(all, f)
+				}
+			}
+		}
 	}
 	return all
 }

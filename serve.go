@@ -120,7 +120,7 @@ func (p *process) listen() error {
 		if err := c.Listen(); err != nil {
 			return err
 		}
-		p.log.Info("client listening on %s, server %s", c.Addr(), t.ServerAddr)
+		p.log.Info("client listening on %s, server %s", c.Addr(), c.ServerAddrs())
 	}
 	if p.tryingOut() {
 		return p.listenPage()

@@ -16,6 +16,12 @@ func (c *Config) derive() {
 		t.ServerNet = n
 	}
 	both := c.Server && c.Client
+	t.Servers = nil
+	if c.Client && !c.Server && t.ServerAddr != "" {
+		for a := range strings.SplitSeq(t.ServerAddr, ",") {
+			t.Servers = append(t.Servers, strings.TrimSpace(a))
+		}
+	}
 	if both && t.ServerAddr == "" && t.ServerNet != "unix" {
 		t.ServerAddr = "127.0.0.1:0"
 		if t.ServerNet == "tcp6" {
@@ -78,17 +84,63 @@ func (c *Config) checkServerAddr() error {
 		}
 		return c.wrong("server.addr", "is missing: want the server to reach, as in vps.example:443")
 	}
-	u := listening
 	if !c.Server {
-		u = dialling
+		return c.checkServers()
 	}
-	if err := checkAddress(t.ServerNet, t.ServerAddr, u); err != nil {
+	if t.ServerNet != "unix" && strings.Contains(t.ServerAddr, ",") {
+		return c.wrong("server.addr", "a server listens on one address; only a process that is a client and no server may have several")
+	}
+	if err := checkAddress(t.ServerNet, t.ServerAddr, listening); err != nil {
 		return c.wrong("server.addr", "%v", err)
 	}
-	if n := c.Carrier(); n != "tls" && !t.Insecure && !netx.IsLoopback(n, t.ServerAddr) {
-		return c.wrong("server.addr", "anybody on the way could read and change what -%s %s carries: want TLS, a loopback address, or -insecure", c.carrierName(), n)
+	return c.checkClear(t.ServerAddr, "")
+}
+
+// serversMax is how many servers a client may have.
+const serversMax = 64
+
+// checkServers looks at the servers of a client.
+func (c *Config) checkServers() error {
+	all := c.Tunnel.Servers
+	if len(all) > serversMax {
+		return c.wrong("server.addr", "names %d servers: want %d at most", len(all), serversMax)
+	}
+	seen := map[string]bool{}
+	for i, a := range all {
+		which := ""
+		if len(all) > 1 {
+			which = fmt.Sprintf("entry %d, %q: ", i+1, a)
+		}
+		switch err := checkAddress(c.Tunnel.ServerNet, a, dialling); {
+		case a == "":
+			return c.wrong("server.addr", "entry %d is empty: want one server between two commas", i+1)
+		case err != nil:
+			return c.wrong("server.addr", "%s%v", which, err)
+		case seen[strings.ToLower(a)]:
+			return c.wrong("server.addr", "%sis there twice: want each server once", which)
+		}
+		seen[strings.ToLower(a)] = true
+		if err := c.checkClear(a, which); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// checkClear: without TLS nothing leaves this machine.
+func (c *Config) checkClear(address, which string) error {
+	if n := c.Carrier(); n != "tls" && !c.Tunnel.Insecure && !netx.IsLoopback(n, address) {
+		return c.wrong("server.addr", "%sanybody on the way could read and change what -%s %s carries: want TLS, a loopback address, or -insecure", which, c.carrierName(), n)
+	}
+	return nil
+}
+
+// ServerAddrs are the addresses of all servers that this process has to do with.
+func (c *Config) ServerAddrs() []string {
+	if len(c.Tunnel.Servers) > 0 {
+		return c.Tunnel.Servers
+	}
+	return []string{c.Tunnel.ServerAddr}
 }
 
 func (c *Config) checkClientAddr() error {
@@ -142,8 +194,13 @@ func (c *Config) warn() {
 		}
 	}
 	t, carrier := &c.Tunnel, c.Carrier()
-	if carrier != "tls" && !netx.IsLoopback(carrier, t.ServerAddr) {
-		add("-insecure: NOTHING IS ENCRYPTED and nobody is asked who he is between client and %s: anybody on the way can read and change it, anybody can use the server", t.ServerAddr)
+	for _, a := range c.ServerAddrs() {
+		if carrier != "tls" && !netx.IsLoopback(carrier, a) {
+			add("-insecure: NOTHING IS ENCRYPTED and nobody is asked who he is between client and %s: anybody on the way can read and change it, anybody can use the server", a)
+		}
+	}
+	if c.Given("server.policy") && len(t.Servers) < 2 {
+		add("-server.policy %s has no effect: there is one server", t.ServerPolicy)
 	}
 	if c.Client && !netx.IsLoopback(t.ClientNet, t.ClientAddr) {
 		add("-client.open: whoever reaches %s can use the tunnel", t.ClientAddr)

@@ -53,6 +53,8 @@ func TestDefaults(t *testing.T) {
 		{"Client", c.Client, true},
 		{"server.net", n.ServerNet, "tcp"},
 		{"server.addr", n.ServerAddr, "127.0.0.1:0"},
+		{"server.policy", n.ServerPolicy, "best"},
+		{"Servers", n.Servers, []string(nil)},
 		{"client.net", n.ClientNet, "tcp"},
 		{"client.addr", n.ClientAddr, "127.0.0.1:1080"},
 		{"remux.net", n.RemuxNet, "tls"},

@@ -65,7 +65,8 @@ func (c *Config) roleOptions() []option {
 func (c *Config) serverOptions() []option {
 	t := &c.Tunnel
 	return []option{
-		{name: "server.addr", arg: "ADDR", show: "none", help: "host:port, or path if unix: where the server listens; for a client, the server to reach", set: text(&t.ServerAddr)},
+		{name: "server.addr", arg: "ADDR", show: "none", help: "host:port, or path if unix: where the server listens; for a client, the server to reach, or several with commas between", set: text(&t.ServerAddr)},
+		{name: "server.policy", arg: "POLICY", def: "best", help: "which of several servers a client uses: best (the shortest round trip), order (the first that can be reached) or spread (all in turn)", set: oneOf(&t.ServerPolicy, []string{"best", "order", "spread"})},
 		{name: "server.net", arg: "NET", def: "tcp", help: "its network: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
 		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "targets to allow though they are loopback, link-local or private: CIDR, host, *.domain, each with an optional :port, or loopback, private, all", set: targets(&t.Allow)},
 		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "targets to deny, whatever is allowed", set: targets(&t.Deny)},

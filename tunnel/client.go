@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"tunnels/eagersocks"
@@ -103,6 +104,9 @@ func (c *Client) Listen() error {
 	c.servers.start()
 	return nil
 }
+
+// ServerAddrs are the servers it may use, with commas between.
+func (c *Client) ServerAddrs() string { return strings.Join(c.cfg.servers(), ", ") }
 
 // Addr is where the client listens.
 func (c *Client) Addr() net.Addr { return c.lower.Addr() }

@@ -1,0 +1,155 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tunnels/internal/testnet"
+)
+
+// threeServers are a near one, one that is 40 ms away and one that is 200 ms away,
+// each behind a relay of its own, and their client.
+type threeServers struct {
+	servers [3]*process
+	relays  [3]*testnet.Relay
+	client  *process
+}
+
+func startThree(t testing.TB, args ...string) *threeServers {
+	t.Helper()
+	r := &threeServers{}
+	var addrs []string
+	for i, delay := range []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond} {
+		r.servers[i] = startServer(t)
+		r.relays[i] = testnet.NewRelay(t, r.servers[i].Addr)
+		r.relays[i].SetDelay(delay)
+		addrs = append(addrs, r.relays[i].Addr)
+	}
+	r.client = startClient(t, append([]string{"-server.addr=" + strings.Join(addrs, ",")}, args...)...)
+	r.client.wantLine(patience, "using server "+addrs[0]+" (")
+	return r
+}
+
+// wantSwitch waits until the client uses server i instead of what it used.
+func (r *threeServers) wantSwitch(limit time.Duration, i, instead int, why string) {
+	r.client.t.Helper()
+	r.client.wantLine(limit, "using server "+r.relays[i].Addr+" (", " instead of "+r.relays[instead].Addr+" ("+why)
+}
+
+// hear connects to who speaks first, and says nothing.
+func (r *threeServers) hear(t testing.TB, target string) error {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := linkDial(ctx, r.client.Addr, target)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	got, err := io.ReadAll(c)
+	if err == nil && string(got) != "hello" {
+		err = errors.New("not all of the answer came")
+	}
+	return err
+}
+
+// asking makes requests that send nothing, all the time, until it is told to end;
+// none may fail.
+func (r *threeServers) asking(t testing.TB) (end func()) {
+	site := testnet.Serve(t, func(c *net.TCPConn) { io.WriteString(c, "hello") })
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				if err := r.hear(t, site.Addr); err != nil {
+					t.Errorf("a request that had sent nothing: %v", err)
+					return
+				}
+			}
+		})
+	}
+	return func() { close(over); wg.Wait() }
+}
+
+// TestServersKilled: of three servers the near one is used. When it is killed, no
+// request fails that had sent nothing, and the next one is used at once; when it has
+// been started again, it is used again.
+func TestServersKilled(t *testing.T) {
+	for _, eager := range []string{"on", "off"} {
+		t.Run(eager, func(t *testing.T) {
+			t.Parallel()
+			r := startThree(t, "-eagersocks.eager="+eager)
+			end := r.asking(t)
+			near := r.servers[0]
+			eventually(t, patience, "the near server is used", func() bool { return len(near.lines("[sock] + ")) > 20 })
+			near.Kill()
+			r.wantSwitch(2*time.Second, 1, 0, "unreachable")
+			begin := time.Now()
+			before := len(r.servers[1].lines("[sock] + "))
+			eventually(t, patience, "the next one is used", func() bool { return len(r.servers[1].lines("[sock] + ")) > before })
+			t.Logf("killed: used the next one %v after the switch", time.Since(begin))
+			r.servers[0] = startServer(t, "-server.addr="+near.Addr)
+			begin = time.Now()
+			r.wantSwitch(45*time.Second, 0, 1, "")
+			t.Logf("started again: used after %v", time.Since(begin))
+			end()
+		})
+	}
+}
+
+// TestServersStopped: a server that is stopped is left within 5 s; a session that
+// runs there goes on when it does; and then it is used again.
+func TestServersStopped(t *testing.T) {
+	t.Parallel()
+	r := startThree(t)
+	echo := testnet.Echo(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	kept, err := linkDial(ctx, r.client.Addr, echo.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	say := func() error {
+		if _, err := kept.Write([]byte("!")); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(kept, make([]byte, 1))
+		return err
+	}
+	if err := say(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	r.servers[0].Signal(syscall.SIGSTOP)
+	defer r.servers[0].Signal(syscall.SIGCONT)
+	var stuck sync.WaitGroup
+	stuck.Go(func() { linkAsk(ctx, r.client.Addr, echo.Addr) }) // it has sent a byte, so it waits
+	r.wantSwitch(5*time.Second, 1, 0, "silent")
+	t.Logf("stopped: left after %v", time.Since(begin))
+	if took, err := linkAsk(ctx, r.client.Addr, echo.Addr); err != nil {
+		t.Errorf("the request after the switch: %v after %v", err, took)
+	}
+	r.servers[0].Signal(syscall.SIGCONT)
+	if err := say(); err != nil {
+		t.Errorf("the session that had stayed: %v", err)
+	}
+	stuck.Wait()
+	begin = time.Now()
+	r.wantSwitch(45*time.Second, 0, 1, "")
+	t.Logf("goes on: used after %v", time.Since(begin))
+}
