@@ -51,7 +51,7 @@ func (p pooled) close()                             { _ = p.Close() } // it may 
 const patience = 4 * time.Second
 
 // direct is the way by a connection for each request. Its round trip is the time
-// that the last one took to be made.
+// that one takes to be made.
 type direct struct {
 	// Static.
 	dial             func(ctx context.Context, network, address string) (net.Conn, error)
@@ -68,7 +68,7 @@ type direct struct {
 	mu      sync.Mutex
 	probing bool          // guarded by mu
 	known   bool          // guarded by mu; a dial has ended
-	took    time.Duration // guarded by mu; the last that did not fail; 0: none
+	took    time.Duration // guarded by mu; to be made; 0: none was
 }
 
 func newDirect(dial func(context.Context, string, string) (net.Conn, error), network, address string) *direct {
@@ -98,7 +98,8 @@ func (d *direct) connect(ctx context.Context) (net.Conn, error) {
 	}
 	begin := time.Now()
 	conn, err := d.dial(within, d.network, d.address)
-	took := time.Since(begin)
+	real := time.Since(begin)
+	took := real
 	if err != nil && ctx.Err() == context.Canceled {
 		return nil, err // nobody wanted it any more
 	}
@@ -106,11 +107,15 @@ func (d *direct) connect(ctx context.Context) (net.Conn, error) {
 	d.mu.Lock()
 	d.known = true
 	if err == nil {
+		// The shortest is the path's own; longer ones have waited, and count less.
+		if old := d.took; old != 0 && took > old {
+			took = old + (took-old)/4
+		}
 		d.took = max(took, 1)
 	}
 	d.mu.Unlock()
 	if d.told != nil {
-		d.told(d.address, took, err)
+		d.told(d.address, real, err)
 	}
 	if d.turned != nil {
 		d.turned()

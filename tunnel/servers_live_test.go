@@ -44,7 +44,7 @@ type convoy struct {
 	log    *logBuffer
 }
 
-// startConvoy starts servers that are 0, 40 and 200 ms away, and their client;
+// startConvoy starts servers that are 0, 100 and 300 ms away, and their client;
 // change may be nil.
 func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 	t.Helper()
@@ -71,7 +71,7 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 		}
 		return l
 	}
-	for i, delay := range []time.Duration{0, 20 * ms, 100 * ms} {
+	for i, delay := range []time.Duration{0, 50 * ms, 150 * ms} {
 		p := &post{log: &logBuffer{}}
 		cfg.Log = newLog(p.log)
 		if p.server, err = NewServer(cfg); err != nil {

@@ -122,11 +122,17 @@ func withFleet(t *testing.T, policy string, f func(t *testing.T, f *fleet)) {
 	})
 }
 
-// up makes all three so, with these round trips.
+// up makes all three so, with these round trips, and lets the first choice be made.
 func (f *fleet) up(a, b, c time.Duration) {
 	f.links["a"].is(remux.Up, a)
 	f.links["b"].is(remux.Up, b)
 	f.links["c"].is(remux.Up, c)
+	f.mu.Lock()
+	settled := f.settled
+	f.mu.Unlock()
+	if !settled {
+		time.Sleep(settleMin + watchEvery)
+	}
 }
 
 // ask opens one session and says where.
@@ -243,6 +249,7 @@ func TestLeave(t *testing.T) {
 func TestFailover(t *testing.T) {
 	withFleet(t, "order", func(t *testing.T, f *fleet) {
 		f.up(ms, ms, ms)
+		synctest.Wait() // nobody looks before time passes
 		for _, name := range []string{"a", "b"} {
 			f.links[name].mu.Lock()
 			f.links[name].state = remux.Down // and nobody has noticed

@@ -26,7 +26,9 @@ const (
 	// lookEvery.
 	retryMin = time.Second
 
-	// settleMax is how long the first choice may wait for all round trips.
+	// The first choice stands after settleMin, when each has been measured more than
+	// once, as the first time is with a handshake; or after settleMax.
+	settleMin = time.Second
 	settleMax = 5 * time.Second
 )
 
@@ -172,9 +174,11 @@ func (s *servers) movedLocked(v *server, state remux.State, now time.Time) {
 		v.leave()
 		v.failures = 0
 		v.next = now.Add(s.pauseLocked(v, now))
-	case !has && had:
+	case had:
 		v.here, v.leave = context.WithCancel(context.Background())
-		v.next = now // its round trip may have changed
+	}
+	if state == remux.Up {
+		v.next = now // its round trip is not known, or may be another one
 	}
 	switch {
 	case state == remux.Silent:
@@ -189,7 +193,8 @@ func (s *servers) movedLocked(v *server, state remux.State, now time.Time) {
 func (s *servers) chooseLocked(now time.Time) {
 	settling := !s.settled
 	if settling {
-		s.settled = s.knownLocked() || now.Sub(s.began) > settleMax
+		age := now.Sub(s.began)
+		s.settled = age >= settleMin && s.knownLocked() || age > settleMax
 	}
 	c := s.current
 	want := s.firstLocked(func(*server) bool { return true })

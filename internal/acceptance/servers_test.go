@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// threeServers are a near one, one that is 40 ms away and one that is 200 ms away,
+// threeServers are a near one, one that is 100 ms away and one that is 300 ms away,
 // each behind a relay of its own, and their client.
 type threeServers struct {
 	servers [3]*process
@@ -28,7 +28,7 @@ func startThree(t testing.TB, args ...string) *threeServers {
 	t.Helper()
 	r := &threeServers{}
 	var addrs []string
-	for i, delay := range []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond} {
+	for i, delay := range []time.Duration{0, 50 * time.Millisecond, 150 * time.Millisecond} {
 		r.servers[i] = startServer(t)
 		r.relays[i] = testnet.NewRelay(t, r.servers[i].Addr)
 		r.relays[i].SetDelay(delay)
