@@ -246,7 +246,7 @@ func TestAssociationRefused(t *testing.T) {
 				}
 			}()
 			r := start(t, "unix", "", "tcp", func(c *Config) { c.EagerMode = mode })
-			r.client.way.address = path
+			r.client.servers.all[0].link.(*direct).address = path
 			s, err := associate(r.client.Addr().String(), "")
 			if mode == eagersocks.On {
 				if err != nil {
