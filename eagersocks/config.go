@@ -16,6 +16,13 @@ type Config struct {
 	// PendingMax is how many connections may be in that state at one time; one
 	// more ends the oldest of them. 0: 4096.
 	PendingMax int
+	// Users knows who may use the front door; nil: everybody may. The pages of the
+	// port itself need no password.
+	Users Authenticator
+	// PACDirect and PACProxy are for the PAC file: what goes direct, and what goes
+	// through. If PACProxy is empty, everything does but PACDirect and this machine
+	// itself; if not, nothing else.
+	PACDirect, PACProxy PACList
 	// Rejected is told of every connection that ended before its request was
 	// complete or whose request was refused as malformed. With an empty remote
 	// it is told that accepting itself failed, which is tried again. It may be

@@ -17,13 +17,14 @@ const firstRead = 512
 // answered is kept: Request.Early or the connection's Read has it. Closing the
 // Listener closes a.
 func (c *Config) NewSocksListener(a Acceptor) Listener {
-	d := &door{socks: newSocksServer()}
+	d := &door{socks: newSocksServer(), web: newWebFront(c)}
 	return newListener(a, d.read, c.greetingTimeout(), c)
 }
 
 // door reads what applications say first. It is static.
 type door struct {
 	socks socksServer
+	web   *webFront
 }
 
 func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
@@ -37,8 +38,8 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 		return d.socks.read(c, buf[:n])
 	case first == 4:
 		return nil, nil, turnAway(c, socks4Rejected, "SOCKS4 is not spoken here")
-	case 'A' <= first && first <= 'Z':
-		return nil, nil, turnAway(c, httpAnswer(c.LocalAddr()), "HTTP is not spoken here")
+	case 'A' <= first && first <= 'Z', 'a' <= first && first <= 'z':
+		return d.web.read(c, buf[:n])
 	default:
 		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05", first)
 	}
@@ -55,20 +56,3 @@ func turnAway(c net.Conn, said, report string) error {
 
 // socks4Rejected is the reply "request rejected or failed" of SOCKS4.
 const socks4Rejected = "\x00\x5b\x00\x00\x00\x00\x00\x00"
-
-// httpAnswer says to a browser that was given this port as an HTTP proxy, or as
-// a page, what to do instead.
-func httpAnswer(local net.Addr) string {
-	const page = "This port speaks SOCKS5 only, not HTTP.\n\n" +
-		"In a browser, enter %[1]s as SOCKS host, version 5, and let the proxy resolve names.\n" +
-		"On a command line: curl -x socks5h://%[1]s ..., or ALL_PROXY=socks5h://%[1]s\n"
-	where := "this address"
-	if local != nil && local.String() != "" {
-		where = local.String()
-	}
-	body := fmt.Sprintf(page, where)
-	return fmt.Sprintf("HTTP/1.1 501 Not Implemented\r\n"+
-		"Content-Type: text/plain; charset=utf-8\r\n"+
-		"Content-Length: %d\r\n"+
-		"Connection: close\r\n\r\n%s", len(body), body)
-}

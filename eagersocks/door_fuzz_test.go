@@ -19,7 +19,8 @@ func FuzzDoor(f *testing.F) {
 		greetingBytes + "\x05\x02" + aRequest[2:],
 		greetingBytes + "\x05\x01\x00\x07",
 		"\x04\x01\x00\x50\x00\x00\x00\x01user\x00example.com\x00",
-		"GET http://example.com/ HTTP/1.1\r\n\r\n",
+		"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+		"CONNECT example.com:443 HTTP/1.1\r\n\r\npayload",
 		"\x16\x03\x01",
 		"",
 	} {
@@ -35,6 +36,9 @@ func FuzzDoor(f *testing.F) {
 				said, err1, whole.said.Bytes(), err2, cut.said.Bytes())
 		}
 		if err1 != nil {
+			return
+		}
+		if r1.Command == Web { // FuzzHTTPFront goes on from here
 			return
 		}
 		if r1.Target != r2.Target {

@@ -173,7 +173,6 @@ func TestHostileAtTheDoor(t *testing.T) {
 	for _, tt := range []struct{ name, wire, want string }{
 		{"nothing", "", ""},
 		{"other byte", "\x16\x03\x01\x02\x00\x01", ""},
-		{"lower case", "get / http/1.0\r\n\r\n", ""},
 		{"NUL", "\x00\x00\x00\x00", ""},
 		{"SOCKS4", "\x04\x01\x00\x50\xc0\x00\x02\x01\x00", socks4Rejected},
 		{"no methods", "\x05\x00", "\x05\xff"},
@@ -233,20 +232,6 @@ func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	}
 }
 
-func TestHTTPIsToldWhatThisIs(t *testing.T) {
-	ln := mustListen(t, ListenSocks)
-	app := dialTo(t, ln)
-	// More than is read at first: what is left must not turn the answer into a reset.
-	io.WriteString(app, "CONNECT example.com:443 HTTP/1.1\r\nX: "+strings.Repeat("x", 5000)+"\r\n\r\n")
-	got, err := io.ReadAll(app)
-	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 501 ") || !strings.Contains(string(got), "socks5h://"+app.RemoteAddr().String()) {
-		t.Errorf("application read %q, %v; want a page that names %v", got, err, app.RemoteAddr())
-	}
-	if strings.Contains(string(got), "example.com") {
-		t.Errorf("the answer %q repeats what was asked", got)
-	}
-}
-
 // scripted is a connection whose peer says what r has, and whose half-close is kept.
 type scripted struct {
 	net.Conn // nil: what is not defined here is not used
@@ -262,4 +247,4 @@ func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
 
-func newDoor() *door { return &door{socks: newSocksServer()} }
+func newDoor() *door { return &door{socks: newSocksServer(), web: newWebFront(new(Config))} }

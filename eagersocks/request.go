@@ -16,6 +16,9 @@ type Command uint8
 const (
 	Connect Command = 1 // a stream to the target
 	UDP     Command = 3 // datagrams
+
+	// Web is requests of HTTP, for Request.ServeWeb. It is never on the wire.
+	Web Command = 0x80
 )
 
 // String is the command in lower case.
@@ -25,6 +28,8 @@ func (c Command) String() string {
 		return "connect"
 	case UDP:
 		return "udp"
+	case Web:
+		return "web"
 	}
 	return fmt.Sprintf("command 0x%02x", uint8(c))
 }
@@ -39,7 +44,8 @@ type Option struct {
 // Request is what a session is for.
 type Request struct {
 	Command Command
-	// Target is where the bytes go. Its port is 0 in a UDP request only.
+	// Target is where the bytes go. Its port is 0 in a UDP request only; a Web
+	// request has none.
 	Target Address
 	// ReplyWanted asks the exit for one SOCKS5 reply before the data. The zero
 	// value is eager: no reply comes.
@@ -49,6 +55,7 @@ type Request struct {
 
 	answer *answer  // nil: the request did not come from a Listener
 	app    *appConn // nil: it did not come through a front door
+	web    *web     // nil: its command is not Web
 }
 
 const (

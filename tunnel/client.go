@@ -33,6 +33,9 @@ type Client struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
+	draining context.Context // ends when Shutdown begins
+	drain    context.CancelFunc
+
 	// Set by Listen, static then.
 	lower net.Listener
 	apps  eagersocks.Listener
@@ -65,6 +68,7 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	c.eager.Reachable = c.servers.reachable
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.draining, c.drain = context.WithCancel(c.ctx)
 	return c, nil
 }
 
@@ -144,6 +148,7 @@ func (c *Client) Reload() error {
 // Shutdown accepts nothing new, waits for what is being served until ctx ends,
 // and resets the rest. The error says how much that was.
 func (c *Client) Shutdown(ctx context.Context) error {
+	c.drain()
 	if c.apps != nil {
 		c.apps.Close()
 	}
@@ -168,8 +173,11 @@ func (c *Client) Close() {
 // serve answers one application's request and carries it to the server, and
 // returns what carries the bytes; nil: there are none to carry.
 func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
-	if req.Command == eagersocks.UDP {
+	switch req.Command {
+	case eagersocks.UDP:
 		return c.associate(app, req)
+	case eagersocks.Web:
+		return func() { c.serveWeb(req) }
 	}
 	line := openSock(c.log, req.Target)
 	eager := c.eager.Eager(req)

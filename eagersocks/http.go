@@ -1,0 +1,334 @@
+package eagersocks
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+const (
+	webIdleMax   = 2 * time.Minute // a connection is kept for that long without a request
+	webRefusals  = 4               // wrong or missing passwords, one after the other, end it
+	webBufferMax = 32 << 10        // of bodies, read at a time
+)
+
+var errNoWeb = errors.New("request is not one that ServeWeb could serve")
+
+// webFront is what all connections that speak HTTP have in common. It is static but
+// for the pool, which has a lock of its own.
+type webFront struct {
+	users       Authenticator // nil: nobody is asked
+	pac         pacRules
+	headTimeout time.Duration // for a head, from its first byte on
+	buffers     sync.Pool     // of *[webBufferMax]byte
+}
+
+func newWebFront(c *Config) *webFront {
+	return &webFront{
+		users:       c.Users,
+		pac:         pacRules{direct: c.PACDirect, proxy: c.PACProxy},
+		headTimeout: c.greetingTimeout(),
+		buffers:     sync.Pool{New: func() any { return new([webBufferMax]byte) }},
+	}
+}
+
+// web is one application's connection that speaks HTTP. Owned by the goroutine that
+// serves it, but for what is said to be guarded.
+type web struct {
+	front *webFront // static
+	conn  *appConn  // static
+	in    wire      // owned by exchange.send while there is an exchange
+	first *webRequest
+	kept  kept
+
+	authHeader string // of the last request; its verdict is kept
+	authErr    error
+	known      bool // has had the right password, or needs none
+	refusals   int  // requests without it, one after the other
+
+	mu       sync.Mutex
+	idle     bool     // guarded by mu; between two requests
+	draining bool     // guarded by mu; no further requests
+	over     bool     // guarded by mu; abort was called
+	current  net.Conn // guarded by mu; the connection to a target that is in use, or nil
+}
+
+// read takes the first request of a connection, of which first has been read
+// already. A CONNECT is handed over like one of SOCKS, everything else for ServeWeb.
+func (f *webFront) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
+	w := &web{front: f, conn: &appConn{Conn: c}, in: newWire(c, first), known: f.users == nil}
+	r, err := readWebRequest(w.in)
+	if err != nil {
+		if e, ok := errors.AsType[*webError](err); ok {
+			return nil, nil, turnAway(c, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
+		}
+		return nil, nil, fmt.Errorf("reading an HTTP request: %w", err)
+	}
+	if r.method == http.MethodConnect && w.authorised(r) == nil {
+		w.conn.early = w.in.take()
+		req := &Request{Command: Connect, Target: r.target, app: w.conn}
+		req.answer = &answer{conn: w.conn, dialect: httpDialect{r.target}}
+		return w.conn, req, nil
+	}
+	w.first = r
+	return w.conn, &Request{Command: Web, app: w.conn, web: w, answer: &answer{conn: w.conn, dialect: httpDialect{}}}, nil
+}
+
+// Dial connects ServeWeb to a target. The stream's first Write, which may be one of
+// no bytes, is the one to send a request of ours with. The stream should have
+// CloseWrite, and can be aborted (code.Resetter) if its far end is to see that.
+type Dial func(ctx context.Context, target Address) (net.Conn, error)
+
+// ServeWeb serves a request whose Command is Web, and all that follow it on its
+// connection, and ends the connection: pages of this port itself, requests to be
+// forwarded, and CONNECT. It owns what dial, which is called for one target at a
+// time, returns; its goroutines have ended when it returns. When ctx ends
+// everything is aborted. While nothing has been sent to the application, an error
+// becomes a page with its reason and the status that the error's code (code.Of)
+// stands for, 502 if it has none; later, the connection is aborted. The error says
+// why the connection did not end cleanly.
+func (r *Request) ServeWeb(ctx context.Context, dial func(ctx context.Context, target Address) (net.Conn, error)) error {
+	if r.web == nil || r.answerOnce() != nil {
+		return errNoWeb
+	}
+	w := r.web
+	aborted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(aborted)
+		w.abort(code.GoingAway)
+	})
+	err := w.serve(ctx, dial)
+	if !stop() {
+		<-aborted
+	}
+	w.kept.close()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// Drain has ServeWeb end the connection as soon as it has answered what it has been
+// asked. It may be called at any time; for other requests it does nothing.
+func (r *Request) Drain() {
+	if r.web == nil {
+		return
+	}
+	w := r.web
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.draining = true
+	if w.idle {
+		_ = w.conn.SetReadDeadline(time.Unix(1, 0)) // wakes next
+	}
+}
+
+// abort ends the connection and what it has in use.
+func (w *web) abort(why code.Code) {
+	w.mu.Lock()
+	w.over = true
+	current := w.current
+	w.mu.Unlock()
+	splice.Abort(w.conn, why, "")
+	if current != nil {
+		splice.Abort(current, why, "")
+	}
+}
+
+// use notes the connection to a target that an abort is to end, too; nil: none.
+func (w *web) use(c net.Conn) {
+	w.mu.Lock()
+	w.current = c
+	over := w.over
+	w.mu.Unlock()
+	if over && c != nil {
+		splice.Abort(c, code.GoingAway, "")
+	}
+}
+
+// serve answers requests until the connection ends.
+func (w *web) serve(ctx context.Context, dial Dial) error {
+	for {
+		r, err := w.next()
+		if err == nil {
+			var more bool
+			if more, err = w.handle(ctx, dial, r); err == nil && more {
+				continue
+			}
+			if err == nil {
+				hangUp(w.conn)
+				return nil
+			}
+		}
+		e, ok := errors.AsType[*webError](err)
+		switch {
+		case err == io.EOF: // it asks for no more, or was asked not to
+			_ = w.conn.Close()
+			return nil
+		case ok:
+			return turnAway(w.conn, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
+		}
+		why, _ := code.Of(err)
+		splice.Abort(w.conn, why, "")
+		return err
+	}
+}
+
+// next waits for the next request; io.EOF: there is none.
+func (w *web) next() (*webRequest, error) {
+	if r := w.first; r != nil {
+		w.first = nil
+		return r, nil
+	}
+	idleMax := webIdleMax
+	if !w.known {
+		idleMax = w.front.headTimeout
+	}
+	w.mu.Lock()
+	if w.draining {
+		w.mu.Unlock()
+		return nil, io.EOF
+	}
+	w.idle = true
+	_ = w.conn.SetReadDeadline(time.Now().Add(idleMax))
+	w.mu.Unlock()
+	_, err := w.in.Peek(1)
+	w.mu.Lock()
+	w.idle = false
+	w.mu.Unlock()
+	if err != nil {
+		return nil, io.EOF // whatever it is: nothing has been lost
+	}
+	_ = w.conn.SetReadDeadline(time.Now().Add(w.front.headTimeout))
+	r, err := readWebRequest(w.in)
+	if err != nil {
+		return nil, err
+	}
+	_ = w.conn.SetReadDeadline(time.Time{})
+	return r, nil
+}
+
+// handle answers one request. It is false if no further one can be taken.
+func (w *web) handle(ctx context.Context, dial Dial, r *webRequest) (more bool, err error) {
+	if r.local {
+		return w.say(r, w.front.localPage(w.conn.LocalAddr(), r))
+	}
+	if w.authorised(r) != nil {
+		w.refusals++
+		p := authPage()
+		p.close = w.refusals >= webRefusals
+		return w.say(r, p)
+	}
+	w.refusals, w.known = 0, true
+	switch further := r.hops(); {
+	case r.method == http.MethodConnect:
+		return w.tunnel(ctx, dial, r)
+	case !further && r.method == http.MethodOptions:
+		return w.say(r, &page{status: http.StatusOK})
+	case !further:
+		return w.say(r, plainPage(http.StatusMethodNotAllowed, "TRACE is not answered here."))
+	}
+	return w.forward(ctx, dial, r)
+}
+
+// say answers r with a page. A body that has not been read ends the connection.
+func (w *web) say(r *webRequest, p *page) (more bool, err error) {
+	p.bare = r.method == http.MethodHead
+	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()
+	_ = w.conn.SetWriteDeadline(time.Now().Add(answerMax))
+	if _, err := w.conn.Write(p.appendTo(nil)); err != nil {
+		return false, gone(err)
+	}
+	_ = w.conn.SetWriteDeadline(time.Time{})
+	return !p.close, nil
+}
+
+// tunnel serves a CONNECT that was not the first request of its connection.
+func (w *web) tunnel(ctx context.Context, dial Dial, r *webRequest) (more bool, err error) {
+	c, err := dial(ctx, r.target)
+	if err != nil {
+		p := w.failed(r, err)
+		p.close = true
+		return w.say(r, p)
+	}
+	w.use(c)
+	defer w.use(nil)
+	if _, err := w.conn.Write(httpDialect{}.accepted(netip.AddrPort{})); err != nil {
+		splice.Abort(c, code.Cancelled, "")
+		return false, gone(err)
+	}
+	if _, err := c.Write(w.in.take()); err != nil {
+		splice.Abort(c, code.Cancelled, "")
+		return false, err
+	}
+	return false, w.join(c)
+}
+
+// join carries bytes both ways until both have ended, and closes both.
+func (w *web) join(c net.Conn) error {
+	far, ok := c.(splice.Stream)
+	if !ok {
+		far = &appConn{Conn: c}
+	}
+	if r := splice.Both(w.conn, far, code.Cancelled, code.General); r.Err != nil {
+		return r.Err
+	}
+	return nil
+}
+
+func (w *web) isDraining() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.draining
+}
+
+// failed is the page for an error of a target or on the way there.
+func (w *web) failed(r *webRequest, err error) *page {
+	if e, ok := errors.AsType[*code.Error](err); ok {
+		return failedPage(r.target, e.Code, e.Error())
+	}
+	why := code.General
+	if timedOut(err) {
+		why = code.Timeout
+	}
+	return failedPage(r.target, why, err.Error())
+}
+
+// authorised is why r may not be served; nil: it may.
+func (w *web) authorised(r *webRequest) error {
+	if w.front.users == nil {
+		return nil
+	}
+	header := r.get("Proxy-Authorization")
+	if header == "" {
+		return errNoPassword
+	}
+	if header != w.authHeader {
+		w.authHeader, w.authErr = header, w.check(header)
+	}
+	return w.authErr
+}
+
+var errNoPassword = errors.New("no name and password in a form that is known")
+
+// check asks for the name and the password of a header (RFC 7617).
+func (w *web) check(header string) error {
+	scheme, rest, _ := strings.Cut(header, " ")
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+	name, password, ok := strings.Cut(string(decoded), ":")
+	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
+		return errNoPassword
+	}
+	return w.front.users.Check(w.conn.RemoteAddr(), name, password)
+}

@@ -1,0 +1,117 @@
+package eagersocks
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// field is one header field, its name as it was written.
+type field struct{ name, value string }
+
+// requestHead is the head of a request, line by line. It accepts what RFC 9112
+// allows and nothing that two parsers could understand in two ways: net/http, which
+// reads the head after it, is more generous, and so is many a target.
+type requestHead struct {
+	method, target, version string
+	fields                  []field
+}
+
+// line takes the next line.
+func (h *requestHead) line(line []byte) error {
+	s, ok := strings.CutSuffix(string(line), "\r\n")
+	if !ok {
+		return badRequest("a line of the head does not end in CR LF")
+	}
+	if h.method == "" {
+		return h.first(s)
+	}
+	if s[0] == ' ' || s[0] == '\t' {
+		return badRequest("a header field goes on in a second line")
+	}
+	name, value, ok := strings.Cut(s, ":")
+	if !ok || !isToken(name) {
+		return badRequest("a line of the head is not a header field")
+	}
+	value = strings.Trim(value, " \t")
+	if !isFieldValue(value) {
+		return badRequest("a header field holds control characters")
+	}
+	h.fields = append(h.fields, field{name, value})
+	return nil
+}
+
+// first takes the request line.
+func (h *requestHead) first(s string) error {
+	parts := strings.Split(s, " ")
+	if len(parts) != 3 || !isToken(parts[0]) || parts[1] == "" {
+		return badRequest("the first line is not METHOD TARGET HTTP/1.1")
+	}
+	for _, b := range []byte(parts[1]) {
+		if b <= ' ' || b == 0x7f {
+			return badRequest("the target holds control characters")
+		}
+	}
+	h.method, h.target, h.version = parts[0], parts[1], parts[2]
+	switch _, _, ok := http.ParseHTTPVersion(h.version); {
+	case !ok:
+		return badRequest("the first line does not end in HTTP/1.1")
+	case h.version != "HTTP/1.1" && h.version != "HTTP/1.0":
+		return &webError{http.StatusHTTPVersionNotSupported, "only HTTP/1.1 and HTTP/1.0 are spoken here"}
+	}
+	return nil
+}
+
+// all is the values of the fields of that name.
+func (h *requestHead) all(name string) (values []string) {
+	for _, f := range h.fields {
+		if strings.EqualFold(f.name, name) {
+			values = append(values, f.value)
+		}
+	}
+	return values
+}
+
+// get is the value of the first field of that name.
+func (h *requestHead) get(name string) string {
+	if v := h.all(name); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// has says whether a list of tokens, such as Connection, has this one.
+func (h *requestHead) has(name, token string) bool {
+	return slices.Contains(tokens(h.all(name)), token)
+}
+
+func (h *requestHead) modern() bool { return h.version == "HTTP/1.1" }
+
+// framing checks what says where the request ends (RFC 9112 section 6) and whom it
+// is for.
+func (h *requestHead) framing() error {
+	lengths, codings, hosts := h.all("Content-Length"), h.all("Transfer-Encoding"), h.all("Host")
+	switch {
+	case len(lengths) > 1:
+		return badRequest("it has more than one Content-Length")
+	case len(lengths) > 0 && strings.Trim(lengths[0], "0123456789") != "" || len(lengths) > 0 && lengths[0] == "":
+		return badRequest("its Content-Length is not a number")
+	case len(lengths) > 0 && len(codings) > 0:
+		return badRequest("it has both a Content-Length and a Transfer-Encoding")
+	case len(codings) > 1:
+		return badRequest("it has more than one Transfer-Encoding")
+	case len(codings) > 0 && !h.modern():
+		return badRequest("HTTP/1.0 has no Transfer-Encoding")
+	case len(codings) > 0 && !strings.EqualFold(codings[0], "chunked"):
+		return &webError{http.StatusNotImplemented, "it has a Transfer-Encoding other than chunked"}
+	case h.method == http.MethodConnect && (len(codings) > 0 || len(lengths) > 0 && lengths[0] != "0"):
+		return badRequest("CONNECT has no body")
+	case len(hosts) > 1:
+		return badRequest("it has more than one Host")
+	case len(hosts) == 0 && h.modern() && h.method != http.MethodConnect:
+		return badRequest("it has no Host")
+	case len(hosts) > 0 && !isHostField(hosts[0]):
+		return badRequest("its Host is not one")
+	}
+	return nil
+}

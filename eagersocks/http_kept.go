@@ -1,0 +1,153 @@
+package eagersocks
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+const (
+	keptMax     = 4                // connections to targets, for each application's connection
+	keptIdleMax = 30 * time.Second // for a further request
+)
+
+// targetConn is a connection to a target. Owned by who has it: by an exchange, or
+// by kept.
+type targetConn struct {
+	net.Conn
+	to     Address
+	in     wire
+	used   bool // it has answered a request before
+	silent bool // nothing has come since the last request
+
+	watched chan struct{} // closed when kept's watch has ended
+	dead    bool          // set by watch, before that
+}
+
+// Read implements io.Reader for in.
+func (t *targetConn) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if n > 0 {
+		t.silent = false
+	}
+	return n, err
+}
+
+// closeWrite ends our direction, if the connection can.
+func (t *targetConn) closeWrite() {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // what that fails with, reading fails with too
+	}
+}
+
+// abort ends the connection for a cause of this side.
+func (t *targetConn) abort() { splice.Abort(t.Conn, code.Cancelled, "") }
+
+// open connects to r's target, by a connection that is left from an earlier request
+// unless fresh asks for a new one.
+func (w *web) open(ctx context.Context, dial Dial, r *webRequest, fresh bool) (*targetConn, error) {
+	if !fresh {
+		if t := w.kept.take(r.target); t != nil {
+			t.silent = true
+			w.use(t.Conn)
+			return t, nil
+		}
+	}
+	c, err := dial(ctx, r.target)
+	if err != nil {
+		return nil, err
+	}
+	t := &targetConn{Conn: c, to: r.target, silent: true}
+	t.in = newWire(t, nil)
+	w.use(c)
+	return t, nil
+}
+
+// kept is the connections to targets that wait for a further request of the same
+// application's connection: nobody else ever gets them.
+type kept struct {
+	wg sync.WaitGroup // a watch for each
+
+	mu   sync.Mutex
+	idle []*targetConn // guarded by mu; oldest first. Who takes one off owns it
+}
+
+// put keeps t.
+func (k *kept) put(t *targetConn) {
+	t.used, t.watched, t.dead = true, make(chan struct{}), false
+	_ = t.SetReadDeadline(time.Now().Add(keptIdleMax))
+	k.mu.Lock()
+	k.idle = append(k.idle, t)
+	var oldest *targetConn
+	if len(k.idle) > keptMax {
+		oldest, k.idle = k.idle[0], k.idle[1:]
+	}
+	k.mu.Unlock()
+	k.wg.Go(func() { k.watch(t) })
+	if oldest != nil {
+		_ = oldest.Close()
+	}
+}
+
+// watch waits for what ends a kept connection: its target's end, a word that nobody
+// asked for, or that its time is up.
+func (k *kept) watch(t *targetConn) {
+	defer close(t.watched)
+	_, err := t.in.Peek(1)
+	k.mu.Lock()
+	i := slices.Index(k.idle, t)
+	if i >= 0 {
+		k.idle = slices.Delete(k.idle, i, i+1)
+	}
+	k.mu.Unlock()
+	t.dead = i >= 0 || !timedOut(err)
+	if i >= 0 {
+		_ = t.Close()
+	}
+}
+
+// take is the newest kept connection to that target, nil if there is none.
+func (k *kept) take(to Address) *targetConn {
+	for {
+		t := k.remove(to)
+		if t == nil {
+			return nil
+		}
+		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
+		<-t.watched
+		_ = t.SetReadDeadline(time.Time{})
+		if !t.dead {
+			return t
+		}
+		_ = t.Close()
+	}
+}
+
+func (k *kept) remove(to Address) *targetConn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, t := range slices.Backward(k.idle) {
+		if t.to == to {
+			k.idle = slices.Delete(k.idle, i, i+1)
+			return t
+		}
+	}
+	return nil
+}
+
+// close closes all of them, and waits for the watches.
+func (k *kept) close() {
+	k.mu.Lock()
+	idle := k.idle
+	k.idle = nil
+	k.mu.Unlock()
+	for _, t := range idle {
+		_ = t.Close()
+	}
+	k.wg.Wait()
+}

@@ -1,0 +1,295 @@
+package eagersocks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tunnels/internal/code"
+)
+
+const aGet = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"
+const gotGet = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+
+// dialled is targets that a test plays itself.
+type dialled chan net.Conn
+
+func newDialled(t testing.TB) dialled {
+	d := make(dialled, 20)
+	t.Cleanup(func() {
+		for len(d) > 0 {
+			(<-d).Close()
+		}
+	})
+	return d
+}
+
+func (d dialled) dial(context.Context, Address) (net.Conn, error) {
+	near, far, err := connPair()
+	if err == nil {
+		d <- far
+	}
+	return near, err
+}
+
+func (d dialled) next(t testing.TB) *net.TCPConn {
+	c := <-d
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.TCPConn)
+}
+
+// What a target says reaches the application at once, and the other way round.
+func TestBodiesAsTheyCome(t *testing.T) {
+	d := newDialled(t)
+	app := newWebRig(t, new(Config), d.dial).app(t)
+	io.WriteString(app, aGet)
+	far := d.next(t)
+	wantRead(t, far, gotGet)
+	io.WriteString(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	wantRead(t, app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for _, event := range []string{"2\r\nev\r\n", "3\r\nent\r\n", "0\r\n\r\n"} {
+		io.WriteString(far, event)
+		wantRead(t, app, event)
+	}
+	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+	io.WriteString(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") // an echo: both at a time
+	wantRead(t, app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+	for _, piece := range []string{"1\r\na\r\n", "0\r\n\r\n"} {
+		io.WriteString(app, piece)
+		wantRead(t, far, piece)
+		io.WriteString(far, piece)
+		wantRead(t, app, piece)
+	}
+}
+
+// A large body goes through unharmed, in both directions and both framings.
+func TestLargeBodies(t *testing.T) {
+	body := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
+	for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(body)), "Transfer-Encoding: chunked"} {
+		d := newDialled(t)
+		app := newWebRig(t, new(Config), d.dial).app(t)
+		framed := body
+		if strings.HasPrefix(framing, "Transfer") {
+			framed = append(fmt.Appendf(nil, "%x\r\n", len(body)), append(bytes.Clone(body), "\r\n0\r\n\r\n"...)...)
+		}
+		go io.Copy(app, io.MultiReader(strings.NewReader("PUT http://a.test/ HTTP/1.1\r\nHost: a.test\r\n"+framing+"\r\n\r\n"), bytes.NewReader(framed)))
+		far := d.next(t)
+		in := newWire(far, nil)
+		r, err := http.ReadRequest(in.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r.Body); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("%.14s: target read %d bytes, %v; want %d", framing, len(got), err, len(body))
+		}
+		go io.Copy(far, io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\n"+framing+"\r\n\r\n"), bytes.NewReader(framed)))
+		resp, err := readAnswer(newWire(app, nil), "PUT")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("%.14s: application read %d bytes, %v; want %d", framing, len(got), err, len(body))
+		}
+	}
+}
+
+// An answer that is cut off is an error for the application, never a short page.
+func TestCutAnswers(t *testing.T) {
+	for name, head := range map[string]string{"length": "Content-Length: 10", "chunks": "Transfer-Encoding: chunked"} {
+		d := newDialled(t)
+		app := newWebRig(t, new(Config), d.dial).app(t)
+		io.WriteString(app, aGet)
+		far := d.next(t)
+		io.WriteString(far, "HTTP/1.1 200 OK\r\n"+head+"\r\n\r\n5\r\n")
+		wantRead(t, app, "HTTP/1.1 200 OK\r\n")
+		far.CloseWrite()
+		if _, err := io.ReadAll(app); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: application read %v, want a reset", name, err)
+		}
+	}
+}
+
+// A target that has closed a kept connection is dialled again, unless that could do
+// harm.
+func TestKeptConnections(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	d := newDialled(t)
+	app := newWebRig(t, new(Config), d.dial).app(t)
+	ask := func(method string) {
+		io.WriteString(app, method+" http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+	}
+	answer := func(c *net.TCPConn, method string) {
+		t.Helper()
+		wantRead(t, c, method+" / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+		io.WriteString(c, ok)
+		wantRead(t, app, ok)
+	}
+	ask("GET")
+	first := d.next(t)
+	answer(first, "GET")
+	ask("POST") // on the same one
+	answer(first, "POST")
+	first.CloseWrite()
+	ask("GET")
+	second := d.next(t)
+	answer(second, "GET")
+	ask("GET")
+	wantRead(t, second, "GET / HTTP/1.1\r\n") // it gets the request, and dies
+	second.SetLinger(0)
+	second.Close()
+	third := d.next(t)
+	answer(third, "GET")
+	ask("POST")
+	wantRead(t, third, "POST / HTTP/1.1\r\n")
+	third.SetLinger(0)
+	third.Close()
+	wantRead(t, app, "HTTP/1.1 502 Bad Gateway\r\n")
+}
+
+// Kept connections are bounded, and end with their application's.
+func TestKeptConnectionsAreFew(t *testing.T) {
+	d := newDialled(t)
+	app := newWebRig(t, new(Config), d.dial).app(t)
+	var all []*net.TCPConn
+	for i := range keptMax + 2 {
+		fmt.Fprintf(app, "GET http://%d.test/ HTTP/1.1\r\nHost: a\r\n\r\n", i)
+		c := d.next(t)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		wantRead(t, app, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		all = append(all, c)
+	}
+	for _, c := range all[:2] {
+		if _, err := io.ReadAll(c); err != nil { // until it is closed
+			t.Error(err)
+		}
+	}
+	app.Close()
+	for _, c := range all[2:] {
+		if _, err := io.ReadAll(c); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An application that goes away takes its request with it; one that only ends its
+// direction gets its answer.
+func TestApplicationGoesAway(t *testing.T) {
+	d := newDialled(t)
+	rig := newWebRig(t, new(Config), d.dial)
+	app := rig.app(t)
+	io.WriteString(app, aGet)
+	far := d.next(t)
+	wantRead(t, far, gotGet)
+	app.SetLinger(0)
+	app.Close()
+	if _, err := io.ReadAll(far); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("target read %v, want a reset", err)
+	}
+	app = rig.app(t)
+	io.WriteString(app, aGet+strings.Replace(aGet, "a.test/", "b.test/", 1))
+	app.CloseWrite()
+	for i, want := range []string{gotGet, strings.Replace(gotGet, "a.test", "b.test", 1)} {
+		far = d.next(t)
+		wantRead(t, far, want)
+		if i == 1 { // that was the last
+			if rest, err := io.ReadAll(far); err != nil || len(rest) > 0 {
+				t.Fatalf("target read %q, %v; want the end", rest, err)
+			}
+		}
+		io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!")
+		wantRead(t, app, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!")
+	}
+	if rest, err := io.ReadAll(app); err != nil || len(rest) > 0 {
+		t.Errorf("application read %q, %v; want the end", rest, err)
+	}
+}
+
+// A target that answers before it has got everything and closes is heard.
+func TestEarlyAnswer(t *testing.T) {
+	d := newDialled(t)
+	app := newWebRig(t, new(Config), d.dial).app(t)
+	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nabc")
+	far := d.next(t)
+	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nabc")
+	io.WriteString(far, "HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+	got, err := io.ReadAll(app)
+	if want := "HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"; string(got) != want || err != nil {
+		t.Errorf("application read %q, %v; want %q", got, err, want)
+	}
+}
+
+// Drain ends idle connections at once, and others with their answer.
+func TestDrain(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+	d := newDialled(t)
+	rig := newWebRig(t, new(Config), d.dial)
+	idle, busy := rig.app(t), rig.app(t)
+	io.WriteString(idle, aGet)
+	far := d.next(t)
+	wantRead(t, far, gotGet)
+	io.WriteString(far, ok+"\r\n")
+	wantRead(t, idle, ok+"\r\n")
+	io.WriteString(busy, aGet)
+	slow := d.next(t)
+	wantRead(t, slow, gotGet)
+	rig.mu.Lock()
+	for _, req := range rig.reqs {
+		req.Drain()
+	}
+	rig.mu.Unlock()
+	if rest, err := io.ReadAll(idle); err != nil || len(rest) > 0 {
+		t.Errorf("idle application read %q, %v; want the end", rest, err)
+	}
+	io.WriteString(slow, ok+"\r\n")
+	if got, err := io.ReadAll(busy); err != nil || string(got) != ok+"Connection: close\r\n\r\n" {
+		t.Errorf("busy application read %q, %v; want its answer and the end", got, err)
+	}
+	(&Request{}).Drain() // does nothing
+}
+
+// When the context ends everything is aborted, whatever it waits for.
+func TestServeWebIsCancelled(t *testing.T) {
+	for name, say := range map[string]string{
+		"idle":   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"answer": aGet,
+		"body":   "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n",
+		"tunnel": "GET / HTTP/1.1\r\nHost: a\r\n\r\nCONNECT a.test:443 HTTP/1.1\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDialled(t)
+			rig := newWebRig(t, new(Config), d.dial)
+			app := rig.app(t)
+			io.WriteString(app, say)
+			if name == "idle" {
+				wantRead(t, app, "HTTP/1.1 200 OK\r\n")
+			} else {
+				d.next(t)
+			}
+			rig.cancel()
+			if _, err := io.ReadAll(app); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("application read %v, want a reset", err)
+			}
+		})
+	}
+}
+
+func TestServeWebOfOthers(t *testing.T) {
+	for _, r := range []*Request{{}, {Command: Connect}} {
+		if err := r.ServeWeb(t.Context(), nobody(t)); err == nil {
+			t.Errorf("ServeWeb of %v = nil, want an error", r.Command)
+		}
+	}
+	if _, err := (&Request{Command: Web, Target: Address{"a", 1}}).AppendBinary(nil); err == nil {
+		t.Error("a web request was written to the wire")
+	} else {
+		wantCode(t, "AppendBinary", err, code.CommandUnsupported)
+	}
+}

@@ -1,0 +1,144 @@
+package eagersocks
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// oneUser knows one name and password, and counts how often it is asked.
+type oneUser struct {
+	mu    sync.Mutex
+	asked int // guarded by mu
+}
+
+func (u *oneUser) Check(remote net.Addr, name, password string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.asked++
+	if remote == nil || name != "me" || password != "a:b" {
+		return errors.New("wrong")
+	}
+	return nil
+}
+
+func basic(user string) string {
+	return "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user)) + "\n"
+}
+
+func TestProxyAuthentication(t *testing.T) {
+	const get, connect = "GET http://a.test/ HTTP/1.1\nHost: a.test\n", "CONNECT a.test:443 HTTP/1.1\n"
+	const refused = "HTTP/1.1 407 Proxy Authentication Required\r\n"
+	for _, begin := range []string{get, connect} {
+		for name, header := range map[string]string{
+			"none":          "",
+			"wrong":         basic("me:b"),
+			"nobody":        basic("you:a:b"),
+			"no colon":      basic("me"),
+			"not base64":    "Proxy-Authorization: Basic !\n",
+			"other scheme":  "Proxy-Authorization: Bearer bWU6YTpi\n",
+			"origin's only": strings.Replace(basic("me:a:b"), "Proxy-", "", 1),
+		} {
+			rig := newWebRig(t, &Config{Users: &oneUser{}}, nobody(t))
+			got := rig.said(t, lines(strings.Repeat(begin+header+"\n", webRefusals+1)))
+			if n := strings.Count(got, refused+"Content-Type"); n != webRefusals {
+				t.Errorf("%s, %q: %d refusals, want %d and the end: %q", begin, name, n, webRefusals, got)
+			}
+			if n := strings.Count(got, "\r\nProxy-Authenticate: Basic realm=\"tunnels\"\r\n"); n != webRefusals {
+				t.Errorf("%s, %q: the scheme is named %d times in %q", begin, name, n, got)
+			}
+		}
+	}
+	t.Run("right", func(t *testing.T) {
+		users := &oneUser{}
+		ok := basic("me:a:b")
+		const gotten, answer = "GET / HTTP/1.1\nHost: a.test\n\n", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
+		s := runScript(t, []step{{dial: "a.test:80", want: gotten, answer: answer}, {want: gotten, answer: answer, hangUp: true},
+			{dial: "a.test:443", want: "early", answer: "late", hangUp: true}})
+		got := newWebRig(t, &Config{Users: users}, s.dial).heard(t, lines(get+"\n"+get+ok+"\n"+get+ok+"\n"+connect+ok+"\nearly"))
+		if want := lines(answer + answer + "HTTP/1.1 200 Connection established\n\nlate"); !strings.HasPrefix(got, refused) || !strings.HasSuffix(got, want) {
+			t.Errorf("application read %q, want a refusal and then %q", got, want)
+		}
+		s.wait()
+		if users.asked != 1 {
+			t.Errorf("the password was checked %d times, want once for all requests of a connection", users.asked)
+		}
+	})
+	t.Run("CONNECT first", func(t *testing.T) {
+		s := runScript(t, []step{{dial: "a.test:443", want: "early", answer: "late", hangUp: true}})
+		got := newWebRig(t, &Config{Users: &oneUser{}}, s.dial).heard(t, lines(connect+basic("me:a:b")+"\nearly"))
+		if want := lines("HTTP/1.1 200 Connection established\n\nlate"); got != want {
+			t.Errorf("application read %q, want %q", got, want)
+		}
+		s.wait()
+	})
+}
+
+// TestPagesOfThePort: they need no password, and nothing else is to be had.
+func TestPagesOfThePort(t *testing.T) {
+	rig := newWebRig(t, &Config{Users: &oneUser{}, PACDirect: mustPAC(t, "intern.test")}, nobody(t))
+	local := rig.app(t).RemoteAddr().String()
+	for _, tt := range []struct {
+		request string
+		status  int
+		want    []string
+	}{
+		{"GET / HTTP/1.1\nHost: me.test:1080\n", 200, []string{"text/html", "http://me.test:1080/proxy.pac", "<code>1080</code>", "wants a name", "default-src 'none'"}},
+		{"GET /?x HTTP/1.1\nHost: [::1]:1080\n", 200, []string{"<code>::1</code>", "[::1]:1080"}},
+		{"GET /proxy.pac HTTP/1.1\nHost: me.test:1080\n", 200, []string{"application/x-ns-proxy-autoconfig", `"PROXY me.test:1080"`, `"=intern.test":1`, "no-cache"}},
+		{"GET /proxy.pac?v=2 HTTP/1.1\nHost: me.test\n", 200, []string{`"PROXY me.test:80"`}},
+		{"GET /proxy.pac HTTP/1.0\n", 200, []string{`"PROXY ` + local + `"`}},
+		{"GET /proxy.pac HTTP/1.1\nHost: x;DIRECT:1\n", 200, []string{`"PROXY ` + local + `"`}},
+		{"GET /proxy.pac HTTP/1.1\nHost: x'(1\n", 200, []string{`"PROXY ` + local + `"`}},
+		{"HEAD /proxy.pac HTTP/1.1\nHost: me.test\n", 200, []string{"application/x-ns-proxy-autoconfig"}},
+		{"POST /proxy.pac HTTP/1.1\nHost: me.test\n", 405, []string{"Allow: GET, HEAD"}},
+		{"GET /other HTTP/1.1\nHost: www.test\n", 404, []string{"/proxy.pac"}},
+		{"GET //evil.test/ HTTP/1.1\nHost: evil.test\n", 404, nil},
+		{"GET /%2e HTTP/1.1\nHost: evil.test\n", 404, nil},
+		{"OPTIONS * HTTP/1.1\nHost: evil.test\n", 404, nil},
+	} {
+		got := rig.said(t, lines(tt.request+"Connection: close\n\n"))
+		for _, want := range append(tt.want, fmt.Sprintf("HTTP/1.1 %d ", tt.status), "nosniff") {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: application read %q, want %q in it", tt.request, got, want)
+			}
+		}
+		if _, body, _ := strings.Cut(got, "\r\n\r\n"); strings.HasPrefix(tt.request, "HEAD") != (body == "") {
+			t.Errorf("%s: body is %q", tt.request, body)
+		}
+	}
+	open := newWebRig(t, new(Config), nobody(t))
+	if got := open.said(t, lines("GET / HTTP/1.1\nHost: me.test:1080\nConnection: close\n\n")); strings.Contains(got, "wants a name") || strings.Contains(got, "{") && strings.Contains(got, "}}") {
+		t.Errorf("without users the help reads %q", got)
+	}
+	if got := (&webFront{}).where(&net.UnixAddr{Name: "/run/x"}, &webRequest{}); got != "127.0.0.1:1080" {
+		t.Errorf("on a UNIX socket it is reached at %q", got)
+	}
+}
+
+// The pages are answers that a client of the standard library can read, on one
+// connection.
+func TestPagesThroughNetHTTP(t *testing.T) {
+	rig := newWebRig(t, new(Config), nobody(t))
+	app := rig.app(t)
+	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return app, nil }}
+	defer tr.CloseIdleConnections()
+	client := &http.Client{Transport: tr}
+	for _, path := range []string{"/", "/proxy.pac", "/nothing", "/"} {
+		resp, err := client.Get("http://" + app.RemoteAddr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || int64(len(body)) != resp.ContentLength {
+			t.Errorf("%s: %d bytes, %v; want %d", path, len(body), err, resp.ContentLength)
+		}
+		resp.Body.Close()
+	}
+}
