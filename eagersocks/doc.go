@@ -23,6 +23,14 @@
 //	b, err := req.AppendBinary(nil)
 //	_, err = session.Write(append(b, req.Early()...))
 //
+// Applications that speak HTTP ask for many targets, one after the other, on one
+// connection. Unless it begins with CONNECT, such a connection is handed over with
+// the command Web, and served as a whole:
+//
+//	if req.Command == Web {
+//		err = req.ServeWeb(ctx, dial) // dial opens a session to one target
+//	}
+//
 // # At the exit
 //
 // The listener hands over a session when its request is complete:
@@ -39,7 +47,8 @@
 //
 // A greeting or a request that does not come is cut, and so is the oldest one
 // when too many are under way (Config). Options take 1 KiB at most, names 255
-// bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like any
-// other request, to be answered by Request.ReplyBound; its target is where the
-// application says its datagrams will come from, 0.0.0.0:0 if it does not.
+// bytes, the head of an HTTP request 64 KiB. BIND is refused at the front door. UDP
+// ASSOCIATE is handed over like any other request, to be answered by
+// Request.ReplyBound; its target is where the application says its datagrams will
+// come from, 0.0.0.0:0 if it does not.
 package eagersocks

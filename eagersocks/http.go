@@ -2,14 +2,12 @@ package eagersocks
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -303,32 +301,4 @@ func (w *web) failed(r *webRequest, err error) *page {
 		why = code.Timeout
 	}
 	return failedPage(r.target, why, err.Error())
-}
-
-// authorised is why r may not be served; nil: it may.
-func (w *web) authorised(r *webRequest) error {
-	if w.front.users == nil {
-		return nil
-	}
-	header := r.get("Proxy-Authorization")
-	if header == "" {
-		return errNoPassword
-	}
-	if header != w.authHeader {
-		w.authHeader, w.authErr = header, w.check(header)
-	}
-	return w.authErr
-}
-
-var errNoPassword = errors.New("no name and password in a form that is known")
-
-// check asks for the name and the password of a header (RFC 7617).
-func (w *web) check(header string) error {
-	scheme, rest, _ := strings.Cut(header, " ")
-	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
-	name, password, ok := strings.Cut(string(decoded), ":")
-	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
-		return errNoPassword
-	}
-	return w.front.users.Check(w.conn.RemoteAddr(), name, password)
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	keptMax     = 4                // connections to targets, for each application's connection
-	keptIdleMax = 30 * time.Second // for a further request
+	keptIdleMax = 15 * time.Second // for a further request
 )
 
 // targetConn is a connection to a target. Owned by who has it: by an exchange, or

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,80 +21,105 @@ func nobody(t testing.TB) Dial {
 	}
 }
 
-// What is malformed, or could be understood in two ways, reaches no target.
-func TestMalformedReachesNobody(t *testing.T) {
-	const post, get, host = "POST http://a.test/ HTTP/1.1\n", "GET http://a.test/ HTTP/1.1\n", "Host: a.test\n"
+// refused is a request, \n standing for CR LF, and the status it gets.
+type refused struct {
+	name, say string
+	status    int
+}
+
+const (
+	aHost    = "Host: a.test\n"
+	getLine  = "GET http://a.test/ HTTP/1.1\n"
+	postLine = "POST http://a.test/ HTTP/1.1\n"
+)
+
+// malformedFraming are requests whose end is in doubt.
+func malformedFraming() []refused {
 	const smuggled = "GET http://evil.test/ HTTP/1.1\nHost: evil.test\n\n"
-	for _, tt := range []struct {
-		name, say string
-		status    int
-	}{
-		{"two lengths", post + host + "Content-Length: 3\nContent-Length: 50\n\nabc" + smuggled, 400},
-		{"one length twice", post + host + "Content-Length: 3\nContent-Length: 3\n\nabc", 400},
-		{"two lengths in one field", post + host + "Content-Length: 3, 3\n\nabc", 400},
-		{"length and chunks", post + host + "Content-Length: 6\nTransfer-Encoding: chunked\n\n0\n\n" + smuggled, 400},
-		{"chunks and length", post + host + "Transfer-Encoding: chunked\nContent-Length: 6\n\n0\n\n" + smuggled, 400},
-		{"signed length", post + host + "Content-Length: +3\n\nabc", 400},
-		{"negative length", post + host + "Content-Length: -1\n\n", 400},
-		{"hexadecimal length", post + host + "Content-Length: 0x3\n\nabc", 400},
-		{"empty length", post + host + "Content-Length: \n\n", 400},
-		{"huge length", post + host + "Content-Length: 99999999999999999999\n\n", 400},
-		{"two codings", post + host + "Transfer-Encoding: chunked\nTransfer-Encoding: identity\n\n0\n\n", 400},
-		{"chunked twice", post + host + "Transfer-Encoding: chunked, chunked\n\n0\n\n", 501},
-		{"chunked is not last", post + host + "Transfer-Encoding: chunked, gzip\n\n0\n\n", 501},
-		{"unknown coding", post + host + "Transfer-Encoding: xchunked\n\n0\n\n", 501},
-		{"coding behind a tab", post + host + "Transfer-Encoding:\tchunked\x0b\n\n0\n\n", 400},
+	return []refused{
+		{"two lengths", postLine + aHost + "Content-Length: 3\nContent-Length: 50\n\nabc" + smuggled, 400},
+		{"one length twice", postLine + aHost + "Content-Length: 3\nContent-Length: 3\n\nabc", 400},
+		{"two lengths in one field", postLine + aHost + "Content-Length: 3, 3\n\nabc", 400},
+		{"length and chunks", postLine + aHost + "Content-Length: 6\nTransfer-Encoding: chunked\n\n0\n\n" + smuggled, 400},
+		{"chunks and length", postLine + aHost + "Transfer-Encoding: chunked\nContent-Length: 6\n\n0\n\n" + smuggled, 400},
+		{"signed length", postLine + aHost + "Content-Length: +3\n\nabc", 400},
+		{"negative length", postLine + aHost + "Content-Length: -1\n\n", 400},
+		{"hexadecimal length", postLine + aHost + "Content-Length: 0x3\n\nabc", 400},
+		{"empty length", postLine + aHost + "Content-Length: \n\n", 400},
+		{"huge length", postLine + aHost + "Content-Length: 99999999999999999999\n\n", 400},
+		{"two codings", postLine + aHost + "Transfer-Encoding: chunked\nTransfer-Encoding: identity\n\n0\n\n", 400},
+		{"chunked twice", postLine + aHost + "Transfer-Encoding: chunked, chunked\n\n0\n\n", 501},
+		{"chunked is not last", postLine + aHost + "Transfer-Encoding: chunked, gzip\n\n0\n\n", 501},
+		{"unknown coding", postLine + aHost + "Transfer-Encoding: xchunked\n\n0\n\n", 501},
+		{"coding behind a tab", postLine + aHost + "Transfer-Encoding:\tchunked\x0b\n\n0\n\n", 400},
 		{"coding in HTTP/1.0", "POST http://a.test/ HTTP/1.0\nTransfer-Encoding: chunked\n\n0\n\n", 400},
-		{"chunk size", post + host + "Transfer-Encoding: chunked\n\nxyz\nabc\n0\n\n", 400},
-		{"second chunk size", post + host + "Transfer-Encoding: chunked\n\n3\nabc\n0x1\na\n0\n\n", 400},
-		{"negative chunk size", post + host + "Transfer-Encoding: chunked\n\n-1\n\n", 400},
-		{"huge chunk size", post + host + "Transfer-Encoding: chunked\n\nfffffffffffffffff\nabc\n0\n\n", 400},
-		{"chunk longer than it says", post + host + "Transfer-Encoding: chunked\n\n2\nabc\n0\n\n", 400},
-		{"trailer is no field", post + host + "Transfer-Encoding: chunked\n\n0\nno field\n\n", 400},
-		{"announced trailer", post + host + "Transfer-Encoding: chunked\nTrailer: Content-Length\n\n0\n\n", 400},
-		{"space before colon", get + host + "Content-Length : 5\n\n", 400},
-		{"space before name", get + " X: 1\n" + host + "\n", 400},
-		{"folded", get + host + "X: 1\n  2\n\n", 400},
-		{"no colon", get + host + "nonsense\n\n", 400},
-		{"empty name", get + host + ": x\n\n", 400},
-		{"name with NUL", get + host + "X\x00: 1\n\n", 400},
-		{"value with NUL", get + host + "X: 1\x00\n\n", 400},
-		{"value with carriage return", get + host + "X: 1\rY: 2\n\n", 400},
-		{"name with umlaut", get + host + "\xc3\xa4: 1\n\n", 400},
-		{"no Host", get + "\n", 400},
-		{"two Hosts", get + host + host + "\n", 400},
-		{"Host with space", get + "Host: a b\n\n", 400},
-		{"Host with slash", get + "Host: a/b\n\n", 400},
-		{"large head", get + host + "X: " + strings.Repeat("x", 70_000) + "\n\n", 431},
-		{"many fields", get + host + strings.Repeat("X: 1\n", 20_000) + "\n", 431},
+		{"chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\nxyz\nabc\n0\n\n", 400},
+		{"second chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\n3\nabc\n0x1\na\n0\n\n", 400},
+		{"negative chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\n-1\n\n", 400},
+		{"huge chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\nfffffffffffffffff\nabc\n0\n\n", 400},
+		{"chunk longer than it says", postLine + aHost + "Transfer-Encoding: chunked\n\n2\nabc\n0\n\n", 400},
+		{"trailer is no field", postLine + aHost + "Transfer-Encoding: chunked\n\n0\nno field\n\n", 400},
+		{"announced trailer", postLine + aHost + "Transfer-Encoding: chunked\nTrailer: Content-Length\n\n0\n\n", 400},
+	}
+}
+
+// malformedFields are requests whose head is.
+func malformedFields() []refused {
+	return []refused{
+		{"space before colon", getLine + aHost + "Content-Length : 5\n\n", 400},
+		{"space before name", getLine + " X: 1\n" + aHost + "\n", 400},
+		{"folded", getLine + aHost + "X: 1\n  2\n\n", 400},
+		{"no colon", getLine + aHost + "nonsense\n\n", 400},
+		{"empty name", getLine + aHost + ": x\n\n", 400},
+		{"name with NUL", getLine + aHost + "X\x00: 1\n\n", 400},
+		{"value with NUL", getLine + aHost + "X: 1\x00\n\n", 400},
+		{"value with carriage return", getLine + aHost + "X: 1\rY: 2\n\n", 400},
+		{"name with umlaut", getLine + aHost + "\xc3\xa4: 1\n\n", 400},
+		{"no Host", getLine + "\n", 400},
+		{"two Hosts", getLine + aHost + aHost + "\n", 400},
+		{"Host with space", getLine + "Host: a b\n\n", 400},
+		{"Host with slash", getLine + "Host: a/b\n\n", 400},
+		{"large head", getLine + aHost + "X: " + strings.Repeat("x", 70_000) + "\n\n", 431},
+		{"many fields", getLine + aHost + strings.Repeat("X: 1\n", 20_000) + "\n", 431},
 		{"large request line", "GET http://a.test/" + strings.Repeat("x", 70_000) + " HTTP/1.1\n", 431},
-		{"https", "GET https://a.test/ HTTP/1.1\n" + host + "\n", 400},
-		{"ftp", "GET ftp://a.test/ HTTP/1.1\n" + host + "\n", 400},
-		{"no host", "GET http:///path HTTP/1.1\n" + host + "\n", 400},
-		{"port only", "GET http://:80/ HTTP/1.1\n" + host + "\n", 400},
-		{"user only", "GET http://me@/ HTTP/1.1\n" + host + "\n", 400},
-		{"port 0", "GET http://a.test:0/ HTTP/1.1\n" + host + "\n", 400},
-		{"large port", "GET http://a.test:65536/ HTTP/1.1\n" + host + "\n", 400},
-		{"port is no number", "GET http://a.test:http/ HTTP/1.1\n" + host + "\n", 400},
-		{"backslash", "GET http://a.test\\@evil.test/ HTTP/1.1\n" + host + "\n", 400},
-		{"zone", "GET http://[fe80::1%25lo]/ HTTP/1.1\n" + host + "\n", 400},
-		{"line feed in a host", "GET http://a%0ab/ HTTP/1.1\n" + host + "\n", 400},
-		{"name that is not ASCII", "GET http://\xc3\xa4.test/ HTTP/1.1\n" + host + "\n", 400},
-		{"fragment", "GET http://a.test/#x HTTP/1.1\n" + host + "\n", 400},
-		{"path without host", "GET a.test/ HTTP/1.1\n" + host + "\n", 400},
-		{"space in target", "GET http://a.test/a b HTTP/1.1\n" + host + "\n", 400},
-		{"two spaces", "GET  http://a.test/ HTTP/1.1\n" + host + "\n", 400},
-		{"tabs", "GET\thttp://a.test/\tHTTP/1.1\n" + host + "\n", 400},
-		{"method is no token", "GE(T http://a.test/ HTTP/1.1\n" + host + "\n", 400},
+	}
+}
+
+// malformedTargets are requests that are for nobody.
+func malformedTargets() []refused {
+	return []refused{
+		{"https", "GET https://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"ftp", "GET ftp://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"no host", "GET http:///path HTTP/1.1\n" + aHost + "\n", 400},
+		{"port only", "GET http://:80/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"user only", "GET http://me@/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"port 0", "GET http://a.test:0/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"large port", "GET http://a.test:65536/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"port is no number", "GET http://a.test:http/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"backslash", "GET http://a.test\\@evil.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"zone", "GET http://[fe80::1%25lo]/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"line feed in a host", "GET http://a%0ab/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"name that is not ASCII", "GET http://\xc3\xa4.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"fragment", "GET http://a.test/#x HTTP/1.1\n" + aHost + "\n", 400},
+		{"path without host", "GET a.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"space in target", "GET http://a.test/a b HTTP/1.1\n" + aHost + "\n", 400},
+		{"two spaces", "GET  http://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"tabs", "GET\thttp://a.test/\tHTTP/1.1\n" + aHost + "\n", 400},
+		{"method is no token", "GE(T http://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"HTTP/0.9", "GET http://a.test/\n", 400},
 		{"HTTP/2", "PRI * HTTP/2.0\n\nSM\n\n", 505},
-		{"HTTP/1.2", "GET http://a.test/ HTTP/1.2\n" + host + "\n", 505},
-		{"version", "GET http://a.test/ http/1.1\n" + host + "\n", 400},
+		{"HTTP/1.2", "GET http://a.test/ HTTP/1.2\n" + aHost + "\n", 505},
+		{"version", "GET http://a.test/ http/1.1\n" + aHost + "\n", 400},
 		{"CONNECT without port", "CONNECT a.test HTTP/1.1\n\n", 400},
 		{"CONNECT with body", "CONNECT a.test:443 HTTP/1.1\nContent-Length: 5\n\nhello", 400},
 		{"CONNECT with URL", "CONNECT http://a.test/ HTTP/1.1\n\n", 400},
-		{"CONNECT in lower case", "connect a.test:443 HTTP/1.1\n" + host + "\n", 400},
-	} {
+		{"CONNECT in lower case", "connect a.test:443 HTTP/1.1\n" + aHost + "\n", 400},
+	}
+}
+
+// What is malformed, or could be understood in two ways, reaches no target.
+func TestMalformedReachesNobody(t *testing.T) {
+	for _, tt := range slices.Concat(malformedFraming(), malformedFields(), malformedTargets()) {
 		t.Run(tt.name, func(t *testing.T) {
 			rig := newWebRig(t, new(Config), nobody(t))
 			for name, before := range map[string]string{"first": "", "second": "GET / HTTP/1.1\nHost: x\n\n"} {
@@ -205,8 +231,7 @@ func TestFailurePages(t *testing.T) {
 		}
 		for how, dial := range dials {
 			rig := newWebRig(t, new(Config), dial)
-			const get = "GET http://a.test/ HTTP/1.1\nHost: a.test\n\n"
-			got := rig.said(t, lines(get+"HEAD http://a.test/ HTTP/1.1\nHost: a.test\nConnection: close\n\n"))
+			got := rig.said(t, lines(getLine+aHost+"\nHEAD http://a.test/ HTTP/1.1\nHost: a.test\nConnection: close\n\n"))
 			first, second, _ := strings.Cut(got, "\n\r\n")
 			if want := "HTTP/1.1 " + tt.status + "\r\n"; !strings.HasPrefix(first, want) || !strings.Contains(second, tt.text) {
 				t.Errorf("%s fails with %v: application read %q, want %q and %q", how, tt.err, got, want, tt.text)

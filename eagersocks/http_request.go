@@ -189,7 +189,8 @@ func (r *webRequest) host() string {
 }
 
 // appendHead appends the head as the target gets it: fields in their order and
-// spelling, without those of this connection, nothing added about who asks.
+// spelling, without those of this connection. Nothing is added that tells of us or of
+// who asks: no Forwarded, and no Via either, though RFC 9110 section 7.6.3 wants it.
 func (r *webRequest) appendHead(b []byte) []byte {
 	b = fmt.Appendf(b, "%s %s HTTP/1.1\r\n", r.method, r.uri)
 	b = appendField(b, "Host", r.host())
