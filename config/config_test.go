@@ -120,6 +120,14 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestPACLists(t *testing.T) {
+	c := mustParse(t, try+" -client.pac.direct a.example,10.0.0.0/8 -client.pac.direct *.b.example")
+	want, err := eagersocks.ParsePACList("a.example,10.0.0.0/8,*.b.example")
+	if e := c.Tunnel.Eager; err != nil || !reflect.DeepEqual(e.PACDirect, want) || !reflect.DeepEqual(e.PACProxy, eagersocks.PACList{}) {
+		t.Errorf("PAC lists = %+v and %+v, want %+v and none", e.PACDirect, e.PACProxy, want)
+	}
+}
+
 func TestDerived(t *testing.T) {
 	const certs = " -tls.server.cert s -tls.client.ca ca -tls.client.cert c"
 	tests := []struct {

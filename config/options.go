@@ -81,6 +81,8 @@ func (c *Config) clientOptions() []option {
 		{name: "client.addr", arg: "ADDR", def: "127.0.0.1:1080", help: "where it listens for applications", set: text(&t.ClientAddr)},
 		{name: "client.net", arg: "NET", def: "tcp", help: "its network: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ClientNet, streams)},
 		{name: "client.open", help: "let other machines use it, without a password", set: toggle(&c.ClientOpen)},
+		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "what http://ADDR/proxy.pac sends past the tunnel, beside this machine: host, *.domain, address, CIDR", set: pacList(&t.Eager.PACDirect)},
+		{name: "client.pac.proxy", arg: "LIST", show: "everything", list: true, help: "all that it sends through", set: pacList(&t.Eager.PACProxy)},
 		{name: "eagersocks.eager", arg: "MODE", def: "on", help: "say \"connected\" before the target is: on, off, auto (for names, not for addresses)", set: mode(&t.EagerMode)},
 	}
 }

@@ -46,6 +46,8 @@ func TestRefused(t *testing.T) {
 		{try + " -server.dns dns.example", "", `-server.dns (command line): entry "dns.example": want an address`},
 		{try + " -server.dns 1.1.1.1 -server.dns https://dns.example/?k=hush", "", `entry "https://dns.example…": has something behind its path`},
 		{try, "TUNNELS_SERVER_DNS=1.1.1.1,,8.8.8.8", "a comma too many"},
+		{try + " -client.pac.direct a.example:80", "", `-client.pac.direct "a.example:80" (command line): entry "a.example:80": want a name, *.name, an address`},
+		{try, "TUNNELS_CLIENT_PAC_PROXY=10.0.0.1/8", "want 10.0.0.0/8"},
 		{try + " -tls.server.name vps.example:443", "", "without a port"},
 
 		// addresses
