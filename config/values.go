@@ -110,6 +110,7 @@ func upstreams(dst *string) func(string) error {
 		return nil
 	}
 }
+
 // pacList stores a list of hosts for the PAC file.
 func pacList(dst *eagersocks.PACList) func(string) error {
 	return func(v string) (err error) {
