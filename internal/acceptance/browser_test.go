@@ -56,6 +56,8 @@ type site struct {
 	mu      sync.Mutex      // guards what follows
 	origins []string        // URLs of the servers
 	done    map[string]bool // paths that were answered whole
+
+	name string // static; what the page is called instead of by its address, if not empty
 }
 
 // listen gives the site one more origin.
@@ -65,6 +67,9 @@ func (s *site) listen(t testing.TB, secure bool) string {
 		start = func() *httptest.Server { w, _ := webTLS(t, s.ServeHTTP); return w }
 	}
 	url := start().URL
+	if s.name != "" {
+		url = strings.Replace(url, "127.0.0.1", s.name, 1)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.origins = append(s.origins, url)
@@ -138,18 +143,42 @@ func content(ext string, n int) (body []byte, kind string) {
 	return b.Bytes(), "image/png"
 }
 
+// browser is the name of the browser that is installed.
+func browser(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if lookup(name) != "" {
+			return name
+		}
+	}
+	need(t, "chromium")
+	return ""
+}
+
+// wantLoaded has a browser load the site at url and demands every part of it, whole.
+func (s *site) wantLoaded(t *testing.T, url string, proxy ...string) {
+	t.Helper()
+	args := []string{
+		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-breakpad",
+		"--ignore-certificate-errors", "--user-data-dir=" + t.TempDir(), "--dump-dom"}
+	begin := time.Now()
+	r := job{Limit: 40 * time.Second, Env: []string{"HOME=" + t.TempDir()}}.run(t, browser(t), append(append(args, proxy...), url)...)
+	t.Logf("%s: %v", url, time.Since(begin).Round(time.Millisecond))
+	if want := fmt.Sprintf("whole: %d<", resources); !strings.Contains(r.Stdout, want) {
+		_, verdict, _ := strings.Cut(r.Stdout, "verdict")
+		t.Errorf("%s says %.60q, want %q; stderr: %s", url, verdict, want, tail(r.Stderr))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.done) != resources {
+		t.Errorf("%s: the server answered %d of %d whole", url, len(s.done), resources)
+	}
+}
+
 // TestChromium: a browser loads a page of 100 parts, every one whole.
 func TestChromium(t *testing.T) {
 	t.Parallel()
-	browser := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if browser == "" && lookup(name) != "" {
-			browser = name
-		}
-	}
-	if browser == "" {
-		need(t, "chromium")
-	}
 	server, client := startPair(t)
 	for _, secure := range []bool{false, true} {
 		s := &site{done: make(map[string]bool)}
@@ -157,24 +186,33 @@ func TestChromium(t *testing.T) {
 		for range 3 {
 			s.listen(t, secure)
 		}
-		begin := time.Now()
-		r := job{Limit: 40 * time.Second, Env: []string{"HOME=" + t.TempDir()}}.run(t, browser,
-			"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-breakpad",
-			"--ignore-certificate-errors", "--user-data-dir="+t.TempDir(),
-			"--proxy-server=socks5://"+client.Addr, "--proxy-bypass-list=<-loopback>", "--dump-dom", first+"/")
-		t.Logf("https %v: %v", secure, time.Since(begin).Round(time.Millisecond))
-		if want := fmt.Sprintf("whole: %d<", resources); !strings.Contains(r.Stdout, want) {
-			_, verdict, _ := strings.Cut(r.Stdout, "verdict")
-			t.Errorf("https %v: page says %.60q, want %q; stderr: %s", secure, verdict, want, tail(r.Stderr))
-		}
-		s.mu.Lock()
-		if len(s.done) != resources {
-			t.Errorf("https %v: the server answered %d of %d whole", secure, len(s.done), resources)
-		}
-		s.mu.Unlock()
+		s.wantLoaded(t, first+"/", "--proxy-server=socks5://"+client.Addr, "--proxy-bypass-list=<-loopback>")
 	}
 	client.wantRun("sock", "+", 8)
 	server.wantRun("sock", "+", 8)
 	client.wantRun("conn", "+", 2) // so many sessions wear one out
+}
+
+// TestChromiumHTTP: the same through the HTTP proxy, and by the address of the PAC
+// file; there the page has a name, because browsers go to loopback directly then.
+func TestChromiumHTTP(t *testing.T) {
+	t.Parallel()
+	names := serveNames(t, "site.test")
+	server := startServer(t, "-server.dns=udp://"+names.Addr())
+	client := startClient(t, "-server.addr="+server.Addr)
+	for _, proxy := range [][]string{
+		{"--proxy-server=http://" + client.Addr, "--proxy-bypass-list=<-loopback>"},
+		{"--proxy-pac-url=http://" + client.Addr + "/proxy.pac"},
+	} {
+		for _, secure := range []bool{false, true} {
+			s := &site{done: make(map[string]bool), name: "site.test"}
+			first := s.listen(t, secure)
+			for range 3 {
+				s.listen(t, secure)
+			}
+			s.wantLoaded(t, first+"/", proxy...)
+		}
+	}
+	server.waitLog(`\[sock\] \+ site\.test:`)
+	server.wantRun("sock", "+", 16)
 }

@@ -63,20 +63,13 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// TestGit: clone and push over smart HTTP, through git's own proxy setting.
-func TestGit(t *testing.T) {
-	t.Parallel()
-	need(t, "git")
-	_, client := startPair(t)
-	dir := t.TempDir()
-	git := func(args ...string) result {
-		t.Helper()
-		id := []string{"-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "init.defaultBranch=main", "-c", "http.proxy=socks5h://" + client.Addr,
-			"-c", "http.postBuffer=20000000"} // package cgi takes no chunked requests
-		return job{Dir: dir, Env: []string{"HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0"}}.run(t, "git", append(id, args...)...).must(t)
-	}
+// gitOrigin is a repository with one file "large", served over smart HTTP, and a
+// folder to work in.
+func gitOrigin(t testing.TB, content []byte) (dir, url string) {
+	t.Helper()
+	dir = t.TempDir()
+	git := func(args ...string) result { return gitIn(t, dir, args...) }
 	git("init", "-q", "origin")
-	content := noise(4 << 20)
 	if err := os.WriteFile(filepath.Join(dir, "origin", "large"), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +81,27 @@ func TestGit(t *testing.T) {
 		Path: filepath.Join(strings.TrimSpace(git("--exec-path").Stdout), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + dir},
 	}
-	url := web(t, backend.ServeHTTP).URL + "/origin.git"
+	return dir, web(t, backend.ServeHTTP).URL + "/origin.git"
+}
+
+// gitIn runs git in dir, without anybody's settings.
+func gitIn(t testing.TB, dir string, args ...string) result {
+	t.Helper()
+	id := []string{"-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "init.defaultBranch=main",
+		"-c", "http.postBuffer=20000000"} // package cgi takes no chunked requests
+	return job{Dir: dir, Env: []string{"HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0"}}.run(t, "git", append(id, args...)...).must(t)
+}
+
+// TestGit: clone and push over smart HTTP, through git's own proxy setting.
+func TestGit(t *testing.T) {
+	t.Parallel()
+	need(t, "git")
+	_, client := startPair(t)
+	content := noise(4 << 20)
+	dir, url := gitOrigin(t, content)
+	git := func(args ...string) result {
+		return gitIn(t, dir, append([]string{"-c", "http.proxy=socks5h://" + client.Addr}, args...)...)
+	}
 
 	git("clone", "-q", url, "clone")
 	if got, err := os.ReadFile(filepath.Join(dir, "clone", "large")); err != nil || digest(got) != digest(content) {
