@@ -21,7 +21,7 @@ func TestAssociateAtTheDoor(t *testing.T) {
 		head + "\x03\x03a\nb\x00\x00":                                                   {"0.0.0.0", 0},
 		head + "\x03\x09127.0.0.1\x14\xe9":                                              {"127.0.0.1", 5353},
 	} {
-		_, req, err := newDoor().read(newScripted(strings.NewReader(wire)))
+		_, req, err := newDoor(&Config{}).read(newScripted(strings.NewReader(wire)))
 		if err != nil || req.Command != UDP || req.Target != want {
 			t.Errorf("read(%q) = %+v, %v; want UDP and %v", wire, req, err, want)
 			continue

@@ -1,9 +1,86 @@
 package eagersocks
 
-import "net"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
 
-// Authenticator knows who may use a front door.
+	"github.com/things-go/go-socks5"
+	"github.com/things-go/go-socks5/statute"
+
+	"tunnels/internal/code"
+)
+
+// Authenticator knows who may use a front door. Its method may be called from
+// any goroutine at any time.
 type Authenticator interface {
-	// Check says why name and password are not right; nil: they are.
+	// Check is nil if password is that of the user name. It may block, to slow
+	// down who guesses: for about nine seconds at most. The error carries
+	// code.NotAuthorised if name and password do not belong together, and
+	// another code if that was not looked at. remote is who asks; nil: unknown.
 	Check(remote net.Addr, name, password string) error
 }
+
+// The words of RFC 1929.
+const (
+	passwordVersion = 1
+	passwordRight   = 0
+	passwordWrong   = 1
+)
+
+// userPass is SOCKS5's method "username/password" (RFC 1929) for go-socks5. That
+// package's own keeps the password as long as the connection lives.
+type userPass struct{ users Authenticator }
+
+// GetCode implements socks5.Authenticator.
+func (userPass) GetCode() uint8 { return statute.MethodUserPassAuth }
+
+// Authenticate implements socks5.Authenticator. w is the greeting that is read.
+func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.AuthContext, error) {
+	if _, err := w.Write([]byte{version, statute.MethodUserPassAuth}); err != nil {
+		return nil, err
+	}
+	name, password, err := readUserPass(r)
+	if err == nil {
+		err = u.users.Check(w.(*greeting).RemoteAddr(), name, password)
+	} else if _, ok := code.Of(err); !ok {
+		return nil, err // there is nobody to answer
+	}
+	said := byte(passwordRight)
+	if err != nil {
+		said = passwordWrong
+	}
+	_, werr := w.Write([]byte{passwordVersion, said})
+	return &socks5.AuthContext{Method: statute.MethodUserPassAuth}, errors.Join(err, werr)
+}
+
+// readUserPass reads the request of RFC 1929 section 2, which takes 513 bytes at
+// most.
+func readUserPass(r io.Reader) (name, password string, err error) {
+	var head [1]byte
+	field := func() (string, error) {
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return "", err
+		}
+		b := make([]byte, head[0])
+		_, err := io.ReadFull(r, b)
+		return string(b), err
+	}
+	if _, err = io.ReadFull(r, head[:]); err == nil && head[0] != passwordVersion {
+		err = malformed("version of user and password is 0x%02x, want 0x01", head[0])
+	}
+	if err == nil {
+		name, err = field()
+	}
+	if err == nil {
+		password, err = field()
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("reading user and password: %w", err)
+	}
+	return name, password, nil
+}
+
+// errWrong tells nobody which of the two is wrong.
+var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}

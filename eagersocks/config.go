@@ -16,8 +16,9 @@ type Config struct {
 	// PendingMax is how many connections may be in that state at one time; one
 	// more ends the oldest of them. 0: 4096.
 	PendingMax int
-	// Users knows who may use the front door; nil: everybody may. The pages of the
-	// port itself need no password.
+	// Users knows who may use a front door. Nil: everybody may, and is not
+	// asked. The pages of the port itself need no password, and listeners that
+	// are no front doors ask nobody.
 	Users Authenticator
 	// PACDirect and PACProxy are for the PAC file: what goes direct, and what goes
 	// through. If PACProxy is empty, everything does but PACDirect and this machine

@@ -25,7 +25,11 @@ type way struct {
 }
 
 func newWay(t *testing.T, mode Mode, names map[string]string) *way {
-	w := &way{door: mustListen(t, ListenSocks), exit: mustListen(t, Listen), policy: Policy{Mode: mode}, names: names}
+	return newWayOf(t, mustListen(t, ListenSocks), mode, names)
+}
+
+func newWayOf(t *testing.T, door Listener, mode Mode, names map[string]string) *way {
+	w := &way{door: door, exit: mustListen(t, Listen), policy: Policy{Mode: mode}, names: names}
 	w.wg.Go(func() { w.serve(w.door, w.client) })
 	w.wg.Go(func() { w.serve(w.exit, w.server) })
 	t.Cleanup(func() {

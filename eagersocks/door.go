@@ -11,20 +11,25 @@ import (
 const firstRead = 512
 
 // NewSocksListener takes applications from the connections of a: it is the front
-// door. It speaks SOCKS5 without authentication, of which CONNECT and UDP ASSOCIATE;
-// other commands are refused with code 7, SOCKS4 with its code 0x5b, and HTTP with a
-// page that says what this port is. What an application sends before it is
+// door. It speaks SOCKS5, of which CONNECT and UDP ASSOCIATE, SOCKS4 and SOCKS4a, of
+// which CONNECT, and HTTP; other commands are refused with code 7 and with 0x5b. With
+// Config.Users it wants a user and password: those of RFC 1929, a SOCKS4 user id of
+// the form name:password, or HTTP's Basic. What an application sends before it is
 // answered is kept: Request.Early or the connection's Read has it. Closing the
 // Listener closes a.
 func (c *Config) NewSocksListener(a Acceptor) Listener {
-	d := &door{socks: newSocksServer(), web: newWebFront(c)}
-	return newListener(a, d.read, c.greetingTimeout(), c)
+	return newListener(a, newDoor(c).read, c.greetingTimeout(), c)
 }
 
 // door reads what applications say first. It is static.
 type door struct {
 	socks socksServer
+	users Authenticator // nil: nobody is asked
 	web   *webFront
+}
+
+func newDoor(c *Config) *door {
+	return &door{socks: newSocksServer(c.Users), users: c.Users, web: newWebFront(c)}
 }
 
 func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
@@ -36,12 +41,12 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 	switch first := buf[0]; {
 	case first == version:
 		return d.socks.read(c, buf[:n])
-	case first == 4:
-		return nil, nil, turnAway(c, socks4Rejected, "SOCKS4 is not spoken here")
+	case first == version4:
+		return readSocks4(c, buf[:n], d.users)
 	case 'A' <= first && first <= 'Z', 'a' <= first && first <= 'z':
 		return d.web.read(c, buf[:n])
 	default:
-		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05", first)
+		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04", first)
 	}
 }
 
@@ -53,6 +58,3 @@ func turnAway(c net.Conn, said, report string) error {
 	hangUp(c)
 	return fmt.Errorf("%s", report)
 }
-
-// socks4Rejected is the reply "request rejected or failed" of SOCKS4.
-const socks4Rejected = "\x00\x5b\x00\x00\x00\x00\x00\x00"

@@ -29,8 +29,8 @@ func FuzzDoor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte) {
 		whole := newScripted(bytes.NewReader(said))
 		cut := newScripted(iotest.OneByteReader(bytes.NewReader(said)))
-		c1, r1, err1 := newDoor().read(whole)
-		c2, r2, err2 := newDoor().read(cut)
+		c1, r1, err1 := newDoor(&Config{}).read(whole)
+		c2, r2, err2 := newDoor(&Config{}).read(cut)
 		if (err1 == nil) != (err2 == nil) || !bytes.Equal(whole.said.Bytes(), cut.said.Bytes()) {
 			t.Fatalf("%q: at once %v and answer %q, byte by byte %v and answer %q",
 				said, err1, whole.said.Bytes(), err2, cut.said.Bytes())

@@ -157,7 +157,7 @@ func TestTargetsAtTheDoor(t *testing.T) {
 		head + "\x03\x0fdoes.not.exist.\x01\xbb":                                        {"does.not.exist.", 443},
 	} {
 		c := newScripted(strings.NewReader(wire))
-		_, req, err := newDoor().read(c)
+		_, req, err := newDoor(&Config{}).read(c)
 		if err != nil || req.Target != want {
 			t.Errorf("read(%q) = %v, %v; want %v", wire, req, err, want)
 		}
@@ -174,7 +174,6 @@ func TestHostileAtTheDoor(t *testing.T) {
 		{"nothing", "", ""},
 		{"other byte", "\x16\x03\x01\x02\x00\x01", ""},
 		{"NUL", "\x00\x00\x00\x00", ""},
-		{"SOCKS4", "\x04\x01\x00\x50\xc0\x00\x02\x01\x00", socks4Rejected},
 		{"no methods", "\x05\x00", "\x05\xff"},
 		{"password only", "\x05\x01\x02", "\x05\xff"},
 		{"methods cut", "\x05\xff\x00", ""},
@@ -194,7 +193,7 @@ func TestHostileAtTheDoor(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newScripted(strings.NewReader(tt.wire))
-			conn, req, err := newDoor().read(c)
+			conn, req, err := newDoor(&Config{}).read(c)
 			if err == nil || conn != nil || req != nil {
 				t.Errorf("read = %v, %v, %v; want an error alone", conn, req, err)
 			}
@@ -246,5 +245,3 @@ func (s *scripted) Write(p []byte) (int, error) { return s.said.Write(p) }
 func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
-
-func newDoor() *door { return &door{socks: newSocksServer(), web: newWebFront(new(Config))} }

@@ -102,6 +102,15 @@ func (s *session) wantReset(t *testing.T, want code.Code) {
 	}
 }
 
+// listenSocks is ListenSocks with a Config.
+func (c *Config) listenSocks(network, address string) (Listener, error) {
+	ln, err := listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return c.NewSocksListener(ln), nil
+}
+
 // dialTo connects to a listener made by Listen or ListenSocks.
 func dialTo(t testing.TB, ln Listener) net.Conn {
 	t.Helper()

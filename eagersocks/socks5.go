@@ -21,8 +21,14 @@ import (
 // dials nothing and logs nothing.
 type socksServer struct{ *socks5.Server }
 
-func newSocksServer() socksServer {
+// newSocksServer asks for a user and password if users is not nil.
+func newSocksServer(users Authenticator) socksServer {
+	var auth socks5.Authenticator = socks5.NoAuthAuthenticator{}
+	if users != nil {
+		auth = userPass{users}
+	}
 	return socksServer{socks5.NewServer(
+		socks5.WithAuthMethods([]socks5.Authenticator{auth}),
 		socks5.WithResolver(noResolver{}),
 		socks5.WithLogger(noLogger{}),
 		socks5.WithConnectHandle(handle),

@@ -1,0 +1,143 @@
+package eagersocks
+
+import (
+	"container/list"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+const (
+	slowMin    = 250 * time.Millisecond // after the first wrong password; doubles with each
+	slowMax    = 8 * time.Second
+	slowFor    = 5 * time.Minute // without another one: forgiven
+	slowWait   = slowMax + time.Second
+	guessers   = 4096 // addresses whose failures are remembered
+	waitingMax = 4096 // checks waiting at a time, from all addresses
+	waitingOne = 256  // from one address
+	waitingBad = 16   // from one that was wrong lately
+)
+
+var (
+	errCrowdedCheck = &code.Error{Code: code.Overload, Text: "too many passwords to check at one time"}
+	errGuessing     = &code.Error{Code: code.Overload, Text: "too many wrong passwords from this address"}
+	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "nobody is let in any more"}
+)
+
+// brake slows down who guesses. An address has its passwords looked at one at a
+// time, each the later the more were wrong. The zero brake works.
+type brake struct {
+	mu      sync.Mutex
+	all     map[netip.Addr]*guesser // guarded by mu
+	idle    list.List               // guarded by mu; of *guesser with nobody waiting, oldest failure first
+	waiting int                     // guarded by mu
+}
+
+// guesser is one address.
+type guesser struct {
+	addr netip.Addr
+	turn chan struct{} // of size 1: full while a password is looked at
+
+	// Guarded by brake.mu.
+	waiting int // those between enter and leave
+	wrong   int // passwords in a row
+	last    time.Time
+	elem    *list.Element // nil: somebody is waiting
+}
+
+// enter is the record of addr, or an error if too many are waiting already. It
+// owes a leave.
+func (b *brake) enter(addr netip.Addr) (*guesser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.all[addr]
+	if g == nil {
+		g = &guesser{addr: addr, turn: make(chan struct{}, 1)}
+	}
+	if time.Since(g.last) >= slowFor {
+		g.wrong = 0
+	}
+	switch {
+	case b.waiting >= waitingMax || g.waiting >= waitingOne:
+		return nil, errCrowdedCheck
+	case g.wrong > 0 && g.waiting >= waitingBad:
+		return nil, errGuessing
+	}
+	if b.all == nil {
+		b.all = make(map[netip.Addr]*guesser)
+	}
+	b.all[addr] = g
+	b.waiting++
+	g.waiting++
+	if g.elem != nil {
+		b.idle.Remove(g.elem)
+		g.elem = nil
+	}
+	return g, nil
+}
+
+// leave keeps the record if there is something to remember in it.
+func (b *brake) leave(g *guesser) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting--
+	g.waiting--
+	switch {
+	case g.waiting > 0:
+	case g.wrong == 0:
+		delete(b.all, g.addr)
+	default:
+		if b.idle.Len() >= guessers {
+			oldest := b.idle.Remove(b.idle.Front()).(*guesser)
+			delete(b.all, oldest.addr)
+		}
+		g.elem = b.idle.PushBack(g)
+	}
+}
+
+// failed notes a wrong password, right a right one, which forgives the others.
+func (b *brake) failed(g *guesser) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g.wrong++
+	g.last = time.Now()
+}
+
+func (b *brake) right(g *guesser) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g.wrong = 0
+}
+
+// pause is how long the next answer takes.
+func (b *brake) pause(g *guesser) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if g.wrong == 0 {
+		return 0
+	}
+	return min(slowMin<<min(g.wrong-1, 10), slowMax)
+}
+
+// whoIs is what failures of remote are counted for: an IPv4 address, or the 64
+// bits of an IPv6 address that one machine has to itself. All that have neither,
+// as on a UNIX socket, are one.
+func whoIs(remote net.Addr) netip.Addr {
+	var a netip.Addr
+	switch r := remote.(type) {
+	case nil:
+	case *net.TCPAddr:
+		a = r.AddrPort().Addr()
+	default:
+		p, _ := netip.ParseAddrPort(r.String())
+		a = p.Addr()
+	}
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(64) // cannot fail
+		return p.Addr()
+	}
+	return a
+}

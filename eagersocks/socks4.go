@@ -1,0 +1,146 @@
+package eagersocks
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"tunnels/internal/code"
+)
+
+// SOCKS4 has no RFC. Its request is
+//
+//	0x04 | CD | PORT | IPv4 address | user id | 0x00 [ | name | 0x00 ]
+//
+// with the name, which is 4a, if the address is 0.0.0.x and x is not 0. Its reply
+// is 0x00 | code | six bytes that say nothing.
+const (
+	version4 = 4
+	head4    = 8   // up to the user id
+	userMax4 = 512 // name, colon and password, each as long as in SOCKS5
+	most4    = head4 + userMax4 + 1 + maxName + 1
+
+	granted4   = 0x5a
+	rejected4  = 0x5b
+	wrongUser4 = 0x5d
+)
+
+// socks4Dialect is how SOCKS4 answers: there is one code for all that fails.
+type socks4Dialect struct{}
+
+func (socks4Dialect) accepted(netip.AddrPort) []byte   { return reply4(granted4) }
+func (socks4Dialect) refused(code.Code, string) []byte { return reply4(rejected4) }
+
+func reply4(c byte) []byte { return []byte{0, c, 0, 0, 0, 0, 0, 0} }
+
+// request4 is a request of SOCKS4 as it was written.
+type request4 struct {
+	command byte
+	port    uint16
+	addr    netip.Addr
+	user    string
+	name    string // of 4a; empty: addr is the target
+	named   bool   // there is a name, be it an empty one
+}
+
+// errShort says that a request goes on.
+var errShort = errors.New("request is not complete")
+
+// parseSocks4 reads the request that b begins with, and says how long it is.
+func parseSocks4(b []byte) (r request4, size int, err error) {
+	if len(b) < head4 {
+		return r, 0, errShort
+	}
+	r = request4{command: b[1], port: binary.BigEndian.Uint16(b[2:]), addr: netip.AddrFrom4([4]byte(b[4:head4]))}
+	size = head4
+	field := func(what string, longest int) (string, error) {
+		n := bytes.IndexByte(b[size:min(len(b), size+longest+1)], 0)
+		switch {
+		case n >= 0:
+			size += n + 1
+			return string(b[size-n-1 : size-1]), nil
+		case len(b)-size > longest:
+			return "", malformed("%s has more than %d bytes", what, longest)
+		}
+		return "", errShort
+	}
+	if r.user, err = field("user id", userMax4); err != nil {
+		return r, 0, err
+	}
+	if ip := r.addr.As4(); ip[0] == 0 && ip[1] == 0 && ip[2] == 0 && ip[3] != 0 {
+		r.named = true
+		if r.name, err = field("host name", maxName); err != nil {
+			return r, 0, err
+		}
+	}
+	return r, size, nil
+}
+
+// readSocks4 reads a request of which first has been read already.
+func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Request, error) {
+	b := first
+	r, size, err := parseSocks4(b)
+	if errors.Is(err, errShort) {
+		b = append(make([]byte, 0, most4), first...)
+	}
+	for errors.Is(err, errShort) {
+		n, rerr := c.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if n == 0 && rerr != nil {
+			return nil, nil, fmt.Errorf("reading a SOCKS4 request: %w", rerr)
+		}
+		r, size, err = parseSocks4(b)
+	}
+	said := byte(rejected4)
+	var target Address
+	if err == nil {
+		said, err = r.allowed(c.RemoteAddr(), users)
+	}
+	if err == nil {
+		target, err = r.target()
+	}
+	if err != nil {
+		if _, werr := c.Write(reply4(said)); werr == nil {
+			hangUp(c)
+		}
+		return nil, nil, fmt.Errorf("SOCKS4 request: %w", err)
+	}
+	app := &appConn{Conn: c, early: bytes.Clone(b[size:])}
+	return app, &Request{
+		Command: Connect,
+		Target:  target,
+		answer:  &answer{conn: app, dialect: socks4Dialect{}},
+		app:     app,
+	}, nil
+}
+
+// allowed checks the user and password in the user id. With an error comes the
+// code to answer.
+func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
+	if users == nil {
+		return rejected4, nil
+	}
+	name, password, ok := strings.Cut(r.user, ":")
+	if !ok {
+		return wrongUser4, errors.New("user id is not of the form name:password")
+	}
+	err := users.Check(remote, name, password)
+	if c, _ := code.Of(err); c == code.NotAuthorised {
+		return wrongUser4, err
+	}
+	return rejected4, err
+}
+
+func (r *request4) target() (Address, error) {
+	if r.command != byte(Connect) {
+		return Address{}, &code.Error{Code: code.CommandUnsupported, Text: fmt.Sprintf("command %d is not supported", r.command)}
+	}
+	if r.named {
+		return NewAddress(r.name, r.port)
+	}
+	return NewAddress(r.addr.String(), r.port)
+}

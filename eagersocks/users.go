@@ -1,0 +1,201 @@
+package eagersocks
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+const passwordMax = 72 // bytes that bcrypt looks at
+
+// Users is an Authenticator that asks a file of names and bcrypt hashes, which
+// it reads again when it has changed. Its methods may be called from any
+// goroutine at any time.
+//
+// An address that gives wrong passwords is answered the later the more there
+// were: 0.25 s after the first, doubled with each up to 8 s, until a password was
+// right or five minutes have passed. A name with the password that was right the
+// last time is neither slowed nor does it forgive anything, so that a program that
+// is set up wrongly does not spoil the others on its machine, and nobody buys
+// guesses with an account of his own.
+type Users struct {
+	// Static after construction.
+	path   string
+	reread func(error)
+	key    [32]byte      // of digests; random
+	busy   chan struct{} // bounds how many hashes are computed at a time
+	done   chan struct{} // closed by Close
+
+	now   atomic.Pointer[userList] // what is in force
+	brake brake
+
+	closing sync.Once
+
+	loading sync.Mutex  // held while the file is read; never waited for in Check
+	looked  time.Time   // guarded by loading
+	read    time.Time   // guarded by loading
+	file    os.FileInfo // guarded by loading; the one read last, well or badly; nil: it was gone
+	broken  string      // guarded by loading; the error that was reported last; empty: all is well
+}
+
+// user is one of a file. It lives on in the next list if its hash is the same.
+type user struct {
+	hash []byte                            // static
+	good atomic.Pointer[[sha256.Size]byte] // digest of the password that was right; nil: none was
+}
+
+// OpenUsers reads the file at path: lines of the form name:hash, as `htpasswd -B`
+// writes them. The hash is bcrypt's, beginning with $2a$, $2b$ or $2y$, and of a
+// cost up to 14. Empty lines and those that begin with # say nothing.
+//
+// When the file has been read again because it changed, reread is told: nil if
+// that went well, else what is wrong with it, once; what was read before stays in
+// force then. Nil: nobody is told.
+func OpenUsers(path string, reread func(error)) (*Users, error) {
+	u := &Users{
+		path:   path,
+		reread: reread,
+		busy:   make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		done:   make(chan struct{}),
+	}
+	_, _ = rand.Read(u.key[:]) // never fails
+	u.loading.Lock()
+	defer u.loading.Unlock()
+	if _, err := u.loadLocked(); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// Check implements Authenticator. It is code.Overload if too many are waiting,
+// and code.GoingAway after Close.
+func (u *Users) Check(remote net.Addr, name, password string) error {
+	u.look()
+	digest := u.digest(name, password)
+	if u.find(name).wasRight(digest) {
+		return nil
+	}
+	g, err := u.brake.enter(whoIs(remote))
+	if err != nil {
+		return err
+	}
+	defer u.brake.leave(g)
+	until := time.Now().Add(slowWait)
+	patience := time.NewTimer(slowWait)
+	defer patience.Stop()
+	if err := u.wait(g.turn, patience); err != nil {
+		return err
+	}
+	defer func() { <-g.turn }()
+	if u.find(name).wasRight(digest) { // found out while we waited
+		return nil
+	}
+	if err := u.slowDown(u.brake.pause(g), until); err != nil {
+		return err
+	}
+	if err := u.wait(u.busy, patience); err != nil {
+		return err
+	}
+	who := u.find(name)
+	ok := u.compare(who, password)
+	<-u.busy
+	if !ok {
+		u.brake.failed(g)
+		return errWrong
+	}
+	u.brake.right(g)
+	who.good.Store(&digest)
+	return nil
+}
+
+// slowDown waits for d, unless that is past until.
+func (u *Users) slowDown(d time.Duration, until time.Time) error {
+	if d > time.Until(until) {
+		return errGuessing
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-u.done:
+		return errUsersClosed
+	}
+}
+
+// wait takes a place, which the caller has to give back.
+func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
+	select {
+	case <-u.done:
+		return errUsersClosed
+	default:
+	}
+	select {
+	case place <- struct{}{}:
+		return nil
+	case <-patience.C:
+		return errCrowdedCheck
+	case <-u.done:
+		return errUsersClosed
+	}
+}
+
+// find is the user of that name; nil: there is none.
+func (u *Users) find(name string) *user { return u.now.Load().users[name] }
+
+// compare takes as long for a name that nobody has; who is nil then.
+func (u *Users) compare(who *user, password string) bool {
+	hash := u.now.Load().dummy
+	if who != nil {
+		hash = who.hash
+	}
+	same := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
+	return same && who != nil && checkPassword(password) == nil
+}
+
+// digest stands for a name and password in memory, and means nothing elsewhere.
+func (u *Users) digest(name, password string) (d [sha256.Size]byte) {
+	h := hmac.New(sha256.New, u.key[:])
+	fmt.Fprintf(h, "%d:%s%s", len(name), name, password)
+	h.Sum(d[:0])
+	return d
+}
+
+// wasRight tells whether digest is that of the password which was right. There
+// may be no user.
+func (w *user) wasRight(digest [sha256.Size]byte) bool {
+	if w == nil {
+		return false
+	}
+	good := w.good.Load()
+	return good != nil && subtle.ConstantTimeCompare(good[:], digest[:]) == 1
+}
+
+// checkPassword says why a password cannot be anybody's: of those bcrypt would
+// take one for another.
+func checkPassword(password string) error {
+	switch {
+	case password == "":
+		return errors.New("password is empty")
+	case len(password) > passwordMax:
+		return fmt.Errorf("password has %d bytes, bcrypt looks at %d", len(password), passwordMax)
+	case strings.ContainsRune(password, 0):
+		return errors.New("password has a zero byte")
+	}
+	return nil
+}
+
+// Close ends what waits in Check at once. Later Checks fail.
+func (u *Users) Close() { u.closing.Do(func() { close(u.done) }) }

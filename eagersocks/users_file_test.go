@@ -1,0 +1,265 @@
+package eagersocks
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+func TestParseUsers(t *testing.T) {
+	hash := cheap(t, "secret")
+	tail := strings.Repeat("x", 53)
+	for _, tt := range []struct{ text, want string }{ // want: what the error says; empty: there is none
+		{"", ""},
+		{"alice:" + hash, ""},
+		{"\n# alice:\r\n  bob:" + hash + "  \r\nzoë k.:" + hash + "\n", ""},
+		{"alice:$2y$05$" + tail + "\nbob:$2b$14$" + tail, ""},
+		{"alice", "line 1: want name:hash"},
+		{"\n\n:" + hash, "line 3: name is empty"},
+		{"alice:" + hash + "\nbob:" + hash + "\nalice:" + hash, `line 3: user "alice" stands in line 1 already`},
+		{"alice:secret", "line 1: what follows the name is no bcrypt hash"},
+		{"alice:$apr1$0123$456789", "no bcrypt hash"},
+		{"alice:$2x$05$" + tail, "no bcrypt hash"},
+		{"alice:{SHA}" + tail, "no bcrypt hash"},
+		{"alice:", "no bcrypt hash"},
+		{"alice:$2y$", "damaged"},
+		{"alice:" + hash[:59], "damaged"},
+		{"alice:" + hash + "=", "damaged"},
+		{"alice:" + hash[:59] + "!", "damaged"},
+		{"alice:" + hash[:59] + ":", "damaged"},
+		{"alice:$2y$0x$" + tail, "damaged"},
+		{"alice:$2y$05x" + tail, "damaged"},
+		{"alice:$2y$03$" + tail, "cost 3: want 4 to 14"},
+		{"alice:$2y$15$" + tail, "cost 15: want 4 to 14"},
+		{"al\x00ice:" + hash, "control character"},
+		{"al\xffice:" + hash, "not UTF-8"},
+		{"alice :" + hash, "ends with a blank"},
+		{strings.Repeat("a", 256) + ":" + hash, "256 bytes"},
+	} {
+		_, _, err := parseUsers([]byte(tt.text))
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("parseUsers(%q) = %v, want %q", tt.text, err, tt.want)
+		}
+		if err != nil && (strings.Contains(err.Error(), tail[:9]) || strings.Contains(err.Error(), hash[7:20]) || strings.Contains(err.Error(), "secret")) {
+			t.Errorf("parseUsers(%q) = %v, which holds the hash", tt.text, err)
+		}
+	}
+}
+
+func TestOpenUsersRefuses(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad")
+	os.WriteFile(bad, []byte("alice:secret\n"), 0o600)
+	large := filepath.Join(dir, "large")
+	os.WriteFile(large, bytes.Repeat([]byte("#\n"), usersFileMax), 0o600)
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none"): "users file: ",
+		dir:                        "is not a file",
+		bad:                        "line 1: ",
+		large:                      "larger than",
+	} {
+		_, err := OpenUsers(path, nil)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("OpenUsers(%s) = %v, want it to say %q", path, err, want)
+		}
+	}
+}
+
+// TestUsersAreReadAgain: within a second, and what is broken changes nothing.
+func TestUsersAreReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := usersFile(t, "alice", "secret")
+		var told []error
+		u := mustOpen(t, path, func(err error) { told = append(told, err) })
+		n := byte(0)
+		check := func(name, password string, want code.Code, reports int) {
+			t.Helper()
+			n++
+			expect(t, u, n, name, password, want, 0)
+			if len(told) != reports {
+				t.Errorf("%d reports: %v, want %d", len(told), told, reports)
+			}
+		}
+		check("alice", "secret", code.OK, 0)
+		writeUsers(t, path, "alice", "other", "bob", "hush")
+		check("bob", "hush", code.NotAuthorised, 0) // not looked at yet
+		time.Sleep(lookEvery)
+		check("bob", "hush", code.OK, 1)
+		check("alice", "secret", code.NotAuthorised, 1)
+		check("alice", "other", code.OK, 1)
+
+		os.WriteFile(path, []byte("nonsense"), 0o600)
+		for range 3 {
+			time.Sleep(lookEvery)
+			check("bob", "hush", code.OK, 2)
+		}
+		os.Remove(path)
+		for range 3 {
+			time.Sleep(lookEvery)
+			check("carol", "hush", code.NotAuthorised, 3)
+		}
+		if told[0] != nil || told[1] == nil || !errors.Is(told[2], fs.ErrNotExist) {
+			t.Errorf("reports = %v, want nil, nonsense, no file", told)
+		}
+		writeUsers(t, path, "carol", "hush")
+		if err := u.Reload(); err != nil { // needs no second
+			t.Error(err)
+		}
+		check("carol", "hush", code.OK, 3)
+		check("bob", "hush", code.NotAuthorised, 3)
+		os.WriteFile(path, []byte("nonsense"), 0o600)
+		if err := u.Reload(); err == nil {
+			t.Error("Reload of nonsense = nil")
+		}
+		time.Sleep(lookEvery)
+		check("carol", "hush", code.OK, 3) // Reload has said it
+	})
+}
+
+// TestTouchedFileIsNoNews: and a hash that did not change is not computed anew.
+func TestTouchedFileIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := usersFile(t, "alice", "secret")
+		u := mustOpen(t, path, func(err error) { t.Errorf("told %v, want nothing", err) })
+		expect(t, u, 1, "alice", "secret", code.OK, 0)
+		before := u.find("alice")
+		at := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery)
+		expect(t, u, 1, "alice", "secret", code.OK, 0)
+		if u.find("alice") != before || before.good.Load() == nil {
+			t.Error("the user was forgotten")
+		}
+	})
+}
+
+func TestAddAndRemoveUsers(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "users")
+	add := func(name, password string, replaces bool) {
+		t.Helper()
+		if replaced, err := AddUser(path, name, password); err != nil || replaced != replaces {
+			t.Errorf("AddUser(%s) = %v, %v; want %v", name, replaced, err, replaces)
+		}
+	}
+	add("alice", "secret", false)
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("file is %v, %v; want mode 0600", info.Mode(), err)
+	}
+	// What else stands there stays, also with no newline at its end.
+	text, _ := os.ReadFile(path)
+	os.WriteFile(path, append([]byte("# ours\n"), bytes.TrimSpace(text)...), 0o600)
+	add("bob", "hush", false)
+	os.Chmod(path, 0o640)
+	add("alice", "other", true)
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
+		t.Errorf("file is %v, %v; want the mode it had, 0640", info.Mode(), err)
+	}
+	if text, _ := os.ReadFile(path); !bytes.HasPrefix(text, []byte("# ours\nalice:$2a$10$")) || bytes.Count(text, []byte("\n")) != 3 {
+		t.Errorf("file is %q", text)
+	}
+	names, err := ListUsers(path)
+	if want := []string{"alice", "bob"}; !reflect.DeepEqual(names, want) || err != nil {
+		t.Errorf("ListUsers = %q, %v; want %q", names, err, want)
+	}
+	u := mustOpen(t, path, nil)
+	for _, pair := range [][2]string{{"alice", "other"}, {"bob", "hush"}} {
+		if err := u.Check(nil, pair[0], pair[1]); err != nil {
+			t.Errorf("Check(%s) = %v", pair, err)
+		}
+	}
+	if err := RemoveUser(path, "alice"); err != nil {
+		t.Error(err)
+	}
+	if names, err := ListUsers(path); !reflect.DeepEqual(names, []string{"bob"}) || err != nil {
+		t.Errorf("ListUsers = %q, %v; want bob alone", names, err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("left in the folder: %v", left)
+	}
+}
+
+func TestEditingUsersRefuses(t *testing.T) {
+	path := usersFile(t, "alice", "secret")
+	before, _ := os.ReadFile(path)
+	refused := func(what string, err error, want string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s = %v, want it to say %q", what, err, want)
+		}
+	}
+	for password, want := range map[string]string{"": "empty", "hush\x00": "zero byte", strings.Repeat("hush", 19): "76 bytes"} {
+		_, err := AddUser(path, "bob", password)
+		refused("AddUser", err, want)
+	}
+	for name, want := range map[string]string{"": "empty", "a:b": "colon", "#a": "comment", " a": "blank"} {
+		_, err := AddUser(path, name, "hush")
+		refused("AddUser", err, want)
+	}
+	refused("RemoveUser", RemoveUser(path, "bob"), `no user "bob"`)
+	refused("RemoveUser", RemoveUser(path+"x", "bob"), path+"x")
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Errorf("the file changed to %q", after)
+	}
+	os.WriteFile(path+".new", nil, 0o600)
+	_, err := AddUser(path, "bob", "hu-sh")
+	refused("AddUser", err, "another tunnels is changing")
+	os.Remove(path + ".new")
+	os.WriteFile(path, []byte("bob:hush\n"), 0o600)
+	_, err = AddUser(path, "bob", "hu-sh")
+	refused("AddUser", err, "line 1: ")
+	refused("RemoveUser", RemoveUser(path, "bob"), "line 1: ")
+	if _, err := os.Stat(path + ".new"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file is left: %v", err)
+	}
+}
+
+// FuzzUsersFile: a file that is accepted lists users who can be found and
+// compared with, and reads the same when it is written again; an error never
+// repeats what stands behind a name.
+func FuzzUsersFile(f *testing.F) {
+	hash := "$2y$05$" + strings.Repeat("x", 53)
+	for _, s := range []string{
+		"alice:" + hash, "# no\n\nalice:" + hash + "\r\nbob:" + hash, "alice:" + hash + "\nalice:" + hash,
+		"alice", "alice:secret", ":" + hash, "a:b:" + hash, "alice:$2y$99$" + strings.Repeat(".", 53), "",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l, err := newUserList(text, nil)
+		if err != nil {
+			for line := range strings.Lines(string(text)) {
+				if _, secret, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && len(secret) > 24 && strings.Contains(err.Error(), secret) {
+					t.Errorf("error %q holds %q", err, secret)
+				}
+			}
+			return
+		}
+		names, hashes, _ := parseUsers(text)
+		if len(names) != len(l.users) || len(names) != len(hashes) {
+			t.Fatalf("%q: %d names, %d users", text, len(names), len(l.users))
+		}
+		var again []byte
+		for _, n := range names {
+			if !bytes.Equal(l.users[n].hash, hashes[n]) || checkUserName(n) != nil {
+				t.Errorf("%q: user %q has hash %q", text, n, l.users[n].hash)
+			}
+			again = append(again, n+":"+string(hashes[n])+"\n"...)
+		}
+		if m, _, err := parseUsers(again); err != nil || !reflect.DeepEqual(m, names) {
+			t.Errorf("%q written again reads %q, %v", text, m, err)
+		}
+	})
+}

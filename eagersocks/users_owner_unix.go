@@ -1,0 +1,19 @@
+//go:build unix
+
+package eagersocks
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// keepOwner gives f the owner and the mode of was.
+func keepOwner(f *os.File, was os.FileInfo) error {
+	if s, ok := was.Sys().(*syscall.Stat_t); ok {
+		if err := f.Chown(int(s.Uid), int(s.Gid)); err != nil {
+			return fmt.Errorf("keeping its owner: %w", err)
+		}
+	}
+	return f.Chmod(was.Mode().Perm())
+}

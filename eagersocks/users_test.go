@@ -1,0 +1,271 @@
+package eagersocks
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"tunnels/internal/code"
+)
+
+// cheap is a hash that costs as little as bcrypt can.
+func cheap(t testing.TB, password string) string {
+	t.Helper()
+	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(h)
+}
+
+// usersFile is a file of users: name, password, name, password...
+func usersFile(t testing.TB, pairs ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users")
+	writeUsers(t, path, pairs...)
+	return path
+}
+
+func writeUsers(t testing.TB, path string, pairs ...string) {
+	t.Helper()
+	text := "# who may use it\n\n"
+	for i := 0; i < len(pairs); i += 2 {
+		text += pairs[i] + ":" + cheap(t, pairs[i+1]) + "\n"
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustOpen(t testing.TB, path string, reread func(error)) *Users {
+	t.Helper()
+	u, err := OpenUsers(path, reread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// from is an address of the form 192.0.2.n.
+func from(n byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, n), Port: 1} }
+
+// timed is Check and how long it took.
+func timed(u *Users, n byte, name, password string) (time.Duration, error) {
+	start := time.Now()
+	err := u.Check(from(n), name, password)
+	return time.Since(start), err
+}
+
+// expect checks one password: what comes out, and after how long.
+func expect(t *testing.T, u *Users, n byte, name, password string, want code.Code, after time.Duration) {
+	t.Helper()
+	d, err := timed(u, n, name, password)
+	got, _ := code.Of(err)
+	if (err == nil) != (want == code.OK) || got != want || d != after {
+		t.Errorf("Check(%d, %s, %s) = %v after %v, want %v after %v", n, name, password, err, d, want, after)
+	}
+}
+
+func TestUsersCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mustOpen(t, usersFile(t, "alice", "secret", "bob", "hush", "zoë", "p:w"), nil)
+		n := byte(0)
+		for _, tt := range []struct {
+			name, password string
+			ok             bool
+		}{
+			{"alice", "secret", true}, {"alice", "secret", true}, {"zoë", "p:w", true},
+			{"alice", "hush", false}, {"alice", "", false}, {"Alice", "secret", false}, {"", "", false},
+			{"carol", "secret", false}, {"alice", "secret\x00secret", false}, {"# who may use it", "", false},
+			{"alice", string(make([]byte, 255)), false},
+		} {
+			n++
+			want := code.OK
+			if !tt.ok {
+				want = code.NotAuthorised
+			}
+			expect(t, u, n, tt.name, tt.password, want, 0)
+		}
+	})
+}
+
+// TestWrongPasswordsSlowDown: an address is answered the later the more of its
+// passwords were wrong; others are not, and it is forgiven.
+func TestWrongPasswordsSlowDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+		const wrong, ms = code.NotAuthorised, time.Millisecond
+		for i, after := range []time.Duration{0, 250, 500, 1000, 2000, 4000, 8000, 8000} {
+			name := []string{"alice", "nobody"}[i%2]
+			expect(t, u, 1, name, fmt.Sprint("guess ", i), wrong, after*ms)
+		}
+		expect(t, u, 2, "alice", "guess", wrong, 0)
+		expect(t, u, 1, "alice", "secret", code.OK, 8000*ms) // forgiven
+		expect(t, u, 1, "alice", "guess", wrong, 0)
+		expect(t, u, 1, "alice", "secret", code.OK, 0) // known, which forgives nothing
+		expect(t, u, 1, "alice", "guess", wrong, 250*ms)
+		expect(t, u, 1, "alice", "guess", wrong, 500*ms)
+		time.Sleep(slowFor)
+		expect(t, u, 1, "alice", "guess", wrong, 0)
+		expect(t, u, 1, "alice", "guess", wrong, 250*ms)
+	})
+}
+
+// TestManyGuessesAtOnce: they are looked at one after another, those that would
+// wait too long not at all, and who knows the password passes them by.
+func TestManyGuessesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+		expect(t, u, 1, "alice", "secret", code.OK, 0)
+		start := time.Now()
+		var wg sync.WaitGroup
+		var looked, turnedAway atomic.Int32
+		for i := range 1000 {
+			wg.Go(func() {
+				switch err := u.Check(from(1), "alice", fmt.Sprint(i)); {
+				case errors.Is(err, errWrong):
+					looked.Add(1)
+				case errors.Is(err, errGuessing), errors.Is(err, errCrowdedCheck):
+					turnedAway.Add(1)
+				default:
+					t.Errorf("Check = %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		expect(t, u, 1, "alice", "secret", code.OK, 0)
+		expect(t, u, 1, "alice", "another guess", code.Overload, 0)
+		expect(t, u, 2, "alice", "guess", code.NotAuthorised, 0)
+		wg.Wait()
+		// At 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s.
+		if n := looked.Load(); n != 6 || n+turnedAway.Load() != 1000 {
+			t.Errorf("%d guesses were looked at and %d turned away, want 6 and 994", n, turnedAway.Load())
+		}
+		if d := time.Since(start); d > slowWait {
+			t.Errorf("they took %v, want %v at most", d, slowWait)
+		}
+	})
+}
+
+// TestManyLoginsAtOnce: a browser that has just been given the password.
+func TestManyLoginsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if err := u.Check(from(1), "alice", "secret"); err != nil {
+					t.Errorf("Check = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("they took %v, want no time", d)
+		}
+		if n := len(u.brake.all); n != 0 {
+			t.Errorf("%d addresses are remembered, want none", n)
+		}
+	})
+}
+
+func TestGuessersAreBounded(t *testing.T) {
+	var b brake
+	enter := func(i int) *guesser {
+		a := net.IPv4(10, byte(i>>16), byte(i>>8), byte(i))
+		g, err := b.enter(whoIs(&net.TCPAddr{IP: a}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	for i := range 3 * guessers {
+		g := enter(i)
+		b.failed(g)
+		b.leave(g)
+	}
+	if len(b.all) != guessers || b.idle.Len() != guessers {
+		t.Errorf("%d and %d addresses are remembered, want %d", len(b.all), b.idle.Len(), guessers)
+	}
+	g := enter(3*guessers - 1) // the youngest is not forgotten
+	if d := b.pause(g); d != slowMin {
+		t.Errorf("pause = %v, want %v", d, slowMin)
+	}
+	b.right(g)
+	b.leave(g)
+	if len(b.all) != guessers-1 || b.idle.Len() != guessers-1 || b.waiting != 0 {
+		t.Errorf("%d and %d addresses are remembered and %d wait, want %d and none", len(b.all), b.idle.Len(), b.waiting, guessers-1)
+	}
+}
+
+func TestUsersClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+		for i := range 6 {
+			u.Check(from(1), "alice", fmt.Sprint(i))
+		}
+		start := time.Now()
+		errs := make(chan error, 2)
+		for i := range 2 { // one slowed down, one behind it
+			go func() { errs <- u.Check(from(1), "alice", fmt.Sprint(i)) }()
+		}
+		synctest.Wait()
+		u.Close()
+		u.Close()
+		for range 2 {
+			if err := <-errs; !errors.Is(err, errUsersClosed) {
+				t.Errorf("waiting Check = %v, want %v", err, errUsersClosed)
+			}
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("they took %v, want no time", d)
+		}
+		expect(t, u, 2, "alice", "secret", code.GoingAway, 0)
+	})
+}
+
+// TestSlowedDownIsStillBounded: the listener ends with its Users, though somebody
+// waits to be told that his password is wrong.
+func TestSlowedDownIsStillBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+		a, r := newAcceptor(), new(rejections)
+		ln := (&Config{Users: u, PendingMax: 2, Rejected: r.add}).NewSocksListener(a)
+		for i := range 6 {
+			u.Check(nil, "alice", fmt.Sprint(i))
+		}
+		start := time.Now()
+		var apps []net.Conn
+		for range 3 {
+			app := a.connect()
+			app.Write([]byte("\x05\x01\x02"))
+			wantRead(t, app, "\x05\x02")
+			app.Write([]byte("\x01\x05alice\x01x"))
+			apps = append(apps, app)
+		}
+		if _, err := apps[0].Read(make([]byte, 1)); err == nil || time.Since(start) != 0 {
+			t.Errorf("oldest connection: Read = %v after %v, want an end at once", err, time.Since(start))
+		}
+		u.Close()
+		ln.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close took %v, want no time", d)
+		}
+		if r.count(errCrowded) != 1 || len(r.all()) != 3 {
+			t.Errorf("Rejected was told %v, want %v once among three", r.all(), errCrowded)
+		}
+		for _, c := range apps {
+			c.Close()
+		}
+	})
+}
