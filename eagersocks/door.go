@@ -40,6 +40,9 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 	}
 	switch first := buf[0]; {
 	case first == version:
+		if n, err = readMethods(c, buf, n); err != nil {
+			return nil, nil, fmt.Errorf("reading a greeting: %w", err)
+		}
 		return d.socks.read(c, buf[:n])
 	case first == version4:
 		return readSocks4(c, buf[:n], d.users)
@@ -48,6 +51,19 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 	default:
 		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04", first)
 	}
+}
+
+// readMethods reads on until buf, of which n bytes are filled, holds the first
+// message of SOCKS5. Its parser takes ten times the memory, which is not for those
+// who connect and say nothing.
+func readMethods(c net.Conn, buf []byte, n int) (int, error) {
+	for n < 2 || n < 2+int(buf[1]) { // 257 at most
+		more, err := c.Read(buf[n:])
+		if n += more; more == 0 && err != nil {
+			return n, cutShort(err)
+		}
+	}
+	return n, nil
 }
 
 // turnAway tells the application no and returns what to report.

@@ -229,7 +229,7 @@ func TestSlowGreetingIsCut(t *testing.T) {
 
 func TestSlowGreetingsDoNotHoldUpTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const slow, room = 5000, 4096
+		const slow, room = 20_000, 4096
 		a, r := newAcceptor(), new(rejections)
 		ln := (&Config{Rejected: r.add}).NewSocksListener(a)
 		start := time.Now()

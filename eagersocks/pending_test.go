@@ -1,0 +1,73 @@
+package eagersocks
+
+import (
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+)
+
+// counted is a listener that knows how often its connections were asked for bytes.
+type counted struct {
+	net.Listener
+	reads  atomic.Int32
+	wanted int32
+	seen   chan struct{} // closed when there were that many
+}
+
+func (l *counted) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{c.(*net.TCPConn), l}, nil
+}
+
+type countedConn struct {
+	*net.TCPConn
+	l *counted
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	if c.l.reads.Add(1) == c.l.wanted {
+		close(c.l.seen)
+	}
+	return c.TCPConn.Read(p)
+}
+
+// held is the memory of the heap and of stacks after a collection.
+func held() (heap, stacks uint64) {
+	runtime.GC()
+	runtime.GC() // what the first one found finalizers for
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc, m.StackInuse
+}
+
+// TestPendingGreetingIsSmall: who connects and says one byte costs little, with
+// both ends of the connection in this process.
+func TestPendingGreetingIsSmall(t *testing.T) {
+	const n, limit = 4096, 8 << 10
+	lower, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &counted{Listener: lower, wanted: 2 * n, seen: make(chan struct{})}
+	ln := new(Config).NewSocksListener(l)
+	defer ln.Close()
+	heap, stacks := held()
+	apps := make([]net.Conn, n)
+	for i := range apps {
+		apps[i] = dialTo(t, ln)
+		if _, err := apps[i].Write([]byte{5}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-l.seen // each has read its byte and wants the next
+	heapNow, stacksNow := held()
+	each := (int64(heapNow-heap) + int64(stacksNow-stacks)) / n
+	t.Logf("each takes %d bytes of heap and %d of stack", int64(heapNow-heap)/n, int64(stacksNow-stacks)/n)
+	if each > limit {
+		t.Errorf("each of %d pending greetings takes %d bytes, want %d at most", n, each, limit)
+	}
+}
