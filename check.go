@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tunnels/config"
+	"tunnels/eagersocks"
 	"tunnels/tls"
 )
 
@@ -29,6 +30,12 @@ func check(args, environ []string, stdout, stderr io.Writer) error {
 	for _, f := range checkCerts(cfg) {
 		fmt.Fprintf(stdout, "%s: %s\n", f.Severity, f)
 		bad = bad || f.Severity == tls.Fatal
+	}
+	if cfg.Client && cfg.Tunnel.ClientUsers != "" {
+		if _, err := eagersocks.ListUsers(cfg.Tunnel.ClientUsers); err != nil {
+			fmt.Fprintf(stdout, "%s: %v; `tunnels users add FILE NAME` makes a right one\n", tls.Fatal, err)
+			bad = true
+		}
 	}
 	if bad {
 		return errFound

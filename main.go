@@ -3,6 +3,7 @@
 //	tunnels -server -server.addr :443 …    the exit
 //	tunnels -client -server.addr HOST:443 …    the proxy
 //	tunnels certs init HOST                the certificates both need
+//	tunnels users add FILE NAME            who may use the proxy
 //	tunnels check …                        what is wrong with a configuration
 //	tunnels bench                          how fast it is, beside others
 //	tunnels version
@@ -56,6 +57,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return serve(ctx, args, environ, stdout, stderr)
 	case "certs":
 		return certs(args, stdout)
+	case "users":
+		return users(args, environ, os.Stdin, stdout, stderr)
 	case "check":
 		return check(args, environ, stdout, stderr)
 	case "bench":
@@ -66,7 +69,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "help":
 		return parsed(nil, flag.ErrHelp, stdout)
 	}
-	return fmt.Errorf("%w: unknown verb %q: want certs, check, bench or version, or flags (tunnels -h)", errUsage, verb)
+	return fmt.Errorf("%w: unknown verb %q: want certs, users, check, bench or version, or flags (tunnels -h)", errUsage, verb)
 }
 
 func versionLine() string {

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -120,7 +122,7 @@ func (p *process) listen() error {
 		if err := c.Listen(); err != nil {
 			return err
 		}
-		p.log.Info("client listening on %s, server %s", c.Addr(), c.ServerAddrs())
+		p.log.Info("client listening on %s, server %s", listed(c.Addrs(), ", "), c.ServerAddrs())
 	}
 	if p.tryingOut() {
 		return p.listenPage()
@@ -172,22 +174,40 @@ func (p *process) greet(w io.Writer) {
 		fmt.Fprintf(w, "Server: listening on %s\n", p.server.Addr())
 	}
 	if p.client != nil {
-		addr := p.client.Addr()
-		fmt.Fprintf(w, "Client: SOCKS5 proxy on %s\n", addr)
-		if addr.Network() != "unix" {
-			page := p.pageAt
-			if page == "" {
-				page = "https://example.com/"
-			}
-			fmt.Fprintf(w, "Try:    curl -x socks5h://%s %s\n", addr, page)
-			fmt.Fprintln(w, "        or enter it in a browser as SOCKS v5 host, with remote DNS")
-		}
+		fmt.Fprintf(w, "Client: SOCKS5 proxy on %s\n", listed(p.client.Addrs(), "\n        and on "))
+		p.greetTry(w)
 	}
 	log := p.log.File()
 	if log == "" {
 		log = "here"
 	}
 	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", log)
+}
+
+// greetTry says how to use the client, if it can be used by TCP.
+func (p *process) greetTry(w io.Writer) {
+	addrs := p.client.Addrs()
+	i := slices.IndexFunc(addrs, func(a net.Addr) bool { return a.Network() != "unix" })
+	if i < 0 {
+		return
+	}
+	page, user := p.pageAt, ""
+	if page == "" {
+		page = "https://example.com/"
+	}
+	if p.cfg.Tunnel.ClientUsers != "" {
+		user = "-U NAME "
+	}
+	fmt.Fprintf(w, "Try:    curl %s-x socks5h://%s %s\n", user, dialable(addrs[i]), page)
+	fmt.Fprintln(w, "        or enter it in a browser as SOCKS v5 host, with remote DNS")
+}
+
+func listed(addrs []net.Addr, between string) string {
+	var all []string
+	for _, a := range addrs {
+		all = append(all, a.String())
+	}
+	return strings.Join(all, between)
 }
 
 // run serves until ctx ends, a signal says so, or a role fails.
@@ -289,20 +309,24 @@ func (p *process) close() {
 	p.log.Info("stopped")
 }
 
-// reload reads the certificates again.
+// reload reads the certificates and the users again.
 func (p *process) reload() {
 	if p.server != nil {
-		p.reloaded("server", p.server.Reload())
+		p.reloaded("server", "certificates", p.server.Reload())
 	}
 	if p.client != nil {
-		p.reloaded("client", p.client.Reload())
+		files := "certificates"
+		if p.cfg.Tunnel.ClientUsers != "" {
+			files += " and users"
+		}
+		p.reloaded("client", files, p.client.Reload())
 	}
 }
 
-func (p *process) reloaded(what string, err error) {
+func (p *process) reloaded(what, files string, err error) {
 	if err != nil {
-		p.log.Error("%s: reading certificates again: %v; those read before stay in force", what, err)
+		p.log.Error("%s: reading %s again: %v; those read before stay in force", what, files, err)
 		return
 	}
-	p.log.Info("%s: read certificates again", what)
+	p.log.Info("%s: read %s again", what, files)
 }

@@ -28,6 +28,9 @@ func (c *Config) derive() {
 			t.ServerAddr = "[::1]:0"
 		}
 	}
+	for _, a := range c.clientAddrs {
+		t.ClientAddrs = append(t.ClientAddrs, netx.ParseEndpoint(c.clientNet, a))
+	}
 	if t.ServerTLS.CA == "" {
 		t.ServerTLS.CA = t.ClientTLS.CA
 	}
@@ -44,7 +47,7 @@ func (c *Config) check() error {
 	bad.add(c.checkNetworks())
 	bad.add(c.checkServerAddr())
 	if c.Client {
-		bad.add(c.checkClientAddr())
+		bad.add(c.checkClientAddrs())
 	}
 	c.checkCerts(&bad)
 	if c.SLA.Path == "" {
@@ -143,16 +146,25 @@ func (c *Config) ServerAddrs() []string {
 	return []string{c.Tunnel.ServerAddr}
 }
 
-func (c *Config) checkClientAddr() error {
-	t := &c.Tunnel
-	if t.ClientNet == "unix" && !c.Given("client.addr") {
+func (c *Config) checkClientAddrs() error {
+	all := c.Tunnel.ClientAddrs
+	if c.clientNet == "unix" && !c.Given("client.addr") {
 		return c.wrong("client.addr", "is no path: -client.net unix wants -client.addr PATH")
 	}
-	if err := checkAddress(t.ClientNet, t.ClientAddr, listening); err != nil {
-		return c.wrong("client.addr", "%v", err)
+	if len(all) == 0 {
+		return c.wrong("client.addr", "want host:port, as in 127.0.0.1:1080")
 	}
-	if !c.ClientOpen && !netx.IsLoopback(t.ClientNet, t.ClientAddr) {
-		return c.wrong("client.addr", "other machines could use the tunnel: want a loopback address, as in 127.0.0.1:1080, or -client.open")
+	for _, e := range all {
+		which := ""
+		if len(all) > 1 {
+			which = fmt.Sprintf("entry %q: ", e)
+		}
+		if err := checkAddress(e.Network, e.Address, listening); err != nil {
+			return c.wrong("client.addr", "%s%v", which, err)
+		}
+		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && !e.IsLoopback() {
+			return c.wrong("client.addr", "%sother machines could use the tunnel: want a loopback address, as in 127.0.0.1:1080, or -client.users FILE, or -client.open", which)
+		}
 	}
 	return nil
 }
@@ -202,13 +214,30 @@ func (c *Config) warn() {
 	if c.Given("server.policy") && len(t.Servers) < 2 {
 		add("-server.policy %s has no effect: there is one server", t.ServerPolicy)
 	}
-	if c.Client && !netx.IsLoopback(t.ClientNet, t.ClientAddr) {
-		add("-client.open: whoever reaches %s can use the tunnel", t.ClientAddr)
+	if c.Client {
+		c.warnOpen(add)
 	}
 	if c.Given("remux.net") && t.EagerNet != "remux" {
 		add("-remux.net %s has no effect, because -eagersocks.net is %s", t.RemuxNet, t.EagerNet)
 	}
 	if carrier != "tls" && c.CertsGiven() {
 		add("the -tls… options have no effect, because -%s is %s", c.carrierName(), carrier)
+	}
+}
+
+// warnOpen is about addresses of the client that other machines reach.
+func (c *Config) warnOpen(add func(format string, a ...any)) {
+	users := c.Tunnel.ClientUsers != ""
+	for _, e := range c.Tunnel.ClientAddrs {
+		switch {
+		case e.IsLoopback():
+		case users:
+			add("-client.users: passwords cross the network to %s in the clear: anybody on the way can read them", e)
+		default:
+			add("-client.open: whoever reaches %s can use the tunnel", e)
+		}
+	}
+	if users && c.ClientOpen {
+		add("-client.open has no effect, because -client.users asks everybody for a password")
 	}
 }

@@ -40,6 +40,9 @@ type Config struct {
 	Warnings []string
 
 	given map[string]given // by option name; what nobody gave is not in it
+
+	clientAddrs []string // of -client.addr, from which Tunnel.ClientAddrs follow
+	clientNet   string   // network of those that do not name one
 }
 
 // given is a value that somebody gave, and where.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -55,8 +56,8 @@ func TestDefaults(t *testing.T) {
 		{"server.addr", n.ServerAddr, "127.0.0.1:0"},
 		{"server.policy", n.ServerPolicy, "best"},
 		{"Servers", n.Servers, []string(nil)},
-		{"client.net", n.ClientNet, "tcp"},
-		{"client.addr", n.ClientAddr, "127.0.0.1:1080"},
+		{"client.users", n.ClientUsers, ""},
+		{"client.addr", fmt.Sprint(n.ClientAddrs), "[127.0.0.1:1080]"},
 		{"remux.net", n.RemuxNet, "tls"},
 		{"eagersocks.net", n.EagerNet, "remux"},
 		{"eagersocks.eager", n.EagerMode, eagersocks.On},
@@ -128,6 +129,8 @@ func TestPACLists(t *testing.T) {
 	}
 }
 
+func clientAddrs(c *Config) any { return fmt.Sprint(c.Tunnel.ClientAddrs) }
+
 func TestDerived(t *testing.T) {
 	const certs = " -tls.server.cert s -tls.client.ca ca -tls.client.cert c"
 	tests := []struct {
@@ -145,7 +148,10 @@ func TestDerived(t *testing.T) {
 		{"-server -client -server.addr :443" + certs, func(c *Config) any { return len(c.Tunnel.Allow) }, 0},
 		{"-server -client -server.dns https://1.1.1.1/dns-query -server.dns system", func(c *Config) any { return c.Tunnel.DNS }, "https://1.1.1.1/dns-query,system"},
 		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow }, []string{"private"}},
-		{"-server -client -client.net unix -client.addr /tmp/s", func(c *Config) any { return c.Tunnel.ClientAddr }, "/tmp/s"},
+		{"-server -client -client.net unix -client.addr /tmp/s", clientAddrs, "[unix:/tmp/s]"},
+		{"-server -client -client.addr 127.0.0.1:1080,unix:/tmp/s,tcp6:[::1]:1", clientAddrs, "[127.0.0.1:1080 unix:/tmp/s tcp6:[::1]:1]"},
+		{"-server -client -client.net unix -client.addr /tmp/s,tcp:127.0.0.1:0", clientAddrs, "[unix:/tmp/s 127.0.0.1:0]"},
+		{"-server -client -client.addr :1080 -client.users f", func(c *Config) any { return c.Tunnel.ClientUsers }, "f"},
 		{"-server -client -eagersocks.eager auto", func(c *Config) any { return c.Tunnel.EagerMode }, eagersocks.Auto},
 	}
 	for _, tt := range tests {
@@ -180,6 +186,10 @@ func TestWarnings(t *testing.T) {
 		{"-server -remux.net tcp -server.addr :443 -insecure", "", "NOTHING IS ENCRYPTED"},
 		{"-server -remux.net tcp -server.addr 127.0.0.1:443 -insecure", "", ""},
 		{try + " -client.addr :1080 -client.open", "", "whoever reaches :1080"},
+		{try + " -client.addr 127.0.0.1:1080,:1081 -client.open", "", "whoever reaches :1081"},
+		{try + " -client.addr 127.0.0.1:1080,unix:/tmp/s -client.users f", "", ""},
+		{try + " -client.addr 127.0.0.1:1080,:1081 -client.users f", "", "-client.users: passwords cross the network to :1081 in the clear"},
+		{try + " -client.users f -client.open", "", "-client.open has no effect"},
 		{try + " -eagersocks.net tcp -remux.net tcp", "", "-remux.net tcp has no effect"},
 		{try + " -remux.net tcp -tls.server.cert x", "", "-tls… options have no effect"},
 	}
@@ -199,6 +209,7 @@ func TestPrintReadsBack(t *testing.T) {
 	secret := writeFile(t, "s3cret\n")
 	tests := []struct{ line, env string }{
 		{try, ""},
+		{try + " -client.addr 127.0.0.1:1080,unix:/tmp/s -client.users f", ""},
 		{try + " -insecure -client.addr :1080 -client.open -server.deny all:25,*.evil.example", ""},
 		{"-client -server.addr [2001:db8::1]:443 -tls.client.cert a#b -tls.client.ca c.pem -sla.log.path -", ""},
 		{try + " -sla.dingtalk.token @" + secret + " -sla.log.level debug -remux.window.max.kb 64", ""},

@@ -78,8 +78,9 @@ func (c *Config) serverOptions() []option {
 func (c *Config) clientOptions() []option {
 	t := &c.Tunnel
 	return []option{
-		{name: "client.addr", arg: "ADDR", def: "127.0.0.1:1080", help: "where it listens for applications", set: text(&t.ClientAddr)},
-		{name: "client.net", arg: "NET", def: "tcp", help: "its network: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ClientNet, streams)},
+		{name: "client.addr", arg: "LIST", def: "127.0.0.1:1080", help: "where it listens for applications: host:port or unix:/path, with commas between several", set: entries(&c.clientAddrs)},
+		{name: "client.net", arg: "NET", def: "tcp", help: "the network of those that do not name one: tcp, tcp4, tcp6 or unix", set: oneOf(&c.clientNet, streams)},
+		{name: "client.users", arg: "FILE", show: "nobody is asked", help: "ask applications for a user and password of FILE (made by: tunnels users add)", set: text(&t.ClientUsers)},
 		{name: "client.open", help: "let other machines use it, without a password", set: toggle(&c.ClientOpen)},
 		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "what http://ADDR/proxy.pac sends past the tunnel, beside this machine: host, *.domain, address, CIDR", set: pacList(&t.Eager.PACDirect)},
 		{name: "client.pac.proxy", arg: "LIST", show: "everything", list: true, help: "all that it sends through", set: pacList(&t.Eager.PACProxy)},

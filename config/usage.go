@@ -19,6 +19,7 @@ Usage:
   tunnels -client -server.addr HOST:PORT [options]    on the laptop
   tunnels -server -server.addr :PORT [options]        on the server
   tunnels certs init | client | list | revoke         certificates
+  tunnels users add | list | remove                   for -client.users
   tunnels check [options]                             is everything right?
   tunnels version
 

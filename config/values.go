@@ -90,14 +90,32 @@ func targets(dst *[]string) func(string) error {
 		if err := checkList(v); err != nil {
 			return err
 		}
-		*dst = nil
-		for e := range strings.SplitSeq(v, ",") {
-			if e = strings.TrimSpace(e); e != "" {
-				*dst = append(*dst, e)
-			}
+		*dst = split(v)
+		return nil
+	}
+}
+
+// entries stores what stands between the commas.
+func entries(dst *[]string) func(string) error {
+	return func(v string) error {
+		if strings.ContainsRune(v, 0) {
+			return errors.New("want a text without zero bytes")
+		}
+		*dst = split(v)
+		if v != "" && len(*dst) != 1+strings.Count(v, ",") {
+			return errors.New("want something before and after each comma")
 		}
 		return nil
 	}
+}
+
+func split(list string) (all []string) {
+	for e := range strings.SplitSeq(list, ",") {
+		if e = strings.TrimSpace(e); e != "" {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // upstreams stores who resolves names.

@@ -30,6 +30,7 @@ type Client struct {
 	tls     *tls.Client // nil: not over TLS
 	servers *servers
 	eager   *eagersocks.Policy
+	users   *eagersocks.Users // nil: nobody is asked who he is
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
@@ -37,15 +38,15 @@ type Client struct {
 	drain    context.CancelFunc
 
 	// Set by Listen, static then.
-	lower net.Listener
+	addrs []net.Addr
 	apps  eagersocks.Listener
 
 	work work
 	udp  udpRefusal
 }
 
-// NewClient checks cfg and reads the certificates; nothing is listened on or
-// dialled yet.
+// NewClient checks cfg and reads the certificates and the users; nothing is
+// listened on or dialled yet.
 func NewClient(cfg Config) (*Client, error) {
 	w, err := cfg.way()
 	if err != nil {
@@ -62,6 +63,11 @@ func NewClient(cfg Config) (*Client, error) {
 		}
 		c.tls.DialLower = dial
 		dial = c.tls.Dial
+	}
+	if cfg.ClientUsers != "" {
+		if c.users, err = eagersocks.OpenUsers(cfg.ClientUsers, usersLines(c.log)); err != nil {
+			return nil, err
+		}
 	}
 	if c.servers, err = newServers(cfg.servers(), cfg.ServerPolicy, c.log, c.newLink(dial)); err != nil {
 		return nil, err
@@ -97,14 +103,22 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 // Listen begins to listen for applications and dials the first conn; Serve is
 // to follow.
 func (c *Client) Listen() error {
-	lower, err := netx.Config{Report: func(err error) { c.log.Error("%v", err) }}.Listen(c.ctx, c.cfg.ClientNet, c.cfg.ClientAddr)
+	if len(c.cfg.ClientAddrs) == 0 {
+		return errors.New("client: there is no address to listen on")
+	}
+	lower, err := netx.Config{Report: func(err error) { c.log.Error("%v", err) }}.ListenAll(c.ctx, c.cfg.ClientAddrs)
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	c.lower = lower
+	for _, l := range lower {
+		c.addrs = append(c.addrs, l.Addr())
+	}
 	conf := c.cfg.Eager
+	if c.users != nil {
+		conf.Users = c.users
+	}
 	conf.Rejected = rejectedLines(c.log, "no request")
-	c.apps = conf.NewSocksListener(lower)
+	c.apps = conf.NewSocksListener(netx.Merge(lower...))
 	c.servers.start()
 	return nil
 }
@@ -112,8 +126,11 @@ func (c *Client) Listen() error {
 // ServerAddrs are the servers it may use, with commas between.
 func (c *Client) ServerAddrs() string { return strings.Join(c.cfg.servers(), ", ") }
 
-// Addr is where the client listens.
-func (c *Client) Addr() net.Addr { return c.lower.Addr() }
+// Addr is the first address the client listens on.
+func (c *Client) Addr() net.Addr { return c.addrs[0] }
+
+// Addrs is all of them.
+func (c *Client) Addrs() []net.Addr { return c.addrs }
 
 // ListenAndServe listens and serves until Shutdown, and returns nil then.
 func (c *Client) ListenAndServe() error {
@@ -137,21 +154,23 @@ func (c *Client) Serve() error {
 	}
 }
 
-// Reload reads the certificates again, changed or not.
+// Reload reads the certificates and the users again, changed or not.
 func (c *Client) Reload() error {
-	if c.tls == nil {
-		return nil
+	var bad []error
+	if c.tls != nil {
+		bad = append(bad, c.tls.Reload())
 	}
-	return c.tls.Reload()
+	if c.users != nil {
+		bad = append(bad, c.users.Reload())
+	}
+	return errors.Join(bad...)
 }
 
 // Shutdown accepts nothing new, waits for what is being served until ctx ends,
 // and resets the rest. The error says how much that was.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.drain()
-	if c.apps != nil {
-		c.apps.Close()
-	}
+	c.closeDoor()
 	err := c.work.wait(ctx)
 	if err == nil {
 		err = c.servers.shutdown(ctx)
@@ -163,11 +182,20 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // Close ends everything at once.
 func (c *Client) Close() {
 	c.cancel()
+	c.closeDoor()
+	c.servers.close()
+	c.work.abort()
+}
+
+// closeDoor lets nobody in any more. Who is slowed down for a wrong password is
+// not waited for.
+func (c *Client) closeDoor() {
+	if c.users != nil {
+		c.users.Close()
+	}
 	if c.apps != nil {
 		c.apps.Close()
 	}
-	c.servers.close()
-	c.work.abort()
 }
 
 // serve answers one application's request and carries it to the server, and

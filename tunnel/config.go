@@ -25,8 +25,9 @@ type Config struct {
 	ServerAddr   string   // where the server listens; for a client without Servers, the server to dial
 	Servers      []string // the servers that a client may use; empty: that of ServerAddr
 	ServerPolicy string   // how it chooses: best (or empty), order or spread
-	ClientNet    string   // network applications reach the client by: tcp, tcp4, tcp6 or unix
-	ClientAddr   string   // where the client listens for them
+
+	ClientAddrs []netx.Endpoint // where the client listens for applications; one at least
+	ClientUsers string          // file of who may use it (eagersocks.OpenUsers); empty: everybody
 
 	RemuxNet string // what carries remux: tls, or a plain stream network
 	EagerNet string // what carries requests: remux, tls, or a plain stream network

@@ -74,17 +74,33 @@ func tlsLines(log *sla.Logger) *tls.Hooks {
 }
 
 // rejectedLines says at level debug who came without a request: port scanners
-// and browsers' spare connections do all day.
+// and browsers' spare connections do all day. Wrong passwords, which come slowly,
+// are warnings.
 func rejectedLines(log *sla.Logger, what string) func(string, error) {
 	return func(remote string, err error) {
 		if errors.Is(err, eagersocks.ErrBug) {
 			log.Error("%s from %s: %v", what, remote, err)
 			return
 		}
+		if c, _ := code.Of(err); c == code.NotAuthorised {
+			log.Warn("%s from %s: %v", what, remote, err)
+			return
+		}
 		if !log.Enabled(sla.LevelDebug) {
 			return
 		}
 		log.Debug("%s from %s: %v", what, remote, err)
+	}
+}
+
+// usersLines says that the users file has been read again.
+func usersLines(log *sla.Logger) func(error) {
+	return func(err error) {
+		if err != nil {
+			log.Error("reading users again: %v; those read before stay in force", err)
+			return
+		}
+		log.Info("read users again")
 	}
 }
 

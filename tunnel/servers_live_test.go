@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/netx"
 	"tunnels/internal/testnet"
 	"tunnels/remux"
 	"tunnels/sla"
@@ -54,10 +55,10 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 	}
 	cfg := Config{
 		EagerNet: eager, RemuxNet: "tls", ServerNet: "tcp", ServerAddr: "127.0.0.1:0",
-		ClientNet: "tcp", ClientAddr: "127.0.0.1:0",
-		ServerTLS: tls.Config{Material: server},
-		ClientTLS: tls.Config{Material: client, ServerName: "server.test"},
-		Allow:     []string{"all"},
+		ClientAddrs: []netx.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}},
+		ServerTLS:   tls.Config{Material: server},
+		ClientTLS:   tls.Config{Material: client, ServerName: "server.test"},
+		Allow:       []string{"all"},
 	}
 	if change != nil {
 		change(&cfg)

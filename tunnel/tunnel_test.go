@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/netx"
 	"tunnels/sla"
 	"tunnels/tls"
 )
@@ -99,10 +100,10 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 	}
 	cfg := Config{
 		EagerNet: eager, RemuxNet: mux, ServerNet: network, ServerAddr: "127.0.0.1:0",
-		ClientNet: "tcp", ClientAddr: "127.0.0.1:0",
-		ServerTLS: tls.Config{Material: server},
-		ClientTLS: tls.Config{Material: client, ServerName: "server.test"},
-		Allow:     []string{"all"},
+		ClientAddrs: []netx.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}},
+		ServerTLS:   tls.Config{Material: server},
+		ClientTLS:   tls.Config{Material: client, ServerName: "server.test"},
+		Allow:       []string{"all"},
 	}
 	if w, _ := cfg.way(); w.network == "unix" {
 		cfg.ServerAddr = filepath.Join(t.TempDir(), "s")

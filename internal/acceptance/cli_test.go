@@ -16,7 +16,7 @@ import (
 // options are those that the program is known by, with what -h shows as their
 // defaults.
 var options = map[string]string{
-	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off",
+	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "nobody is asked",
 	"server.net": "tcp", "server.addr": "none", "client.net": "tcp", "client.addr": "127.0.0.1:1080",
 	"remux.net": "tls", "eagersocks.net": "remux",
 	"remux.reuse.max.sec": "60", "remux.reuse.max.cnt": "16", "remux.reuse.max.mb": "65536",

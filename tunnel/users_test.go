@@ -1,0 +1,93 @@
+package tunnel
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/netx"
+)
+
+// TestClientAsksForUsers: on each of its addresses, and what was wrong is a line.
+func TestClientAsksForUsers(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if _, err := eagersocks.AddUser(users, "alice", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, "remux", "tls", "tcp", func(c *Config) {
+		c.ClientUsers = users
+		c.ClientAddrs = append(c.ClientAddrs, netx.Endpoint{Network: "unix", Address: filepath.Join(t.TempDir(), "s")})
+	})
+	target, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if n := len(r.client.Addrs()); n != 2 || r.client.Addrs()[0] != r.client.Addr() {
+		t.Fatalf("Addrs = %v, want two", r.client.Addrs())
+	}
+	dial := func(a net.Addr, password string) error {
+		t.Helper()
+		d, err := proxy.SOCKS5(a.Network(), a.String(), &proxy.Auth{User: "alice", Password: password}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := d.Dial("tcp", target.Addr().String())
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	for _, a := range r.client.Addrs() {
+		if err := dial(a, "secret"); err != nil {
+			t.Errorf("Dial by %v = %v", a, err)
+		}
+		if err := dial(a, "wrong"); err == nil {
+			t.Errorf("Dial by %v with the wrong password = nil", a)
+		}
+	}
+	r.clientLog.wait(t, "client", "[warn]", "no request from 127.0.0.1:", "user or password is wrong")
+	if err := os.WriteFile(users, []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.client.Reload(); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("Reload of nonsense = %v, want it to name the line", err)
+	}
+
+	// Who is slowed down keeps nobody: eight seconds by now.
+	failing := make(chan error, 6)
+	for range 6 {
+		go func() { failing <- dial(r.client.Addr(), "wrong") }()
+	}
+	<-failing
+	began := time.Now()
+	r.client.Close()
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("Close took %v", d)
+	}
+	for range 5 {
+		<-failing
+	}
+}
+
+func TestClientRefusesToStart(t *testing.T) {
+	cfg := Config{EagerNet: "tcp", ServerAddr: "127.0.0.1:1", ClientUsers: filepath.Join(t.TempDir(), "none")}
+	if _, err := NewClient(cfg); err == nil || !strings.Contains(err.Error(), cfg.ClientUsers) {
+		t.Errorf("NewClient without a users file = %v, want it to name the file", err)
+	}
+	cfg.ClientUsers = ""
+	c, err := NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Listen(); err == nil {
+		t.Error("Listen on no address = nil")
+	}
+}
