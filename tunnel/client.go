@@ -236,6 +236,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 		line.closed(err, true)
 		return nil
 	}
+	c.work.join(app, far)
 	return func() {
 		r := splice.Both(app.(splice.Stream), far, code.Cancelled, code.General)
 		line.closed(r.Err, r.Failed == splice.A)

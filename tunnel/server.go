@@ -177,6 +177,7 @@ func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 		line.closed(err, false)
 		return nil
 	}
+	s.work.join(conn, target)
 	return func() {
 		r := splice.Both(conn.(splice.Stream), target, code.Cancelled, code.TargetReset)
 		why, _ := code.Of(r.Err)

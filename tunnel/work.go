@@ -15,7 +15,7 @@ type work struct {
 	wg sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{} // guarded by mu
+	conns map[net.Conn]net.Conn // guarded by mu; with the one each is joined with, or nil
 	over  bool                  // guarded by mu; abort was called
 }
 
@@ -30,9 +30,9 @@ func (w *work) start(c net.Conn, serve func() (rest func())) {
 		return
 	}
 	if w.conns == nil {
-		w.conns = map[net.Conn]struct{}{}
+		w.conns = map[net.Conn]net.Conn{}
 	}
-	w.conns[c] = struct{}{}
+	w.conns[c] = nil
 	w.wg.Go(func() {
 		rest := serve()
 		if rest == nil {
@@ -44,6 +44,19 @@ func (w *work) start(c net.Conn, serve func() (rest func())) {
 			rest()
 		})
 	})
+}
+
+// join notes that bytes go between c, which is being served, and far: an end that
+// has said all is not listened to any more, so aborting it alone would not be
+// noticed before the other one speaks.
+func (w *work) join(c, far net.Conn) {
+	w.mu.Lock()
+	over := w.over
+	w.conns[c] = far
+	w.mu.Unlock()
+	if over {
+		splice.Abort(far, code.GoingAway, "")
+	}
 }
 
 func (w *work) forget(c net.Conn) {
@@ -74,9 +87,11 @@ func (w *work) wait(ctx context.Context) error {
 func (w *work) abort() {
 	w.mu.Lock()
 	w.over = true
-	conns := make([]net.Conn, 0, len(w.conns))
-	for c := range w.conns {
-		conns = append(conns, c)
+	conns := make([]net.Conn, 0, 2*len(w.conns))
+	for c, far := range w.conns {
+		if conns = append(conns, c); far != nil {
+			conns = append(conns, far)
+		}
 	}
 	w.mu.Unlock()
 	for _, c := range conns {
