@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"tunnels/config"
 	"tunnels/eagersocks"
 )
 
@@ -27,9 +28,6 @@ Examples:
   tunnels users add /etc/tunnels/users alice
   pass show proxy | tunnels users add /etc/tunnels/users alice
 `
-
-// passwordEnv is the environment variable that holds a password to add.
-const passwordEnv = "TUNNELS_PASSWORD"
 
 // passwordLine is more than a line with a password in it can have.
 const passwordLine = 4096
@@ -94,7 +92,7 @@ func usersAdd(file, name string, environ []string, stdin io.Reader, stdout, stde
 // readPassword takes a password from the environment or from standard input.
 func readPassword(name string, environ []string, stdin io.Reader, stderr io.Writer) (string, error) {
 	for _, kv := range environ {
-		if v, ok := strings.CutPrefix(kv, passwordEnv+"="); ok && v != "" {
+		if v, ok := strings.CutPrefix(kv, config.PasswordEnv+"="); ok && v != "" {
 			return v, nil
 		}
 	}
@@ -107,7 +105,7 @@ func readPassword(name string, environ []string, stdin io.Reader, stderr io.Writ
 	}
 	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	if line == "" {
-		return "", fmt.Errorf("%w: there is no password: want it in %s or on standard input", errUsage, passwordEnv)
+		return "", fmt.Errorf("%w: there is no password: want it in %s or on standard input", errUsage, config.PasswordEnv)
 	}
 	return line, nil
 }

@@ -11,6 +11,10 @@ import (
 // envPrefix begins the names of our environment variables.
 const envPrefix = "TUNNELS_"
 
+// PasswordEnv is the environment variable that holds a password for `tunnels users
+// add`. It is no option.
+const PasswordEnv = envPrefix + "PASSWORD"
+
 // Parse reads the arguments behind the program's name and the environment, as
 // os.Environ gives it, and the file that either of them names. Its errors are
 // flag.ErrHelp if help was asked for, ErrNoRole, and otherwise one or, joined,
@@ -154,7 +158,7 @@ func parseEnv(environ []string, names []string) (map[string]given, error) {
 	var bad problems
 	for _, kv := range environ {
 		key, value, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(key, envPrefix) || value == "" {
+		if !strings.HasPrefix(key, envPrefix) || value == "" || key == PasswordEnv {
 			continue
 		}
 		name, ok := byEnv[key]

@@ -28,8 +28,9 @@ var errNoWeb = errors.New("request is not one that ServeWeb could serve")
 type webFront struct {
 	users       Authenticator // nil: nobody is asked
 	pac         pacRules
-	headTimeout time.Duration // for a head, from its first byte on
-	buffers     sync.Pool     // of *[webBufferMax]byte
+	headTimeout time.Duration                  // for a head, from its first byte on
+	rejected    func(remote string, err error) // told of wrong passwords; may be nil
+	buffers     sync.Pool                      // of *[webBufferMax]byte
 }
 
 func newWebFront(c *Config) *webFront {
@@ -37,6 +38,7 @@ func newWebFront(c *Config) *webFront {
 		users:       c.Users,
 		pac:         pacRules{direct: c.PACDirect, proxy: c.PACProxy},
 		headTimeout: c.greetingTimeout(),
+		rejected:    c.Rejected,
 		buffers:     sync.Pool{New: func() any { return new([webBufferMax]byte) }},
 	}
 }
@@ -222,11 +224,8 @@ func (w *web) handle(ctx context.Context, dial Dial, r *webRequest) (more bool, 
 	if r.local {
 		return w.say(r, w.front.localPage(w.conn.LocalAddr(), r))
 	}
-	if w.authorised(r) != nil {
-		w.refusals++
-		p := authPage()
-		p.close = w.refusals >= webRefusals
-		return w.say(r, p)
+	if err := w.authorised(r); err != nil {
+		return w.say(r, w.refuseUser(err))
 	}
 	w.refusals, w.known = 0, true
 	switch further := r.hops(); {

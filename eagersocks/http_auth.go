@@ -3,7 +3,11 @@ package eagersocks
 import (
 	"encoding/base64"
 	"errors"
+	"net"
+	"net/http"
 	"strings"
+
+	"tunnels/internal/code"
 )
 
 // authorised is why r may not be served; nil: it may.
@@ -15,10 +19,35 @@ func (w *web) authorised(r *webRequest) error {
 	if header == "" {
 		return errNoPassword
 	}
-	if header != w.authHeader {
-		w.authHeader, w.authErr = header, w.check(header)
+	if header == w.authHeader {
+		return w.authErr
 	}
-	return w.authErr
+	err := w.check(header)
+	w.authHeader, w.authErr = header, err
+	switch why, _ := code.Of(err); {
+	case why == code.NotAuthorised:
+		w.front.reject(w.conn, err)
+	case err != nil:
+		w.authHeader = "" // it was not looked at: the next request may have more luck
+	}
+	return err
+}
+
+// refuseUser is the page for who may not be served because of err.
+func (w *web) refuseUser(err error) *page {
+	w.refusals++
+	p := authPage()
+	if why, ok := code.Of(err); ok && why != code.NotAuthorised {
+		p = plainPage(http.StatusServiceUnavailable, "Too many passwords are being looked at. Try again in a moment.")
+	}
+	p.close = w.refusals >= webRefusals
+	return p
+}
+
+func (f *webFront) reject(c net.Conn, err error) {
+	if f.rejected != nil {
+		f.rejected(remoteOf(c), err)
+	}
 }
 
 var errNoPassword = errors.New("no name and password in a form that is known")

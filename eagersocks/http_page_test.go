@@ -10,7 +10,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"tunnels/internal/code"
 )
 
 // oneUser knows one name and password, and counts how often it is asked.
@@ -24,9 +27,47 @@ func (u *oneUser) Check(remote net.Addr, name, password string) error {
 	defer u.mu.Unlock()
 	u.asked++
 	if remote == nil || name != "me" || password != "a:b" {
-		return errors.New("wrong")
+		return errWrong
 	}
 	return nil
+}
+
+// busyOnce has no time for the first who asks, and knows everybody then.
+type busyOnce struct{ asked atomic.Int32 }
+
+func (u *busyOnce) Check(net.Addr, string, string) error {
+	if u.asked.Add(1) == 1 {
+		return &code.Error{Code: code.Overload, Text: "too many wait"}
+	}
+	return nil
+}
+
+// TestProxyAuthenticationNotLookedAt: who was not looked at is not told that the
+// password is wrong, and has his next request looked at.
+func TestProxyAuthenticationNotLookedAt(t *testing.T) {
+	const answer = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
+	request := "GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("me:b") + "\n"
+	s := runScript(t, []step{{dial: "a.test:80", want: "GET / HTTP/1.1\nHost: a.test\n\n", answer: answer, hangUp: true}})
+	got := newWebRig(t, &Config{Users: new(busyOnce)}, s.dial).heard(t, lines(request+request))
+	if !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.HasSuffix(got, lines(answer)) {
+		t.Errorf("application read %q, want 503 and then the answer", got)
+	}
+	s.wait()
+}
+
+// TestProxyAuthenticationReported: a wrong password is reported, once for each that
+// is tried, and not in full.
+func TestProxyAuthenticationReported(t *testing.T) {
+	reported := make(chan error, 8)
+	conf := &Config{Users: new(oneUser), Rejected: func(_ string, err error) { reported <- err }}
+	request := "GET http://a.test/ HTTP/1.1\nHost: a.test\n"
+	newWebRig(t, conf, nobody(t)).said(t, lines(request+basic("me:one")+"\n"+request+basic("me:one")+"\n"+strings.Repeat(request+basic("me:two")+"\n", webRefusals-2)))
+	if n := len(reported); n != 2 {
+		t.Fatalf("%d reports, want one for each wrong password", n)
+	}
+	if err := <-reported; !errors.Is(err, errWrong) || strings.Contains(err.Error(), "one") {
+		t.Errorf("reported: %v, want %v", err, errWrong)
+	}
 }
 
 func basic(user string) string {
