@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"tunnels/internal/lines"
 )
 
 // FuzzFile: a file is read or refused with an *Error, and what was read can be
@@ -27,7 +29,7 @@ func FuzzFile(f *testing.F) {
 		}
 		var b strings.Builder
 		for k, v := range got {
-			fmt.Fprintf(&b, "%s = %s\n", k, quote(v.value))
+			fmt.Fprintf(&b, "%s = %s\n", k, lines.Quote(v.value))
 		}
 		again, err := parseFile(b.String(), "f", known)
 		if err != nil || len(again) != len(got) {
@@ -35,7 +37,7 @@ func FuzzFile(f *testing.F) {
 		}
 		for k, v := range got {
 			if again[k].value != v.value {
-				t.Fatalf("%s = %q is written as %s and read back as %q", k, v.value, quote(v.value), again[k].value)
+				t.Fatalf("%s = %q is written as %s and read back as %q", k, v.value, lines.Quote(v.value), again[k].value)
 			}
 		}
 	})

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"tunnels/internal/lines"
 )
 
 // Print writes the effective configuration as a file that -config reads. What
@@ -31,10 +33,10 @@ func (c *Config) printOption(w io.Writer, o *option) {
 	case !ok && o.show != "":
 		fmt.Fprintf(w, "# %s = (%s)\n", o.name, o.show)
 	case !ok:
-		fmt.Fprintf(w, "# %s = %s\n", o.name, quote(c.value(o)))
+		fmt.Fprintf(w, "# %s = %s\n", o.name, lines.Quote(c.value(o)))
 	case o.secret && got.value != "" && !strings.HasPrefix(got.value, "@"):
 		fmt.Fprintf(w, "# %s is set (%s) and not shown\n", o.name, got.origin)
 	default:
-		fmt.Fprintf(w, "%s = %s\n", o.name, quote(got.value))
+		fmt.Fprintf(w, "%s = %s\n", o.name, lines.Quote(got.value))
 	}
 }
