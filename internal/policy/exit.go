@@ -12,9 +12,13 @@ import (
 
 // Exit decides about targets. Deny wins; Allow overrides what is denied by
 // default; what neither list names is allowed unless it is denied by default.
-// The zero Exit denies what is denied by default.
+// The rules of one client (For) can forbid more and open more, but nothing that
+// Deny names. The zero Exit denies what is denied by default. It may be used by
+// any number of goroutines.
 type Exit struct {
 	Allow, Deny *List
+
+	client *Rules // nil: none
 }
 
 // denied by default, in the order in which they are looked at.
@@ -58,6 +62,9 @@ func (e *Exit) AllowName(host string, port uint16) error {
 	if rule, ok := e.Deny.matchName(host, port); ok {
 		return deniedBy(printable(host), port, rule)
 	}
+	if why := e.client.nameRefused(host, port); why != "" {
+		return notAllowed("target %s: %s", join(printable(host), port), why)
+	}
 	return nil
 }
 
@@ -79,18 +86,29 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	if rule, ok := e.Deny.matchAddr(a); ok {
 		return deniedBy(target, a.Port(), rule)
 	}
-	if e.Allow.MatchAddr(a) || viaName != "" && e.Allow.MatchName(viaName, a.Port()) {
+	if why := e.client.addrRefused(a, viaName); why != "" {
+		return notAllowed("target %s: %s", join(target, a.Port()), why)
+	}
+	if e.Allow.match(a, viaName) || e.client.allow().match(a, viaName) {
 		return nil
 	}
 	for _, f := range forms(a.Addr()) {
 		for _, d := range denied {
 			if d.prefix.Contains(f) {
-				return notAllowed("target %s is %s (%s): -server.allow does not name it",
-					join(target, a.Port()), d.why, d.prefix)
+				return notAllowed("target %s is %s (%s): %s",
+					join(target, a.Port()), d.why, d.prefix, e.unnamed())
 			}
 		}
 	}
 	return nil
+}
+
+// unnamed says who could have allowed what is denied by default.
+func (e *Exit) unnamed() string {
+	if e.client == nil {
+		return "-server.allow does not name it"
+	}
+	return "neither -server.allow nor allow of " + e.client.Who + " names it"
 }
 
 func deniedBy(target string, port uint16, rule string) error {

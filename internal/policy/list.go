@@ -14,10 +14,11 @@
 // and each with an optional port: 192.0.2.7:22, [2001:db8::7]:22,
 // [2001:db8::/32]:22, *.example:443, private:5432.
 //
-// An [Exit] joins two lists with what is denied by default: addresses that only
-// the exit's own machine and neighbours are meant to reach, such as a cloud's
-// metadata service. It judges a name before it is resolved and every address
-// before it is dialled, so that a name cannot stand for a forbidden address.
+// An [Exit] joins two lists, and the [Rules] of a client if he has some, with
+// what is denied by default: addresses that only the exit's own machine and
+// neighbours are meant to reach, such as a cloud's metadata service. It judges a
+// name before it is resolved and every address before it is dialled, so that a
+// name cannot stand for a forbidden address.
 package policy
 
 import (

@@ -1,0 +1,119 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Rules are what holds for one client, beside the lists that hold for all.
+type Rules struct {
+	Who   string // how a message names them: "[laptop]"
+	Only  *List  // if not nil, nothing but these
+	Allow *List  // these though they are denied by default
+	Deny  *List  // not these, whatever is allowed
+}
+
+// For is e with the rules of one client; nil: there are none.
+func (e *Exit) For(r *Rules) *Exit {
+	return &Exit{Allow: e.Allow, Deny: e.Deny, client: r}
+}
+
+// nameRefused is why the rules refuse a name before it is resolved; empty: they
+// do not, for now.
+func (r *Rules) nameRefused(host string, port uint16) string {
+	if r == nil {
+		return ""
+	}
+	if rule, ok := r.Deny.matchName(host, port); ok {
+		return r.denies(rule)
+	}
+	if r.Only != nil && !r.Only.MatchName(host, port) && !r.Only.hasAddrs(port) {
+		return r.leavesOut()
+	}
+	return ""
+}
+
+// addrRefused is why the rules refuse an address, to which via was resolved if
+// that is not empty; empty: they do not.
+func (r *Rules) addrRefused(a netip.AddrPort, via string) string {
+	if r == nil {
+		return ""
+	}
+	if via != "" {
+		if rule, ok := r.Deny.matchName(via, a.Port()); ok {
+			return r.denies(rule)
+		}
+	}
+	if rule, ok := r.Deny.matchAddr(a); ok {
+		return r.denies(rule)
+	}
+	if r.Only != nil && !r.Only.match(a, via) {
+		return r.leavesOut()
+	}
+	return ""
+}
+
+func (r *Rules) denies(rule string) string { return "deny of " + r.Who + " has " + rule }
+func (r *Rules) leavesOut() string         { return "only of " + r.Who + " does not have it" }
+
+// allow is the list that opens what is denied by default.
+func (r *Rules) allow() *List {
+	if r == nil {
+		return nil
+	}
+	return r.Allow
+}
+
+// Join is the entries of both lists.
+func (l *List) Join(other *List) *List {
+	joined := &List{}
+	for _, from := range []*List{l, other} {
+		if from != nil {
+			joined.entries = append(joined.entries, from.entries...)
+		}
+	}
+	return joined
+}
+
+// Inner is the entries that would be void if nobody allowed them: addresses and
+// networks that are denied by default as a whole.
+func (l *List) Inner() *List {
+	inner := &List{}
+	if l == nil {
+		return inner
+	}
+	for _, e := range l.entries {
+		if len(e.prefixes) > 0 && !slices.ContainsFunc(e.prefixes, notDenied) {
+			inner.entries = append(inner.entries, e)
+		}
+	}
+	return inner
+}
+
+// notDenied tells whether p has an address that is not denied by default.
+func notDenied(p netip.Prefix) bool {
+	for _, d := range denied {
+		if d.prefix.Bits() <= p.Bits() && d.prefix.Contains(p.Addr()) {
+			return false
+		}
+	}
+	return true
+}
+
+// All tells whether an entry is every target at every port.
+func (l *List) All() bool {
+	return l != nil && slices.ContainsFunc(l.entries, func(e entry) bool { return e.all && e.port == 0 })
+}
+
+// match tells whether an entry contains the address, or holds the name by which
+// it was found if that is not empty.
+func (l *List) match(a netip.AddrPort, via string) bool {
+	return l.MatchAddr(a) || via != "" && l.MatchName(via, a.Port())
+}
+
+// hasAddrs tells whether an address at that port could match.
+func (l *List) hasAddrs(port uint16) bool {
+	return slices.ContainsFunc(l.entries, func(e entry) bool {
+		return e.atPort(port) && (e.all || len(e.prefixes) > 0)
+	})
+}
