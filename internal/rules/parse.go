@@ -1,0 +1,182 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"tunnels/internal/lines"
+	"tunnels/internal/policy"
+)
+
+const (
+	maxName  = 256 // bytes; RFC 5280 allows 64 characters, RFC 1035 255 bytes
+	maxCount = 1 << 24
+	maxKB    = 1 << 30
+	problems = 20 // after that many it is some other file
+)
+
+// keys of a block, as an error lists them.
+const keys = "only, allow, deny, sess.max.cnt, open.max.sec or rate.max.kb"
+
+// parser reads one file, from its first line to its last.
+type parser struct {
+	name  string // of the file
+	num   int    // of the line
+	table *Table
+	block *Rule // nil: none has begun
+	bad   []error
+}
+
+// Parse reads the text of a file called name. The error joins all that is wrong,
+// each with file and line.
+func Parse(text, name string) (*Table, error) {
+	p := parser{name: name, table: &Table{exact: map[string]*Rule{}, below: map[string]*Rule{}}}
+	for line := range strings.SplitSeq(text, "\n") {
+		p.num++
+		if err := p.line(strings.TrimSpace(line)); err != nil {
+			p.wrong(p.num, err)
+		}
+		if len(p.bad) >= problems {
+			p.bad = append(p.bad, fmt.Errorf("%s: and more: is it a file of rules?", name))
+			break
+		}
+	}
+	p.endBlock()
+	if len(p.bad) > 0 {
+		return nil, errors.Join(p.bad...)
+	}
+	return p.table, nil
+}
+
+func (p *parser) wrong(line int, err error) {
+	p.bad = append(p.bad, fmt.Errorf("%s:%d: %w", p.name, line, err))
+}
+
+func (p *parser) line(line string) error {
+	if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }) {
+		return errors.New("is no text: is it a file of rules?")
+	}
+	if strings.HasPrefix(line, "[") {
+		p.endBlock()
+		return p.begin(line)
+	}
+	key, value, err := lines.Parse(line, "allow = 10.1.0.0/16")
+	if err != nil || key == "" {
+		return err
+	}
+	if p.block == nil {
+		return fmt.Errorf("%s stands before any block: want a line with the client's name first, as in [laptop]", clip(key))
+	}
+	if err := p.block.set(key, value, p.num); err != nil {
+		return fmt.Errorf("%s: %w", clip(key), err)
+	}
+	return nil
+}
+
+// begin begins the block that a header names.
+func (p *parser) begin(line string) error {
+	p.block = &Rule{line: p.num} // also one whose header is wrong, so that what follows is judged
+	name, rest, ok := strings.Cut(line[1:], "]")
+	if !ok || lines.CutComment(rest) != "" {
+		return errors.New("want the client's name in brackets and nothing else on the line, as in [laptop]")
+	}
+	name = strings.TrimSpace(name)
+	p.block.Policy.Who = "[" + name + "]"
+	m, key, err := p.table.place(name)
+	if err != nil {
+		return err
+	}
+	before := p.table.other
+	if m != nil {
+		before = m[key]
+	}
+	switch {
+	case before != nil:
+		return fmt.Errorf("[%s] is given twice, first in line %d", name, before.line)
+	case m != nil:
+		m[key] = p.block
+	default:
+		p.table.other = p.block
+	}
+	return nil
+}
+
+// endBlock looks at the block as a whole.
+func (p *parser) endBlock() {
+	b := p.block
+	if b == nil {
+		return
+	}
+	if b.deniesAll > 0 && b.opensSome {
+		p.wrong(b.deniesAll, fmt.Errorf("deny: all wins over everything else in %s, which could reach nothing: to restrict him to a list, want only = LIST", b.Policy.Who))
+	}
+	if b.Policy.Only != nil { // what is void if it is not opened was meant to be
+		b.Policy.Allow = b.Policy.Allow.Join(b.Policy.Only.Inner())
+	}
+}
+
+// set stores what one line says.
+func (r *Rule) set(key, value string, line int) error {
+	switch key {
+	case "only", "allow", "deny":
+		return r.setList(key, value, line)
+	case "sess.max.cnt":
+		return r.setLimit(&r.sessions, key, value, maxCount, 1)
+	case "open.max.sec":
+		return r.setLimit(&r.opens, key, value, maxCount, 1)
+	case "rate.max.kb":
+		return r.setLimit(&r.rate, key, value, maxKB, 1<<10)
+	}
+	return errors.New("is no key of a block: want " + keys)
+}
+
+func (r *Rule) setList(key, value string, line int) error {
+	list, err := policy.Parse(value)
+	if err != nil {
+		return err
+	}
+	if list.Empty() {
+		return errors.New("is empty: want targets, as in *.example:443, 10.1.0.0/16; who may reach nothing has deny = all")
+	}
+	p := &r.Policy
+	switch key {
+	case "only":
+		p.Only = p.Only.Join(list)
+	case "allow":
+		p.Allow = p.Allow.Join(list)
+	default:
+		p.Deny = p.Deny.Join(list)
+		if list.All() {
+			r.deniesAll = line
+		}
+		return nil
+	}
+	r.opensSome = true
+	return nil
+}
+
+// setLimit stores unit times a whole number of up to most.
+func (r *Rule) setLimit(dst **Limit, key, value string, most, unit int64) error {
+	if *dst != nil {
+		return fmt.Errorf("is given twice for %s", r.Policy.Who)
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return fmt.Errorf("%q: want a whole number from 1 to %d, or 0 for no limit", clip(value), most)
+	}
+	*dst = &Limit{Max: n * unit, Rule: key + " of " + r.Policy.Who}
+	return nil
+}
+
+// clip keeps an error short.
+func clip(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

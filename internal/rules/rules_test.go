@@ -1,0 +1,179 @@
+package rules
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"tunnels/internal/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const sample = `
+# who may what
+[laptop]      # mine
+only  = *.corp.example:443, 10.1.0.0/16
+only  = 192.0.2.7
+deny  = 10.1.9.0/24
+sess.max.cnt = 100
+open.max.sec = 50
+rate.max.kb  = 10240
+
+[Hans Meier]
+
+[*.team]
+deny = all:25
+[*.a.team]
+sess.max.cnt = 0
+[*]
+allow = private
+`
+
+func mustParse(t testing.TB, text string) *Table {
+	t.Helper()
+	table, err := Parse(text, "f")
+	if err != nil {
+		t.Fatalf("Parse = %v", err)
+	}
+	return table
+}
+
+func TestFor(t *testing.T) {
+	table := mustParse(t, sample)
+	if table.Len() != 5 {
+		t.Errorf("%d blocks, want 5", table.Len())
+	}
+	for client, want := range map[string]string{
+		"laptop": "[laptop]", "LAPTOP": "[laptop]", "laptop.team": "[*.team]", "x.A.team": "[*.a.team]",
+		"x.y.a.team": "[*.a.team]", "a.team": "[*.team]", "team": "[*]", "xteam": "[*]", "": "[*]",
+		"hans meier": "[Hans Meier]", "*": "[*]", ".": "[*]", "laptop.": "[*]", "*.team": "[*.team]",
+	} {
+		r := table.For(client)
+		if r == nil || r.Policy.Who != want {
+			t.Errorf("For(%q) = %+v, want %s", client, r, want)
+		}
+	}
+	if r := mustParse(t, "[a]").For("b"); r != nil {
+		t.Errorf("For(b) with no block for him = %+v, want nil", r)
+	}
+	var none *Table
+	if none.For("a") != nil || none.Len() != 0 {
+		t.Error("a nil table has a block")
+	}
+}
+
+func TestRule(t *testing.T) {
+	all := Limits{Sessions: Limit{7, "flag"}, Opens: Limit{8, "flag"}}
+	table := mustParse(t, sample)
+	want := Limits{Limit{100, "sess.max.cnt of [laptop]"}, Limit{50, "open.max.sec of [laptop]"}, Limit{10 << 20, "rate.max.kb of [laptop]"}}
+	if got := table.For("laptop").Limits(all); got != want {
+		t.Errorf("limits of laptop = %+v, want %+v", got, want)
+	}
+	if got := table.For("x.a.team").Limits(all).Sessions; got.Max != 0 {
+		t.Errorf("sess.max.cnt = 0 gives %+v, want no limit", got)
+	}
+	var none *Rule
+	if got := none.Limits(all); got != all || none.Lists() != nil {
+		t.Errorf("no block gives %+v, want what holds for all", got)
+	}
+	laptop := new(policy.Exit).For(table.For("laptop").Lists())
+	for target, want := range map[string]string{
+		"10.1.0.1:22": "", "192.0.2.7:1": "", "10.1.9.1:22": "deny of [laptop]",
+		"10.2.0.1:22": "only of [laptop]", "1.1.1.1:443": "only of [laptop]",
+	} {
+		err := laptop.AllowAddr(netip.MustParseAddrPort(target), "")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("laptop to %s: %v, want %q", target, err, want)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	long := strings.Repeat("a", 300)
+	tests := []struct{ text, want string }{
+		{"\nallow = all", "f:2: allow stands before any block: want a line with the client's name first, as in [laptop]"},
+		{"[a]\n[b]\n[A]", "f:3: [A] is given twice, first in line 1"},
+		{"[*]\n[*]", "f:2: [*] is given twice"},
+		{"[*.a]\n[ *.a ]", "f:2: [*.a] is given twice"},
+		{"[]", "f:1: [] names nobody"},
+		{"[a", "f:1: want the client's name in brackets"},
+		{"[a] b", "f:1: want the client's name in brackets"},
+		{"[a] # fine\nonly", `f:2: line that begins with "only": want key = value, as in allow = 10.1.0.0/16`},
+		{"[a*]", "f:1: [a*]: a * stands alone or before the first dot, as in [*.team]"},
+		{"[*.]", "a * stands alone"},
+		{"[*..a]", "a * stands alone"},
+		{"[*.*]", "a * stands alone"},
+		{"[" + long + "]", "longer than any name"},
+		{"[a]\nalow = all", "f:2: alow: is no key of a block: want only, allow, deny, sess.max.cnt, open.max.sec or rate.max.kb"},
+		{"[a]\nallow =", "f:2: allow: is empty: want targets"},
+		{"[a]\nallow = 10.0.0.1/8", `f:2: allow: entry "10.0.0.1/8": has bits set behind its prefix: want 10.0.0.0/8`},
+		{"[a]\nsess.max.cnt = -1", `f:2: sess.max.cnt: "-1": want a whole number from 1 to 16777216, or 0 for no limit`},
+		{"[a]\nsess.max.cnt = " + long, "want a whole number"},
+		{"[a]\nrate.max.kb = 1.5", "want a whole number from 1 to 1073741824"},
+		{"[a]\nrate.max.kb = 99999999999999999999", "want a whole number"},
+		{"[a]\nopen.max.sec = 5\nopen.max.sec = 6", "f:3: open.max.sec: is given twice for [a]"},
+		{"[a]\nallow = x.example\n\ndeny = 9.9.9.9, all\n[b]", "f:4: deny: all wins over everything else in [a], which could reach nothing: to restrict him to a list, want only = LIST"},
+		{"[a]\ndeny = all\nonly = x.example", "f:2: deny: all wins"},
+		{"[a]\n\x00", "f:2: is no text"},
+		{"[a\xff]", "f:1: is no text"},
+		{strings.Repeat("x\n", 100_000), "f: and more: is it a file of rules?"},
+	}
+	for _, tt := range tests {
+		_, err := Parse(tt.text, "f")
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Parse(%.60q) = %v, want an error that says %q", tt.text, err, tt.want)
+		} else if len(err.Error()) > 4<<10 {
+			t.Errorf("Parse(%.60q): the error has %d bytes", tt.text, len(err.Error()))
+		}
+	}
+	_, err := Parse("a\n[b]\nc = d", "f")
+	if n := len(Problems(err)); n != 2 || strings.Contains(OneLine(err), "\n") {
+		t.Errorf("two things wrong are %d problems: %s", n, OneLine(err))
+	}
+}
+
+// FuzzRules: a file is read or refused with its name and lines; one that is read
+// gives every client at most one block, of which nothing panics, and what its deny
+// names is never allowed.
+func FuzzRules(f *testing.F) {
+	for _, s := range []string{
+		sample, "", "[a]", "[*]\ndeny=all", "[a]\nonly=private\nallow=all", "[*.b]\nrate.max.kb=0", "\ufeff[a]",
+		"[a]\r\nonly = \"x\" # y\r\n", "[\xff]", "[a]]", "[[a]", "[a]\nonly = ,", "[é.ß]\nopen.max.sec = 1",
+	} {
+		f.Add(s, "x.a.team", "10.0.0.1", uint16(25))
+	}
+	f.Fuzz(func(t *testing.T, text, client, host string, port uint16) {
+		table, err := Parse(text, "file")
+		if err != nil {
+			for _, p := range Problems(err) {
+				if !strings.HasPrefix(p.Error(), "file:") {
+					t.Fatalf("problem %q does not name the file", p)
+				}
+			}
+			return
+		}
+		r := table.For(client)
+		if r == nil {
+			return
+		}
+		if table.For(strings.ToUpper(strings.ToLower(client))) != r && Fold(strings.ToUpper(Fold(client))) == Fold(client) {
+			t.Fatalf("upper case of %q changes the block", client)
+		}
+		l := r.Limits(Limits{})
+		if l.Sessions.Max < 0 || l.Opens.Max < 0 || l.Rate.Max < 0 {
+			t.Fatalf("negative limit: %+v", l)
+		}
+		exit := new(policy.Exit).For(r.Lists())
+		if exit.AllowName(host, port) == nil && r.Policy.Deny.MatchName(host, port) {
+			t.Fatalf("%s allows %q, which its deny names", r.Policy.Who, host)
+		}
+		if a, err := netip.ParseAddr(host); err == nil {
+			if exit.AllowAddr(netip.AddrPortFrom(a, port), "") == nil && r.Policy.Only != nil && !r.Policy.Only.MatchAddr(netip.AddrPortFrom(a, port)) {
+				t.Fatalf("%s allows %s, which its only does not have", r.Policy.Who, a)
+			}
+		}
+	})
+}
