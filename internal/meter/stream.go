@@ -1,0 +1,231 @@
+package meter
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// Stream is a stream of which no byte is read or written before its bucket has
+// given it. Waiting for that ends at once when the stream is closed or reset, from
+// either side, at its deadline, and when all is being stopped. One goroutine may
+// read and one may write.
+type Stream struct {
+	splice.Stream // the one that is metered
+
+	// Static after construction.
+	lender splice.Lender   // nil: it is none
+	done   <-chan struct{} // it has ended; nil: it does not say
+	stop   <-chan struct{}
+
+	in, out lane
+
+	once sync.Once
+	over chan struct{} // closed by Close and Reset
+}
+
+// NewStream meters s: what is read from it by in, what is written to it by out.
+// When stop is closed, who waits is told code.GoingAway.
+func NewStream(s splice.Stream, in, out *Bucket, stop <-chan struct{}) *Stream {
+	m := &Stream{Stream: s, stop: stop, over: make(chan struct{}), in: lane{bucket: in}, out: lane{bucket: out}}
+	m.lender, _ = s.(splice.Lender)
+	if d, ok := s.(interface{ Done() <-chan struct{} }); ok {
+		m.done = d.Done()
+	}
+	return m
+}
+
+// Read implements net.Conn. It reads at most a chunk: whoever waits with more in
+// hand would hear late of a stream that has failed beneath.
+func (m *Stream) Read(p []byte) (int, error) {
+	n, err := m.Stream.Read(p[:min(len(p), m.in.bucket.chunk())])
+	if perr := m.payIn(n); perr != nil && err == nil {
+		return 0, perr
+	}
+	return n, err
+}
+
+// Borrow implements splice.Lender as far as the stream does.
+func (m *Stream) Borrow() ([]byte, error) {
+	if m.lender == nil {
+		return nil, errors.ErrUnsupported
+	}
+	b, err := m.lender.Borrow()
+	if err != nil {
+		return nil, err
+	}
+	if err := m.payIn(len(b)); err != nil {
+		m.lender.GiveBack()
+		return nil, err
+	}
+	return b, nil
+}
+
+// GiveBack implements splice.Lender; it follows a Borrow that succeeded.
+func (m *Stream) GiveBack() { m.lender.GiveBack() }
+
+// OnReadable implements splice.Sleeper as far as the stream does.
+func (m *Stream) OnReadable(f func()) bool {
+	s, ok := m.Stream.(splice.Sleeper)
+	return ok && s.OnReadable(f)
+}
+
+// payIn waits until n bytes that have been read may be used. The deadline does not
+// make them late: then the rest is owed by the next ones.
+func (m *Stream) payIn(n int) error {
+	m.in.owed += n
+	done := m.done
+	for {
+		err := m.pay(&m.in, done)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != errDone:
+			return err
+		}
+		// An end of both directions may be a clean one, with bytes left to be read.
+		if _, err := m.Stream.Read(nil); err != nil && err != io.EOF {
+			return err
+		}
+		done = nil
+	}
+}
+
+// Write implements net.Conn.
+func (m *Stream) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		chunk := p[n:min(len(p), n+m.out.bucket.chunk())]
+		m.out.owed = len(chunk)
+		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // errDone: Write knows why
+			return n, err
+		}
+		k, err := m.Stream.Write(chunk)
+		n += k
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// errDone says that the stream has ended.
+var errDone = errors.New("stream has ended")
+
+// pay waits until the bucket has given what is owed, or says why not.
+func (m *Stream) pay(l *lane, done <-chan struct{}) error {
+	for l.owed > 0 {
+		n := min(l.owed, l.bucket.chunk())
+		d, cancel := l.bucket.reserve(n)
+		if d > 0 {
+			if err := m.wait(l, d, done); err != nil {
+				cancel()
+				return err
+			}
+		}
+		l.owed -= n
+	}
+	return nil
+}
+
+// wait waits for d.
+func (m *Stream) wait(l *lane, d time.Duration, done <-chan struct{}) error {
+	ready := time.After(d)
+	for {
+		until, moved := l.deadline()
+		var late <-chan time.Time
+		if !until.IsZero() {
+			late = time.After(time.Until(until))
+		}
+		select {
+		case <-ready:
+			return nil
+		case <-late:
+			return os.ErrDeadlineExceeded
+		case <-moved:
+		case <-done:
+			return errDone
+		case <-m.over:
+			return net.ErrClosed
+		case <-m.stop:
+			return &code.Error{Code: code.GoingAway, Text: "the process is being stopped"}
+		}
+	}
+}
+
+// Close implements net.Conn.
+func (m *Stream) Close() error {
+	m.end()
+	return m.Stream.Close()
+}
+
+// Reset implements code.Resetter.
+func (m *Stream) Reset(c code.Code, text string) error {
+	splice.Abort(m.Stream, c, text) // first: who waits is then told the reason
+	m.end()
+	return nil
+}
+
+func (m *Stream) end() { m.once.Do(func() { close(m.over) }) }
+
+// SetLinger is that of the stream, if it has one.
+func (m *Stream) SetLinger(sec int) error {
+	if l, ok := m.Stream.(interface{ SetLinger(sec int) error }); ok {
+		return l.SetLinger(sec)
+	}
+	return errors.ErrUnsupported
+}
+
+// SetDeadline implements net.Conn.
+func (m *Stream) SetDeadline(t time.Time) error {
+	m.in.setDeadline(t)
+	m.out.setDeadline(t)
+	return m.Stream.SetDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (m *Stream) SetReadDeadline(t time.Time) error {
+	m.in.setDeadline(t)
+	return m.Stream.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (m *Stream) SetWriteDeadline(t time.Time) error {
+	m.out.setDeadline(t)
+	return m.Stream.SetWriteDeadline(t)
+}
+
+// lane is one direction.
+type lane struct {
+	bucket *Bucket
+	owed   int // bytes not given yet; owned by who reads or writes
+
+	mu    sync.Mutex
+	until time.Time     // guarded by mu; the deadline
+	moved chan struct{} // guarded by mu; closed when until changes; nil: nobody waits
+}
+
+// deadline is the deadline, and what is closed when it changes.
+func (l *lane) deadline() (time.Time, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.moved == nil {
+		l.moved = make(chan struct{})
+	}
+	return l.until, l.moved
+}
+
+func (l *lane) setDeadline(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = t
+	if l.moved != nil {
+		close(l.moved)
+		l.moved = nil
+	}
+}
