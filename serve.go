@@ -309,10 +309,14 @@ func (p *process) close() {
 	p.log.Info("stopped")
 }
 
-// reload reads the certificates and the users again.
+// reload reads the certificates, the rules and the users again.
 func (p *process) reload() {
 	if p.server != nil {
-		p.reloaded("server", "certificates", p.server.Reload())
+		files := "certificates"
+		if p.cfg.Tunnel.Rules != "" {
+			files += " and rules"
+		}
+		p.reloaded("server", files, p.server.Reload())
 	}
 	if p.client != nil {
 		files := "certificates"

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tunnels/internal/netx"
+	"tunnels/internal/rules"
 )
 
 // derive fills in what follows from what was given.
@@ -50,6 +51,7 @@ func (c *Config) check() error {
 		bad.add(c.checkClientAddrs())
 	}
 	c.checkCerts(&bad)
+	c.checkRules(&bad)
 	if c.SLA.Path == "" {
 		bad.add(c.wrong("sla.log.path", "want a file, or - for standard error"))
 	}
@@ -196,6 +198,18 @@ func (c *Config) checkCerts(bad *problems) {
 	}
 }
 
+// checkRules: the file of rules can be read.
+func (c *Config) checkRules(bad *problems) {
+	if !c.Server || c.Tunnel.Rules == "" {
+		return
+	}
+	if _, err := rules.Read(c.Tunnel.Rules); err != nil {
+		for _, p := range rules.Problems(err) {
+			bad.add(c.wrong("server.rules", "%v", p))
+		}
+	}
+}
+
 // warn says what works and should be known.
 func (c *Config) warn() {
 	add := func(format string, a ...any) { c.Warnings = append(c.Warnings, fmt.Sprintf(format, a...)) }
@@ -219,6 +233,9 @@ func (c *Config) warn() {
 	}
 	if c.Given("remux.net") && t.EagerNet != "remux" {
 		add("-remux.net %s has no effect, because -eagersocks.net is %s", t.RemuxNet, t.EagerNet)
+	}
+	if carrier != "tls" && c.Server && t.Rules != "" {
+		add("-server.rules: without TLS clients have no names: only its block [*] has an effect")
 	}
 	if carrier != "tls" && c.CertsGiven() {
 		add("the -tls… options have no effect, because -%s is %s", c.carrierName(), carrier)

@@ -75,6 +75,11 @@ func TestDefaults(t *testing.T) {
 		{"server.dns", n.DNS, "system"},
 		{"server.allow", n.Allow, []string{"all"}},
 		{"server.deny", n.Deny, []string(nil)},
+		{"server.rules", n.Rules, ""},
+		{"server.sess.max.cnt", n.SessMax, 65536},
+		{"server.client.sess.max.cnt", n.ClientSessMax, 0},
+		{"server.client.open.max.sec", n.ClientOpenMax, 0},
+		{"server.client.rate.max.kb", n.ClientRateMax, int64(0)},
 		{"sla.log.level", c.SLA.Level, "info"},
 		{"sla.log.path", c.SLA.Path, "/var/log/tunnels.log"},
 		{"sla.log.format", c.SLA.Format, "text"},
@@ -152,6 +157,7 @@ func TestDerived(t *testing.T) {
 		{"-server -client -client.addr 127.0.0.1:1080,unix:/tmp/s,tcp6:[::1]:1", clientAddrs, "[127.0.0.1:1080 unix:/tmp/s tcp6:[::1]:1]"},
 		{"-server -client -client.net unix -client.addr /tmp/s,tcp:127.0.0.1:0", clientAddrs, "[unix:/tmp/s 127.0.0.1:0]"},
 		{"-server -client -client.addr :1080 -client.users f", func(c *Config) any { return c.Tunnel.ClientUsers }, "f"},
+		{"-server -client -server.client.rate.max.kb 3", func(c *Config) any { return c.Tunnel.ClientRateMax }, int64(3 << 10)},
 		{"-server -client -eagersocks.eager auto", func(c *Config) any { return c.Tunnel.EagerMode }, eagersocks.Auto},
 	}
 	for _, tt := range tests {
@@ -175,7 +181,7 @@ func TestHelpAndRole(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	secret := writeFile(t, "s3cret\n")
+	secret, rules := writeFile(t, "s3cret\n"), writeFile(t, "[*]\n")
 	tests := []struct {
 		line, env, want string // want: what the only warning says; empty: there is none
 	}{
@@ -191,6 +197,8 @@ func TestWarnings(t *testing.T) {
 		{try + " -client.addr 127.0.0.1:1080,:1081 -client.users f", "", "-client.users: passwords cross the network to :1081 in the clear"},
 		{try + " -client.users f -client.open", "", "-client.open has no effect"},
 		{try + " -eagersocks.net tcp -remux.net tcp", "", "-remux.net tcp has no effect"},
+		{try + " -server.rules " + rules, "", ""},
+		{try + " -remux.net tcp -server.rules " + rules, "", "only its block [*] has an effect"},
 		{try + " -remux.net tcp -tls.server.cert x", "", "-tls… options have no effect"},
 	}
 	for _, tt := range tests {

@@ -30,6 +30,9 @@ const (
 	day      = 24 * 3600
 	week     = 7 * day
 	maxMemMB = 1 << 20
+	// those of a rules file, too
+	maxSess   = 1 << 24
+	maxRateKB = 1 << 30
 	// maxReuseMB is well below what AES-GCM may seal with one key (RFC 8446,
 	// section 5.5).
 	maxReuseMB = 256 << 10
@@ -72,6 +75,11 @@ func (c *Config) serverOptions() []option {
 		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "targets to deny, whatever is allowed", set: targets(&t.Deny)},
 		{name: "server.dns", arg: "LIST", def: "system", list: true, hidden: true, help: "who resolves targets: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH; the next if one does not answer", set: upstreams(&t.DNS)},
 		{name: "server.dial.timeout.sec", arg: "N", def: "10", help: "for resolving and connecting to a target", set: seconds(&t.DialTimeout, 1, 600)},
+		{name: "server.rules", arg: "FILE", show: "none", help: "what each client may reach and use, by the name in his certificate; read again when it changes", set: text(&t.Rules)},
+		{name: "server.sess.max.cnt", arg: "N", def: "65536", help: "sessions of all clients at one time", set: number(&t.SessMax, 1, maxSess, 1)},
+		{name: "server.client.sess.max.cnt", arg: "N", def: "0", show: "no limit", help: "sessions of one client at one time", set: number(&t.ClientSessMax, 0, maxSess, 1)},
+		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "sessions one client may open per second, five seconds' worth at once", set: number(&t.ClientOpenMax, 0, maxSess, 1)},
+		{name: "server.client.rate.max.kb", arg: "N", def: "0", show: "no limit", help: "KiB per second of one client, each way", set: number(&t.ClientRateMax, 0, maxRateKB, 1<<10)},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 func TestRefused(t *testing.T) {
 	const client = "-client -tls.client.cert c -tls.client.ca c "
 	const server = "-server -tls.server.cert c -tls.server.ca c "
+	rules := writeFile(t, "[laptop]\nalow = private\nsess.max.cnt = many\n")
 	tests := []struct{ line, env, want string }{
 		// names
 		{"-server.adr :443", "", `"-server.adr" (command line): there is no such option; did you mean -server.addr?`},
@@ -49,6 +50,13 @@ func TestRefused(t *testing.T) {
 		{try + " -client.pac.direct a.example:80", "", `-client.pac.direct "a.example:80" (command line): entry "a.example:80": want a name, *.name, an address`},
 		{try, "TUNNELS_CLIENT_PAC_PROXY=10.0.0.1/8", "want 10.0.0.0/8"},
 		{try + " -tls.server.name vps.example:443", "", "without a port"},
+		{try + " -server.sess.max.cnt 0", "", "from 1 to 16777216"},
+		{try + " -server.client.sess.max.cnt -1", "", "from 0 to 16777216"},
+		{try + " -server.client.open.max.sec 16777217", "", "from 0 to 16777216"},
+		{try + " -server.client.rate.max.kb 1073741825", "", "from 0 to 1073741824"},
+		{try + " -server.rules /no/such/file", "", `-server.rules "/no/such/file" (command line): stat /no/such/file`},
+		{try + " -server.rules " + rules, "", rules + ":2: alow: is no key of a block: want only, allow"},
+		{try + " -server.rules " + rules, "", rules + `:3: sess.max.cnt: "many": want a whole number`},
 
 		// addresses
 		{"-server", "", "-server.addr is missing: want where to listen, as in :443"},

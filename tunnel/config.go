@@ -44,6 +44,12 @@ type Config struct {
 	DNS         string        // who resolves targets, as resolve.Parse reads it; empty: the system
 	DialTimeout time.Duration // for resolving and connecting to a target; 0: 10 s
 
+	Rules         string // file of what each client may reach and use; empty: none
+	SessMax       int    // sessions of all clients at one time; 0: 65536
+	ClientSessMax int    // sessions of one client at one time; 0: no limit
+	ClientOpenMax int    // sessions one client opens per second; 0: no limit
+	ClientRateMax int64  // bytes per second of one client, each way; 0: no limit
+
 	Log *sla.Logger // where the lines go; nil: sla's default
 }
 

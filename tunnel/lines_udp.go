@@ -19,13 +19,9 @@ func openAssociation(log *sla.Logger, at string) association {
 	return a
 }
 
-// refused says why datagrams for a target are not sent.
-func (a association) refused(target datagram.Target, err error) {
-	say := a.log.Info
-	if why, ok := code.Of(err); ok && why == code.NotAllowed {
-		say = a.log.Warn
-	}
-	say("%s: datagrams to %s are not sent: %v", a.name, target, err)
+// failed says why datagrams for a target are not sent, though they may be.
+func (a association) failed(target datagram.Target, err error) {
+	a.log.Info("%s: datagrams to %s are not sent: %v", a.name, target, err)
 }
 
 // ended says how it ended, and what did not get through.

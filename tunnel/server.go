@@ -19,13 +19,14 @@ import (
 // their targets.
 type Server struct {
 	// Static after construction.
-	cfg    Config
-	way    way
-	log    *sla.Logger
-	exit   *exit
-	tls    *tls.Server // nil: not over TLS
-	ctx    context.Context
-	cancel context.CancelFunc // ends dials
+	cfg     Config
+	way     way
+	log     *sla.Logger
+	exit    *exit
+	clients *clients
+	tls     *tls.Server // nil: not over TLS
+	ctx     context.Context
+	cancel  context.CancelFunc // ends dials
 
 	// Set by Listen, static then.
 	lower    net.Listener
@@ -43,6 +44,10 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, way: w, log: cfg.log()}
 	if s.exit, err = newExit(&cfg); err != nil {
+		return nil, err
+	}
+	if s.clients, err = newClients(&cfg, &s.exit.policy, s.log); err != nil {
+		s.exit.close()
 		return nil, err
 	}
 	if w.secured {
@@ -105,13 +110,17 @@ func (s *Server) Serve() error {
 	}
 }
 
-// Reload reads the certificates again, changed or not.
+// Reload reads the certificates and the rules again, changed or not.
 func (s *Server) Reload() error {
-	if s.tls == nil {
-		return nil
+	err := s.clients.reload()
+	if s.tls != nil {
+		err = errors.Join(s.tls.Reload(), err)
 	}
-	return s.tls.Reload()
+	return err
 }
+
+// Refused is how many requests and datagrams were refused so far, by reason.
+func (s *Server) Refused() map[Refusal]uint64 { return s.clients.refusals.counts() }
 
 // Shutdown accepts nothing new, waits for what is being served until ctx ends,
 // and resets the rest. The error says how much that was.
@@ -146,16 +155,35 @@ func (s *Server) close() {
 	}
 	s.work.abort()
 	s.exit.close()
+	s.clients.close()
 	if s.tls != nil {
 		s.tls.Close()
 	}
 }
 
-// serve connects one request with its target, and returns what carries the
-// bytes; nil: there are none to carry.
+// serve connects one request with its target, if the client may have one more
+// session, and returns what carries the bytes; nil: there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
+	g, err := s.clients.admit(conn, req.Target.String())
+	if err != nil {
+		_ = req.Refuse(code.NotAllowed, err.Error()) // a client that is gone needs no answer
+		return nil
+	}
+	rest := s.connect(g, conn, req)
+	if rest == nil {
+		g.leave()
+		return nil
+	}
+	return func() {
+		defer g.leave()
+		rest()
+	}
+}
+
+// connect is serve for a client that was admitted.
+func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	if req.Command == eagersocks.UDP {
-		return s.associate(conn, req)
+		return s.associate(g, conn, req)
 	}
 	if req.Command != eagersocks.Connect {
 		why := &code.Error{Code: code.CommandUnsupported, Text: req.Command.String() + " is not supported"}
@@ -163,14 +191,15 @@ func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 		openSock(s.log, req.Target).closed(why, false)
 		return nil
 	}
-	line := openSock(s.log, req.Target)
-	target, err := s.dial(conn, req.Target)
+	a := attempt{guest: g, log: s.log, target: req.Target}
+	target, err := s.dial(conn, &a, req.Target)
 	if err != nil {
 		why := dialError(err)
-		_ = req.Refuse(why.Code, why.Text) // a client that is gone needs no answer
-		line.closed(err, why.Code == code.Cancelled)
+		a.failed(why) // first: who was told may look for the reason
+		_ = req.Refuse(why.Code, why.Text)
 		return nil
 	}
+	line := a.sock()
 	if err := req.Reply(); err != nil {
 		splice.Abort(target, code.Cancelled, "")
 		splice.Abort(conn, code.General, "")
@@ -179,14 +208,14 @@ func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	}
 	s.work.join(conn, target)
 	return func() {
-		r := splice.Both(conn.(splice.Stream), target, code.Cancelled, code.TargetReset)
+		r := splice.Both(g.stream(conn.(splice.Stream), s.ctx.Done()), target, code.Cancelled, code.TargetReset)
 		why, _ := code.Of(r.Err)
 		line.closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
 	}
 }
 
 // dial connects to the target, for as long as the session wants it.
-func (s *Server) dial(conn net.Conn, target eagersocks.Address) (splice.Stream, error) {
+func (s *Server) dial(conn net.Conn, j judge, target eagersocks.Address) (splice.Stream, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	if d, ok := conn.(interface{ Done() <-chan struct{} }); ok {
@@ -201,5 +230,5 @@ func (s *Server) dial(conn net.Conn, target eagersocks.Address) (splice.Stream, 
 			}
 		}()
 	}
-	return s.exit.dial(ctx, &s.exit.policy, target)
+	return s.exit.dial(ctx, j, target)
 }

@@ -11,7 +11,7 @@ import (
 
 // associate makes the exit's end of an association, and returns what carries the
 // datagrams; nil: there are none to carry.
-func (s *Server) associate(conn net.Conn, req *eagersocks.Request) (carry func()) {
+func (s *Server) associate(g *guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	line := openAssociation(s.log, req.Target.String())
 	if err := req.Reply(); err != nil {
 		splice.Abort(conn, code.General, "")
@@ -20,13 +20,19 @@ func (s *Server) associate(conn net.Conn, req *eagersocks.Request) (carry func()
 	}
 	relay := datagram.NewRelay(datagram.Exit{
 		Resolve:   s.exit.resolve,
-		AllowName: s.exit.policy.AllowName,
-		AllowAddr: s.exit.policy.AllowAddr,
+		AllowName: g.AllowName,
+		AllowAddr: g.AllowAddr,
 		Timeout:   s.exit.timeout,
-		Refused:   line.refused,
+		Refused: func(target datagram.Target, err error) {
+			if why, ok := code.Of(err); ok && why == code.NotAllowed {
+				g.refused(err)
+				return
+			}
+			line.failed(target, err)
+		},
 	})
 	return func() {
-		err := relay.Run(conn.(splice.Stream))
+		err := relay.Run(g.stream(conn.(splice.Stream), s.ctx.Done()))
 		endSession(conn, err)
 		line.ended(err, relay.Counts())
 	}

@@ -27,6 +27,8 @@ var options = map[string]string{
 	"tls.server.name":   "the host of -server.addr",
 	"client.pac.direct": "none", "client.pac.proxy": "everything", "server.policy": "best",
 	"eagersocks.eager": "on", "server.allow": "none", "server.deny": "none", "server.dns": "system", "server.dial.timeout.sec": "10",
+	"server.rules": "none", "server.sess.max.cnt": "65536", "server.client.sess.max.cnt": "no limit",
+	"server.client.open.max.sec": "no limit", "server.client.rate.max.kb": "no limit",
 	"sla.log.level": "info", "sla.log.path": "/var/log/tunnels.log", "sla.log.format": "text", "sla.log.max.mb": "100", "sla.log.backups": "5",
 	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.url": "the robot's public address",
 }

@@ -95,13 +95,17 @@ func TestLogEndings(t *testing.T) {
 		p.waitLog(`\[info\] \[sock\] - ` + strings.TrimPrefix(url, "http://") + ` = \d+ cancelled`)
 		p.waitLog(`\[erro\] \[sock\] - ` + reset.Addr + ` = \d+ .*reset`)
 		p.waitLog(`\[sock\] - no\.such\.name\.invalid:80 = \d+ .*`)
-		p.waitLog(`\[erro\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
 	}
+	client.waitLog(`\[erro\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
+	// What the exit refuses has one line there: nothing was dialled.
+	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny has denied\.example$`)
+	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny has 127\.0\.0\.66$`)
 	client.stop()
 	server.stop()
+	client.wantRun("sock", "-", 12)
+	server.wantRun("sock", "-", 10)
 	for _, p := range []*process{client, server} {
-		p.wantRun("sock", "-", 12)
 		p.wantRun("sess", "-", 12)
 		p.wantRun("conn", "-", 1)
 	}

@@ -98,7 +98,7 @@ func (f *File) readLocked() (changed bool, err error) {
 	}
 	changed = err.Error() != f.failed
 	f.failed = err.Error()
-	return changed, fmt.Errorf("%w; the rules read before stay in force", err)
+	return changed, err
 }
 
 // read reads a file. The info is that from before it was read, so that a change

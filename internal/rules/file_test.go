@@ -95,7 +95,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("Reload = %v, want the new rules at once", err)
 	}
 	w.write("[")
-	if err := w.Reload(); err == nil || !strings.Contains(err.Error(), "stay in force") || w.Table().For("two") == nil {
+	if err := w.Reload(); err == nil || !strings.Contains(err.Error(), "rules:1: ") || w.Table().For("two") == nil {
 		t.Errorf("Reload of a broken file = %v, want an error and the old rules", err)
 	}
 	var none *File

@@ -1,0 +1,68 @@
+package tunnel
+
+import (
+	"net/netip"
+	"sync"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/sla"
+)
+
+// attempt is the judge of one dial. The line of the sock is written when the first
+// address may be dialled, so that of a target that is refused the log has one line,
+// the refusal.
+type attempt struct {
+	*guest
+	log    *sla.Logger        // static
+	target eagersocks.Address // static
+
+	mu   sync.Mutex
+	line *sock // guarded by mu; nil: nothing may have been dialled so far
+	over bool  // guarded by mu; the dial is over
+}
+
+// AllowAddr implements judge.
+func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
+	err := a.guest.AllowAddr(addr, viaName)
+	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if !a.over {
+			a.openLocked()
+		}
+	}
+	return err
+}
+
+func (a *attempt) openLocked() {
+	if a.line == nil {
+		line := openSock(a.log, a.target)
+		a.line = &line
+	}
+}
+
+// sock is the line of a dial that is over.
+func (a *attempt) sock() sock {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+	a.openLocked()
+	return *a.line
+}
+
+// failed logs that the dial is over and has failed.
+func (a *attempt) failed(why *code.Error) {
+	if why.Code != code.NotAllowed {
+		a.sock().closed(why, why.Code == code.Cancelled)
+		return
+	}
+	a.refused(why)
+	a.mu.Lock()
+	a.over = true
+	line := a.line
+	a.mu.Unlock()
+	if line != nil { // another address of the name had been allowed
+		line.log.ClosedAs(sla.Sock, line.name, sla.LevelInfo, code.NotAllowed.String())
+	}
+}

@@ -1,0 +1,387 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"tunnels/eagersocks"
+	"tunnels/tls"
+)
+
+// authority makes certificates in a folder of the test.
+type authority struct {
+	t   *testing.T
+	dir string
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t, t.TempDir()}
+	if _, err := tls.Init(a.dir, []string{"server.test"}); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// of is the end of a client with a certificate of that name.
+func (a *authority) of(name string) tls.Config {
+	a.t.Helper()
+	if name != "client" { // which it made at once
+		if _, err := tls.IssueClient(a.dir, name); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	file := filepath.Join(a.dir, name+".pem")
+	return tls.Config{Cert: file, CA: file, ServerName: "server.test"}
+}
+
+// serve has cfg use the certificates, for the server and for the client "client".
+func (a *authority) serve(cfg *Config) {
+	path := func(file string) string { return filepath.Join(a.dir, file) }
+	cfg.ServerTLS = tls.Config{Cert: path("server.pem"), Key: path("server.key"), CA: path("ca.pem")}
+	cfg.ClientTLS = a.of("client")
+}
+
+// join is one more client of the rig's server.
+func (r *rig) join(t *testing.T, end tls.Config) *rig {
+	t.Helper()
+	cfg := r.cfg
+	cfg.ClientTLS = end
+	c, err := NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := c.Serve(); err != nil {
+			t.Errorf("client: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		c.Close()
+		serving.Wait()
+	})
+	more := *r
+	more.client = c
+	return &more
+}
+
+// try says whether target, a host and port, is reached; not to be reached must be
+// code 2.
+func (r *rig) try(t *testing.T, target string) bool {
+	t.Helper()
+	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := d.Dial("tcp", target)
+	if err == nil {
+		c.Close()
+		return true
+	}
+	if !strings.Contains(err.Error(), "not allowed") {
+		t.Errorf("target %s: %v, want SOCKS code 2", target, err)
+	}
+	return false
+}
+
+// listening is a target that accepts and closes.
+func listening(t *testing.T) (address, port string) {
+	t.Helper()
+	site := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(site.Close)
+	address = strings.TrimPrefix(site.URL, "http://")
+	_, port, _ = net.SplitHostPort(address)
+	return address, port
+}
+
+// TestClientRules: a certificate reaches what its rules say and nothing else,
+// by every spelling, on every way that has certificates.
+func TestClientRules(t *testing.T) {
+	one, onePort := listening(t)
+	two, twoPort := listening(t)
+	file := rulesFile(t, fmt.Sprintf(`
+[client]
+only  = 127.0.0.1:%s, [::1]:%s
+[phone]
+allow = loopback
+deny  = loopback:%s
+[*.family]
+only  = 192.0.2.0/24
+`, onePort, onePort, onePort))
+	for _, w := range []struct{ eager, remux string }{{"remux", "tls"}, {"tls", ""}} {
+		ca := newAuthority(t)
+		r := start(t, w.eager, w.remux, "tcp", func(c *Config) {
+			ca.serve(c)
+			c.Allow, c.Rules, c.EagerMode = nil, file, eagersocks.Off
+		})
+		clients := map[string]*rig{"client": r}
+		for _, name := range []string{"phone", "other", "x.family"} {
+			clients[name] = r.join(t, ca.of(name))
+		}
+		refused := 0
+		for _, tt := range []struct {
+			client, target string
+			want           bool
+		}{
+			{"client", one, true},
+			{"client", "[::ffff:127.0.0.1]:" + onePort, true},
+			{"client", two, false},
+			{"client", "localhost:" + onePort, true}, // by its addresses
+			{"client", "localhost:" + twoPort, false},
+			{"client", "127.0.0.2:" + onePort, false},
+			{"client", "169.254.169.254:80", false},
+			{"phone", one, false},
+			{"phone", "[::ffff:127.0.0.1]:" + onePort, false},
+			{"phone", "localhost:" + onePort, false},
+			{"phone", two, true},
+			{"phone", "localhost:" + twoPort, true},
+			{"phone", "10.255.255.1:80", false},
+			{"other", one, false},
+			{"other", "localhost:" + twoPort, false},
+			{"x.family", one, false},
+			{"x.family", "localhost:" + onePort, false},
+		} {
+			if got := clients[tt.client].try(t, tt.target); got != tt.want {
+				t.Errorf("%s: client %s reaches %s: %v, want %v", w.eager, tt.client, tt.target, got, tt.want)
+			}
+			if tt.want {
+				continue
+			}
+			refused++
+			wantOneRefusal(t, r, tt.client, tt.target)
+		}
+		if got := r.server.Refused(); got[RefusedTarget] != uint64(refused) {
+			t.Errorf("counted %v, want %d targets", got, refused)
+		}
+	}
+}
+
+// wantOneRefusal checks that the server's log has one line about the target, which
+// refuses it to the client.
+func wantOneRefusal(t *testing.T, r *rig, client, target string) {
+	t.Helper()
+	target = strings.Replace(target, "[::ffff:127.0.0.1]", "127.0.0.1", 1)
+	host, port, _ := net.SplitHostPort(target)
+	const refused = "[warn] [main] refused client "
+	lines := linesWith(r.serverLog, refused+client+": target "+target)
+	for _, to := range []string{" (127.0.0.1) port ", " (::1) port "} {
+		lines = append(lines, linesWith(r.serverLog, refused+client+": target "+host+to+port)...)
+	}
+	if len(lines) != 1 {
+		t.Errorf("%d lines refuse %s to client %s, want 1: %q", len(lines), target, client, lines)
+	}
+	if l := linesWith(r.serverLog, "not allowed"); len(l) != 0 {
+		t.Errorf("more lines about the refusal of %s to client %s: %q", target, client, l)
+	}
+}
+
+// TestListedTargets: what is refused by default is reached when it is listed.
+func TestListedTargets(t *testing.T) {
+	_, port := listening(t)
+	for _, tt := range []struct {
+		allow, deny string
+		want        map[string]bool
+	}{
+		{"", "", map[string]bool{"127.0.0.1": false, "localhost": false, "::ffff:127.0.0.1": false, "0.0.0.0": false}},
+		{"loopback", "", map[string]bool{"127.0.0.1": true, "localhost": true, "::ffff:127.0.0.1": true, "0.0.0.0": false}},
+		{"localhost", "", map[string]bool{"127.0.0.1": false, "LocalHost": true}},
+		{"127.0.0.1:" + port, "", map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "127.0.0.2": false}},
+		{"all", "loopback", map[string]bool{"127.0.0.1": false, "localhost": false, "::ffff:127.0.0.1": false}},
+		{"all", "localhost", map[string]bool{"127.0.0.1": true, "localhost": false, "LOCALHOST.": false}},
+	} {
+		r := start(t, "remux", "tls", "tcp", func(c *Config) {
+			c.EagerMode = eagersocks.Off
+			c.Allow, c.Deny = []string{tt.allow}, []string{tt.deny}
+		})
+		for host, want := range tt.want {
+			if got := r.try(t, net.JoinHostPort(host, port)); got != want {
+				t.Errorf("allow %q, deny %q: %s is reached: %v, want %v", tt.allow, tt.deny, host, got, want)
+			}
+		}
+	}
+}
+
+// TestEagerRefusal: the eager try ends in a reset, the next is told code 2, and
+// the log has one line for both.
+func TestEagerRefusal(t *testing.T) {
+	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Allow = nil })
+	c := r.dial(t, "127.0.0.1:1")
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("first try: Read = %v, want connection reset", err)
+	}
+	c.Close()
+	if r.try(t, "127.0.0.1:1") {
+		t.Error("second try: connected")
+	}
+	if got := r.server.Refused()[RefusedTarget]; got != 2 {
+		t.Errorf("counted %d, want 2", got)
+	}
+	const line = "[warn] [main] refused client client: target 127.0.0.1:1 is loopback"
+	wantOneRefusal(t, r, "client", "127.0.0.1:1")
+	if n := len(linesWith(r.serverLog, "[sock]")); n != 0 {
+		t.Errorf("%d lines about socks, want none: nothing was dialled", n)
+	}
+	r.clientLog.wait(t, "client", "[erro] [sock] - 127.0.0.1:1 = 0 target 127.0.0.1:1 is loopback")
+	r.server.Close()
+	if got := linesWith(r.serverLog, line); len(got) != 2 || !strings.HasSuffix(got[1], "(1 times more)") {
+		t.Errorf("at the end the log has %q, want the line and how often it happened once more", got)
+	}
+}
+
+// TestLimitsRefuse: what is too many is code 2 at the application, without TLS too.
+func TestLimitsRefuse(t *testing.T) {
+	target, _ := listening(t)
+	r := start(t, "remux", "tcp", "tcp", func(c *Config) {
+		c.EagerMode = eagersocks.Off
+		c.ClientSessMax = 1
+	})
+	first := r.dial(t, target)
+	if r.try(t, target) {
+		t.Error("a second session was opened, want one only")
+	}
+	rule := "refused client without a certificate: target " + target + ": -server.client.sess.max.cnt: the client has 1 sessions"
+	if n := len(linesWith(r.serverLog, rule)); n != 1 {
+		t.Errorf("%d lines tell of it, want 1", n)
+	}
+	if got := r.server.Refused(); got[RefusedSessions] != 1 {
+		t.Errorf("counted %v, want 1 of the client's sessions", got)
+	}
+	first.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for !r.try(t, target) { // the end of the first is on its way
+		if ctx.Err() != nil {
+			t.Fatal("no session after the first has ended")
+		}
+	}
+}
+
+// TestClientRate: bytes come at the rate each way, all of them, half-close included.
+func TestClientRate(t *testing.T) {
+	const perSecond, size = 4 << 20, 2 << 20
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var target sync.WaitGroup
+	target.Go(func() { // answers when it has read all
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			all, _ := io.ReadAll(c)
+			c.Write(bytes.ToUpper(all))
+			c.Close()
+		}
+	})
+	defer target.Wait()
+	defer ln.Close()
+	sent := bytes.Repeat([]byte("rate"), size/4)
+	for _, w := range ways[2:6] {
+		r := start(t, w.eager, w.remux, w.server, func(c *Config) { c.ClientRateMax = perSecond })
+		since := time.Now()
+		c := r.dial(t, ln.Addr().String())
+		defer c.Close()
+		if _, err := c.Write(sent); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(c)
+		if err != nil || !bytes.Equal(got, bytes.ToUpper(sent)) {
+			t.Errorf("%s: answer of %d bytes, %v, want %d", w.eager, len(got), err, size)
+		}
+		least := time.Duration(2 * (size - perSecond/10) * int(time.Second) / perSecond)
+		if took := time.Since(since); took < least || took > 10*least {
+			t.Errorf("%s: there and back took %v, want %v and a little", w.eager, took, least)
+		}
+	}
+}
+
+// TestRateEndsAtOnce: while both directions wait for the rate, the application's
+// going and the server's end are heard of at once.
+func TestRateEndsAtOnce(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for name, end := range map[string]func(*rig, *net.TCPConn){
+		"reset by the application": func(_ *rig, app *net.TCPConn) { app.SetLinger(0); app.Close() },
+		"server stopped":           func(r *rig, _ *net.TCPConn) { r.server.Close() },
+	} {
+		for _, w := range ways[2:6] {
+			r := start(t, w.eager, w.remux, w.server, func(c *Config) { c.ClientRateMax = 16 << 10 })
+			app := r.dial(t, ln.Addr().String())
+			defer app.Close()
+			target, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer target.Close()
+			const much = 4 << 20 // more than minutes' worth
+			var wg sync.WaitGroup
+			var writeErr error
+			wg.Go(func() { app.Write(make([]byte, much)) })
+			wg.Go(func() { _, writeErr = target.Write(make([]byte, much)) })
+			for _, c := range []net.Conn{app, target} {
+				if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			since := time.Now()
+			end(r, app)
+			n, readErr := io.Copy(io.Discard, target)
+			wg.Wait()
+			// The system tells it once, to whoever comes first.
+			if err := errors.Join(readErr, writeErr); !errors.Is(err, syscall.ECONNRESET) || n >= much {
+				t.Errorf("%s, %s: the target read %d bytes, then %v, want a reset", name, w.eager, n, err)
+			}
+			if took := time.Since(since); took > 5*time.Second {
+				t.Errorf("%s, %s: the target heard of it after %v", name, w.eager, took)
+			}
+		}
+	}
+}
+
+// TestClientDatagrams: an association is a session as any other: it counts, has
+// the client's rate, and goes where his rules let it.
+func TestClientDatagrams(t *testing.T) {
+	target := echo(t, "127.0.0.1").LocalAddr().String()
+	r := start(t, "remux", "tls", "tcp", func(c *Config) {
+		c.Allow, c.ClientRateMax, c.ClientSessMax, c.EagerMode = nil, 16<<10, 1, eagersocks.Off
+		c.Rules = rulesFile(t, "[client]\nonly = "+target+"\n")
+	})
+	s := r.associate(t)
+	for range 3 {
+		s.ask(t, target, "let me in")
+	}
+	if err := s.send("192.0.2.1:53", []byte("out")); err != nil {
+		t.Fatal(err)
+	}
+	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target 192.0.2.1:53: only of [client] does not have it")
+	if r.try(t, target) {
+		t.Error("a second session was opened beside the association, want one only")
+	}
+	s.Close()
+}

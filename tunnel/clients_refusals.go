@@ -1,0 +1,191 @@
+package tunnel
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tunnels/sla"
+)
+
+// Refusal is a reason why a server refused a request.
+type Refusal string
+
+// The reasons.
+const (
+	RefusedTarget   Refusal = "target"          // the lists or the client's rules forbid it
+	RefusedSessions Refusal = "client sessions" // the client has as many as he may
+	RefusedOpens    Refusal = "client opens"    // the client opens them too fast
+	RefusedTotal    Refusal = "sessions"        // all clients together have as many as they may
+)
+
+const (
+	// sameEvery is how long the same refusal is not logged again; how often it
+	// happened meanwhile is said then.
+	sameEvery = 10 * time.Second
+	// linesMax is how many refusals of one client are logged one by one in that
+	// time; the others are counted on one line.
+	linesMax = 32
+)
+
+// refusals logs and counts what was refused.
+type refusals struct {
+	log *sla.Logger // static
+
+	target, sessions, opens, total atomic.Uint64
+
+	mu      sync.Mutex
+	seen    map[refusal]*list.Element // guarded by mu; elements of order
+	order   list.List                 // guarded by mu; of *said, by when they were logged
+	clients map[string]int            // guarded by mu; how many elements each client has
+	timer   *time.Timer               // guarded by mu; nil: nothing has been seen
+	over    bool                      // guarded by mu
+	running sync.WaitGroup            // of the timer's function
+}
+
+// refusal is what makes two of them the same.
+type refusal struct {
+	client string
+	why    string // names target and rule; empty: any that is too many
+}
+
+// said is a refusal that has been logged.
+type said struct {
+	refusal
+	at   time.Time
+	more int // of the same since then
+}
+
+func newRefusals(log *sla.Logger) *refusals {
+	return &refusals{log: log, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
+}
+
+// counts is how many there were, by reason.
+func (r *refusals) counts() map[Refusal]uint64 {
+	return map[Refusal]uint64{
+		RefusedTarget:   r.target.Load(),
+		RefusedSessions: r.sessions.Load(),
+		RefusedOpens:    r.opens.Load(),
+		RefusedTotal:    r.total.Load(),
+	}
+}
+
+// note counts one and logs it, if the same was not logged a moment ago. The error
+// names the target and the rule.
+func (r *refusals) note(reason Refusal, client string, err error) {
+	switch reason {
+	case RefusedTarget:
+		r.target.Add(1)
+	case RefusedSessions:
+		r.sessions.Add(1)
+	case RefusedOpens:
+		r.opens.Add(1)
+	case RefusedTotal:
+		r.total.Add(1)
+	}
+	if client == "" {
+		client = "without a certificate"
+	}
+	key := refusal{client, err.Error()}
+	if r.isNew(key) {
+		r.log.Warn("refused client %s: %s", key.client, key.why)
+	}
+}
+
+// isNew says whether the refusal is to be logged now; if not, it has been counted
+// among those that are logged later.
+func (r *refusals) isNew(key refusal) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen[key] == nil && r.clients[key.client] >= linesMax {
+		key = refusal{client: key.client}
+	}
+	if e := r.seen[key]; e != nil {
+		e.Value.(*said).more++
+		return false
+	}
+	s := &said{refusal: key, at: time.Now()}
+	if key.why == "" {
+		s.more = 1 // not said by itself
+	}
+	r.seen[key] = r.order.PushBack(s)
+	r.clients[key.client]++
+	r.setTimerLocked()
+	return s.more == 0
+}
+
+// setTimerLocked has due called when the first of order may be logged again.
+func (r *refusals) setTimerLocked() {
+	e := r.order.Front()
+	if r.timer != nil || e == nil || r.over {
+		return
+	}
+	r.running.Add(1)
+	r.timer = time.AfterFunc(time.Until(e.Value.(*said).at.Add(sameEvery)), func() {
+		defer r.running.Done()
+		r.due()
+	})
+}
+
+// due says how often what was logged a while ago has happened since, and forgets
+// what has not.
+func (r *refusals) due() {
+	r.mu.Lock()
+	r.timer = nil
+	more := r.takeLocked(time.Now().Add(-sameEvery))
+	r.setTimerLocked()
+	r.mu.Unlock()
+	r.say(more)
+}
+
+// takeLocked takes what was logged at that time or before. What has happened since
+// begins anew, the rest is forgotten.
+func (r *refusals) takeLocked(until time.Time) (more []said) {
+	var again []*said
+	for e := r.order.Front(); e != nil && !e.Value.(*said).at.After(until); e = r.order.Front() {
+		s := e.Value.(*said)
+		r.order.Remove(e)
+		delete(r.seen, s.refusal)
+		if r.clients[s.client]--; r.clients[s.client] == 0 {
+			delete(r.clients, s.client)
+		}
+		if s.more > 0 {
+			more = append(more, *s)
+			if s.why != "" {
+				again = append(again, s)
+			}
+		}
+	}
+	for _, s := range again {
+		s.at, s.more = time.Now(), 0
+		r.seen[s.refusal] = r.order.PushBack(s)
+		r.clients[s.client]++
+	}
+	return more
+}
+
+// say logs what was kept back.
+func (r *refusals) say(more []said) {
+	for _, s := range more {
+		if s.why == "" {
+			r.log.Warn("refused client %s: %d more requests, for other targets or reasons", s.client, s.more)
+			continue
+		}
+		r.log.Warn("refused client %s: %s (%d times more)", s.client, s.why, s.more)
+	}
+}
+
+// close logs what was kept back, and waits for whoever is logging.
+func (r *refusals) close() {
+	r.mu.Lock()
+	r.over = true
+	if r.timer != nil && r.timer.Stop() {
+		r.running.Done()
+	}
+	r.timer = nil
+	more := r.takeLocked(time.Now())
+	r.mu.Unlock()
+	r.say(more)
+	r.running.Wait()
+}

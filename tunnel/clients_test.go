@@ -1,0 +1,237 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/meter"
+	"tunnels/internal/policy"
+	"tunnels/internal/splice"
+	"tunnels/remux"
+	"tunnels/sla"
+)
+
+// peer is the session of a client of that name.
+type peer struct {
+	net.Conn
+	name string
+}
+
+func (p peer) Lower() net.Conn  { return p }
+func (p peer) PeerName() string { return p.name }
+
+// newTestClients makes clients with a log; close them.
+func newTestClients(t *testing.T, cfg Config) (*clients, *logBuffer) {
+	t.Helper()
+	b := &logBuffer{}
+	log, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	c, err := newClients(&cfg, new(policy.Exit), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, b
+}
+
+func rulesFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// wantRefused checks that a session was not admitted because of a rule.
+func wantRefused(t *testing.T, c *clients, client, rule string) {
+	t.Helper()
+	g, err := c.admit(peer{name: client}, "x.test:80")
+	if err == nil {
+		g.leave()
+	}
+	if why, _ := code.Of(err); why != code.NotAllowed || !strings.Contains(err.Error(), rule) {
+		t.Errorf("one more session of %q: %v, want it refused by %s", client, err, rule)
+	}
+}
+
+func mustAdmit(t *testing.T, c *clients, client string) *guest {
+	t.Helper()
+	g, err := c.admit(peer{name: client}, "x.test:80")
+	if err != nil {
+		t.Fatalf("one more session of %q: %v", client, err)
+	}
+	return g
+}
+
+func TestSessionLimits(t *testing.T) {
+	c, _ := newTestClients(t, Config{SessMax: 5, ClientSessMax: 2, Rules: rulesFile(t, "[three]\nsess.max.cnt = 3\n[any]\nsess.max.cnt = 0\n")})
+	defer c.close()
+	guests := []*guest{mustAdmit(t, c, "laptop"), mustAdmit(t, c, "Laptop")}
+	wantRefused(t, c, "laptop", "-server.client.sess.max.cnt: the client has 2 sessions")
+	for range 3 {
+		guests = append(guests, mustAdmit(t, c, "three"))
+	}
+	wantRefused(t, c, "any", "-server.sess.max.cnt: all clients together have 5 sessions")
+	guests[0].leave()
+	wantRefused(t, c, "three", "sess.max.cnt of [three]: the client has 3 sessions")
+	guests[0] = mustAdmit(t, c, "") // who has no certificate is one client, too
+	wantRefused(t, c, "", "-server.sess.max.cnt")
+	for _, g := range guests {
+		g.leave()
+	}
+	for range 5 {
+		defer mustAdmit(t, c, "any").leave()
+	}
+	got := c.refusals.counts()
+	if got[RefusedSessions] != 2 || got[RefusedTotal] != 2 || got[RefusedOpens] != 0 || got[RefusedTarget] != 0 {
+		t.Errorf("counted %v, want 2 by client and 2 in all", got)
+	}
+}
+
+func TestOpenLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := newTestClients(t, Config{ClientOpenMax: 2})
+		defer c.close()
+		open := func(client string) (n int) {
+			for range 30 {
+				if g, err := c.admit(peer{name: client}, "x.test:80"); err == nil {
+					g.leave()
+					n++
+				}
+			}
+			return n
+		}
+		for _, tt := range []struct {
+			wait time.Duration
+			want int
+		}{{0, 10}, {0, 0}, {time.Second, 2}, {time.Minute, 10}, {idleKeep + time.Second, 10}} {
+			time.Sleep(tt.wait)
+			if got := open("laptop"); got != tt.want {
+				t.Errorf("%v later %d of 30 were admitted, want %d", tt.wait, got, tt.want)
+			}
+		}
+		if got := open("phone"); got != 10 {
+			t.Errorf("%d of another client's were admitted, want 10", got)
+		}
+		wantRefused(t, c, "phone", "-server.client.open.max.sec: the client opens more than 2 sessions per second")
+	})
+}
+
+// TestIdleClientsAreForgotten: neither time nor many names fill the memory.
+func TestIdleClientsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := newTestClients(t, Config{ClientOpenMax: 2})
+		defer c.close()
+		stays := mustAdmit(t, c, "stays")
+		for i := range idleMax + 100 {
+			mustAdmit(t, c, fmt.Sprint("client", i)).leave()
+		}
+		if n := len(c.byName); n > idleMax+1 {
+			t.Errorf("%d clients are remembered, want %d at most", n, idleMax+1)
+		}
+		time.Sleep(idleKeep)
+		mustAdmit(t, c, "stays").leave()
+		if n := len(c.byName); n != 1 || c.idle.Len() != 0 {
+			t.Errorf("%d clients are remembered, %d idle, want the one that has a session", n, c.idle.Len())
+		}
+		stays.leave()
+		if c.sessions != 0 || c.idle.Len() != 1 {
+			t.Errorf("%d sessions, %d idle, want none and one", c.sessions, c.idle.Len())
+		}
+	})
+}
+
+// TestChangedRules: they hold for the sessions that come; a running one keeps what
+// it began with, but goes at the client's new rate.
+func TestChangedRules(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := rulesFile(t, "[laptop]\nonly = 10.0.0.0/8\nrate.max.kb = 100\n")
+		c, log := newTestClients(t, Config{Rules: path})
+		defer c.close()
+		before := mustAdmit(t, c, "laptop")
+		defer before.leave()
+		if err := os.WriteFile(path, []byte("[laptop]\nonly = 192.168.0.0/16"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		after := mustAdmit(t, c, "laptop")
+		defer after.leave()
+		for _, tt := range []struct {
+			g    *guest
+			host string
+			ok   bool
+		}{{before, "10.0.0.1", true}, {before, "192.168.0.1", false}, {after, "10.0.0.1", false}, {after, "192.168.0.1", true}} {
+			if err := tt.g.AllowName(tt.host, 80); (err == nil) != tt.ok {
+				t.Errorf("target %s: %v, want allowed: %v", tt.host, err, tt.ok)
+			}
+		}
+		if before.in == nil || after.in != nil {
+			t.Error("want a rate for the session before the change, none for that after it")
+		}
+		if !strings.Contains(log.String(), "[info] [main] read rules ("+path+") again") {
+			t.Errorf("the log does not tell of the change: %s", log)
+		}
+		if err := os.WriteFile(path, []byte("[laptop]\nonly = "), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.reload(); err == nil || !strings.Contains(err.Error(), "-server.rules: "+path+":2: only: is empty") {
+			t.Errorf("reload of a broken file = %v", err)
+		}
+	})
+}
+
+// TestNoRateNoDetour: what carries the bytes of a client without a rate is the
+// session itself, with all its short ways.
+func TestNoRateNoDetour(t *testing.T) {
+	c, _ := newTestClients(t, Config{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
+	defer c.close()
+	var s splice.Stream = new(remux.Session)
+	for _, name := range []string{"", "other", "free"} {
+		g := mustAdmit(t, c, name)
+		defer g.leave()
+		if got := g.stream(s, nil); got != s {
+			t.Errorf("what is spliced for %q is a %T, want the session itself", name, got)
+		}
+	}
+	if _, ok := s.(interface {
+		splice.Lender
+		splice.Deliverer
+		splice.Sleeper
+	}); !ok {
+		t.Error("a session has lost its short ways")
+	}
+	slow := mustAdmit(t, c, "slow")
+	defer slow.leave()
+	if slow.in == slow.out || slow.in == nil {
+		t.Error("want one bucket for each direction")
+	}
+	conn, other := net.Pipe()
+	defer conn.Close()
+	defer other.Close()
+	if _, ok := slow.stream(half{conn}, nil).(*meter.Stream); !ok {
+		t.Error("a client with a rate is not metered")
+	}
+}
+
+type half struct{ net.Conn }
+
+func (half) CloseWrite() error { return nil }
+
+func TestNoRulesFile(t *testing.T) {
+	_, err := newClients(&Config{Rules: "/no/such/file"}, new(policy.Exit), nil)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {
+		t.Errorf("newClients without its file = %v", err)
+	}
+}
