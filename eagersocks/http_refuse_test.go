@@ -147,6 +147,30 @@ func TestMalformedReachesNobody(t *testing.T) {
 	})
 }
 
+// What a URL holds beside its host may be secret: it is not repeated, as that goes
+// into the log.
+func TestRefusalTellsNoSecret(t *testing.T) {
+	for _, line := range []string{
+		"GET http://me:secret@a.test:bad/ HTTP/1.1",
+		"GET http://a.test/%zz?token=secret HTTP/1.1",
+		"GET http://me:secret HTTP/1.1", // the host was forgotten
+		"GET http://me:secret@[::1/ HTTP/1.1",
+		"CONNECT me:secret@a.test:443 HTTP/1.1",
+		"CONNECT secret@a.test:443 HTTP/1.1",
+	} {
+		rejected := make(chan error, 1)
+		rig := newWebRig(t, &Config{Rejected: func(_ string, err error) { rejected <- err }}, nobody(t))
+		app := rig.app(t)
+		io.WriteString(app, lines(line+"\n"+aHost+"\n"))
+		got, _ := io.ReadAll(app)
+		app.Close()
+		err := <-rejected
+		if !strings.HasPrefix(string(got), "HTTP/1.1 400 ") || strings.Contains(string(got)+err.Error(), "secret") {
+			t.Errorf("%s: application read %q, rejected was told %v; want 400, and the secret in neither", line, got, err)
+		}
+	}
+}
+
 // A body that turns out to be malformed after its head has been sent never looks
 // whole to the target.
 func TestMalformedLater(t *testing.T) {

@@ -1,6 +1,7 @@
 package eagersocks
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,7 +34,11 @@ func readWebRequest(w wire) (*webRequest, error) {
 		return nil, err
 	}
 	var err error
-	if r.parsed, err = http.ReadRequest(w.Reader); err != nil {
+	r.parsed, err = http.ReadRequest(w.Reader)
+	if _, ok := errors.AsType[*url.Error](err); ok { // repeats the URL, and with it what may be secret
+		return nil, badRequest("its target is not a URL")
+	}
+	if err != nil {
 		return nil, badRequest(err.Error())
 	}
 	return r, r.resolve()
@@ -43,6 +48,8 @@ func readWebRequest(w wire) (*webRequest, error) {
 // section 3.2).
 func (r *webRequest) resolve() error {
 	switch {
+	case r.method == http.MethodConnect && strings.Contains(r.requestHead.target, "@"):
+		return badRequest("CONNECT wants host:port, without who asks")
 	case r.method == http.MethodConnect:
 		var err error
 		if r.target, err = ParseAddress(r.requestHead.target); err == nil && !isHostField(r.target.String()) {
