@@ -37,6 +37,9 @@ func (h *requestHead) line(line []byte) error {
 	if !isFieldValue(value) {
 		return badRequest("a header field holds control characters")
 	}
+	if len(h.fields) == requestFieldsMax {
+		return &webError{http.StatusRequestHeaderFieldsTooLarge, "it has more header fields than is possible"}
+	}
 	h.fields = append(h.fields, field{name, value})
 	return nil
 }

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	requestHeadMax = 64 << 10  // request line and fields
-	answerHeadMax  = 256 << 10 // some sites' cookies take more than any browser sends
-	blankMax       = 4         // empty lines before a head: some old clients end a body with one
+	requestHeadMax   = 64 << 10  // request line and fields
+	requestFieldsMax = 256       // fields of a request: small ones take many times their size
+	answerHeadMax    = 256 << 10 // some sites' cookies take more than any browser sends
+	blankMax         = 4         // empty lines before a head: some old clients end a body with one
 )
 
 // wire is what is read from one end that speaks HTTP. Every head is read twice: as
