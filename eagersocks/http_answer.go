@@ -99,8 +99,9 @@ func (x *exchange) deliver(resp *http.Response) (more bool, err error) {
 		}
 		return false, err
 	}
-	if !x.isWritten() && !resp.Close { // it reads on, though it has answered
-		<-x.written
+	declined := x.r.waits() && !x.invited && !x.begun.Load() // then no body is to come
+	if !declined && !resp.Close {                            // it reads on, though it has answered
+		x.rest()
 	}
 	x.stop()
 	switch keep := x.whole && !x.half && !resp.Close && !x.r.closes() && x.t.in.ready() == 0; {

@@ -17,8 +17,10 @@ import (
 // already.
 const gatherMax = 64 << 10
 
-// lastPieceMax is for a target that has answered to take the end of its request.
-const lastPieceMax = time.Second
+const (
+	lastPieceMax = time.Second      // for a target that has answered to take the end of its request
+	nextPieceMax = 30 * time.Second // and for a piece before the end to be sent and taken
+)
 
 // exchange is one request on its way to a target, and the answer on its way back.
 type exchange struct {
@@ -27,7 +29,11 @@ type exchange struct {
 	r *webRequest
 	t *targetConn
 
+	invited bool // owned by who answers; the application was told to go on with the body
+
+	begun   atomic.Bool   // some of the body was read
 	taken   atomic.Bool   // all of it was read, so that a further one can follow
+	moved   atomic.Int64  // pieces of the body that the target has taken
 	written chan struct{} // closed when send sends no more of the request
 	whole   bool          // set before that: all of it was sent
 
@@ -166,6 +172,7 @@ func (x *exchange) sendAll(g gathered) (appErr, err error) {
 		n, rerr := body.Read(buf[:])
 		b = b[:0]
 		if n > 0 {
+			x.begun.Store(true)
 			b = x.appendPiece(b, buf[:n])
 		}
 		if rerr == io.EOF {
@@ -176,6 +183,7 @@ func (x *exchange) sendAll(g gathered) (appErr, err error) {
 			if _, err = x.t.Write(b); err != nil {
 				return nil, err
 			}
+			x.moved.Add(1)
 		}
 		if rerr == io.EOF {
 			return nil, nil
@@ -244,6 +252,19 @@ func (x *exchange) stop() {
 	_ = x.w.conn.SetReadDeadline(time.Time{})
 }
 
+// rest waits until the rest of the request is sent to a target that has answered,
+// for as long as that goes on.
+func (x *exchange) rest() {
+	for moved := int64(-1); moved != x.moved.Load(); {
+		moved = x.moved.Load()
+		select {
+		case <-x.written:
+			return
+		case <-time.After(nextPieceMax):
+		}
+	}
+}
+
 func (x *exchange) isWritten() bool {
 	select {
 	case <-x.written:
@@ -270,6 +291,7 @@ func (x *exchange) answer() (*http.Response, error) {
 		if _, err := x.w.conn.Write(appendInterim(nil, resp)); err != nil {
 			return nil, gone(err)
 		}
+		x.invited = x.invited || resp.StatusCode == http.StatusContinue
 	}
 	return nil, &code.Error{Code: code.Protocol, Text: "it sent too many interim answers"}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tunnels/internal/code"
 )
@@ -224,6 +226,38 @@ func TestEarlyAnswer(t *testing.T) {
 	if want := "HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"; string(got) != want || err != nil {
 		t.Errorf("application read %q, %v; want %q", got, err, want)
 	}
+}
+
+// Who asked whether to send a body, and was told no, sees the end of the connection.
+func TestDeclinedBody(t *testing.T) {
+	d := newDialled(t)
+	app := newWebRig(t, new(Config), d.dial).app(t)
+	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+	far := d.next(t)
+	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+	io.WriteString(far, "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\n\r\nno") // and stays for more
+	got, err := io.ReadAll(app)
+	if want := "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"; string(got) != want || err != nil {
+		t.Errorf("application read %q, %v; want %q and the end", got, err, want)
+	}
+}
+
+// A target that has answered and takes no more of its request is not waited for
+// without end: nobody would notice that the application goes away.
+func TestRestOfRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &exchange{written: make(chan struct{})}
+		begin := time.Now()
+		time.AfterFunc(20*time.Second, func() { x.moved.Add(1) })
+		if x.rest(); time.Since(begin) != 2*nextPieceMax {
+			t.Errorf("one piece in 20 s: rest waited %v, want %v", time.Since(begin), 2*nextPieceMax)
+		}
+		begin = time.Now()
+		time.AfterFunc(time.Second, func() { close(x.written) })
+		if x.rest(); time.Since(begin) != time.Second {
+			t.Errorf("written in 1 s: rest waited %v", time.Since(begin))
+		}
+	})
 }
 
 // Drain ends idle connections at once, and others with their answer.
