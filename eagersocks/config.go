@@ -14,7 +14,8 @@ type Config struct {
 	// RequestTimeout cuts a session whose request has not come; 0: 15 s.
 	RequestTimeout time.Duration
 	// PendingMax is how many connections may be in that state at one time; one
-	// more ends the oldest of them. 0: 4096.
+	// more ends the oldest of them. 0: 4096. As many again may have been answered
+	// over HTTP without having given the password that Users wants.
 	PendingMax int
 	// Users knows who may use a front door. Nil: everybody may, and is not
 	// asked. The pages of the port itself need no password, and listeners that

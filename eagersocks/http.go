@@ -1,6 +1,7 @@
 package eagersocks
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,14 @@ const (
 var errNoWeb = errors.New("request is not one that ServeWeb could serve")
 
 // webFront is what all connections that speak HTTP have in common. It is static but
-// for the pool, which has a lock of its own.
+// for the strangers and the pool, which have locks of their own.
 type webFront struct {
 	users       Authenticator // nil: nobody is asked
 	pac         pacRules
 	headTimeout time.Duration                  // for a head, from its first byte on
 	rejected    func(remote string, err error) // told of wrong passwords; may be nil
-	buffers     sync.Pool                      // of *[webBufferMax]byte
+	strangers   strangers
+	buffers     sync.Pool // of *[webBufferMax]byte
 }
 
 func newWebFront(c *Config) *webFront {
@@ -39,6 +41,7 @@ func newWebFront(c *Config) *webFront {
 		pac:         pacRules{direct: c.PACDirect, proxy: c.PACProxy},
 		headTimeout: c.greetingTimeout(),
 		rejected:    c.Rejected,
+		strangers:   strangers{max: c.pendingMax()},
 		buffers:     sync.Pool{New: func() any { return new([webBufferMax]byte) }},
 	}
 }
@@ -56,6 +59,8 @@ type web struct {
 	authErr    error
 	known      bool // has had the right password, or needs none
 	refusals   int  // requests without it, one after the other
+
+	stranger *list.Element // guarded by strangers.mu; nil: it is none
 
 	mu       sync.Mutex
 	idle     bool     // guarded by mu; between two requests
@@ -103,6 +108,10 @@ func (r *Request) ServeWeb(ctx context.Context, dial func(ctx context.Context, t
 		return errNoWeb
 	}
 	w := r.web
+	if !w.known {
+		w.countStranger()
+		defer w.front.strangers.remove(w)
+	}
 	aborted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(aborted)
@@ -226,6 +235,9 @@ func (w *web) handle(ctx context.Context, dial Dial, r *webRequest) (more bool, 
 	}
 	if err := w.authorised(r); err != nil {
 		return w.say(r, w.refuseUser(err))
+	}
+	if !w.known {
+		w.front.strangers.remove(w)
 	}
 	w.refusals, w.known = 0, true
 	switch further := r.hops(); {

@@ -1,11 +1,13 @@
 package eagersocks
 
 import (
+	"container/list"
 	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 
 	"tunnels/internal/code"
 )
@@ -61,4 +63,48 @@ func (w *web) check(header string) error {
 		return errNoPassword
 	}
 	return w.front.users.Check(w.conn.RemoteAddr(), name, password)
+}
+
+// strangers are connections whose first request was taken and which have not had
+// the right password. They are no longer the listener's to push out, and must not
+// be as many as somebody likes.
+type strangers struct {
+	max int // static
+
+	mu   sync.Mutex
+	list list.List // guarded by mu; of *web, oldest first
+}
+
+// add takes w in. It may cost the oldest one its connection, which is returned then.
+func (s *strangers) add(w *web) (out *web) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list.Len() >= s.max {
+		out = s.list.Front().Value.(*web)
+		s.removeLocked(out)
+	}
+	w.stranger = s.list.PushBack(w)
+	return out
+}
+
+// remove: w is none any more. It may be called again.
+func (s *strangers) remove(w *web) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removeLocked(w)
+}
+
+func (s *strangers) removeLocked(w *web) {
+	if w.stranger != nil {
+		s.list.Remove(w.stranger)
+		w.stranger = nil
+	}
+}
+
+// countStranger counts w among the strangers, until it is removed.
+func (w *web) countStranger() {
+	if out := w.front.strangers.add(w); out != nil {
+		out.abort(code.Overload)
+		w.front.reject(out.conn, errCrowded)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"tunnels/internal/code"
@@ -68,6 +69,39 @@ func TestProxyAuthenticationReported(t *testing.T) {
 	if err := <-reported; !errors.Is(err, errWrong) || strings.Contains(err.Error(), "one") {
 		t.Errorf("reported: %v, want %v", err, errWrong)
 	}
+}
+
+// TestStrangers: who has not given the right password cannot hold more connections
+// than may wait for their first request.
+func TestStrangers(t *testing.T) {
+	reported := make(chan error, 1)
+	d := newDialled(t)
+	rig := newWebRig(t, &Config{Users: &oneUser{}, PendingMax: 2, Rejected: func(_ string, err error) { reported <- err }}, d.dial)
+	friend := rig.app(t)
+	io.WriteString(friend, lines("GET http://a.test/ HTTP/1.1\nHost: a.test\n"+basic("me:a:b")+"\n"))
+	far := d.next(t)
+	wantRead(t, far, gotGet)
+	var others []*net.TCPConn
+	for range 3 {
+		app := rig.app(t)
+		io.WriteString(app, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+		wantRead(t, app, "HTTP/1.1 200 OK\r\n")
+		others = append(others, app)
+	}
+	if err := <-reported; !errors.Is(err, errCrowded) {
+		t.Errorf("reported: %v, want %v", err, errCrowded)
+	}
+	if _, err := io.ReadAll(others[0]); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the first stranger read %v, want a reset", err)
+	}
+	for _, app := range others[1:] {
+		io.WriteString(app, "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+		if got, err := io.ReadAll(app); err != nil || !strings.Contains(string(got), "HTTP/1.1 407 ") {
+			t.Errorf("a later stranger read %q, %v; want 407", got, err)
+		}
+	}
+	io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	wantRead(t, friend, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 }
 
 func basic(user string) string {
