@@ -14,6 +14,9 @@ import (
 const (
 	keptMax     = 4                // connections to targets, for each application's connection
 	keptIdleMax = 15 * time.Second // for a further request
+	// keptOnceMax is for one that must not be sent twice: a target that closes the
+	// connection at this very moment makes it fail. Few do that so early.
+	keptOnceMax = time.Second
 )
 
 // targetConn is a connection to a target. Owned by who has it: by an exchange, or
@@ -22,8 +25,9 @@ type targetConn struct {
 	net.Conn
 	to     Address
 	in     wire
-	used   bool // it has answered a request before
-	silent bool // nothing has come since the last request
+	used   bool      // it has answered a request before
+	silent bool      // nothing has come since the last request
+	since  time.Time // of it being kept
 
 	watched chan struct{} // closed when kept's watch has ended
 	dead    bool          // set by watch, before that
@@ -52,7 +56,11 @@ func (t *targetConn) abort() { splice.Abort(t.Conn, code.Cancelled, "") }
 // unless fresh asks for a new one.
 func (w *web) open(ctx context.Context, dial Dial, r *webRequest, fresh bool) (*targetConn, error) {
 	if !fresh {
-		if t := w.kept.take(r.target); t != nil {
+		idleMax := keptIdleMax
+		if !r.repeatable() {
+			idleMax = keptOnceMax
+		}
+		if t := w.kept.take(r.target, idleMax); t != nil {
 			t.silent = true
 			w.use(t.Conn)
 			return t, nil
@@ -79,8 +87,8 @@ type kept struct {
 
 // put keeps t.
 func (k *kept) put(t *targetConn) {
-	t.used, t.watched, t.dead = true, make(chan struct{}), false
-	_ = t.SetReadDeadline(time.Now().Add(keptIdleMax))
+	t.used, t.watched, t.dead, t.since = true, make(chan struct{}), false, time.Now()
+	_ = t.SetReadDeadline(t.since.Add(keptIdleMax))
 	k.mu.Lock()
 	k.idle = append(k.idle, t)
 	var oldest *targetConn
@@ -111,10 +119,11 @@ func (k *kept) watch(t *targetConn) {
 	}
 }
 
-// take is the newest kept connection to that target, nil if there is none.
-func (k *kept) take(to Address) *targetConn {
+// take is the newest kept connection to that target, nil if there is none that was
+// kept for less than idleMax.
+func (k *kept) take(to Address, idleMax time.Duration) *targetConn {
 	for {
-		t := k.remove(to)
+		t := k.remove(to, idleMax)
 		if t == nil {
 			return nil
 		}
@@ -128,11 +137,11 @@ func (k *kept) take(to Address) *targetConn {
 	}
 }
 
-func (k *kept) remove(to Address) *targetConn {
+func (k *kept) remove(to Address, idleMax time.Duration) *targetConn {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, t := range slices.Backward(k.idle) {
-		if t.to == to {
+		if t.to == to && time.Since(t.since) < idleMax {
 			k.idle = slices.Delete(k.idle, i, i+1)
 			return t
 		}

@@ -156,6 +156,37 @@ func TestKeptConnections(t *testing.T) {
 	wantRead(t, app, "HTTP/1.1 502 Bad Gateway\r\n")
 }
 
+// What must not be sent twice does not go to a target that may be closing the
+// connection.
+func TestKeptForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := func(context.Context, Address) (net.Conn, error) { return &net.TCPConn{}, nil }
+		to := Address{"a.test", 80}
+		for _, tt := range []struct {
+			method string
+			idle   time.Duration
+			kept   bool
+		}{
+			{"POST", keptOnceMax / 2, true}, {"POST", keptOnceMax, false},
+			{"GET", keptOnceMax, true}, {"GET", keptIdleMax, false},
+		} {
+			near, far := net.Pipe()
+			w := &web{}
+			old := &targetConn{Conn: near, to: to}
+			old.in = newWire(old, nil)
+			w.kept.put(old)
+			time.Sleep(tt.idle)
+			r := &webRequest{requestHead: requestHead{method: tt.method}, parsed: &http.Request{Body: http.NoBody}, target: to}
+			if got, err := w.open(t.Context(), d, r, false); err != nil || (got == old) != tt.kept {
+				t.Errorf("%s after %v: %v, the kept connection: %t, want %t", tt.method, tt.idle, err, got == old, tt.kept)
+			}
+			w.kept.close()
+			near.Close()
+			far.Close()
+		}
+	})
+}
+
 // Kept connections are bounded, and end with their application's.
 func TestKeptConnectionsAreFew(t *testing.T) {
 	d := newDialled(t)
