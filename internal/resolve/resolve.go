@@ -35,6 +35,9 @@ const (
 	// resolutionDelay is how long IPv6 addresses are waited for once those of
 	// IPv4 are there (RFC 8305 section 3).
 	resolutionDelay = 50 * time.Millisecond
+	// fallbackDelay is how long those of IPv4 are waited for once those of IPv6
+	// are there.
+	fallbackDelay = 2 * time.Second
 )
 
 // Resolver resolves names. Any number of goroutines may use it.
@@ -124,16 +127,21 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	name := strings.ToLower(host)
 	q4, q6 := question{name, false}, question{name, true}
 	f4, f6 := r.join(q4), r.join(q6)
-	late, err := wait(ctx, f4, f6)
-	r.leave(q4, f4)
-	if !late {
+	has4, has6, err := wait(ctx, f4, f6)
+	if has4 || err != nil { // else it goes on, for who asks next
+		r.leave(q4, f4)
+	}
+	if has6 || err != nil {
 		r.leave(q6, f6)
 	}
 	if err != nil {
 		return nil, contextError(name, err)
 	}
-	a4, a6 := f4.answer, answer{}
-	if !late {
+	a4, a6 := answer{}, answer{}
+	if has4 {
+		a4 = f4.answer
+	}
+	if has6 {
 		a6 = f6.answer
 	}
 	if addrs := append(append([]netip.Addr(nil), a6.addrs...), a4.addrs...); len(addrs) > 0 {
@@ -145,30 +153,32 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	return nil, a4.why
 }
 
-// wait waits until both have landed; late says that it is not worth waiting for
-// IPv6 any more. IPv4 addresses are always waited for: servers that do not
-// answer when they are asked for IPv6 are common, the others are not, and
-// without the IPv4 ones there is nothing to fall back to.
-func wait(ctx context.Context, f4, f6 *flight) (late bool, err error) {
-	select {
-	case <-f4.landed:
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
+// wait waits until both have landed, or one with addresses and the other is not
+// worth waiting for any more. For IPv6 that is soon: servers that do not answer when
+// they are asked for it are common. For IPv4, without which there is nothing to fall
+// back to, it is long, but not for ever.
+func wait(ctx context.Context, f4, f6 *flight) (has4, has6 bool, err error) {
 	var enough <-chan time.Time
-	if len(f4.answer.addrs) > 0 {
-		timer := time.NewTimer(resolutionDelay)
-		defer timer.Stop()
-		enough = timer.C
+	landed4, landed6 := f4.landed, f6.landed
+	for !has4 || !has6 {
+		select {
+		case <-landed4:
+			has4, landed4 = true, nil
+			if len(f4.answer.addrs) > 0 {
+				enough = time.After(resolutionDelay)
+			}
+		case <-landed6:
+			has6, landed6 = true, nil
+			if len(f6.answer.addrs) > 0 {
+				enough = time.After(fallbackDelay)
+			}
+		case <-enough:
+			return has4, has6, nil
+		case <-ctx.Done():
+			return has4, has6, ctx.Err()
+		}
 	}
-	select {
-	case <-f6.landed:
-		return false, nil
-	case <-enough:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
+	return has4, has6, nil
 }
 
 func contextError(name string, err error) *code.Error {
