@@ -90,6 +90,11 @@ func (f *webFront) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
 	return w.conn, &Request{Command: Web, app: w.conn, web: w, answer: &answer{conn: w.conn, dialect: httpDialect{}}}, nil
 }
 
+// ErrWay marks an error of reading from a target that is none of the target's: the
+// way to it was lost. A request that may be made twice then is, once, if there was no
+// answer yet.
+var ErrWay = errors.New("way to the target lost")
+
 // Dial connects ServeWeb to a target. The stream's first Write, which may be one of
 // no bytes, is the one to send a request of ours with. The stream should have
 // CloseWrite, and can be aborted (code.Resetter) if its far end is to see that.

@@ -129,8 +129,8 @@ func (w *web) forward(ctx context.Context, dial Dial, r *webRequest) (more bool,
 			return false, x.gone
 		case isGone(err):
 			return false, err
-		case t.used && t.silent && r.repeatable(): // it was closed at this very moment
-			continue
+		case t.silent && r.repeatable() && (t.used || !fresh && errors.Is(err, ErrWay)):
+			continue // it was closed at this very moment, or the way to it was lost
 		}
 		return w.say(r, w.failed(r, err))
 	}

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -73,6 +74,9 @@ func newWebTarget(far splice.Stream, head []byte, line sock, failed func(error))
 func (t *webTarget) Read(p []byte) (int, error) {
 	n, err := t.watched.Read(p)
 	t.note(err)
+	if err != io.EOF && elsewhere(err) {
+		err = fmt.Errorf("%w: %w", eagersocks.ErrWay, err)
+	}
 	return n, err
 }
 

@@ -80,8 +80,8 @@ func TestLastOneEnds(t *testing.T) {
 }
 
 // TestResolutionDelay: IPv4 addresses wait 50 ms for those of IPv6, not longer, and
-// those of IPv6 two seconds;
-// what comes later is there for the next one.
+// those of IPv6 two seconds for those of IPv4; what comes later is there for the next
+// one.
 func TestResolutionDelay(t *testing.T) {
 	for _, tt := range []struct {
 		slow4, slow6 time.Duration

@@ -1,0 +1,53 @@
+package tunnel
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// TestHTTPMoves: an HTTP request that may be made twice is made at the next server
+// when its own dies without an answer; another one is answered 502.
+func TestHTTPMoves(t *testing.T) {
+	for _, tt := range []struct {
+		method, body string
+		want         int
+		asked        int32
+	}{{http.MethodGet, "", 200, 2}, {http.MethodPost, "x", 502, 1}} {
+		t.Run(tt.method, func(t *testing.T) {
+			t.Parallel()
+			v := startConvoy(t, "remux", nil)
+			var asked atomic.Int32
+			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if asked.Add(1) == 1 {
+					v.posts[0].kill()
+					<-r.Context().Done() // the exit has noticed
+					return
+				}
+				io.WriteString(w, "answer")
+			}))
+			t.Cleanup(site.Close)
+			v.log.wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+			tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: v.client.Addr().String()})}
+			t.Cleanup(tr.CloseIdleConnections)
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, site.URL, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != tt.want || asked.Load() != tt.asked {
+				t.Errorf("%s, %v: %q; the target was asked %d times, want %d and %d", resp.Status, err, body, asked.Load(), tt.want, tt.asked)
+			}
+		})
+	}
+}
