@@ -18,7 +18,7 @@ var thisMachine = []string{"4" + "01111111", "6" + strings.Repeat("0", 127) + "1
 // script is the PAC file for a browser that reaches us at hostPort. With users, SOCKS
 // is left out: browsers cannot give it a password.
 func (p *pacRules) script(hostPort string, users bool) string {
-	way := "SOCKS5 " + hostPort + "; SOCKS " + hostPort + "; PROXY " + hostPort
+	way := "SOCKS5 " + hostPort + "; PROXY " + hostPort
 	if users {
 		way = "PROXY " + hostPort
 	}

@@ -71,7 +71,7 @@ type choice struct{ host, want string }
 
 // TestPACScript has the scripts run by a JavaScript engine.
 func TestPACScript(t *testing.T) {
-	const proxy, direct = "SOCKS5 h:1; SOCKS h:1; PROXY h:1", "DIRECT"
+	const proxy, direct = "SOCKS5 h:1; PROXY h:1", "DIRECT"
 	const lists = "a.test, *.b.test, 10.0.0.0/8, 192.0.2.7, 2001:db8::/33, __proto__, constructor, *.tostring"
 	hosts := func(in, out string) []choice {
 		return []choice{

@@ -112,7 +112,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Con
 func (c *Client) config(now *snapshot, name string) *ctls.Config {
 	return &ctls.Config{
 		MinVersion: ctls.VersionTLS13,
-		NextProtos: []string{ALPN},
+		NextProtos: []string{c.cfg.protocol()},
 		ServerName: name,
 		RootCAs:    now.pool,
 		// Not Certificates: of these none is shown to a server that asks for
@@ -142,6 +142,9 @@ func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 
 // explain puts an error of the handshake into words.
 func (c *Client) explain(err error, own *x509.Certificate) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && op.Err.Error() == alertNoProtocol.Error() {
+		return fmt.Errorf("the server carries something else than %s in TLS; -eagersocks.net has to be the same at both ends: %w", c.cfg.protocol(), err)
+	}
 	if refused := c.refused(err, own); refused != nil {
 		return refused
 	}

@@ -1,9 +1,11 @@
 package tls
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
-// ALPN is the protocol both ends offer. A peer that offers none is served too;
-// its conn's NegotiatedProtocol is empty.
+// ALPN is the protocol (RFC 7301) that both ends offer where Config names no other.
 const ALPN = "tunnels/1"
 
 // Config names the files of one end. A path may name one PEM file that holds
@@ -19,6 +21,11 @@ type Config struct {
 
 	// Material is used instead of the three files if it is not nil.
 	Material *Material
+
+	// Protocol is the ALPN name that this end offers; empty: ALPN. A peer that
+	// offers another one is refused, one that offers none is served: its conn's
+	// NegotiatedProtocol is empty.
+	Protocol string
 
 	// HandshakeTimeout is how long a handshake may take; 0: 10 s.
 	HandshakeTimeout time.Duration
@@ -92,6 +99,8 @@ const (
 
 // flag is the name of the flag that sets a field of this role's Config.
 func (r Role) flag(field string) string { return "-tls." + string(r) + "." + field }
+
+func (c Config) protocol() string { return cmp.Or(c.Protocol, ALPN) }
 
 func (c Config) handshakeTimeout() time.Duration {
 	if c.HandshakeTimeout > 0 {

@@ -136,7 +136,8 @@ func outOfDate(cert *x509.Certificate, now time.Time) string {
 	return ""
 }
 
-// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate.
+// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and
+// one that is about something else.
 const (
 	alertBadCertificate      ctls.AlertError = 42
 	alertRevoked             ctls.AlertError = 44
@@ -144,6 +145,7 @@ const (
 	alertUnknownCA           ctls.AlertError = 48
 	alertAccessDenied        ctls.AlertError = 49
 	alertCertificateRequired ctls.AlertError = 116
+	alertNoProtocol          ctls.AlertError = 120 // RFC 7301: no protocol in common
 )
 
 // remoteAlert finds the alert by which the peer refused this end's certificate.

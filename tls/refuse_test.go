@@ -279,6 +279,22 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
+// TestOtherProtocol: an end that carries something else in TLS is refused, and told
+// why.
+func TestOtherProtocol(t *testing.T) {
+	p := newPKI(t)
+	h := serve(t, p.server())
+	conf := p.client("laptop")
+	conf.Protocol = "other/1"
+	c, err := newClient(t, conf).Dial(t.Context(), "tcp", h.addr)
+	if err == nil {
+		c.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "something else than other/1") {
+		t.Errorf("Dial of a server of %s with other/1: %v, want to hear of that", ALPN, err)
+	}
+}
+
 func TestALPN(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())

@@ -36,7 +36,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, store: st, stop: make(chan struct{}), conns: map[*Conn]struct{}{}}
 	s.base = &ctls.Config{
 		MinVersion:         ctls.VersionTLS13,
-		NextProtos:         []string{ALPN},
+		NextProtos:         []string{cfg.protocol()},
 		ClientAuth:         ctls.RequireAndVerifyClientCert,
 		GetConfigForClient: s.configFor,
 		KeyLogWriter:       newKeyLog(cfg.Hooks),

@@ -57,6 +57,7 @@ func NewClient(cfg Config) (*Client, error) {
 	dial := dialer.DialContext
 	if w.secured {
 		conf := cfg.ClientTLS
+		conf.Protocol = w.protocol()
 		conf.Hooks = tlsLines(c.log)
 		if c.tls, err = tls.NewClient(conf); err != nil {
 			return nil, err

@@ -4,11 +4,48 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
+	"tunnels/eagersocks"
 	"tunnels/internal/testnet"
 )
+
+// TestOtherNet: a server that speaks remux in TLS and a client that does not, or the
+// other way round, do not take each other's bytes for a target's.
+func TestOtherNet(t *testing.T) {
+	for _, nets := range [][2]string{{"remux", "tls"}, {"tls", "remux"}} {
+		t.Run(nets[0]+" for "+nets[1], func(t *testing.T) {
+			server := start(t, nets[0], "tls", "tcp", nil)
+			client := start(t, nets[1], "tls", "tcp", func(c *Config) {
+				c.EagerMode = eagersocks.Off
+				c.ServerTLS, c.ClientTLS = server.cfg.ServerTLS, server.cfg.ClientTLS
+			})
+			v := client.client.servers.all[0]
+			switch l := v.link.(type) {
+			case *direct:
+				l.address = server.server.Addr().String()
+				_, err := l.open(t.Context())
+				wantOtherNet(t, err)
+			case pooled:
+				p := client.cfg.Remux
+				p.Dial = client.client.tls.Dial
+				pool := p.NewPool("tcp", server.server.Addr().String())
+				defer pool.Close()
+				_, err := pool.Open(t.Context())
+				wantOtherNet(t, err)
+			}
+		})
+	}
+}
+
+func wantOtherNet(t *testing.T, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "-eagersocks.net has to be the same") {
+		t.Errorf("opened: %v, want to hear that -eagersocks.net differs", err)
+	}
+}
 
 // TestCloseHalfClosed: closing either end does not wait for a target that says
 // nothing to an application that has ended its direction.

@@ -68,6 +68,18 @@ func (c *Config) log() *sla.Logger {
 	return sla.Default()
 }
 
+// directALPN is what TLS carries without remux: an end that carries something else is
+// refused, instead of having its bytes taken for a target's.
+const directALPN = "tunnels-request/1"
+
+// protocol is the ALPN name for this way; empty: the one of package tls.
+func (w way) protocol() string {
+	if w.mux {
+		return ""
+	}
+	return directALPN
+}
+
 // The names that are not package net's.
 const (
 	netRemux = "remux"

@@ -52,8 +52,11 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	if w.secured {
 		conf := cfg.ServerTLS
+		conf.Protocol = w.protocol()
 		conf.Hooks = tlsLines(s.log)
 		if s.tls, err = tls.NewServer(conf); err != nil {
+			s.exit.close()
+			s.clients.close()
 			return nil, err
 		}
 	}
