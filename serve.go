@@ -199,7 +199,7 @@ func (p *process) greetTry(w io.Writer) {
 		user = "-U NAME "
 	}
 	fmt.Fprintf(w, "Try:    curl %s-x socks5h://%s %s\n", user, dialable(addrs[i]), page)
-	fmt.Fprintln(w, "        or enter it in a browser as SOCKS v5 host, with remote DNS")
+	fmt.Fprintf(w, "Help:   http://%s/ says what to enter where; this port is an HTTP proxy, too\n", dialable(addrs[i]))
 }
 
 func listed(addrs []net.Addr, between string) string {

@@ -210,6 +210,19 @@ func (c *Config) checkRules(bad *problems) {
 	}
 }
 
+// end is the end that an option is for: "server" or "client"; empty: both.
+func end(option string) string {
+	switch {
+	case option == "server.addr", option == "server.net", option == "server.dial.timeout.sec":
+		return ""
+	case option == "server.policy", option == "eagersocks.eager", strings.HasPrefix(option, "client."):
+		return "client"
+	case strings.HasPrefix(option, "server."):
+		return "server"
+	}
+	return ""
+}
+
 // warn says what works and should be known.
 func (c *Config) warn() {
 	add := func(format string, a ...any) { c.Warnings = append(c.Warnings, fmt.Sprintf(format, a...)) }
@@ -219,13 +232,18 @@ func (c *Config) warn() {
 			add("-%s: everybody on this machine sees it with ps: give it as @FILE or in %s", o.name, envName(o.name))
 		}
 	}
+	for _, o := range c.all() {
+		if of := end(o.name); c.Given(o.name) && (of == "server" && !c.Server || of == "client" && !c.Client) {
+			add("-%s has no effect: it is an option of the %s, which this process is not", o.name, of)
+		}
+	}
 	t, carrier := &c.Tunnel, c.Carrier()
 	for _, a := range c.ServerAddrs() {
 		if carrier != "tls" && !netx.IsLoopback(carrier, a) {
 			add("-insecure: NOTHING IS ENCRYPTED and nobody is asked who he is between client and %s: anybody on the way can read and change it, anybody can use the server", a)
 		}
 	}
-	if c.Given("server.policy") && len(t.Servers) < 2 {
+	if c.Client && c.Given("server.policy") && len(t.Servers) < 2 {
 		add("-server.policy %s has no effect: there is one server", t.ServerPolicy)
 	}
 	if c.Client {

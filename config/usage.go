@@ -21,6 +21,7 @@ Usage:
   tunnels certs init | client | list | revoke         certificates
   tunnels users add | list | remove                   for -client.users
   tunnels check [options]                             is everything right?
+  tunnels bench [options]                             how fast is it?
   tunnels version
 
 Defaults stand in [brackets].

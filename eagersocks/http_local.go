@@ -53,16 +53,21 @@ func notInHost(r rune) bool {
 // helpPage says what to enter where.
 func (f *webFront) helpPage(where string) *page {
 	host, port, _ := net.SplitHostPort(where) // it has both
-	login := ""
+	browsers, login, note := helpSOCKS, "", ""
+	ssh := "ssh -o ProxyCommand='nc -X 5 -x {where} %h %p' host\n"
 	if f.users != nil {
-		login = "<p>This proxy wants a name and a password. Browsers can give them to an HTTP proxy only, not to SOCKS.</p>"
+		browsers, login = helpHTTP, "NAME:PASSWORD@"
+		ssh = "" // nc has no passwords
+		note = "<p>This proxy wants a name and a password. Browsers can give them to an HTTP proxy only, not to SOCKS.</p>"
 	}
-	text := strings.NewReplacer("{where}", where, "{host}", host, "{port}", port).Replace(helpText)
+	text := strings.Replace(strings.Replace(helpText, "{note}", note, 1), "{browsers}", browsers, 1)
+	text = strings.Replace(text, "{ssh}", ssh, 1)
+	text = strings.NewReplacer("{where}", where, "{host}", host, "{port}", port, "{login}", login).Replace(text)
 	return &page{
 		status: http.StatusOK,
 		kind:   "text/html; charset=utf-8",
 		fields: []field{{"Cache-Control", "no-cache"}, {"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"}},
-		body:   strings.Replace(text, "{login}", login, 1),
+		body:   text,
 	}
 }
 
@@ -77,12 +82,26 @@ pre { padding: .6em; overflow-x: auto } dt { font-weight: bold; margin-top: .8em
 <h1>TunneLS</h1>
 <p>This port is a proxy: SOCKS5, SOCKS4a and HTTP on one address, <code>{where}</code>.
 What goes through it leaves at the other end of the tunnel; names are resolved there, too.</p>
-{login}
+{note}
 <h2>Browsers</h2>
 <dl>
 <dt>Any, by one address</dt>
 <dd>Automatic proxy configuration (PAC): <code>http://{where}/proxy.pac</code></dd>
-<dt>Firefox</dt>
+{browsers}<dt>Windows</dt>
+<dd>Settings, Network, Proxy: &ldquo;Use setup script&rdquo; with the PAC address; or &ldquo;Use a proxy server&rdquo;
+with <code>{host}</code> and <code>{port}</code>, which is the HTTP proxy.</dd>
+</dl>
+<h2>Programs</h2>
+<pre>curl -x socks5h://{login}{where} https://example.com/
+git -c http.proxy=socks5h://{login}{where} clone https://example.com/some.git
+{ssh}apt -o Acquire::http::Proxy=http://{login}{where} -o Acquire::https::Proxy=http://{login}{where} update
+pip --proxy http://{login}{where} install something
+export http_proxy=http://{login}{where} https_proxy=http://{login}{where} all_proxy=socks5h://{login}{where}</pre>
+</body></html>
+`
+
+// What browsers are told of a proxy that asks for no password.
+const helpSOCKS = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: SOCKS Host <code>{host}</code>, Port <code>{port}</code>, SOCKS v5, and tick
 &ldquo;Proxy DNS when using SOCKS v5&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
 <dt>Chrome, Chromium, Edge</dt>
@@ -90,16 +109,15 @@ What goes through it leaves at the other end of the tunnel; names are resolved t
 <dt>Safari and macOS</dt>
 <dd>System Settings, Network, Details, Proxies: SOCKS proxy <code>{host}</code>, port <code>{port}</code>;
 or &ldquo;Automatic proxy configuration&rdquo;.</dd>
-<dt>Windows</dt>
-<dd>Settings, Network, Proxy: &ldquo;Use setup script&rdquo; with the PAC address; or &ldquo;Use a proxy server&rdquo;
-with <code>{host}</code> and <code>{port}</code>, which is the HTTP proxy.</dd>
-</dl>
-<h2>Programs</h2>
-<pre>curl -x socks5h://{where} https://example.com/
-git -c http.proxy=socks5h://{where} clone https://example.com/some.git
-ssh -o ProxyCommand='nc -X 5 -x {where} %h %p' host
-apt -o Acquire::http::Proxy=http://{where} -o Acquire::https::Proxy=http://{where} update
-pip --proxy http://{where} install something
-export http_proxy=http://{where} https_proxy=http://{where} all_proxy=socks5h://{where}</pre>
-</body></html>
+`
+
+// What they are told of one that does.
+const helpHTTP = `<dt>Firefox</dt>
+<dd>Settings, Network Settings, Manual: HTTP Proxy <code>{host}</code>, Port <code>{port}</code>, and tick
+&ldquo;Also use this proxy for HTTPS&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
+<dt>Chrome, Chromium, Edge</dt>
+<dd>They use what the system says. On a command line: <code>chromium --proxy-server=http://{where}</code></dd>
+<dt>Safari and macOS</dt>
+<dd>System Settings, Network, Details, Proxies: Web proxy (HTTP) and Secure web proxy (HTTPS) <code>{host}</code>,
+port <code>{port}</code>; or &ldquo;Automatic proxy configuration&rdquo;.</dd>
 `

@@ -61,6 +61,7 @@ type exit struct {
 func newExit(cfg *Config) (*exit, error) {
 	e := &exit{timeout: cfg.dialTimeout(), sockets: netx.Dialer(0), dead: recent.New[netip.AddrPort, code.Code](maxDead)}
 	e.race = race.New(e.connect)
+	e.policy.Own = new(netx.Own).Has
 	var err error
 	if e.policy.Allow, err = policy.Parse(strings.Join(cfg.Allow, ",")); err != nil {
 		return nil, fmt.Errorf("-server.allow: %w", err)

@@ -81,6 +81,9 @@ func (l *link) write() {
 			return
 		}
 	}
+	if l.hasFailed() {
+		return // an end now would look like a clean one
+	}
 	if err := l.session.CloseWrite(); err != nil {
 		l.fail(fmt.Errorf("ending datagrams: %w", err))
 	}
@@ -106,6 +109,12 @@ func (l *link) end(err error, until time.Time) {
 	if session != nil && (first || err != nil) {
 		_ = session.SetDeadline(until) // fails on an ended session only
 	}
+}
+
+func (l *link) hasFailed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err != nil
 }
 
 func (l *link) hasEnded() bool {

@@ -17,6 +17,10 @@ import (
 // any number of goroutines.
 type Exit struct {
 	Allow, Deny *List
+	// Own tells whether an address is one of this machine, which is denied by
+	// default: what listens there may rely on a firewall that the exit is behind.
+	// Nil: nobody knows.
+	Own func(netip.Addr) bool
 
 	client *Rules // nil: none
 }
@@ -98,6 +102,9 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 				return notAllowed("target %s is %s (%s): %s",
 					join(target, a.Port()), d.why, d.prefix, e.unnamed())
 			}
+		}
+		if e.Own != nil && f.IsValid() && e.Own(f) {
+			return notAllowed("target %s is an address of the exit's own machine: %s", join(target, a.Port()), e.unnamed())
 		}
 	}
 	return nil

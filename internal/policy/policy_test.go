@@ -10,6 +10,32 @@ import (
 	"tunnels/internal/code"
 )
 
+// TestOwn: what is an address of the exit's machine is denied by default, in every
+// form, and allowed where a list names it.
+func TestOwn(t *testing.T) {
+	own := netip.MustParseAddr("198.51.100.7")
+	e := Exit{Own: func(a netip.Addr) bool { return a == own }}
+	for _, addr := range []string{"198.51.100.7", "::ffff:198.51.100.7", "64:ff9b::198.51.100.7"} {
+		a := netip.AddrPortFrom(netip.MustParseAddr(addr), 80)
+		if err := e.AllowAddr(a, ""); err == nil || !strings.Contains(err.Error(), "own machine") {
+			t.Errorf("%s: %v, want it denied as the exit's own", addr, err)
+		}
+		if err := e.For(&Rules{}).AllowAddr(a, "name.example"); err == nil {
+			t.Errorf("%s, for a client with rules: allowed", addr)
+		}
+		allow, err := Parse("198.51.100.7:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (&Exit{Allow: allow, Own: e.Own}).AllowAddr(a, ""); err != nil {
+			t.Errorf("%s, listed: %v", addr, err)
+		}
+	}
+	if err := e.AllowAddr(netip.MustParseAddrPort("198.51.100.8:80"), ""); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func mustParse(t *testing.T, list string) *List {

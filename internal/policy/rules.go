@@ -15,7 +15,7 @@ type Rules struct {
 
 // For is e with the rules of one client; nil: there are none.
 func (e *Exit) For(r *Rules) *Exit {
-	return &Exit{Allow: e.Allow, Deny: e.Deny, client: r}
+	return &Exit{Allow: e.Allow, Deny: e.Deny, Own: e.Own, client: r}
 }
 
 // nameRefused is why the rules refuse a name before it is resolved; empty: they

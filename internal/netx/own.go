@@ -1,0 +1,49 @@
+package netx
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// ownEvery is how old what is known of the interfaces may be.
+const ownEvery = 5 * time.Second
+
+// Own knows the addresses of this machine's interfaces. The zero Own works; it may be
+// used by any number of goroutines.
+type Own struct {
+	mu    sync.Mutex
+	asked time.Time               // guarded by mu
+	addrs map[netip.Addr]struct{} // guarded by mu
+}
+
+// Has tells whether a is one of them, as far as was known 5 s ago. While the system
+// does not say, what it said before holds.
+func (o *Own) Has(a netip.Addr) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now := time.Now(); o.asked.IsZero() || now.Sub(o.asked) >= ownEvery {
+		o.asked = now
+		o.askLocked()
+	}
+	_, ok := o.addrs[a.Unmap().WithZone("")]
+	return ok
+}
+
+func (o *Own) askLocked() {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return
+	}
+	o.addrs = make(map[netip.Addr]struct{}, len(all))
+	for _, a := range all {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		if ip, ok := netip.AddrFromSlice(n.IP); ok {
+			o.addrs[ip.Unmap()] = struct{}{}
+		}
+	}
+}
