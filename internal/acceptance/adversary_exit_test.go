@@ -168,3 +168,24 @@ func TestAdversaryExitRecords(t *testing.T) {
 		t.Errorf("the target heard %q", heard)
 	}
 }
+
+// TestAdversaryRecordReset: where no remux is below, what is no record ends the
+// association abruptly, as PROTOCOL.md says in sections 6 and 7; a client that sees a
+// clean end would think that the exit had finished.
+func TestAdversaryRecordReset(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, "-eagersocks.net=tcp")
+	for name, say := range map[string]string{"length 0": "\x00\x00", "end in a record": "\x00\x0d\x00"} {
+		code, c, err := exitSays(byTCP(server.Addr), request(3, "0.0.0.0", 0))
+		if code != 0 {
+			t.Fatalf("association: code %d, %v", code, err)
+		}
+		_, _ = c.Write([]byte(say))
+		_ = c.(*net.TCPConn).CloseWrite()
+		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+		if b, err := io.ReadAll(c); endingOf(err) != reset {
+			t.Errorf("%s: told % x, %s; want a reset", name, b, endingOf(err))
+		}
+		c.Close()
+	}
+}
