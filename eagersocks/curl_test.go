@@ -72,7 +72,7 @@ func (w *way) client(app splice.Stream, req *Request) {
 	}
 	r := splice.Both(app, session.(splice.Stream), code.Cancelled, code.General)
 	if r.Failed == splice.B {
-		w.policy.Failed(req.Target, code.General)
+		w.policy.Failed(req.Target, code.General, "")
 	}
 }
 

@@ -35,6 +35,8 @@ type Policy struct {
 type failure struct {
 	target Address
 	at     time.Time
+	code   code.Code
+	text   string // more about it; may be empty
 }
 
 // Eager says whether to answer r before its target is connected.
@@ -51,9 +53,10 @@ func (p *Policy) Eager(r *Request) bool {
 	return !p.failedLately(key(r.Target))
 }
 
-// Failed notes that a could not be connected. Codes that say nothing about the
+// Failed notes that a could not be connected; text says more, for who asks again and
+// is told the code alone: Why. Codes that say nothing about the
 // target (the application went away, for instance) are not noted.
-func (p *Policy) Failed(a Address, c code.Code) {
+func (p *Policy) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
 	}
@@ -71,7 +74,22 @@ func (p *Policy) Failed(a Address, c code.Code) {
 	if p.failed == nil {
 		p.failed = make(map[Address]*list.Element)
 	}
-	p.failed[a] = p.order.PushBack(failure{a, now})
+	p.failed[a] = p.order.PushBack(failure{a, now, c, text})
+}
+
+// Why is the text of a's last failure, if it was with c and is remembered; else it
+// is empty.
+func (p *Policy) Why(a Address, c code.Code) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.failed[key(a)]
+	if !ok || expired(e, time.Now()) {
+		return ""
+	}
+	if f := e.Value.(failure); f.code == c {
+		return f.text
+	}
+	return ""
 }
 
 // Succeeded notes that a was connected.

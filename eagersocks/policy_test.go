@@ -49,19 +49,19 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 			}
 		}
 		want("at first", true)
-		p.Failed(Address{"EXAMPLE.com", 443}, code.Refused)
+		p.Failed(Address{"EXAMPLE.com", 443}, code.Refused, "")
 		want("after a failure", false)
 		if !p.Eager(&Request{Command: Connect, Target: Address{"example.com", 80}}) {
 			t.Error("another port: Eager = false, want true")
 		}
 		time.Sleep(20 * time.Second)
-		p.Failed(aName.Target, code.Timeout)
+		p.Failed(aName.Target, code.Timeout, "")
 		time.Sleep(30*time.Second - 1)
 		want("30 s after the last failure, nearly", false)
 		time.Sleep(time.Nanosecond)
 		want("30 s after the last failure", true)
 
-		p.Failed(aName.Target, code.Refused)
+		p.Failed(aName.Target, code.Refused, "")
 		p.Succeeded(Address{"Example.Com", 443})
 		want("after a success", true)
 	})
@@ -70,7 +70,7 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 func TestCodesThatSayNothingAboutTheTarget(t *testing.T) {
 	for c := range code.Code(0x20) {
 		var p Policy
-		p.Failed(aName.Target, c)
+		p.Failed(aName.Target, c, "")
 		want := c >= code.General && c <= code.AddressUnsupported || c == code.NotAuthorised || c == code.Overload
 		if got := !p.Eager(aName); got != want {
 			t.Errorf("remembered after %v = %v, want %v", c, got, want)
@@ -84,17 +84,17 @@ func TestOldestFailureIsForgotten(t *testing.T) {
 		eager := func(p *Policy, i int) bool { return p.Eager(&Request{Command: Connect, Target: target(i)}) }
 		var p Policy
 		for i := range failures {
-			p.Failed(target(i), code.Refused)
+			p.Failed(target(i), code.Refused, "")
 		}
-		p.Failed(target(0), code.Refused) // again: not the oldest any more
-		p.Failed(target(failures), code.Refused)
+		p.Failed(target(0), code.Refused, "") // again: not the oldest any more
+		p.Failed(target(failures), code.Refused, "")
 		for i, want := range map[int]bool{0: false, 1: true, 2: false, failures: false} {
 			if got := eager(&p, i); got != want {
 				t.Errorf("Eager(%v) = %v, want %v", target(i), got, want)
 			}
 		}
 		time.Sleep(failureMax)
-		p.Failed(target(1), code.Refused)
+		p.Failed(target(1), code.Refused, "")
 		if len(p.failed) != 1 || p.order.Len() != 1 {
 			t.Errorf("%d and %d failures are kept after all but one expired", len(p.failed), p.order.Len())
 		}
@@ -110,4 +110,24 @@ func TestMode(t *testing.T) {
 	if _, err := ParseMode("maybe"); err == nil {
 		t.Error(`ParseMode("maybe") = nil, want an error`)
 	}
+}
+
+// TestWhy: the reason of the last failure is there for who asks again and is told
+// the same code.
+func TestWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p Policy
+		a := Address{"example.com", 80}
+		p.Failed(a, code.Refused, "nobody listens")
+		if got := p.Why(Address{"EXAMPLE.com", 80}, code.Refused); got != "nobody listens" {
+			t.Errorf("Why = %q, want what was noted", got)
+		}
+		if got := p.Why(a, code.Timeout) + p.Why(Address{"example.com", 81}, code.Refused); got != "" {
+			t.Errorf("Why for another code and another target = %q, want nothing", got)
+		}
+		time.Sleep(failureMax)
+		if got := p.Why(a, code.Refused); got != "" {
+			t.Errorf("Why after %v = %q, want nothing", failureMax, got)
+		}
+	})
 }

@@ -248,11 +248,13 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 // error. Where remux is not below there is no code to tell whose error it was;
 // then the next request for it finds out.
 func (c *Client) failed(target eagersocks.Address, err error) {
-	why, ok := code.Of(err)
-	if !ok && !c.way.mux {
-		why = code.General
+	e, ok := errors.AsType[*code.Error](err)
+	switch {
+	case ok:
+		c.eager.Failed(target, e.Code, e.Text)
+	case !c.way.mux:
+		c.eager.Failed(target, code.General, "")
 	}
-	c.eager.Failed(target, why)
 }
 
 // request carries req to a server, together with what the application has
@@ -287,8 +289,10 @@ func (c *Client) answered(far net.Conn, target eagersocks.Address) error {
 	}
 	_ = far.SetReadDeadline(time.Time{})
 	if why != code.OK {
-		c.eager.Failed(target, why)
-		return &code.Error{Code: why, Remote: true}
+		// A reply has no room for the reason; the failure before it had.
+		text := c.eager.Why(target, why)
+		c.eager.Failed(target, why, text)
+		return &code.Error{Code: why, Text: text, Remote: true}
 	}
 	c.eager.Succeeded(target)
 	return nil

@@ -260,3 +260,28 @@ func TestCurlHTTPProxy(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectSaysWhy: the second CONNECT to a dead target, which is not answered
+// eagerly, says what the exit had said of the first.
+func TestConnectSaysWhy(t *testing.T) {
+	r := start(t, "remux", "tls", "tcp", nil)
+	target := closedPort(t)
+	ask := func() string {
+		c, err := net.Dial("tcp", r.client.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
+		said, _ := io.ReadAll(c) // its end is a reset the first time
+		return string(said)
+	}
+	if said := ask(); !strings.HasPrefix(said, "HTTP/1.1 200 ") {
+		t.Errorf("first try: %q, want an eager 200", said)
+	}
+	r.clientLog.wait(t, "client", "[erro] [sock] - "+target+" = 0 ")
+	if said := ask(); !strings.HasPrefix(said, "HTTP/1.1 502 ") || !strings.Contains(said, target+": connection refused") {
+		t.Errorf("second try: %q, want 502 and the exit's reason", said)
+	}
+}
