@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"tunnels/internal/netx"
@@ -160,6 +161,9 @@ func (c *Config) checkClientAddrs() error {
 		which := ""
 		if len(all) > 1 {
 			which = fmt.Sprintf("entry %q: ", e)
+		}
+		if _, err := strconv.ParseUint(e.Address, 10, 16); err == nil && e.Network != "unix" {
+			return c.wrong("client.addr", "entry %q: want the address too, as in 127.0.0.1:%[1]s", e.Address)
 		}
 		if err := checkAddress(e.Network, e.Address, listening); err != nil {
 			return c.wrong("client.addr", "%s%v", which, err)

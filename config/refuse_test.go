@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 		{try + " -client.addr=", "", "want host:port"},
 		{try + " -client.addr :1080", "", "or -client.users FILE"},
 		{try + " -client.addr 127.0.0.1:1080,0.0.0.0:1081", "", `-client.addr "127.0.0.1:1080,0.0.0.0:1081" (command line): entry "0.0.0.0:1081": other machines`},
-		{try + " -client.addr unix:/tmp/s,1080", "", `entry "1080": want a colon before the port`},
+		{try + " -client.addr unix:/tmp/s,1080", "", `entry "1080": want the address too, as in 127.0.0.1:1080`},
 		{try + " -client.addr 127.0.0.1:1080,unix:", "", `entry "unix:": want the path of a socket file`},
 		{try + " -client.addr 127.0.0.1:1080,,unix:/s", "", "want something before and after each comma"},
 		{try + " -client.addr tcp4:[::1]:1080", "", "::1 is no address of network tcp4"},

@@ -10,6 +10,9 @@ import (
 // answered; what is longer is read on.
 const firstRead = 512
 
+// tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).
+const tlsHandshake = 0x16
+
 // NewSocksListener takes applications from the connections of a: it is the front
 // door. It speaks SOCKS5, of which CONNECT and UDP ASSOCIATE, SOCKS4 and SOCKS4a, of
 // which CONNECT, and HTTP; other commands are refused with code 7 and with 0x5b. With
@@ -49,7 +52,11 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 	case 'A' <= first && first <= 'Z', 'a' <= first && first <= 'z':
 		return d.web.read(c, buf[:n])
 	default:
-		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04", first)
+		hint := ""
+		if first == tlsHandshake {
+			hint = "; it looks like TLS: the proxy's address begins with http:// or socks5h://, not with https://"
+		}
+		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04%s", first, hint)
 	}
 }
 

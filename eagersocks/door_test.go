@@ -245,3 +245,15 @@ func (s *scripted) Write(p []byte) (int, error) { return s.said.Write(p) }
 func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
+
+// TestGreetingOfTLS: who entered https:// instead of http:// finds out from the log.
+func TestGreetingOfTLS(t *testing.T) {
+	app, near := tcpPair(t)
+	if _, err := app.Write([]byte{0x16, 3, 1}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := newDoor(new(Config)).read(near)
+	if err == nil || !strings.Contains(err.Error(), "looks like TLS") {
+		t.Errorf("greeting of TLS: %v, want a hint", err)
+	}
+}

@@ -67,7 +67,7 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	if cfg.ClientUsers != "" {
 		if c.users, err = eagersocks.OpenUsers(cfg.ClientUsers, usersLines(c.log)); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("-client.users: %w; tunnels users add FILE NAME makes it", err)
 		}
 	}
 	if c.servers, err = newServers(cfg.servers(), cfg.ServerPolicy, c.log, c.newLink(dial)); err != nil {
