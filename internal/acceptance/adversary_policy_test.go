@@ -257,7 +257,7 @@ func byTLS(t testing.TB, addr, file string) func() (net.Conn, error) {
 	if !pool.AppendCertsFromPEM(pem) || err != nil || err2 != nil {
 		t.Fatal("no certificate and CA in "+file, errors.Join(err, err2))
 	}
-	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ServerName: "localhost", NextProtos: []string{"tunnels/1"}}
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ServerName: "localhost", NextProtos: []string{"tunnels-request/1"}}
 	return func() (net.Conn, error) { return tls.Dial("tcp", addr, cfg) }
 }
 
