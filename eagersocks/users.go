@@ -46,7 +46,7 @@ type Users struct {
 	loading sync.Mutex  // held while the file is read; never waited for in Check
 	looked  time.Time   // guarded by loading
 	read    time.Time   // guarded by loading
-	file    os.FileInfo // guarded by loading; the one read last, well or badly; nil: it was gone
+	file    os.FileInfo // guarded by loading; the one read last, well or badly; nil: it was gone or could not be read
 	broken  string      // guarded by loading; the error that was reported last; empty: all is well
 }
 

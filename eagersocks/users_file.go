@@ -103,7 +103,8 @@ func notInHash(r rune) bool {
 }
 
 // readUsersFile reads a file of users. The info is that of the file before it was
-// read, so that a change meanwhile is seen as one; nil: there is none.
+// read, so that a change meanwhile is seen as one; nil: there is none, or it could
+// not be read: that may change without a trace in the info.
 func readUsersFile(path string) ([]byte, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -114,15 +115,15 @@ func readUsersFile(path string) ([]byte, os.FileInfo, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, info, fmt.Errorf("users file: %w", err)
+		return nil, nil, fmt.Errorf("users file: %w", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, usersFileMax+1))
-	if err == nil && len(text) > usersFileMax {
-		err = fmt.Errorf("is larger than %d bytes", usersFileMax)
-	}
 	if err != nil {
-		return nil, info, fmt.Errorf("users file %s: %w", path, err)
+		return nil, nil, fmt.Errorf("users file %s: %w", path, err)
+	}
+	if len(text) > usersFileMax {
+		return nil, info, fmt.Errorf("users file %s: is larger than %d bytes", path, usersFileMax)
 	}
 	return text, info, nil
 }

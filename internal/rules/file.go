@@ -26,7 +26,7 @@ type File struct {
 	start  time.Time    // static
 
 	mu     sync.Mutex  // held while the file is read, never while report runs; guards the rest
-	stamp  os.FileInfo // of the file when it was last read; nil: it was not there
+	stamp  os.FileInfo // of the file when it was last read; nil: it was not there or could not be read
 	failed string      // the error that was last reported
 }
 
@@ -81,8 +81,8 @@ func (f *File) Reload() error {
 // lookLocked reads the file if it has changed. It says whether there is something
 // to report.
 func (f *File) lookLocked() (changed bool, err error) {
-	info, _ := os.Stat(f.path) // gone: nil, which is a state as any other
-	if same(f.stamp, info) {
+	info, err := os.Stat(f.path)
+	if err == nil && same(f.stamp, info) {
 		return false, nil
 	}
 	return f.readLocked()
@@ -102,7 +102,8 @@ func (f *File) readLocked() (changed bool, err error) {
 }
 
 // read reads a file. The info is that from before it was read, so that a change
-// meanwhile is seen as one; nil: there is no file.
+// meanwhile is seen as one; nil: there is no file, or it could not be read, which
+// may change without a trace in the info.
 func read(path string) (*Table, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -113,20 +114,17 @@ func read(path string) (*Table, os.FileInfo, error) {
 	}
 	text, err := lines.ReadFile(path, "rules")
 	if err != nil {
-		if _, ok := errors.AsType[*os.PathError](err); !ok { // which names it
-			err = fmt.Errorf("%s %w", path, err)
+		if _, ok := errors.AsType[*os.PathError](err); ok { // which names it
+			return nil, nil, err
 		}
-		return nil, info, err
+		return nil, info, fmt.Errorf("%s %w", path, err)
 	}
 	t, err := Parse(text, path)
 	return t, info, err
 }
 
 func same(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // Problems are the single errors that an error of this package joins.

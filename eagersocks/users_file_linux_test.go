@@ -1,0 +1,12 @@
+package eagersocks
+
+import "testing"
+
+// TestUnreadableIsNotRead: a file that becomes readable by a change of its mode or
+// owner keeps its size and time, so those of one that was not read say nothing.
+func TestUnreadableIsNotRead(t *testing.T) {
+	const path = "/proc/self/mem" // whose first page nobody can read
+	if _, info, err := readUsersFile(path); err == nil || info != nil {
+		t.Errorf("readUsersFile of %s = %v, %v, want an error alone", path, info, err)
+	}
+}

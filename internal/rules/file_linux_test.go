@@ -1,0 +1,12 @@
+package rules
+
+import "testing"
+
+// TestUnreadableIsNotRead: a file that becomes readable by a change of its mode or
+// owner keeps its size and time, so those of one that was not read say nothing.
+func TestUnreadableIsNotRead(t *testing.T) {
+	const path = "/proc/self/mem" // whose first page nobody can read
+	if _, stamp, err := read(path); err == nil || stamp != nil {
+		t.Errorf("read of %s = %v, %v, want an error alone", path, stamp, err)
+	}
+}
