@@ -112,7 +112,7 @@ func (m *movable) move() bool {
 	_ = old.Close() // it has ended
 	m.far = far
 	if d, ok := far.(splice.Deliverer); ok && m.take != nil {
-		_ = d.Deliver(m.take) // if it cannot, all is read
+		_ = d.Deliver(m.takeFrom(far, m.take)) // if it cannot, all is read
 	}
 	if m.linger != nil {
 		_ = setLinger(far, *m.linger)
@@ -175,13 +175,28 @@ func (m *movable) Deliver(take func([][]byte) int) error {
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	m.take = func(pieces [][]byte) int {
-		if !m.stays.Load() {
-			m.stay()
+	m.take = take
+	return d.Deliver(m.takeFrom(m.far, take))
+}
+
+// takeFrom is take for what far delivers, which binds it to far. What a server that
+// was left still had in hand is not mixed with what the next one says.
+func (m *movable) takeFrom(far splice.Stream, take func([][]byte) int) func([][]byte) int {
+	return func(pieces [][]byte) int {
+		if m.stays.Load() && m.far == far {
+			return take(pieces)
+		}
+		m.mu.Lock()
+		here := m.far == far
+		if here {
+			m.stayLocked()
+		}
+		m.mu.Unlock()
+		if !here {
+			return 0
 		}
 		return take(pieces)
 	}
-	return d.Deliver(m.take)
 }
 
 // OnReadable implements splice.Sleeper as far as the stream does.
