@@ -125,7 +125,7 @@ func readUsersFile(path string) ([]byte, os.FileInfo, error) {
 	if len(text) > usersFileMax {
 		return nil, info, fmt.Errorf("users file %s: is larger than %d bytes", path, usersFileMax)
 	}
-	return text, info, nil
+	return bytes.TrimPrefix(text, []byte("\ufeff")), info, nil // what some editors put before the first line
 }
 
 // ListUsers is the names in a users file, in their order.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -262,4 +263,19 @@ func FuzzUsersFile(f *testing.F) {
 			t.Errorf("%q written again reads %q, %v", text, m, err)
 		}
 	})
+}
+
+// TestByteOrderMark: the editor that wrote it did not mean it to be part of a name.
+func TestByteOrderMark(t *testing.T) {
+	path := usersFile(t, "alice", "secret")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append([]byte("\ufeff"), text...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := ListUsers(path); err != nil || !slices.Equal(names, []string{"alice"}) {
+		t.Errorf("ListUsers = %q, %v, want alice", names, err)
+	}
 }
