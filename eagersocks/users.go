@@ -82,6 +82,11 @@ func OpenUsers(path string, reread func(error)) (*Users, error) {
 // Check implements Authenticator. It is code.Overload if too many are waiting,
 // and code.GoingAway after Close.
 func (u *Users) Check(remote net.Addr, name, password string) error {
+	select {
+	case <-u.done:
+		return errUsersClosed
+	default:
+	}
 	u.look()
 	digest := u.digest(name, password)
 	if u.find(name).wasRight(digest) {

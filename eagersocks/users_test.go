@@ -210,7 +210,8 @@ func TestGuessersAreBounded(t *testing.T) {
 
 func TestUsersClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+		u := mustOpen(t, usersFile(t, "alice", "secret", "bob", "hush"), nil)
+		expect(t, u, 3, "bob", "hush", code.OK, 0) // who needs no second look
 		for i := range 6 {
 			u.Check(from(1), "alice", fmt.Sprint(i))
 		}
@@ -231,6 +232,7 @@ func TestUsersClose(t *testing.T) {
 			t.Errorf("they took %v, want no time", d)
 		}
 		expect(t, u, 2, "alice", "secret", code.GoingAway, 0)
+		expect(t, u, 2, "bob", "hush", code.GoingAway, 0)
 	})
 }
 
