@@ -90,7 +90,8 @@ func (m *Stream) payIn(n int) error {
 			return err
 		}
 		// An end of both directions may be a clean one, with bytes left to be read.
-		if _, err := m.Stream.Read(nil); err != nil && err != io.EOF {
+		_, err = m.Stream.Read(nil)
+		if err != nil && err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 		done = nil

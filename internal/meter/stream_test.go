@@ -326,3 +326,24 @@ func TestTake(t *testing.T) {
 		}
 	})
 }
+
+// TestDeadlineBehindTheEnd: of a stream that has ended cleanly, too, the deadline
+// costs no bytes that were read.
+func TestDeadlineBehindTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBytes(chunkMin)
+		f := newFake(1000)
+		s := NewStream(f, b, b, nil)
+		b.reserve(chunkMax)
+		b.reserve(chunkMax)
+		time.AfterFunc(time.Second, func() {
+			f.SetReadDeadline(time.Now()) // it is noticed beneath first
+			f.end(nil)
+			synctest.Wait()
+			s.SetReadDeadline(time.Now())
+		})
+		if n, err := s.Read(make([]byte, 1000)); n != 1000 || err != nil {
+			t.Errorf("Read = %d, %v, want what was there", n, err)
+		}
+	})
+}
