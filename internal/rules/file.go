@@ -85,6 +85,11 @@ func (f *File) lookLocked() (changed bool, err error) {
 	if err == nil && same(f.stamp, info) {
 		return false, nil
 	}
+	// Many a program empties a file before it writes it: in that moment nobody
+	// would have rules. Who means it has Reload.
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		return false, nil
+	}
 	return f.readLocked()
 }
 

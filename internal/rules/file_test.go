@@ -85,6 +85,10 @@ func TestFileIsReadAgain(t *testing.T) {
 		w.want("two")
 		w.write("[two]\n[three]")
 		w.want("three", "read")
+		w.write("") // by who is about to write it
+		w.want("three")
+		w.write("[four]")
+		w.want("four", "read")
 	})
 }
 
