@@ -133,6 +133,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		// Bytes may still wait here for slow targets when their sessions have
 		// ended and their conns are gone.
 		if err = s.sessions.Shutdown(ctx); err == nil {
+			s.requests.Close() // nothing is started beside the wait
 			err = s.work.wait(ctx)
 		}
 	} else if s.lower != nil {
