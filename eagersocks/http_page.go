@@ -89,10 +89,14 @@ func statusOf(c code.Code) int {
 	return http.StatusBadGateway
 }
 
-// printable is text that somebody else may have written, as it can be shown.
+// printable is text that somebody else may have written, as it can be shown. What can
+// be shown as it is has perhaps been escaped before.
 func printable(text string) string {
 	if len(text) > pageTextMax {
 		text = text[:pageTextMax] + "..."
+	}
+	if !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return text
 	}
 	q := strconv.QuoteToASCII(text)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
