@@ -31,6 +31,7 @@ var (
 // rcodeError: the upstream says that it cannot say.
 type rcodeError struct{ text string }
 
+// Error implements error.
 func (e *rcodeError) Error() string { return "answers " + e.text }
 
 // newRcodeError says SERVFAIL and its like as administrators know them.

@@ -53,15 +53,20 @@ func TestThousand(t *testing.T) {
 	for range 1000 {
 		wg.Go(func() { wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1") })
 	}
-	for waiting := 0; waiting < 2000; { // all of them are, for both families
+	defer wg.Wait()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	begun := time.Now()
+	for waiting := 0; waiting < 2000; <-tick.C { // all of them are, for both families
 		r.mu.Lock()
 		waiting = 0
 		for _, f := range r.flights {
 			waiting += f.waiters
 		}
 		r.mu.Unlock()
-		if waiting < 2000 {
-			time.Sleep(time.Millisecond)
+		if time.Since(begun) > 20*time.Second {
+			t.Errorf("%d wait for one of two questions, want 2000", waiting)
+			break
 		}
 	}
 	close(all)

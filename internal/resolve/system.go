@@ -25,6 +25,7 @@ type system struct{ net.Resolver }
 
 func newSystem() *system { return &system{} }
 
+// String is who answers, for messages.
 func (s *system) String() string { return "the system's resolver" }
 
 func (s *system) close() {}
