@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"tunnels/internal/keytext"
 	"tunnels/tls"
 )
 
@@ -65,7 +66,7 @@ func certs(args []string, stdout io.Writer) error {
 	case "revoke":
 		return certsRevoke(*dir, names, stdout)
 	}
-	return fmt.Errorf("%w: certs %q: want init, client, list or revoke", errUsage, verb)
+	return fmt.Errorf("%w: certs %s: want init, client, list or revoke", errUsage, keytext.Quote(verb))
 }
 
 func certsInit(dir string, names []string, w io.Writer) error {

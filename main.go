@@ -18,9 +18,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"tunnels/config"
+	"tunnels/internal/keytext"
 )
 
 // version is set by the linker: see the Makefile.
@@ -48,9 +50,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
 		args = []string{"version"}
 	}
+	if slices.ContainsFunc(args, keytext.IsPEM) {
+		return fmt.Errorf("%w: the command line holds the text of a certificate or key (PEM): give the name of its file", errUsage)
+	}
 	verb := ""
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		verb, args = args[0], args[1:]
+	}
+	if verb != "" && verb != "check" { // whose options are judged one by one
+		if slices.ContainsFunc(args, looksLikeKey) {
+			return fmt.Errorf("%w: %s: an argument looks like the text of a key, and there is no file of that name", errUsage, keytext.Show(verb))
+		}
 	}
 	switch verb {
 	case "":
@@ -69,7 +79,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "help":
 		return parsed(nil, flag.ErrHelp, stdout)
 	}
-	return fmt.Errorf("%w: unknown verb %q: want certs, users, check, bench or version, or flags (tunnels -h)", errUsage, verb)
+	return fmt.Errorf("%w: unknown verb %s: want certs, users, check, bench or version, or flags (tunnels -h)", errUsage, keytext.Quote(verb))
 }
 
 func versionLine() string {
@@ -81,4 +91,14 @@ func versionLine() string {
 		}
 	}
 	return fmt.Sprintf("tunnels %s %s/%s %s", v, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// looksLikeKey reports whether an argument may be the text of a key rather than the
+// name of a file.
+func looksLikeKey(arg string) bool {
+	if !keytext.Looks(arg) {
+		return false
+	}
+	_, err := os.Stat(arg)
+	return err != nil
 }

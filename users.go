@@ -11,6 +11,7 @@ import (
 
 	"tunnels/config"
 	"tunnels/eagersocks"
+	"tunnels/internal/keytext"
 )
 
 const usersUsage = `tunnels users: who may use the client, for -client.users FILE.
@@ -69,7 +70,7 @@ func users(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) er
 	case verb == "list":
 		return fmt.Errorf("%w: users list wants a file, as in: tunnels users list /etc/tunnels/users", errUsage)
 	}
-	return fmt.Errorf("%w: users %q: want add, list or remove", errUsage, verb)
+	return fmt.Errorf("%w: users %s: want add, list or remove", errUsage, keytext.Quote(verb))
 }
 
 func usersAdd(file, name string, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -104,6 +105,9 @@ func readPassword(name string, environ []string, stdin io.Reader, stderr io.Writ
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
 	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+	if keytext.IsPEM(line) {
+		return "", fmt.Errorf("%w: standard input is a certificate or key (PEM), not a password", errUsage)
+	}
 	if line == "" {
 		return "", fmt.Errorf("%w: there is no password: want it in %s or on standard input", errUsage, config.PasswordEnv)
 	}

@@ -2,9 +2,12 @@ package config
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 
+	"tunnels/internal/keytext"
 	"tunnels/internal/netx"
 	"tunnels/internal/rules"
 )
@@ -53,8 +56,11 @@ func (c *Config) check() error {
 	}
 	c.checkCerts(&bad)
 	c.checkRules(&bad)
-	if c.SLA.Path == "" {
+	switch {
+	case c.SLA.Path == "":
 		bad.add(c.wrong("sla.log.path", "want a file, or - for standard error"))
+	case isPEMFile(c.SLA.Path):
+		bad.add(c.wrong("sla.log.path", "is a certificate or key (PEM), not a log"))
 	}
 	if c.SLA.DingTalkSecret != "" && c.SLA.DingTalkToken == "" {
 		bad.add(c.wrong("sla.dingtalk.secret", "is of no use without -sla.dingtalk.token"))
@@ -279,4 +285,20 @@ func (c *Config) warnOpen(add func(format string, a ...any)) {
 	if users && c.ClientOpen {
 		add("-client.open has no effect, because -client.users asks everybody for a password")
 	}
+}
+
+// isPEMFile reports whether a file begins like one of keys or certificates: nothing
+// must be written into it.
+func isPEMFile(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	begin := make([]byte, 4096)
+	n, _ := io.ReadFull(f, begin)
+	return keytext.IsPEM(string(begin[:n]))
 }

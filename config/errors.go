@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"tunnels/internal/keytext"
+	"tunnels/internal/typo"
 )
 
 // ErrNoRole is Parse's error if neither -server nor -client was given: the
@@ -26,7 +29,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "-%s ", e.Name)
 	}
 	if e.Value != "" {
-		fmt.Fprintf(&b, "%q ", e.Value)
+		fmt.Fprintf(&b, "%s ", keytext.Quote(e.Value))
 	}
 	if e.Origin != "" && e.Origin != byDefault {
 		fmt.Fprintf(&b, "(%s) ", e.Origin)
@@ -52,49 +55,12 @@ func (c *Config) wrong(name, format string, a ...any) error {
 }
 
 // unknown is an Error about a name that no option has.
-func unknown(name, spelled, origin string, known []string) error {
-	want := "there is no such option; tunnels -h lists them all"
-	if near := nearest(name, known); near != "" {
+func unknown(spelled, origin string, known []string) *Error {
+	want := "there is no such option; tunnels help options lists them all"
+	if near := typo.Nearest(spelled, known); near != "" {
 		want = "there is no such option; did you mean " + near + "?"
 	}
 	return &Error{Value: spelled, Origin: origin, Want: want}
-}
-
-// nearest is the known name that name is a typing error of, empty if it looks
-// like none of them.
-func nearest(name string, known []string) string {
-	const longest = 64
-	if len(name) > longest {
-		return ""
-	}
-	best, least := "", 2+len(name)/5
-	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of two short texts.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		above := row[0]
-		row[0]++
-		for j := range len(b) {
-			change := above
-			if a[i] != b[j] {
-				change++
-			}
-			above = row[j+1]
-			row[j+1] = min(change, above+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // problems collects errors, so that the user hears of all of them at once.

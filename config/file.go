@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tunnels/internal/lines"
+	"tunnels/internal/typo"
 )
 
 func readFile(path string, known []string) (map[string]given, error) {
@@ -28,12 +29,15 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 		key, value, err := lines.Parse(line, "server.addr = :443")
 		switch {
 		case err != nil:
+			if !slices.Contains(known, key) {
+				key = "" // not repeated: the file may be anything
+			}
 			bad.add(&Error{Name: key, Origin: origin, Want: err.Error()})
 		case key == "":
 		case key == "config":
 			bad.add(&Error{Name: key, Origin: origin, Want: "a file cannot name another one"})
 		case !slices.Contains(known, key):
-			bad.add(unknown(key, key, origin, known))
+			bad.add(unknownLine(key, origin, known))
 		case values[key].origin != "":
 			bad.add(&Error{Name: key, Value: "", Origin: origin, Want: "is given twice, first at " + values[key].origin})
 		default:
@@ -45,4 +49,14 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 		}
 	}
 	return values, bad.err()
+}
+
+// unknownLine is unknown for the key of a line. The key is shown only if it is so
+// near to a known one that it cannot be a part of something else, say of a key.
+func unknownLine(key, origin string, known []string) error {
+	err := unknown(key, origin, known)
+	if typo.Nearest(key, known) == "" {
+		err.Value = ""
+	}
+	return err
 }

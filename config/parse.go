@@ -5,7 +5,11 @@ import (
 	"flag"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
+
+	"tunnels/internal/keytext"
 )
 
 // envPrefix begins the names of our environment variables.
@@ -39,6 +43,9 @@ func Parse(args, environ []string) (*Config, error) {
 	if !ok {
 		file = fromEnv["config"]
 	}
+	if err := checkKeyText(c.option("config"), file); err != nil {
+		return nil, err
+	}
 	if file.value != "" {
 		fromFile, err = readFile(file.value, names)
 		if err != nil && !isOurs(err) { // it could not be read at all
@@ -50,7 +57,9 @@ func Parse(args, environ []string) (*Config, error) {
 		maps.Copy(c.given, m)
 	}
 	for _, o := range all {
-		if err := o.set(c.value(&o)); err != nil {
+		if err := checkKeyText(&o, c.given[o.name]); err != nil {
+			bad.add(err)
+		} else if err := o.set(c.value(&o)); err != nil {
 			bad.add(c.wrong(o.name, "%v", err))
 		}
 	}
@@ -77,6 +86,31 @@ func (c *Config) value(o *option) string {
 		return "false"
 	}
 	return o.def
+}
+
+// checkKeyText refuses the text of a key or certificate as a value, so that nothing
+// further on repeats it. Text that only looks like it is accepted for a secret, and
+// where it is a path.
+func checkKeyText(o *option, g given) error {
+	want := "looks like the text of a key, and there is no file of that name"
+	switch {
+	case keytext.IsPEM(g.value) && o.arg == "FILE":
+		want = "holds the text of a certificate or key (PEM): want the name of its file"
+	case keytext.IsPEM(g.value):
+		want = "holds the text of a certificate or key (PEM)"
+	case o.secret || !keytext.Looks(g.value) || isPath(g.value):
+		return nil
+	}
+	return &Error{Name: o.name, Origin: g.origin, Want: want}
+}
+
+// isPath reports whether there is a file of that name, or a folder to put it in.
+func isPath(name string) bool {
+	_, err := os.Stat(name)
+	if dir := filepath.Dir(name); err != nil && dir != "." && dir != "/" {
+		_, err = os.Stat(dir)
+	}
+	return err == nil
 }
 
 // isOurs tells whether err holds an *Error.
@@ -121,12 +155,12 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 	case err != nil:
 		// Package flag has no types for these two; a test holds it to its words.
 		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-			return nil, unknown(name, "-"+name, commandLine, dashed(names))
+			return nil, unknown("-"+name, commandLine, dashed(names))
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 			return nil, &Error{Name: name, Origin: commandLine, Want: "want a value behind it"}
 		}
-		return nil, &Error{Origin: commandLine, Want: err.Error()}
+		return nil, &Error{Origin: commandLine, Want: keytext.Show(err.Error())}
 	case fs.NArg() > 0:
 		want := "is no option; options begin with -, and their values follow a blank or ="
 		return nil, &Error{Value: fs.Arg(0), Origin: commandLine, Want: want}
@@ -163,7 +197,7 @@ func parseEnv(environ []string, names []string) (map[string]given, error) {
 		}
 		name, ok := byEnv[key]
 		if !ok {
-			bad.add(unknown(key, key, "environment", known))
+			bad.add(unknown(key, "environment", known))
 			continue
 		}
 		got[name] = given{value, "environment variable " + key}

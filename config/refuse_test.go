@@ -16,7 +16,7 @@ func TestRefused(t *testing.T) {
 		// names
 		{"-server.adr :443", "", `"-server.adr" (command line): there is no such option; did you mean -server.addr?`},
 		{"-sever", "", "did you mean -server?"},
-		{"-frobnicate", "", `"-frobnicate" (command line): there is no such option; tunnels -h lists them all`},
+		{"-frobnicate", "", `"-frobnicate" (command line): there is no such option; tunnels help options lists them all`},
 		{"-server.addr", "", "-server.addr (command line): want a value behind it"},
 		{try + " -server.addr", "", "want a value behind it"},
 		{"server", "", `"server" (command line): is no option; options begin with -`},
@@ -55,7 +55,7 @@ func TestRefused(t *testing.T) {
 		{try + " -server.client.open.max.sec 16777217", "", "from 0 to 16777216"},
 		{try + " -server.client.rate.max.kb 1073741825", "", "from 0 to 1073741824"},
 		{try + " -server.rules /no/such/file", "", `-server.rules "/no/such/file" (command line): stat /no/such/file`},
-		{try + " -server.rules " + rules, "", rules + ":2: alow: is no key of a block: want only, allow"},
+		{try + " -server.rules " + rules, "", rules + ":2: is no line of a block: did you mean allow?"},
 		{try + " -server.rules " + rules, "", rules + `:3: sess.max.cnt: "many": want a whole number`},
 
 		// addresses
@@ -161,7 +161,7 @@ func TestFile(t *testing.T) {
 		{"server.adr = x", `:1): there is no such option; did you mean server.addr?`},
 		{"-server.addr = x", "did you mean server.addr?"},
 		{"\n\nserver.addr = a\nserver.addr = b", ":4): is given twice, first at "},
-		{"server.addr", `line that begins with "server.addr": want key = value`},
+		{"server.addr", `:1): want key = value, as in server.addr = :443`},
 		{"= x", "want key = value"},
 		{`sla.log.path = "x`, "-sla.log.path ("},
 		{`sla.log.path = "x`, "double quote is not closed"},
@@ -179,18 +179,6 @@ func TestFile(t *testing.T) {
 		_, err := Parse(args(try+" -config "+path), nil)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("Parse of the file %.60q = %v, want it to name the file and say: %s", tt.text, err, tt.want)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	known := []string{"server.addr", "server.net", "client.addr", "remux.net"}
-	for in, want := range map[string]string{
-		"server.adr": "server.addr", "Server.Addr": "server.addr", "sever.net": "server.net",
-		"remux.nte": "remux.net", "clientaddr": "client.addr", "x": "", "": "", strings.Repeat("a", 10_000): "",
-	} {
-		if got := nearest(in, known); got != want {
-			t.Errorf("nearest(%.20q) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tunnels/internal/keytext"
 )
 
 // PACList is hosts for the PAC file: names, names below a domain, and networks. The
@@ -34,7 +36,7 @@ func ParsePACList(list string) (PACList, error) {
 	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
 		if err := l.add(text); err != nil {
-			return PACList{}, fmt.Errorf("entry %q: %w", text, err)
+			return PACList{}, fmt.Errorf("entry %s: %w", keytext.Quote(text), err)
 		}
 	}
 	return l, nil

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"tunnels/internal/keytext"
 )
 
 const (
@@ -25,6 +27,9 @@ const (
 // parseUsers reads the lines of a users file. It returns the names in their order
 // and the hashes. An error names the line and never repeats it.
 func parseUsers(text []byte) (names []string, hashes map[string][]byte, err error) {
+	if keytext.IsPEM(string(text)) {
+		return nil, nil, errors.New("is a certificate or key (PEM), not a users file")
+	}
 	hashes = make(map[string][]byte)
 	seen := make(map[string]int) // in which line
 	n := 0

@@ -35,6 +35,8 @@ const (
 	maxMB          = 1 << 20 // 1 TiB
 	maxSecret      = 4 << 10 // bytes of a file that holds a token or secret
 
+	pemBegin = "-----BEGIN"
+
 	robotURL = "https://oapi.dingtalk.com/robot/send"
 )
 
@@ -139,6 +141,9 @@ func (c Config) robot(check func(flag string, err error)) *robot {
 // secret is the value itself or, after "@", what is in the file of that name.
 func secret(value string) (string, error) {
 	path, isFile := strings.CutPrefix(value, "@")
+	if strings.Contains(value, pemBegin) {
+		return "", errors.New("is the text of a certificate or key (PEM); want a secret or @file")
+	}
 	if !isFile {
 		return value, nil
 	}
@@ -152,6 +157,9 @@ func secret(value string) (string, error) {
 		return "", err
 	}
 	s := strings.TrimSpace(string(b))
+	if strings.Contains(s, pemBegin) { // would be sent to the robot
+		return "", fmt.Errorf("file %s is a certificate or key (PEM), not a secret", path)
+	}
 	if s == "" || len(b) > maxSecret {
 		return "", fmt.Errorf("file %s has %d bytes; want a secret of 1 to %d", path, len(b), maxSecret)
 	}

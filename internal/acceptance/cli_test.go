@@ -108,12 +108,12 @@ type wrong struct {
 func wrongOptions() []wrong {
 	rows := []wrong{
 		{args: []string{"-server.adr=:1"}, want: []string{"-server.adr", "did you mean -server.addr"}},
-		{args: []string{"-bogus"}, want: []string{"-bogus", "-h"}},
+		{args: []string{"-bogus"}, want: []string{"-bogus", "tunnels help options"}},
 		{args: []string{"extra"}, want: []string{`"extra"`}},
 		{args: []string{"-server.addr"}, want: []string{"-server.addr", "value"}},
 		{env: []string{"TUNNELS_SERVER_ADR=:1"}, want: []string{"TUNNELS_SERVER_ADR", "did you mean TUNNELS_SERVER_ADDR"}},
 		{file: "server.adr = :1\n", want: []string{`"server.adr"`, "file:1", "did you mean server.addr"}},
-		{file: "\n# fine\nnonsense\n", want: []string{"file:3", "nonsense", "key = value"}},
+		{file: "\n# fine\nnonsense\n", want: []string{"file:3", "key = value"}},
 		{args: []string{"-config=/nowhere/at/all"}, want: []string{"-config", "/nowhere/at/all", "no such file"}},
 		{args: []string{"-client=maybe"}, want: []string{"-client", "maybe", "true"}},
 		{role: "-server", env: []string{"TUNNELS_CLIENT=maybe"}, want: []string{"-client", "maybe", "TUNNELS_CLIENT", "true"}},

@@ -11,14 +11,17 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"tunnels/internal/keytext"
 )
 
 // MaxFile is how many bytes a file may have: more than any needs, so that a wrong
 // path, to a log or a device, is noticed soon.
 const MaxFile = 1 << 20
 
-// ReadFile reads a file of at most MaxFile bytes. kind is what an error calls it:
-// "configuration".
+// ReadFile reads a file of at most MaxFile bytes that holds no certificate and no
+// key. kind is what an error calls it: "configuration". No error holds anything of
+// the file's text.
 func ReadFile(path, kind string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -32,12 +35,16 @@ func ReadFile(path, kind string) (string, error) {
 	if len(data) > MaxFile {
 		return "", fmt.Errorf("is larger than %d bytes: it cannot be a %s file", MaxFile, kind)
 	}
+	if keytext.IsPEM(string(data)) {
+		return "", fmt.Errorf("is a certificate or key (PEM), not a %s file", kind)
+	}
 	return strings.TrimPrefix(string(data), "\ufeff"), nil // what some editors put before the first line
 }
 
-// Parse reads one line without its newline; an empty key: it holds nothing. The
-// error never repeats the value, which may be a secret; what would be right it
-// shows by the example.
+// Parse reads one line without its newline; the key is empty if the line holds
+// nothing. The error repeats nothing of the line, which may be one of a key's file;
+// what would be right it shows by the example. The key that comes with an error is
+// as it stands in the line: the caller must not show it unless it knows it.
 func Parse(line, example string) (key, value string, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
@@ -46,8 +53,7 @@ func Parse(line, example string) (key, value string, err error) {
 	key, value, ok := strings.Cut(line, "=")
 	key = strings.TrimSpace(key)
 	if !ok || key == "" {
-		word, _, _ := strings.Cut(strings.Fields(line)[0], "=") // what follows may be a secret
-		return "", "", fmt.Errorf("line that begins with %.60q: want key = value, as in %s", word, example)
+		return "", "", fmt.Errorf("want key = value, as in %s", example)
 	}
 	value = strings.TrimSpace(value)
 	if value == "" {

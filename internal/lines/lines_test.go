@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 		{`a = 'b\t'`, "a", `b\t`, ""},
 		{"a =", "a", "", ""},
 		{"a = # none", "a", "", ""},
-		{"secret", "", "", `line that begins with "secret": want key = value, as in x = y`},
+		{"secret", "", "", "want key = value, as in x = y"},
 		{"= b", "", "", "want key = value"},
 		{`a = "b`, "a", "", "double quote is not closed"},
 		{"a = 'b", "a", "", "single quote is not closed"},
@@ -67,6 +67,12 @@ func TestReadFile(t *testing.T) {
 	}
 	if _, err := ReadFile(write("large", strings.Repeat("#", MaxFile+1)), "test"); err == nil || !strings.Contains(err.Error(), "cannot be a test file") {
 		t.Errorf("ReadFile of a file too large = %v", err)
+	}
+	for name, text := range map[string]string{"key": "-----BEGIN PRIVATE KEY-----\nMIGH\n", "late": "\ufeff# a = b\r\na = -----BEGIN CERTIFICATE-----"} {
+		_, err := ReadFile(write(name, text), "test")
+		if err == nil || err.Error() != "is a certificate or key (PEM), not a test file" {
+			t.Errorf("ReadFile of %q = %v", text, err)
+		}
 	}
 	if _, err := ReadFile(filepath.Join(dir, "none"), "test"); !os.IsNotExist(err) {
 		t.Errorf("ReadFile of no file = %v", err)

@@ -27,6 +27,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"tunnels/internal/keytext"
 )
 
 // List is a parsed list. A nil List is an empty one; it matches nothing. It is
@@ -70,7 +72,7 @@ func Parse(list string) (*List, error) {
 		text = strings.TrimSpace(text)
 		e, err := parseEntry(text)
 		if err != nil {
-			return nil, fmt.Errorf("entry %q: %w", text, err)
+			return nil, fmt.Errorf("entry %s: %w", keytext.Quote(text), err)
 		}
 		e.text = text
 		l.entries = append(l.entries, e)
@@ -148,7 +150,7 @@ func splitPort(text string) (host string, port uint16, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n == 0 || digits[0] == '0' {
-		return "", 0, fmt.Errorf("port %q: want 1 to 65535", digits)
+		return "", 0, fmt.Errorf("port %s: want 1 to 65535", keytext.Quote(digits))
 	}
 	return host, uint16(n), nil
 }

@@ -74,10 +74,10 @@ func TestFileIsReadAgain(t *testing.T) {
 		w.want("two", "read")
 		w.want("two")
 		w.write("nonsense") // the old stays in force, and that is said once
-		w.want("two", "rules:1: line that begins with")
+		w.want("two", "rules:1: want key = value")
 		w.want("two")
-		w.write("other")
-		w.want("two", `"other"`)
+		w.write("# c\nother")
+		w.want("two", "rules:2: want key = value")
 		if err := os.Remove(w.path); err != nil {
 			t.Fatal(err)
 		}

@@ -3,13 +3,16 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"tunnels/internal/keytext"
 	"tunnels/internal/lines"
 	"tunnels/internal/policy"
+	"tunnels/internal/typo"
 )
 
 const (
@@ -19,8 +22,8 @@ const (
 	problems = 20 // after that many it is some other file
 )
 
-// keys of a block, as an error lists them.
-const keys = "only, allow, deny, sess.max.cnt, open.max.sec or rate.max.kb"
+// keys of a block.
+var keys = []string{"only", "allow", "deny", "sess.max.cnt", "open.max.sec", "rate.max.kb"}
 
 // parser reads one file, from its first line to its last.
 type parser struct {
@@ -65,14 +68,19 @@ func (p *parser) line(line string) error {
 		return p.begin(line)
 	}
 	key, value, err := lines.Parse(line, "allow = 10.1.0.0/16")
-	if err != nil || key == "" {
+	switch {
+	case err != nil || key == "":
 		return err
-	}
-	if p.block == nil {
-		return fmt.Errorf("%s stands before any block: want a line with the client's name first, as in [laptop]", clip(key))
+	case !slices.Contains(keys, key): // not repeated: the file may be anything
+		if near := typo.Nearest(key, keys); near != "" {
+			return fmt.Errorf("is no line of a block: did you mean %s?", near)
+		}
+		return fmt.Errorf("is no line of a block: want %s or %s = VALUE", strings.Join(keys[:len(keys)-1], ", "), keys[len(keys)-1])
+	case p.block == nil:
+		return fmt.Errorf("%s stands before any block: want a line with the client's name first, as in [laptop]", key)
 	}
 	if err := p.block.set(key, value, p.num); err != nil {
-		return fmt.Errorf("%s: %w", clip(key), err)
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil
 }
@@ -96,7 +104,7 @@ func (p *parser) begin(line string) error {
 	}
 	switch {
 	case before != nil:
-		return fmt.Errorf("[%s] is given twice, first in line %d", name, before.line)
+		return fmt.Errorf("[%s] is given twice, first in line %d", clip(name), before.line)
 	case m != nil:
 		m[key] = p.block
 	default:
@@ -128,10 +136,9 @@ func (r *Rule) set(key, value string, line int) error {
 		return r.setLimit(&r.sessions, key, value, maxCount, 1)
 	case "open.max.sec":
 		return r.setLimit(&r.opens, key, value, maxCount, 1)
-	case "rate.max.kb":
+	default: // rate.max.kb
 		return r.setLimit(&r.rate, key, value, maxKB, 1<<10)
 	}
-	return errors.New("is no key of a block: want " + keys)
 }
 
 func (r *Rule) setList(key, value string, line int) error {
@@ -172,9 +179,10 @@ func (r *Rule) setLimit(dst **Limit, key, value string, most, unit int64) error 
 	return nil
 }
 
-// clip keeps an error short.
+// clip keeps an error short, and free of keys.
 func clip(s string) string {
 	const most = 60
+	s = keytext.Show(s)
 	if len(s) <= most {
 		return s
 	}

@@ -23,6 +23,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -128,7 +129,7 @@ func (t *Table) place(header string) (m map[string]*Rule, key string, err error)
 	case name == "":
 		return nil, "", fmt.Errorf("[] names nobody: want the name in a client's certificate, as in [laptop], or [*] for all others")
 	case len(name) > maxName:
-		return nil, "", fmt.Errorf("[%.40q…] is longer than any name in a certificate", header)
+		return nil, "", errors.New("the name in brackets is longer than any in a certificate")
 	case name == "*":
 		return nil, "*", nil
 	}

@@ -1,0 +1,55 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestReloadShowsNoKey: a key's file in the place of the rules and the users of a
+// running process is reported, to the log and the robot, and nothing of it is shown.
+func TestReloadShowsNoKey(t *testing.T) {
+	t.Parallel()
+	key, err := os.ReadFile(common(t).file("laptop.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := regexp.MustCompile(`(?m)^-.*\n`).ReplaceAll(key, nil)
+	r := &robot{secret: "SECgeheim"}
+	endpoint := web(t, r.ServeHTTP)
+	rules, users := writeFile(t, "rules", []byte("[*]\n")), writeFile(t, "users", nil)
+	p := startTunnelsEnv(t, "try", []string{"TUNNELS_SLA_DINGTALK_SECRET=" + r.secret}, "-server", "-client", "-client.addr=127.0.0.1:0",
+		"-server.rules="+rules, "-client.users="+users, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")), "-sla.dingtalk.url="+endpoint.URL+"/send")
+	p.waitStdout(`SOCKS5 proxy on (\S+)`)
+	for i, text := range [][]byte{key, bare} {
+		for _, file := range []string{rules, users} {
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Signal(syscall.SIGHUP)
+		for _, role := range []string{"server", "client"} {
+			p.waitLog([]string{
+				`\[erro\] \[main\] ` + role + `: reading .*is a certificate or key \(PEM\), not a (rules|users) file`,
+				`\[erro\] \[main\] ` + role + `: reading .*(:1: want key = value|line 1: want name:hash)`,
+			}[i])
+		}
+	}
+	eventually(t, patience, "an alert", func() bool { return len(r.all()) > 0 })
+	p.stop()
+	said := p.log() + p.Stdout.String() + p.Stderr.String()
+	for _, m := range r.all() {
+		said += m.text
+	}
+	secret := strings.ReplaceAll(string(bare), "\n", "")
+	const least = 8 // characters that do not stand in both by accident
+	for i := range len(secret) - least {
+		if part := secret[i : i+least]; strings.Contains(said, part) {
+			t.Fatalf("%q of the key is shown:\n%s", part, said)
+		}
+	}
+}
