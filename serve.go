@@ -30,11 +30,8 @@ const drainMax = 30 * time.Second
 
 // parsed deals with the errors of config.Parse that are not about one option.
 func parsed(cfg *config.Config, err error, stdout io.Writer) error {
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		return config.Usage(stdout)
-	case errors.Is(err, config.ErrNoRole):
-		return fmt.Errorf("%w; tunnels -h lists everything", err)
 	}
 	return err
 }

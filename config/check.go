@@ -10,6 +10,7 @@ import (
 	"tunnels/internal/keytext"
 	"tunnels/internal/netx"
 	"tunnels/internal/rules"
+	"tunnels/tls"
 )
 
 // derive fills in what follows from what was given.
@@ -35,6 +36,12 @@ func (c *Config) derive() {
 	}
 	for _, a := range c.clientAddrs {
 		t.ClientAddrs = append(t.ClientAddrs, netx.ParseEndpoint(c.clientNet, a))
+	}
+	if t.ClientTLS.CA == "" && t.ClientTLS.Cert != "" {
+		// That the file cannot be read is found out with the certificate.
+		if holds, err := tls.HoldsCA(t.ClientTLS.Cert); holds || err != nil {
+			t.ClientTLS.CA = t.ClientTLS.Cert
+		}
 	}
 	if t.ServerTLS.CA == "" {
 		t.ServerTLS.CA = t.ClientTLS.CA
@@ -202,8 +209,8 @@ func (c *Config) checkCerts(bad *problems) {
 		if t.ClientTLS.Cert == "" {
 			bad.add(c.wrong("tls.client.cert", "is missing: want the client's certificate; %s", mend))
 		}
-		if t.ClientTLS.CA == "" {
-			bad.add(c.wrong("tls.client.ca", "is missing: want the CA of the server; %s", mend))
+		if t.ClientTLS.CA == "" && t.ClientTLS.Cert != "" {
+			bad.add(c.wrong("tls.client.ca", "is missing: %s holds no CA; %s", t.ClientTLS.Cert, mend))
 		}
 	}
 }

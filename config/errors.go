@@ -11,7 +11,7 @@ import (
 
 // ErrNoRole is Parse's error if neither -server nor -client was given: the
 // caller prints Usage.
-var ErrNoRole = &Error{Want: "want -client, -server or both"}
+var ErrNoRole = &Error{Want: "want -client, -server or both; tunnels -h shows how"}
 
 // Error is one thing that is wrong with what the user gave. The process that
 // was told so ends with exit code 2.
@@ -54,8 +54,8 @@ func (c *Config) wrong(name, format string, a ...any) error {
 	return &Error{Name: name, Value: value, Origin: c.origin(name), Want: fmt.Sprintf(format, a...)}
 }
 
-// unknown is an Error about a name that no option has.
-func unknown(spelled, origin string, known []string) *Error {
+// unknownName is an Error about a name that no option has.
+func unknownName(spelled, origin string, known []string) *Error {
 	want := "there is no such option; tunnels help options lists them all"
 	if near := typo.Nearest(spelled, known); near != "" {
 		want = "there is no such option; did you mean " + near + "?"

@@ -51,10 +51,10 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 	return values, bad.err()
 }
 
-// unknownLine is unknown for the key of a line. The key is shown only if it is so
+// unknownLine is unknownName for the key of a line. The key is shown only if it is so
 // near to a known one that it cannot be a part of something else, say of a key.
 func unknownLine(key, origin string, known []string) error {
-	err := unknown(key, origin, known)
+	err := unknownName(key, origin, known)
 	if typo.Nearest(key, known) == "" {
 		err.Value = ""
 	}

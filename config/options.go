@@ -105,7 +105,7 @@ func (c *Config) tlsOptions() []option {
 		{name: "tls.server.name", arg: "NAME", show: "the host of -server.addr", help: "the name to expect in the server's certificate", set: serverName(&l.ServerName)},
 		{name: "tls.client.cert", arg: "FILE", show: "none", help: "the client's certificate", set: text(&l.Cert)},
 		{name: "tls.client.key", arg: "FILE", show: "in the certificate's file", help: "its private key", set: text(&l.Key)},
-		{name: "tls.client.ca", arg: "FILE", show: "none", help: "who signed the server's certificate", set: text(&l.CA)},
+		{name: "tls.client.ca", arg: "FILE", show: "that in -tls.client.cert", help: "CA that signed the server's certificate", set: text(&l.CA)},
 	}
 }
 

@@ -3,60 +3,50 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tunnels/internal/keytext"
 )
 
-// envPrefix begins the names of our environment variables.
-const envPrefix = "TUNNELS_"
-
-// PasswordEnv is the environment variable that holds a password for `tunnels users
-// add`. It is no option.
-const PasswordEnv = envPrefix + "PASSWORD"
-
 // Parse reads the arguments behind the program's name and the environment, as
 // os.Environ gives it, and the file that either of them names. Its errors are
 // flag.ErrHelp if help was asked for, ErrNoRole, and otherwise one or, joined,
-// many of type *Error.
+// many of type *Error. A variable of the environment that only looks like ours is
+// no error by itself, but may be the reason of one.
 func Parse(args, environ []string) (*Config, error) {
 	c := &Config{given: make(map[string]given)}
-	all := c.all()
-	names := make([]string, len(all))
-	for i, o := range all {
-		names[i] = o.name
-	}
-
-	fromFlags, err := parseFlags(args, all, names)
+	fromFlags, err := parseFlags(args, c.all(), c.names())
 	if err != nil {
 		return nil, err
 	}
-	var bad problems
-	fromEnv, err := parseEnv(environ, names)
-	bad.add(err)
-	fromFile := map[string]given{}
-	file, ok := fromFlags["config"]
-	if !ok {
-		file = fromEnv["config"]
-	}
-	if err := checkKeyText(c.option("config"), file); err != nil {
-		return nil, err
-	}
-	if file.value != "" {
-		fromFile, err = readFile(file.value, names)
-		if err != nil && !isOurs(err) { // it could not be read at all
-			err = &Error{Name: "config", Value: file.value, Origin: file.origin, Want: err.Error()}
+	fromEnv, unknown := parseEnv(environ, c.names())
+	if err := c.parse(fromFlags, fromEnv); err != nil {
+		bad := problems{err}
+		for _, e := range unknown {
+			bad.add(e)
 		}
-		bad.add(err)
+		return nil, bad.err()
 	}
+	c.warn()
+	c.warnEnv(unknown)
+	return c, nil
+}
+
+// parse reads the file and judges what was given.
+func (c *Config) parse(fromFlags, fromEnv map[string]given) error {
+	fromFile, err := c.readFile(fromFlags, fromEnv)
+	bad := problems{}
+	bad.add(err)
 	for _, m := range []map[string]given{fromFile, fromEnv, fromFlags} {
 		maps.Copy(c.given, m)
 	}
-	for _, o := range all {
+	for _, o := range c.all() {
 		if err := checkKeyText(&o, c.given[o.name]); err != nil {
 			bad.add(err)
 		} else if err := o.set(c.value(&o)); err != nil {
@@ -64,17 +54,53 @@ func Parse(args, environ []string) (*Config, error) {
 		}
 	}
 	if err := bad.err(); err != nil {
-		return nil, err // what else is wrong may only follow from that
+		return err // what else is wrong may only follow from that
 	}
+	c.inferRole()
 	if !c.Server && !c.Client {
-		return nil, ErrNoRole
+		return ErrNoRole
 	}
 	c.derive()
-	if err := c.check(); err != nil {
-		return nil, err
+	return c.check()
+}
+
+// readFile reads the file that the command line or the environment names.
+func (c *Config) readFile(fromFlags, fromEnv map[string]given) (map[string]given, error) {
+	file, ok := fromFlags["config"]
+	if !ok {
+		file = fromEnv["config"]
 	}
-	c.warn()
-	return c, nil
+	if file.value == "" || checkKeyText(c.option("config"), file) != nil { // which is reported with the others
+		return nil, nil
+	}
+	got, err := readFile(file.value, c.names())
+	if err != nil && !isOurs(err) { // it could not be read at all
+		err = &Error{Name: "config", Value: file.value, Origin: file.origin, Want: err.Error()}
+	}
+	return got, err
+}
+
+// inferRole chooses the role that was not given, if only one can be meant: nobody
+// but a server has a server's certificate, and nobody but a client has a client's
+// and a server to reach.
+func (c *Config) inferRole() {
+	if c.Given("server") || c.Given("client") {
+		return
+	}
+	server := c.Given("tls.server.cert") || c.Given("tls.server.key")
+	client := c.Given("server.addr") && (c.Given("tls.client.cert") || c.Given("tls.client.key"))
+	if server != client {
+		c.Server, c.Client = server, client
+	}
+}
+
+// names returns the names of all options.
+func (c *Config) names() []string {
+	var names []string
+	for _, o := range c.all() {
+		names = append(names, o.name)
+	}
+	return names
 }
 
 // value is what was given for o, else its default.
@@ -155,17 +181,38 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 	case err != nil:
 		// Package flag has no types for these two; a test holds it to its words.
 		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-			return nil, unknown("-"+name, commandLine, dashed(names))
+			return nil, unknownName("-"+name, commandLine, dashed(names))
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 			return nil, &Error{Name: name, Origin: commandLine, Want: "want a value behind it"}
 		}
 		return nil, &Error{Origin: commandLine, Want: keytext.Show(err.Error())}
 	case fs.NArg() > 0:
-		want := "is no option; options begin with -, and their values follow a blank or ="
-		return nil, &Error{Value: fs.Arg(0), Origin: commandLine, Want: want}
+		return nil, misplaced(args, fs.Arg(0), all)
 	}
 	return got, nil
+}
+
+// misplaced is an Error about the argument arg, with which the options end.
+func misplaced(args []string, arg string, all []option) error {
+	want := "is no option; options begin with -, and their values follow a blank or ="
+	before := ""
+	if i := slices.Index(args, arg); i > 0 {
+		before, _ = strings.CutPrefix(strings.TrimPrefix(args[i-1], "-"), "-")
+	}
+	isSwitch := slices.ContainsFunc(all, func(o option) bool { return o.arg == "" && o.name == before })
+	switch {
+	case isSwitch && isBool(arg):
+		want = fmt.Sprintf("-%s takes its value behind =; write -%[1]s or -%[1]s=false", before)
+	case arg == "client" || arg == "server":
+		want = fmt.Sprintf("want it as the first word, as in tunnels %s …, or as an option, -%[1]s", arg)
+	}
+	return &Error{Value: arg, Origin: commandLine, Want: want}
+}
+
+// isBool reports whether arg is what people write for on and off.
+func isBool(arg string) bool {
+	return slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(arg))
 }
 
 func dashed(names []string) []string {
@@ -174,33 +221,4 @@ func dashed(names []string) []string {
 		d[i] = "-" + n
 	}
 	return d
-}
-
-// envName is how the environment spells an option's name.
-func envName(name string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
-}
-
-func parseEnv(environ []string, names []string) (map[string]given, error) {
-	byEnv := make(map[string]string, len(names))
-	known := make([]string, len(names))
-	for i, n := range names {
-		known[i] = envName(n)
-		byEnv[known[i]] = n
-	}
-	got := make(map[string]given)
-	var bad problems
-	for _, kv := range environ {
-		key, value, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(key, envPrefix) || value == "" || key == PasswordEnv {
-			continue
-		}
-		name, ok := byEnv[key]
-		if !ok {
-			bad.add(unknown(key, "environment", known))
-			continue
-		}
-		got[name] = given{value, "environment variable " + key}
-	}
-	return got, bad.err()
 }
