@@ -19,6 +19,8 @@ type Authenticator interface {
 	// down who guesses: for about nine seconds at most. The error carries
 	// code.NotAuthorised if name and password do not belong together, and
 	// another code if that was not looked at. remote is who asks; nil: unknown.
+	// It is called for every request, also for further ones on one connection, so
+	// a name and password that were right before should cost little.
 	Check(remote net.Addr, name, password string) error
 }
 
@@ -42,8 +44,10 @@ func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.Auth
 		return nil, err
 	}
 	name, password, err := readUserPass(r)
+	g := w.(*greeting)
 	if err == nil {
-		err = u.users.Check(w.(*greeting).RemoteAddr(), name, password)
+		g.login = func() error { return u.users.Check(g.RemoteAddr(), name, password) }
+		err = g.login()
 	} else if _, ok := code.Of(err); !ok {
 		return nil, err // there is nobody to answer
 	}

@@ -55,10 +55,10 @@ type web struct {
 	first *webRequest
 	kept  kept
 
-	authHeader string // of the last request; its verdict is kept
-	authErr    error
-	known      bool // has had the right password, or needs none
-	refusals   int  // requests without it, one after the other
+	wrongHeader string // the last one that was refused, and why; what was right is checked each time
+	wrongErr    error
+	known       bool // has had the right password, or needs none
+	refusals    int  // requests without it, one after the other
 
 	stranger *list.Element // guarded by strangers.mu; nil: it is none
 
@@ -115,8 +115,8 @@ func (r *Request) ServeWeb(ctx context.Context, dial func(ctx context.Context, t
 	w := r.web
 	if !w.known {
 		w.countStranger()
-		defer w.front.strangers.remove(w)
 	}
+	defer w.front.strangers.remove(w)
 	aborted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(aborted)
@@ -239,6 +239,10 @@ func (w *web) handle(ctx context.Context, dial Dial, r *webRequest) (more bool, 
 		return w.say(r, w.front.localPage(w.conn.LocalAddr(), r))
 	}
 	if err := w.authorised(r); err != nil {
+		if w.known { // until the users file changed
+			w.known = false
+			w.countStranger()
+		}
 		return w.say(r, w.refuseUser(err))
 	}
 	if !w.known {
@@ -272,9 +276,7 @@ func (w *web) say(r *webRequest, p *page) (more bool, err error) {
 func (w *web) tunnel(ctx context.Context, dial Dial, r *webRequest) (more bool, err error) {
 	c, err := dial(ctx, r.target)
 	if err != nil {
-		p := w.failed(r, err)
-		p.close = true
-		return w.say(r, p)
+		return w.sayFailed(ctx, r, err, true)
 	}
 	w.use(c)
 	defer w.use(nil)
@@ -305,6 +307,17 @@ func (w *web) isDraining() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.draining
+}
+
+// sayFailed answers r with the page for err, unless ctx has ended: then err is most
+// likely a consequence of that, and the connection is to be aborted.
+func (w *web) sayFailed(ctx context.Context, r *webRequest, err error, last bool) (more bool, _ error) {
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	p := w.failed(r, err)
+	p.close = last
+	return w.say(r, p)
 }
 
 // failed is the page for an error of a target or on the way there.

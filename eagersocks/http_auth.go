@@ -12,7 +12,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// authorised is why r may not be served; nil: it may.
+// authorised is why r may not be served; nil: it may. A password that was right for
+// an earlier request is checked again, because its user may have been removed since.
 func (w *web) authorised(r *webRequest) error {
 	if w.front.users == nil {
 		return nil
@@ -21,16 +22,13 @@ func (w *web) authorised(r *webRequest) error {
 	if header == "" {
 		return errNoPassword
 	}
-	if header == w.authHeader {
-		return w.authErr
+	if header == w.wrongHeader {
+		return w.wrongErr
 	}
 	err := w.check(header)
-	w.authHeader, w.authErr = header, err
-	switch why, _ := code.Of(err); {
-	case why == code.NotAuthorised:
+	if why, _ := code.Of(err); why == code.NotAuthorised {
 		w.front.reject(w.conn, err)
-	case err != nil:
-		w.authHeader = "" // it was not looked at: the next request may have more luck
+		w.wrongHeader, w.wrongErr = header, err
 	}
 	return err
 }

@@ -63,8 +63,9 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 // Owned by the goroutine that serves the connection.
 type greeting struct {
 	net.Conn
-	first   []byte // read already, to be read again
-	readErr error  // the last error of reading
+	first   []byte       // read already, to be read again
+	readErr error        // the last error of reading
+	login   func() error // checks the user and password that were right; nil: nobody was asked
 
 	app     *appConn // result: the connection to hand over
 	req     *Request // result: nil if there is none
@@ -107,6 +108,11 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	}
 	if err != nil {
 		return g.refuse(code.AddressUnsupported, err)
+	}
+	if g.login != nil { // the user may have been removed while the request was on its way
+		if err := g.login(); err != nil {
+			return g.refuse(code.NotAllowed, err)
+		}
 	}
 	buffered, ok := r.Reader.(*bufio.Reader)
 	if !ok {

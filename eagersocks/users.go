@@ -122,6 +122,9 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	}
 	u.brake.right(g)
 	who.good.Store(&digest)
+	if u.find(name) != who { // removed, or given another password, while that was computed
+		return errWrong
+	}
 	return nil
 }
 
