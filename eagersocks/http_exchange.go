@@ -108,7 +108,7 @@ func (w *web) forward(ctx context.Context, dial Dial, r *webRequest) (more bool,
 	for fresh := false; ; fresh = true {
 		t, err := w.open(ctx, dial, r, fresh)
 		if err != nil {
-			return w.say(r, w.failed(r, err))
+			return w.sayFailed(ctx, r, err, false)
 		}
 		x := &exchange{w: w, r: r, t: t, written: make(chan struct{}), sent: make(chan struct{})}
 		x.taken.Store(g.end)
@@ -132,7 +132,7 @@ func (w *web) forward(ctx context.Context, dial Dial, r *webRequest) (more bool,
 		case t.silent && r.repeatable() && (t.used || !fresh && errors.Is(err, ErrWay)):
 			continue // it was closed at this very moment, or the way to it was lost
 		}
-		return w.say(r, w.failed(r, err))
+		return w.sayFailed(ctx, r, err, false)
 	}
 }
 

@@ -346,6 +346,38 @@ func TestServeWebIsCancelled(t *testing.T) {
 	}
 }
 
+// A failure that comes from the context's end is no page: the application would take
+// it for the target's.
+func TestCancelledIsNoPage(t *testing.T) {
+	lost := &code.Error{Code: code.General, Text: "the pool was closed"}
+	for name, say := range map[string]string{
+		"first":  aGet,
+		"tunnel": "GET / HTTP/1.1\r\nHost: a\r\n\r\nCONNECT a.test:443 HTTP/1.1\r\n\r\n",
+	} {
+		for _, dialFails := range []bool{true, false} {
+			if name == "tunnel" && !dialFails {
+				continue // it was answered already
+			}
+			t.Run(fmt.Sprint(name, dialFails), func(t *testing.T) {
+				var rig *webRig
+				rig = newWebRig(t, new(Config), func(context.Context, Address) (net.Conn, error) {
+					rig.cancel()
+					if dialFails {
+						return nil, lost
+					}
+					return newFailing(lost), nil
+				})
+				app := rig.app(t)
+				io.WriteString(app, say)
+				got, err := io.ReadAll(app)
+				if strings.Contains(string(got), "HTTP/1.1 502 ") || !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("application read %q, %v; want no page of a failure, and a reset", got, err)
+				}
+			})
+		}
+	}
+}
+
 func TestServeWebOfOthers(t *testing.T) {
 	for _, r := range []*Request{{}, {Command: Connect}} {
 		if err := r.ServeWeb(t.Context(), nobody(t)); err == nil {
