@@ -3,22 +3,27 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	benchmark "tunnels/bench"
 )
 
 // bench is the verb of that name: SOCKS5 proxies side by side.
-func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+func bench(c call, args []string) error {
+	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := benchmark.Run(ctx, args, versionLine(), stdout, stderr)
+	err := benchmark.Run(ctx, args, versionLine(), c.stdout, c.stderr)
 	if errors.Is(err, benchmark.ErrUsage) {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return usagef("%s", strings.TrimPrefix(err.Error(), benchmark.ErrUsage.Error()+": "))
 	}
 	return err
+}
+
+// benchHelp writes the help of the verb, which package bench has.
+func benchHelp(w io.Writer) error {
+	return benchmark.Run(context.Background(), []string{"-h"}, versionLine(), w, io.Discard)
 }

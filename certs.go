@@ -15,17 +15,17 @@ import (
 
 const certsUsage = `tunnels certs: a small CA for the server and its clients.
 
-  tunnels certs init [-dir DIR] NAME…   a CA, the server's certificate and a
-                                        first client's; NAMEs are the host names
-                                        and addresses the server is reached by
-  tunnels certs client [-dir DIR] NAME  one more client: NAME.pem
-  tunnels certs list [-dir DIR]         what was issued, and until when
+  tunnels certs init [-dir DIR] NAME…   make a CA, the server's certificate and
+                                        a first client's; list every host name
+                                        and address clients will connect to
+  tunnels certs client [-dir DIR] NAME  make one more client's: NAME.pem
+  tunnels certs list [-dir DIR]         list certificates and expiry dates
   tunnels certs revoke [-dir DIR] NAME|SERIAL
-                                        lets that client in no more, within
-                                        seconds also on open connections
+                                        revoke a client's, within seconds and
+                                        including its open connections
 
-DIR is where the CA's files are (default: this folder). Keep ca.key there and
-give it to nobody; a client needs its own .pem file and nothing else.
+DIR is the folder of the CA's files [this folder]. Keep ca.key there and give it
+to nobody; a client needs its own .pem file and nothing else.
 
 Examples:
   tunnels certs init vps.example.com 203.0.113.7
@@ -36,42 +36,33 @@ Examples:
 // certs is the verb of that name.
 func certs(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		io.WriteString(stdout, certsUsage)
-		return fmt.Errorf("%w: certs wants init, client, list or revoke", errUsage)
+		return usagef("certs: want init, client, list or revoke; tunnels certs -h explains them")
 	}
-	verb := args[0]
-	fs := flag.NewFlagSet("certs "+verb, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	dir := fs.String("dir", ".", "")
-	switch err := fs.Parse(args[1:]); {
-	case err == flag.ErrHelp, verb == "-h", verb == "help":
-		_, err := io.WriteString(stdout, certsUsage)
-		return err
-	case err != nil:
-		return fmt.Errorf("%w: certs %s: %v", errUsage, verb, err)
-	}
-	names := fs.Args()
-	for _, n := range names {
-		if strings.HasPrefix(n, "-") {
-			return fmt.Errorf("%w: certs %s: %s must stand before the names", errUsage, verb, n)
-		}
-	}
-	switch verb {
+	var do func(dir string, names []string, w io.Writer) error
+	switch args[0] {
 	case "init":
-		return certsInit(*dir, names, stdout)
+		do = certsInit
 	case "client":
-		return certsClient(*dir, names, stdout)
+		do = certsClient
 	case "list":
-		return certsList(*dir, names, stdout)
+		do = certsList
 	case "revoke":
-		return certsRevoke(*dir, names, stdout)
+		do = certsRevoke
+	default:
+		return usagef("certs %s: want init, client, list or revoke", keytext.Quote(args[0]))
 	}
-	return fmt.Errorf("%w: certs %s: want init, client, list or revoke", errUsage, keytext.Quote(verb))
+	fs := flag.NewFlagSet("certs "+args[0], flag.ContinueOnError)
+	dir := fs.String("dir", ".", "")
+	names, err := operands(fs, args[1:])
+	if err != nil {
+		return err
+	}
+	return do(*dir, names, stdout)
 }
 
 func certsInit(dir string, names []string, w io.Writer) error {
 	if len(names) == 0 {
-		return fmt.Errorf("%w: certs init wants the names and addresses by which clients reach the server, as in: tunnels certs init vps.example.com", errUsage)
+		return usagef("certs init wants the names and addresses by which clients reach the server, as in: tunnels certs init vps.example.com")
 	}
 	r, err := tls.Init(dir, names)
 	if err != nil {
@@ -79,24 +70,23 @@ func certsInit(dir string, names []string, w io.Writer) error {
 	}
 	wrote(w, r)
 	in := func(name string) string { return filepath.Join(dir, name) }
-	fmt.Fprintf(w, "\nOn the server:\n  tunnels -server -server.addr :443 -tls.server.cert %s -tls.server.key %s -tls.server.ca %s\n",
+	fmt.Fprintf(w, "\nOn the server:\n  tunnels server -server.addr :443 -tls.server.cert %s -tls.server.key %s -tls.server.ca %s\n",
 		in("server.pem"), in("server.key"), in("ca.pem"))
-	fmt.Fprintf(w, "On the client, with client.pem copied there:\n  tunnels -client -server.addr %s -tls.client.cert client.pem -tls.client.ca client.pem\n",
+	fmt.Fprintf(w, "On the client, with client.pem copied there:\n  tunnels client -server.addr %s -tls.client.cert client.pem\n",
 		hostPort(names[0], "443"))
 	return nil
 }
 
 func certsClient(dir string, names []string, w io.Writer) error {
 	if len(names) != 1 {
-		return fmt.Errorf("%w: certs client wants one name, as in: tunnels certs client laptop", errUsage)
+		return usagef("certs client wants one name, as in: tunnels certs client laptop")
 	}
 	r, err := tls.IssueClient(dir, names[0])
 	if err != nil {
 		return err
 	}
 	wrote(w, r)
-	f := filepath.Base(r.Files[0])
-	fmt.Fprintf(w, "\nCopy it to the client; there: tunnels -client -server.addr HOST:PORT -tls.client.cert %s -tls.client.ca %s\n", f, f)
+	fmt.Fprintf(w, "\nOn the client, with that file copied there:\n  tunnels client -server.addr HOST:PORT -tls.client.cert %s\n", filepath.Base(r.Files[0]))
 	return nil
 }
 
@@ -111,7 +101,7 @@ func wrote(w io.Writer, r *tls.Report) {
 
 func certsList(dir string, names []string, w io.Writer) error {
 	if len(names) != 0 {
-		return fmt.Errorf("%w: certs list takes no names", errUsage)
+		return usagef("certs list takes no names")
 	}
 	all, err := tls.List(dir)
 	if err != nil {
@@ -134,7 +124,7 @@ func certsList(dir string, names []string, w io.Writer) error {
 
 func certsRevoke(dir string, names []string, w io.Writer) error {
 	if len(names) != 1 {
-		return fmt.Errorf("%w: certs revoke wants one name or serial number; tunnels certs list shows them", errUsage)
+		return usagef("certs revoke wants one name or serial number; tunnels certs list shows them")
 	}
 	revoked, err := tls.Revoke(dir, names[0])
 	if err != nil {

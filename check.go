@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"time"
@@ -18,10 +17,14 @@ var errFound = errors.New("the configuration cannot work as it is")
 
 // check is the verb of that name: it says what is wrong with the configuration
 // and the certificates, and what mends it. It opens no socket.
-func check(args, environ []string, stdout, stderr io.Writer) error {
-	cfg, err := config.Parse(args, environ)
+func check(c call, args []string) error {
+	stdout := c.stdout
+	if len(args) > 0 && (args[0] == "client" || args[0] == "server") {
+		args = append([]string{"-" + args[0]}, args[1:]...)
+	}
+	cfg, err := config.Parse(args, c.environ)
 	if err != nil {
-		return parsed(cfg, err, stdout)
+		return err
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(stdout, "warning:", w)

@@ -78,7 +78,7 @@ func (k keyFiles) said(t *testing.T, args, environ []string) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // what starts stops at once
 	text := ""
-	if err := run(ctx, args, environ, &stdout, &stderr); err != nil {
+	if err := run(ctx, args, environ, strings.NewReader(""), &stdout, &stderr); err != nil {
 		text = err.Error()
 	}
 	log, err := os.ReadFile(k.file("log"))

@@ -1,20 +1,20 @@
 // Command tunnels is a SOCKS5 proxy on one machine and its exit on another.
 //
-//	tunnels -server -server.addr :443 …    the exit
-//	tunnels -client -server.addr HOST:443 …    the proxy
-//	tunnels certs init HOST                the certificates both need
-//	tunnels users add FILE NAME            who may use the proxy
-//	tunnels check …                        what is wrong with a configuration
-//	tunnels bench                          how fast it is, beside others
+//	tunnels server -server.addr :443 …         the exit
+//	tunnels client -server.addr HOST:443 …     the proxy
+//	tunnels certs init HOST                    the certificates both need
+//	tunnels users add FILE NAME                who may use the proxy
+//	tunnels check …                            what is wrong with a configuration
+//	tunnels bench                              how fast it is, beside others
 //	tunnels version
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -25,61 +25,69 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// version is set by the linker: see the Makefile.
+// version is set by scripts/build.sh.
 var version string
 
-// errUsage marks what the user can mend on the command line: exit code 2.
-var errUsage = errors.New("usage")
+// usageError is an error that its user can correct on the command line.
+type usageError string
+
+// Error implements error.
+func (e usageError) Error() string { return string(e) }
+
+func usagef(format string, a ...any) error { return usageError(fmt.Sprintf(format, a...)) }
 
 func main() {
-	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	if err == nil {
 		return
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintln(os.Stderr, "tunnels:", strings.TrimSuffix(line, "\n"))
 	}
-	if _, bad := errors.AsType[*config.Error](err); bad || errors.Is(err, errUsage) {
-		os.Exit(2)
+	os.Exit(exitCode(err))
+}
+
+// exitCode is 2 for what trying again cannot help: an invalid option, or a file that
+// does not exist.
+func exitCode(err error) int {
+	_, option := errors.AsType[*config.Error](err)
+	_, usage := errors.AsType[usageError](err)
+	if option || usage || errors.Is(err, fs.ErrNotExist) {
+		return 2
 	}
-	os.Exit(1)
+	return 1
 }
 
 // run does what args say. It returns when the process is to end.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	c := call{ctx, environ, stdin, stdout, stderr}
+	if slices.ContainsFunc(args, keytext.IsPEM) {
+		return usagef("the command line holds the text of a certificate or key (PEM): give the name of its file")
+	}
+	if len(args) == 1 && slices.Contains([]string{"-version", "--version", "-v", "-V"}, args[0]) {
 		args = []string{"version"}
 	}
-	if slices.ContainsFunc(args, keytext.IsPEM) {
-		return fmt.Errorf("%w: the command line holds the text of a certificate or key (PEM): give the name of its file", errUsage)
+	if len(args) == 0 || !isWord(args[0]) {
+		return verb{run: serve, help: help, options: true}.do(c, args)
 	}
-	verb := ""
-	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
-		verb, args = args[0], args[1:]
+	v, ok := findVerb(args[0])
+	if !ok {
+		return unknownVerb(args[0])
 	}
-	if verb != "" && verb != "check" { // whose options are judged one by one
-		if slices.ContainsFunc(args, looksLikeKey) {
-			return fmt.Errorf("%w: %s: an argument looks like the text of a key, and there is no file of that name", errUsage, keytext.Show(verb))
-		}
+	return v.do(c, args[1:])
+}
+
+// isWord reports whether arg is no option.
+func isWord(arg string) bool { return arg != "" && arg[0] != '-' }
+
+// looksLikeKey reports whether an argument may be the text of a key rather than the
+// name of a file.
+func looksLikeKey(arg string) bool {
+	if !keytext.Looks(arg) {
+		return false
 	}
-	switch verb {
-	case "":
-		return serve(ctx, args, environ, stdout, stderr)
-	case "certs":
-		return certs(args, stdout)
-	case "users":
-		return users(args, environ, os.Stdin, stdout, stderr)
-	case "check":
-		return check(args, environ, stdout, stderr)
-	case "bench":
-		return bench(ctx, args, stdout, stderr)
-	case "version":
-		fmt.Fprintln(stdout, versionLine())
-		return nil
-	case "help":
-		return parsed(nil, flag.ErrHelp, stdout)
-	}
-	return fmt.Errorf("%w: unknown verb %s: want certs, users, check, bench or version, or flags (tunnels -h)", errUsage, keytext.Quote(verb))
+	_, err := os.Stat(arg)
+	return err != nil
 }
 
 func versionLine() string {
@@ -91,14 +99,4 @@ func versionLine() string {
 		}
 	}
 	return fmt.Sprintf("tunnels %s %s/%s %s", v, runtime.GOOS, runtime.GOARCH, runtime.Version())
-}
-
-// looksLikeKey reports whether an argument may be the text of a key rather than the
-// name of a file.
-func looksLikeKey(arg string) bool {
-	if !keytext.Looks(arg) {
-		return false
-	}
-	_, err := os.Stat(arg)
-	return err != nil
 }

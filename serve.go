@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -28,14 +26,6 @@ import (
 // told to stop.
 const drainMax = 30 * time.Second
 
-// parsed deals with the errors of config.Parse that are not about one option.
-func parsed(cfg *config.Config, err error, stdout io.Writer) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return config.Usage(stdout)
-	}
-	return err
-}
-
 // process is the roles of this process.
 type process struct {
 	cfg    *config.Config
@@ -49,11 +39,12 @@ type process struct {
 }
 
 // serve is the process without a verb: one role or both.
-func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	cfg, err := config.Parse(args, environ)
+func serve(c call, args []string) error {
+	cfg, err := config.Parse(args, c.environ)
 	if err != nil {
-		return parsed(cfg, err, stdout)
+		return err
 	}
+	stdout, stderr := c.stdout, c.stderr
 	cfg.SLA.Stderr = stderr
 	log, err := sla.New(cfg.SLA)
 	if err != nil {
@@ -81,7 +72,7 @@ func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer
 		return err
 	}
 	p.greet(stdout)
-	return p.run(ctx, stderr)
+	return p.run(c.ctx, stderr)
 }
 
 // listen makes the roles and their sockets, so that what is wrong with them is

@@ -12,18 +12,19 @@ import (
 	"tunnels/config"
 	"tunnels/eagersocks"
 	"tunnels/internal/keytext"
+	"tunnels/internal/terminal"
 )
 
-const usersUsage = `tunnels users: who may use the client, for -client.users FILE.
+const usersUsage = `tunnels users: the applications' passwords, for -client.users FILE.
 
-  tunnels users add FILE NAME     gives NAME a password, a new one if it has one;
-                                  FILE is made if there is none
-  tunnels users list FILE         the names
-  tunnels users remove FILE NAME
+  tunnels users add FILE NAME     set or change NAME's password; FILE is made if
+                                  it does not exist
+  tunnels users list FILE         list the names
+  tunnels users remove FILE NAME  remove NAME
 
-The password is taken from the environment variable TUNNELS_PASSWORD, else from
-the first line of standard input. A running client follows within a second;
-connections that are open stay.
+The password is read from the environment variable TUNNELS_PASSWORD or else from
+standard input, without showing it if that is a terminal. A running client
+follows within a second.
 
 Examples:
   tunnels users add /etc/tunnels/users alice
@@ -34,47 +35,40 @@ Examples:
 const passwordLine = 4096
 
 // users is the verb of that name.
-func users(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
+func users(c call, args []string) error {
 	if len(args) == 0 {
-		io.WriteString(stdout, usersUsage)
-		return fmt.Errorf("%w: users wants add, list or remove", errUsage)
+		return usagef("users: want add, list or remove; tunnels users -h explains them")
 	}
 	verb := args[0]
-	fs := flag.NewFlagSet("users "+verb, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	switch err := fs.Parse(args[1:]); {
-	case err == flag.ErrHelp, verb == "-h", verb == "help":
-		_, err := io.WriteString(stdout, usersUsage)
+	args, err := operands(flag.NewFlagSet("users "+keytext.Show(verb), flag.ContinueOnError), args[1:])
+	if err != nil {
 		return err
-	case err != nil:
-		return fmt.Errorf("%w: users %s: %v", errUsage, verb, err)
 	}
-	args = fs.Args()
 	switch {
 	case verb == "add" && len(args) == 2:
-		return usersAdd(args[0], args[1], environ, stdin, stdout, stderr)
+		return usersAdd(c, args[0], args[1])
 	case verb == "list" && len(args) == 1:
 		names, err := eagersocks.ListUsers(args[0])
 		for _, n := range names {
-			fmt.Fprintln(stdout, n)
+			fmt.Fprintln(c.stdout, n)
 		}
 		return err
 	case verb == "remove" && len(args) == 2:
 		if err := eagersocks.RemoveUser(args[0], args[1]); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(stdout, "removed %s from %s\n", args[1], args[0])
+		_, err := fmt.Fprintf(c.stdout, "removed %s from %s\n", args[1], args[0])
 		return err
 	case verb == "add", verb == "remove":
-		return fmt.Errorf("%w: users %s wants a file and a name, as in: tunnels users %s /etc/tunnels/users alice", errUsage, verb, verb)
+		return usagef("users %s wants a file and a name, as in: tunnels users %[1]s /etc/tunnels/users alice", verb)
 	case verb == "list":
-		return fmt.Errorf("%w: users list wants a file, as in: tunnels users list /etc/tunnels/users", errUsage)
+		return usagef("users list wants a file, as in: tunnels users list /etc/tunnels/users")
 	}
-	return fmt.Errorf("%w: users %s: want add, list or remove", errUsage, keytext.Quote(verb))
+	return usagef("users %s: want add, list or remove", keytext.Quote(verb))
 }
 
-func usersAdd(file, name string, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	password, err := readPassword(name, environ, stdin, stderr)
+func usersAdd(c call, file, name string) error {
+	password, err := readPassword(c, name)
 	if err != nil {
 		return err
 	}
@@ -84,42 +78,49 @@ func usersAdd(file, name string, environ []string, stdin io.Reader, stdout, stde
 	}
 	did := "added %s to %s\n"
 	if replaced {
-		did = "gave %s a new password in %s\n"
+		did = "changed the password of %s in %s\n"
 	}
-	_, err = fmt.Fprintf(stdout, did, name, file)
+	_, err = fmt.Fprintf(c.stdout, did, name, file)
 	return err
 }
 
-// readPassword takes a password from the environment or from standard input.
-func readPassword(name string, environ []string, stdin io.Reader, stderr io.Writer) (string, error) {
-	for _, kv := range environ {
+// readPassword reads a password from the environment or from standard input.
+func readPassword(c call, name string) (string, error) {
+	for _, kv := range c.environ {
 		if v, ok := strings.CutPrefix(kv, config.PasswordEnv+"="); ok && v != "" {
 			return v, nil
 		}
 	}
-	if isTerminal(stdin) {
-		fmt.Fprintf(stderr, "Password of %s (it is shown as you type; Ctrl-C leaves everything as it is): ", name)
+	if terminal.Is(c.stdin) {
+		return typedPassword(c, name)
 	}
-	line, err := bufio.NewReader(io.LimitReader(stdin, passwordLine)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(c.stdin, passwordLine)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
 	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	if keytext.IsPEM(line) {
-		return "", fmt.Errorf("%w: standard input is a certificate or key (PEM), not a password", errUsage)
+		return "", usagef("standard input is a certificate or key (PEM), not a password")
 	}
 	if line == "" {
-		return "", fmt.Errorf("%w: there is no password: want it in %s or on standard input", errUsage, config.PasswordEnv)
+		return "", usagef("there is no password: want it in %s or on standard input", config.PasswordEnv)
 	}
 	return line, nil
 }
 
-// isTerminal tells whether somebody types what r reads.
-func isTerminal(r io.Reader) bool {
-	f, ok := r.(*os.File)
-	if !ok {
-		return false
+// typedPassword asks for a password twice, as it cannot be seen.
+func typedPassword(c call, name string) (string, error) {
+	f := c.stdin.(*os.File) // as terminals are
+	password, err := terminal.ReadPassword(f, c.stderr, fmt.Sprintf("Password of %s: ", name))
+	if err != nil {
+		return "", err
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if password == "" {
+		return "", usagef("there is no password; nothing is changed")
+	}
+	again, err := terminal.ReadPassword(f, c.stderr, "The same again: ")
+	if err == nil && again != password {
+		err = errors.New("the two passwords differ; nothing is changed")
+	}
+	return password, err
 }

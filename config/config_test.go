@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -302,18 +303,32 @@ func TestUsage(t *testing.T) {
 			t.Errorf("option name %q cannot be spelled in all three ways", o.name)
 		}
 	}
-	if got := strings.Count(help, "\n    tunnels -"); got != 3 {
-		t.Errorf("the help has %d examples, want 3", got)
-	}
 }
 
-// TestExamples: what the help shows works.
-func TestExamples(t *testing.T) {
-	_, examples, _ := strings.Cut(tail, "Examples:")
-	examples = strings.ReplaceAll(examples, "\\\n", " ")
-	for line := range strings.SplitSeq(examples, "\n") {
-		if line, ok := strings.CutPrefix(line, "    tunnels "); ok {
-			mustParse(t, line)
+// TestUsageFor: each role is told of its own options, and every option of a role
+// or both.
+func TestUsageFor(t *testing.T) {
+	told := map[string]int{}
+	for _, role := range []string{"client", "server"} {
+		var b bytes.Buffer
+		if err := UsageFor(&b, role); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^  -(\S+)`).FindAllStringSubmatch(b.String(), -1) {
+			told[m[1]]++
+			if other := end(m[1]); other != "" && other != role {
+				t.Errorf("the help of the %s has -%s", role, m[1])
+			}
+		}
+	}
+	for name, want := range map[string]int{"server.addr": 2, "tls.server.cert": 1, "tls.client.ca": 1, "tls.server.name": 1, "client": 0, "server": 0, "config": 2} {
+		if told[name] != want {
+			t.Errorf("-%s is in the help of %d roles, want %d", name, told[name], want)
+		}
+	}
+	for _, o := range (&Config{}).all() {
+		if told[o.name] == 0 && o.name != "client" && o.name != "server" {
+			t.Errorf("-%s is in the help of neither role", o.name)
 		}
 	}
 }

@@ -13,63 +13,77 @@ const (
 	indent  = 29 // where explanations begin
 )
 
-const head = `tunnels: a proxy here, an exit there, mutually authenticated TLS between them.
-
-Usage:
-  tunnels -client -server.addr HOST:PORT [options]    on the laptop
-  tunnels -server -server.addr :PORT [options]        on the server
-  tunnels certs init | client | list | revoke         certificates
-  tunnels users add | list | remove                   for -client.users
-  tunnels check [options]                             is everything right?
-  tunnels bench [options]                             how fast is it?
-  tunnels version
-
-Defaults stand in [brackets].
+const head = `tunnels: all options, with their defaults in [brackets].
 `
 
 const tail = `
-Each option may also stand in the environment, -server.addr as
+Each option may also be set in the environment, -server.addr as
 TUNNELS_SERVER_ADDR, and in the file of -config, as server.addr = VALUE.
-The command line beats the environment, which beats the file.
-
-Examples:
-  Try it out, both ends in one process, without certificates:
-    tunnels -server -client -sla.log.path -
-
-  The exit, on the server:
-    tunnels -server -server.addr :443 -tls.server.cert server.pem \
-      -tls.server.key server.key -tls.server.ca ca.pem
-
-  The proxy, on the laptop; point the browser's SOCKS5 at 127.0.0.1:1080:
-    tunnels -client -server.addr vps.example:443 \
-      -tls.client.cert client.pem -tls.client.ca client.pem
+The command line overrides the environment, which overrides the file.
 `
 
-// Usage writes the help: every option with its default, and examples.
+// Usage writes every option with its default.
 func Usage(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	b.WriteString(head)
-	for _, g := range (&Config{}).groups() {
-		fmt.Fprintf(b, "\n%s:\n", g.title)
-		for _, o := range g.options {
-			left := "  -" + o.name
-			if o.arg != "" {
-				left += " " + o.arg
-			}
-			for i, line := range wrap(o.describe(), columns-indent) {
-				switch {
-				case i > 0:
-					left = ""
-				case len(left) > indent-2:
-					fmt.Fprintln(b, left)
-					left = ""
-				}
-				fmt.Fprintf(b, "%-*s%s\n", indent, left, line)
-			}
-		}
-	}
+	writeOptions(b, func(option) bool { return true })
 	b.WriteString(tail)
 	return b.Flush()
+}
+
+// UsageFor writes the options that concern one role, "client" or "server".
+func UsageFor(w io.Writer, role string) error {
+	b := bufio.NewWriter(w)
+	writeOptions(b, func(o option) bool { return o.concerns(role) })
+	b.WriteString(tail)
+	return b.Flush()
+}
+
+// concerns reports whether an option has a meaning for a role.
+func (o *option) concerns(role string) bool {
+	switch {
+	case o.name == "server", o.name == "client":
+		return false // it is chosen
+	case o.name == "tls.server.name":
+		return role == "client"
+	case strings.HasPrefix(o.name, "tls."):
+		return strings.HasPrefix(o.name, "tls."+role+".")
+	}
+	of := end(o.name)
+	return of == "" || of == role
+}
+
+func writeOptions(w io.Writer, want func(option) bool) {
+	for _, g := range (&Config{}).groups() {
+		title := g.title
+		for _, o := range g.options {
+			if !want(o) {
+				continue
+			}
+			if title != "" {
+				fmt.Fprintf(w, "\n%s:\n", title)
+				title = ""
+			}
+			writeOption(w, &o)
+		}
+	}
+}
+
+func writeOption(w io.Writer, o *option) {
+	left := "  -" + o.name
+	if o.arg != "" {
+		left += " " + o.arg
+	}
+	for i, line := range wrap(o.describe(), columns-indent) {
+		switch {
+		case i > 0:
+			left = ""
+		case len(left) > indent-2:
+			fmt.Fprintln(w, left)
+			left = ""
+		}
+		fmt.Fprintf(w, "%-*s%s\n", indent, left, line)
+	}
 }
 
 // describe is the option's help and its default.

@@ -51,6 +51,7 @@ func TestCerts(t *testing.T) {
 	for _, tt := range []struct{ args, want []string }{
 		{[]string{"init", "-dir", a.dir, "localhost"}, []string{"ca.pem", "exist", "-dir"}},
 		{[]string{"client", "-dir", a.dir, "laptop"}, []string{"laptop.pem", "exists"}},
+		{[]string{"client", "laptop", "-dir", a.dir}, []string{"laptop.pem", "exists"}},
 		{[]string{"client", "-dir", a.dir, "client"}, []string{"client.pem", "exists"}},
 		{[]string{"client", "-dir", a.dir, "server"}, []string{"server.pem"}},
 		{[]string{"client", "-dir", a.dir, "ca"}, []string{"ca"}},
@@ -64,7 +65,7 @@ func TestCerts(t *testing.T) {
 		}
 		contains(t, strings.Join(tt.args, " "), r.Stderr, tt.want...)
 	}
-	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"init", "x", "-dir", a.dir}, {"init", "-bogus", "x"}} {
+	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"init", "-bogus", "x"}} {
 		if r := tunnels(t, append([]string{"certs"}, args...)...); r.Code != 2 || !strings.Contains(r.Stderr, "certs") {
 			t.Errorf("certs %v: want exit code 2 and a word about certs, got %v", args, r)
 		}
@@ -85,6 +86,7 @@ func TestCerts(t *testing.T) {
 		t.Fatalf("certs init says %q, want a line for the server and one for the client", r.Stdout)
 	}
 	tunnels(t, append([]string{"check"}, strings.Fields(typed[0][1])...)...).must(t)
+	job{Dir: filepath.Dir(strings.Fields(r.Stdout)[1])}.run(t, binary, append([]string{"check"}, strings.Fields(typed[1][1])...)...).must(t)
 }
 
 // TestCertsRevoke: by name and by serial number; list tells.

@@ -16,7 +16,7 @@ import (
 // options are those that the program is known by, with what -h shows as their
 // defaults.
 var options = map[string]string{
-	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "nobody is asked",
+	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "off",
 	"server.net": "tcp", "server.addr": "none", "client.net": "tcp", "client.addr": "127.0.0.1:1080",
 	"remux.net": "tls", "eagersocks.net": "remux",
 	"remux.reuse.max.sec": "60", "remux.reuse.max.cnt": "16", "remux.reuse.max.mb": "65536",
@@ -30,20 +30,24 @@ var options = map[string]string{
 	"server.rules": "none", "server.sess.max.cnt": "65536", "server.client.sess.max.cnt": "no limit",
 	"server.client.open.max.sec": "no limit", "server.client.rate.max.kb": "no limit",
 	"sla.log.level": "info", "sla.log.path": "/var/log/tunnels.log", "sla.log.format": "text", "sla.log.max.mb": "100", "sla.log.backups": "5",
-	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.url": "the robot's public address",
+	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.url": "DingTalk's own",
 }
 
-// TestHelp: every option with its default, on a terminal of 80 columns.
+// TestHelp: the short help, and every option with its default, on a terminal of 80
+// columns.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-h"}, {"-help"}, {"--help"}, {"help"}, {"-server", "-h"}} {
-		r := tunnels(t, args...).must(t)
-		if r.Stderr != "" || !strings.Contains(r.Stdout, "Usage:") {
+	short := tunnels(t, "-h").must(t).Stdout
+	if n := strings.Count(short, "\n"); n > 36 {
+		t.Errorf("-h has %d lines, which are too many for one screen:\n%s", n, short)
+	}
+	for _, args := range [][]string{{"-help"}, {"--help"}, {"help"}, {"-server", "-h"}, {"help", "help"}} {
+		if r := tunnels(t, args...).must(t); r.Stderr != "" || r.Stdout != short {
 			t.Errorf("tunnels %v: %v", args, r)
 		}
 	}
-	help := tunnels(t, "-h").Stdout
-	for line := range strings.Lines(help) {
+	help := tunnels(t, "help", "options").must(t).Stdout
+	for line := range strings.Lines(short + help) {
 		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}
@@ -55,15 +59,60 @@ func TestHelp(t *testing.T) {
 		name, _, _ := strings.Cut(words, " ")
 		seen[name] = true
 		if want, known := options[name]; !known {
-			t.Errorf("-h has -%s, which is unknown here", name)
+			t.Errorf("the help has -%s, which is unknown here", name)
 		} else if !strings.HasSuffix(words, "["+want+"]") {
-			t.Errorf("-h says of -%s %q, want the default [%s] at its end", name, words, want)
+			t.Errorf("the help says of -%s %q, want the default [%s] at its end", name, words, want)
 		}
 	}
 	for name := range options {
 		if !seen[name] {
-			t.Errorf("-h lacks -%s", name)
+			t.Errorf("the help lacks -%s", name)
 		}
+	}
+}
+
+// TestHelpOfVerbs: every verb that the help lists explains itself, however it is
+// asked, and does nothing else.
+func TestHelpOfVerbs(t *testing.T) {
+	t.Parallel()
+	_, list, _ := strings.Cut(tunnels(t, "-h").Stdout, "\nUsage: ")
+	verbs := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1)
+	if len(verbs) < 8 {
+		t.Fatalf("the help lists %d verbs:\n%s", len(verbs), list)
+	}
+	for _, m := range verbs {
+		v := m[1]
+		want := tunnels(t, "help", v).must(t).Stdout
+		if v != "help" && !strings.HasPrefix(want, "tunnels "+v+":") {
+			t.Errorf("tunnels help %s says %.200q", v, want)
+		}
+		for line := range strings.Lines(want) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
+				t.Errorf("tunnels help %s: %d columns: %s", v, n, line)
+			}
+		}
+		for _, how := range []string{"-h", "-help", "--help", "help"} {
+			if r := tunnels(t, v, how); r.Code != 0 || r.Stdout != want || r.Stderr != "" {
+				t.Errorf("tunnels %s %s: %v, want the same as tunnels help %s", v, how, r, v)
+			}
+		}
+	}
+	for _, args := range [][]string{{"certs", "init", "-h"}, {"certs", "client", "x", "--help"}, {"users", "add", "--help"}, {"check", "-server", "-h"}, {"server", "-server.addr", ":1", "-h"}, {"bench", "-quick", "-h"}} {
+		if r := tunnels(t, args...); r.Code != 0 || !strings.HasPrefix(r.Stdout, "tunnels "+args[0]+":") {
+			t.Errorf("tunnels %v: %v", args, r)
+		}
+	}
+	for _, tt := range []struct{ args, want []string }{
+		{[]string{"help", "cert"}, []string{`"cert"`, "did you mean certs?"}},
+		{[]string{"hlep"}, []string{"did you mean help?"}},
+		{[]string{"frobnicate"}, []string{`"frobnicate"`, "client, server, certs, users, check, bench, version or help", "tunnels -h"}},
+		{[]string{"help", "certs", "init"}, []string{"one verb"}},
+	} {
+		r := tunnels(t, tt.args...)
+		if r.Code != 2 || r.Stdout != "" {
+			t.Errorf("tunnels %v: want exit code 2, got %v", tt.args, r)
+		}
+		contains(t, strings.Join(tt.args, " "), r.Stderr, tt.want...)
 	}
 }
 
@@ -71,18 +120,29 @@ func TestHelp(t *testing.T) {
 func TestHelpExamples(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	tunnels(t, "certs", "init", "-dir", dir, "vps.example").must(t)
-	tunnels(t, "certs", "client", "-dir", dir, "laptop").must(t)
-	_, examples, _ := strings.Cut(tunnels(t, "-h").Stdout, "\nExamples:\n")
-	found := regexp.MustCompile(`(?m)^ +tunnels (.*)$`).FindAllStringSubmatch(strings.ReplaceAll(examples, "\\\n", " "), -1)
-	if len(found) < 3 {
-		t.Errorf("-h has %d examples, want 3:\n%s", len(found), examples)
+	help := tunnels(t, "-h").Stdout
+	for _, v := range []string{"client", "server", "check"} {
+		help += tunnels(t, "help", v).Stdout
 	}
+	found := regexp.MustCompile(`(?m)^ {2,4}tunnels (.*)$`).FindAllStringSubmatch(strings.ReplaceAll(help, "\\\n", " "), -1)
+	tried := 0
 	for _, m := range found {
-		r := job{Dir: dir}.run(t, binary, append([]string{"check"}, strings.Fields(m[1])...)...)
-		if r.Code != 0 || !strings.HasPrefix(r.Stdout, "ok: ") {
-			t.Errorf("tunnels check %s: %v", m[1], r)
+		args := strings.Fields(strings.TrimPrefix(m[1], "check "))
+		switch {
+		case strings.ContainsAny(m[1], "[|…") || strings.Contains(m[1], "FILE"): // says what may be typed
+			continue
+		case args[0] == "certs":
+			job{Dir: dir}.run(t, binary, args...).must(t)
+		default:
+			r := job{Dir: dir}.run(t, binary, append([]string{"check"}, args...)...)
+			if r.Code != 0 || !strings.Contains(r.Stdout, "ok: ") {
+				t.Errorf("tunnels check %s: %v", m[1], r)
+			}
 		}
+		tried++
+	}
+	if tried != 7 {
+		t.Errorf("the help has %d examples, want 7:\n%s", tried, help)
 	}
 }
 
@@ -188,7 +248,7 @@ func TestNoRole(t *testing.T) {
 		}
 		contains(t, "standard error", r.Stderr, "-client", "-server", "tunnels -h")
 	}
-	if r := tunnels(t, "serve"); r.Code != 2 || !strings.Contains(r.Stderr, `"serve"`) {
+	if r := tunnels(t, "serve"); r.Code != 2 || !strings.Contains(r.Stderr, `"serve": did you mean server?`) {
 		t.Errorf("tunnels serve: %v", r)
 	}
 }

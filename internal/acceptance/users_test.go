@@ -50,7 +50,7 @@ func TestUsersAndAddresses(t *testing.T) {
 		t.Error("curl without a password succeeds")
 	}
 
-	contains(t, "users add", add("new secret").Stdout, "gave alice a new password")
+	contains(t, "users add", add("new secret").Stdout, "changed the password of alice")
 	tunnels(t, "users", "remove", users, "bob").must(t)
 	client.Signal(syscall.SIGHUP)
 	client.waitLog(`\[info\] \[main\] client: read certificates and users again$`)
@@ -98,8 +98,8 @@ func TestUsersVerbRefuses(t *testing.T) {
 		{[]string{"add", file, "alice", "secret"}, 2, "a file and a name"},
 		{[]string{"add", file, "alice"}, 2, "TUNNELS_PASSWORD"},
 		{[]string{"list"}, 2, "wants a file"},
-		{[]string{"list", file}, 1, file},
-		{[]string{"remove", file, "alice"}, 1, file},
+		{[]string{"list", file}, 2, file},
+		{[]string{"remove", file, "alice"}, 2, file},
 		{[]string{"-x"}, 2, "add, list or remove"},
 	} {
 		r := tunnels(t, append([]string{"users"}, tt.args...)...)

@@ -20,6 +20,7 @@ type Exit struct {
 	// Own tells whether an address is one of this machine, which is denied by
 	// default: what listens there may rely on a firewall that the exit is behind.
 	// Nil: nobody knows.
+	// Entries self and loopback name it.
 	Own func(netip.Addr) bool
 
 	client *Rules // nil: none
@@ -63,10 +64,10 @@ func (e *Exit) AllowName(host string, port uint16) error {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return e.AllowAddr(netip.AddrPortFrom(a, port), "")
 	}
-	if rule, ok := e.Deny.matchName(host, port); ok {
+	if rule, ok := e.Deny.matchName(host, port, e.Own); ok {
 		return deniedBy(printable(host), port, rule)
 	}
-	if why := e.client.nameRefused(host, port); why != "" {
+	if why := e.client.nameRefused(host, port, e.Own); why != "" {
 		return notAllowed("target %s: %s", join(printable(host), port), why)
 	}
 	return nil
@@ -80,42 +81,54 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	target := a.Addr().Unmap().String()
 	if viaName != "" {
 		target = printable(viaName) + " (" + target + ")"
-		if rule, ok := e.Deny.matchName(viaName, a.Port()); ok {
+		if rule, ok := e.Deny.matchName(viaName, a.Port(), e.Own); ok {
 			return deniedBy(target, a.Port(), rule)
 		}
 	}
 	if !a.Addr().IsValid() {
 		return notAllowed("target %s has no address", target)
 	}
-	if rule, ok := e.Deny.matchAddr(a); ok {
+	if rule, ok := e.Deny.matchAddr(a, e.Own); ok {
 		return deniedBy(target, a.Port(), rule)
 	}
-	if why := e.client.addrRefused(a, viaName); why != "" {
+	if why := e.client.addrRefused(a, viaName, e.Own); why != "" {
 		return notAllowed("target %s: %s", join(target, a.Port()), why)
 	}
-	if e.Allow.match(a, viaName) || e.client.allow().match(a, viaName) {
+	if e.Allow.match(a, viaName, e.Own) || e.client.allow().match(a, viaName, e.Own) {
 		return nil
 	}
 	for _, f := range forms(a.Addr()) {
 		for _, d := range denied {
 			if d.prefix.Contains(f) {
 				return notAllowed("target %s is %s (%s): %s",
-					join(target, a.Port()), d.why, d.prefix, e.unnamed())
+					join(target, a.Port()), d.why, d.prefix, e.unnamed(entryFor(a, viaName)))
 			}
 		}
 		if e.Own != nil && f.IsValid() && e.Own(f) {
-			return notAllowed("target %s is an address of the exit's own machine: %s", join(target, a.Port()), e.unnamed())
+			return notAllowed("target %s is an address of the exit's own machine: %s", join(target, a.Port()), e.unnamed(wordSelf+":"+strconv.Itoa(int(a.Port()))))
 		}
 	}
 	return nil
 }
 
-// unnamed says who could have allowed what is denied by default.
-func (e *Exit) unnamed() string {
+// unnamed names the options that could allow the target, and the entry that would.
+func (e *Exit) unnamed(entry string) string {
 	if e.client == nil {
-		return "-server.allow does not name it"
+		return "-server.allow does not name it (-server.allow " + entry + " would)"
 	}
-	return "neither -server.allow nor allow of " + e.client.Who + " names it"
+	return "neither -server.allow nor allow of " + e.client.Who + " names it (allow = " + entry + " would)"
+}
+
+// entryFor returns the entry of a list that holds the address, or the name that led
+// to it, and nothing else.
+func entryFor(a netip.AddrPort, viaName string) string {
+	port := strconv.Itoa(int(a.Port()))
+	if entry := viaName + ":" + port; viaName != "" {
+		if _, err := parseEntry(entry); err == nil {
+			return entry
+		}
+	}
+	return net.JoinHostPort(a.Addr().Unmap().WithZone("").String(), port)
 }
 
 func deniedBy(target string, port uint16, rule string) error {

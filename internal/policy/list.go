@@ -7,7 +7,8 @@
 //	192.0.2.7         an address; 2001:db8::7 likewise
 //	db.example        a name, that one alone
 //	*.example         every name below it, at any depth, but not itself
-//	loopback          127.0.0.0/8 and ::1
+//	self, loopback    the exit's own machine: 127.0.0.0/8, ::1 and every address of
+//	                  its interfaces
 //	private           what RFC 1918, RFC 6598 and RFC 4193 set aside
 //	all               every target
 //
@@ -39,6 +40,7 @@ type List struct {
 
 // entry is one rule. Exactly one of prefixes, name and all is set.
 type entry struct {
+	own      bool           // beside prefixes, the addresses of this machine
 	text     string         // as it was written, for messages
 	prefixes []netip.Prefix // addresses
 	name     string         // lower case, without a final dot
@@ -49,9 +51,17 @@ type entry struct {
 
 // words are the networks that have a name of their own.
 var words = map[string][]netip.Prefix{
-	"loopback": prefixes("127.0.0.0/8", "::1/128"),
-	"private":  prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+	wordSelf:     prefixes("127.0.0.0/8", "::1/128"),
+	wordLoopback: prefixes("127.0.0.0/8", "::1/128"),
+	"private":    prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
 }
+
+// The words that also mean the addresses of this machine's interfaces: what listens
+// there listens on loopback too, as a rule.
+const (
+	wordSelf     = "self"
+	wordLoopback = "loopback"
+)
 
 func prefixes(texts ...string) []netip.Prefix {
 	ps := make([]netip.Prefix, len(texts))
@@ -80,7 +90,7 @@ func Parse(list string) (*List, error) {
 	return l, nil
 }
 
-var errEntry = errors.New("want a CIDR, an address, a name, *.name, loopback, private or all, each with an optional :port")
+var errEntry = errors.New("want a CIDR, an address, a name, *.name, self, loopback, private or all, each with an optional :port")
 
 func parseEntry(text string) (entry, error) {
 	if text == "" {
@@ -106,8 +116,8 @@ func parseEntry(text string) (entry, error) {
 		e.all = true
 		return e, nil
 	}
-	if ps, ok := words[strings.ToLower(host)]; ok {
-		e.prefixes = ps
+	if word := strings.ToLower(host); words[word] != nil {
+		e.prefixes, e.own = words[word], word == wordSelf || word == wordLoopback
 		return e, nil
 	}
 	if a, err := netip.ParseAddr(host); err == nil {

@@ -25,14 +25,14 @@ func forms(addr netip.Addr) [2]netip.Addr {
 // MatchAddr tells whether an entry contains the address, at that port. An
 // IPv4-mapped or NAT64 address is matched by entries for its IPv4 address too.
 func (l *List) MatchAddr(a netip.AddrPort) bool {
-	_, ok := l.matchAddr(a)
+	_, ok := l.matchAddr(a, nil)
 	return ok
 }
 
 // MatchName tells whether an entry holds the name, at that port. Upper case and
 // a final dot make no difference; a host that is an address is matched as one.
 func (l *List) MatchName(host string, port uint16) bool {
-	_, ok := l.matchName(host, port)
+	_, ok := l.matchName(host, port, nil)
 	return ok
 }
 
@@ -51,27 +51,30 @@ func (l *List) String() string {
 	return strings.Join(texts, ",")
 }
 
-// matchAddr is the text of the first entry that matches.
-func (l *List) matchAddr(a netip.AddrPort) (rule string, ok bool) {
+// ownFunc reports whether an address is one of this machine; nil if nobody knows.
+type ownFunc = func(netip.Addr) bool
+
+// matchAddr returns the text of the first entry that matches.
+func (l *List) matchAddr(a netip.AddrPort, own ownFunc) (rule string, ok bool) {
 	if l == nil {
 		return "", false
 	}
 	fs := forms(a.Addr())
 	for i := range l.entries {
-		if e := &l.entries[i]; e.atPort(a.Port()) && e.hasAddr(fs) {
+		if e := &l.entries[i]; e.atPort(a.Port()) && e.hasAddr(fs, own) {
 			return e.text, true
 		}
 	}
 	return "", false
 }
 
-// matchName is the text of the first entry that matches.
-func (l *List) matchName(host string, port uint16) (rule string, ok bool) {
+// matchName returns the text of the first entry that matches.
+func (l *List) matchName(host string, port uint16, own ownFunc) (rule string, ok bool) {
 	if l == nil {
 		return "", false
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
-		return l.matchAddr(netip.AddrPortFrom(a, port))
+		return l.matchAddr(netip.AddrPortFrom(a, port), own)
 	}
 	host = canonicalName(host)
 	for i := range l.entries {
@@ -84,9 +87,14 @@ func (l *List) matchName(host string, port uint16) (rule string, ok bool) {
 
 func (e *entry) atPort(port uint16) bool { return e.port == 0 || e.port == port }
 
-func (e *entry) hasAddr(fs [2]netip.Addr) bool {
+func (e *entry) hasAddr(fs [2]netip.Addr, own ownFunc) bool {
 	if e.all {
 		return true
+	}
+	for _, f := range fs {
+		if e.own && own != nil && f.IsValid() && own(f) {
+			return true
+		}
 	}
 	for _, p := range e.prefixes {
 		if p.Contains(fs[0]) || p.Contains(fs[1]) { // no prefix contains an invalid address

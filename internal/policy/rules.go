@@ -20,11 +20,11 @@ func (e *Exit) For(r *Rules) *Exit {
 
 // nameRefused is why the rules refuse a name before it is resolved; empty: they
 // do not, for now.
-func (r *Rules) nameRefused(host string, port uint16) string {
+func (r *Rules) nameRefused(host string, port uint16, own ownFunc) string {
 	if r == nil {
 		return ""
 	}
-	if rule, ok := r.Deny.matchName(host, port); ok {
+	if rule, ok := r.Deny.matchName(host, port, own); ok {
 		return r.denies(rule)
 	}
 	if r.Only != nil && !r.Only.MatchName(host, port) && !r.Only.hasAddrs(port) {
@@ -35,19 +35,19 @@ func (r *Rules) nameRefused(host string, port uint16) string {
 
 // addrRefused is why the rules refuse an address, to which via was resolved if
 // that is not empty; empty: they do not.
-func (r *Rules) addrRefused(a netip.AddrPort, via string) string {
+func (r *Rules) addrRefused(a netip.AddrPort, via string, own ownFunc) string {
 	if r == nil {
 		return ""
 	}
 	if via != "" {
-		if rule, ok := r.Deny.matchName(via, a.Port()); ok {
+		if rule, ok := r.Deny.matchName(via, a.Port(), own); ok {
 			return r.denies(rule)
 		}
 	}
-	if rule, ok := r.Deny.matchAddr(a); ok {
+	if rule, ok := r.Deny.matchAddr(a, own); ok {
 		return r.denies(rule)
 	}
-	if r.Only != nil && !r.Only.match(a, via) {
+	if r.Only != nil && !r.Only.match(a, via, own) {
 		return r.leavesOut()
 	}
 	return ""
@@ -107,8 +107,9 @@ func (l *List) All() bool {
 
 // match tells whether an entry contains the address, or holds the name by which
 // it was found if that is not empty.
-func (l *List) match(a netip.AddrPort, via string) bool {
-	return l.MatchAddr(a) || via != "" && l.MatchName(via, a.Port())
+func (l *List) match(a netip.AddrPort, via string, own ownFunc) bool {
+	_, ok := l.matchAddr(a, own)
+	return ok || via != "" && l.MatchName(via, a.Port())
 }
 
 // hasAddrs tells whether an address at that port could match.

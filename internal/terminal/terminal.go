@@ -1,0 +1,61 @@
+// Package terminal asks whoever sits at a terminal for a password.
+package terminal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// ErrInterrupted is returned by ReadPassword after Ctrl-C.
+var ErrInterrupted = errors.New("interrupted")
+
+// Is reports whether r reads from a terminal.
+func Is(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// ReadPassword writes the prompt to w and reads one line from the terminal f without
+// showing it. After Ctrl-C the terminal is as it was before. The goroutine that reads
+// then stays until the line ends: a read from a terminal cannot be cancelled, and the
+// caller is about to exit.
+func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
+	fd := int(f.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("read the terminal's state: %w", err)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	fmt.Fprint(w, prompt)
+	type result struct {
+		line []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		line, err := term.ReadPassword(fd)
+		read <- result{line, err}
+	}()
+	select {
+	case r := <-read:
+		fmt.Fprintln(w) // the user's own newline was not shown either
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return "", fmt.Errorf("read the password: %w", r.err)
+		}
+		return string(r.line), nil
+	case <-signals:
+		fmt.Fprintln(w)
+		if err := term.Restore(fd, before); err != nil {
+			return "", fmt.Errorf("restore the terminal: %w", err)
+		}
+		return "", ErrInterrupted
+	}
+}

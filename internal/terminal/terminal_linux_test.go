@@ -1,0 +1,120 @@
+package terminal
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is for what must happen, on a busy machine.
+const patience = 20 * time.Second
+
+// pty opens a terminal: what is written to the master is typed at the slave.
+func pty(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	fd := int(master.Fd())
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+func echoes(t *testing.T, f *os.File) bool {
+	t.Helper()
+	s, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Lflag&unix.ECHO != 0
+}
+
+// waitSilent waits until what is typed is not shown any more.
+func waitSilent(t *testing.T, f *os.File) {
+	t.Helper()
+	end := time.Now().Add(patience)
+	for echoes(t, f) {
+		if time.Now().After(end) {
+			t.Fatal("what is typed is still shown")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestReadPassword(t *testing.T) {
+	master, slave := pty(t)
+	if !Is(slave) {
+		t.Error("Is says that a terminal is none")
+	}
+	var said bytes.Buffer
+	type result struct {
+		password string
+		err      error
+	}
+	done := make(chan result, 1)
+	read := func() {
+		p, err := ReadPassword(slave, &said, "Password: ")
+		done <- result{p, err}
+	}
+	go read()
+	waitSilent(t, slave)
+	if _, err := master.WriteString("s3cret with blanks \n"); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-done; r.password != "s3cret with blanks " || r.err != nil {
+		t.Errorf("ReadPassword = %q, %v", r.password, r.err)
+	}
+	if !echoes(t, slave) {
+		t.Error("the terminal does not show what is typed any more")
+	}
+	if got := said.String(); got != "Password: \n" {
+		t.Errorf("it says %q", got)
+	}
+
+	// Ctrl-C reaches the process as SIGINT.
+	go read()
+	waitSilent(t, slave)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-done; !errors.Is(r.err, ErrInterrupted) || r.password != "" {
+		t.Errorf("after Ctrl-C: %q, %v", r.password, r.err)
+	}
+	if !echoes(t, slave) {
+		t.Error("after Ctrl-C the terminal does not show what is typed any more")
+	}
+	if _, err := master.WriteString("\n"); err != nil { // ends the read that is left
+		t.Fatal(err)
+	}
+}
+
+func TestIsNot(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if Is(null) || Is(strings.NewReader("x")) {
+		t.Error("Is takes something else for a terminal")
+	}
+}
