@@ -37,8 +37,8 @@ const usage = `tunnels bench: SOCKS5 proxies side by side, on this machine.
   -n N           repetitions of each case with each system [5; 3 if quick]
   -cases GLOB    only these cases; several patterns with commas [all]
   -systems LIST  only these systems, with commas [all that are installed]
-  -vs URL        also the proxy at socks5://[user:password@]host:port, which must
-                 run on this machine; may be repeated
+  -vs URL        also the proxy at socks5://[user:password@]host:port, which has
+                 to run on this machine; may be repeated
   -quick         fewer systems (ours and tls-relay), shorter, 3 repetitions
   -smoke         every case for a moment, to see that it works; no verdicts
   -pipelined     send greeting and request at once; not all proxies allow that
