@@ -25,6 +25,7 @@ type keyFiles struct {
 // makeKeyFiles makes a CA and its files, and some of them without their armor.
 func makeKeyFiles(t *testing.T) keyFiles {
 	t.Helper()
+	t.Chdir(t.TempDir()) // a value that looks like a path may become a file
 	k := keyFiles{dir: t.TempDir()}
 	if _, err := tls.Init(k.dir, []string{"localhost"}); err != nil {
 		t.Fatal(err)
