@@ -1,7 +1,7 @@
 # What is done here is in scripts/, so that it can be run without make too.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test fuzz fmt lint cross clean
+.PHONY: help build run test busy fuzz fmt lint cross clean
 
 help: ## show this
 	@echo "make TARGET, where TARGET is:"
@@ -15,6 +15,9 @@ run: build ## client and server in one process on this machine, to try it out
 
 test: ## all tests, after installing the programs they need
 	@scripts/test.sh
+
+busy: ## the tests of the packages that changed, beside 8 busy loops
+	@scripts/busy.sh
 
 fuzz: ## each fuzz target for a minute
 	@scripts/fuzz.sh 60
