@@ -153,7 +153,7 @@ func goodUser(t testing.TB, addr string) (end func()) {
 func askSite(proxy, scheme, site string) error {
 	tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy}), DisableKeepAlives: true}
 	defer tr.CloseIdleConnections()
-	r, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get(site)
+	r, err := (&http.Client{Transport: tr, Timeout: patience}).Get(site)
 	if err != nil {
 		return err
 	}

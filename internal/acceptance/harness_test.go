@@ -33,8 +33,13 @@ import (
 )
 
 // patience is how long anything may take that is not expected to take time. It
-// is generous: other tests may have the machine.
-const patience = 20 * time.Second
+// is generous: other tests, and other programs, may have the machine.
+const patience = time.Minute
+
+// soon is how long what happens at once may take on such a machine. It is less than
+// the 30 s after which a process stops waiting: for its sessions, or before it tries
+// again.
+const soon = 20 * time.Second
 
 // root is the repository, seen from this folder.
 const root = "../.."

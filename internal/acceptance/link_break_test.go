@@ -106,10 +106,10 @@ func TestLinkCut(t *testing.T) {
 					return err == nil && info.Size() > 0
 				})
 				tt.cut(r)
-				if err := linkEnd(raw, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) {
+				if err := linkEnd(raw, patience); !errors.Is(err, syscall.ECONNRESET) {
 					t.Errorf("the download ended with %v, want connection reset", err)
 				}
-				if code := curl.Wait(5 * time.Second); code == 0 {
+				if code := curl.Wait(patience); code == 0 {
 					t.Errorf("curl ended with exit code 0, want an error")
 				}
 				if tt.mended == nil {
@@ -145,7 +145,7 @@ func TestLinkResetAgain(t *testing.T) {
 	for i := range 20 {
 		c := linkDownload(t, r.client.Addr, origin.Addr)
 		r.relay.Reset()
-		if err := linkEnd(c, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) {
+		if err := linkEnd(c, patience); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("download %d ended with %v, want connection reset", i+1, err)
 		}
 		if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
@@ -254,7 +254,7 @@ func linkBlackHole(t *testing.T, k *linkClock) {
 			defer c.Close()
 			_, err = c.Read(make([]byte, 1))
 			took := time.Since(begin)
-			if !errors.Is(err, syscall.ECONNRESET) || took < timeout || took > timeout+2*time.Second {
+			if !errors.Is(err, syscall.ECONNRESET) || took < timeout || took > timeout+15*time.Second {
 				t.Errorf("black hole: %v after %v, want connection reset after %v", err, took, timeout)
 			}
 		})

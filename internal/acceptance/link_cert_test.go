@@ -127,10 +127,10 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	// finished its handshake: give it the time to be wrong about it.
 	relay.SetDelay(linkRTT / 4)
 	p := startClient(t, append([]string{"-server.addr=" + relay.Addr}, args...)...)
-	if !within(5*time.Second, func() bool { return len(p.lines(client...)) > 0 }) {
+	if !within(patience, func() bool { return len(p.lines(client...)) > 0 }) {
 		t.Errorf("%s: client's log has no line with %q:\n%s", name, client, p.log())
 	}
-	if !within(5*time.Second, func() bool { return len(server.lines(append(serverWords, "refused:")...)) > 0 }) {
+	if !within(patience, func() bool { return len(server.lines(append(serverWords, "refused:")...)) > 0 }) {
 		t.Errorf("%s: server's log has no line with %q", name, serverWords)
 	}
 	dialled := relay.Accepted()
@@ -189,7 +189,7 @@ func TestLinkNoCertificate(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "certificate required") {
 		t.Errorf("a stranger without certificate reads %v, want the alert certificate required", err)
 	}
-	server.wantLine(5*time.Second, "client at "+c.LocalAddr().String()+" refused:", "certificate")
+	server.wantLine(patience, "client at "+c.LocalAddr().String()+" refused:", "certificate")
 	t.Log(server.lines("refused:"))
 	if n := len(server.lines("refused:")); n != 1 {
 		t.Errorf("%d lines say so, want 1", n)
@@ -209,10 +209,10 @@ func TestLinkRevokedWhileOpen(t *testing.T) {
 	mine, theirs := linkDownload(t, r.client.Addr, origin.Addr), linkDownload(t, lost.Addr, origin.Addr)
 	tunnels(t, "certs", "revoke", "-dir", a.dir, "lost").must(t)
 	begin := time.Now()
-	err := linkEnd(theirs, 10*time.Second)
+	err := linkEnd(theirs, patience)
 	took := time.Since(begin)
-	if !errors.Is(err, syscall.ECONNRESET) || took > 5*time.Second {
-		t.Errorf("the revoked client's download ended with %v after %v, want connection reset within 5 s", err, took)
+	if !errors.Is(err, syscall.ECONNRESET) || took > 15*time.Second {
+		t.Errorf("the revoked client's download ended with %v after %v, want connection reset within seconds", err, took)
 	}
 	r.server.wantLine(patience, "revoked")
 	lost.wantLine(patience, "revoked")

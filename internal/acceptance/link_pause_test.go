@@ -21,7 +21,7 @@ func TestLinkShortStall(t *testing.T) {
 	echo := testnet.Echo(t)
 	c := linkOpen(t, r.client.Addr, echo.Addr)
 	r.relay.Stall(true)
-	back := time.AfterFunc(5*time.Second, func() { r.relay.Stall(false) })
+	back := time.AfterFunc(4*time.Second, func() { r.relay.Stall(false) })
 	defer back.Stop()
 	begin := time.Now()
 	b := []byte("still here?")
@@ -29,10 +29,10 @@ func TestLinkShortStall(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "still here?" {
-		t.Errorf("after 5 s without network: %q, %v", b, err)
+		t.Errorf("after 4 s without network: %q, %v", b, err)
 	}
-	if took := time.Since(begin); took > 7*time.Second {
-		t.Errorf("answer after %v, want it when the network is back after 5 s", took)
+	if took := time.Since(begin); took > soon {
+		t.Errorf("answer after %v, want it when the network is back after 4 s", took)
 	}
 	for _, p := range []*process{r.client, r.server} {
 		if lost := p.lines("[erro] [conn] -"); lost != nil {
@@ -65,11 +65,11 @@ func TestLinkFrozen(t *testing.T) {
 			}
 			begin := time.Now()
 			// While bytes still drain into the system's buffers it may take longer.
-			other.wantLine(25*time.Second, "[erro] [conn] -")
+			other.wantLine(patience, "[erro] [conn] -")
 			lost := time.Since(begin)
 			frozen.Signal(syscall.SIGCONT)
-			took := linkTry(t, 5*time.Second, r.client.Addr, echo.Addr)
-			if err := linkEnd(c, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) {
+			took := linkTry(t, soon, r.client.Addr, echo.Addr)
+			if err := linkEnd(c, patience); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("the request that ran ended with %v, want connection reset", err)
 			}
 			t.Logf("%s frozen: given up after %v, works again after %v", who, lost.Round(time.Millisecond), took.Round(time.Millisecond))
@@ -108,7 +108,7 @@ func TestLinkServerReplaced(t *testing.T) {
 	if _, err := c.Read(b); err != io.EOF {
 		t.Errorf("its end: %v", err)
 	}
-	if code := old.Wait(10 * time.Second); code != 0 {
+	if code := old.Wait(patience); code != 0 {
 		t.Errorf("the old server ended with exit code %d", code)
 	}
 	t.Logf("10 requests after the change in %v", took.Round(time.Millisecond))

@@ -40,9 +40,9 @@ func startThree(t testing.TB, args ...string) *threeServers {
 }
 
 // wantSwitch waits until the client uses server i instead of what it used.
-func (r *threeServers) wantSwitch(limit time.Duration, i, instead int, why string) {
+func (r *threeServers) wantSwitch(i, instead int, why string) {
 	r.client.t.Helper()
-	r.client.wantLine(limit, "using server "+r.relays[i].Addr+" (", " instead of "+r.relays[instead].Addr+" ("+why)
+	r.client.wantLine(2*patience, "using server "+r.relays[i].Addr+" (", " instead of "+r.relays[instead].Addr+" ("+why)
 }
 
 // hear connects to who speaks first, and says nothing.
@@ -97,27 +97,28 @@ func TestServersKilled(t *testing.T) {
 			near := r.servers[0]
 			eventually(t, patience, "the near server is used", func() bool { return len(near.lines("[sock] + ")) > 20 })
 			near.Kill()
-			r.wantSwitch(2*time.Second, 1, 0, "unreachable")
+			r.wantSwitch(1, 0, "unreachable")
 			begin := time.Now()
 			before := len(r.servers[1].lines("[sock] + "))
 			eventually(t, patience, "the next one is used", func() bool { return len(r.servers[1].lines("[sock] + ")) > before })
 			t.Logf("killed: used the next one %v after the switch", time.Since(begin))
 			r.servers[0] = startServer(t, "-server.addr="+near.Addr)
 			begin = time.Now()
-			r.wantSwitch(45*time.Second, 0, 1, "")
+			r.wantSwitch(0, 1, "")
 			t.Logf("started again: used after %v", time.Since(begin))
 			end()
 		})
 	}
 }
 
-// TestServersStopped: a server that is stopped is left within 5 s; a session that
-// runs there goes on when it does; and then it is used again.
+// TestServersStopped: a server that is stopped is left; a session that runs there
+// goes on when it does, unless it was silent for so long that its conn was lost; and
+// then it is used again.
 func TestServersStopped(t *testing.T) {
 	t.Parallel()
 	r := startThree(t)
 	echo := testnet.Echo(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
 	defer cancel()
 	kept, err := linkDial(ctx, r.client.Addr, echo.Addr)
 	if err != nil {
@@ -139,17 +140,18 @@ func TestServersStopped(t *testing.T) {
 	defer r.servers[0].Signal(syscall.SIGCONT)
 	var stuck sync.WaitGroup
 	stuck.Go(func() { linkAsk(ctx, r.client.Addr, echo.Addr) }) // it has sent a byte, so it waits
-	r.wantSwitch(5*time.Second, 1, 0, "silent")
+	r.wantSwitch(1, 0, "silent")
 	t.Logf("stopped: left after %v", time.Since(begin))
 	if took, err := linkAsk(ctx, r.client.Addr, echo.Addr); err != nil {
 		t.Errorf("the request after the switch: %v after %v", err, took)
 	}
 	r.servers[0].Signal(syscall.SIGCONT)
-	if err := say(); err != nil {
+	const silence = 8 * time.Second // that the client takes for the end of a conn
+	if err := say(); err != nil && (time.Since(begin) < silence || len(r.client.lines("no sign of life")) == 0) {
 		t.Errorf("the session that had stayed: %v", err)
 	}
 	stuck.Wait()
 	begin = time.Now()
-	r.wantSwitch(45*time.Second, 0, 1, "")
+	r.wantSwitch(0, 1, "")
 	t.Logf("goes on: used after %v", time.Since(begin))
 }

@@ -82,7 +82,7 @@ func TestStopDrains(t *testing.T) {
 				if got, err := os.ReadFile(file); err != nil || digest(got) != digest(body) {
 					t.Errorf("downloaded %d bytes, %v; want %d", len(got), err, len(body))
 				}
-				if code := stopped.Wait(10 * time.Second); code != 0 {
+				if code := stopped.Wait(soon); code != 0 {
 					t.Errorf("%s: exit code %d, want 0", which, code)
 				}
 				stopped.waitLog(`\[info\] \[main\] stopped$`)
@@ -110,7 +110,7 @@ func TestSecondSignal(t *testing.T) {
 				stopped.waitLog(`: stopping`)
 				begin := time.Now()
 				stopped.Signal(second)
-				if code := stopped.Wait(5 * time.Second); code != 0 {
+				if code := stopped.Wait(soon); code != 0 {
 					t.Errorf("%s: exit code %d, want 0", which, code)
 				}
 				t.Logf("ended after %v", time.Since(begin).Round(time.Millisecond))

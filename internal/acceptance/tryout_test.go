@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // greeting is what a started process says; from it a newcomer knows what to do.
@@ -47,7 +46,7 @@ func TestTryOut(t *testing.T) {
 	// One client in this process, one server: each event is logged by both.
 	p.wantRun("sock", "+", 2)
 	p.Signal(syscall.SIGINT)
-	if code := p.Wait(5 * time.Second); code != 0 {
+	if code := p.Wait(soon); code != 0 {
 		t.Errorf("after Ctrl-C: exit code %d, want 0", code)
 	}
 	contains(t, "standard error", p.Stderr.String(), "stopping", "second signal")
@@ -118,7 +117,7 @@ func TestMakeRun(t *testing.T) {
 	dir := clone(t)
 	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "make run", "make", "run")
 	p.Log = "-"
-	eventually(t, 60*time.Second, "make run says what to type", func() bool {
+	eventually(t, patience, "make run says what to type", func() bool {
 		return !p.Running() || strings.Contains(p.Stdout.String(), "\nStop: ")
 	})
 	if !p.Running() {
@@ -129,7 +128,7 @@ func TestMakeRun(t *testing.T) {
 	if err := syscall.Kill(-p.Pid(), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	p.Wait(10 * time.Second)
+	p.Wait(soon)
 	contains(t, "standard error", p.Stderr.String(), "stopping", "[main] stopped\n")
 	got := run(t, filepath.Join(dir, "bin/tunnels"), "version").must(t).Stdout
 	if strings.Contains(got, "unknown") {
