@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +35,9 @@ type process struct {
 	pageAt string
 	wg     sync.WaitGroup
 	ended  chan error // one for each role, when it ends
+
+	closing context.Context // ends when close begins
+	end     context.CancelFunc
 }
 
 // serve is the process without a verb: one role or both.
@@ -54,25 +56,53 @@ func serve(c call, args []string) error {
 	sla.SetDefault(log)
 	defer sla.SetDefault(nil)
 	p := &process{cfg: cfg, log: log, ended: make(chan error, 2)}
-	log.Info("%s started", versionLine())
-	for _, w := range cfg.Warnings {
-		log.Warn("%s", w)
-	}
-	if log.File() != "" { // else it was said on the terminal just now
-		for _, w := range cfg.Warnings {
-			fmt.Fprintln(stderr, "tunnels: warning:", w)
-		}
-		for _, f := range checkCerts(cfg) {
-			fmt.Fprintf(stderr, "tunnels: %s: %s\n", f.Severity, f)
-		}
-	}
+	p.closing, p.end = context.WithCancel(context.Background())
+	findings := checkCerts(cfg)
 	if err := p.listen(); err != nil {
 		p.close()
-		log.Error("not started: %v", err)
+		err = withMend(err, findings)
+		if log.File() != "" { // else it is about to be said on the terminal
+			log.Error("cannot start: %v", err)
+		}
 		return err
 	}
 	p.greet(stdout)
-	return p.run(c.ctx, stderr)
+	if log.File() != "" { // else it is about to be said on the terminal
+		for _, w := range cfg.Warnings {
+			fmt.Fprintln(stderr, "tunnels: warning:", w)
+		}
+		for _, f := range findings {
+			fmt.Fprintf(stderr, "tunnels: %s: %s\n", f.Severity, f)
+		}
+	}
+	p.logStart()
+	err = p.run(c.ctx, stdout, stderr)
+	log.Info("stopped")
+	return err
+}
+
+// withMend adds to an error what the check of the certificates proposes for it.
+func withMend(err error, findings []tls.Finding) error {
+	for _, f := range findings {
+		if f.Severity == tls.Fatal && f.Mend != "" && strings.Contains(err.Error(), f.Text) && !strings.Contains(err.Error(), f.Mend) {
+			return fmt.Errorf("%w; %s", err, f.Mend)
+		}
+	}
+	return err
+}
+
+// logStart logs what was started, now that nothing can keep it from starting.
+func (p *process) logStart() {
+	p.log.Info("%s started", versionLine())
+	for _, w := range p.cfg.Warnings {
+		p.log.Warn("%s", w)
+	}
+	if p.server != nil {
+		p.log.Info("server listening on %s", p.server.Addr())
+	}
+	if p.client != nil {
+		p.log.Info("client listening on %s, server %s", listed(p.client.Addrs(), ", "), p.client.ServerAddrs())
+	}
 }
 
 // listen makes the roles and their sockets, so that what is wrong with them is
@@ -96,9 +126,8 @@ func (p *process) listen() error {
 		}
 		p.server = s
 		if err := s.Listen(); err != nil {
-			return err
+			return serverListenError(err, t.ServerNet, t.ServerAddr)
 		}
-		p.log.Info("server listening on %s", s.Addr())
 		t.ServerAddr = dialable(s.Addr())
 	}
 	if p.cfg.Client {
@@ -108,9 +137,8 @@ func (p *process) listen() error {
 		}
 		p.client = c
 		if err := c.Listen(); err != nil {
-			return err
+			return clientListenError(err)
 		}
-		p.log.Info("client listening on %s, server %s", listed(c.Addrs(), ", "), c.ServerAddrs())
 	}
 	if p.tryingOut() {
 		return p.listenPage()
@@ -152,44 +180,6 @@ func (p *process) listenPage() error {
 	return nil
 }
 
-// greet says on the terminal what was started and what to do with it.
-func (p *process) greet(w io.Writer) {
-	if p.tryingOut() {
-		fmt.Fprintln(w, "Client and server run in this process, for trying out, with certificates that")
-		fmt.Fprintln(w, "are thrown away when it ends.")
-	}
-	if p.server != nil {
-		fmt.Fprintf(w, "Server: listening on %s\n", p.server.Addr())
-	}
-	if p.client != nil {
-		fmt.Fprintf(w, "Client: SOCKS5 proxy on %s\n", listed(p.client.Addrs(), "\n        and on "))
-		p.greetTry(w)
-	}
-	log := p.log.File()
-	if log == "" {
-		log = "here"
-	}
-	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", log)
-}
-
-// greetTry says how to use the client, if it can be used by TCP.
-func (p *process) greetTry(w io.Writer) {
-	addrs := p.client.Addrs()
-	i := slices.IndexFunc(addrs, func(a net.Addr) bool { return a.Network() != "unix" })
-	if i < 0 {
-		return
-	}
-	page, user := p.pageAt, ""
-	if page == "" {
-		page = "https://example.com/"
-	}
-	if p.cfg.Tunnel.ClientUsers != "" {
-		user = "-U NAME "
-	}
-	fmt.Fprintf(w, "Try:    curl %s-x socks5h://%s %s\n", user, dialable(addrs[i]), page)
-	fmt.Fprintf(w, "Help:   http://%s/ says what to enter where; this port is an HTTP proxy, too\n", dialable(addrs[i]))
-}
-
 func listed(addrs []net.Addr, between string) string {
 	var all []string
 	for _, a := range addrs {
@@ -199,12 +189,15 @@ func listed(addrs []net.Addr, between string) string {
 }
 
 // run serves until ctx ends, a signal says so, or a role fails.
-func (p *process) run(ctx context.Context, stderr io.Writer) error {
+func (p *process) run(ctx context.Context, stdout, stderr io.Writer) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)
 	for _, serve := range p.serves() {
 		p.wg.Go(func() { p.ended <- serve() })
+	}
+	if p.client != nil {
+		p.wg.Go(func() { p.greetContact(stdout) })
 	}
 	for {
 		select {
@@ -221,6 +214,7 @@ func (p *process) run(ctx context.Context, stderr io.Writer) error {
 			}
 			p.log.Info("%s: stopping, running sessions may finish within %s", sig, drainMax)
 			fmt.Fprintf(stderr, "tunnels: stopping; running sessions may finish within %s, a second signal ends them now\n", drainMax)
+			p.end()
 			p.stop(signals)
 			return nil
 		}
@@ -284,6 +278,7 @@ func (p *process) shutdown(ctx context.Context) {
 
 // close ends what is left, at once, and waits for it.
 func (p *process) close() {
+	p.end()
 	if p.client != nil {
 		p.client.Close()
 	}
@@ -294,7 +289,6 @@ func (p *process) close() {
 		p.page.Close()
 	}
 	p.wg.Wait()
-	p.log.Info("stopped")
 }
 
 // reload reads the certificates, the rules and the users again.

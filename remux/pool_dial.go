@@ -10,6 +10,14 @@ import (
 // dialTimeout bounds one attempt to make a conn.
 const dialTimeout = 10 * time.Second
 
+// dialTimeoutError says that a dial took longer. It is a timeout as those of
+// package net are.
+type dialTimeoutError struct{}
+
+func (dialTimeoutError) Error() string   { return fmt.Sprintf("no answer within %s", dialTimeout) }
+func (dialTimeoutError) Timeout() bool   { return true }
+func (dialTimeoutError) Temporary() bool { return true }
+
 // dialsMax is how many dials are under way at one time, when more wait than
 // one conn will take.
 const dialsMax = 4
@@ -38,7 +46,7 @@ func (p *Pool) moreDialsLocked() {
 
 // dial makes a conn and serves it until it ends.
 func (p *Pool) dial() {
-	ctx, cancel := context.WithTimeoutCause(p.ctx, dialTimeout, fmt.Errorf("no answer within %s", dialTimeout))
+	ctx, cancel := context.WithTimeoutCause(p.ctx, dialTimeout, dialTimeoutError{})
 	start := time.Now()
 	nc, err := p.cfg.Dial(ctx, p.network, p.address)
 	if cause := context.Cause(ctx); err != nil && cause != nil && ctx.Err() == context.DeadlineExceeded {

@@ -43,7 +43,8 @@ const (
 	rttKept  = 8
 )
 
-var errNotYet = errors.New("no dial has ended yet")
+// ErrNotYet is what Look returns beside Unknown.
+var ErrNotYet = errors.New("no dial has ended yet")
 
 // poolHealth is what a pool keeps for it.
 type poolHealth struct {
@@ -136,7 +137,7 @@ func (p *Pool) lookLocked() (State, error) {
 	case len(p.conns) == 0 && p.dialing > 0 && dialling > silentDial:
 		return Silent, fmt.Errorf("no conn after %s", dialling.Round(100*time.Millisecond))
 	case !p.health.made:
-		return Unknown, errNotYet
+		return Unknown, ErrNotYet
 	}
 	return Up, nil
 }

@@ -37,7 +37,7 @@ func remuxLines(log *sla.Logger) *remux.Hooks {
 			case was:
 				say = log.Warn
 			}
-			say("cannot reach server %s: %v", address, strings.TrimPrefix(err.Error(), "server "+address+": "))
+			say("cannot reach server %s: %s%s", address, strings.TrimPrefix(err.Error(), "server "+address+": "), dialHint(err))
 		},
 	}
 }

@@ -228,9 +228,9 @@ func TestPortTaken(t *testing.T) {
 		if r.Code != 1 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("second start on %s: want exit code 1 and one line, got %v", tt.addr, r)
 		}
-		contains(t, "standard error", r.Stderr, "tunnels: ", tt.addr, "address already in use")
+		contains(t, "standard error", r.Stderr, "tunnels: ", tt.addr, "is in use, perhaps by another tunnels")
 		b, _ := os.ReadFile(log) // that it is missing shows below
-		contains(t, "the log", string(b), "[erro] [main] not started: ", tt.addr)
+		contains(t, "the log", string(b), "[erro] [main] cannot start: ", tt.addr)
 	}
 	// The first of them was not disturbed.
 	curl(t, client.Addr, web(t, serveText("hello")).URL).must(t)

@@ -15,9 +15,11 @@ import (
 // greeting is what a started process says; from it a newcomer knows what to do.
 var greeting = regexp.MustCompile(`(?m)\AClient and server run in this process, for trying out[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
 Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
-Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
-[\s\S]+^Log:    here
+Log:    here
 Stop:   Ctrl-C
+Status: (?:connected to 127\.0\.0\.1:\d+ \(.* ms\)|not connected yet: .*\n        It goes on trying\.)
+Help:   http://127\.0\.0\.1:\d+/ .*
+Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
 \z`)
 
 // tryIt types the line that a process has printed into a shell.
@@ -38,7 +40,7 @@ func TestTryOut(t *testing.T) {
 	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "tunnels", binary, "-server", "-client", "-sla.log.path=-")
 	p.Log = "-"
 	p.args = append(p.args, "-sla.log.level=info")
-	p.waitStdout(`^Stop:`)
+	p.waitStdout(`^Try: .*$`)
 	if got := p.Stdout.String(); !greeting.MatchString(got) {
 		t.Errorf("it says\n%swant it to match\n%s", got, greeting)
 	}
@@ -118,7 +120,7 @@ func TestMakeRun(t *testing.T) {
 	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "make run", "make", "run")
 	p.Log = "-"
 	eventually(t, patience, "make run says what to type", func() bool {
-		return !p.Running() || strings.Contains(p.Stdout.String(), "\nStop: ")
+		return !p.Running() || strings.Contains(p.Stdout.String(), "\nTry: ")
 	})
 	if !p.Running() {
 		t.Fatalf("it has ended\n%s", p.state())

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+)
+
+// contactWait is how long the greeting waits for a server to answer.
+const contactWait = time.Second
+
+// greet says on the terminal what was started, but for what greetContact says.
+func (p *process) greet(w io.Writer) {
+	if p.tryingOut() {
+		fmt.Fprintln(w, "Client and server run in this process, for trying out, with certificates that")
+		fmt.Fprintln(w, "are thrown away when it ends.")
+	}
+	if p.server != nil {
+		fmt.Fprintf(w, "Server: listening on %s\n", p.server.Addr())
+	}
+	if p.client != nil {
+		fmt.Fprintf(w, "Client: SOCKS5 proxy on %s\n", listed(p.client.Addrs(), "\n        and on "))
+	}
+	log := p.log.File()
+	if log == "" {
+		log = "here"
+	}
+	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", log)
+}
+
+// greetContact says whether a server has answered, and how to use the client. What
+// comes later is a line of the log.
+func (p *process) greetContact(w io.Writer) {
+	within, cancel := context.WithTimeout(p.closing, contactWait)
+	defer cancel()
+	server, rtt, err := p.client.Contact(within)
+	if p.closing.Err() != nil {
+		return
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(w, "Status: not connected yet: %v\n        It goes on trying.\n", err)
+	case server != "":
+		fmt.Fprintf(w, "Status: %s\n", connected(server, rtt))
+	}
+	p.greetTry(w)
+	if err != nil {
+		server, rtt, err = p.client.Contact(p.closing)
+	}
+	if err == nil && server != "" {
+		p.log.Info("%s", connected(server, rtt))
+	}
+}
+
+func connected(server string, rtt time.Duration) string {
+	if rtt == 0 {
+		return "connected to " + server
+	}
+	return fmt.Sprintf("connected to %s (%s)", server, inMS(rtt))
+}
+
+// inMS is a duration as people compare round trips.
+func inMS(d time.Duration) string {
+	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+}
+
+// greetTry says how to use the client, if it can be used by TCP.
+func (p *process) greetTry(w io.Writer) {
+	addrs := p.client.Addrs()
+	i := slices.IndexFunc(addrs, func(a net.Addr) bool { return a.Network() != "unix" })
+	if i < 0 {
+		return
+	}
+	page, user := p.pageAt, ""
+	if page == "" {
+		page = "https://example.com/"
+	}
+	if p.cfg.Tunnel.ClientUsers != "" {
+		user = "-U NAME "
+	}
+	fmt.Fprintf(w, "Help:   http://%s/ explains how to set up programs; this port is an HTTP proxy, too\n", dialable(addrs[i]))
+	fmt.Fprintf(w, "Try:    curl %s-x socks5h://%s %s\n", user, dialable(addrs[i]), page)
+}

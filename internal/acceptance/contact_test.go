@@ -1,0 +1,114 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tunnels/internal/testnet"
+)
+
+// TestContact: the greeting says whether the server has answered, or what may be
+// the matter, and how to use the client after that.
+func TestContact(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	client := startClient(t, "-server.addr="+server.Addr)
+	client.waitStdout(`^Status: connected to ` + server.Addr + ` \(\S+ ms\)$`)
+	client.waitStdout(`^Try: +curl .*$`)
+	client.waitLog(`\[info\] \[main\] connected to ` + server.Addr + ` \(`)
+
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	socks := client.Addr
+	text := web(t, serveText("hello")).Listener.Addr().String()
+	for _, tt := range []struct{ name, addr, status, log string }{
+		{"closed port", testnet.ClosedPort(t), "connection refused; is the server running, and is this its port?", `\[erro\] .*is the server running`},
+		{"no answer", silent.Addr().String(), "no answer yet; is its port open in the firewall?", ""},
+		{"a client's own port", socks, "", `\[erro\] .*(a SOCKS or HTTP proxy\?|is what listens there a tunnels server\?)`},
+		{"a web server", text, "something that is not a tunnels server listens there", `\[erro\] .*something that is not a tunnels server`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := startClient(t, "-server.addr="+tt.addr)
+			status := p.waitStdout(`^Status: not connected yet: (.*)$`)
+			contains(t, "the status", status, tt.addr, tt.status)
+			p.waitStdout(`^Try: +curl .*$`)
+			if tt.log != "" {
+				p.waitLog(tt.log)
+			}
+		})
+	}
+}
+
+// TestContactLater: a client that was started first connects by itself, and its log
+// says so.
+func TestContactLater(t *testing.T) {
+	t.Parallel()
+	addr := filepath.Join(shortDir(t), "s") // as nobody else takes it meanwhile
+	client := startClient(t, "-server.net=unix", "-server.addr="+addr, "-tls.server.name=localhost")
+	client.waitStdout(`^Status: not connected yet: ` + addr)
+	client.waitStdout(`^        It goes on trying\.$`)
+	startServer(t, "-server.net=unix", "-server.addr="+addr)
+	client.waitLog(`\[info\] \[main\] connected to ` + addr + ` \(`)
+}
+
+// TestStartFails: what keeps a process from starting is said once, on the terminal
+// and in the log, with the way out, and nothing else is said in the log.
+func TestStartFails(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	in := taken.Addr().String()
+	server := append([]string{"server"}, common(t).server()...)
+	client := append([]string{"client", "-server.addr=localhost:1"}, common(t).client("laptop.pem")...)
+	dir := shortDir(t)
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"client's port in use", append(client, "-client.addr="+in), 1, []string{"client: " + in + " is in use, perhaps by another tunnels", "-client.addr 127.0.0.1:"}},
+		{"server's port in use", append(server, "-server.addr="+in), 1, []string{"server: " + in + " is in use, perhaps by another tunnels", "-server.addr 127.0.0.1:"}},
+		{"one of two in use", []string{"-server", "-client", "-client.addr=127.0.0.1:0," + in}, 1, []string{in + " is in use"}},
+		{"a name that is unknown here", append(server, "-server.addr=vps.invalid:443"), 1, []string{"vps.invalid:443 is no address of this machine", "use -server.addr :443"}},
+		{"another machine's address", append(server, "-server.addr=192.0.2.77:443"), 1, []string{"192.0.2.77:443 is no address of this machine", "use -server.addr :443"}},
+		{"the server's address as the client's", append(client, "-client.addr=192.0.2.77:1080", "-client.open"), 1, []string{"192.0.2.77:1080 is no address of this machine", "-client.addr is where applications connect", "-server.addr"}},
+		{"a certificate that is not there", append(client, "-tls.client.cert="+dir+"/none.pem"), 2, []string{"-tls.client.cert", dir + "/none.pem", "tunnels certs client"}},
+		{"users that are not there", append(client, "-client.addr=127.0.0.1:0", "-client.users="+dir+"/none"), 2, []string{"-client.users", dir + "/none", "tunnels users add"}},
+	} {
+		for _, to := range []string{filepath.Join(t.TempDir(), "log"), "-"} {
+			r := tunnels(t, append(tt.args, "-sla.log.path="+to)...)
+			if r.Code != tt.code || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
+				t.Errorf("%s, log %s: want exit code %d and one line, got %v", tt.name, to, tt.code, r)
+			}
+			contains(t, tt.name, r.Stderr, tt.want...)
+			if to == "-" {
+				continue
+			}
+			log, err := os.ReadFile(to)
+			if err != nil || strings.Count(string(log), "\n") != 1 || !strings.Contains(string(log), "[erro] [main] cannot start: ") {
+				t.Errorf("%s: the log has %q, %v, want one line", tt.name, log, err)
+			}
+			contains(t, tt.name+", log", string(log), tt.want...)
+		}
+	}
+	if os.Getuid() == 0 && lookup("setpriv") != "" { // as an ordinary user
+		r := run(t, "setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", binary,
+			"-server", "-client", "-server.addr=127.0.0.1:445", "-remux.net=tcp", "-sla.log.path=-")
+		if r.Code == 1 && strings.Contains(r.Stderr, "permission denied") == strings.Contains(r.Stderr, "no permission to listen on 127.0.0.1:445") {
+			t.Errorf("a port below 1024: %v", r)
+		}
+		contains(t, "a port below 1024", r.Stderr, "ports below 1024 need root or CAP_NET_BIND_SERVICE", "-server.addr 127.0.0.1:8445")
+	}
+}

@@ -1,0 +1,105 @@
+package tunnel
+
+import (
+	"context"
+	ctls "crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"tunnels/remux"
+)
+
+const (
+	contactEvery = 10 * time.Millisecond // within contactSoon; contactLater from then on
+	contactSoon  = time.Second
+	contactLater = time.Second
+	// contactRetry is how often a server that cannot be reached is tried again when
+	// its pool no longer does so by itself.
+	contactRetry = 30 * time.Second
+	// contactPong is how long a server may take to answer a PING: one that knows
+	// only the four-byte frame never does.
+	contactPong = 300 * time.Millisecond
+)
+
+// Contact waits until a server has answered and returns its address and the round
+// trip, or 0 if that cannot be measured. If ctx ends first, the error says why no
+// server has. Where each request has a connection of its own, nothing is known
+// before the first: server is "" then.
+func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
+	if !c.way.mux {
+		return "", 0, nil
+	}
+	tick := time.NewTicker(contactEvery)
+	defer tick.Stop()
+	began := time.Now()
+	probed, up := began, time.Time{}
+	for {
+		why := error(nil)
+		for _, v := range c.servers.all {
+			state, err := v.link.look()
+			if state != remux.Up {
+				why = fmt.Errorf("%s: %w", v.address, contactError(err, v.address))
+				continue
+			}
+			if rtt, ok := v.link.rtt(); ok {
+				return v.address, rtt, nil
+			}
+			if up.IsZero() {
+				up = time.Now()
+				v.link.probe() // which measures it
+			} else if time.Since(up) > contactPong {
+				return v.address, 0, nil
+			}
+		}
+		if time.Since(probed) > contactRetry {
+			probed = time.Now()
+			for _, v := range c.servers.all {
+				v.link.probe()
+			}
+		}
+		if time.Since(began) > contactSoon {
+			tick.Reset(contactLater)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", 0, why
+		}
+	}
+}
+
+// contactError is why a server has not answered, with what may be the matter.
+func contactError(err error, address string) error {
+	if err == nil || errors.Is(err, remux.ErrNotYet) {
+		return errors.New("no answer yet; is its port open in the firewall?")
+	}
+	return fmt.Errorf("%s%s", strings.TrimPrefix(err.Error(), "server "+address+": "), dialHint(err))
+}
+
+// dialHint returns what may be the matter when a server cannot be reached, as the
+// end of a message, or "".
+func dialHint(err error) string {
+	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
+	op, _ := errors.AsType[*net.OpError](err)
+	timeout, _ := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch {
+	case noTLS:
+		return "; something that is not a tunnels server listens there: a SOCKS or HTTP proxy?"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "; is the server running, and is this its port?"
+	case timeout != nil && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return "; is its port open in the firewall?"
+	case (op == nil || op.Op != "dial") && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return "; is what listens there a tunnels server?"
+	}
+	return ""
+}
