@@ -86,8 +86,24 @@ func certsClient(dir string, names []string, w io.Writer) error {
 		return err
 	}
 	wrote(w, r)
-	fmt.Fprintf(w, "\nOn the client, with that file copied there:\n  tunnels client -server.addr HOST:PORT -tls.client.cert %s\n", filepath.Base(r.Files[0]))
+	fmt.Fprintf(w, "\nOn the client, with that file copied there:\n  tunnels client -server.addr %s -tls.client.cert %s\n", serverOf(dir), filepath.Base(r.Files[0]))
 	return nil
+}
+
+// serverOf returns the address of the server for which the CA has made the last
+// certificate, at the port that init proposes.
+func serverOf(dir string) string {
+	all, err := tls.List(dir)
+	if err != nil {
+		return "HOST:PORT" // the certificate is made all the same
+	}
+	address := "HOST:PORT"
+	for _, i := range all {
+		if i.Role == tls.ServerRole {
+			address = hostPort(i.Name(), "443")
+		}
+	}
+	return address
 }
 
 func wrote(w io.Writer, r *tls.Report) {

@@ -158,11 +158,14 @@ func TestVerbsShowNoKey(t *testing.T) {
 			}
 		}
 	}
-	for _, verb := range []string{"", "check", "certs", "users", "bench", "help"} {
-		args := append([]string{verb}, words...)
-		if verb == "" {
-			args = words
+	calls := [][]string{words}
+	for _, verb := range verbNames() {
+		calls = append(calls, append([]string{verb}, words...))
+		for _, v := range k.values(t) {
+			calls = append(calls, []string{verb, v}, []string{verb, "-" + v}, []string{verb, "x", v}, []string{verb, "-x", v}, []string{verb, "-x=" + v})
 		}
+	}
+	for _, args := range calls {
 		if said := k.said(t, args, nil); k.shown(said) != "" {
 			t.Errorf("tunnels %q shows %q of the key:\n%s", args, k.shown(said), said)
 		}

@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -181,11 +184,29 @@ func (c *Config) checkClientAddrs() error {
 		if err := checkAddress(e.Network, e.Address, listening); err != nil {
 			return c.wrong("client.addr", "%s%v", which, err)
 		}
+		if slices.Contains(c.Tunnel.Servers, e.Address) {
+			return c.wrong("client.addr", "%sis -server.addr as well: -client.addr is where applications connect, on this machine, and the server goes into -server.addr", which)
+		}
+		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && c.isServers(e) {
+			return c.wrong("client.addr", "%sis no address of this machine, it seems: -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", which)
+		}
 		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && !e.IsLoopback() {
 			return c.wrong("client.addr", "%sother machines could use the tunnel: want a loopback address, as in 127.0.0.1:1080, or -client.users FILE, or -client.open", which)
 		}
 	}
 	return nil
+}
+
+// isServers reports whether an address of a client seems to be its server's: a name,
+// or the address of a server while that is said to be on this machine.
+func (c *Config) isServers(e netx.Endpoint) bool {
+	host, _, err := net.SplitHostPort(e.Address)
+	if err != nil || e.Network == "unix" || host == "" || e.IsLoopback() || len(c.Tunnel.Servers) == 0 {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	swapped := netx.IsLoopback(c.Tunnel.ServerNet, c.Tunnel.Servers[0])
+	return err != nil || swapped && !ip.IsUnspecified()
 }
 
 // checkCerts: each end of a TLS carrier has a certificate and a CA. What is in

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode"
 )
 
 // Config says where the log goes and who is alerted. The zero Config logs at
@@ -162,6 +163,9 @@ func secret(value string) (string, error) {
 	}
 	if s == "" || len(b) > maxSecret {
 		return "", fmt.Errorf("file %s has %d bytes; want a secret of 1 to %d", path, len(b), maxSecret)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) { // some other file
+		return "", fmt.Errorf("file %s has more than one word; want a secret", path)
 	}
 	return s, nil
 }

@@ -58,6 +58,8 @@ func TestValidate(t *testing.T) {
 		return "@" + path
 	}
 	empty := write("empty", " \n")
+	pem := write("pem", "-----BEGIN PRIVATE KEY-----\nTOKEN\nSECRET\n-----END PRIVATE KEY-----\n")
+	bare := write("bare", "TOKEN\nSECRET\n")
 	large := write("large", strings.Repeat("x", maxSecret+1))
 	for _, tt := range []struct {
 		c    Config
@@ -82,6 +84,10 @@ func TestValidate(t *testing.T) {
 		{Config{DingTalkToken: "@" + dir}, []string{"-sla.dingtalk.token", dir}},
 		{Config{DingTalkToken: empty}, []string{"-sla.dingtalk.token", empty[1:], "want"}},
 		{Config{DingTalkToken: large}, []string{"-sla.dingtalk.token", large[1:], "want"}},
+		{Config{DingTalkToken: pem}, []string{"-sla.dingtalk.token", pem[1:], "is a certificate or key (PEM), not a secret"}},
+		{Config{DingTalkToken: "TOKEN", DingTalkSecret: pem}, []string{"-sla.dingtalk.secret", pem[1:], "(PEM)"}},
+		{Config{DingTalkToken: "-----BEGIN CERTIFICATE-----"}, []string{"-sla.dingtalk.token", "(PEM)"}},
+		{Config{DingTalkToken: bare}, []string{"-sla.dingtalk.token", bare[1:], "more than one word"}},
 		{Config{DingTalkToken: "TOKEN", DingTalkURL: "robot"}, []string{"-sla.dingtalk.url", "want https"}},
 		{Config{DingTalkToken: "TOKEN", DingTalkURL: "https://x/\x00TOKEN"}, []string{"-sla.dingtalk.url", "want https"}},
 		{Config{DingTalkToken: "TOKEN", DingTalkURL: "http://example.com/robot"}, []string{"-sla.dingtalk.url", "unencrypted"}},

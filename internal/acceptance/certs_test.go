@@ -86,7 +86,10 @@ func TestCerts(t *testing.T) {
 		t.Fatalf("certs init says %q, want a line for the server and one for the client", r.Stdout)
 	}
 	tunnels(t, append([]string{"check"}, strings.Fields(typed[0][1])...)...).must(t)
-	job{Dir: filepath.Dir(strings.Fields(r.Stdout)[1])}.run(t, binary, append([]string{"check"}, strings.Fields(typed[1][1])...)...).must(t)
+	dir := filepath.Dir(strings.Fields(r.Stdout)[1])
+	client := tunnels(t, "certs", "client", "phone", "-dir", dir).must(t).Stdout
+	contains(t, "certs client", client, "\n  tunnels client -server.addr localhost:443 -tls.client.cert phone.pem\n")
+	job{Dir: dir}.run(t, binary, append([]string{"check"}, strings.Fields(typed[1][1])...)...).must(t)
 }
 
 // TestCertsRevoke: by name and by serial number; list tells.
