@@ -193,7 +193,7 @@ func startMicrosocks(ctx context.Context, w *world, _ link, _ bool, r *run) erro
 func foreign(text string) (*system, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "socks5" && u.Scheme != "socks5h") || u.Port() == "" || u.Hostname() == "" {
-		return nil, fmt.Errorf("-vs %q: want socks5://host:port", text)
+		return nil, errors.New("-vs: want socks5://host:port") // not repeated: it may hold a password
 	}
 	s := &system{name: u.Host, oneHop: true, running: true}
 	s.start = func(ctx context.Context, w *world, _ link, _ bool, r *run) error {

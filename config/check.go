@@ -63,6 +63,7 @@ func (c *Config) check() error {
 	bad.add(c.checkServerAddr())
 	if c.Client {
 		bad.add(c.checkClientAddrs())
+		bad.add(c.checkUsers())
 	}
 	c.checkCerts(&bad)
 	c.checkRules(&bad)
@@ -131,7 +132,7 @@ func (c *Config) checkServers() error {
 	for i, a := range all {
 		which := ""
 		if len(all) > 1 {
-			which = fmt.Sprintf("entry %d, %q: ", i+1, a)
+			which = fmt.Sprintf("entry %d, %s: ", i+1, keytext.Quote(a))
 		}
 		switch err := checkAddress(c.Tunnel.ServerNet, a, dialling); {
 		case a == "":
@@ -165,6 +166,15 @@ func (c *Config) ServerAddrs() []string {
 	return []string{c.Tunnel.ServerAddr}
 }
 
+// checkUsers: the file of users is one, and not a user's name and password.
+func (c *Config) checkUsers() error {
+	name, _, colon := strings.Cut(c.Tunnel.ClientUsers, ":")
+	if _, err := os.Stat(c.Tunnel.ClientUsers); err == nil || !colon || len(name) < 2 { // C:\users is a path
+		return nil
+	}
+	return &Error{Name: "client.users", Origin: c.origin("client.users"), Want: "is no file: want one that `tunnels users add FILE NAME` makes"}
+}
+
 func (c *Config) checkClientAddrs() error {
 	all := c.Tunnel.ClientAddrs
 	if c.clientNet == "unix" && !c.Given("client.addr") {
@@ -176,7 +186,7 @@ func (c *Config) checkClientAddrs() error {
 	for _, e := range all {
 		which := ""
 		if len(all) > 1 {
-			which = fmt.Sprintf("entry %q: ", e)
+			which = fmt.Sprintf("entry %s: ", keytext.Quote(e.String()))
 		}
 		if _, err := strconv.ParseUint(e.Address, 10, 16); err == nil && e.Network != "unix" {
 			return c.wrong("client.addr", "entry %q: want the address too, as in 127.0.0.1:%[1]s", e.Address)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/keytext"
 	"tunnels/internal/resolve"
 	"tunnels/sla"
 )
@@ -191,13 +192,13 @@ func checkAddress(network, address string, u use) error {
 	n, err := strconv.ParseUint(port, 10, 16)
 	switch {
 	case err != nil:
-		return fmt.Errorf("port %q: want a number from 0 to 65535", port)
+		return fmt.Errorf("port %s: want a number from 0 to 65535", keytext.Quote(port))
 	case n == 0 && u == dialling:
 		return errors.New("port 0: want the server's port, 1 to 65535")
 	case host == "" && u == dialling:
 		return fmt.Errorf("want the server's host before the colon, as in vps.example:%s", port)
 	case host != "" && !isHost(host):
-		return fmt.Errorf("host %q: want a name or an address", host)
+		return fmt.Errorf("host %s: want a name or an address", keytext.Quote(host))
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if network == "tcp4" && ip.Is6() || network == "tcp6" && ip.Is4() {

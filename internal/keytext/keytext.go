@@ -1,9 +1,10 @@
-// Package keytext recognizes the text of keys and certificates, so that a message
-// never repeats it. People give a key's file, or what is in it, where something
-// else was expected.
+// Package keytext recognizes the text of keys, certificates and passwords, so that a
+// message never repeats it. People give a key's file, or what is in it, where
+// something else was expected.
 package keytext
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -36,20 +37,24 @@ func Looks(text string) bool {
 	return false
 }
 
-// Quote returns text as %q does, or says that it is not shown.
-func Quote(text string) string {
+// userinfo matches a user and password in front of a host.
+var userinfo = regexp.MustCompile(`[^\s/@:,"]+:[^\s/@,"]*@`)
+
+// Show returns text without passwords in front of hosts, or says that it is not
+// shown.
+func Show(text string) string {
 	if Looks(text) {
 		return "(looks like a key, not shown)"
 	}
-	return strconv.Quote(text)
+	return userinfo.ReplaceAllString(text, "…@")
 }
 
-// Show is Quote without the quotes.
-func Show(text string) string {
+// Quote is Show in quotes, as %q makes them.
+func Quote(text string) string {
 	if Looks(text) {
-		return Quote(text)
+		return Show(text)
 	}
-	return text
+	return strconv.Quote(Show(text))
 }
 
 const (

@@ -35,7 +35,7 @@ func TestLooks(t *testing.T) {
 		"/usr/local/share/AVeryLongCamelCaseName2/of/some/file", "timeout=", "/tmp/TestFileIsNamedForWhatItIs1230987421/001/log", "TUNNELS_SERVICE_PORT_443_TCP_ADDR", "tcp://10.96.0.7:443",
 		"/var/lib/kubelet/pods/5f0c9f6e-8a0e-4d1b-9f0e-2f6d3c1b7a55/volumes/kubernetes.io~secret/tls/tls.crt", "abc=",
 		"https://dns.example/dns-query", "[2001:db8:1234:5678:9abc:def0:1234:5678]:443", "client=true", "12345678=",
-		"a3f5c9e1b7d2480e9c6a5f3b1d7e2c4801f3a5c7", "socks5h://user@127.0.0.1:1080",
+		"a3f5c9e1b7d2480e9c6a5f3b1d7e2c4801f3a5c7", "socks5h://user@127.0.0.1:1080", "[fe80::1%eth0]:443", "a:443,b:443", "alice@plant-7",
 	}
 	for _, s := range yes {
 		if !Looks(s) {
@@ -51,6 +51,14 @@ func TestLooks(t *testing.T) {
 		}
 		if got := Show(s); got != s {
 			t.Errorf("Show(%q) = %s", s, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"socks5://u:hush@127.0.0.1:1080": "socks5://…@127.0.0.1:1080", "https://u:@x/y": "https://…@x/y",
+		"a:443,alice:hush@b:443": "a:443,…@b:443", "bad flag: -x=alice:hush@b": "bad flag: …@b",
+	} {
+		if got := Show(text); got != want {
+			t.Errorf("Show(%q) = %q, want %q", text, got, want)
 		}
 	}
 	if got := Quote("a\n"); got != `"a\n"` {
