@@ -1,0 +1,62 @@
+package tunnel
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// outerIP is an address of this machine that other machines may know, so that a
+// server on it stands for one that is reached by its public name.
+func outerIP(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but loopback")
+	return ""
+}
+
+// TestSelf: the exit's own machine is reached by every address it has where self
+// names the port, over TCP and UDP, and deny wins.
+func TestSelf(t *testing.T) {
+	ip := outerIP(t)
+	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	datagrams := echo(t, ip).LocalAddr().(*net.UDPAddr)
+	other := echo(t, ip).LocalAddr().(*net.UDPAddr)
+	port := ln.Addr().(*net.TCPAddr).Port
+	r := start(t, "remux", "tls", "tcp", func(c *Config) {
+		c.Allow = []string{"self:" + strconv.Itoa(port), "loopback:" + strconv.Itoa(datagrams.Port), "self:" + strconv.Itoa(other.Port)}
+		c.Deny = []string{"self:" + strconv.Itoa(other.Port)}
+	})
+	app := r.dial(t, ln.Addr().String())
+	defer app.Close()
+	_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)) // a listener of ours has one
+	far, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far.Close()
+
+	s := r.associate(t)
+	s.ask(t, datagrams.String(), "hello")
+	if err := s.send(other.String(), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	r.serverLog.wait(t, "server", "refused client client: ", other.String(), "-server.deny has self:"+strconv.Itoa(other.Port))
+	if strings.Contains(r.serverLog.String(), "target "+datagrams.String()) {
+		t.Errorf("the server has refused its own address:\n%s", r.serverLog)
+	}
+}

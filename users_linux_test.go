@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tunnels/eagersocks"
+)
+
+// pty opens a terminal: what is written to the master is typed at the slave.
+func pty(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+// TestUsersAddTyped: a password that is typed is asked for twice and never shown.
+func TestUsersAddTyped(t *testing.T) {
+	for _, tt := range []struct {
+		typed, want string // want: in the error; empty: it is taken
+	}{
+		{"s3cret s3cret\ns3cret s3cret\n", ""},
+		{"s3cret\nother\n", "differ"},
+		{"\n", "no password"},
+	} {
+		file := t.TempDir() + "/users"
+		master, slave := pty(t)
+		var stdout, stderr bytes.Buffer
+		done := make(chan error, 1)
+		go func() {
+			done <- run(context.Background(), []string{"users", "add", file, "alice"}, nil, slave, &stdout, &stderr)
+		}()
+		for line := range strings.Lines(tt.typed) {
+			waitAsked(t, slave, done)
+			if _, err := master.WriteString(line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := <-done
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("typed %q: %v, want %q", tt.typed, err, tt.want)
+		}
+		names, _ := eagersocks.ListUsers(file) // there is no file after an error
+		if (len(names) == 1) != (tt.want == "") {
+			t.Errorf("typed %q: users %q", tt.typed, names)
+		}
+		if said := stdout.String() + stderr.String(); strings.Contains(said, "s3cret") || !strings.Contains(said, "Password of alice: ") {
+			t.Errorf("typed %q: it says %q", tt.typed, said)
+		}
+	}
+}
+
+// waitAsked waits until what is typed is not shown and nothing typed before is left
+// unread.
+func waitAsked(t *testing.T, slave *os.File, done chan error) {
+	t.Helper()
+	end := time.Now().Add(20 * time.Second)
+	for {
+		state, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, err := unix.IoctlGetInt(int(slave.Fd()), unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.Lflag&unix.ECHO == 0 && left == 0 {
+			return
+		}
+		if len(done) > 0 || time.Now().After(end) {
+			t.Fatal("it does not ask for a password without showing it")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
