@@ -3,7 +3,6 @@ package tls
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -25,33 +24,31 @@ type crl struct {
 	since  map[string]time.Time // by serial in hex: when it was revoked
 }
 
-// parseCRLs reads the revocation lists of a PEM text and verifies that one of
-// the CAs signed each.
+// parseCRLs reads all revocation lists of a PEM text and verifies that one of
+// the CAs signed each. One that is damaged is an error: it may hold the
+// revocation that matters.
 func parseCRLs(data []byte, cas []*x509.Certificate) ([]crl, error) {
+	blocks, err := pemBlocks(data)
+	if err != nil {
+		return nil, err
+	}
 	var lists []crl
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			break
-		}
-		data = rest
+	for i, block := range blocks {
 		if block.Type != crlPEMType {
 			continue
 		}
 		raw, err := x509.ParseRevocationList(block.Bytes)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", blockName(blocks, i), err)
 		}
 		list, err := verifyCRL(raw, cas)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", blockName(blocks, i), err)
 		}
-		if lists = append(lists, list); len(lists) > maxBlocks {
-			return nil, fmt.Errorf("more than %d revocation lists", maxBlocks)
-		}
+		lists = append(lists, list)
 	}
 	if len(lists) == 0 {
-		return nil, errors.New("no revocation list in PEM form")
+		return nil, notPEM(data, blocks, "revocation list")
 	}
 	return lists, nil
 }

@@ -141,6 +141,9 @@ func loadCAs(c Config, r Role) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", src.name, err)
 	}
+	if b.lists > 0 {
+		return nil, fmt.Errorf("%s holds a revocation list, which is not read from there; put it into the file %s", src.name, strings.Join(c.crlFiles(), " or "))
+	}
 	cas := b.cas()
 	if len(cas) == 0 {
 		return nil, fmt.Errorf("%s holds no CA certificate; the CA is in the ca.pem that `tunnels certs init` wrote", src.name)

@@ -25,39 +25,49 @@ const (
 type bundle struct {
 	keys  []crypto.Signer
 	certs []*x509.Certificate
+	lists int // revocation lists, which are not read from here
 }
 
-// parseBundle reads all keys and certificates of a PEM text. Blocks of other
-// types and text between blocks are skipped.
+// The types of PEM blocks that hold a certificate.
+const (
+	typeCert    = "CERTIFICATE"
+	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own words behind it
+)
+
+// parseBundle reads all keys and certificates of a PEM text, or none: one that
+// is damaged is an error. Text between the blocks and blocks of types that hold
+// neither are skipped.
 func parseBundle(data []byte) (bundle, error) {
 	var b bundle
-	for n := 1; ; n++ {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			break
-		}
-		if n > maxBlocks {
-			return bundle{}, fmt.Errorf("more than %d PEM blocks", maxBlocks)
-		}
+	blocks, err := pemBlocks(data)
+	if err != nil {
+		return bundle{}, err
+	}
+	for i, block := range blocks {
 		if err := b.add(block); err != nil {
-			return bundle{}, fmt.Errorf("PEM block %d (%.40q): %w", n, block.Type, err)
+			return bundle{}, fmt.Errorf("%s: %w", blockName(blocks, i), err)
 		}
-		data = rest
 	}
 	if len(b.keys) == 0 && len(b.certs) == 0 {
-		return bundle{}, errors.New("no certificate and no key in PEM form")
+		return bundle{}, notPEM(data, blocks, "certificate and no key")
 	}
 	return b, nil
 }
 
 func (b *bundle) add(block *pem.Block) error {
 	switch {
-	case block.Type == "CERTIFICATE":
+	case block.Type == typeCert || block.Type == "X509 CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return err
+			return fmt.Errorf("it is damaged, or not a certificate that can be used: %w", err)
 		}
 		b.certs = append(b.certs, cert)
+	case block.Type == typeTrusted:
+		return errors.New("this form is openssl's own; convert it with `openssl x509 -in OLD -out NEW`")
+	case block.Type == "PKCS7" || block.Type == "CMS":
+		return errors.New("convert it with `openssl pkcs7 -print_certs -in OLD -out NEW`")
+	case block.Type == crlPEMType:
+		b.lists++
 	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
 		return errors.New("the key is encrypted; take its passphrase away with `openssl pkey -in OLD -out NEW`")
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
@@ -85,7 +95,7 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 		err = errors.New("unknown form of key")
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("it is damaged, or not a key that can be used: %w", err)
 	}
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:

@@ -2,7 +2,6 @@ package tls
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -144,11 +143,14 @@ func crlNumber(old *big.Int) *big.Int {
 
 // parseOwnCRL reads the one list of a CA's folder.
 func parseOwnCRL(data []byte, ca *x509.Certificate) (*x509.RevocationList, error) {
-	block, _ := pem.Decode(data)
-	if block == nil || block.Type != crlPEMType {
-		return nil, errors.New("no revocation list in PEM form")
+	blocks, err := pemBlocks(data)
+	if err != nil {
+		return nil, err
 	}
-	list, err := x509.ParseRevocationList(block.Bytes)
+	if len(blocks) != 1 || blocks[0].Type != crlPEMType {
+		return nil, notPEM(data, blocks, "single revocation list")
+	}
+	list, err := x509.ParseRevocationList(blocks[0].Bytes)
 	if err != nil {
 		return nil, err
 	}

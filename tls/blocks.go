@@ -1,0 +1,150 @@
+package tls
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The marks between which a PEM block (RFC 7468) lies. They are searched for
+// with fewer dashes than they have: a block that lost one in copying has begun
+// all the same.
+var (
+	beginMark = []byte("--BEGIN ")
+	endMark   = []byte("--END ")
+	byteOrder = []byte("\xef\xbb\xbf")
+)
+
+// pemBlocks returns all blocks of a PEM text, or an error if one of them cannot
+// be read. pem.Decode skips such a block without a word, and what is skipped
+// could be the list with a revocation or the CA of half the clients. Text
+// between the blocks and byte order marks are ignored.
+//
+// No error repeats anything of the text: it may be a key.
+func pemBlocks(data []byte) ([]*pem.Block, error) {
+	data = bytes.ReplaceAll(data, byteOrder, nil)
+	total := max(bytes.Count(data, beginMark), bytes.Count(data, endMark))
+	if total > maxBlocks {
+		return nil, fmt.Errorf("more than %d PEM blocks", maxBlocks)
+	}
+	var blocks []*pem.Block
+	for n := 1; n <= total; n++ {
+		block, rest := pem.Decode(data)
+		taken := data[:len(data)-len(rest)]
+		if block == nil || bytes.Count(taken, beginMark) != 1 || bytes.Count(taken, endMark) != 1 {
+			return nil, fmt.Errorf("block %d of %d is damaged%s", n, total, damage(data))
+		}
+		blocks = append(blocks, block)
+		data = rest
+	}
+	return blocks, nil
+}
+
+// damage says what is wrong with the first block of a text, if that can be
+// seen, as the rest of a sentence.
+func damage(data []byte) string {
+	begin, end := bytes.Index(data, beginMark), bytes.Index(data, endMark)
+	switch {
+	case begin < 0 || end >= 0 && end < begin:
+		return ": its BEGIN line is missing"
+	case end < 0 || bytes.Count(data[:end], beginMark) > 1:
+		return ": its END line is missing"
+	}
+	line := data[bytes.LastIndexByte(data[:begin], '\n')+1 : begin]
+	if before := bytes.Trim(line, "-"); len(before) > 0 {
+		return ": something stands before its BEGIN on the same line"
+	}
+	line, _, _ = bytes.Cut(data[end+len(endMark):], []byte("\n"))
+	if _, behind, _ := bytes.Cut(line, []byte("-----")); len(bytes.TrimSpace(behind)) > 0 {
+		return ": something stands behind its END on the same line"
+	}
+	return ""
+}
+
+// blockTypes are the types of blocks that an error may name. A type that is not
+// among them could be part of a damaged key.
+var blockTypes = []string{
+	typeCert, typeTrusted, "X509 CERTIFICATE", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PKCS7", "CMS", crlPEMType,
+	"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "DSA PRIVATE KEY", "OPENSSH PRIVATE KEY",
+	"PUBLIC KEY", "RSA PUBLIC KEY", "EC PARAMETERS", "DH PARAMETERS",
+}
+
+// blockName is what an error calls block i (from 0) of a text.
+func blockName(blocks []*pem.Block, i int) string {
+	name := fmt.Sprintf("block %d of %d", i+1, len(blocks))
+	if slices.Contains(blockTypes, blocks[i].Type) {
+		name += " (" + blocks[i].Type + ")"
+	}
+	return name
+}
+
+// notPEM says of a text without the wanted blocks what it is instead. The error
+// reads "no WANTED in PEM form".
+func notPEM(data []byte, blocks []*pem.Block, wanted string) error {
+	what := ""
+	switch {
+	case len(data) == 0:
+		return errors.New("the file is empty")
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		what = "this is UTF-16 text; save it as UTF-8"
+	case len(blocks) > 0:
+		what = otherBlocks(blocks)
+	case data[0] == 0x30:
+		what = binaryForm(data)
+	}
+	if what == "" {
+		return fmt.Errorf("no %s in PEM form", wanted)
+	}
+	return fmt.Errorf("no %s in PEM form: %s", wanted, what)
+}
+
+// otherBlocks says which blocks a text has instead of the ones wanted.
+func otherBlocks(blocks []*pem.Block) string {
+	var types []string
+	for _, b := range blocks {
+		if slices.Contains(blockTypes, b.Type) && !slices.Contains(types, b.Type) {
+			types = append(types, b.Type)
+		}
+	}
+	if len(types) == 0 {
+		return ""
+	}
+	return "it holds " + strings.Join(types, ", ")
+}
+
+// binaryForm says what a DER text is, with the command that makes PEM of it.
+func binaryForm(data []byte) string {
+	if _, err := x509.ParseCertificate(data); err == nil {
+		return "this is a certificate in DER form; convert it with `openssl x509 -inform DER -in OLD -out NEW`"
+	}
+	if _, err := x509.ParseRevocationList(data); err == nil {
+		return "this is a revocation list in DER form; convert it with `openssl crl -inform DER -in OLD -out NEW`"
+	}
+	var any asn1.RawValue
+	if rest, err := asn1.Unmarshal(data, &any); err != nil || len(bytes.TrimSpace(rest)) > 0 {
+		return ""
+	}
+	for _, parse := range []func([]byte) error{
+		func(der []byte) error { _, err := x509.ParsePKCS8PrivateKey(der); return err },
+		func(der []byte) error { _, err := x509.ParseECPrivateKey(der); return err },
+		func(der []byte) error { _, err := x509.ParsePKCS1PrivateKey(der); return err },
+	} {
+		if parse(data) == nil {
+			return "this is a key in DER form; convert it with `openssl pkey -inform DER -in OLD -out NEW`"
+		}
+	}
+	var pfx struct { // RFC 7292 section 4
+		Version int
+		Content asn1.RawValue
+		MAC     asn1.RawValue `asn1:"optional"`
+	}
+	if _, err := asn1.Unmarshal(data, &pfx); err == nil && pfx.Version == 3 {
+		return "this is a PKCS #12 file (.p12, .pfx); convert it with `openssl pkcs12 -nodes -in OLD -out NEW`"
+	}
+	return "this is binary (DER)"
+}
