@@ -212,8 +212,11 @@ func (p *process) run(ctx context.Context, stdout, stderr io.Writer) error {
 				p.other(sig)
 				continue
 			}
-			p.log.Info("%s: stopping, running sessions may finish within %s", sig, drainMax)
-			fmt.Fprintf(stderr, "tunnels: stopping; running sessions may finish within %s, a second signal ends them now\n", drainMax)
+			text := fmt.Sprintf("stopping; open connections have %s to finish, a second signal ends them now", drainMax)
+			p.log.Info("%s: %s", sig, text)
+			if p.log.File() != "" { // else it was said on the terminal just now
+				fmt.Fprintln(stderr, "tunnels:", text)
+			}
 			p.end()
 			p.stop(signals)
 			return nil

@@ -51,7 +51,10 @@ func TestTryOut(t *testing.T) {
 	if code := p.Wait(soon); code != 0 {
 		t.Errorf("after Ctrl-C: exit code %d, want 0", code)
 	}
-	contains(t, "standard error", p.Stderr.String(), "stopping", "second signal")
+	contains(t, "standard error", p.Stderr.String(), "[main] interrupt: stopping; ", "second signal")
+	if n := strings.Count(p.Stderr.String(), "stopping"); n != 1 {
+		t.Errorf("it says %d times that it stops", n)
+	}
 	p.finish()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("it left %v, %v in its folder, want nothing", left, err)
