@@ -422,6 +422,9 @@ func (s *Session) finished() {
 	}
 	s.wakeReaderLocked()
 	s.mu.Unlock()
+	if s.basic.Load() {
+		s.tellEnd(nil) // before a Write fails
+	}
 
 	c := s.conn
 	c.mu.Lock()

@@ -59,6 +59,9 @@ type Session struct {
 	lent    *chunk             // what Borrow lent out
 	sink    func([][]byte) int // see Deliver; nil: there is none
 	onRead  func()             // see OnReadable; nil: nobody asked
+	onEnd   func(error, bool)  // see OnEnd; nil if not set, or called
+	over    bool               // nothing written arrives any more
+	overErr error              // why, or nil after a clean end
 	rerr    error              // ends reading when rbuf is empty; set once
 	rclosed bool               // the application will read no more
 	rdl     deadline
@@ -177,6 +180,45 @@ func (s *Session) OnReadable(f func()) bool {
 	}
 	s.onRead = f
 	return true
+}
+
+// OnEnd has f called once, when nothing that is written to the session can arrive
+// any more: it is how a caller that neither reads nor writes at the moment learns
+// that the session has ended. err is nil after a clean end; whole reports whether
+// everything the peer sent has arrived, including its end. What has arrived can
+// still be read, except where the session was reset. f must not block. OnEnd calls
+// it directly if the session is over already, and returns true.
+func (s *Session) OnEnd(f func(err error, whole bool)) bool {
+	s.mu.Lock()
+	if !s.over {
+		s.onEnd = f
+		s.mu.Unlock()
+		return true
+	}
+	err, whole := s.overErr, s.rerr == io.EOF
+	s.mu.Unlock()
+	f(err, whole)
+	return true
+}
+
+// tellEnd calls what OnEnd was given, the first time.
+func (s *Session) tellEnd(err error) {
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return
+	}
+	s.over, s.overErr = true, err
+	if err == nil && s.rerr == nil { // a basic peer, which needs no FIN of its own behind ours
+		s.rerr = io.EOF
+		s.wakeReaderLocked()
+	}
+	f, whole := s.onEnd, s.rerr == io.EOF
+	s.onEnd = nil
+	s.mu.Unlock()
+	if f != nil {
+		f(err, whole)
+	}
 }
 
 // wakeReaderLocked wakes who waits for what has come.

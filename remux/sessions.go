@@ -107,6 +107,7 @@ func (c *conn) gone(s *Session) {
 		s.rdl.at(time.Time{}, readSide{s})
 	}
 	s.mu.Unlock()
+	s.tellEnd(s.endErr)
 
 	c.mu.Lock()
 	told := s.told

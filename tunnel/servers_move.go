@@ -31,6 +31,7 @@ type movable struct {
 	writing bool                 // guarded by mu; bytes are being handed to far
 	take    func(p [][]byte) int // guarded by mu; see Deliver; nil: there is none
 	linger  *int                 // guarded by mu; see SetLinger; nil: not set
+	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
 }
 
 func newMovable(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *movable {
@@ -53,7 +54,25 @@ func (m *movable) stayLocked() {
 		m.stays.Store(true)
 		m.cancel()
 		m.turned.Broadcast()
+		if e, ok := m.far.(splice.Ender); ok && m.onEnd != nil {
+			e.OnEnd(m.onEnd)
+		}
 	}
+}
+
+// OnEnd implements splice.Ender. The loss of a server is no end before it stays.
+func (m *movable) OnEnd(f func(err error, whole bool)) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.far.(splice.Ender)
+	if !ok {
+		return false
+	}
+	if m.stays.Load() {
+		return e.OnEnd(f)
+	}
+	m.onEnd = f
+	return true
 }
 
 func (m *movable) now() splice.Stream {

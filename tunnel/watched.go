@@ -3,6 +3,7 @@ package tunnel
 import (
 	"errors"
 	"io"
+	"net"
 	"sync/atomic"
 
 	"tunnels/internal/code"
@@ -54,6 +55,15 @@ func (w *watched) OnReadable(f func()) bool {
 	s, ok := w.Stream.(splice.Sleeper)
 	return ok && s.OnReadable(f)
 }
+
+// OnEnd implements splice.Ender as far as the stream does.
+func (w *watched) OnEnd(f func(err error, whole bool)) bool {
+	e, ok := w.Stream.(splice.Ender)
+	return ok && e.OnEnd(f)
+}
+
+// NetConn is the stream, for looking at its socket.
+func (w *watched) NetConn() net.Conn { return w.Stream }
 
 // GiveBack implements splice.Lender; it follows a Borrow that succeeded.
 func (w *watched) GiveBack() { w.Stream.(splice.Lender).GiveBack() }

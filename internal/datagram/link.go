@@ -38,6 +38,14 @@ func (l *link) run(session splice.Stream, handle func(record []byte) error) erro
 	if early { // finish was called before
 		_ = session.SetDeadline(time.Now().Add(lingerMax))
 	}
+	if e, ok := session.(splice.Ender); ok {
+		// Read may be waiting for the client's rate, with much left to be read.
+		e.OnEnd(func(err error, _ bool) {
+			if err != nil {
+				l.fail(fmt.Errorf("carrying datagrams: %w", err))
+			}
+		})
+	}
 	var writing sync.WaitGroup
 	writing.Go(l.write)
 	l.read(handle)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tunnels/internal/code"
@@ -25,6 +26,7 @@ type Stream struct {
 	stop   <-chan struct{}
 
 	in, out lane
+	paying  atomic.Bool // who reads waits for the bucket
 
 	once sync.Once
 	over chan struct{} // closed by Close and Reset
@@ -76,10 +78,26 @@ func (m *Stream) OnReadable(f func()) bool {
 	return ok && s.OnReadable(f)
 }
 
+// OnEnd implements splice.Ender as far as the stream does.
+func (m *Stream) OnEnd(f func(err error, whole bool)) bool {
+	e, ok := m.Stream.(splice.Ender)
+	return ok && e.OnEnd(f)
+}
+
+// Throttled reports whether the reader waits for the bucket, and so does not see how
+// the stream ends.
+func (m *Stream) Throttled() bool { return m.paying.Load() }
+
+// NetConn is the stream, for looking at its socket. What is read from or written to
+// it is not metered.
+func (m *Stream) NetConn() net.Conn { return m.Stream }
+
 // payIn waits until n bytes that have been read may be used. The deadline does not
 // make them late: then the rest is owed by the next ones.
 func (m *Stream) payIn(n int) error {
 	m.in.owed += n
+	m.paying.Store(true)
+	defer m.paying.Store(false)
 	done := m.done
 	for {
 		err := m.pay(&m.in, done)

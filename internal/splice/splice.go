@@ -17,6 +17,11 @@
 // behind a TCP socket the application sees "connection reset", behind a session
 // the far side learns the code. Bytes may be lost then, but never silently.
 //
+// An end that fails while nothing is read from it, because the other end takes no
+// bytes or because it has said all, is noticed too: see [Ender]. What it said before
+// is still delivered for as long as the other end goes on taking it; an end that
+// takes nothing for some seconds is aborted.
+//
 // # Cost
 //
 // The caller's goroutine, and a second one unless an end is a Sleeper. A direction
@@ -119,7 +124,10 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	ResetOnDeath(a)
 	ResetOnDeath(b)
 	there, back := j.direction(A, B), j.direction(B, A)
+	j.ways = [...]*direction{A: there, B: back}
 	j.wg.Add(2)
+	j.listen(there)
+	j.listen(back)
 	mine, other := there, back
 	if there.sleeper != nil { // needs no goroutine now, and perhaps none at all
 		mine, other = back, there
@@ -127,10 +135,11 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	other.start()
 	mine.run()
 	j.wg.Wait()
-	r := Result{FromA: there.moved + there.direct.Load(), FromB: back.moved + back.direct.Load()}
+	r := Result{FromA: there.moved.Load(), FromB: back.moved.Load()}
 	j.mu.Lock()
 	r.Failed, r.Err = j.failed, j.err
 	j.mu.Unlock()
+	j.stopTimers()
 	if r.Err == nil {
 		setLinger(a, -1)
 		setLinger(b, -1)
@@ -159,6 +168,7 @@ func setLinger(c net.Conn, sec int) {
 type join struct {
 	ends [3]Stream      // static
 	why  [3]code.Code   // static; what to say when that end fails without a code
+	ways [3]*direction  // static once both are there; by the end they come from
 	wg   sync.WaitGroup // the directions that have not ended
 
 	// delivering is held while bytes are delivered to that end, which does not
@@ -171,6 +181,10 @@ type join struct {
 	err      error   // guarded by mu; how it did
 	draining bool    // guarded by mu; what failed has said is still being delivered
 	aborted  bool    // guarded by mu
+	gone     [3]bool // guarded by mu; that end ended cleanly and takes no more bytes
+	lost     [3]bool // guarded by mu; nothing written to that end arrives any more
+
+	timers timers // of ended.go
 }
 
 // direction moves bytes from one end to the other. It is owned by one goroutine at
@@ -179,9 +193,13 @@ type direction struct {
 	j        *join
 	from, to End
 	src      *source
-	sleeper  Sleeper // nil: from is none
-	moved    int64
-	direct   atomic.Int64 // bytes that went past run
+	sleeper  Sleeper      // nil: from is none
+	moved    atomic.Int64 // bytes handed to the other end
+
+	// See guard.go.
+	guarded bool          // static once listen was called
+	writes  atomic.Uint32 // begun and done: odd while a Write is in progress
+	armed   atomic.Bool   // the guard is looking
 }
 
 func (j *join) direction(from, to End) *direction {
@@ -194,7 +212,7 @@ func (j *join) direction(from, to End) *direction {
 	if raw := rawOf(j.ends[to]); raw != nil {
 		_ = source.Deliver(func(pieces [][]byte) int { // if it cannot, all is read
 			n := j.deliver(raw, to, pieces)
-			d.direct.Add(int64(n))
+			d.moved.Add(int64(n))
 			return n
 		})
 	}
@@ -227,8 +245,7 @@ func (d *direction) step() bool {
 	}
 	b, err := d.src.next()
 	if len(b) > 0 {
-		n, werr := j.ends[d.to].Write(b)
-		d.moved += int64(n)
+		n, werr := d.write(b)
 		if werr == nil && n < len(b) {
 			werr = io.ErrShortWrite
 		}
@@ -244,10 +261,25 @@ func (d *direction) step() bool {
 		return true
 	case errors.Is(err, io.EOF):
 		j.eof(d.from, d.to)
+	case j.isGone(d.to): // there is nobody to read for
 	default:
 		j.fail(d.from, err)
 	}
 	return false
+}
+
+// write writes b to the other end, under the eyes of the guard if there is one.
+func (d *direction) write(b []byte) (n int, err error) {
+	if !d.guarded {
+		n, err = d.j.ends[d.to].Write(b)
+	} else {
+		d.writes.Add(1)
+		d.arm()
+		n, err = d.j.ends[d.to].Write(b)
+		d.writes.Add(1)
+	}
+	d.moved.Add(int64(n))
+	return n, err
 }
 
 // deliver writes to end to what its socket takes without waiting. The system
@@ -297,8 +329,10 @@ func (j *join) eof(from, to End) {
 		j.abort()
 		return
 	}
+	j.ways[from].arm()
 	err := j.ends[to].CloseWrite()
 	if err == nil {
+		j.wakeFor(from)
 		return
 	}
 	j.mu.Lock()
@@ -313,6 +347,10 @@ func (j *join) eof(from, to End) {
 // writeFailed notes that writing to end e failed.
 func (j *join) writeFailed(e End, err error) {
 	j.mu.Lock()
+	if j.gone[e] { // cleanly: what comes for it is not wanted
+		j.mu.Unlock()
+		return
+	}
 	if j.draining && j.failed == e { // noted, and what it has said is being delivered
 		j.mu.Unlock()
 		return

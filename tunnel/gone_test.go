@@ -1,0 +1,245 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/testnet"
+	"tunnels/remux"
+	"tunnels/sla"
+)
+
+// goneMax is how long an end may take to give back what a lost one held. It is
+// generous: the bounds of splice are a few seconds.
+const goneMax = 40 * time.Second
+
+// eventually waits until ok says so.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), goneMax)
+	defer cancel()
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		if ok() {
+			tick.Stop()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			t.Errorf("not after %v: %s", goneMax, what)
+			return
+		}
+	}
+}
+
+// holding is a target whose connections are handed to the test, which closes them.
+func holding(t *testing.T) (*testnet.Server, <-chan *net.TCPConn) {
+	t.Helper()
+	conns, closed := make(chan *net.TCPConn, 8), make(chan struct{})
+	s := testnet.Serve(t, func(c *net.TCPConn) {
+		conns <- c
+		<-closed
+	})
+	t.Cleanup(func() { close(closed) })
+	return s, conns
+}
+
+// wantReset reads what is left and wants a reset behind it.
+func wantTargetReset(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(goneMax))
+	if n, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read %d bytes and %v, want a reset", n, err)
+	}
+}
+
+// fillUp writes until nothing more is taken.
+func fillUp(t *testing.T, c net.Conn) {
+	t.Helper()
+	block := make([]byte, 64<<10)
+	for {
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		if _, err := c.Write(block); errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wantNothingHeld wants that the server has given back what its client used.
+func (r *rig) wantNothingHeld(t *testing.T) {
+	t.Helper()
+	eventually(t, "no connection to a target", func() bool { return r.servL.Count(sla.Sock) == 0 })
+	eventually(t, "no session of the client", func() bool {
+		r.server.clients.mu.Lock()
+		defer r.server.clients.mu.Unlock()
+		return r.server.clients.sessions == 0
+	})
+	eventually(t, "no memory of the budget", func() bool {
+		b := r.cfg.Remux.Budget
+		return b.Waiting() == 0 && b.Granted() == 0
+	})
+	r.server.work.mu.Lock()
+	defer r.server.work.mu.Unlock()
+	if n := len(r.server.work.conns); n != 0 {
+		t.Errorf("%d connections are still being served", n)
+	}
+}
+
+// TestGone: whatever sessions are waiting for at the exit, they end when their client
+// is gone, and when their applications reset their connections. The targets see it.
+func TestGone(t *testing.T) {
+	silent := func(t *testing.T, c *net.TCPConn) { // it has read the end: a Write finds the reset
+		eventually(t, "a reset", func() bool { _, err := c.Write([]byte("x")); return err != nil })
+	}
+	states := map[string]struct {
+		begin func(t *testing.T, app, target *net.TCPConn)
+		check func(t *testing.T, target *net.TCPConn)
+		app   bool // also when the application resets its connection
+	}{
+		"target does not read": {
+			begin: func(t *testing.T, app, _ *net.TCPConn) { fillUp(t, app) },
+			check: wantTargetReset,
+			app:   true,
+		},
+		"target does not read to the end": {
+			begin: func(t *testing.T, app, _ *net.TCPConn) {
+				fillUp(t, app)
+				_ = app.CloseWrite()
+			},
+			check: wantTargetReset,
+		},
+		"half-closed, target is silent": {
+			begin: func(t *testing.T, app, target *net.TCPConn) {
+				_, _ = app.Write([]byte("question"))
+				_ = app.CloseWrite()
+				if _, err := io.ReadAll(target); err != nil {
+					t.Error(err)
+				}
+			},
+			check: silent,
+		},
+		"application does not read": {
+			begin: func(t *testing.T, _, target *net.TCPConn) { fillUp(t, target) },
+			check: wantTargetReset,
+			app:   true,
+		},
+		"both silent": {begin: func(*testing.T, *net.TCPConn, *net.TCPConn) {}, app: true},
+	}
+	for _, w := range ways {
+		for _, who := range []string{"client", "application"} {
+			t.Run(fmt.Sprintf("%s %s %s, %s", w.eager, w.remux, w.server, who), func(t *testing.T) {
+				t.Parallel()
+				target, conns := holding(t)
+				r := start(t, w.eager, w.remux, w.server, ownBudget)
+				var apps, targets []*net.TCPConn
+				var checks []func(*testing.T, *net.TCPConn)
+				var begun sync.WaitGroup
+				for _, state := range states {
+					if who == "application" && !state.app {
+						continue
+					}
+					app := r.dial(t, target.Addr)
+					defer app.Close()
+					far := <-conns
+					begun.Go(func() { state.begin(t, app, far) })
+					apps, targets, checks = append(apps, app), append(targets, far), append(checks, state.check)
+				}
+				begun.Wait()
+				if who == "application" {
+					for _, app := range apps {
+						_ = app.SetLinger(0)
+						app.Close()
+					}
+					eventually(t, "the applications are forgotten", func() bool { return r.clientL.Count(sla.Sock) == 0 })
+				} else {
+					r.client.Close()
+				}
+				r.wantNothingHeld(t)
+				for i, far := range targets {
+					if checks[i] != nil && w.eager != "unix" { // whose end is always a clean one
+						checks[i](t, far)
+					}
+				}
+			})
+		}
+	}
+}
+
+func ownBudget(c *Config) { c.Remux.Budget = remux.NewBudget(remux.DefaultBudget) }
+
+// TestGoneThrottled: a session that waits for its client's rate ends with the client.
+func TestGoneThrottled(t *testing.T) {
+	for _, w := range ways {
+		if w.eager == "remux" && w.remux != "tls" || w.server == "unix" {
+			continue // the same code
+		}
+		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
+			t.Parallel()
+			target := testnet.Sink(t)
+			r := start(t, w.eager, w.remux, w.server, func(c *Config) {
+				ownBudget(c)
+				c.ClientRateMax = 1 << 10
+			})
+			app := r.dial(t, target.Addr)
+			defer app.Close()
+			fillUp(t, app)
+			r.client.Close()
+			r.wantNothingHeld(t)
+		})
+	}
+}
+
+// TestGoneServer: an application that does not read is reset when its server is
+// gone, and what waited for it is given back.
+func TestGoneServer(t *testing.T) {
+	for _, w := range ways {
+		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
+			t.Parallel()
+			target, conns := holding(t)
+			r := start(t, w.eager, w.remux, w.server, ownBudget)
+			app := r.dial(t, target.Addr)
+			defer app.Close()
+			far := <-conns
+			fillUp(t, far)
+			r.server.Close()
+			eventually(t, "the application is forgotten", func() bool { return r.clientL.Count(sla.Sock) == 0 })
+			eventually(t, "no memory of the budget", func() bool { return r.cfg.Remux.Budget.Waiting() == 0 })
+			wantTargetReset(t, app)
+		})
+	}
+}
+
+// TestGoneBefore: a session ends with its client while its target is being dialed.
+func TestGoneBefore(t *testing.T) {
+	target := testnet.BlackHole(t)
+	for _, w := range ways {
+		if w.eager != "remux" {
+			continue // the connection is not looked at before the dial, which has its own bound
+		}
+		t.Run(w.remux+" "+w.server, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, w.eager, w.remux, w.server, func(c *Config) {
+				c.DialTimeout = time.Hour
+				c.EagerMode = eagersocks.On
+				c.Remux.Budget = remux.NewBudget(remux.DefaultBudget)
+			})
+			app := r.dial(t, target)
+			defer app.Close()
+			r.serverLog.wait(t, "server", "[sock] + ")
+			r.client.Close()
+			r.wantNothingHeld(t)
+		})
+	}
+}
