@@ -63,7 +63,8 @@ type conn struct {
 	goneAway bool // the peer has said GOAWAY
 	refuse   bool // we have, and the peer knows: no new sessions
 	idleFrom time.Time
-	dropped  uint64 // payload bytes for sessions that are gone
+	unheard  []uint16 // sessions reset before the peer's kind was known
+	dropped  uint64   // payload bytes for sessions that are gone
 }
 
 // connState is how far the end of a conn has got.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -144,36 +143,25 @@ func (c *conn) isBasic() bool {
 // withoutHello: a peer whose first frame is not HELLO knows data frames only,
 // unless it has said that it knows better.
 func (c *conn) withoutHello() *code.Error {
+	var ended []*Session
 	c.mu.Lock()
 	switch c.peer {
 	case peerFull:
 		c.mu.Unlock()
 		return &code.Error{Code: code.Protocol, Text: "the first frame is not HELLO"}
 	case peerUnknown:
-		c.setBasicLocked()
+		ended = c.setBasicLocked()
 	}
 	told := c.told
 	c.mu.Unlock()
+	for _, s := range ended {
+		c.gone(s)
+	}
 	if !told {
 		c.tellOpened(rand.Uint32())
 	}
 	c.owner.connGreeted()
 	return nil
-}
-
-// setBasicLocked: from now on no credits and no control frames.
-func (c *conn) setBasicLocked() {
-	c.peer = peerBasic
-	c.sendInit = math.MaxUint64
-	c.life.pingAt, c.life.probeAt = 0, 0
-	for _, s := range c.sessions {
-		s.sendMax = math.MaxUint64
-		s.basic.Store(true)
-		if !s.opened.Load() {
-			continue
-		}
-		c.readyLocked(s)
-	}
 }
 
 // handle acts on a control frame of a full peer.
@@ -220,11 +208,13 @@ func (c *conn) greeted(h hello) *code.Error {
 	c.peerMax = int(min(h.sessions, lastID))
 	c.maxFrame = int(min(h.frame, maxPayload))
 	c.sendInit = uint64(h.window)
+	c.unheard = nil
 	for _, s := range c.sessions {
-		if s.sendMax < c.sendInit {
-			s.sendMax = c.sendInit
-			c.readyLocked(s)
+		s.sendMax = max(s.sendMax, c.sendInit)
+		if s.fin == finHeld {
+			s.fin = finWanted
 		}
+		c.readyLocked(s)
 	}
 	told := c.told
 	c.mu.Unlock()

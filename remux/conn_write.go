@@ -169,7 +169,7 @@ func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 		if !s.opened.Load() {
 			b = c.openedLocked(s, b)
 		}
-		if s.fin == finSent && s.gotFin {
+		if s.fin == finSent && (s.gotFin || c.peer == peerBasic) { // whose sessions end with a FIN of either end
 			c.removeLocked(s, nil, nil)
 			ended = append(ended, s)
 		}

@@ -156,9 +156,11 @@ func (c *conn) tick() {
 
 	silent := now - time.Duration(l.received.Load())
 	asked := time.Duration(l.asked.Load())
+	var ended []*Session
 	if c.peer == peerUnknown && now >= helloMax {
-		c.setBasicLocked()
+		ended = c.setBasicLocked()
 	}
+	basic := c.peer == peerBasic
 	waits := l.waitsLocked()
 	if !waits {
 		l.probeAt = 0
@@ -170,6 +172,12 @@ func (c *conn) tick() {
 		l.pingLocked(c)
 	}
 	c.mu.Unlock()
+	for _, s := range ended {
+		c.gone(s)
+	}
+	if basic && c.dialler {
+		c.endUnanswered()
+	}
 	if died {
 		c.fail(errDead)
 	}

@@ -62,8 +62,9 @@ type Session struct {
 	onEnd   func(error, bool)  // see OnEnd; nil if not set, or called
 	over    bool               // nothing written arrives any more
 	overErr error              // why, or nil after a clean end
-	rerr    error              // ends reading when rbuf is empty; set once
-	rclosed bool               // the application will read no more
+	silence silence
+	rerr    error // ends reading when rbuf is empty; set once
+	rclosed bool  // the application will read no more
 	rdl     deadline
 	flow    flow
 }
@@ -73,7 +74,7 @@ type finState uint8
 
 const (
 	finNone finState = iota
-	finHeld          // wanted, but a basic peer would take it for the end of the session
+	finHeld          // wanted, but a basic peer would take it for the end of the session: see basic.go
 	finWanted
 	finSent
 )

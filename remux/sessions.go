@@ -133,7 +133,9 @@ func (c *conn) readyLocked(s *Session) {
 
 // openLocked says OPEN for a session with nothing to send yet.
 func (c *conn) openLocked(s *Session) {
-	c.ctrl = appendOpen(c.ctrl, s.number)
+	if c.peer != peerBasic { // which hears of it by its first bytes
+		c.ctrl = appendOpen(c.ctrl, s.number)
+	}
 	c.ctrl = c.openedLocked(s, c.ctrl)
 	c.wake.Signal()
 }
@@ -148,16 +150,13 @@ func (c *conn) openedLocked(s *Session, b []byte) []byte {
 	return b
 }
 
-// finishLocked ends our direction of s, behind all that was written. To a
-// basic peer that would end the session, with the answer still on its way:
-// there it waits for the peer's end, unless the application is through (close).
+// finishLocked ends our direction of s, behind all that was written, unless the FIN
+// has to be held and the application is not through (close).
 func (c *conn) finishLocked(s *Session, close bool) {
-	if s.fin == finNone {
-		s.fin = finWanted
-		if c.peer == peerBasic && !close && !s.gotFin {
-			s.fin = finHeld
-		}
-	} else if s.fin == finHeld && close {
+	switch {
+	case s.fin == finNone && !close && c.holdsFinLocked(s):
+		s.fin = finHeld
+	case s.fin == finNone, s.fin == finHeld && close:
 		s.fin = finWanted
 	}
 	if !s.opened.Load() && len(s.wbuf) == 0 {
@@ -169,6 +168,9 @@ func (c *conn) finishLocked(s *Session, close bool) {
 // resetLocked ends s and tells the peer; gone is to follow.
 func (c *conn) resetLocked(s *Session, why *code.Error, werr error) {
 	if s.opened.Load() {
+		if c.peer == peerUnknown && s.fin != finSent && s.sent > 0 {
+			c.unheard = append(c.unheard, s.number)
+		}
 		c.sayResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
 	}
 	c.removeLocked(s, why, werr)

@@ -1,0 +1,181 @@
+package remux_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/remux"
+)
+
+// TestBasicFin: what the end of one direction costs towards a server that knows the
+// four-byte frame alone, and towards one whose kind is not known yet.
+func TestBasicFin(t *testing.T) {
+	var (
+		first    = func(p *peer) { p.wantHello(); p.wantFrame("the question", data(1, "question")) }
+		question = func(c *client) *remux.Session {
+			x := c.open()
+			x.Write([]byte("question"))
+			return x
+		}
+		ended = func(t *testing.T, x *remux.Session) {
+			t.Helper()
+			select {
+			case <-x.Done():
+			case <-time.After(time.Minute):
+				t.Error("the session goes on")
+			}
+		}
+	)
+	for name, f := range map[string]func(t *testing.T, c *client, p *peer){
+		"held until HELLO": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			x.CloseWrite()
+			first(p)
+			time.Sleep(time.Second)
+			p.write(hello(0))
+			p.wantFrame("the end", fin(1))
+			p.write(data(1, "answer"), fin(1))
+			wantEOF(t, "the answer", x, "answer")
+			ended(t, x)
+		},
+		"held until the basic peer's answer": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			x.CloseWrite()
+			first(p)
+			p.write(data(1, "answer"))
+			wantRead(t, "the answer", x, "answer")
+			time.Sleep(20 * time.Second)
+			p.write(data(1, " goes on"), fin(1))
+			wantEOF(t, "the answer", x, " goes on")
+			p.wantFrame("FIN is answered", fin(1))
+			ended(t, x)
+		},
+		"held for 30 s without an answer": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			x.CloseWrite()
+			first(p)
+			start := time.Now()
+			p.waits = time.Hour
+			p.wantFrame("the end", fin(1))
+			if took := time.Since(start); took < 30*time.Second || took > 35*time.Second {
+				t.Errorf("ended after %v", took)
+			}
+			if _, err := x.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("the application reads %v", err)
+			}
+			ended(t, x)
+		},
+		"an application that does not read is waited for": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			x.CloseWrite()
+			first(p)
+			p.write(data(1, "answer"))
+			time.Sleep(5 * time.Minute)
+			p.write(data(1, " goes on"), fin(1))
+			wantEOF(t, "the answer", x, "answer goes on")
+		},
+		"closed": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			x.CloseWrite()
+			first(p)
+			time.Sleep(5 * time.Second) // it is basic by now
+			x.Close()
+			p.wantFrame("the end", fin(1))
+			ended(t, x) // also if the peer does not answer
+		},
+		"closed before": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			x.Close()
+			first(p)
+			p.wantFrame("the end", fin(1))
+			ended(t, x)
+		},
+		"reset before": func(t *testing.T, c *client, p *peer) {
+			x := question(c)
+			first(p)
+			x.Reset(code.Cancelled, "")
+			p.wantReset("which a basic peer does not know", 1, code.Cancelled)
+			p.write(data(1, "late")) // the first frame is no HELLO
+			p.wantFrame("so it is told again", fin(1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newPipeClient(t, remux.Config{}, nil)
+				f(t, c, c.raw())
+			})
+		})
+	}
+}
+
+// TestOnEnd: a session tells when it is over, once.
+func TestOnEnd(t *testing.T) {
+	type end struct {
+		err   error
+		whole bool
+	}
+	for name, tt := range map[string]struct {
+		do    func(p *peer, x *remux.Session)
+		want  error
+		whole bool
+	}{
+		"both finish":        {func(p *peer, x *remux.Session) { p.write(fin(1)); x.CloseWrite() }, nil, true},
+		"reset":              {func(p *peer, x *remux.Session) { p.write(reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, false},
+		"reset behind FIN":   {func(p *peer, x *remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
+		"conn lost":          {func(p *peer, x *remux.Session) { p.c.Close() }, io.ErrUnexpectedEOF, false},
+		"lost behind FIN":    {func(p *peer, x *remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
+		"violated":           {func(p *peer, x *remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
+		"reset by this end":  {func(p *peer, x *remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
+		"nobody waits: late": {func(p *peer, x *remux.Session) {}, &code.Error{Code: code.General}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, remux.Config{})
+			p := s.full()
+			x := s.wantNext("open", p, 1)
+			ends := make(chan end, 2)
+			if name == "nobody waits: late" {
+				x.Reset(code.General, "")
+			}
+			if !x.OnEnd(func(err error, whole bool) { ends <- end{err, whole} }) {
+				t.Error("it cannot tell")
+			}
+			tt.do(p, x)
+			var e end
+			select {
+			case e = <-ends:
+			case <-time.After(patience):
+				t.Fatal("it does not tell")
+			}
+			got, _ := code.Of(e.err)
+			want, coded := code.Of(tt.want)
+			if got != want || !coded && !errors.Is(e.err, tt.want) || e.whole != tt.whole {
+				t.Errorf("told %v, %v; want %v, %v", e.err, e.whole, tt.want, tt.whole)
+			}
+			x.Close()
+			s.Close()
+			if len(ends) > 0 {
+				t.Errorf("told again: %v", <-ends)
+			}
+		})
+	}
+	// A basic peer's end is that of the session, before anything is written.
+	s := newServer(t, remux.Config{})
+	p := s.raw()
+	x := s.wantNext("open", p, 1)
+	ends := make(chan end, 2)
+	x.OnEnd(func(err error, whole bool) { ends <- end{err, whole} })
+	p.write(fin(1))
+	select {
+	case e := <-ends:
+		if e.err != nil || !e.whole {
+			t.Errorf("told %+v", e)
+		}
+	case <-time.After(patience):
+		t.Fatal("a basic peer's session does not tell")
+	}
+	x.Close()
+}
