@@ -12,10 +12,13 @@ import (
 )
 
 // list is a revocation list of one serial number, signed by the CA of p.
-func (p *pki) list(serial int64) []byte {
+func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now()) }
+
+// listAt is list with a number and a date of its own.
+func (p *pki) listAt(serial, number int64, made time.Time) []byte {
 	p.t.Helper()
 	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: p.since}
-	text, err := p.ca.revocations(big.NewInt(1), []x509.RevocationListEntry{entry}, time.Now())
+	text, err := p.ca.revocations(big.NewInt(number), []x509.RevocationListEntry{entry}, made)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	for _, ca := range cas {
 		c.dates(ca, "the CA "+label(ca)+" ("+c.role.flag("ca")+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`")
 	}
-	crls, found, err := loadCRLs(c.cfg, cas)
+	crls, found, _, err := loadCRLs(c.cfg, cas)
 	if err != nil {
 		c.add(Fatal, "copy the ca.crl from the CA's folder again", "%v", err)
 	}

@@ -57,8 +57,8 @@ type Hooks struct {
 	Rejected func(remote string, err error)
 
 	// Reloaded is told that files were read again because they changed. With
-	// an error their last good content stays in force; the same error is told
-	// once.
+	// an error their last good content stays in force; while an error lasts it
+	// is told again, every minute if it is about CAs or revocations.
 	Reloaded func(what string, err error)
 
 	// Warning is told, when a client or a server is made, what does not keep

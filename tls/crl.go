@@ -19,20 +19,31 @@ var errForeignCRL = errors.New("signed by none of the CAs in use")
 
 // crl is one revocation list (RFC 5280 section 5) whose signature was verified.
 type crl struct {
-	signer []byte // public key of the CA that signed it
+	file   string   // that it was read from
+	signer []byte   // public key of the CA that signed it
+	number *big.Int // nil if it has none; only grows
+	made   time.Time
 	due    time.Time
 	since  map[string]time.Time // by serial in hex: when it was revoked
 }
 
+// replaces reports whether l is the successor of old, or the same list: signed
+// by the same CA and not made before it.
+func (l crl) replaces(old crl) bool {
+	return bytes.Equal(l.signer, old.signer) && (!l.made.Before(old.made) || l.number != nil && old.number != nil && l.number.Cmp(old.number) >= 0)
+}
+
 // parseCRLs reads all revocation lists of a PEM text and verifies that one of
 // the CAs signed each. One that is damaged is an error: it may hold the
-// revocation that matters.
+// revocation that matters. If all can be read and some are signed by none of
+// the CAs, the error is errForeignCRL, and the others are returned beside it.
 func parseCRLs(data []byte, cas []*x509.Certificate) ([]crl, error) {
 	blocks, err := pemBlocks(data)
 	if err != nil {
 		return nil, err
 	}
 	var lists []crl
+	var foreign error
 	for i, block := range blocks {
 		if block.Type != crlPEMType {
 			continue
@@ -43,14 +54,15 @@ func parseCRLs(data []byte, cas []*x509.Certificate) ([]crl, error) {
 		}
 		list, err := verifyCRL(raw, cas)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", blockName(blocks, i), err)
+			foreign = fmt.Errorf("%s: %w", blockName(blocks, i), err)
+			continue
 		}
 		lists = append(lists, list)
 	}
-	if len(lists) == 0 {
+	if len(lists) == 0 && foreign == nil {
 		return nil, notPEM(data, blocks, "revocation list")
 	}
-	return lists, nil
+	return lists, foreign
 }
 
 func verifyCRL(raw *x509.RevocationList, cas []*x509.Certificate) (crl, error) {
@@ -60,6 +72,8 @@ func verifyCRL(raw *x509.RevocationList, cas []*x509.Certificate) (crl, error) {
 		}
 		list := crl{
 			signer: ca.RawSubjectPublicKeyInfo,
+			number: raw.Number,
+			made:   raw.ThisUpdate,
 			due:    raw.NextUpdate,
 			since:  make(map[string]time.Time, len(raw.RevokedCertificateEntries)),
 		}

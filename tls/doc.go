@@ -25,9 +25,9 @@
 // Files are PEM. One file may hold key, certificate and CA together; each field
 // takes from it what it needs. Files are looked at every two seconds and read
 // again when they change; what cannot be used leaves the last good content in
-// force and is reported once. Beside a CA file NAME.pem lies its revocation list
-// NAME.crl (or ca.crl, in the same folder); an open conn of the server whose
-// peer is revoked ends at once.
+// force and is reported for as long as it lasts. Beside a CA file NAME.pem lies
+// its revocation list NAME.crl (or ca.crl, in the same folder); an open conn of
+// the server whose peer is revoked ends at once.
 //
 // # Limits
 //

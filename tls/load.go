@@ -174,27 +174,32 @@ func (c Config) crlFiles() []string {
 }
 
 // loadCRLs reads the revocation lists beside the CA file; found names the files
-// that exist. A ca.crl that is another CA's is none of ours if the CA file has a
-// name of its own.
-func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found []string, err error) {
-	files := c.crlFiles()
-	for i, file := range files {
+// that exist, failed those of them that could not be read, with the error. Such
+// a file does not hide the lists of the other. A list of another CA in ca.crl is
+// none of ours if the CA file has a name of its own.
+func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []string, err error) {
+	var errs []error
+	for i, file := range c.crlFiles() {
 		data, err := readFile(file, maxCRL)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		found = append(found, file)
 		if err != nil {
-			return nil, found, fmt.Errorf("revocation list: %w", err)
+			failed, errs = append(failed, file), append(errs, fmt.Errorf("revocation list: %w", err))
+			continue
 		}
 		more, err := parseCRLs(data, cas)
 		if i > 0 && errors.Is(err, errForeignCRL) {
-			continue
+			err = nil
 		}
 		if err != nil {
-			return nil, found, fmt.Errorf("revocation list %s: %w", file, err)
+			failed, errs = append(failed, file), append(errs, fmt.Errorf("revocation list %s: %w", file, err))
 		}
-		lists = append(lists, more...)
+		for _, list := range more {
+			list.file = file
+			lists = append(lists, list)
+		}
 	}
-	return lists, found, nil
+	return lists, found, failed, errors.Join(errs...)
 }

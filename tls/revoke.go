@@ -67,7 +67,7 @@ func readIssued(dir string) ([]Issued, error) {
 }
 
 func appendIssued(dir string, one Issued) error {
-	err := replaceLocked(filepath.Join(dir, issuedFile), public, func(old []byte) ([]byte, error) {
+	err := replaceLocked(filepath.Join(dir, issuedFile), caFile, func(old []byte) ([]byte, error) {
 		if old == nil {
 			old = []byte(issuedHeader)
 		}
@@ -104,7 +104,7 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	var chosen []Issued
-	err = replaceLocked(filepath.Join(dir, crlFile), public, func(data []byte) ([]byte, error) {
+	err = replaceLocked(filepath.Join(dir, crlFile), caFile, func(data []byte) ([]byte, error) {
 		old := &x509.RevocationList{}
 		if data != nil {
 			var err error

@@ -26,7 +26,7 @@ type store struct {
 	mu     sync.Mutex             // held while files are read, never while a hook runs; guards the rest
 	looked time.Time              // when the files were last looked at
 	stamps map[string]os.FileInfo // by file: as it was when last read; nil if missing
-	failed map[string]string      // by part: the error that was last reported
+	failed map[string]failure     // by part: what keeps it from being read
 }
 
 // The parts of a store, as hooks and errors call them.
@@ -35,6 +35,21 @@ const (
 	partCA   = "CA"
 	partCRL  = "revocation list"
 )
+
+// failure is an error that lasts until the files are mended.
+type failure struct {
+	text string
+	told time.Time // when it was last reported
+}
+
+// repeatAfter is when a failure that lasts is reported again. A revocation that
+// is not in force must not be a single line of last week's log.
+func repeatAfter(part string) time.Duration {
+	if part == partPair {
+		return time.Hour
+	}
+	return time.Minute
+}
 
 // event is one call of Hooks.Reloaded.
 type event struct {
@@ -45,7 +60,7 @@ type event struct {
 // newStore reads everything once. Here, and only here, what cannot be read is
 // an error: there is no last good content yet.
 func newStore(cfg Config, role Role) (*store, error) {
-	s := &store{cfg: cfg, role: role, stamps: map[string]os.FileInfo{}, failed: map[string]string{}}
+	s := &store{cfg: cfg, role: role, stamps: map[string]os.FileInfo{}, failed: map[string]failure{}}
 	s.changed()
 	s.looked = time.Now()
 	pair, err := loadPair(cfg, role)
@@ -56,7 +71,7 @@ func newStore(cfg Config, role Role) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	crls, _, err := loadCRLs(cfg, cas)
+	crls, _, _, err := loadCRLs(cfg, cas)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +96,7 @@ func (s *store) files() map[string][]string {
 }
 
 // changed tells which parts have files that differ from when they were last
-// read, by the file's identity, size and time of change.
+// read, by the file's identity, size, mode and time of change.
 func (s *store) changed() map[string]bool {
 	parts := map[string]bool{}
 	seen := map[string]os.FileInfo{}
@@ -105,7 +120,7 @@ func sameStamp(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && a.Mode() == b.Mode()
 }
 
 // poll looks at the files unless somebody does, or did less than the poll
@@ -186,7 +201,7 @@ func (s *store) refreshLocked(all bool) []event {
 	}
 	if dirty[partCRL] {
 		crls, err := s.loadCRLs(next.cas, old.crls)
-		isNew := err == nil && !slices.EqualFunc(crls, old.crls, sameCRL)
+		isNew := !slices.EqualFunc(crls, old.crls, sameCRL)
 		if isNew {
 			next.crls = crls
 		}
@@ -196,12 +211,32 @@ func (s *store) refreshLocked(all bool) []event {
 	return events
 }
 
-// loadCRLs is loadCRLs, but a list that was there does not go away: a deleted
-// file revokes no revocation.
+// loadCRLs is loadCRLs, but what was in force stays in force: a list counts until
+// one replaces it, or its CA is trusted no more. So a file that is damaged or
+// deleted revokes no revocation, nor does an older copy. The lists are returned
+// also with an error.
 func (s *store) loadCRLs(cas []*x509.Certificate, old []crl) ([]crl, error) {
-	crls, found, err := loadCRLs(s.cfg, cas)
-	if err == nil && len(found) == 0 && len(old) > 0 {
-		return nil, fmt.Errorf("revocation list %s is gone", strings.Join(s.cfg.crlFiles(), " or "))
+	crls, found, failed, err := loadCRLs(s.cfg, cas)
+	read := crls
+	for _, was := range old {
+		signer := slices.IndexFunc(cas, func(ca *x509.Certificate) bool { return slices.Equal(ca.RawSubjectPublicKeyInfo, was.signer) })
+		broken := slices.Contains(failed, was.file)
+		replaced := func(l crl) bool { return l.replaces(was) && (!broken || l.file == was.file) }
+		if signer < 0 || slices.ContainsFunc(read, replaced) {
+			continue
+		}
+		if !slices.ContainsFunc(read, func(l crl) bool { return sameCRL(l, was) }) {
+			crls = append(crls, was)
+		}
+		switch {
+		case broken || err != nil: // reported as it is
+		case len(found) == 0:
+			err = fmt.Errorf("revocation list %s is gone", strings.Join(s.cfg.crlFiles(), " or "))
+		case slices.ContainsFunc(read, func(l crl) bool { return slices.Equal(l.signer, was.signer) }):
+			err = fmt.Errorf("revocation list %s: the list of %s is older than the one in force", was.file, label(cas[signer]))
+		default:
+			err = fmt.Errorf("revocation list %s: the list of %s is gone", was.file, label(cas[signer]))
+		}
 	}
 	return crls, err
 }
@@ -213,8 +248,11 @@ func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
 		delete(s.failed, part)
 		return event{what: s.describe(part)}, isNew || failing
 	}
-	s.failed[part] = err.Error()
-	return event{s.describe(part), fmt.Errorf("%w; its last good content stays in force", err)}, all || err.Error() != before
+	tell := all || err.Error() != before.text || time.Since(before.told) >= repeatAfter(part)
+	if tell {
+		s.failed[part] = failure{err.Error(), time.Now()}
+	}
+	return event{s.describe(part), fmt.Errorf("%w; its last good content stays in force", err)}, tell
 }
 
 // describe is a part with its files: "certificate (server.pem, server.key)".
@@ -231,5 +269,5 @@ func samePair(a, b *ctls.Certificate) bool {
 }
 
 func sameCRL(a, b crl) bool {
-	return slices.Equal(a.signer, b.signer) && maps.EqualFunc(a.since, b.since, time.Time.Equal)
+	return a.file == b.file && a.made.Equal(b.made) && slices.Equal(a.signer, b.signer) && maps.EqualFunc(a.since, b.since, time.Time.Equal)
 }

@@ -61,13 +61,20 @@ func writeSync(f *os.File, data []byte) error {
 	return f.Sync()
 }
 
-// replaceLocked replaces a file by what change makes of its content (nil if it
-// does not exist yet). The new content is written beside it and renamed, so that
-// readers see the old or the new; that the file beside it must not exist keeps
-// two of these from undoing each other.
-func replaceLocked(path string, mode os.FileMode, change func(old []byte) ([]byte, error)) error {
+// replaceLocked replaces a file that holds no secret by what change makes of its
+// content (nil if it does not exist yet). The new content is written beside it
+// and renamed, so that readers see the old or the new; that the file beside it
+// must not exist keeps two of these from undoing each other.
+//
+// Whoever could read the old file can read the new one, whatever the umask and
+// the user of this process: owner and mode are those of the old file or, if
+// there is none, of the file like beside it.
+func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // a link stays a link
+	}
 	beside := path + ".new"
-	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, public)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists: another tunnels is changing %s; if none is, one was interrupted: remove it and try again", beside, filepath.Base(path))
 	}
@@ -83,6 +90,9 @@ func replaceLocked(path string, mode os.FileMode, change func(old []byte) ([]byt
 		if err != nil {
 			return err
 		}
+		if err := readableAs(f, path, filepath.Join(filepath.Dir(path), like)); err != nil {
+			return err
+		}
 		return writeSync(f, data)
 	}()
 	if err := errors.Join(err, f.Close()); err != nil {
@@ -95,6 +105,24 @@ func replaceLocked(path string, mode os.FileMode, change func(old []byte) ([]byt
 	}
 	syncDir(filepath.Dir(path))
 	return nil
+}
+
+// readableAs gives f the owner and mode of the first of the files that exists.
+// Where the owner cannot be given away, everyone may read f instead.
+func readableAs(f *os.File, files ...string) error {
+	mode := os.FileMode(public)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			continue
+		}
+		mode = info.Mode().Perm()
+		if !keepOwner(f, info) {
+			mode |= 0o444
+		}
+		break
+	}
+	return f.Chmod(mode)
 }
 
 // syncDir makes new names last, where the system can do that with a folder.

@@ -1,0 +1,23 @@
+//go:build unix
+
+package tls
+
+import (
+	"os"
+	"syscall"
+)
+
+// keepOwner gives f the owner and group of another file, and reports whether it
+// has them.
+func keepOwner(f *os.File, of os.FileInfo) bool {
+	now, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	is, ok := now.Sys().(*syscall.Stat_t)
+	want, same := of.Sys().(*syscall.Stat_t)
+	if !ok || !same {
+		return false
+	}
+	return is.Uid == want.Uid && is.Gid == want.Gid || f.Chown(int(want.Uid), int(want.Gid)) == nil
+}

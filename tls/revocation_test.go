@@ -1,0 +1,111 @@
+package tls
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestRevocationStaysInForce: whatever becomes of a file of revocation lists,
+// what was revoked stays revoked for as long as its CA is trusted, what another
+// list says still takes effect, and an error says what is wrong.
+func TestRevocationStaysInForce(t *testing.T) {
+	a, b, other := newPKI(t), newPKI(t), newPKI(t)
+	a1, b2 := a.list(1), b.list(2)
+	later := func(p *pki, serial int64) []byte { return p.listAt(serial, 9, time.Now().Add(time.Minute)) }
+	for _, tt := range []struct {
+		name    string
+		change  func(own, shared string)
+		wantErr string   // empty: none
+		want    []string // serial numbers that are revoked, in order
+	}{
+		{"nothing", func(_, _ string) {}, "", []string{"1", "2"}},
+		{"both lists in one file", func(own, shared string) {
+			_ = os.Remove(own)
+			_ = os.WriteFile(shared, slices.Concat(a1, b2), public)
+		}, "", []string{"1", "2"}},
+		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "the list of " + label(a.ca.cert) + " is gone", []string{"1", "2"}},
+		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "is gone", []string{"1", "2"}},
+		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], public) }, "block 1 of 1 is damaged", []string{"1", "2"}},
+		{"one damaged, the other with one more", func(own, shared string) {
+			_ = os.WriteFile(own, a1[:90], public)
+			_ = os.WriteFile(shared, later(b, 3), public)
+		}, "block 1 of 1 is damaged", []string{"1", "3"}},
+		{"replaced by another CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), public) }, errForeignCRL.Error(), []string{"1", "2"}},
+		{"another CA's beside it", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), public) }, errForeignCRL.Error(), []string{"4", "2"}},
+		{"another CA's beside it in ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), public) }, "", []string{"1", "5"}},
+		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), public) }, "is older than the one in force", []string{"1", "6", "2"}},
+		{"a newer one", func(own, _ string) { _ = os.WriteFile(own, later(a, 8), public) }, "", []string{"8", "2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPKI(t)
+			cfg := a.server()
+			cfg.CA = p.write("clients.pem", slices.Concat(a.ca.certPEM(), b.ca.certPEM()))
+			own, shared := p.write("clients.crl", a1), p.write("ca.crl", b2)
+			s, err := newStore(cfg, ServerRole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(own, shared)
+			for range 2 { // the second look finds what the first has left
+				_, err = s.reload()
+				if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
+					t.Errorf("reload = %v, want %q", err, tt.wantErr)
+				}
+				var got []string
+				for _, list := range s.now.Load().crls {
+					for serial := range list.since {
+						got = append(got, serial)
+					}
+				}
+				slices.Sort(got)
+				want := slices.Sorted(slices.Values(tt.want))
+				if !slices.Equal(got, want) {
+					t.Errorf("revoked: %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestFailureIsRepeated: a list that cannot be read is reported for as long as
+// that lasts, not once.
+func TestFailureIsRepeated(t *testing.T) {
+	p := newPKI(t)
+	cfg := p.server()
+	p.revoke(p.leaf(ClientRole, "laptop"))
+	s, err := newStore(cfg, ServerRole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(p.path("ca.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p.write("ca.crl", good[:50])
+		p.write("server.pem", []byte("broken"))
+		told := map[string]int{}
+		for range 3 * 60 / 2 {
+			for _, e := range s.look() {
+				if e.err == nil {
+					t.Errorf("event about %s without an error", e.what)
+				}
+				what, _, _ := strings.Cut(e.what, " (")
+				told[what]++
+			}
+			time.Sleep(2 * time.Second)
+		}
+		if told[partCRL] != 3 || told[partPair] != 1 || len(told) != 2 {
+			t.Errorf("within three minutes: %v, want the list three times and the certificate once", told)
+		}
+		p.write("ca.crl", good)
+		p.server()
+		if events := s.look(); len(events) != 2 || events[0].err != nil || events[1].err != nil {
+			t.Errorf("events of the mended files: %v, want two without an error", events)
+		}
+	})
+}
