@@ -69,7 +69,7 @@ func (k keyFiles) values(t *testing.T) []string {
 		all = append(all, k.file(name), "@"+k.file(name), text, strings.TrimSpace(text))
 	}
 	line, _, _ := strings.Cut(k.text(t, "bare-server.key"), "\n")
-	return append(all, line, line+":443", "a.example:443,"+line)
+	return append(all, line, line+":443", "a.example:443,"+line, "tcp://"+line, "https://"+line+"/", "https://a.example/"+line)
 }
 
 // said returns all that one run says: on the terminal, in its error and its log.

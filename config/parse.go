@@ -115,8 +115,8 @@ func (c *Config) value(o *option) string {
 }
 
 // checkKeyText refuses the text of a key or certificate as a value, so that nothing
-// further on repeats it. Text that only looks like it is accepted for a secret, and
-// where it is a path.
+// further on repeats it. Text that only looks like it is accepted where it is never
+// shown, or is a path.
 func checkKeyText(o *option, g given) error {
 	want := "looks like the text of a key, and there is no file of that name"
 	switch {
@@ -124,7 +124,7 @@ func checkKeyText(o *option, g given) error {
 		want = "holds the text of a certificate or key (PEM): want the name of its file"
 	case keytext.IsPEM(g.value):
 		want = "holds the text of a certificate or key (PEM)"
-	case o.secret || !keytext.Looks(g.value) || isPath(g.value):
+	case o.secret || o.hidden || !keytext.Looks(g.value) || isPath(g.value):
 		return nil
 	}
 	return &Error{Name: o.name, Origin: g.origin, Want: want}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -149,6 +150,19 @@ func TestRefused(t *testing.T) {
 		if strings.Contains(err.Error(), "hush") {
 			t.Errorf("Parse(%s) = %v, which holds a secret", tt.line, err)
 		}
+	}
+}
+
+// TestRandomNames: what looks like a key by accident is accepted where it may stand.
+func TestRandomNames(t *testing.T) {
+	const account = "aB3xY9kQ2mZ8wL5nR7tV1cD4eF6"
+	file := filepath.Join(t.TempDir(), account)
+	c := mustParse(t, try+" -server.dns https://dns.example/"+account+" -sla.log.path "+file, "TUNNELS_SLA_DINGTALK_TOKEN="+account)
+	if c.SLA.Path != file || c.SLA.DingTalkToken != account || !strings.HasSuffix(c.Tunnel.DNS, account) {
+		t.Errorf("Parse gives %q, %q, %q", c.SLA.Path, c.SLA.DingTalkToken, c.Tunnel.DNS)
+	}
+	if _, err := Parse(args(try+" -server.allow "+account), nil); err == nil || strings.Contains(err.Error(), account) {
+		t.Errorf("Parse = %v, want it refused and not repeated", err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"tunnels/internal/keytext"
 )
 
 // maxUpstreams is how many upstreams make sense; one question may ask them all.
@@ -82,6 +84,9 @@ func Parse(list string) ([]Upstream, error) {
 func shown(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.EqualFold(scheme, "udp") || strings.EqualFold(scheme, "tcp") {
+		if keytext.Looks(text) {
+			return keytext.Quote(text)
+		}
 		return strconv.QuoteToASCII(text)
 	}
 	host := rest
@@ -90,6 +95,9 @@ func shown(text string) string {
 	}
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		host = host[i+1:]
+	}
+	if keytext.Looks(host) {
+		return keytext.Quote(host)
 	}
 	if host != rest {
 		host += "…"
@@ -165,7 +173,7 @@ func parseURL(text string) (Upstream, error) {
 	port := uint64(httpsPort)
 	if p := u.Port(); p != "" {
 		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
-			return Upstream{}, fmt.Errorf("port %q: want 1 to 65535", p)
+			return Upstream{}, fmt.Errorf("port %s: want 1 to 65535", keytext.Quote(p))
 		}
 	}
 	host := u.Hostname()
