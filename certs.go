@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -56,6 +57,11 @@ func certs(args []string, stdout io.Writer) error {
 	names, err := operands(fs, args[1:])
 	if err != nil {
 		return err
+	}
+	if args[0] != "init" { // which makes it
+		if _, err := os.Stat(*dir); err != nil {
+			return fmt.Errorf("%s: -dir: %w", fs.Name(), err)
+		}
 	}
 	return do(*dir, names, stdout)
 }

@@ -65,7 +65,7 @@ func TestCerts(t *testing.T) {
 		}
 		contains(t, strings.Join(tt.args, " "), r.Stderr, tt.want...)
 	}
-	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"init", "-bogus", "x"}} {
+	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"list", "-dir", "/no/certs"}, {"client", "x", "-dir", "/no/certs"}, {"init", "-bogus", "x"}} {
 		if r := tunnels(t, append([]string{"certs"}, args...)...); r.Code != 2 || !strings.Contains(r.Stderr, "certs") {
 			t.Errorf("certs %v: want exit code 2 and a word about certs, got %v", args, r)
 		}

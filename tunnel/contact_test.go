@@ -1,0 +1,97 @@
+package tunnel
+
+import (
+	"context"
+	ctls "crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tunnels/internal/testnet"
+)
+
+func TestDialHint(t *testing.T) {
+	dial := func(errno error) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+	}
+	read := func(err error) error { return fmt.Errorf("server a:1: %w", &net.OpError{Op: "read", Err: err}) }
+	for _, tt := range []struct {
+		err  error
+		want string // empty: there is no hint
+	}{
+		{dial(syscall.ECONNREFUSED), "is the server running"},
+		{errors.Join(dial(syscall.ENETUNREACH), dial(syscall.ECONNREFUSED)), "is the server running"},
+		{dial(syscall.ETIMEDOUT), "firewall"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "firewall"},
+		{fmt.Errorf("a:1: %w", context.DeadlineExceeded), "firewall"},
+		{read(syscall.ECONNRESET), "a tunnels server?"},
+		{fmt.Errorf("the server closed the connection: %w", io.EOF), "a tunnels server?"},
+		{fmt.Errorf("the server does not speak TLS: %w", ctls.RecordHeaderError{}), "something that is not a tunnels server"},
+		{dial(syscall.ENETUNREACH), ""},
+		{dial(syscall.ECONNRESET), ""},
+		{&net.DNSError{Err: "no such host", IsNotFound: true}, ""},
+		{errors.New("the server refused this client's certificate"), ""},
+	} {
+		if got := dialHint(tt.err); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("dialHint(%v) = %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestContact: a client knows whether one of its servers has answered, and why none
+// has.
+func TestContact(t *testing.T) {
+	for _, w := range ways {
+		r := start(t, w.eager, w.remux, w.server, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		server, rtt, err := r.client.Contact(ctx)
+		cancel()
+		want := r.server.Addr().String()
+		if w.eager != "remux" {
+			want = "" // there is no conn before the first request
+		}
+		if server != want || err != nil || (rtt > 0) != (want != "") {
+			t.Errorf("%v: Contact = %q, %v, %v, want %q", w, server, rtt, err, want)
+		}
+	}
+
+	closed := testnet.ClosedPort(t)
+	r := start(t, "remux", "tls", "tcp", nil)
+	cfg := r.cfg
+	cfg.Servers = []string{closed, r.cfg.ServerAddr}
+	both := newTestClient(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if server, _, err := both.Contact(ctx); server != r.cfg.ServerAddr || err != nil {
+		t.Errorf("with one of two servers: Contact = %q, %v", server, err)
+	}
+
+	cfg.Servers = []string{closed}
+	none := newTestClient(t, cfg)
+	until(t, "the dial has failed", func() bool { return !none.servers.reachable() })
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if server, _, err := none.Contact(ended); server != "" || err == nil || !strings.HasPrefix(err.Error(), closed+": ") || !strings.Contains(err.Error(), "is the server running") {
+		t.Errorf("without a server: Contact = %q, %v", server, err)
+	}
+}
+
+// newTestClient is a client that listens until the test ends.
+func newTestClient(t *testing.T, cfg Config) *Client {
+	t.Helper()
+	c, err := NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
