@@ -41,6 +41,7 @@ func verbs() []verb {
 		{name: "certs", does: "make, list and revoke certificates", help: printed(certsUsage), run: func(c call, args []string) error { return certs(args, c.stdout) }},
 		{name: "users", does: "manage the passwords of -client.users", help: printed(usersUsage), run: users},
 		{name: "check", does: "validate a configuration and its certificates", help: printed(checkUsage), run: check, options: true},
+		{name: "service", does: "print a systemd unit or launchd file", help: printed(serviceUsage), run: service},
 		{name: "bench", does: "run benchmarks", help: benchHelp, run: bench},
 		{name: "version", does: "print the version", help: printed("tunnels version: print the version.\n"), run: func(c call, _ []string) error {
 			_, err := fmt.Fprintln(c.stdout, versionLine())

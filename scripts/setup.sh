@@ -26,6 +26,9 @@ need wget wget
 need socat socat
 need proxychains4 proxychains4
 need python3 python3
+need iproute2 ip
+need procps pkill
+need util-linux unshare
 need gcc cc gcc clang # the race detector is linked with it
 # Another netcat than OpenBSD's cannot close one direction alone.
 if ! have nc || ! nc -h 2>&1 | grep -q OpenBSD; then

@@ -1,0 +1,39 @@
+// Package units holds the service definitions for systemd and launchd.
+package units
+
+import (
+	"embed"
+	"html"
+	"strings"
+)
+
+//go:embed server.service client.service launchd.plist
+var files embed.FS
+
+// installed is where the definitions have the binary.
+const installed = "/usr/local/bin/tunnels"
+
+// Text returns the definition of that kind (server, client or launchd) for the
+// binary at that path, and for launchd with that home folder; false if there is no
+// such kind.
+func Text(kind, binary, home string) (string, bool) {
+	names := map[string]string{"server": "server.service", "client": "client.service", "launchd": "launchd.plist"}
+	b, err := files.ReadFile(names[kind])
+	if err != nil {
+		return "", false
+	}
+	if kind == "launchd" {
+		return strings.NewReplacer(installed, html.EscapeString(binary), "HOME", html.EscapeString(home)).Replace(string(b)), true
+	}
+	return strings.Replace(string(b), installed, word(binary), 1), true
+}
+
+// word quotes a path for a command line of systemd, to which % begins a specifier
+// and $ a variable (systemd.service(5), "Command lines").
+func word(path string) string {
+	path = strings.NewReplacer("%", "%%", "$", "$$").Replace(path)
+	if !strings.ContainsAny(path, " \t\"'\\") {
+		return path
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(path) + `"`
+}
