@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/http1"
 )
 
 // gatherMax is how much of a body is read before its request is sent, if it is here
@@ -29,7 +30,9 @@ type exchange struct {
 	r *webRequest
 	t *targetConn
 
-	invited bool // owned by who answers; the application was told to go on with the body
+	// Owned by who answers.
+	invited    bool // the application was told to go on with the body
+	oddInterim bool // it got an interim answer that it may have read in another way
 
 	begun   atomic.Bool   // some of the body was read
 	taken   atomic.Bool   // all of it was read, so that a further one can follow
@@ -54,8 +57,8 @@ func (w *web) gather(r *webRequest) (g gathered, err error) {
 	if g.end = body == nil; g.end || r.waits() {
 		return g, nil
 	}
-	for !g.end && len(g.body) < gatherMax && w.in.ready() > 0 {
-		buf := make([]byte, min(w.in.ready(), gatherMax))
+	for !g.end && len(g.body) < gatherMax && body.Ready() {
+		buf := make([]byte, max(1, min(w.in.ready(), gatherMax)))
 		n, err := body.Read(buf)
 		g.body = append(g.body, buf[:n]...)
 		if g.end = err == io.EOF; err != nil && !g.end {
@@ -114,6 +117,15 @@ func (w *web) forward(ctx context.Context, dial Dial, r *webRequest) (more bool,
 		x.taken.Store(g.end)
 		go x.send(g)
 		resp, err := x.answer()
+		if err == nil && x.refusesExpect(resp) {
+			again, err := x.dropExpect()
+			if err != nil {
+				return false, err
+			}
+			if again {
+				continue
+			}
+		}
 		if err == nil {
 			return x.deliver(resp)
 		}
@@ -169,7 +181,7 @@ func (x *exchange) sendAll(g gathered) (appErr, err error) {
 	buf := x.w.front.buffers.Get().(*[webBufferMax]byte)
 	defer x.w.front.buffers.Put(buf)
 	for body := x.r.body(); ; {
-		n, rerr := body.Read(buf[:])
+		n, rerr := readReady(body, buf[:])
 		b = b[:0]
 		if n > 0 {
 			x.begun.Store(true)
@@ -194,6 +206,16 @@ func (x *exchange) sendAll(g gathered) (appErr, err error) {
 	}
 }
 
+// readReady reads once, and on for as long as that need not wait.
+func readReady(body http1.Body, buf []byte) (n int, err error) {
+	for n, err = body.Read(buf); err == nil && n < len(buf) && body.Ready(); {
+		var more int
+		more, err = body.Read(buf[n:])
+		n += more
+	}
+	return n, err
+}
+
 // appendPiece appends bytes of the body as they go to the target.
 func (x *exchange) appendPiece(b, piece []byte) []byte {
 	if !x.r.chunked() {
@@ -209,7 +231,7 @@ func (x *exchange) appendEnd(b []byte) []byte {
 	if !x.r.chunked() {
 		return b
 	}
-	return appendTrailers(b, x.r.parsed.Trailer)
+	return appendTrailers(b, x.r.chunks.Trailers, goodTrailer)
 }
 
 // watch notices that the application ends its direction, which is passed on as it
@@ -265,6 +287,41 @@ func (x *exchange) rest() {
 	}
 }
 
+// refusesExpect says whether the target wants the request without its Expect
+// (RFC 9110 section 10.1.1), and whether that can be: the application still waits.
+func (x *exchange) refusesExpect(resp *response) bool {
+	return resp.Status == http.StatusExpectationFailed && x.r.waits() && x.r.expectsOnly() && !x.invited && !x.begun.Load()
+}
+
+// dropExpect has the application send its body, for the request to be sent once more
+// without Expect. It is not left to the application: after 417 nobody could tell
+// whether what it sends next is the body, or the request once more. It is false if
+// the body has begun.
+func (x *exchange) dropExpect() (again bool, err error) {
+	_ = x.w.conn.SetReadDeadline(time.Unix(1, 0))
+	select {
+	case <-x.sent:
+	case <-time.After(lastPieceMax): // the target takes nothing
+		x.t.abort()
+		<-x.sent
+	}
+	_ = x.w.conn.SetReadDeadline(time.Time{})
+	switch {
+	case x.gone != nil:
+		_ = x.t.Close()
+		return false, x.gone
+	case x.begun.Load():
+		return false, nil
+	}
+	_ = x.t.Close()
+	x.w.in.src.err = nil
+	x.r.noExpect = true
+	if _, err := io.WriteString(x.w.conn, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+		return false, gone(err)
+	}
+	return true, nil
+}
+
 func (x *exchange) isWritten() bool {
 	select {
 	case <-x.written:
@@ -276,13 +333,16 @@ func (x *exchange) isWritten() bool {
 
 // answer waits for the head of the answer. Interim ones go to the application as
 // they come.
-func (x *exchange) answer() (*http.Response, error) {
+func (x *exchange) answer() (*response, error) {
 	for range interimMax {
 		resp, err := readAnswer(x.t.in, x.r.method)
 		if err != nil {
 			return nil, fmt.Errorf("waiting for an answer: %w", err)
 		}
-		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+		if resp.HasBody && len(resp.Codings) > 0 && !x.r.modern() {
+			return nil, malformed("answer has a transfer coding that HTTP/1.0 does not know")
+		}
+		if resp.Status >= 200 || resp.Status == http.StatusSwitchingProtocols {
 			return resp, nil
 		}
 		if !x.r.modern() {
@@ -291,7 +351,8 @@ func (x *exchange) answer() (*http.Response, error) {
 		if _, err := x.w.conn.Write(appendInterim(nil, resp)); err != nil {
 			return nil, gone(err)
 		}
-		x.invited = x.invited || resp.StatusCode == http.StatusContinue
+		x.invited = x.invited || resp.Status == http.StatusContinue
+		x.oddInterim = x.oddInterim || resp.Odd
 	}
 	return nil, &code.Error{Code: code.Protocol, Text: "it sent too many interim answers"}
 }

@@ -1,25 +1,43 @@
 package eagersocks
 
 import (
-	"net/http"
 	"slices"
 	"strings"
+
+	"tunnels/internal/http1"
 )
 
 // hopByHop are the fields that concern one connection and not the message (RFC 9110
 // section 7.6.1), and those that say how the message is framed, which is said anew.
-// Fields that Connection names belong to them, and all that begin with Proxy-.
+// Fields that Connection names belong to them, and in a request all that begin with
+// Proxy-.
 var hopByHop = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "http2-settings",
 }
 
-// dropped says which fields are not passed on; connection is the values of
-// Connection.
+// dropped says which fields of a request are not passed on; connection is the values
+// of Connection.
 func dropped(connection []string) func(name string) bool {
-	named := tokens(connection)
+	named := http1.Tokens(connection)
 	return func(name string) bool {
 		name = strings.ToLower(name)
 		return slices.Contains(hopByHop, name) || strings.HasPrefix(name, "proxy-") || slices.Contains(named, name)
+	}
+}
+
+// answerHops are the fields of an answer that concern one connection, beside those
+// that Connection names.
+var answerHops = []string{
+	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
+	"proxy-connection", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
+}
+
+// droppedOfAnswer is dropped for an answer.
+func droppedOfAnswer(connection []string) func(name string) bool {
+	named := http1.Tokens(connection)
+	return func(name string) bool {
+		name = strings.ToLower(name)
+		return name != "" && (slices.Contains(answerHops, name) || slices.Contains(named, name))
 	}
 }
 
@@ -31,32 +49,13 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 // appendTrailers appends the end of a chunked body: the last chunk, the trailer
-// fields and an empty line.
-func appendTrailers(b []byte, trailers http.Header) []byte {
+// fields that keep lets pass and an empty line.
+func appendTrailers(b []byte, trailers []http1.Field, keep func(name string) bool) []byte {
 	b = append(b, "0\r\n"...)
-	trailers = goodTrailers(trailers)
-	for _, name := range sortedNames(trailers) {
-		for _, v := range trailers[name] {
-			b = appendField(b, name, v)
+	for _, f := range trailers {
+		if keep(f.Name) {
+			b = f.AppendTo(b)
 		}
 	}
 	return append(b, "\r\n"...)
-}
-
-// appendAnnounced appends the field that says which trailer fields are to come.
-func appendAnnounced(b []byte, trailers http.Header) []byte {
-	names := slices.DeleteFunc(sortedNames(trailers), func(name string) bool { return !goodTrailer(name) })
-	if len(names) == 0 {
-		return b
-	}
-	return appendField(b, "Trailer", strings.Join(names, ", "))
-}
-
-func sortedNames(h http.Header) []string {
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/http1"
 )
 
 // taped is an application whose words are written down, and the answer too.
@@ -110,7 +111,7 @@ func FuzzPACList(f *testing.F) {
 			if line == mine[i] {
 				continue
 			}
-			if strings.ContainsFunc(line, func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune(` ={}[]":,;.-_`, r) }) {
+			if strings.ContainsFunc(line, func(r rune) bool { return !http1.IsAlphanumeric(r) && !strings.ContainsRune(` ={}[]":,;.-_`, r) }) {
 				t.Errorf("%q makes the line %q", list, line)
 			}
 		}

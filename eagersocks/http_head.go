@@ -3,15 +3,17 @@ package eagersocks
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+
+	"tunnels/internal/http1"
 )
 
 // field is one header field, its name as it was written.
 type field struct{ name, value string }
 
 // requestHead is the head of a request, line by line. It accepts what RFC 9112
-// allows and nothing that two parsers could understand in two ways: net/http, which
-// reads the head after it, is more generous, and so is many a target.
+// allows and nothing that two parsers could understand in two ways.
 type requestHead struct {
 	method, target, version string
 	fields                  []field
@@ -30,11 +32,11 @@ func (h *requestHead) line(line []byte) error {
 		return badRequest("a header field goes on in a second line")
 	}
 	name, value, ok := strings.Cut(s, ":")
-	if !ok || !isToken(name) {
+	if !ok || !http1.IsToken(name) {
 		return badRequest("a line of the head is not a header field")
 	}
 	value = strings.Trim(value, " \t")
-	if !isFieldValue(value) {
+	if !http1.IsFieldValue(value) {
 		return badRequest("a header field holds control characters")
 	}
 	if len(h.fields) == requestFieldsMax {
@@ -47,7 +49,7 @@ func (h *requestHead) line(line []byte) error {
 // first takes the request line.
 func (h *requestHead) first(s string) error {
 	parts := strings.Split(s, " ")
-	if len(parts) != 3 || !isToken(parts[0]) || parts[1] == "" {
+	if len(parts) != 3 || !http1.IsToken(parts[0]) || parts[1] == "" {
 		return badRequest("the first line is not METHOD TARGET HTTP/1.1")
 	}
 	for _, b := range []byte(parts[1]) {
@@ -85,7 +87,7 @@ func (h *requestHead) get(name string) string {
 
 // has says whether a list of tokens, such as Connection, has this one.
 func (h *requestHead) has(name, token string) bool {
-	return slices.Contains(tokens(h.all(name)), token)
+	return slices.Contains(http1.Tokens(h.all(name)), token)
 }
 
 func (h *requestHead) modern() bool { return h.version == "HTTP/1.1" }
@@ -99,6 +101,8 @@ func (h *requestHead) framing() error {
 		return badRequest("it has more than one Content-Length")
 	case len(lengths) > 0 && strings.Trim(lengths[0], "0123456789") != "" || len(lengths) > 0 && lengths[0] == "":
 		return badRequest("its Content-Length is not a number")
+	case len(lengths) > 0 && !isLength(lengths[0]):
+		return badRequest("its Content-Length is larger than is possible")
 	case len(lengths) > 0 && len(codings) > 0:
 		return badRequest("it has both a Content-Length and a Transfer-Encoding")
 	case len(codings) > 1:
@@ -109,6 +113,8 @@ func (h *requestHead) framing() error {
 		return &webError{http.StatusNotImplemented, "it has a Transfer-Encoding other than chunked"}
 	case h.method == http.MethodConnect && (len(codings) > 0 || len(lengths) > 0 && lengths[0] != "0"):
 		return badRequest("CONNECT has no body")
+	case slices.ContainsFunc(http1.Tokens(h.all("Trailer")), isFraming):
+		return badRequest("it announces a trailer that says where it ends")
 	case len(hosts) > 1:
 		return badRequest("it has more than one Host")
 	case len(hosts) == 0 && h.modern() && h.method != http.MethodConnect:
@@ -117,4 +123,14 @@ func (h *requestHead) framing() error {
 		return badRequest("its Host is not one")
 	}
 	return nil
+}
+
+// isLength says whether a number can be counted to.
+func isLength(digits string) bool {
+	_, err := strconv.ParseInt(digits, 10, 64)
+	return err == nil
+}
+
+func isFraming(name string) bool {
+	return name == "content-length" || name == "transfer-encoding" || name == "trailer"
 }

@@ -1,6 +1,7 @@
 package eagersocks
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -93,7 +94,7 @@ func TestLargeBodies(t *testing.T) {
 			t.Errorf("%.14s: target read %d bytes, %v; want %d", framing, len(got), err, len(body))
 		}
 		go io.Copy(far, io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\n"+framing+"\r\n\r\n"), bytes.NewReader(framed)))
-		resp, err := readAnswer(newWire(app, nil), "PUT")
+		resp, err := http.ReadResponse(bufio.NewReader(app), &http.Request{Method: "PUT"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +177,7 @@ func TestKeptForOnce(t *testing.T) {
 			old.in = newWire(old, nil)
 			w.kept.put(old)
 			time.Sleep(tt.idle)
-			r := &webRequest{requestHead: requestHead{method: tt.method}, parsed: &http.Request{Body: http.NoBody}, target: to}
+			r := &webRequest{requestHead: requestHead{method: tt.method}, target: to}
 			if got, err := w.open(t.Context(), d, r, false); err != nil || (got == old) != tt.kept {
 				t.Errorf("%s after %v: %v, the kept connection: %t, want %t", tt.method, tt.idle, err, got == old, tt.kept)
 			}

@@ -152,7 +152,7 @@ func TestMalformedReachesNobody(t *testing.T) {
 func TestRefusalTellsNoSecret(t *testing.T) {
 	for _, line := range []string{
 		"GET http://me:secret@a.test:bad/ HTTP/1.1",
-		"GET http://a.test/%zz?token=secret HTTP/1.1",
+		"GET http://a.%zz/?token=secret HTTP/1.1",
 		"GET http://me:secret HTTP/1.1", // the host was forgotten
 		"GET http://me:secret@[::1/ HTTP/1.1",
 		"CONNECT me:secret@a.test:443 HTTP/1.1",
@@ -203,8 +203,14 @@ func TestMalformedAnswers(t *testing.T) {
 		"small status":       "HTTP/1.1 099 OK\n\n",
 		"HTTP/2":             "HTTP/2.0 200 OK\nContent-Length: 0\n\n",
 		"two lengths":        "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2\n\nab",
-		"coding":             "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n",
-		"control characters": "HTTP/1.1 200 OK\nX: a\x00b\nContent-Length: 0\n\n",
+		"lengths in a field": "HTTP/1.1 200 OK\nContent-Length: 1, 2\n\nab",
+		"length":             "HTTP/1.1 200 OK\nContent-Length: 1x\n\nab",
+		"no length":          "HTTP/1.1 200 OK\nContent-Length:\n\nab",
+		"signed length":      "HTTP/1.1 200 OK\nContent-Length: +2\n\nab",
+		"HTTP/0.9":           "<html>\n",
+		"ICY":                "ICY 200 OK\n\n",
+		"long status":        "HTTP/1.1 2000 OK\n\n",
+		"many lines":         "HTTP/1.1 200 OK\n" + strings.Repeat("X:\n", 5000) + "\n",
 		"large head":         "HTTP/1.1 200 OK\nX: " + strings.Repeat("x", 300_000) + "\n\n",
 		"upgrade":            "HTTP/1.1 101 Switching\nUpgrade: x\nConnection: upgrade\n\n",
 		"nothing":            "",

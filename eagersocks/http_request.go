@@ -1,116 +1,61 @@
 package eagersocks
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-)
 
-// defaultPort is that of http:// URLs.
-const defaultPort = 80
+	"tunnels/internal/http1"
+)
 
 // webRequest is a request that is in order. Its body is read from the wire it came by.
 type webRequest struct {
 	requestHead
-	parsed *http.Request // its Trailer is filled in when its body has been read
-	local  bool          // for this port itself: a page, not a target
-	target Address       // unless local
-	uri    string        // unless local or CONNECT: what the target is asked for
+	in       http1.Body     // the body; nil: there is none
+	chunks   *http1.Chunked // is in, if that is chunked
+	noExpect bool           // the target does not know Expect: it is sent without
+	local    bool           // for this port itself: a page, not a target
+	target   Address        // unless local
+	uri      string         // unless local or CONNECT: what the target is asked for
 }
 
 // readWebRequest waits for the next request. An error that is a *webError is for the
 // application to know.
 func readWebRequest(w wire) (*webRequest, error) {
 	r := &webRequest{}
-	if err := w.head(requestHeadMax, r.line); err != nil {
+	if err := w.head(requestHeadMax, true, r.line); err != nil {
 		return nil, err
 	}
 	if err := r.framing(); err != nil {
 		return nil, err
 	}
-	var err error
-	r.parsed, err = http.ReadRequest(w.Reader)
-	if _, ok := errors.AsType[*url.Error](err); ok { // repeats the URL, and with it what may be secret
-		return nil, badRequest("its target is not a URL")
+	if length, _ := strconv.ParseInt(r.get("Content-Length"), 10, 64); length > 0 {
+		r.in = http1.NewFixed(w.Reader, length)
 	}
-	if err != nil {
-		return nil, badRequest(err.Error())
+	if r.get("Transfer-Encoding") != "" {
+		r.chunks = http1.NewChunked(w.Reader, true)
+		r.in = r.chunks
 	}
 	return r, r.resolve()
 }
 
 // resolve finds out what the request is for, by the form of its target (RFC 9112
 // section 3.2).
-func (r *webRequest) resolve() error {
-	switch {
-	case r.method == http.MethodConnect && strings.Contains(r.requestHead.target, "@"):
-		return badRequest("CONNECT wants host:port, without who asks")
+func (r *webRequest) resolve() (err error) {
+	switch target := r.requestHead.target; {
 	case r.method == http.MethodConnect:
-		var err error
-		if r.target, err = ParseAddress(r.requestHead.target); err == nil && !isHostField(r.target.String()) {
-			err = unsupported("host name " + strconv.QuoteToASCII(r.target.Host) + " is not ASCII")
-		}
-		if err != nil {
-			return badRequest(err.Error())
-		}
-		return nil
-	case r.requestHead.target[0] == '/' || r.requestHead.target == "*":
+		r.target, err = connectTarget(target)
+	case target[0] == '/' || target == "*":
 		r.local = true
-		return nil
-	}
-	return r.resolveAbsolute()
-}
-
-// resolveAbsolute takes http://host/path apart. The path is passed on as it is.
-func (r *webRequest) resolveAbsolute() error {
-	scheme, rest, ok := strings.Cut(r.requestHead.target, "://")
-	switch {
-	case !ok:
-		return badRequest("its target is not http://host/path")
-	case strings.EqualFold(scheme, "https"):
-		return badRequest("https:// goes through a proxy by CONNECT, so that the proxy cannot read it")
-	case !strings.EqualFold(scheme, "http"):
-		return badRequest("only http:// URLs are forwarded, and CONNECT for everything else")
-	case strings.Contains(rest, "#"):
-		return badRequest("its target has a fragment")
-	}
-	var err error
-	if r.target, err = targetOfURL(r.parsed.URL); err != nil {
-		return badRequest(err.Error())
-	}
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		r.uri = rest[i:]
-	}
-	switch {
-	case r.uri == "" && r.method == http.MethodOptions:
-		r.uri = "*"
-	case r.uri == "" || r.uri[0] == '?':
-		r.uri = "/" + r.uri
-	}
-	r.uri = escaped(r.uri)
-	return nil
-}
-
-// targetOfURL is the target of an http:// URL. Who is named in it (user@) is left
-// out.
-func targetOfURL(u *url.URL) (Address, error) {
-	port := uint64(defaultPort)
-	if p := u.Port(); p != "" {
-		var err error
-		if port, err = strconv.ParseUint(p, 10, 16); err != nil {
-			return Address{}, unsupported("port " + strconv.QuoteToASCII(p) + " is not a number from 1 to 65535")
+	default:
+		r.target, r.uri, err = absoluteTarget(target, r.get("Host"))
+		if r.uri == "/" && r.method == http.MethodOptions && !strings.HasSuffix(target, "/") {
+			r.uri = "*" // RFC 9112 section 3.2.4
 		}
 	}
-	a, err := NewAddress(u.Hostname(), uint16(port))
-	if err == nil && !isHostField(a.String()) {
-		err = unsupported("host name " + strconv.QuoteToASCII(a.Host) + " is not ASCII")
-	}
-	return a, err
+	return err
 }
 
 // escaped is s with the bytes escaped that no target may hold.
@@ -130,18 +75,19 @@ func escaped(s string) string {
 }
 
 // body is nil if there is none.
-func (r *webRequest) body() io.Reader {
-	if r.parsed.Body == http.NoBody {
-		return nil
-	}
-	return r.parsed.Body
-}
+func (r *webRequest) body() http1.Body { return r.in }
 
-func (r *webRequest) chunked() bool { return r.parsed.ContentLength < 0 }
+func (r *webRequest) chunked() bool { return r.chunks != nil }
 
 // waits says that the application sends the body only when it has been told to.
 func (r *webRequest) waits() bool {
-	return r.body() != nil && r.modern() && r.has("Expect", "100-continue")
+	return r.body() != nil && r.modern() && !r.noExpect && r.has("Expect", "100-continue")
+}
+
+// expectsOnly says that Expect holds nothing else.
+func (r *webRequest) expectsOnly() bool {
+	all := r.all("Expect")
+	return len(all) == 1 && strings.EqualFold(all[0], "100-continue")
 }
 
 // closes says that the application makes no further request. A proxy does not keep
@@ -204,7 +150,7 @@ func (r *webRequest) appendHead(b []byte) []byte {
 	drop := dropped(r.all("Connection"))
 	for _, f := range r.fields {
 		name := strings.ToLower(f.name)
-		if drop(name) || name == "host" || name == "expect" && !r.modern() {
+		if drop(name) || name == "host" || name == "expect" && (!r.modern() || r.noExpect) {
 			continue
 		}
 		b = appendField(b, f.name, f.value)
@@ -224,12 +170,28 @@ func (r *webRequest) appendHead(b []byte) []byte {
 	if len(connection) > 0 {
 		b = appendField(b, "Connection", strings.Join(connection, ", "))
 	}
-	switch lengths := r.all("Content-Length"); {
+	switch length := r.get("Content-Length"); {
 	case r.chunked():
 		b = appendField(b, "Transfer-Encoding", "chunked")
-		b = appendAnnounced(b, r.parsed.Trailer)
-	case len(lengths) > 0:
-		b = appendField(b, "Content-Length", strconv.FormatInt(r.parsed.ContentLength, 10))
+		b = r.appendAnnounced(b)
+	case length != "":
+		b = appendField(b, "Content-Length", length)
 	}
 	return append(b, "\r\n"...)
+}
+
+// appendAnnounced appends the field that says which trailer fields are to come.
+func (r *webRequest) appendAnnounced(b []byte) []byte {
+	var names []string
+	for _, v := range r.all("Trailer") {
+		for name := range strings.SplitSeq(v, ",") {
+			if name = strings.Trim(name, " \t"); goodTrailer(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return b
+	}
+	return appendField(b, "Trailer", strings.Join(names, ", "))
 }

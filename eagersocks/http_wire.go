@@ -2,6 +2,7 @@ package eagersocks
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -14,9 +15,7 @@ const (
 	blankMax         = 4         // empty lines before a head: some old clients end a body with one
 )
 
-// wire is what is read from one end that speaks HTTP. Every head is read twice: as
-// it is, to hold it to a limit and to look for what net/http lets pass, and then
-// by net/http's parser. Owned by who reads.
+// wire is what is read from one end that speaks HTTP. Owned by who reads.
 type wire struct {
 	*bufio.Reader
 	src *rewinder
@@ -27,7 +26,7 @@ func newWire(r io.Reader, back []byte) wire {
 	return wire{bufio.NewReader(src), src}
 }
 
-// rewinder reads what was pushed back before it reads on.
+// rewinder reads what was read before it existed, and then reads on.
 type rewinder struct {
 	r    io.Reader
 	back []byte
@@ -62,47 +61,45 @@ func (w wire) take() []byte {
 	return b
 }
 
-// head waits for a whole head and leaves it to be read once more. Each of its
-// lines is shown to look, with its end of line, as soon as it is there. The error is
-// io.EOF if not a byte came.
-func (w wire) head(limit int, look func(line []byte) error) error {
-	var head []byte
+// head reads a whole head. Each of its lines is given to take, with its end of line, as
+// soon as it is there; the empty one at its end is not. The error is io.EOF if not a
+// byte came. A strict one, as that of a request, ends with CR LF alone in its line; some
+// servers write more CRs, or none.
+func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 	w.src.err = nil
-	begin, blanks := 0, 0
+	var line []byte
+	size, blanks, begun := 0, 0, false
 	for {
 		piece, err := w.ReadSlice('\n')
-		head = append(head, piece...)
+		line = append(line, piece...)
+		size += len(piece)
 		switch {
-		case len(head) > limit:
+		case size > limit:
 			return &webError{http.StatusRequestHeaderFieldsTooLarge, "the head is longer than is possible"}
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err != nil && len(head) > 0:
+		case err != nil && size > 0:
 			return cutShort(err)
 		case err != nil:
 			return err
-		}
-		line := head[begin:]
-		if blank(line) && begin > 0 {
-			break
-		}
-		if blank(line) {
+		case begun && (string(line) == "\r\n" || !strict && blank(line)):
+			return nil
+		case !begun && blank(line):
 			if blanks++; blanks > blankMax {
 				return badRequest("it begins with empty lines")
 			}
-			head = head[:0]
-			continue
+			size = 0
+		default:
+			begun = true
+			if err := take(line); err != nil {
+				return err
+			}
 		}
-		if err := look(line); err != nil {
-			return err
-		}
-		begin = len(head)
+		line = line[:0]
 	}
-	w.src.back = append(head, w.take()...)
-	return nil
 }
 
-func blank(line []byte) bool { return string(line) == "\n" || string(line) == "\r\n" }
+func blank(line []byte) bool { return len(bytes.TrimLeft(line, "\r")) == 1 }
 
 // webError is why a request is not forwarded, as the application is told.
 type webError struct {

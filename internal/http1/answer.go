@@ -1,0 +1,135 @@
+package http1
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// answerLinesMax bounds the lines of a head: small ones take many times their size.
+const answerLinesMax = 4096
+
+// Answer is the head of an answer. Its lines keep their bytes, order and spelling, but
+// for what no recipient may see: CR and NUL become blanks, a folded line is joined to
+// the one before it (RFC 9112 section 5.2), and lines end in CR LF. The zero Answer is
+// ready for AddLine.
+type Answer struct {
+	Status int
+	Minor  int // of HTTP/1.x
+	Fields []Field
+	// Odd reports whether two programs may read the head in different ways, such as
+	// one in which a line is no field. It should be the last on its connection.
+	Odd bool
+
+	first []byte // the first line as it is passed on
+}
+
+// Field is one line of a head.
+type Field struct {
+	Name  string // without blanks around it; empty if the line is no field
+	Value string // without blanks around it
+	line  []byte // as it came, without its end
+}
+
+// AppendTo appends the line as it came.
+func (f *Field) AppendTo(b []byte) []byte {
+	return append(append(b, f.line...), "\r\n"...)
+}
+
+// AddLine takes the next line of the head, with its end of line. It may change line
+// but does not keep it.
+func (a *Answer) AddLine(line []byte) error {
+	line = cleanLine(line)
+	if !IsFieldValue(string(line)) {
+		a.Odd = true // control characters end a line for some programs
+	}
+	if a.first == nil {
+		return a.addFirst(line)
+	}
+	if len(a.Fields) == answerLinesMax {
+		return malformed("its head has too many lines")
+	}
+	if len(line) > 0 && isBlank(line[0]) {
+		if n := len(a.Fields); n > 0 { // else RFC 9112 section 2.2 wants it left out
+			a.Fields[n-1].fold(line)
+		}
+		return nil
+	}
+	f := newField(bytes.Clone(line))
+	a.Odd = a.Odd || !f.isRegular()
+	a.Fields = append(a.Fields, f)
+	return nil
+}
+
+func newField(line []byte) Field {
+	f := Field{line: line}
+	if name, value, ok := strings.Cut(string(line), ":"); ok {
+		f.Name, f.Value = strings.Trim(name, " \t"), strings.Trim(value, " \t")
+	}
+	return f
+}
+
+// fold joins a line that begins with a blank to the field.
+func (f *Field) fold(line []byte) {
+	if line = bytes.TrimLeft(line, " \t"); len(line) > 0 {
+		*f = newField(append(append(bytes.TrimRight(f.line, " \t"), ' '), line...))
+	}
+}
+
+// isRegular reports whether every program takes the line for the same field.
+func (f *Field) isRegular() bool {
+	return IsToken(f.Name) && len(f.line) > len(f.Name) && f.line[len(f.Name)] == ':'
+}
+
+// addFirst takes the status line. What follows the version goes on as it is.
+func (a *Answer) addFirst(line []byte) error {
+	version, rest, _ := strings.Cut(strings.ReplaceAll(string(line), "\t", " "), " ")
+	status := strings.TrimLeft(rest, " ")
+	digits, _, _ := strings.Cut(status, " ")
+	n, err := strconv.ParseUint(digits, 10, 16)
+	switch {
+	case !strings.HasPrefix(strings.ToUpper(version), "HTTP/"):
+		return malformed("it does not begin with HTTP/1.1")
+	case !a.isVersion(strings.ToUpper(version)):
+		return malformed("its version is not HTTP/1.1")
+	case err != nil || len(digits) != 3 || n < 100:
+		return malformed("its status is not a number from 100 to 999")
+	}
+	a.Status = int(n)
+	a.first = bytes.Clone(line)
+	if strings.HasPrefix(version, "HTTP/1.") { // a proxy says its own
+		a.first = append([]byte("HTTP/1.1"), line[len(version):]...)
+	} else {
+		a.Odd = true // no program but the most tolerant ones takes that
+	}
+	a.Odd = a.Odd || status != rest || rest != "" && line[len(version)] == '\t'
+	return nil
+}
+
+// isVersion reports whether v is a version that can be read as HTTP/1, and sets Minor.
+// Some servers say HTTP/2 where they speak HTTP/1.
+func (a *Answer) isVersion(v string) bool {
+	minor, ok := strings.CutPrefix(v, "HTTP/1.")
+	if !ok {
+		a.Minor = 1
+		return v == "HTTP/2"
+	}
+	n, err := strconv.ParseUint(minor, 10, 8)
+	a.Minor = min(int(n), 1)
+	return err == nil && len(minor) == 1
+}
+
+// AppendStatus appends the first line.
+func (a *Answer) AppendStatus(b []byte) []byte {
+	return append(append(b, a.first...), "\r\n"...)
+}
+
+// All returns the values of the fields of that name.
+func (a *Answer) All(name string) (values []string) {
+	for _, f := range a.Fields {
+		if strings.EqualFold(f.Name, name) {
+			values = append(values, f.Value)
+		}
+	}
+	return values
+}
