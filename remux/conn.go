@@ -62,6 +62,7 @@ type conn struct {
 	state    connState
 	goneAway bool // the peer has said GOAWAY
 	refuse   bool // we have, and the peer knows: no new sessions
+	barred   bool // bar has said GOAWAY
 	idleFrom time.Time
 	unheard  []uint16 // sessions reset before the peer's kind was known
 	dropped  uint64   // payload bytes for sessions that are gone

@@ -287,6 +287,7 @@ func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	s := c.acceptLocked(number)
 	c.mu.Unlock()
 	if s == nil {
+		c.bar()
 		return nil, nil
 	}
 	c.opened(s)
@@ -300,7 +301,11 @@ func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 // acceptLocked begins a session of the peer; nil: it was refused.
 func (c *conn) acceptLocked(number uint16) *Session {
 	c.seen.add(number)
+	barred := c.barredLocked()
 	switch {
+	case barred != nil:
+		c.sayResetLocked(number, code.NotAuthorised, barred.Error(), false)
+		return nil
 	case c.refuse:
 		c.sayResetLocked(number, code.GoingAway, "", false)
 		return nil

@@ -28,6 +28,9 @@ type Hooks struct {
 	ConnClosed    func(ConnID, error) // nil: a clean end
 	SessionOpened func(SessionID)
 	SessionClosed func(SessionID, error) // nil: both ends had finished
+	// ConnBarred is told, once for each conn, why its peer may open no more
+	// sessions; those that run go on.
+	ConnBarred func(ConnID, error)
 	// Refused is told of a lower connection beyond Config.ConnMax.
 	Refused func(remote string)
 	// DialDone is told of every attempt to make a conn.
@@ -64,6 +67,12 @@ func (h *Hooks) sessionClosed(id SessionID, err error) {
 func (h *Hooks) dialDone(address string, took time.Duration, err error) {
 	if h != nil && h.DialDone != nil {
 		h.DialDone(address, took, err)
+	}
+}
+
+func (h *Hooks) connBarred(id ConnID, err error) {
+	if h != nil && h.ConnBarred != nil {
+		h.ConnBarred(id, err)
 	}
 }
 

@@ -180,7 +180,9 @@ func (c *conn) tick() {
 	}
 	if died {
 		c.fail(errDead)
+		return
 	}
+	c.bar()
 }
 
 // overdueLocked: the PING has been unanswered for too long, with nothing else

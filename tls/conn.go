@@ -4,6 +4,7 @@ import (
 	ctls "crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -25,7 +26,14 @@ type Conn struct {
 	proto string
 	since time.Time // when the handshake was done
 
+	// expires is from when on the peer's certificate is valid no more.
+	expires time.Time
+
 	writing sync.Mutex // one Write gathers at a time; Close and Abort do not take it
+
+	// cause is why this end has ended the conn, nil if there is nothing to say.
+	// Read and Write return it instead of the socket's error.
+	cause atomic.Pointer[error]
 
 	// readErr puts an error of Read into words; nil: as it is. Set before use.
 	readErr func(error) error
@@ -35,7 +43,31 @@ type Conn struct {
 
 func newConn(tc *ctls.Conn, low *lower) *Conn {
 	state := tc.ConnectionState()
-	return &Conn{tls: tc, low: low, peer: state.PeerCertificates, proto: state.NegotiatedProtocol, since: time.Now()}
+	return &Conn{
+		tls: tc, low: low,
+		peer:    state.PeerCertificates,
+		proto:   state.NegotiatedProtocol,
+		since:   time.Now(),
+		expires: validUntil(state.PeerCertificates[0], state.VerifiedChains),
+	}
+}
+
+// validUntil is until when a certificate is valid: with one of the chains, each
+// only for as long as all of it is.
+func validUntil(leaf *x509.Certificate, chains [][]*x509.Certificate) time.Time {
+	var latest time.Time
+	for _, chain := range chains {
+		end := leaf.NotAfter
+		for _, cert := range chain {
+			if cert.NotAfter.Before(end) {
+				end = cert.NotAfter
+			}
+		}
+		if end.After(latest) {
+			latest = end
+		}
+	}
+	return latest
 }
 
 // Read reads at most one record, up to 16 KiB. A clean end is io.EOF; a conn that
@@ -50,7 +82,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case err != io.EOF && c.readErr != nil:
 		err = c.readErr(err)
 	}
-	return n, err
+	return n, c.because(err)
+}
+
+// because is why an operation failed: the reason for which this end has ended
+// the conn, if there is one, else err.
+func (c *Conn) because(err error) error {
+	if err != nil {
+		if cause := c.cause.Load(); cause != nil {
+			return *cause
+		}
+	}
+	return err
 }
 
 // ReadMore is Read that goes on for as long as p has room for a record and there
@@ -76,16 +119,17 @@ func (c *Conn) ReadMore(p []byte) (int, error) {
 // any more.
 func (c *Conn) Write(p []byte) (int, error) {
 	if len(p) <= recordMax {
-		return c.tls.Write(p)
+		n, err := c.tls.Write(p)
+		return n, c.because(err)
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.low.gather.begin(len(p))
 	n, err := c.tls.Write(p)
 	if ferr := c.low.gather.flush(c.low.Conn); err == nil && ferr != nil {
-		return 0, ferr
+		return 0, c.because(ferr)
 	}
-	return n, err
+	return n, c.because(err)
 }
 
 // CanWriteNow says whether WriteNow works: the conn beneath is a socket, and the
@@ -105,16 +149,17 @@ func (c *Conn) WriteNow(p []byte) (bool, error) {
 	c.low.gather.begin(len(p))
 	if _, err := c.tls.Write(p); err != nil {
 		_ = c.low.gather.flush(c.low.Conn) // for the error's sake the conn is over
-		return false, err
+		return false, c.because(err)
 	}
-	return c.low.gather.try(raw)
+	sent, err := c.low.gather.try(raw)
+	return sent, c.because(err)
 }
 
 // Flush sends what WriteNow could not, and waits for it as Write does.
 func (c *Conn) Flush() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	return c.low.gather.flush(c.low.Conn)
+	return c.because(c.low.gather.flush(c.low.Conn))
 }
 
 // recordMax is what fits into one record: there is nothing to gather.
@@ -123,7 +168,7 @@ const recordMax = 16 << 10
 // CloseWrite ends this direction; the peer reads io.EOF after all data. Unlike
 // that of crypto/tls, which gives up after 5 s, it waits for a peer that does not
 // read as long as a Write would: until the write deadline, Close or Abort.
-func (c *Conn) CloseWrite() error { return c.tls.CloseWrite() }
+func (c *Conn) CloseWrite() error { return c.because(c.tls.CloseWrite()) }
 
 // Close ends the conn and tells the peer that the end is a clean one, if that
 // can be sent within a quarter of a second. A blocked Write ends at once.
@@ -138,6 +183,22 @@ func (c *Conn) Close() error {
 func (c *Conn) Abort() error {
 	c.over()
 	return c.low.abort()
+}
+
+// dismiss is Abort with a reason, which Read and Write return from now on.
+func (c *Conn) dismiss(reason error) {
+	c.cause.CompareAndSwap(nil, &reason)
+	_ = c.Abort() // its only error is that it was closed before
+}
+
+// Barred returns why the peer may begin nothing new on this conn, or nil if it
+// may: its certificate has expired since the handshake. The wall clock decides,
+// at the moment of the call. The conn itself goes on.
+func (c *Conn) Barred() error {
+	if c.expires.IsZero() || !time.Now().After(c.expires) {
+		return nil
+	}
+	return &CertificateError{Reason: fmt.Sprintf("the certificate of %s expired on %s", label(c.peer[0]), day(c.expires)), Err: errExpired}
 }
 
 func (c *Conn) over() {

@@ -36,6 +36,13 @@ func (e *CertificateError) Error() string {
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
+// ErrDismissed is wrapped by the error with which a server's open conn ends when
+// its client is accepted no more: revoked, or its CA trusted no longer.
+var ErrDismissed = errors.New("client is accepted no more")
+
+// errExpired is wrapped by the errors of Conn.Barred.
+var errExpired = errors.New("certificate has expired")
+
 // peerName is who a certificate says its holder is: its first DNS name, else
 // its common name, else its first address, else its serial number.
 func peerName(cert *x509.Certificate) string {

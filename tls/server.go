@@ -113,8 +113,12 @@ func (s *Server) recheck(c *Conn, now *snapshot) {
 	if err == nil || !s.forget(c) {
 		return
 	}
-	_ = c.Abort() // its only error is that it was closed before
 	reason, _ := verdict(err, c.peer[0], ClientRole, c.since)
+	name := label(c.peer[0])
+	c.dismiss(&CertificateError{
+		Reason: "client " + name + ": " + strings.Replace(reason, "certificate of "+name, "its certificate", 1),
+		Err:    fmt.Errorf("%w: %w", ErrDismissed, err),
+	})
 	s.cfg.Hooks.rejected(c.RemoteAddr().String(), &CertificateError{Reason: reason + "; its open conn is ended", Err: err})
 }
 

@@ -18,8 +18,11 @@ import (
 func remuxLines(log *sla.Logger) *remux.Hooks {
 	var down atomic.Bool
 	return &remux.Hooks{
-		ConnOpened:    func(id remux.ConnID) { log.Opened(sla.Conn, id.String()) },
-		ConnClosed:    func(id remux.ConnID, err error) { log.Closed(sla.Conn, id.String(), err) },
+		ConnOpened: func(id remux.ConnID) { log.Opened(sla.Conn, id.String()) },
+		ConnClosed: func(id remux.ConnID, err error) { connClosed(log, id.String(), err) },
+		ConnBarred: func(id remux.ConnID, err error) {
+			log.Warn("conn %s takes no new sessions: %v", id, err)
+		},
 		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
 		SessionClosed: func(id remux.SessionID, err error) { sessionClosed(log, id.String(), err) },
 		Refused: func(remote string) {
@@ -42,11 +45,25 @@ func remuxLines(log *sla.Logger) *remux.Hooks {
 	}
 }
 
+// connClosed logs the end of a conn. That a client is accepted no more is told by
+// tls.Hooks.Rejected and is no failure here.
+func connClosed(log *sla.Logger, id string, err error) {
+	if errors.Is(err, tls.ErrDismissed) {
+		log.ClosedAs(sla.Conn, id, sla.LevelInfo, err.Error())
+		return
+	}
+	log.Closed(sla.Conn, id, err)
+}
+
 // sessionClosed: what the target or the application caused is said by the line
 // of the sock; here it is no error.
 func sessionClosed(log *sla.Logger, id string, err error) {
 	if c, ok := code.Of(err); ok && (c <= code.AddressUnsupported || c == code.Cancelled || c == code.TargetReset) {
 		log.ClosedAs(sla.Sess, id, sla.LevelDebug, err.Error())
+		return
+	}
+	if errors.Is(err, tls.ErrDismissed) { // as in connClosed
+		log.ClosedAs(sla.Sess, id, sla.LevelInfo, err.Error())
 		return
 	}
 	log.Closed(sla.Sess, id, err)
@@ -121,6 +138,10 @@ func openSock(log *sla.Logger, target eagersocks.Address) sock {
 func (s sock) closed(err error, cancelled bool) {
 	if err != nil && cancelled {
 		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, code.Cancelled.String())
+		return
+	}
+	if errors.Is(err, tls.ErrDismissed) { // as in connClosed
+		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, err.Error())
 		return
 	}
 	s.log.Closed(sla.Sock, s.name, err)

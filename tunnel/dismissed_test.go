@@ -1,0 +1,50 @@
+package tunnel
+
+import (
+	"strings"
+	"testing"
+
+	"tunnels/internal/testnet"
+	"tunnels/tls"
+)
+
+// TestRevokedLines: what ends because a client was revoked says so at the server,
+// with its name and not as a failure of ours.
+func TestRevokedLines(t *testing.T) {
+	for _, way := range []struct {
+		eager, mux string
+		lines      []string // what each of them says it is
+	}{
+		{"remux", "tls", []string{"[conn] -", "[sess] -", "[sock] -"}},
+		{"tls", "", []string{"[sock] -"}},
+	} {
+		t.Run(way.eager, func(t *testing.T) {
+			a := newAuthority(t)
+			target := testnet.Echo(t).Addr
+			r := start(t, way.eager, way.mux, "tcp", a.serve)
+			c := r.dial(t, target)
+			defer c.Close()
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tls.Revoke(a.dir, "client"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				t.Error("the revoked client still reads")
+			}
+			for _, line := range way.lines {
+				r.serverLog.wait(t, "server", line, "client client: its certificate is revoked since ")
+			}
+			r.serverLog.wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn is ended")
+			for line := range strings.Lines(r.serverLog.String()) {
+				if strings.Contains(line, "[erro]") {
+					t.Errorf("the server calls it a failure: %s", line)
+				}
+			}
+		})
+	}
+}
