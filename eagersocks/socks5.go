@@ -163,6 +163,9 @@ func sourceOf(a *statute.AddrSpec) Address {
 	if s, err := newAddress(a.FQDN, port); err == nil {
 		return s
 	}
+	if a.FQDN != "" { // nothing sensible, so its port says nothing either
+		port = 0
+	}
 	return Address{netip.IPv4Unspecified().String(), port}
 }
 

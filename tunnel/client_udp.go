@@ -38,8 +38,13 @@ func (r *udpRefusal) lately() bool {
 // the request is on its way to a server, so that its first datagram needs one
 // round trip.
 func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
-	ip, _ := req.Target.IP() // a name says nothing here
-	a, err := datagram.Listen(app.LocalAddr(), app.RemoteAddr(), netip.AddrPortFrom(ip, req.Target.Port))
+	// A name, which is most likely the target's, says nothing about the port that
+	// the application sends from.
+	hint := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	if ip, ok := req.Target.IP(); ok {
+		hint = netip.AddrPortFrom(ip, req.Target.Port)
+	}
+	a, err := datagram.Listen(app.LocalAddr(), app.RemoteAddr(), hint)
 	if err != nil {
 		line := openAssociation(c.log, req.Target.String())
 		_ = req.Refuse(code.General, err.Error())

@@ -11,6 +11,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/datagram"
 	"tunnels/internal/netx"
 	"tunnels/internal/policy"
 	"tunnels/internal/race"
@@ -55,6 +56,8 @@ type exit struct {
 	// refuses connections nor a network without a route is remembered: that is
 	// found out at once, and may be over the next moment.
 	dead *recent.Map[netip.AddrPort, code.Code]
+	// datagrams counts the targets of all associations.
+	datagrams datagram.Room
 }
 
 // newExit makes an exit; close is to follow.

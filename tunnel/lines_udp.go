@@ -24,6 +24,11 @@ func (a association) failed(target datagram.Target, err error) {
 	a.log.Info("%s: datagrams to %s are not sent: %v", a.name, target, err)
 }
 
+// crowded says that the association has had to forget targets.
+func (a association) crowded() {
+	a.log.Warn("%s: too many targets at one time; the ones sent to longest ago are forgotten, with what they answer", a.name)
+}
+
 // ended says how it ended, and what did not get through.
 func (a association) ended(err error, c datagram.Counts) {
 	var lost []string
@@ -36,6 +41,15 @@ func (a association) ended(err error, c datagram.Counts) {
 		}
 	}
 	summary := "datagrams: " + strings.Join(lost, ", ")
+	if c.Forgotten > 0 {
+		if len(lost) == 0 {
+			summary = ""
+		} else {
+			summary += "; "
+		}
+		summary += fmt.Sprintf("targets: %d forgotten", c.Forgotten)
+		lost = append(lost, summary)
+	}
 	switch why, _ := code.Of(err); {
 	case err != nil && len(lost) > 0:
 		err = fmt.Errorf("%w; %s", err, summary)

@@ -23,6 +23,8 @@ func (s *Server) associate(g *guest, conn net.Conn, req *eagersocks.Request) (ca
 		AllowName: g.AllowName,
 		AllowAddr: g.AllowAddr,
 		Timeout:   s.exit.timeout,
+		Crowded:   line.crowded,
+		Room:      &s.exit.datagrams,
 		Refused: func(target datagram.Target, err error) {
 			if why, ok := code.Of(err); ok && why == code.NotAllowed {
 				g.refused(err)

@@ -18,9 +18,12 @@ type Counts struct {
 	Dropped uint64
 	// Refused: the exit's policy forbids the target.
 	Refused uint64
-	// Ignored: datagrams from somebody who is not heard, fragments, and what
-	// is no SOCKS5 datagram.
+	// Ignored: datagrams from an address that is not listened to, fragments, and
+	// what is no SOCKS5 datagram.
 	Ignored uint64
+	// Forgotten: targets, not datagrams, that had to make room for others within
+	// the time in which they may answer.
+	Forgotten uint64
 }
 
 // Association is the client's end: a UDP socket for one application (RFC 1928
@@ -38,9 +41,10 @@ type Association struct {
 }
 
 // Listen opens the socket of an association: at the local address of its control
-// connection, for the remote one. Both must be IP addresses. hint is what the
-// application asked for: if it names a port, of its own address or of none, then
-// that is the only port to be heard.
+// connection, for the remote one. Both must be IP addresses, or those of a UNIX
+// socket, which stand for 127.0.0.1. hint is what the application asked for: if it
+// names a port, of its own address or of the unspecified one, then only datagrams
+// from that port are accepted.
 func Listen(local, remote net.Addr, hint netip.AddrPort) (*Association, error) {
 	at, err := ipOf(local)
 	if err != nil {
@@ -55,17 +59,20 @@ func Listen(local, remote net.Addr, hint netip.AddrPort) (*Association, error) {
 		return nil, err
 	}
 	a := &Association{socket: socket, peer: peer, link: link{queue: newQueue()}}
-	if ip := hint.Addr().Unmap(); !ip.IsValid() || ip.IsUnspecified() || ip == peer.WithZone("") {
+	if ip := hint.Addr().Unmap(); ip.IsUnspecified() || ip == peer.WithZone("") {
 		a.port.Store(uint32(hint.Port()))
 	}
 	return a, nil
 }
 
-// ipOf is the IP address in a control connection's address.
+// ipOf returns the IP address in a control connection's address.
 func ipOf(a net.Addr) (netip.Addr, error) {
+	if u, ok := a.(*net.UnixAddr); ok && u != nil {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	}
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}, fmt.Errorf("datagrams need a control connection over TCP: %v has no IP address", a)
+		return netip.Addr{}, fmt.Errorf("datagrams need a control connection over TCP or a UNIX socket: %v has no IP address", a)
 	}
 	ip := tcp.AddrPort().Addr().Unmap()
 	if !ip.IsValid() {

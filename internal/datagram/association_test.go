@@ -94,15 +94,31 @@ func TestWhoIsHeard(t *testing.T) {
 	}
 }
 
-func TestAssociationNeedsTCP(t *testing.T) {
+func TestAssociationNeedsAnAddress(t *testing.T) {
 	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
-	for _, other := range []net.Addr{nil, &net.UnixAddr{Name: "/x", Net: "unix"}, &net.TCPAddr{}} {
+	for _, other := range []net.Addr{nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, &net.TCPAddr{}} {
 		for _, pair := range [][2]net.Addr{{other, tcp}, {tcp, other}} {
 			if a, err := Listen(pair[0], pair[1], netip.AddrPort{}); err == nil {
 				a.Close()
 				t.Errorf("Listen(%v, %v) = nil", pair[0], pair[1])
 			}
 		}
+	}
+}
+
+// TestAssociationOverUNIX: an application on this machine may have its control
+// connection over a UNIX socket.
+func TestAssociationOverUNIX(t *testing.T) {
+	a, err := Listen(&net.UnixAddr{Name: "/x", Net: "unix"}, &net.UnixAddr{Net: "unix"}, netip.AddrPort{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if at := a.Addr(); at.Addr() != netip.MustParseAddr("127.0.0.1") || at.Port() == 0 {
+		t.Errorf("the application is told %v, want a port at 127.0.0.1", at)
+	}
+	if a.peer != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("datagrams are accepted from %v, want 127.0.0.1", a.peer)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"tunnels/internal/code"
 	"tunnels/internal/hostname"
@@ -130,7 +131,11 @@ func (t *Target) setHost(atyp byte, addr []byte) error {
 		return nil
 	}
 	name := string(addr[1:])
-	if ip, err := netip.ParseAddr(name); err == nil {
+	bare := name
+	if strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") {
+		bare = name[1 : len(name)-1]
+	}
+	if ip, err := netip.ParseAddr(bare); err == nil {
 		if ip.Zone() != "" {
 			return malformed("address %v has a zone", ip)
 		}

@@ -11,7 +11,8 @@ import (
 )
 
 // lookUpLocked resolves an entry's name, in a goroutine of its own. There are as
-// many of them as targets, at most, and a few that are just ending.
+// many of them as names that are being resolved, at most, and a few that are just
+// ending.
 func (r *Relay) lookUpLocked(e *entry) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.exit.Timeout)
 	e.cancel = cancel

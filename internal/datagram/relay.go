@@ -28,6 +28,11 @@ type Exit struct {
 	// be, its name cannot be resolved, or sending fails. It is told once for a
 	// target, and of 256 targets at most. Nil: nobody is.
 	Refused func(target Target, err error)
+	// Crowded is called once, when a target has to make room for another one
+	// although it may still answer. May be nil.
+	Crowded func()
+	// Room is shared by all associations of an exit. If nil, this one has its own.
+	Room *Room
 }
 
 // Relay is the exit's end of an association. It has one socket for each family
@@ -62,12 +67,15 @@ func NewRelay(exit Exit) *Relay {
 	if exit.Timeout <= 0 {
 		exit.Timeout = 10 * time.Second
 	}
+	if exit.Room == nil {
+		exit.Room = new(Room)
+	}
 	r := &Relay{
 		exit:    exit,
 		link:    link{queue: newQueue()},
 		lookups: make(chan struct{}, lookupsMax),
 		sockets: map[string]*net.UDPConn{},
-		table:   newTable(),
+		table:   newTable(exit.Room),
 		told:    map[Target]struct{}{},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -88,18 +96,23 @@ func (r *Relay) Run(session splice.Stream) error {
 		_ = s.Close()
 	}
 	r.wg.Wait()
+	r.mu.Lock()
+	r.table.clear()
+	r.mu.Unlock()
 	return err
 }
 
 // Counts is what did not get through so far.
 func (r *Relay) Counts() Counts {
 	r.mu.Lock()
-	waited := r.table.dropped
+	waited, forgotten := r.table.dropped, r.table.forgotten
 	r.mu.Unlock()
 	return Counts{
 		Dropped: r.dropped.Load() + r.link.queue.drops() + waited,
 		Refused: r.refused.Load(),
 		Ignored: r.ignored.Load(),
+
+		Forgotten: forgotten,
 	}
 }
 
@@ -122,7 +135,9 @@ func (r *Relay) fromSession(record []byte) error {
 	}
 	now := time.Now()
 	r.mu.Lock()
+	before := r.table.forgotten
 	e, fresh := r.table.use(t, now)
+	crowded := before == 0 && r.table.forgotten > 0
 	if fresh && t.Name == "" {
 		r.table.locate(e, netip.AddrPortFrom(t.IP.Unmap(), t.Port), now)
 		e.ready = true
@@ -132,12 +147,15 @@ func (r *Relay) fromSession(record []byte) error {
 		if fresh {
 			r.lookUpLocked(e)
 		}
-		r.mu.Unlock()
-		return nil
 	}
-	addr := e.addr
+	ready, addr := e.ready, e.addr
 	r.mu.Unlock()
-	r.send(t, addr, d.data)
+	if crowded && r.exit.Crowded != nil {
+		r.exit.Crowded()
+	}
+	if ready {
+		r.send(t, addr, d.data)
+	}
 	return nil
 }
 

@@ -146,8 +146,8 @@ func TestNamesLookedUpAtOnce(t *testing.T) {
 	for i := range 600 {
 		say(t, near, record(t, fmt.Sprintf("name%d.test:53", i), "x"))
 	}
-	until(t, "the oldest names have been pushed out", func() bool { return r.Counts().Dropped == 600-targetsMax })
-	until(t, "there are not many more goroutines than targets", func() bool { return runtime.NumGoroutine() <= targetsMax+lookupsMax+20 })
+	until(t, "the oldest names have been pushed out", func() bool { return r.Counts().Dropped == 600-namesMax })
+	until(t, "there are not many more goroutines than names", func() bool { return runtime.NumGoroutine() <= namesMax+lookupsMax+20 })
 	near.CloseWrite()
 	if err := <-ended; err != nil {
 		t.Errorf("Run = %v", err)

@@ -19,25 +19,81 @@ func sendTo(t *testing.T, tab *table, target string, now time.Time) (fresh bool)
 }
 
 func TestTargetsAreBounded(t *testing.T) {
-	tab, now := newTable(), time.Now()
+	tab, now := newTable(new(Room)), time.Now()
+	const all = targetsMax + 44
 	target := func(i int) string { return fmt.Sprintf("192.0.%d.%d:53", i/256, i%256) }
-	for i := range 300 {
+	for i := range all {
 		sendTo(t, &tab, target(i), now)
 		sendTo(t, &tab, target(0), now) // keeps it young
 	}
 	if len(tab.targets) != targetsMax || len(tab.sources) != targetsMax || tab.order.Len() != targetsMax {
 		t.Errorf("%d targets, %d sources, %d in order; want %d each", len(tab.targets), len(tab.sources), tab.order.Len(), targetsMax)
 	}
-	for i := range 300 {
-		want := i == 0 || i > 300-targetsMax
+	for i := range all {
+		want := i == 0 || i > all-targetsMax
 		if got := tab.heard(mustTarget(t, target(i)).IP, now); got != want {
-			t.Errorf("target %d of 300 is heard: %v, want %v", i, got, want)
+			t.Errorf("target %d of %d is heard: %v, want %v", i, all, got, want)
 		}
+	}
+	if want := uint64(all - targetsMax); tab.forgotten != want {
+		t.Errorf("%d targets were forgotten, want %d", tab.forgotten, want)
+	}
+	sendTo(t, &tab, "198.51.100.1:53", now.Add(silenceMax))
+	if len(tab.targets) != 1 || tab.forgotten != all-targetsMax {
+		t.Errorf("after a minute of silence there are %d targets, %d forgotten; want the new one, and none more", len(tab.targets), tab.forgotten)
+	}
+}
+
+// TestTargetsShareRoom: where all associations together have too many targets, one
+// that has few may have more, and one that has many makes room of its own.
+func TestTargetsShareRoom(t *testing.T) {
+	room, now := new(Room), time.Now()
+	many, few := newTable(room), newTable(room)
+	for i := range targetsFloor + 1 {
+		sendTo(t, &many, fmt.Sprintf("192.0.%d.%d:53", i/256, i%256), now)
+	}
+	room.taken.Store(allTargets)
+	sendTo(t, &many, "198.51.100.1:53", now)
+	for i := range targetsFloor + 1 {
+		sendTo(t, &few, fmt.Sprintf("192.0.%d.%d:53", i/256, i%256), now)
+	}
+	for _, tt := range []struct {
+		name string
+		tab  *table
+		want int
+	}{{"many", &many, targetsFloor + 1}, {"few", &few, targetsFloor}} {
+		if len(tt.tab.targets) != tt.want || tt.tab.forgotten != 1 {
+			t.Errorf("the association with %s has %d targets, %d forgotten; want %d, and 1", tt.name, len(tt.tab.targets), tt.tab.forgotten, tt.want)
+		}
+	}
+	taken := room.taken.Load()
+	many.clear()
+	few.clear()
+	if freed := taken - room.taken.Load(); freed != 2*targetsFloor+1 {
+		t.Errorf("%d places are free after both have ended, want %d", freed, 2*targetsFloor+1)
+	}
+}
+
+// TestNamesAreBounded: what is being resolved is bounded more tightly than what is not.
+func TestNamesAreBounded(t *testing.T) {
+	tab, now := newTable(new(Room)), time.Now()
+	for i := range namesMax + 10 {
+		tab.use(mustTarget(t, fmt.Sprintf("host%d.test:53", i)), now)
+	}
+	if len(tab.targets) != namesMax || tab.asked.Len() != namesMax || tab.order.Len() != namesMax {
+		t.Errorf("%d names, %d being resolved, %d in order; want %d each", len(tab.targets), tab.asked.Len(), tab.order.Len(), namesMax)
+	}
+	for _, e := range tab.targets {
+		tab.locate(e, netip.MustParseAddrPort("192.0.2.1:53"), now)
+	}
+	tab.use(mustTarget(t, "more.test:53"), now)
+	if len(tab.targets) != namesMax+1 || tab.asked.Len() != 1 {
+		t.Errorf("%d names, %d being resolved; want all that are found, and the new one", len(tab.targets), tab.asked.Len())
 	}
 }
 
 func TestTargetsExpire(t *testing.T) {
-	tab, now := newTable(), time.Now()
+	tab, now := newTable(new(Room)), time.Now()
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	sendTo(t, &tab, "192.0.2.1:53", now)
 	sendTo(t, &tab, "192.0.2.2:53", now)
@@ -66,7 +122,7 @@ func TestTargetsExpire(t *testing.T) {
 
 // Two targets at one address: the end of one does not silence the other.
 func TestSourcesAreShared(t *testing.T) {
-	tab, now := newTable(), time.Now()
+	tab, now := newTable(new(Room)), time.Now()
 	sendTo(t, &tab, "192.0.2.1:53", now)
 	sendTo(t, &tab, "192.0.2.1:54", now)
 	tab.remove(tab.targets[mustTarget(t, "192.0.2.1:53")])
@@ -80,7 +136,7 @@ func TestSourcesAreShared(t *testing.T) {
 }
 
 func TestWaitingIsBounded(t *testing.T) {
-	tab, now := newTable(), time.Now()
+	tab, now := newTable(new(Room)), time.Now()
 	var held int
 	for i := range 20 {
 		e, _ := tab.use(mustTarget(t, fmt.Sprintf("host%d.test:53", i)), now)
