@@ -379,7 +379,7 @@ func TestClientDatagrams(t *testing.T) {
 	if err := s.send("192.0.2.1:53", []byte("out")); err != nil {
 		t.Fatal(err)
 	}
-	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target 192.0.2.1:53: only of [client] does not have it")
+	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target 192.0.2.1:53: not in the only list of [client]")
 	if r.try(t, target) {
 		t.Error("a second session was opened beside the association, want one only")
 	}

@@ -54,7 +54,7 @@ func (r *Rules) addrRefused(a netip.AddrPort, via string, own ownFunc) string {
 }
 
 func (r *Rules) denies(rule string) string { return "deny of " + r.Who + " has " + rule }
-func (r *Rules) leavesOut() string         { return "only of " + r.Who + " does not have it" }
+func (r *Rules) leavesOut() string         { return "not in the only list of " + r.Who }
 
 // allow is the list that opens what is denied by default.
 func (r *Rules) allow() *List {

@@ -39,18 +39,18 @@ func TestRules(t *testing.T) {
 
 		// only restricts, and opens nothing
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:443"},
-		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:80", want: "only of [c] does not have it"},
-		{only: "*.corp.example:443", name: "a.example", addr: "1.1.1.1:443", want: "only of [c] does not have it"},
-		{only: "*.corp.example:443", addr: "1.1.1.1:443", want: "only of [c] does not have it"},
+		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:80", want: "not in the only list of [c]"},
+		{only: "*.corp.example:443", name: "a.example", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
+		{only: "*.corp.example:443", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "127.0.0.1:443", want: "is loopback"},
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.1.9:443"},
-		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.2.9:443", want: "only of [c] does not have it"},
+		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.2.9:443", want: "not in the only list of [c]"},
 		{only: "all:443", addr: "10.0.0.1:443", want: "is private"},
 		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // who reads the file adds Inner
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", addr: "10.0.0.1:443"},
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", no: "10.0.0.1", addr: "10.0.0.1:443", want: "deny of [c]"},
-		{only: "a.example", yes: "private", allow: "all", addr: "10.0.0.1:443", want: "only of [c] does not have it"},
-		{only: " ", addr: "1.1.1.1:443", want: "only of [c] does not have it"},
+		{only: "a.example", yes: "private", allow: "all", addr: "10.0.0.1:443", want: "not in the only list of [c]"},
+		{only: " ", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
 	}
 	for _, tt := range tests {
 		e := &Exit{Allow: mustParse(t, tt.allow), Deny: mustParse(t, tt.deny)}
@@ -71,15 +71,15 @@ func TestRulesNames(t *testing.T) {
 		{"", "a.example", "A.example.", "target A.example.:80: deny of [c] has a.example"},
 		{"", "1.1.1.1", "1.1.1.1", "deny of [c] has 1.1.1.1"},
 		{"a.example", "", "a.example", ""},
-		{"a.example", "", "b.example", "target b.example:80: only of [c] does not have it"},
-		{"a.example:443", "", "a.example", "only of [c] does not have it"},
+		{"a.example", "", "b.example", "target b.example:80: not in the only list of [c]"},
+		{"a.example:443", "", "a.example", "not in the only list of [c]"},
 		{"a.example, 9.0.0.0/8", "", "b.example", ""}, // could lead there
-		{"a.example, 9.0.0.0/8:443", "", "b.example", "only of [c] does not have it"},
+		{"a.example, 9.0.0.0/8:443", "", "b.example", "not in the only list of [c]"},
 		{"all:80", "", "b.example", ""},
-		{"all:443", "", "b.example", "only of [c] does not have it"},
-		{"9.0.0.0/8", "", "8.8.8.8", "only of [c] does not have it"},
+		{"all:443", "", "b.example", "not in the only list of [c]"},
+		{"9.0.0.0/8", "", "8.8.8.8", "not in the only list of [c]"},
 		{"9.0.0.0/8", "", "9.9.9.9", ""},
-		{"a.example", "", "a\nb.example", `a\nb.example:80: only of [c]`},
+		{"a.example", "", "a\nb.example", `a\nb.example:80: not in the only list of [c]`},
 	}
 	for _, tt := range tests {
 		r := &Rules{Who: "[c]", Deny: mustParse(t, tt.no)}

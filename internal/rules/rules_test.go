@@ -82,7 +82,7 @@ func TestRule(t *testing.T) {
 	laptop := new(policy.Exit).For(table.For("laptop").Lists())
 	for target, want := range map[string]string{
 		"10.1.0.1:22": "", "192.0.2.7:1": "", "10.1.9.1:22": "deny of [laptop]",
-		"10.2.0.1:22": "only of [laptop]", "1.1.1.1:443": "only of [laptop]",
+		"10.2.0.1:22": "only list of [laptop]", "1.1.1.1:443": "only list of [laptop]",
 	} {
 		err := laptop.AllowAddr(netip.MustParseAddrPort(target), "")
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
