@@ -14,14 +14,16 @@ type Config struct {
 	// Listen accepts lower connections. Nil: package net's ListenConfig.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
-	ReuseMaxAge   time.Duration // a conn that old takes no new sessions; 0: 60 s
-	ReuseMaxCount int           // nor one used for that many, but see Pool; 0: 16
-	ReuseMaxBytes int64         // nor one that carried that much, both ways; 0: 64 GiB
-	IdleMax       time.Duration // a conn without sessions is closed after; 0: 10 s
-	ConnMax       int           // never more conns than that; 0: 1024
-	Ping          time.Duration // a conn silent for that long is asked for a sign of life; 0: 15 s
-	WindowMax     int           // ceiling of one session's window, in bytes; 0: 128 MiB
-	SessMax       int           // sessions accepted at one time on one conn; 0: 32768
+	// When a conn is replaced. These are soft limits: see Pool.
+	ReuseMaxAge   time.Duration // its age; 0: 60 s
+	ReuseMaxCount int           // sessions it has had; 0: 16
+	ReuseMaxBytes int64         // bytes it has carried, both ways; 0: 64 GiB
+
+	IdleMax   time.Duration // a conn without sessions is closed after; 0: 10 s
+	ConnMax   int           // never more conns than that; 0: 1024
+	Ping      time.Duration // a conn silent for that long is asked for a sign of life; 0: 15 s
+	WindowMax int           // ceiling of one session's window, in bytes; 0: 128 MiB
+	SessMax   int           // sessions accepted at one time on one conn; 0: 32768
 
 	// Budget bounds the memory of all sessions that share it. Nil: one of
 	// 256 MiB for the pool or listener made from this Config.

@@ -33,6 +33,7 @@ type conn struct {
 	rttNanos atomic.Int64 // 0: not measured yet
 	asked    atomic.Int64 // when ask asked, in nanoseconds since the birth; 0: never. Written under mu
 	life     life
+	avoided  atomic.Bool // the pool has passed it over as suspect: tell the owner when something comes
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -94,6 +95,7 @@ const (
 // held.
 type owner interface {
 	connGreeted()                // the peer's first frame has come
+	connTurned()                 // a session has ended, or a suspect conn has answered
 	connIdle(*conn)              // the last session has ended, or the peer says GOAWAY
 	connEnded(*conn, error)      // nil: cleanly
 	accept(*conn, *Session) bool // false: no room for the peer's session

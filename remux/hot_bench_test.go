@@ -44,6 +44,7 @@ type keeper struct{ session *Session }
 
 func (k *keeper) connGreeted()           {}
 func (k *keeper) connIdle(*conn)         {}
+func (k *keeper) connTurned()            {}
 func (k *keeper) connEnded(*conn, error) {}
 func (k *keeper) accept(_ *conn, s *Session) bool {
 	k.session = s

@@ -60,6 +60,9 @@ func (c *conn) came(n int) {
 	if c.life.asked.Load() != 0 {
 		c.life.asked.Store(0)
 	}
+	if c.avoided.Load() && c.avoided.Swap(false) {
+		c.owner.connTurned()
+	}
 }
 
 // wrote notes that n bytes left.

@@ -199,6 +199,9 @@ func (l *SessionListener) connIdle(*conn) {}
 // connGreeted is the owner's part.
 func (l *SessionListener) connGreeted() {}
 
+// connTurned is the owner's part.
+func (l *SessionListener) connTurned() {}
+
 // connEnded is the owner's part.
 func (l *SessionListener) connEnded(c *conn, _ error) {
 	l.mu.Lock()

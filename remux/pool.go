@@ -1,22 +1,29 @@
 package remux
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"time"
-
-	"tunnels/internal/code"
 )
 
 // Pool keeps the conns to one server. A session goes to the newest conn in use
-// that may take it; a conn may not when it is old (Config.ReuseMaxAge), worn
-// (ReuseMaxCount, ReuseMaxBytes), suspect or going away, but keeps the sessions
-// it has. Before that happens its successor is dialled, so that no session
-// waits for a handshake; until it is there, a conn goes on taking sessions, up
-// to twice ReuseMaxCount more from when it was sent for. All methods are safe for concurrent use.
+// that may take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount,
+// ReuseMaxBytes), suspect or going away is passed over but keeps the sessions it
+// has.
+//
+// The limits of reuse are soft. Before a conn reaches one its successor is dialed,
+// so that no session waits for a handshake. While that dial is under way, a worn
+// conn takes up to 2*ReuseMaxCount more sessions. While no successor can be had
+// (the dial fails, takes longer than a second, or would exceed ConnMax), it takes
+// sessions until its numbers (32768) or the bytes one TLS key may protect
+// (64 GiB, or ReuseMaxBytes if that is more) are used up, and the last such conn
+// is not closed for being idle.
+//
+// All methods are safe for concurrent use.
 type Pool struct {
 	// Static after construction.
 	cfg              Config
@@ -30,14 +37,14 @@ type Pool struct {
 	// Guarded by mu.
 	conns    []*conn // oldest first
 	dialing  int
-	waiting  int           // calls of Open without a conn
-	changed  chan struct{} // closed, and made anew, when a waiting Open should look again
-	lastErr  error         // why the server was last found out of reach; nil: it has spoken since
+	waiters  list.List // of chan opening: calls of Open that wait, the oldest first
+	lastErr  error     // why the server was last found out of reach; nil: it has spoken since
 	failedAt time.Time
 	failures int // dials failed, and conns lost young, in a row
 	lastUse  time.Time
 	timer    *time.Timer // next look at ages and idleness
 	retry    *time.Timer // next dial after a failed one
+	slow     *time.Timer // when the oldest dial under way becomes slow
 	closed   bool
 
 	health poolHealth
@@ -55,7 +62,7 @@ const (
 // NewPool makes a pool for the server at address. Nothing is dialled before
 // Warm or Open. Close ends it.
 func (c Config) NewPool(network, address string) *Pool {
-	p := &Pool{cfg: c.defaults(), network: network, address: address, changed: make(chan struct{}), lastUse: time.Now()}
+	p := &Pool{cfg: c.defaults(), network: network, address: address, lastUse: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -103,106 +110,6 @@ func (p *Pool) Dial() (net.Conn, error) {
 	return s, nil
 }
 
-// Open opens a session. The server hears of it with the first Write, or Read.
-// It waits, until ctx ends, only where there is no conn that could take the
-// session, and fails at once where the last dial failed less than a second ago.
-func (p *Pool) Open(ctx context.Context) (*Session, error) {
-	for {
-		s, wait, err := p.tryOpen()
-		if s != nil {
-			s.conn.opened(s)
-			return s, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			err = fmt.Errorf("no conn to %s in time: %w", p.address, context.Cause(ctx))
-		}
-		p.mu.Lock()
-		p.waiting--
-		p.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// tryOpen opens a session, or says what to wait for (and counts the caller as
-// waiting), or why that is in vain.
-func (p *Pool) tryOpen() (*Session, <-chan struct{}, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, nil, net.ErrClosed
-	}
-	now := time.Now()
-	p.lastUse = now
-	for {
-		c := p.pickLocked(now)
-		if c == nil {
-			break
-		}
-		s, err := c.open()
-		if err != nil {
-			continue // it has just ended; the next look will not pick it
-		}
-		p.succeedLocked(c, now)
-		return s, nil, nil
-	}
-	if p.dialing == 0 {
-		if p.lastErr != nil && now.Sub(p.failedAt) < freshFailure {
-			return nil, nil, &code.Error{Code: code.General, Text: fmt.Sprintf("server %s cannot be reached: %v", p.address, p.lastErr)}
-		}
-		p.dialLocked()
-	}
-	p.waiting++
-	p.moreDialsLocked()
-	return nil, p.changed, nil
-}
-
-// pickLocked chooses the conn for one more session; nil: there is none.
-func (p *Pool) pickLocked(now time.Time) *conn {
-	var spare, worn, least *conn
-	leastLoad := 0
-	for i := len(p.conns) - 1; i >= 0; i-- {
-		c := p.conns[i]
-		w := c.wear(&p.cfg, now)
-		switch {
-		case !w.takes:
-			continue
-		case !w.over && w.uses > 0:
-			return c
-		case !w.over && spare == nil:
-			spare = c
-		case w.over && worn == nil && w.uses < w.overMax:
-			worn = c
-		}
-		if least == nil || w.sessions < leastLoad {
-			least, leastLoad = c, w.sessions
-		}
-	}
-	if spare != nil {
-		return spare
-	}
-	if worn != nil {
-		if p.dialing == 0 && !p.failedLatelyLocked(now) {
-			p.dialLocked()
-		}
-		if p.dialing > 0 {
-			return worn
-		}
-	}
-	// The limit of conns is hard, those of reuse are not; and a conn that is
-	// worn is better than a server that cannot be reached.
-	if least != nil && (len(p.conns)+p.dialing >= p.cfg.ConnMax || p.dialing == 0 && p.failedLatelyLocked(now)) {
-		return least
-	}
-	return nil
-}
-
 func (p *Pool) failedLatelyLocked(now time.Time) bool {
 	return p.lastErr != nil && now.Sub(p.failedAt) < p.backoffMax()
 }
@@ -220,21 +127,26 @@ func (p *Pool) succeedLocked(c *conn, now time.Time) {
 		}
 	}
 	p.dialLocked()
-	c.grace(&p.cfg)
 }
 
-// connIdle is the owner's part: a conn without sessions that may take no more,
-// or whose server is going away, is through.
+// connIdle is the owner's part: an idle conn that is no longer needed closes.
 func (p *Pool) connIdle(c *conn) {
 	now := time.Now()
 	p.mu.Lock()
-	w := c.wear(&p.cfg, now)
-	through := !w.takes || w.over && p.dialing == 0
+	over := p.overLocked(c, c.wear(&p.cfg, now), now)
 	p.rearmLocked(now)
 	p.mu.Unlock()
-	if through && w.sessions == 0 {
+	if over {
 		c.retire()
 	}
+}
+
+// connTurned is the owner's part: the conn may take a session that it could not
+// take before.
+func (p *Pool) connTurned() {
+	p.mu.Lock()
+	p.serveLocked(time.Now())
+	p.mu.Unlock()
 }
 
 // connEnded is the owner's part: where a conn was lost while it was wanted, the
@@ -271,25 +183,23 @@ func (p *Pool) connEnded(c *conn, err error) {
 			p.retryLocked()
 		}
 	}
-	p.changedLocked()
+	p.serveLocked(now)
 	p.rearmLocked(now)
 }
 
 // connGreeted is the owner's part: the server has taken the conn.
 func (p *Pool) connGreeted() {
 	p.mu.Lock()
+	now := time.Now()
 	p.lastErr, p.health.lost = nil, nil
+	p.serveLocked(now) // the HELLO may allow more sessions
+	p.rearmLocked(now) // and this conn may replace one that is worn
 	p.mu.Unlock()
 	p.cfg.Hooks.turned()
 }
 
 // accept is the owner's part. A server opens no sessions yet.
 func (p *Pool) accept(*conn, *Session) bool { return false }
-
-func (p *Pool) changedLocked() {
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
 
 // Close ends all conns and their sessions at once, and waits for what served
 // them.
@@ -301,12 +211,12 @@ func (p *Pool) Close() error {
 	}
 	p.closed = true
 	conns := append([]*conn(nil), p.conns...)
-	for _, t := range []*time.Timer{p.timer, p.retry} {
+	for _, t := range []*time.Timer{p.timer, p.retry, p.slow} {
 		if t != nil {
 			t.Stop()
 		}
 	}
-	p.changedLocked()
+	p.serveLocked(time.Now())
 	p.mu.Unlock()
 	p.cancel()
 	for _, c := range conns {

@@ -32,14 +32,28 @@ func (p *Pool) dialLocked() {
 	}
 	if p.dialing++; p.dialing == 1 {
 		p.health.dialFrom = time.Now()
+		p.watchDialLocked()
+		for _, c := range p.conns {
+			c.grace(&p.cfg)
+		}
 	}
 	p.wg.Go(p.dial)
+}
+
+// watchDialLocked has the waiting calls served when the dial that has just begun
+// becomes slow: worn conns may take them then.
+func (p *Pool) watchDialLocked() {
+	if p.slow == nil {
+		p.slow = time.AfterFunc(slowDial, p.connTurned)
+		return
+	}
+	p.slow.Reset(slowDial)
 }
 
 // moreDialsLocked dials for those that wait and will find no room on the conns
 // that are on their way.
 func (p *Pool) moreDialsLocked() {
-	for p.dialing < dialsMax && p.waiting > p.dialing*2*p.cfg.ReuseMaxCount && len(p.conns)+p.dialing < p.cfg.ConnMax {
+	for p.dialing < dialsMax && !p.failedLatelyLocked(time.Now()) && p.waiters.Len() > p.dialing*2*p.cfg.ReuseMaxCount && len(p.conns)+p.dialing < p.cfg.ConnMax {
 		p.dialLocked()
 	}
 }
@@ -70,7 +84,7 @@ func (p *Pool) dial() {
 		p.health.made = true
 		p.rearmLocked(time.Now())
 	}
-	p.changedLocked()
+	p.serveLocked(time.Now())
 	p.mu.Unlock()
 	p.cfg.Hooks.turned()
 	if c != nil {
@@ -88,8 +102,8 @@ func (p *Pool) failedLocked(err error) {
 	p.retryLocked()
 }
 
-// retryLocked has a conn dialled after a while, if the pool is in use and has
-// none then.
+// retryLocked dials after a while, if the pool is in use and has no conn then that
+// is not worn.
 func (p *Pool) retryLocked() {
 	if p.closed || p.dialing > 0 || time.Since(p.lastUse) > keepTrying {
 		return
@@ -102,7 +116,7 @@ func (p *Pool) retryLocked() {
 	p.retry = time.AfterFunc(wait, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.dialing == 0 && len(p.conns) == 0 {
+		if p.dialing == 0 && !p.successorLocked(nil, time.Now()) {
 			p.dialLocked()
 		}
 	})

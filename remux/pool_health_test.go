@@ -21,6 +21,7 @@ type stopped struct {
 	gate  chan struct{} // guarded by mu; closed while the server runs
 	delay time.Duration // guarded by mu; of what comes back
 	fail  error         // guarded by mu; of dialling
+	hang  bool          // guarded by mu; dials do not end by themselves
 	ended []error       // guarded by mu; of conns
 }
 
@@ -92,9 +93,18 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 		close(s.gate)
 		b := &bubble{pipes: make(chan net.Conn, 100)}
 		s.pool = Config{
-			Dial: func(context.Context, string, string) (net.Conn, error) {
+			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				s.mu.Lock()
+				hang := s.hang
+				s.mu.Unlock()
+				if hang {
+					<-ctx.Done()
+				}
 				s.mu.Lock()
 				defer s.mu.Unlock()
+				if hang {
+					return nil, ctx.Err()
+				}
 				if s.fail != nil {
 					return nil, s.fail
 				}

@@ -26,6 +26,7 @@ type bubble struct {
 	fail   error         // guarded by mu; what dialling fails with
 	dials  int           // guarded by mu
 	delay  time.Duration // guarded by mu
+	refuse time.Duration // guarded by mu; not 0: conns end after that, without a word
 	opened []ConnID      // guarded by mu; by the pool
 	closed int           // guarded by mu
 	lost   int           // guarded by mu; of closed, those not clean
@@ -55,7 +56,7 @@ func (pipeAddr) String() string  { return "pipe" }
 func (b *bubble) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	b.mu.Lock()
 	b.dials++
-	fail, delay := b.fail, b.delay
+	fail, delay, refuse := b.fail, b.delay, b.refuse
 	b.mu.Unlock()
 	select {
 	case <-time.After(delay):
@@ -66,12 +67,23 @@ func (b *bubble) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, fail
 	}
 	near, far := net.Pipe()
+	if refuse != 0 {
+		go io.Copy(io.Discard, far)
+		time.AfterFunc(refuse, func() { far.Close() })
+		return near, nil
+	}
 	b.pipes <- far
 	return near, nil
 }
 
 // inBubble runs f with fake time, a pool and a server that echoes.
 func inBubble(t *testing.T, c Config, f func(t *testing.T, b *bubble)) {
+	t.Helper()
+	inBubbleWith(t, c, Config{}, f)
+}
+
+// inBubbleWith is inBubble with a server of that configuration.
+func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, pipes: make(chan net.Conn, 100), delay: handshake}
@@ -88,7 +100,7 @@ func inBubble(t *testing.T, c Config, f func(t *testing.T, b *bubble)) {
 			},
 		}
 		b.pool = c.NewPool("pipe", "server")
-		b.l = Config{}.NewListener(b)
+		b.l = server.NewListener(b)
 		var serving sync.WaitGroup
 		serving.Go(func() {
 			for {
@@ -99,10 +111,12 @@ func inBubble(t *testing.T, c Config, f func(t *testing.T, b *bubble)) {
 				serving.Go(func() { io.Copy(onlyWriter{s}, s); s.Close() })
 			}
 		})
+		defer func() { // also after a t.Fatal
+			b.pool.Close()
+			b.l.Close()
+			serving.Wait()
+		}()
 		f(t, b)
-		b.pool.Close()
-		b.l.Close()
-		serving.Wait()
 	})
 }
 

@@ -5,14 +5,21 @@ import "time"
 // wear is how a conn stands to the rules of reuse.
 type wear struct {
 	open     bool // it has not begun to end
+	spent    bool // the protocol allows no session more, now or later
 	takes    bool // the protocol and its health allow one more session
-	over     bool // too old, or used too often, for more
+	over     bool // beyond a limit of reuse
+	unheard  bool // new, and it has yet to be seen whether the server takes it
 	near     bool // soon over: time to send for the successor
 	uses     int
 	overMax  int // uses up to which it serves on while its successor is on the way
 	sessions int
 	idle     time.Duration // since the last session ended; 0: there are sessions
 }
+
+// keyMax is how many bytes a conn may carry at most, if the configuration does not
+// allow more, and still take a session: crypto/tls never changes the keys of a
+// connection by itself.
+const keyMax = 64 << 30
 
 // wear looks at the conn with the pool's rules.
 func (c *conn) wear(cfg *Config, now time.Time) wear {
@@ -21,21 +28,33 @@ func (c *conn) wear(cfg *Config, now time.Time) wear {
 	age, bytes := now.Sub(c.born), c.bytes.Load()
 	w := wear{
 		open:     c.state == open,
-		takes:    c.takesLocked() && !c.life.suspectLocked(c),
+		spent:    c.goneAway || c.nextID > lastID || bytes >= max(cfg.ReuseMaxBytes, keyMax),
 		over:     c.uses >= cfg.ReuseMaxCount || age >= cfg.ReuseMaxAge || bytes >= cfg.ReuseMaxBytes,
 		near:     c.uses >= (cfg.ReuseMaxCount+1)/2 || age >= cfg.ReuseMaxAge/4*3 || bytes >= cfg.ReuseMaxBytes/4*3,
 		uses:     c.uses,
 		overMax:  max(c.overMax, 2*cfg.ReuseMaxCount),
 		sessions: len(c.sessions),
 	}
+	w.unheard = c.peer != peerBasic && c.life.received.Load() == 0 && age < slowDial
+	w.takes = c.takesLocked() && !w.spent && !c.suspectLocked()
 	if w.sessions == 0 {
 		w.idle = max(now.Sub(c.idleFrom), 1)
 	}
 	return w
 }
 
-// grace notes that the successor has just been sent for: until it is there, a
-// burst of twice the count finds room here, however worn the conn was before.
+// suspectLocked reports whether the conn may be dead. If so, the owner is told
+// when something is received.
+func (c *conn) suspectLocked() bool {
+	if !c.life.suspectLocked(c) {
+		return false
+	}
+	c.avoided.Store(true)
+	return c.life.suspectLocked(c) // something may have come before the reader saw avoided
+}
+
+// grace renews the conn's allowance as a dial begins: a burst of twice the count
+// finds room here until it ends, however worn the conn was before.
 func (c *conn) grace(cfg *Config) {
 	c.mu.Lock()
 	c.overMax = c.uses + 2*cfg.ReuseMaxCount
@@ -55,10 +74,12 @@ func (p *Pool) rearmLocked(now time.Time) {
 			continue
 		}
 		if w.idle > 0 {
-			next = min(next, p.idleLeftLocked(c, w, now))
+			next = min(next, p.overInLocked(c, w, now))
 		}
-		if left := p.cfg.ReuseMaxAge/4*3 - now.Sub(c.born); left > 0 {
-			next = min(next, left)
+		for _, age := range []time.Duration{p.cfg.ReuseMaxAge / 4 * 3, p.cfg.ReuseMaxAge} {
+			if left := age - now.Sub(c.born); left > 0 {
+				next = min(next, left)
+			}
 		}
 	}
 	next = max(next, time.Millisecond)
@@ -69,35 +90,75 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 }
 
-// idleLeftLocked is how long an idle conn may live on. A spare, which has not
-// been used yet, is there for what comes next, so its time runs from the last
-// use of any conn.
-func (p *Pool) idleLeftLocked(c *conn, w wear, now time.Time) time.Duration {
+// lastKept is how often an idle conn that is kept for want of another is looked at.
+const lastKept = time.Second
+
+// overLocked reports whether the conn is idle and no longer needed.
+func (p *Pool) overLocked(c *conn, w wear, now time.Time) bool {
+	return w.open && w.idle > 0 && p.overInLocked(c, w, now) <= 0
+}
+
+// overInLocked is how long an idle conn is still needed: not at all once it can
+// take no more sessions or is worn and has a successor, else until it has been
+// idle for IdleMax. An unused conn is there for what comes next, so its time runs
+// from the last use of any conn. The last conn is kept for longer while dials
+// fail.
+func (p *Pool) overInLocked(c *conn, w wear, now time.Time) time.Duration {
+	if w.spent || w.over && p.successorLocked(c, now) {
+		return 0
+	}
 	idle := w.idle
 	if w.uses == 0 {
 		idle = min(idle, now.Sub(p.lastUse))
 	}
-	return p.cfg.IdleMax - idle
+	left := p.cfg.IdleMax - idle
+	if left <= 0 && p.lastErr != nil && now.Sub(p.lastUse) < keepTrying && w.takes && !p.otherLocked(c, now) {
+		return lastKept
+	}
+	return left
 }
 
-// look closes conns that have been idle for too long and sends for the
-// successors of those that grow old.
+// successorLocked reports whether a conn other than c, on which the server has
+// spoken, may take sessions and is not worn.
+func (p *Pool) successorLocked(c *conn, now time.Time) bool {
+	for _, other := range p.conns {
+		if other != c && other.life.received.Load() != 0 {
+			if w := other.wear(&p.cfg, now); w.takes && !w.over {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// otherLocked reports whether a conn other than c, on which the server has spoken,
+// may take sessions.
+func (p *Pool) otherLocked(c *conn, now time.Time) bool {
+	for _, other := range p.conns {
+		if other != c && other.life.received.Load() != 0 && other.wear(&p.cfg, now).takes {
+			return true
+		}
+	}
+	return false
+}
+
+// look closes conns that are no longer needed and dials the successors of those
+// that grow old.
 func (p *Pool) look() {
 	p.mu.Lock()
 	now := time.Now()
-	var through []*conn
+	var over []*conn
 	for _, c := range p.conns {
-		w := c.wear(&p.cfg, now)
-		if w.open && w.idle > 0 && (p.idleLeftLocked(c, w, now) <= 0 || w.over && p.dialing == 0) {
-			through = append(through, c)
+		if p.overLocked(c, c.wear(&p.cfg, now), now) {
+			over = append(over, c)
 		}
 	}
-	if n := len(p.conns); n > 0 && len(through) == 0 && now.Sub(p.lastUse) < p.cfg.IdleMax {
+	if n := len(p.conns); n > 0 && len(over) == 0 && now.Sub(p.lastUse) < p.cfg.IdleMax {
 		p.succeedLocked(p.conns[n-1], now)
 	}
 	p.rearmLocked(now)
 	p.mu.Unlock()
-	for _, c := range through {
+	for _, c := range over {
 		c.retire()
 	}
 }

@@ -1,0 +1,158 @@
+package remux
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// slowDial is how long a dial may take before worn conns are used as if there
+// were no successor.
+const slowDial = time.Second
+
+// opening is the result of a call of Open.
+type opening struct {
+	session *Session
+	err     error
+}
+
+// Open opens a session. The server learns of it with the first Write or Read. Open
+// waits, until ctx ends, only while no conn can take the session; it fails at once
+// if the last dial failed less than a second ago. Waiting calls are served in the
+// order in which they came.
+func (p *Pool) Open(ctx context.Context) (*Session, error) {
+	o, wait, leave := p.enter()
+	if wait != nil {
+		select {
+		case o = <-wait:
+		case <-ctx.Done():
+			o = leave(fmt.Errorf("no conn to %s in time: %w", p.address, context.Cause(ctx)))
+		}
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	o.session.conn.opened(o.session)
+	return o.session, nil
+}
+
+// enter opens a session at once or queues the caller: wait delivers the result,
+// unless leave is called first, which returns err or the result that came before.
+func (p *Pool) enter() (o opening, wait <-chan opening, leave func(err error) opening) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.lastUse = now
+	result := make(chan opening, 1)
+	e := p.waiters.PushBack(result)
+	p.serveLocked(now)
+	select {
+	case o = <-result:
+		return o, nil, nil
+	default:
+	}
+	leave = func(err error) opening {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		select {
+		case o := <-result:
+			return o
+		default:
+			p.waiters.Remove(e)
+			return opening{err: err}
+		}
+	}
+	return o, result, leave
+}
+
+// serveLocked serves the waiting calls of Open as far as that is possible. It must
+// be called after every event that may make it possible for one more: a dial or a
+// conn ended, a session ended, HELLO came, a suspect conn answered, a dial became
+// slow, the pool was closed. So no call waits while a conn could take its session.
+func (p *Pool) serveLocked(now time.Time) {
+	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
+		s, err := p.tryOpenLocked(now)
+		if s == nil && err == nil {
+			p.moreDialsLocked()
+			return
+		}
+		p.waiters.Remove(e).(chan opening) <- opening{s, err} // has room
+	}
+}
+
+// tryOpenLocked opens a session or says why that is in vain. Neither: the caller
+// must wait, and what it waits for is under way.
+func (p *Pool) tryOpenLocked(now time.Time) (*Session, error) {
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	for {
+		c := p.pickLocked(now)
+		if c == nil {
+			break
+		}
+		s, err := c.open()
+		if err != nil {
+			continue // it has just ended; the next look will not pick it
+		}
+		p.succeedLocked(c, now)
+		return s, nil
+	}
+	if p.dialing == 0 {
+		if p.lastErr != nil && now.Sub(p.failedAt) < freshFailure {
+			return nil, &code.Error{Code: code.General, Text: fmt.Sprintf("server %s cannot be reached: %v", p.address, p.lastErr)}
+		}
+		p.dialLocked()
+	}
+	return nil, nil
+}
+
+// pickLocked chooses the conn for one more session, or returns nil if none may
+// take it. Within each class the newest comes first: conns in use, spares, worn
+// ones, and new ones that the server may yet refuse. Worn ones beyond their
+// allowance count only if there is no dial to wait for.
+func (p *Pool) pickLocked(now time.Time) *conn {
+	var spare, worn, unheard, wornOut, least *conn
+	leastLoad := 0
+	for i := len(p.conns) - 1; i >= 0; i-- {
+		c := p.conns[i]
+		w := c.wear(&p.cfg, now)
+		slot := &worn
+		switch {
+		case !w.takes:
+			continue
+		case w.unheard:
+			slot = &unheard
+		case !w.over && w.uses > 0:
+			return c
+		case !w.over:
+			slot = &spare
+		case w.uses >= w.overMax:
+			slot = &wornOut
+		}
+		if *slot == nil {
+			*slot = c
+		}
+		if !w.unheard && (least == nil || w.sessions < leastLoad) {
+			least, leastLoad = c, w.sessions
+		}
+	}
+	switch {
+	case spare != nil:
+		return spare
+	case p.dialing == 0 && (p.failedLatelyLocked(now) || len(p.conns) >= p.cfg.ConnMax):
+		return cmp.Or(least, unheard) // there is no successor to wait for: they share the load
+	case p.dialing == 0 && unheard == nil && cmp.Or(worn, wornOut) != nil:
+		worn = cmp.Or(worn, wornOut)
+		p.dialLocked()
+	case unheard != nil:
+		return cmp.Or(worn, wornOut, unheard)
+	case now.Sub(p.health.dialFrom) >= slowDial:
+		return cmp.Or(worn, wornOut)
+	}
+	return worn
+}

@@ -1,0 +1,298 @@
+package remux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+func (b *bubble) set(delay time.Duration, fail error) {
+	b.mu.Lock()
+	b.delay, b.fail = delay, fail
+	b.mu.Unlock()
+}
+
+// hang is a delay that no dial survives.
+const hang = time.Hour
+
+// A conn that works serves while no successor can be dialed, however worn it is and
+// whether it is busy or idle in between. Afterwards it is replaced.
+func TestWornServesOn(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cfg   Config
+		delay time.Duration
+		fail  error
+		pause time.Duration // between two sessions
+		busy  bool          // a session stays open all the time
+		waits time.Duration // of the slowest session
+	}{
+		{"count, dials fail", Config{ReuseMaxCount: 2}, 0, errors.New("away"), time.Second, false, 0},
+		{"count, dials fail slowly", Config{ReuseMaxCount: 2}, 5 * time.Second, errors.New("away"), 100 * time.Millisecond, false, slowDial},
+		{"count, dials hang", Config{ReuseMaxCount: 2}, hang, nil, 100 * time.Millisecond, false, slowDial},
+		{"count, dials hang, busy", Config{ReuseMaxCount: 2}, hang, nil, 100 * time.Millisecond, true, slowDial},
+		{"age, dials fail", Config{ReuseMaxAge: 2 * time.Second}, 0, errors.New("away"), time.Second, false, 0},
+		{"age, dials hang", Config{ReuseMaxAge: 2 * time.Second}, hang, nil, time.Second, false, slowDial},
+		{"bytes, dials hang", Config{ReuseMaxBytes: 100}, hang, nil, time.Second, false, slowDial},
+		{"idle for long, dials fail", Config{ReuseMaxCount: 2}, 0, errors.New("away"), 40 * time.Second, false, 0},
+		{"idle for long, dials hang", Config{ReuseMaxCount: 2}, hang, nil, 40 * time.Second, false, slowDial},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, tt.cfg, func(t *testing.T, b *bubble) {
+				b.pool.Warm()
+				time.Sleep(2 * handshake)
+				b.set(tt.delay, tt.fail)
+				first, _ := b.use()
+				if tt.busy {
+					s, _ := b.open()
+					defer s.Close()
+				}
+				for i := range 200 {
+					time.Sleep(min(tt.pause, time.Duration(i)*time.Second)) // the successor is wanted before the first pause
+					on, waited := b.use()
+					if on != first || waited > tt.waits {
+						t.Fatalf("session %d: on %s after %s, want %s within %s", i+2, on, waited, first, tt.waits)
+					}
+				}
+				b.set(handshake, nil)
+				for i := range 60 {
+					time.Sleep(time.Second)
+					if on, _ := b.use(); on != first {
+						break
+					} else if i == 59 {
+						t.Error("still on the worn conn a minute after dials succeed")
+					}
+				}
+			})
+		})
+	}
+}
+
+// What ends a conn's use even without a successor: its numbers, and the bytes that
+// one key may protect.
+func TestSpent(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cfg   Config
+		spend func(*conn)
+	}{
+		{"numbers", Config{}, func(c *conn) { c.nextID = lastID + 2 }},
+		{"bytes", Config{}, func(c *conn) { c.bytes.Store(keyMax) }},
+		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, func(c *conn) { c.bytes.Store(keyMax) }},
+		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, func(c *conn) { c.bytes.Store(2 * keyMax) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, tt.cfg, func(t *testing.T, b *bubble) {
+				s, _ := b.open()
+				s.conn.mu.Lock()
+				tt.spend(s.conn)
+				s.conn.mu.Unlock()
+				b.set(0, errors.New("away"))
+				if _, err := b.pool.Open(t.Context()); err == nil {
+					t.Error("a spent conn takes a session")
+				}
+				s.Close()
+			})
+		})
+	}
+}
+
+// A successor that the server does not take is no successor: what works goes on.
+func TestRefusedSuccessor(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+		b.pool.Warm()
+		time.Sleep(2 * handshake)
+		b.mu.Lock()
+		b.refuse = 50 * time.Millisecond // as with TLS 1.3: the dial succeeds, then comes the alert
+		b.mu.Unlock()
+		first, _ := b.use()
+		for i := range 300 {
+			if on, waited := b.use(); on != first || waited != 0 {
+				t.Fatalf("session %d: on %s after %s, want %s at once", i, on, waited, first)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+}
+
+// At the limit of conns, a waiting Open is served when a session ends, in whichever
+// way, in the order in which they came.
+func TestRoomAtTheLimit(t *testing.T) {
+	for name, end := range map[string]func(s *Session){
+		"both ends finish": func(s *Session) { s.CloseWrite(); io.Copy(io.Discard, s) },
+		"closed":           func(s *Session) { s.Close() },
+		"reset":            func(s *Session) { s.Reset(1, "") },
+		"reset by the peer": func(s *Session) {
+			s.conn.wasReset(s.number, &code.Error{Code: code.TargetReset, Remote: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbleWith(t, Config{ConnMax: 1}, Config{SessMax: 3}, func(t *testing.T, b *bubble) {
+				b.use() // HELLO has come
+				var open []*Session
+				for range 3 {
+					s, _ := b.open()
+					s.Write([]byte("x"))
+					open = append(open, s)
+				}
+				served := make(chan int, 3)
+				for i := range 3 {
+					go func() {
+						s, err := b.pool.Open(t.Context())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						s.Write([]byte("y"))
+						served <- i
+					}()
+					synctest.Wait()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if _, err := b.pool.Open(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("the fourth waiting Open: %v, want its deadline", err)
+				}
+				for i, s := range open {
+					start := time.Now()
+					end(s)
+					select {
+					case got := <-served:
+						if got != i || time.Since(start) > time.Second {
+							t.Errorf("served number %d after %s, want %d", got, time.Since(start), i)
+						}
+					case <-time.After(time.Minute):
+						t.Fatalf("number %d is not served", i)
+					}
+				}
+			})
+		})
+	}
+}
+
+// While a dial hangs, a waiting Open is served as soon as a suspect conn answers.
+func TestSuspectAnswers(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		first, err := s.pool.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Write([]byte("x"))
+		io.ReadFull(first, make([]byte, 1))
+		s.mu.Lock()
+		s.hang = true
+		s.mu.Unlock()
+		s.stop()
+		first.Write([]byte("x"))
+		time.Sleep(6 * time.Second) // asked after 3 s, suspect after 1 s more
+		start := time.Now()
+		got := make(chan *Session, 1)
+		go func() {
+			more, err := s.pool.Open(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got <- more
+		}()
+		const wait = slowDial * 3 / 2
+		time.Sleep(wait)
+		select {
+		case <-got:
+			t.Fatal("a session went to a suspect conn")
+		default:
+		}
+		s.goOn()
+		more := <-got
+		if more == nil || more.conn != first.conn || time.Since(start) != wait {
+			t.Errorf("served after %s, want as soon as the conn answered", time.Since(start))
+		}
+		more.Close()
+		first.Close()
+	})
+}
+
+// waitingInVain names a conn that could serve a call of Open that waits. It judges
+// by the rules as documented, not by pickLocked.
+func (p *Pool) waitingInVain() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiters.Len() == 0 {
+		return nil
+	}
+	if p.dialing == 0 && len(p.conns) < p.cfg.ConnMax {
+		return errors.New("nothing is dialed")
+	}
+	slow := p.dialing == 0 || time.Since(p.health.dialFrom) > slowDial
+	for _, c := range p.conns {
+		c.mu.Lock()
+		takes := c.takesLocked() && !c.life.suspectLocked(c)
+		worn := c.uses >= p.cfg.ReuseMaxCount || c.age() >= p.cfg.ReuseMaxAge
+		uses := c.uses
+		c.mu.Unlock()
+		if takes && (!worn || slow || uses < 2*p.cfg.ReuseMaxCount || len(p.conns) >= p.cfg.ConnMax) {
+			return fmt.Errorf("conn %s takes sessions: used %d times", c.connID(), uses)
+		}
+	}
+	return nil
+}
+
+// TestNobodyWaitsInVain does everything that may happen to a pool in random order:
+// whenever all is quiet, no call of Open waits that a conn could serve.
+func TestNobodyWaitsInVain(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		cfg := Config{ConnMax: 1 + r.IntN(3), ReuseMaxCount: 1 + r.IntN(4), ReuseMaxAge: time.Duration(1+r.IntN(60)) * time.Second}
+		inBubbleWith(t, cfg, Config{SessMax: 1 + r.IntN(3)}, func(t *testing.T, b *bubble) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			sessions := make(chan *Session, 1000)
+			for step := range 300 {
+				switch r.IntN(10) {
+				case 0, 1, 2, 3:
+					go func() {
+						if s, err := b.pool.Open(ctx); err == nil {
+							s.Write([]byte("x"))
+							sessions <- s
+						}
+					}()
+				case 4, 5, 6:
+					select {
+					case s := <-sessions:
+						[]func(){
+							func() { s.Close() },
+							func() { s.Reset(1, "") },
+							func() { s.CloseWrite() },
+							func() { s.conn.nc.Close() },
+						}[r.IntN(4)]()
+					default:
+					}
+				case 7:
+					b.set(time.Duration(r.IntN(3000))*time.Millisecond, nil)
+				case 8:
+					b.set(time.Duration(r.IntN(2))*hang, errors.New("away"))
+				case 9:
+					time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond)
+				}
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+				if err := b.pool.waitingInVain(); err != nil {
+					t.Fatalf("seed %d, step %d: an Open waits although %v", seed, step, err)
+				}
+			}
+			cancel()
+			synctest.Wait()
+			b.pool.mu.Lock()
+			if n := b.pool.waiters.Len(); n != 0 {
+				t.Errorf("seed %d: %d calls wait after their context has ended", seed, n)
+			}
+			b.pool.mu.Unlock()
+		})
+	}
+}
