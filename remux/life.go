@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 	"time"
+
+	"tunnels/internal/netx"
 )
 
 // tickEvery is how often a conn looks whether its peer is alive.
@@ -32,6 +34,8 @@ type life struct {
 	measured  time.Duration // when the round trip was last asked for
 	drainedAt time.Duration // when bytes of ours last left
 	drained   int           // how many since the PING
+	acked     uint64        // what netx.Progress said at the last look since the PING
+	ackedAt   time.Duration // when that had changed; 0: not since the PING
 	wall      time.Time     // wall clock of the last tick
 }
 
@@ -88,6 +92,8 @@ func (l *life) pingLocked(c *conn) {
 	l.pingAt = max(c.age(), 1)
 	l.probeAt, l.measured = l.pingAt, l.pingAt
 	l.drained, l.drainedAt = 0, 0
+	l.acked, _ = netx.Progress(c.nc)
+	l.ackedAt = 0
 	c.ctrl = appendPing(c.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, l.pingID)))
 	c.wake.Signal()
 }
@@ -140,7 +146,21 @@ func (l *life) waitsLocked() bool {
 
 // suspectLocked: the conn may be dead, so new sessions had better go elsewhere.
 func (l *life) suspectLocked(c *conn) bool {
-	return l.waitsLocked() && c.rttNanos.Load() != 0 && c.age()-l.probeAt > max(suspectAfter, 2*c.rtt())
+	if !l.waitsLocked() || c.rttNanos.Load() == 0 {
+		return false
+	}
+	if l.ackedAt != 0 { // as of the last tick
+		return c.age()-l.ackedAt > max(suspectAfter+tickEvery, 2*c.rtt())
+	}
+	return c.age()-l.probeAt > max(suspectAfter, 2*c.rtt())
+}
+
+// lookLocked notes whether the peer's system has acknowledged anything since the PING
+// was sent, or since the last look.
+func (l *life) lookLocked(c *conn, now time.Duration) {
+	if n, ok := netx.Progress(c.nc); ok && n != l.acked {
+		l.acked, l.ackedAt = n, now
+	}
 }
 
 // tick looks after the conn once a second.
@@ -165,7 +185,9 @@ func (c *conn) tick() {
 	}
 	basic := c.peer == peerBasic
 	waits := l.waitsLocked()
-	if !waits {
+	if waits {
+		l.lookLocked(c, now)
+	} else {
 		l.probeAt = 0
 	}
 	died := waits && l.overdueLocked(now)
@@ -189,11 +211,11 @@ func (c *conn) tick() {
 }
 
 // overdueLocked: the PING has been unanswered for too long, with nothing else
-// received. While bytes of ours still leave in quantity the line is slow, not
-// dead: the PING may be behind them.
+// received. While the peer's system acknowledges bytes of ours, or they still leave
+// in quantity, the line is slow, not dead: the PING may be behind them.
 func (l *life) overdueLocked(now time.Duration) bool {
 	waited := now - l.probeAt
-	if waited < deathMax {
+	if waited < deathMax || l.ackedAt != 0 && now-l.ackedAt < deathMax {
 		return false
 	}
 	if l.drained >= batchMin/2 && now-l.drainedAt < deathMax {

@@ -123,16 +123,38 @@ func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 // by NetConn, may wait unsent in the kernel: 128 KiB at first. It does nothing
 // where the system has no such limit.
 func SetUnsent(c net.Conn, n int) {
+	if raw := rawTCP(c); raw != nil {
+		setUnsent(raw, n)
+	}
+}
+
+// Progress returns a number that changes whenever the peer's system has acknowledged
+// something that was sent on c, a carrier or what wraps one and says so by NetConn.
+// A connection with a Progress method of its own is asked instead. ok is false where
+// the system does not tell.
+func Progress(c net.Conn) (n uint64, ok bool) {
+	if p, ok := c.(interface{ Progress() (uint64, bool) }); ok {
+		return p.Progress()
+	}
+	if raw := rawTCP(c); raw != nil {
+		return progress(raw)
+	}
+	return 0, false
+}
+
+// rawTCP is the TCP socket of c or of what it wraps, or nil if there is none.
+func rawTCP(c net.Conn) syscall.RawConn {
 	for {
 		if tcp, ok := c.(*net.TCPConn); ok {
-			if raw, err := tcp.SyscallConn(); err == nil {
-				setUnsent(raw, n)
+			raw, err := tcp.SyscallConn()
+			if err != nil {
+				return nil
 			}
-			return
+			return raw
 		}
 		wraps, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
-			return
+			return nil
 		}
 		c = wraps.NetConn()
 	}

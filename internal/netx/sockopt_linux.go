@@ -26,6 +26,21 @@ func setUnsent(raw syscall.RawConn, n int) {
 	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) })
 }
 
+// progress counts the bytes that were acknowledged in order, and the segments that
+// were delivered in any order: behind a lost one, acknowledgments in order stand
+// still for as long as the queue takes to send it again. Probes of a closed window
+// are in neither.
+func progress(raw syscall.RawConn) (n uint64, ok bool) {
+	_ = raw.Control(func(fd uintptr) { // fails on a closed connection only
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			n = info.Bytes_acked + uint64(info.Delivered)
+			ok = n > 0 // the handshake counts; older kernels leave it out
+		}
+	})
+	return n, ok
+}
+
 // restrict makes the file of a UNIX socket that is not yet bound 0600: Linux
 // creates it with the mode of the socket, so there is no moment at which
 // somebody else could connect.

@@ -120,3 +120,41 @@ func exhaust(t *testing.T) error {
 	}
 	return nil
 }
+
+// TestProgress: what the peer's system acknowledges is seen, also beneath a wrapper.
+func TestProgress(t *testing.T) {
+	d, a := pair(t, Config{Carrier: true})
+	before, ok := Progress(d)
+	if !ok {
+		t.Skip("the kernel does not tell")
+	}
+	if again, _ := Progress(wrapped{d}); again != before {
+		t.Errorf("Progress = %d, then %d with nothing sent", before, again)
+	}
+	if _, err := d.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if now, ok := Progress(wrapped{d}); ok && now > before {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("Progress = %d, %v 10 s after a byte was sent", now, ok)
+		}
+	}
+	d.Close()
+	if n, ok := Progress(d); ok {
+		t.Errorf("Progress of a closed connection = %d", n)
+	}
+	p, _ := net.Pipe()
+	if n, ok := Progress(p); ok {
+		t.Errorf("Progress of a pipe = %d", n)
+	}
+}
+
+// wrapped is a connection beneath another one.
+type wrapped struct{ net.Conn }
+
+func (w wrapped) NetConn() net.Conn { return w.Conn }
