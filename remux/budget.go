@@ -13,6 +13,7 @@ type Budget struct {
 	limit   int64
 	granted atomic.Int64 // bytes of windows beyond the floors
 	waiting atomic.Int64 // bytes received and not yet read
+	peak    atomic.Int64 // of waiting, about
 }
 
 // NewBudget is a budget of limit bytes.
@@ -20,6 +21,9 @@ func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
 // Waiting is how many bytes wait for applications now.
 func (b *Budget) Waiting() int64 { return b.waiting.Load() }
+
+// Peak is about how many bytes waited at most since the last call of Peak.
+func (b *Budget) Peak() int64 { return b.peak.Swap(b.waiting.Load()) }
 
 // Granted is what all windows grant beyond their floors now.
 func (b *Budget) Granted() int64 { return b.granted.Load() }
@@ -58,9 +62,13 @@ func (b *Budget) giveBack(n int64) { b.granted.Add(-n) }
 // them, and nothing was taken. Floors are promised to every session whatever
 // their number, so this is what bounds them all together.
 func (b *Budget) take(n int) bool {
-	if b.waiting.Add(int64(n)) > b.limit {
+	now := b.waiting.Add(int64(n))
+	if now > b.limit {
 		b.waiting.Add(int64(-n))
 		return false
+	}
+	if now > b.peak.Load() {
+		b.peak.Store(now) // a rise that is lost in a race comes again with the next bytes
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,9 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget)) // one for all
 	c := &Client{cfg: cfg, way: w, log: cfg.log(), eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
+	c.work.memory = newTrimmer(&c.work, cfg.Remux.Budget)
 	dialer := netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout())
 	dial := dialer.DialContext
 	if w.secured {
@@ -83,9 +86,6 @@ func NewClient(cfg Config) (*Client, error) {
 func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) link {
 	conf := c.cfg.Remux
 	conf.Dial = dial
-	if conf.Budget == nil {
-		conf.Budget = remux.NewBudget(remux.DefaultBudget) // one for all
-	}
 	return func(address string, turned func()) link {
 		hooks := remuxLines(c.log)
 		if c.way.mux {

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,9 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget))
 	s := &Server{cfg: cfg, way: w, log: cfg.log()}
+	s.work.memory = newTrimmer(&s.work, cfg.Remux.Budget)
 	if s.exit, err = newExit(&cfg); err != nil {
 		return nil, err
 	}

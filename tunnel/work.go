@@ -12,7 +12,8 @@ import (
 
 // work is the connections being served, each by a goroutine of its own.
 type work struct {
-	wg sync.WaitGroup
+	wg     sync.WaitGroup
+	memory *trimmer // static once something is started; nil if memory is left to the runtime
 
 	mu    sync.Mutex
 	conns map[net.Conn]net.Conn // guarded by mu; with the one each is joined with, or nil
@@ -33,6 +34,9 @@ func (w *work) start(c net.Conn, serve func() (rest func())) {
 		w.conns = map[net.Conn]net.Conn{}
 	}
 	w.conns[c] = nil
+	if w.memory != nil {
+		w.memory.began(len(w.conns))
+	}
 	w.wg.Go(func() {
 		rest := serve()
 		if rest == nil {
@@ -63,6 +67,16 @@ func (w *work) forget(c net.Conn) {
 	w.mu.Lock()
 	delete(w.conns, c)
 	w.mu.Unlock()
+	if w.memory != nil {
+		w.memory.ended()
+	}
+}
+
+// count is how many are being served.
+func (w *work) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns)
 }
 
 // wait waits until all are served.
@@ -98,4 +112,7 @@ func (w *work) abort() {
 		splice.Abort(c, code.GoingAway, "the process is being stopped")
 	}
 	w.wg.Wait()
+	if w.memory != nil {
+		w.memory.close()
+	}
 }
