@@ -94,6 +94,12 @@ func TestChunked(t *testing.T) {
 			}
 		}
 	}
+	for _, strict := range []bool{false, true} { // the very last byte is missing
+		data, _, err := recode(NewChunked(bufio.NewReader(strings.NewReader("3\r\nabc\r\n0\r\n\r")), strict))
+		if want := map[bool]error{false: io.EOF, true: io.ErrUnexpectedEOF}[strict]; string(data) != "abc" || err != want {
+			t.Errorf("without the last LF (strict: %t): %q, %v; want %v", strict, data, err, want)
+		}
+	}
 	for _, strict := range []bool{false, true} { // bare line feeds
 		data, _, err := recode(NewChunked(bufio.NewReader(strings.NewReader("3\nabc\n0\n\n")), strict))
 		if ok := err == io.EOF && string(data) == "abc"; ok == strict {

@@ -65,7 +65,7 @@ func (c *Chunked) Read(p []byte) (n int, err error) {
 		case chunkTrailers:
 			var done bool
 			if done, err = c.readTrailer(); done {
-				c.err = io.EOF
+				c.err, err = io.EOF, nil
 			}
 		}
 		switch {
@@ -120,6 +120,10 @@ func (c *Chunked) readEnd() error {
 // readTrailer reads a line behind the last chunk. It is done when that is the empty one.
 func (c *Chunked) readTrailer() (done bool, err error) {
 	line, err := c.line()
+	if err == io.EOF && !c.strict { // all is there but the very last LF, which curl does not miss
+		here, _ := c.r.Peek(c.r.Buffered())
+		return string(here) == "\r", err
+	}
 	if err != nil || len(line) == 0 {
 		return err == nil, err
 	}
