@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tunnels/internal/lines"
+	"tunnels/internal/typo"
 )
 
 // FuzzFile: a file is read or refused with an *Error, and what was read can be
@@ -14,7 +15,7 @@ import (
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{
 		"", "# c\n", "server.addr = :443\n", "a = \"x\" # y\nb = 'z'", "a = x # y", "a = x#y", "a=\"\\\"\"", "a = '",
-		"a", "=", "a = 1\na = 2", "\ufeffa = 1", "a = \"\\xff\\x00\"", "a = b\r\n", "config = x", "a = \u00e0#b",
+		"a", "=", "a = 1\na = 2", "MIGHAgEAMBMGByqGSM49", "bMIGHAgEA1C7w==", "server.addrXC1", "bX = \"A1", "\ufeffa = 1", "a = \"\\xff\\x00\"", "a = b\r\n", "config = x", "a = \u00e0#b",
 	} {
 		f.Add(s)
 	}
@@ -24,6 +25,14 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("parseFile(%q) = %T, want an *Error", text, err)
+			}
+			for word := range strings.FieldsSeq(text) {
+				if key, _, _ := strings.Cut(word, "="); typo.Nearest(key, known) != "" {
+					continue // it is shown
+				}
+				if len(word) >= 12 && strings.ContainsAny(word, "0123456789") && strings.ContainsAny(word, "ABCXYZ") && strings.Contains(err.Error(), word) {
+					t.Fatalf("parseFile(%q) = %v, which repeats %q", text, err, word)
+				}
 			}
 			return
 		}
