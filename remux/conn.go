@@ -26,6 +26,7 @@ type conn struct {
 	born    time.Time
 	owner   owner
 	done    chan struct{} // closed when run has ended and told everybody
+	client  string        // acceptor: whose it is, for fairness: the name in its certificate, or its address
 	rtts    *rttSamples   // of all conns to that peer; nil: nobody wants them. Set before run
 
 	id       atomic.Uint32
@@ -94,8 +95,9 @@ const (
 // owner is told what a pool or listener needs to know. Called with no lock
 // held.
 type owner interface {
-	connGreeted()                // the peer's first frame has come
-	connTurned()                 // a session has ended, or a suspect conn has answered
+	connGreeted() // the peer's first frame has come
+	sessionEnded(*Session)
+	answered()                   // a conn that was suspect has received something
 	connIdle(*conn)              // the last session has ended, or the peer says GOAWAY
 	connEnded(*conn, error)      // nil: cleanly
 	accept(*conn, *Session) bool // false: no room for the peer's session

@@ -292,7 +292,7 @@ func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	}
 	c.opened(s)
 	if !c.owner.accept(c, s) {
-		s.reset(&code.Error{Code: code.Overload, Text: "too many sessions wait to be accepted"}, true)
+		s.reset(errQueueFull(), true)
 		return nil, nil
 	}
 	return s, nil

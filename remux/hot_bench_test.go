@@ -44,7 +44,8 @@ type keeper struct{ session *Session }
 
 func (k *keeper) connGreeted()           {}
 func (k *keeper) connIdle(*conn)         {}
-func (k *keeper) connTurned()            {}
+func (k *keeper) sessionEnded(*Session)  {}
+func (k *keeper) answered()              {}
 func (k *keeper) connEnded(*conn, error) {}
 func (k *keeper) accept(_ *conn, s *Session) bool {
 	k.session = s

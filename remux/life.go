@@ -65,7 +65,7 @@ func (c *conn) came(n int) {
 		c.life.asked.Store(0)
 	}
 	if c.avoided.Load() && c.avoided.Swap(false) {
-		c.owner.connTurned()
+		c.owner.answered()
 	}
 }
 

@@ -9,17 +9,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// backlog is how many sessions may wait for Accept; one more is refused.
-const backlog = 1024
-
 // SessionListener accepts the sessions that peers open, on all conns that come
 // in. All methods are safe for concurrent use.
 type SessionListener struct {
 	// Static after construction.
-	cfg      Config
-	ln       net.Listener
-	sessions chan *Session
-	closed   chan struct{} // no more conns
+	cfg   Config
+	ln    net.Listener
+	queue *acceptQueue
 
 	wg sync.WaitGroup // the accept loop and the conns
 
@@ -27,7 +23,6 @@ type SessionListener struct {
 	// Guarded by mu.
 	conns   map[*conn]struct{}
 	closing bool
-	err     error // why the accept loop ended
 }
 
 // NewListener accepts sessions from the lower connections of ln, which it owns
@@ -37,9 +32,8 @@ type SessionListener struct {
 func (c Config) NewListener(ln net.Listener) *SessionListener {
 	l := &SessionListener{
 		cfg: c.defaults(), ln: ln,
-		sessions: make(chan *Session, backlog),
-		closed:   make(chan struct{}),
-		conns:    map[*conn]struct{}{},
+		queue: newAcceptQueue(),
+		conns: map[*conn]struct{}{},
 	}
 	l.wg.Go(l.acceptLoop)
 	return l
@@ -47,21 +41,7 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 
 // Accept waits for the next session. Its dynamic type is *Session. After Close
 // it returns net.ErrClosed.
-func (l *SessionListener) Accept() (net.Conn, error) {
-	select {
-	case s := <-l.sessions:
-		return s, nil
-	default:
-	}
-	select {
-	case s := <-l.sessions:
-		return s, nil
-	case <-l.closed:
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return nil, l.err
-	}
-}
+func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.take() }
 
 // Addr is where the listener is reached.
 func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
@@ -74,7 +54,7 @@ func (l *SessionListener) Close() error {
 		c.kill()
 	}
 	l.wg.Wait()
-	l.drop()
+	l.queue.drop()
 	return nil
 }
 
@@ -107,28 +87,8 @@ func (l *SessionListener) stop() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closing = true
-	l.finishLocked(net.ErrClosed)
+	l.queue.finish(net.ErrClosed)
 	return l.connsLocked()
-}
-
-// finishLocked makes Accept fail from now on.
-func (l *SessionListener) finishLocked(err error) {
-	if l.err == nil {
-		l.err = err
-		close(l.closed)
-	}
-}
-
-// drop resets the sessions that nobody will accept any more.
-func (l *SessionListener) drop() {
-	for {
-		select {
-		case s := <-l.sessions:
-			s.Reset(code.GoingAway, "")
-		default:
-			return
-		}
-	}
 }
 
 func (l *SessionListener) acceptLoop() {
@@ -137,12 +97,13 @@ func (l *SessionListener) acceptLoop() {
 		if err != nil {
 			l.mu.Lock()
 			if !l.closing {
-				l.finishLocked(err)
+				l.queue.finish(err)
 			}
 			l.mu.Unlock()
 			return
 		}
 		c := newConn(nc, &l.cfg, false, l)
+		c.client = clientOf(nc)
 		l.mu.Lock()
 		full := l.closing || len(l.conns) >= l.cfg.ConnMax
 		if !full {
@@ -159,38 +120,14 @@ func (l *SessionListener) acceptLoop() {
 
 // accept is the owner's part.
 func (l *SessionListener) accept(c *conn, s *Session) bool {
-	for range 2 {
-		select {
-		case l.sessions <- s:
-			return true
-		default:
-			l.weed()
-		}
+	refused, ended := l.queue.put(s, c.client)
+	if ended != nil {
+		ended.Close() // what it still holds is the budget's
 	}
-	return false
-}
-
-// weed takes sessions that have ended while they waited for Accept out of the
-// queue, so that a peer who opens and resets cannot fill it for all others.
-func (l *SessionListener) weed() {
-	for range len(l.sessions) {
-		select {
-		case s := <-l.sessions:
-			select {
-			case <-s.Done():
-				s.Close() // what it still holds is the budget's
-				continue
-			default:
-			}
-			select {
-			case l.sessions <- s:
-			default: // its place was taken meanwhile
-				s.Reset(code.Overload, "too many sessions wait to be accepted")
-			}
-		default:
-			return
-		}
+	if refused != nil && refused != s {
+		refused.reset(errQueueFull(), true)
 	}
+	return refused != s
 }
 
 // connIdle is the owner's part. Idle conns are the dialling end's to close.
@@ -199,8 +136,11 @@ func (l *SessionListener) connIdle(*conn) {}
 // connGreeted is the owner's part.
 func (l *SessionListener) connGreeted() {}
 
-// connTurned is the owner's part.
-func (l *SessionListener) connTurned() {}
+// sessionEnded is the owner's part.
+func (l *SessionListener) sessionEnded(s *Session) { l.queue.noteEnd(s) }
+
+// answered is the owner's part.
+func (l *SessionListener) answered() {}
 
 // connEnded is the owner's part.
 func (l *SessionListener) connEnded(c *conn, _ error) {

@@ -141,9 +141,12 @@ func (p *Pool) connIdle(c *conn) {
 	}
 }
 
-// connTurned is the owner's part: the conn may take a session that it could not
-// take before.
-func (p *Pool) connTurned() {
+// sessionEnded is the owner's part: its conn may have room for another.
+func (p *Pool) sessionEnded(*Session) { p.answered() }
+
+// answered is the owner's part: a conn may take a session that it could not take
+// before.
+func (p *Pool) answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()

@@ -44,7 +44,7 @@ func (p *Pool) dialLocked() {
 // becomes slow: worn conns may take them then.
 func (p *Pool) watchDialLocked() {
 	if p.slow == nil {
-		p.slow = time.AfterFunc(slowDial, p.connTurned)
+		p.slow = time.AfterFunc(slowDial, p.answered)
 		return
 	}
 	p.slow.Reset(slowDial)

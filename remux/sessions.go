@@ -118,7 +118,7 @@ func (c *conn) gone(s *Session) {
 	if told {
 		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
 	}
-	c.owner.connTurned()
+	c.owner.sessionEnded(s)
 	if idle {
 		c.owner.connIdle(c)
 	}

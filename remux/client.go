@@ -1,0 +1,31 @@
+package remux
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// clientOf names whose connection it is, so that clients can be served fairly: the
+// name in its certificate where there is one (a lower connection says so with a
+// method PeerName() string), else the address it comes from. An IPv6 client has a
+// /64 of its own. On a UNIX socket all are one client.
+func clientOf(nc net.Conn) string {
+	if n, ok := nc.(interface{ PeerName() string }); ok && n.PeerName() != "" {
+		return strings.ToLower(n.PeerName())
+	}
+	remote := nc.RemoteAddr()
+	if remote == nil {
+		return ""
+	}
+	ap, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return ""
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		p, _ := addr.Prefix(64)
+		return p.String()
+	}
+	return addr.String()
+}
