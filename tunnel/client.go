@@ -56,8 +56,7 @@ func NewClient(cfg Config) (*Client, error) {
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget)) // one for all
 	c := &Client{cfg: cfg, way: w, log: cfg.log(), eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
 	c.work.memory = newTrimmer(&c.work, cfg.Remux.Budget)
-	dialer := netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout())
-	dial := dialer.DialContext
+	dial := newServerDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).dial
 	if w.secured {
 		conf := cfg.ClientTLS
 		conf.Protocol = w.protocol()

@@ -130,7 +130,7 @@ func TestConcurrent(t *testing.T) {
 		}
 		time.Sleep(attemptDelay)
 		synctest.Wait()
-		if n := tr.ipv4First.Len(); n != 7 {
+		if n := tr.winners.Len(); n != 7 {
 			t.Errorf("%d hosts are remembered, want 7", n)
 		}
 	})

@@ -22,11 +22,11 @@ const (
 	// maxAttempts is how many addresses are tried: a name with hundreds of
 	// silent ones must not take hundreds of sockets.
 	maxAttempts = 16
-	// maxHosts is how many hosts are remembered for having been reached by IPv4.
+	// maxHosts is how many hosts are remembered with the address that won.
 	maxHosts = 4096
-	// ipv4For is for how long IPv4 goes first once it has won. Then IPv6 is given
-	// another chance.
-	ipv4For = 10 * time.Minute
+	// winnerFor is how long an address goes first once it has won against one that
+	// was tried before it. Then the others are given another chance.
+	winnerFor = 10 * time.Minute
 )
 
 // Dialer connects by racing. Any number of goroutines may use it.
@@ -35,12 +35,12 @@ type Dialer[C io.Closer] struct {
 	// ended. Static.
 	Dial func(context.Context, netip.AddrPort) (C, error)
 
-	ipv4First *recent.Map[string, struct{}] // static; the hosts where IPv4 won
+	winners *recent.Map[string, netip.Addr] // static; by host, those that go first
 }
 
 // New makes a Dialer.
 func New[C io.Closer](dial func(context.Context, netip.AddrPort) (C, error)) *Dialer[C] {
-	return &Dialer[C]{Dial: dial, ipv4First: recent.New[string, struct{}](maxHosts)}
+	return &Dialer[C]{Dial: dial, winners: recent.New[string, netip.Addr](maxHosts)}
 }
 
 // Connect connects to one of addrs, which are those of host, at port. Nothing
@@ -53,38 +53,30 @@ func New[C io.Closer](dial func(context.Context, netip.AddrPort) (C, error)) *Di
 // code.NotAllowed, it is the first refusal itself.
 func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr, port uint16, allow func(netip.AddrPort) error) (C, error) {
 	host = strings.ToLower(host)
-	_, ipv4First := d.ipv4First.Get(host)
-	order, both := interleave(addrs, ipv4First)
+	usual := interleave(addrs, netip.Addr{})
+	order := usual
+	if w, ok := d.winners.Get(host); ok && slices.Contains(usual, w) {
+		order = interleave(addrs, w)
+	}
 	h := heat[C]{dial: d.Dial, allow: allow, port: port, left: order, results: make(chan result[C], len(order))}
 	c, by, err := h.run(ctx)
-	// Who won against nobody tells nothing; nor does IPv4 when it had a start,
-	// or IPv6 would never be tried again.
-	if err == nil && both {
-		switch {
-		case by.Is6():
-			d.ipv4First.Delete(host)
-		case !ipv4First:
-			d.ipv4First.Put(host, struct{}{}, ipv4For)
-		}
+	switch {
+	case err != nil, by == order[0]:
+		// Winning with a head start is no evidence, or the others would never be
+		// tried again.
+	case by == usual[0]:
+		d.winners.Delete(host)
+	default:
+		d.winners.Put(host, by, winnerFor)
 	}
 	return c, err
 }
 
-// interleave is addrs, each once, with the families taking turns (RFC 8305
-// section 4); both: there are two.
-func interleave(addrs []netip.Addr, ipv4First bool) (order []netip.Addr, both bool) {
-	var first, second []netip.Addr
-	for _, a := range addrs {
-		a = a.Unmap()
-		mine := &first
-		if a.Is4() != ipv4First {
-			mine = &second
-		}
-		if !slices.Contains(*mine, a) && len(*mine) < maxAttempts {
-			*mine = append(*mine, a)
-		}
-	}
-	both = len(first) > 0 && len(second) > 0
+// interleave returns addrs, each once, with the families taking turns (RFC 8305
+// section 4). IPv6 begins, or winner, unless that is the zero Addr.
+func interleave(addrs []netip.Addr, winner netip.Addr) []netip.Addr {
+	first, second := families(addrs, winner)
+	var order []netip.Addr
 	for i := range max(len(first), len(second)) {
 		if i < len(first) {
 			order = append(order, first[i])
@@ -93,7 +85,25 @@ func interleave(addrs []netip.Addr, ipv4First bool) (order []netip.Addr, both bo
 			order = append(order, second[i])
 		}
 	}
-	return order[:min(len(order), maxAttempts)], both
+	return order[:min(len(order), maxAttempts)]
+}
+
+// families sorts addrs by family: that of winner, or IPv6, is first.
+func families(addrs []netip.Addr, winner netip.Addr) (first, second []netip.Addr) {
+	if winner.IsValid() {
+		addrs = append([]netip.Addr{winner}, addrs...)
+	}
+	for _, a := range addrs {
+		a = a.Unmap()
+		mine := &first
+		if a.Is4() != winner.Is4() {
+			mine = &second
+		}
+		if !slices.Contains(*mine, a) && len(*mine) < maxAttempts {
+			*mine = append(*mine, a)
+		}
+	}
+	return first, second
 }
 
 // heat is one race. Its goroutine owns it; attempts only send results.

@@ -168,6 +168,30 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// TestWinnerGoesFirst: where one of several addresses of a family is silent, the one
+// that won goes first for a while, and others that were not tried stay in their order.
+func TestWinnerGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(map[string]behaviour{a4: {after: never}})
+		race := func(addrs, won, tried string, took time.Duration) {
+			t.Helper()
+			if got, err := tr.run(t.Context(), addrs, allowAll); err != nil || got != won {
+				t.Errorf("won by %s, %v, want %s", got, err, won)
+			}
+			tr.want(t, tried, took)
+		}
+		slow := a4 + "@0 " + b4 + "@250"
+		race(a4+" "+b4, b4, slow, 250*time.Millisecond)
+		race(a4+" "+b4, b4, b4+"@0", 0)
+		race(a4+" 192.0.2.3", "192.0.2.3", a4+"@0 192.0.2.3@250", 250*time.Millisecond) // its addresses have changed
+		race(a4+" "+b4+" 192.0.2.3", "192.0.2.3", "192.0.2.3@0", 0)
+		tr.behave["192.0.2.3"] = behaviour{after: never}
+		race(a4+" "+b4+" 192.0.2.3", b4, "192.0.2.3@0 "+a4+"@250 "+b4+"@500", 500*time.Millisecond)
+		time.Sleep(winnerFor)
+		race(a4+" "+b4, b4, slow, 250*time.Millisecond)
+	})
+}
+
 // TestMemory: the family that won goes first, for a while.
 func TestMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -182,9 +206,9 @@ func TestMemory(t *testing.T) {
 		slow := a6 + "@0 " + a4 + "@250"
 		race(a4, slow, 250*time.Millisecond)
 		race(a4, a4+"@0", 0)
-		time.Sleep(ipv4For / 2)
+		time.Sleep(winnerFor / 2)
 		race(a4, a4+"@0", 0) // which does not prolong it
-		time.Sleep(ipv4For / 2)
+		time.Sleep(winnerFor / 2)
 		race(a4, slow, 250*time.Millisecond)
 		race(a4, a4+"@0", 0)
 		tr.behave[a6], tr.behave[a4] = behaviour{}, behaviour{err: syscall.ECONNREFUSED}
@@ -193,8 +217,8 @@ func TestMemory(t *testing.T) {
 		if _, err := tr.Connect(t.Context(), "other.example", parseAddrs(b4), 80, allowAll); err != nil {
 			t.Error(err)
 		}
-		if n := tr.ipv4First.Len(); n != 0 {
-			t.Errorf("%d hosts are remembered, want none: IPv4 won against nobody", n)
+		if n := tr.winners.Len(); n != 0 {
+			t.Errorf("%d hosts are remembered, want none: IPv4 won uncontested", n)
 		}
 	})
 }

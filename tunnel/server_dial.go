@@ -1,0 +1,94 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/race"
+)
+
+// serverDialer connects to servers. All addresses of a server's name are raced, as
+// those of a target are: a silent one costs 250 ms, and nothing while the one that
+// won is remembered. The name is resolved for each connection, so that a change is
+// noticed. Static after construction.
+type serverDialer struct {
+	sockets *net.Dialer
+	timeout time.Duration // for resolving and connecting
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	race    *race.Dialer[net.Conn]
+}
+
+func newServerDialer(sockets *net.Dialer, timeout time.Duration) *serverDialer {
+	d := &serverDialer{sockets: sockets, timeout: timeout, lookup: net.DefaultResolver.LookupNetIP}
+	d.race = race.New(func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		return sockets.DialContext(ctx, "tcp", to.String())
+	})
+	return d
+}
+
+// dial connects to a server. Its errors are those of a net.Dialer, or say what was
+// wrong with each address.
+func (d *serverDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, service, err := net.SplitHostPort(address)
+	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || host == "" || !strings.HasPrefix(network, "tcp") {
+		return d.sockets.DialContext(ctx, network, address)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	port, err := portNumber(ctx, network, service)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	addrs, err := d.lookup(ctx, "ip"+strings.TrimPrefix(network, "tcp"), host)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	if len(addrs) == 1 {
+		return d.race.Dial(ctx, netip.AddrPortFrom(addrs[0].Unmap(), uint16(port)))
+	}
+	c, err := d.race.Connect(ctx, host, addrs, uint16(port), func(netip.AddrPort) error { return nil })
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: addressesError{err}}
+	}
+	return c, nil
+}
+
+// portNumber returns the number of a port, which may be given by its service's name.
+func portNumber(ctx context.Context, network, service string) (int, error) {
+	if n, err := strconv.ParseUint(service, 10, 16); err == nil {
+		return int(n), nil
+	}
+	return net.DefaultResolver.LookupPort(ctx, network, service)
+}
+
+// addressesError is why none of several addresses was connected to.
+type addressesError struct{ error }
+
+// Timeout implements net.Error.
+func (e addressesError) Timeout() bool { return e.code() == code.Timeout }
+
+// Temporary implements net.Error.
+func (e addressesError) Temporary() bool { return e.Timeout() }
+
+// Is lets a refused connection be recognized as from one address.
+func (e addressesError) Is(target error) bool {
+	return target == error(syscall.ECONNREFUSED) && e.code() == code.Refused
+}
+
+// Unwrap returns the *code.Error of the race.
+func (e addressesError) Unwrap() error { return e.error }
+
+func (e addressesError) code() code.Code {
+	why, _ := errors.AsType[*code.Error](e.error)
+	if why == nil {
+		return code.General
+	}
+	return why.Code
+}

@@ -1,0 +1,116 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnels/internal/netx"
+	"tunnels/internal/race"
+)
+
+// fakeServer is a server's name with addresses that answer, refuse or are silent.
+type fakeServer struct {
+	addrs   []netip.Addr
+	refuse  bool
+	answers string // the address that does
+	asked   string // the network that was looked up
+}
+
+func (f *fakeServer) dialer() *serverDialer {
+	d := newServerDialer(netx.Dialer(0), 10*time.Second)
+	d.lookup = func(_ context.Context, network, host string) ([]netip.Addr, error) {
+		f.asked = network
+		if host != "vps.example" {
+			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		}
+		return f.addrs, nil
+	}
+	d.race = race.New(func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		switch {
+		case to.Addr().String() == f.answers:
+			c, far := net.Pipe()
+			return c, far.Close()
+		case f.refuse:
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	return d
+}
+
+func addrs(list string) (all []netip.Addr) {
+	for _, s := range strings.Fields(list) {
+		all = append(all, netip.MustParseAddr(s))
+	}
+	return all
+}
+
+// TestServerAddressesRaced: a silent address of a server's name costs 250 ms once,
+// and nothing as long as the one that answered is remembered.
+func TestServerAddressesRaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), answers: "192.0.2.2"}
+		d := f.dialer()
+		for i, want := range []time.Duration{250 * time.Millisecond, 0, 0} {
+			begin := time.Now()
+			c, err := d.dial(t.Context(), "tcp4", "vps.example:443")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			if took := time.Since(begin); took != want {
+				t.Errorf("dial %d took %v, want %v", i, took, want)
+			}
+		}
+		if f.asked != "ip4" {
+			t.Errorf("for tcp4 the name is looked up by %s, want ip4", f.asked)
+		}
+		f.answers = "192.0.2.66" // now the other one is silent
+		if c, err := d.dial(t.Context(), "tcp", "vps.example:443"); err != nil {
+			t.Error(err)
+		} else {
+			c.Close()
+		}
+		f.addrs, f.answers = addrs("192.0.2.3"), "192.0.2.3" // the name has moved
+		if c, err := d.dial(t.Context(), "tcp", "vps.example:444"); err != nil {
+			t.Error(err)
+		} else {
+			c.Close()
+		}
+	})
+}
+
+// TestServerAddressesFail: what is wrong is as recognizable as for one address.
+func TestServerAddressesFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), refuse: true}
+		d := f.dialer()
+		_, err := d.dial(t.Context(), "tcp", "vps.example:443")
+		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" || op.Timeout() || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("all refuse: %#v", err)
+		}
+		if want := "192.0.2.66:443: connection refused; 192.0.2.2:443: connection refused"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("all refuse: %v, want it to say %q", err, want)
+		}
+		f.refuse = false
+		_, err = d.dial(t.Context(), "tcp", "vps.example:443")
+		if op, ok := errors.AsType[*net.OpError](err); !ok || !op.Timeout() {
+			t.Errorf("all are silent: %v, want a timeout", err)
+		}
+		_, err = d.dial(t.Context(), "tcp", "other.example:443")
+		if dns, ok := errors.AsType[*net.DNSError](err); !ok || !dns.IsNotFound {
+			t.Errorf("no such name: %v", err)
+		}
+	})
+	if _, err := new(fakeServer).dialer().dial(t.Context(), "tcp", "vps.example:no-such-port"); err == nil {
+		t.Error("a port that has no number is dialed")
+	}
+}
