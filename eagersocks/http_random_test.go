@@ -90,8 +90,9 @@ func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	}
 	said := []byte(strings.Join(heads, "") + head + end)
 	if a.cut(r, wire, bodiless) {
-		wire = wire[:r.IntN(len(wire))]
-		a.clean = bytes.HasSuffix(wire, []byte("0\r\n\r")) && !a.framed // only the very last LF is missing
+		n := r.IntN(len(wire))
+		a.clean = !a.framed && bytes.HasSuffix(wire, []byte("\r\n")) && n == len(wire)-1 // only the very last LF is missing
+		wire = wire[:n]
 	}
 	said = append(said, wire...)
 	for len(said) > 0 {
@@ -321,6 +322,7 @@ func TestRandomAnswersByCurl(t *testing.T) {
 		if !a.clean && strings.HasPrefix(a.whole(), direct.body) && strings.HasPrefix(a.whole(), through.body) {
 			direct.body, through.body = "", "" // how much of it came is a matter of time
 			direct.clean = direct.clean && !a.lax()
+			direct.lines = strings.TrimSuffix(direct.lines, "X-Trailer: 1\n") // its chunks are not over
 		}
 		if direct != through {
 			t.Errorf("answer %d, of which the target says %.500q: directly %s, through the door %s", i, a.pieces, direct, through)
