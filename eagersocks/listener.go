@@ -89,15 +89,17 @@ type listener struct {
 
 	wg sync.WaitGroup // run, and a serve for each pending connection
 
-	mu      sync.Mutex
-	pending list.List // guarded by mu; of *pending, oldest first
-	closed  bool      // guarded by mu
+	mu       sync.Mutex
+	pending  list.List      // guarded by mu; of *pending, oldest first
+	bySource map[string]int // guarded by mu; how many of pending each source has
+	closed   bool           // guarded by mu
 }
 
 // pending is a connection that Accept has not returned. Who takes it off the list
 // owns its connection.
 type pending struct {
 	conn    net.Conn
+	source  string        // static
 	dropped chan struct{} // closed after why was set
 	why     error         // static after dropped is closed
 	elem    *list.Element // guarded by listener.mu; nil: not on the list any more
@@ -119,6 +121,7 @@ func newListener(from Acceptor, read reader, timeout time.Duration, c *Config) *
 		rejected:   c.Rejected,
 		ready:      make(chan accepted),
 		done:       make(chan struct{}),
+		bySource:   map[string]int{},
 	}
 	l.wg.Go(l.run)
 	return l
@@ -205,7 +208,7 @@ func (l *listener) run() {
 
 // admit puts c on the list and starts reading its request.
 func (l *listener) admit(c net.Conn) {
-	p := &pending{conn: c, dropped: make(chan struct{})}
+	p := &pending{conn: c, source: clientOf(c), dropped: make(chan struct{})}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -214,9 +217,10 @@ func (l *listener) admit(c net.Conn) {
 	}
 	var oldest *pending
 	if l.pending.Len() >= l.pendingMax {
-		oldest = l.removeLocked(l.pending.Front())
+		oldest = l.removeLocked(l.oldestLocked(p.source))
 	}
 	p.elem = l.pending.PushBack(p)
+	l.bySource[p.source]++
 	l.mu.Unlock()
 	if oldest != nil {
 		oldest.drop(errCrowded, code.Overload)
@@ -255,6 +259,22 @@ func (l *listener) readSafely(c net.Conn) (conn net.Conn, req *Request, err erro
 	return l.read(c)
 }
 
+// oldestLocked chooses the connection that must give way to a new one from source:
+// the oldest of the source with the most, so that one takes no other's place.
+func (l *listener) oldestLocked(source string) *list.Element {
+	most := source
+	for s, n := range l.bySource {
+		if n > l.bySource[most] {
+			most = s
+		}
+	}
+	for e := l.pending.Front(); ; e = e.Next() {
+		if e.Value.(*pending).source == most {
+			return e
+		}
+	}
+}
+
 // take takes p off the list; false: another has.
 func (l *listener) take(p *pending) bool {
 	l.mu.Lock()
@@ -269,6 +289,9 @@ func (l *listener) take(p *pending) bool {
 func (l *listener) removeLocked(e *list.Element) *pending {
 	p := l.pending.Remove(e).(*pending)
 	p.elem = nil
+	if l.bySource[p.source]--; l.bySource[p.source] == 0 {
+		delete(l.bySource, p.source)
+	}
 	return p
 }
 
@@ -283,6 +306,20 @@ func (l *listener) reject(remote string, err error) {
 	if l.rejected != nil {
 		l.rejected(remote, err)
 	}
+}
+
+// clientOf is who counts as one when there is little room: the name in the peer's
+// certificate if there is one, else the host it comes from.
+func clientOf(c net.Conn) string {
+	lower := c
+	if s, ok := c.(interface{ Lower() net.Conn }); ok {
+		lower = s.Lower()
+	}
+	if n, ok := lower.(interface{ PeerName() string }); ok && n.PeerName() != "" {
+		return n.PeerName()
+	}
+	host, _, _ := net.SplitHostPort(remoteOf(c))
+	return host
 }
 
 // remoteOf is c's peer, or "unknown".

@@ -29,3 +29,11 @@ func clientOf(nc net.Conn) string {
 	}
 	return addr.String()
 }
+
+// remoteOf is the address of the peer, empty if it has none.
+func remoteOf(nc net.Conn) string {
+	if a := nc.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}

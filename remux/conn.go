@@ -38,36 +38,39 @@ type conn struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	wake     sync.Cond // the writer waits here
-	writing  bool      // somebody has the turn to write to nc
-	unsent   bool      // now.Flush is to be called; written by who has the turn
-	sessions map[uint16]*Session
-	seen     seen // numbers the peer has opened
-	nextID   uint32
-	uses     int // sessions ever opened by this end
-	overMax  int // uses that the pool allows while the successor is on its way; 0: not sent for
-	locals   int // of the open ones, opened by this end
-	peer     peerKind
-	peerMax  int    // sessions the peer accepts at one time
-	maxFrame int    // largest payload the peer accepts
-	sendInit uint64 // what may be sent on a session before any WINDOW
-	ctrl     []byte // control frames and small gathered ones to be sent, encoded
-	pong     [8]byte
-	pongDue  bool
-	due      []*Session // with a WINDOW to be sent
-	dueNow   bool       // and not only with the next frames that go out anyway
-	pace     pace
-	sched    scheduler
-	crowd    crowd
-	told     bool  // Hooks.ConnOpened was called
-	err      error // why the conn ended; set once, with state
-	state    connState
-	goneAway bool // the peer has said GOAWAY
-	refuse   bool // we have, and the peer knows: no new sessions
-	barred   bool // bar has said GOAWAY
-	idleFrom time.Time
-	unheard  []uint16 // sessions reset before the peer's kind was known
-	dropped  uint64   // payload bytes for sessions that are gone
+	wake      sync.Cond // the writer waits here
+	writing   bool      // somebody has the turn to write to nc
+	unsent    bool      // now.Flush is to be called; written by who has the turn
+	sessions  map[uint16]*Session
+	seen      seen // numbers the peer has opened
+	nextID    uint32
+	uses      int // sessions ever opened by this end
+	overMax   int // uses that the pool allows while the successor is on its way; 0: not sent for
+	locals    int // of the open ones, opened by this end
+	peer      peerKind
+	peerMax   int    // sessions the peer accepts at one time
+	maxFrame  int    // largest payload the peer accepts
+	sendInit  uint64 // what may be sent on a session before any WINDOW
+	ctrl      []byte // control frames and small gathered ones to be sent, encoded
+	pong      [8]byte
+	pongDue   bool
+	due       []*Session // with a WINDOW to be sent
+	dueNow    bool       // and not only with the next frames that go out anyway
+	pace      pace
+	sched     scheduler
+	crowd     crowd
+	told      bool  // Hooks.ConnOpened was called
+	err       error // why the conn ended; set once, with state
+	state     connState
+	spoke     bool          // its first frame has come
+	served    bool          // the peer has opened a session
+	drainFrom time.Duration // age at which GOAWAY was said
+	goneAway  bool          // the peer has said GOAWAY
+	refuse    bool          // we have, and the peer knows: no new sessions
+	barred    bool          // bar has said GOAWAY
+	idleFrom  time.Time
+	unheard   []uint16 // sessions reset before the peer's kind was known
+	dropped   uint64   // payload bytes for sessions that are gone
 }
 
 // connState is how far the end of a conn has got.
@@ -284,6 +287,7 @@ func (c *conn) drain(why code.Code, text string) {
 		return
 	}
 	c.state = draining
+	c.drainFrom = c.age()
 	c.sayGoAwayLocked(why, text)
 	// The peer may have opened sessions that are on their way; they are
 	// still served. What comes after its answer to this PING is not.

@@ -145,6 +145,7 @@ func (c *conn) isBasic() bool {
 func (c *conn) withoutHello() *code.Error {
 	var ended []*Session
 	c.mu.Lock()
+	c.spoke = true
 	switch c.peer {
 	case peerFull:
 		c.mu.Unlock()
@@ -204,6 +205,7 @@ func (c *conn) greeted(h hello) *code.Error {
 		c.mu.Unlock()
 		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO came later than %s", helloMax)}
 	}
+	c.spoke = true
 	c.peer = peerFull
 	c.peerMax = int(min(h.sessions, lastID))
 	c.maxFrame = int(min(h.frame, maxPayload))
@@ -313,6 +315,7 @@ func (c *conn) acceptLocked(number uint16) *Session {
 		c.sayResetLocked(number, code.Overload, fmt.Sprintf("more than %d sessions on one conn", c.cfg.SessMax), false)
 		return nil
 	}
+	c.served = true
 	s := c.addLocked(number)
 	s.opened.Store(true)
 	if c.peer == peerFull && s.granted.Load() > floor {

@@ -31,8 +31,10 @@ type Hooks struct {
 	// ConnBarred is told, once for each conn, why its peer may open no more
 	// sessions; those that run go on.
 	ConnBarred func(ConnID, error)
-	// Refused is told of a lower connection beyond Config.ConnMax.
-	Refused func(remote string)
+	// Refused is called for a lower connection that is turned away or cut because
+	// there is no room for it, or because it is not used. client is the name in its
+	// certificate or else its address.
+	Refused func(client, remote string, why error)
 	// DialDone is told of every attempt to make a conn.
 	DialDone func(address string, took time.Duration, err error)
 	// Turned is told whenever Pool.Look may say something else than before
@@ -76,9 +78,9 @@ func (h *Hooks) connBarred(id ConnID, err error) {
 	}
 }
 
-func (h *Hooks) refused(remote string) {
+func (h *Hooks) refused(client, remote string, why error) {
 	if h != nil && h.Refused != nil {
-		h.Refused(remote)
+		h.Refused(client, remote, why)
 	}
 }
 

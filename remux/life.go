@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tunnels/internal/code"
 	"tunnels/internal/netx"
 )
 
@@ -196,12 +197,23 @@ func (c *conn) tick() {
 	case !waits && (slept || silent >= c.cfg.Ping || (asked != 0 && now-asked >= answerMax)):
 		l.pingLocked(c)
 	}
+	unused, idle := c.unusedLocked(now)
+	mute := (unused || died) && !c.dialler && !c.spoke
 	c.mu.Unlock()
 	for _, s := range ended {
 		c.gone(s)
 	}
 	if basic && c.dialler {
 		c.endUnanswered()
+	}
+	if mute {
+		c.cfg.Hooks.refused(c.client, remoteOf(c.nc), errSilent)
+	}
+	if unused {
+		c.kill()
+	}
+	if idle {
+		c.drain(code.Idle, "")
 	}
 	if died {
 		c.fail(errDead)

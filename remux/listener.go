@@ -21,7 +21,7 @@ type SessionListener struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	conns   map[*conn]struct{}
+	room    room
 	closing bool
 }
 
@@ -33,7 +33,7 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 	l := &SessionListener{
 		cfg: c.defaults(), ln: ln,
 		queue: newAcceptQueue(),
-		conns: map[*conn]struct{}{},
+		room:  room{all: map[*conn]struct{}{}, byClient: map[string]map[*conn]struct{}{}},
 	}
 	l.wg.Go(l.acceptLoop)
 	return l
@@ -75,8 +75,8 @@ func (l *SessionListener) Shutdown(ctx context.Context) error {
 }
 
 func (l *SessionListener) connsLocked() []*conn {
-	conns := make([]*conn, 0, len(l.conns))
-	for c := range l.conns {
+	conns := make([]*conn, 0, len(l.room.all))
+	for c := range l.room.all {
 		conns = append(conns, c)
 	}
 	return conns
@@ -105,14 +105,17 @@ func (l *SessionListener) acceptLoop() {
 		c := newConn(nc, &l.cfg, false, l)
 		c.client = clientOf(nc)
 		l.mu.Lock()
-		full := l.closing || len(l.conns) >= l.cfg.ConnMax
-		if !full {
-			l.conns[c] = struct{}{}
+		gives, own, err := l.admitLocked(c.client)
+		if err == nil {
+			l.room.add(c)
 			l.wg.Go(c.run)
 		}
 		l.mu.Unlock()
-		if full {
-			l.cfg.Hooks.refused(nc.RemoteAddr().String())
+		if gives != nil {
+			l.giveWay(gives, own)
+		}
+		if err != nil {
+			l.cfg.Hooks.refused(c.client, remoteOf(nc), err)
 			cut(nc)
 		}
 	}
@@ -145,6 +148,6 @@ func (l *SessionListener) answered() {}
 // connEnded is the owner's part.
 func (l *SessionListener) connEnded(c *conn, _ error) {
 	l.mu.Lock()
-	delete(l.conns, c)
+	l.room.remove(c)
 	l.mu.Unlock()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -33,15 +34,17 @@ type listener struct {
 	once  sync.Once
 	wg    sync.WaitGroup
 
-	mu      sync.Mutex // guards the rest
-	closed  bool
-	pending list.List // of *attempt, the oldest first
+	mu       sync.Mutex // guards the rest
+	closed   bool
+	pending  list.List      // of *attempt, the oldest first
+	bySource map[string]int // how many of pending each source has
 }
 
 // attempt is one unfinished handshake.
 type attempt struct {
 	low     *lower
-	dropped bool // another one needed its place. Guarded by listener.mu
+	source  string // static
+	dropped bool   // another one needed its place. Guarded by listener.mu
 }
 
 // Listener makes a listener whose Accept returns conns (*Conn) that are already
@@ -58,6 +61,8 @@ func (s *Server) Listener(inner net.Listener) net.Listener {
 		ready: make(chan *Conn, 2*n),
 		done:  make(chan struct{}),
 		ended: make(chan struct{}),
+
+		bySource: map[string]int{},
 	}
 	l.wg.Go(l.acceptLoop)
 	return l
@@ -167,13 +172,58 @@ func (l *listener) begin(raw net.Conn) {
 		<-l.slots
 		return
 	}
+	a.source = sourceOf(raw)
 	if l.pending.Len() >= l.max {
-		oldest := l.pending.Remove(l.pending.Front()).(*attempt)
-		oldest.dropped = true
-		_ = oldest.low.Conn.Close() // its handshake ends by this
+		oldest := l.oldestLocked(a.source)
+		l.forgetLocked(oldest)
+		oldest.Value.(*attempt).dropped = true
+		_ = oldest.Value.(*attempt).low.Conn.Close() // its handshake ends by this
 	}
 	e := l.pending.PushBack(a)
+	l.bySource[a.source]++
 	l.wg.Go(func() { l.serve(a, e) })
+}
+
+// oldestLocked chooses the handshake that must end for a new one from source: the
+// oldest of the source with the most, so that one source takes no other's place.
+func (l *listener) oldestLocked(source string) *list.Element {
+	most := source
+	for s, n := range l.bySource {
+		if n > l.bySource[most] {
+			most = s
+		}
+	}
+	for e := l.pending.Front(); ; e = e.Next() {
+		if e.Value.(*attempt).source == most {
+			return e
+		}
+	}
+}
+
+func (l *listener) forgetLocked(e *list.Element) {
+	a := l.pending.Remove(e).(*attempt)
+	if l.bySource[a.source]--; l.bySource[a.source] == 0 {
+		delete(l.bySource, a.source)
+	}
+}
+
+// sourceOf is the address a connection comes from, or the /64 of an IPv6 address;
+// on a UNIX socket all are one.
+func sourceOf(raw net.Conn) string {
+	remote := raw.RemoteAddr()
+	if remote == nil {
+		return ""
+	}
+	ap, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return ""
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		p, _ := addr.Prefix(64)
+		return p.String()
+	}
+	return addr.String()
 }
 
 // serve runs one handshake to its end.
@@ -197,7 +247,9 @@ func (l *listener) serve(a *attempt, e *list.Element) {
 func (l *listener) finish(a *attempt, e *list.Element) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending.Remove(e) // does nothing if it was removed before
+	if !a.dropped {
+		l.forgetLocked(e)
+	}
 	return !a.dropped && !l.closed
 }
 
@@ -225,7 +277,7 @@ func (l *listener) reject(a *attempt, err error) {
 	case closed:
 		return
 	case dropped:
-		err = fmt.Errorf("dropped: %d handshakes were unfinished and this was the oldest", l.max)
+		err = fmt.Errorf("dropped: %d handshakes were unfinished and this was the oldest of its source", l.max)
 	default:
 		err = l.srv.explain(err, a.low)
 	}

@@ -36,7 +36,7 @@ func TestFloodOfSilentConnections(t *testing.T) {
 		c, s := h.pair(client)
 		wantTalk(t, c, s)
 	})
-	if got, want := receive(t, h.ear.rejected, "line about a dropped one"), "dropped: 256 handshakes were unfinished and this was the oldest"; got != want {
+	if got, want := receive(t, h.ear.rejected, "line about a dropped one"), "dropped: 256 handshakes were unfinished and this was the oldest of its source"; got != want {
 		t.Errorf("line of a dropped handshake = %q, want %q", got, want)
 	}
 }

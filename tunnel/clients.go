@@ -128,6 +128,9 @@ func (c *clients) enter(g *guest, target string, rule *rules.Rule, limits rules.
 	if cl == nil {
 		cl = &client{key: key, exit: c.policy.For(rule.Lists()), rule: rule}
 	}
+	if share := c.most - c.most/4; cl.sessions >= share {
+		return RefusedTotal, refused(target, "-server.sess.max.cnt: the client has %d of the %d sessions, and the rest is for others", cl.sessions, c.most)
+	}
 	if most := limits.Sessions; most.Max > 0 && int64(cl.sessions) >= most.Max {
 		return RefusedSessions, refused(target, "%s: the client has %d sessions", most.Rule, most.Max)
 	}

@@ -18,6 +18,7 @@ const (
 	RefusedSessions Refusal = "client sessions" // the client has as many as he may
 	RefusedOpens    Refusal = "client opens"    // the client opens them too fast
 	RefusedTotal    Refusal = "sessions"        // all clients together have as many as they may
+	RefusedConns    Refusal = "conns"           // there is no room for the client's conn, or it does not use it
 )
 
 const (
@@ -33,7 +34,7 @@ const (
 type refusals struct {
 	log *sla.Logger // static
 
-	target, sessions, opens, total atomic.Uint64
+	target, sessions, opens, total, conns atomic.Uint64
 
 	mu      sync.Mutex
 	seen    map[refusal]*list.Element // guarded by mu; elements of order
@@ -68,6 +69,7 @@ func (r *refusals) counts() map[Refusal]uint64 {
 		RefusedSessions: r.sessions.Load(),
 		RefusedOpens:    r.opens.Load(),
 		RefusedTotal:    r.total.Load(),
+		RefusedConns:    r.conns.Load(),
 	}
 }
 
@@ -83,6 +85,8 @@ func (r *refusals) note(reason Refusal, client string, err error) {
 		r.opens.Add(1)
 	case RefusedTotal:
 		r.total.Add(1)
+	case RefusedConns:
+		r.conns.Add(1)
 	}
 	if client == "" {
 		client = "without a certificate"

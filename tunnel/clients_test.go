@@ -91,12 +91,14 @@ func TestSessionLimits(t *testing.T) {
 	for _, g := range guests {
 		g.leave()
 	}
-	for range 5 {
+	for range 4 {
 		defer mustAdmit(t, c, "any").leave()
 	}
+	wantRefused(t, c, "any", "-server.sess.max.cnt: the client has 4 of the 5 sessions")
+	defer mustAdmit(t, c, "another").leave()
 	got := c.refusals.counts()
-	if got[RefusedSessions] != 2 || got[RefusedTotal] != 2 || got[RefusedOpens] != 0 || got[RefusedTarget] != 0 {
-		t.Errorf("counted %v, want 2 by client and 2 in all", got)
+	if got[RefusedSessions] != 2 || got[RefusedTotal] != 3 || got[RefusedOpens] != 0 || got[RefusedTarget] != 0 {
+		t.Errorf("counted %v, want 2 by client and 3 in all", got)
 	}
 }
 

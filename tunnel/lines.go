@@ -25,9 +25,6 @@ func remuxLines(log *sla.Logger) *remux.Hooks {
 		},
 		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
 		SessionClosed: func(id remux.SessionID, err error) { sessionClosed(log, id.String(), err) },
-		Refused: func(remote string) {
-			log.Warn("client at %s refused: there are as many conns as -remux.conn.max.cnt allows", remote)
-		},
 		DialDone: func(address string, _ time.Duration, err error) {
 			was := down.Swap(err != nil)
 			say := log.Error

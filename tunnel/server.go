@@ -82,6 +82,10 @@ func (s *Server) Listen() error {
 	if s.way.mux {
 		conf := s.cfg.Remux
 		conf.Hooks = remuxLines(s.log)
+		conf.Hooks.Refused = func(client, remote string, why error) {
+			s.clients.refusals.note(RefusedConns, client, why)
+			s.log.Debug("conn of client %s at %s refused: %v", client, remote, why)
+		}
 		s.sessions = conf.NewListener(lower)
 		from = s.sessions
 	}

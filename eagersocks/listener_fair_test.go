@@ -1,0 +1,65 @@
+package eagersocks
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+type ofClient struct {
+	net.Conn
+	name string
+}
+
+func (c ofClient) PeerName() string { return c.name }
+
+// The client with the most unfinished requests gives way to a newcomer.
+func TestPendingShareByClient(t *testing.T) {
+	dropped := make(chan string, 100)
+	l := &listener{
+		read:       func(c net.Conn) (net.Conn, *Request, error) { _, err := c.Read(make([]byte, 1)); return c, nil, err },
+		pendingMax: 10,
+		timeout:    time.Minute,
+		bySource:   map[string]int{},
+		done:       make(chan struct{}),
+		from:       noConns{},
+	}
+	var all []*pending
+	add := func(name string) {
+		near, far := net.Pipe()
+		t.Cleanup(func() { near.Close(); far.Close() })
+		l.admit(ofClient{near, name})
+		l.mu.Lock()
+		all = append(all, l.pending.Back().Value.(*pending))
+		l.mu.Unlock()
+	}
+	add("honest")
+	for range 50 {
+		add("flood")
+	}
+	add("newcomer")
+	for _, p := range all {
+		select {
+		case <-p.dropped:
+			dropped <- p.source
+		default:
+		}
+	}
+	if len(dropped) != 42 {
+		t.Errorf("%d of 52 gave way, want 42", len(dropped))
+	}
+	for len(dropped) > 0 {
+		if who := <-dropped; who != "flood" {
+			t.Errorf("a request of %s gave way", who)
+		}
+	}
+	l.Close()
+	if len(l.bySource) != 0 {
+		t.Errorf("sources %v are left of no request", l.bySource)
+	}
+}
+
+type noConns struct{}
+
+func (noConns) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (noConns) Close() error              { return nil }

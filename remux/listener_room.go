@@ -1,0 +1,170 @@
+package remux
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// Limits of conns that are accepted and not used.
+const (
+	silentMax   = 10 * time.Second // without a first frame
+	unusedKept  = 2 * time.Hour    // without a session
+	goneAwayMax = 5 * time.Second  // without a session, after GOAWAY
+	unservedMax = 32               // conns of one client that have never had a session
+)
+
+var (
+	errSilent   = errors.New("it made a conn and said nothing")
+	errClosing  = errors.New("the server is being stopped")
+	errUnserved = errors.New("it has too many conns without a session, and the oldest is closed")
+)
+
+// shareOf is how many of most conns one client may have: with a quarter less than
+// all, no client can lock the others out.
+func shareOf(most int) int { return most - most/4 }
+
+// room is whose conns a listener has. Conns that give way to others are still
+// there until they have ended, but count no more.
+type room struct {
+	all      map[*conn]struct{}
+	byClient map[string]map[*conn]struct{} // of those that count
+	counted  int
+}
+
+func (r *room) add(c *conn) {
+	r.all[c] = struct{}{}
+	mine := r.byClient[c.client]
+	if mine == nil {
+		mine = map[*conn]struct{}{}
+		r.byClient[c.client] = mine
+	}
+	mine[c] = struct{}{}
+	r.counted++
+}
+
+// discount notes that c gives way or has ended.
+func (r *room) discount(c *conn) {
+	mine := r.byClient[c.client]
+	if _, ok := mine[c]; !ok {
+		return
+	}
+	delete(mine, c)
+	r.counted--
+	if len(mine) == 0 {
+		delete(r.byClient, c.client)
+	}
+}
+
+func (r *room) remove(c *conn) {
+	r.discount(c)
+	delete(r.all, c)
+}
+
+// standing is how much a conn is in use: of the unused ones, the least is given up
+// first.
+type standing struct {
+	unserved bool // it has never had a session
+	idle     time.Duration
+}
+
+// standing returns false for a conn with sessions.
+func (c *conn) standing() (standing, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return standing{unserved: !c.served, idle: time.Since(c.idleFrom)}, len(c.sessions) == 0
+}
+
+// unused finds the client's conn that can be spared best, or nil, and how many of
+// them have never had a session.
+func (r *room) unused(client string, unservedOnly bool) (best *conn, unserved int) {
+	var least standing
+	for c := range r.byClient[client] {
+		s, ok := c.standing()
+		if !ok {
+			continue
+		}
+		if s.unserved {
+			unserved++
+		} else if unservedOnly {
+			continue
+		}
+		if best == nil || s.unserved && !least.unserved || s.unserved == least.unserved && s.idle > least.idle {
+			best, least = c, s
+		}
+	}
+	return best, unserved
+}
+
+// most is the client with the most conns.
+func (r *room) most() (client string) {
+	for name, conns := range r.byClient {
+		if len(conns) > len(r.byClient[client]) {
+			client = name
+		}
+	}
+	return client
+}
+
+// admitLocked makes room for a conn of that client, or returns why there is none.
+// The conn that must give way, if any, counts no more; own says that it is one of
+// the client's.
+func (l *SessionListener) admitLocked(client string) (gives *conn, own bool, err error) {
+	r, most := &l.room, l.cfg.ConnMax
+	n := len(r.byClient[client])
+	oldest, unserved := r.unused(client, true)
+	switch {
+	case l.closing:
+		return nil, false, errClosing
+	case unserved >= unservedMax:
+		gives, own = oldest, true
+	case n >= shareOf(most):
+		gives, own, err = oldest, true, fmt.Errorf("it has %d of the %d conns of -remux.conn.max.cnt", n, most)
+	case r.counted >= most:
+		err = fmt.Errorf("there are as many conns as -remux.conn.max.cnt allows (%d)", most)
+		if heavy := r.most(); len(r.byClient[heavy]) > n+1 {
+			gives, _ = r.unused(heavy, false)
+		}
+		if gives == nil {
+			gives, own = oldest, true
+		}
+	}
+	if gives == nil {
+		return nil, false, err
+	}
+	if !own && len(r.all) >= most+max(most/8, 1) {
+		return nil, false, err // too many are giving way already
+	}
+	r.discount(gives)
+	return gives, own, nil
+}
+
+// giveWay ends a conn without sessions. If it is for another client, its own learns
+// of it and may finish what is on its way.
+func (l *SessionListener) giveWay(c *conn, own bool) {
+	if !own {
+		c.drain(code.Overload, "the server has too many conns, and this one is not in use")
+		return
+	}
+	l.cfg.Hooks.refused(c.client, remoteOf(c.nc), errUnserved)
+	c.kill()
+}
+
+// unusedLocked says what is due to an accepted conn that is not used: cut if it has
+// not said anything or does not end after GOAWAY, drain if it has been idle for
+// long.
+func (c *conn) unusedLocked(now time.Duration) (cut, drain bool) {
+	if c.dialler || len(c.sessions) != 0 {
+		return false, false
+	}
+	idle := time.Since(c.idleFrom)
+	switch c.state {
+	case open:
+		return !c.spoke && now >= silentMax, c.spoke && idle >= unusedKept
+	case draining:
+		return min(idle, now-c.drainFrom) >= goneAwayMax, false
+	}
+	return false, false
+}

@@ -1,0 +1,57 @@
+package tls
+
+import (
+	"net"
+	"testing"
+)
+
+// A source with many unfinished handshakes gives way, not one with few.
+func TestHandshakesShareBySource(t *testing.T) {
+	l := &listener{bySource: map[string]int{}}
+	add := func(source string) {
+		l.pending.PushBack(&attempt{source: source})
+		l.bySource[source]++
+	}
+	add("honest")
+	for range 9 {
+		add("flood")
+	}
+	for i, source := range []string{"flood", "newcomer", "honest", "flood"} {
+		e := l.oldestLocked(source)
+		if got := e.Value.(*attempt).source; got != "flood" {
+			t.Errorf("%d: a handshake of %s ends for one of %s, want one of flood", i, got, source)
+		}
+		l.forgetLocked(e)
+	}
+	for range 6 {
+		l.forgetLocked(l.pending.Front())
+	}
+	if len(l.bySource) != 0 {
+		t.Errorf("sources %v are left of no handshake", l.bySource)
+	}
+}
+
+type at struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (a at) RemoteAddr() net.Addr { return a.addr }
+
+func TestSource(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.1:1": "192.0.2.1", "[::ffff:192.0.2.1]:2": "192.0.2.1",
+		"[2001:db8::1]:3": "2001:db8::/64", "[2001:db8::2]:3": "2001:db8::/64",
+	} {
+		tcp, err := net.ResolveTCPAddr("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sourceOf(at{addr: tcp}); got != want {
+			t.Errorf("source of %s = %q, want %q", addr, got, want)
+		}
+	}
+	if got := sourceOf(at{addr: &net.UnixAddr{Net: "unix"}}); got != "" {
+		t.Errorf("source on a UNIX socket = %q", got)
+	}
+}
