@@ -47,12 +47,20 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
+// fileError is an error about a file that an option names: certificates, users,
+// rules. Its user can correct it as well.
+type fileError struct{ error }
+
+// Unwrap returns the error itself.
+func (e fileError) Unwrap() error { return e.error }
+
 // exitCode is 2 for what trying again cannot help: an invalid option, or a file that
-// does not exist.
+// does not exist or cannot be used.
 func exitCode(err error) int {
 	_, option := errors.AsType[*config.Error](err)
 	_, usage := errors.AsType[usageError](err)
-	if option || usage || errors.Is(err, fs.ErrNotExist) {
+	_, file := errors.AsType[fileError](err)
+	if option || usage || file || errors.Is(err, fs.ErrNotExist) {
 		return 2
 	}
 	return 1

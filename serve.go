@@ -122,7 +122,7 @@ func (p *process) listen() error {
 	if p.cfg.Server {
 		s, err := tunnel.NewServer(t)
 		if err != nil {
-			return err
+			return fileError{err}
 		}
 		p.server = s
 		if err := s.Listen(); err != nil {
@@ -133,7 +133,7 @@ func (p *process) listen() error {
 	if p.cfg.Client {
 		c, err := tunnel.NewClient(t)
 		if err != nil {
-			return err
+			return fileError{err}
 		}
 		p.client = c
 		if err := c.Listen(); err != nil {

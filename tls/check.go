@@ -4,6 +4,7 @@ import (
 	"bytes"
 	ctls "crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -28,6 +29,8 @@ type Finding struct {
 	Severity Severity
 	Text     string // what is wrong, with the flag or file
 	Mend     string // what to do about it; may be empty
+
+	starts bool // a Fatal that may pass by itself, or that the other end may not mind
 }
 
 // String is the finding in one line.
@@ -76,7 +79,7 @@ func Check(cfg Config, role Role, address string, now time.Time) []Finding {
 }
 
 func (c *checker) add(s Severity, mend, format string, a ...any) {
-	c.found = append(c.found, Finding{s, fmt.Sprintf(format, a...), mend})
+	c.found = append(c.found, Finding{Severity: s, Text: fmt.Sprintf(format, a...), Mend: mend})
 }
 
 func (c *checker) fatal(err error) {
@@ -95,27 +98,26 @@ func (c *checker) fatal(err error) {
 // renew is how this end gets a new certificate.
 func (c *checker) renew() string {
 	if c.role == ServerRole {
-		return "move server.pem and server.key away and run `tunnels certs init NAME…` in the CA's folder"
+		return mendRenew
 	}
 	return mendClient
 }
 
 // own checks this end's certificate by itself.
 func (c *checker) own(pair *ctls.Certificate) {
-	leaf := pair.Leaf
-	c.dates(leaf, "the "+string(c.role)+"'s certificate "+label(leaf), c.renew())
-	use := map[Role]x509.ExtKeyUsage{ServerRole: x509.ExtKeyUsageServerAuth, ClientRole: x509.ExtKeyUsageClientAuth}[c.role]
-	if !hasUse(leaf, use) {
-		c.add(Fatal, c.renew(), "%s: the certificate of %s is not a %s's certificate, so the other end refuses it", c.role.flag("cert"), label(leaf), c.role)
-	}
+	c.dates(pair.Leaf, "the "+string(c.role)+"'s certificate "+label(pair.Leaf), c.renew(), Fatal)
 }
 
-func (c *checker) dates(cert *x509.Certificate, what, mend string) {
+// dates checks when a certificate is valid; not to be is as bad as bad says. A
+// clock that is behind, as that of a small machine without a battery is when it
+// starts, will be right some time: so it is no reason not to start.
+func (c *checker) dates(cert *x509.Certificate, what, mend string, bad Severity) {
 	switch text := outOfDate(cert, c.now); {
 	case c.now.Before(cert.NotBefore):
-		c.add(Fatal, mendDates, "%s %s", what, text)
+		c.add(bad, mendDates, "%s %s", what, text)
+		c.found[len(c.found)-1].starts = true
 	case text != "":
-		c.add(Fatal, mend, "%s %s", what, text)
+		c.add(bad, mend, "%s %s", what, text)
 	case cert.NotAfter.Sub(c.now) < nearEnd:
 		days := int(cert.NotAfter.Sub(c.now) / (24 * time.Hour))
 		c.add(Warning, mend, "%s expires in %d days, on %s", what, days, day(cert.NotAfter))
@@ -124,6 +126,11 @@ func (c *checker) dates(cert *x509.Certificate, what, mend string) {
 
 // serverNames checks that the server's certificate is for what clients expect.
 func (c *checker) serverNames(leaf *x509.Certificate, address string) {
+	if namesNobody(leaf) {
+		reason, _ := wrongName(leaf, "")
+		c.add(Fatal, "make one with `tunnels certs init NAME…`, or with subjectAltName=DNS:NAME or IP:ADDRESS", "%s: %s, so every client refuses it", c.role.flag("cert"), reason)
+		return
+	}
 	name, flag := c.cfg.ServerName, "-tls.server.name"
 	if name == "" {
 		host, _, err := net.SplitHostPort(address)
@@ -133,8 +140,8 @@ func (c *checker) serverNames(leaf *x509.Certificate, address string) {
 		name, flag = host, "-server.addr"
 	}
 	if leaf.VerifyHostname(name) != nil {
-		c.add(Warning, "make one for that name with `tunnels certs init NAME…`, or let clients set -tls.server.name",
-			"%s: the server's certificate is for %s and not for %s", flag, covers(leaf), plain(name))
+		reason, _ := wrongName(leaf, name)
+		c.add(Warning, "let clients use a name it is for, or set -tls.server.name to it; for a new certificate, "+mendRenew, "%s: the server's %s", flag, reason)
 	}
 }
 
@@ -150,8 +157,12 @@ func (c *checker) clientName(address string) {
 // trust checks the CAs, and this end's certificate against them: with one CA for
 // both ends, as `tunnels certs init` makes it, they must fit.
 func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
+	bad := Fatal // with no CA that is valid, nobody is accepted; with one, its clients are
+	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return outOfDate(ca, c.now) == "" }) {
+		bad = Warning
+	}
 	for _, ca := range cas {
-		c.dates(ca, "the CA "+label(ca)+" ("+c.role.flag("ca")+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`")
+		c.dates(ca, "the CA "+label(ca)+" ("+c.role.flag("ca")+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`", bad)
 	}
 	crls, found, _, err := loadCRLs(c.cfg, cas)
 	if err != nil {
@@ -167,13 +178,33 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	}
 	chains := chainsOf(pair.Leaf, sentWith(pair), cas)
 	if len(chains) == 0 {
-		c.add(Warning, "if both ends use one CA, take certificate and CA from the same `tunnels certs init`",
-			"the %s's certificate %s is not signed by a CA of %s", c.role, label(pair.Leaf), c.role.flag("ca"))
+		c.unsigned(pair.Leaf, cas)
 		return
 	}
 	if err := checkRevoked(crls, chains); err != nil {
 		c.add(Fatal, c.renew(), "%v, so the other end refuses it", err)
+		c.found[len(c.found)-1].starts = true // if it knows of it
 	}
+}
+
+// unsigned says that no CA of this end has signed its own certificate. That may
+// be right where each end has a CA of its own, which those of `tunnels certs`
+// have not: there the other end certainly refuses it.
+func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
+	for _, ca := range cas {
+		weak, ok := errors.AsType[x509.InsecureAlgorithmError](leaf.CheckSignatureFrom(ca))
+		if ok && bytes.Equal(leaf.RawIssuer, ca.RawSubject) {
+			c.add(Fatal, "have it signed with SHA-256", "the %s's certificate %s is signed with %s, which is not accepted any more", c.role, label(leaf), x509.SignatureAlgorithm(weak))
+			return
+		}
+	}
+	severity := Warning
+	mend := "if both ends use one CA, take certificate and CA from the same `tunnels certs init`"
+	if allMadeHere(leaf, cas) {
+		severity, mend = Fatal, "take certificate and CA from the same `tunnels certs init`"
+	}
+	c.add(severity, mend, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, label(leaf),
+		plain(leaf.Issuer.CommonName), c.role.flag("ca"), trusted(cas, leaf.Issuer.CommonName))
 }
 
 // chainsOf are the chains from a certificate, over those it is sent with, to one

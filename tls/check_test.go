@@ -1,9 +1,11 @@
 package tls
 
 import (
+	"crypto/elliptic"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +26,12 @@ func TestCheck(t *testing.T) {
 		{"server on any address", func(p *pki) Config { return p.server() }, ServerRole, ":443", nil},
 		{"server on the unspecified address", func(p *pki) Config { return p.server() }, ServerRole, "[::]:443", nil},
 		{"other server address", func(p *pki) Config { return p.server() }, ServerRole, "vps.example.com:443",
-			[]string{"warning: -server.addr: the server's certificate is for localhost, 127.0.0.1 and not for vps.example.com; tunnels certs init"}},
+			[]string{"warning: -server.addr: the server's certificate of localhost is for localhost, 127.0.0.1 and not for vps.example.com; tunnels certs init"}},
 		{"other server name", func(p *pki) Config {
 			c := p.server()
 			c.ServerName = "vps"
 			return c
-		}, ServerRole, ":443", []string{"warning: -tls.server.name: the server's certificate is for localhost, 127.0.0.1 and not for vps; tunnels certs init"}},
+		}, ServerRole, ":443", []string{"warning: -tls.server.name: the server's certificate of localhost is for localhost, 127.0.0.1 and not for vps; tunnels certs init"}},
 		{"client of a path", func(p *pki) Config { return p.client("x") }, ClientRole, "/run/x.sock",
 			[]string{"error: set -tls.server.name; "}},
 		{"expired", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(-2), "x")) }, ClientRole, "",
@@ -42,7 +44,7 @@ func TestCheck(t *testing.T) {
 			[]string{"warning: the client's certificate x expires in 20 days, on " + day(in(20)) + "; tunnels certs client"}},
 		{"not yet near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(22), "x")) }, ClientRole, "", nil},
 		{"wrong use", func(p *pki) Config { return p.client("x") }, ServerRole, "",
-			[]string{"error: -tls.server.cert: the certificate of x is not a server's certificate; tunnels certs init"}},
+			[]string{"error: x.pem (-tls.server.cert): it holds the certificate of x, which is not a server's, so every connection would fail; "}},
 		{"revoked", func(p *pki) Config {
 			l := p.leaf(ClientRole, "x")
 			p.revoke(l)
@@ -56,7 +58,40 @@ func TestCheck(t *testing.T) {
 			c := newPKI(p.t).client("x")
 			c.CA = p.path("ca.pem")
 			return c
-		}, ClientRole, "", []string{"warning: the client's certificate x is not signed by a CA of -tls.client.ca; same"}},
+		}, ClientRole, "", []string{"error: the client's certificate x is signed by tunnels CA ; same"}},
+		{"a CA of its own for each end", func(p *pki) Config {
+			c := newForeignPKI(p.t, "corporate").client("x")
+			c.CA = p.path("ca.pem")
+			return c
+		}, ClientRole, "", []string{"warning: the client's certificate x is signed by corporate, and -tls.client.ca trusts tunnels CA ; if both ends"}},
+		{"another CA of the same name", func(p *pki) Config {
+			c := newForeignPKI(p.t, "corporate").server()
+			c.CA = newForeignPKI(p.t, "corporate").path("ca.pem")
+			return c
+		}, ServerRole, "", []string{"warning: is signed by corporate, and -tls.server.ca trusts corporate (another CA of that name); same"}},
+		{"one CA of two expired", func(p *pki) Config {
+			c := p.server()
+			old := newPKI(p.t)
+			old.expire(now.Add(-time.Hour))
+			c.CA = p.write("both.pem", slices.Concat(p.ca.certPEM(), old.ca.certPEM()))
+			return c
+		}, ServerRole, "", []string{"warning: the CA tunnels CA ; certs init -dir"}},
+		{"the only CA expired", func(p *pki) Config {
+			p.expire(now.Add(-time.Hour))
+			return p.server()
+		}, ServerRole, "", []string{"error: expired on ; move server.pem", "error: the CA tunnels CA ; certs init -dir"}},
+		{"no name but the common name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "",
+			[]string{"error: -tls.server.cert: certificate of localhost is for no host: names count in subjectAltName alone; subjectAltName=DNS:NAME"}},
+		{"an address as a DNS name", func(p *pki) Config { return p.withNames(ServerRole, "x", []string{"127.0.0.1"}, nil) }, ServerRole, "127.0.0.1:443",
+			[]string{"error: is for no host; certs init"}},
+		{"an address as a DNS name beside a real one", func(p *pki) Config {
+			return p.withNames(ServerRole, "x", []string{"vps.example.com", "127.0.0.1"}, nil)
+		}, ServerRole, "127.0.0.1:443",
+			[]string{"warning: has the address 127.0.0.1 as a DNS name, where it does not count; certs init"}},
+		{"a key that TLS 1.3 has no signature for", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "",
+			[]string{"error: its key (ECDSA with P-224) cannot be used in TLS 1.3; "}},
+		{"the same at a client", func(p *pki) Config { return p.withKey(ClientRole, elliptic.P224()) }, ClientRole, "",
+			[]string{"error: its key (ECDSA with P-224) cannot be used in TLS 1.3; "}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,6 +105,66 @@ func TestCheck(t *testing.T) {
 				if string(f.Severity) != severity || !strings.Contains(f.Text, text) || !strings.Contains(f.Mend, mend) {
 					t.Errorf("Check = %s: %q; %q, want %q", f.Severity, f.Text, f.Mend, tt.want[i])
 				}
+			}
+		})
+	}
+}
+
+// TestStarts: what certainly keeps every connection from working keeps an end
+// from starting, with the way out; what may pass, or may work, does not.
+func TestStarts(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct {
+		name  string
+		setUp func(p *pki) Config
+		role  Role
+		want  string // empty: it starts, with a warning
+	}{
+		{"a client's certificate at the server", func(p *pki) Config { return p.client("laptop") }, ServerRole, "the server's is server.pem"},
+		{"a server's certificate at a client", func(p *pki) Config { return p.server() }, ClientRole, "a client's is the NAME.pem"},
+		{"expired", func(p *pki) Config {
+			return p.config("x.pem", p.leafAt(ClientRole, now.Add(-48*time.Hour), now.Add(-time.Hour), "x"))
+		}, ClientRole, "tunnels certs client NAME"},
+		{"not yet valid", func(p *pki) Config {
+			return p.config("x.pem", p.leafAt(ClientRole, now.Add(time.Hour), now.Add(900*time.Hour), "x"))
+		}, ClientRole, ""},
+		{"revoked", func(p *pki) Config {
+			l := p.leaf(ClientRole, "x")
+			p.revoke(l)
+			return p.config("x.pem", l)
+		}, ClientRole, ""},
+		{"certificate and CA of two folders", func(p *pki) Config {
+			c := newPKI(p.t).server()
+			c.CA = p.path("ca.pem")
+			return c
+		}, ServerRole, "from the same `tunnels certs init`"},
+		{"a CA of its own for each end", func(p *pki) Config {
+			c := newForeignPKI(p.t, "public").server()
+			c.CA = p.path("ca.pem")
+			return c
+		}, ServerRole, ""},
+		{"a key that TLS 1.3 has no signature for", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "take ECDSA with P-256"},
+		{"no name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "tunnels certs init"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, ear := tt.setUp(newPKI(t)), newEar()
+			cfg.Hooks = ear.hooks()
+			var err error
+			if tt.role == ServerRole {
+				var s *Server
+				if s, err = NewServer(cfg); err == nil {
+					s.Close()
+				}
+			} else {
+				_, err = NewClient(cfg)
+			}
+			switch {
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("new %s: %v, want %q", tt.role, err, tt.want)
+			case tt.want != "" && len(ear.warnings) > 0:
+				t.Errorf("warnings of what does not start: %q", ear.warnings)
+			case tt.want == "" && (err != nil || len(ear.warnings) != 1):
+				t.Errorf("new %s: %v and warnings %q, want one warning", tt.role, err, ear.warnings)
 			}
 		})
 	}

@@ -41,19 +41,10 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, store: s, keyLog: newKeyLog(cfg.Hooks)}
-	warnOf(cfg, ClientRole)
-	return c, nil
-}
-
-// warnOf tells what is not as it should be though it can be worked with.
-func warnOf(cfg Config, role Role) {
-	if cfg.Hooks == nil || cfg.Hooks.Warning == nil {
-		return
+	if err := refuse(cfg, ClientRole); err != nil {
+		return nil, err
 	}
-	for _, f := range Check(cfg, role, "", time.Now()) {
-		cfg.Hooks.warning(f.String())
-	}
+	return &Client{cfg: cfg, store: s, keyLog: newKeyLog(cfg.Hooks)}, nil
 }
 
 // Reload reads all files again, changed or not. What cannot be used is an error
@@ -100,7 +91,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Con
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, c.explain(err, now.pair.Leaf)
+		return nil, c.explain(err, now)
 	}
 	conn := newConn(tc, low)
 	own := now.pair.Leaf
@@ -141,11 +132,11 @@ func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 }
 
 // explain puts an error of the handshake into words.
-func (c *Client) explain(err error, own *x509.Certificate) error {
+func (c *Client) explain(err error, now *snapshot) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && op.Err.Error() == alertNoProtocol.Error() {
 		return fmt.Errorf("the server carries something else than %s in TLS; -eagersocks.net has to be the same at both ends: %w", c.cfg.protocol(), err)
 	}
-	if refused := c.refused(err, own); refused != nil {
+	if refused := c.refused(err, now.pair.Leaf); refused != nil {
 		return refused
 	}
 	var leaf *x509.Certificate
@@ -160,7 +151,7 @@ func (c *Client) explain(err error, own *x509.Certificate) error {
 	}
 	reason, mend := verdict(err, leaf, ServerRole, time.Now())
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		mend = "-tls.client.ca must name the CA that signed it"
+		mend = "-tls.client.ca trusts " + trusted(now.cas, issuerOf(err, leaf)) + "; it must name the CA that signed the server's certificate"
 	}
 	return &CertificateError{Reason: reason, Mend: mend, Err: err}
 }

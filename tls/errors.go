@@ -80,19 +80,25 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 func covers(cert *x509.Certificate) string {
 	var names []string
 	for _, n := range cert.DNSNames {
-		names = append(names, plain(n))
+		if !isAddress(n) {
+			names = append(names, plain(n))
+		}
 	}
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
 	}
-	const most = 8
-	if len(names) > most {
-		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
-	}
 	if len(names) == 0 {
-		return "no name at all"
+		return "no host"
 	}
-	return strings.Join(names, ", ")
+	return shortList(names)
+}
+
+// issuerOf names the CA that is not trusted: the last one that could be found.
+func issuerOf(err error, leaf *x509.Certificate) string {
+	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && e.Cert != nil && e.Cert.Issuer.CommonName != "" {
+		return e.Cert.Issuer.CommonName
+	}
+	return leaf.Issuer.CommonName
 }
 
 // verdict puts into words why a certificate was not accepted by this end.
@@ -102,23 +108,22 @@ func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reaso
 	if e, ok := errors.AsType[*revokedError](err); ok {
 		return e.Error(), ""
 	}
-	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		issuer := leaf.Issuer.CommonName
-		if e.Cert != nil && e.Cert.Issuer.CommonName != "" {
-			issuer = e.Cert.Issuer.CommonName
-		}
-		return fmt.Sprintf("%s is signed by an unknown CA (%s)", who, plain(issuer)), ""
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Sprintf("%s is signed by an unknown CA (%s)", who, plain(issuerOf(err, leaf))), ""
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Sprintf("%s is for %s and not for %s", who, covers(leaf), plain(e.Host)),
-			"set -tls.server.name to a name it is for, or make one for that name with `tunnels certs init`"
+		return wrongName(leaf, e.Host)
 	}
 	e, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case !ok:
 		return fmt.Sprintf("%s is not accepted: %v", who, err), ""
 	case e.Reason == x509.IncompatibleUsage:
-		return fmt.Sprintf("%s is not a %s's certificate", who, want), ""
+		mend := ""
+		if want == ServerRole {
+			mend = "the server was started with the wrong file: " + mendServerFile
+		}
+		return fmt.Sprintf("%s is not a %s's certificate", who, want), mend
 	case e.Reason != x509.Expired:
 		return fmt.Sprintf("%s is not accepted: %v", who, e), ""
 	}
@@ -207,7 +212,8 @@ func refusedByClient(err error, own *x509.Certificate, name string, now time.Tim
 	case !hasUse(own, x509.ExtKeyUsageServerAuth):
 		e.Reason = who + ": it is not a server's certificate"
 	case name != "" && own.VerifyHostname(name) != nil:
-		e.Reason = fmt.Sprintf("%s: it is for %s and not for %s", who, covers(own), plain(name))
+		reason, _ := wrongName(own, name)
+		e.Reason = who + ": " + strings.Replace(reason, "certificate of "+label(own), "it", 1)
 	default:
 		e.Reason = who + ": unknown CA, wrong name or revoked; the client's log has the reason"
 	}

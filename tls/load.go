@@ -125,7 +125,10 @@ func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	}
 	pair := cb.pair(kb.keys)
 	if pair == nil {
-		return nil, fmt.Errorf("the key in %s does not belong to the certificate in %s", keys.name, certs.name)
+		return nil, fmt.Errorf("the key in %s does not belong to the certificate in %s; take both from one set of files", keys.name, certs.name)
+	}
+	if err := usable(pair, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", certs.name, err)
 	}
 	return pair, nil
 }

@@ -1,7 +1,11 @@
 package tls
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"math/big"
@@ -84,6 +88,96 @@ func (p *pki) config(file string, l leaf) Config {
 	}
 	path := p.write(file, text)
 	return Config{Cert: path, Key: path, CA: p.path("ca.pem"), pollEvery: 10 * time.Millisecond}
+}
+
+// newForeignPKI is a CA that was not made by this package.
+func newForeignPKI(t testing.TB, name string) *pki {
+	t.Helper()
+	p := newPKI(t)
+	template := *p.ca.cert
+	template.Subject = pkix.Name{CommonName: name}
+	p.resign(&template)
+	return p
+}
+
+// expire makes the CA one that has ended.
+func (p *pki) expire(end time.Time) {
+	p.t.Helper()
+	template := *p.ca.cert
+	template.NotBefore, template.NotAfter = end.Add(-24*time.Hour), end
+	p.resign(&template)
+}
+
+func (p *pki) resign(template *x509.Certificate) {
+	p.t.Helper()
+	template.RawSubject, template.AuthorityKeyId, template.SubjectKeyId = nil, nil, nil
+	cert, err := sign(template, template, p.ca.key.Public(), p.ca.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.ca.cert = cert
+	p.write("ca.pem", p.ca.certPEM())
+}
+
+// withNames is an end whose certificate has these names alone.
+func (p *pki) withNames(r Role, common string, dns []string, addrs []net.IP) Config {
+	p.t.Helper()
+	l := p.leaf(r, "localhost")
+	template := *l.cert
+	template.RawSubject, template.Subject = nil, pkix.Name{CommonName: common}
+	template.DNSNames, template.IPAddresses = dns, addrs
+	cert, err := sign(&template, p.ca.cert, l.key.Public(), p.ca.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.config("named.pem", leaf{cert, l.key})
+}
+
+// withKey is an end whose key is on a curve.
+func (p *pki) withKey(r Role, curve elliptic.Curve) Config {
+	p.t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cert, err := sign(p.leaf(r, "localhost").cert, p.ca.cert, key.Public(), p.ca.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.config("curve.pem", leaf{cert, key})
+}
+
+// forced is what an end with cfg shows and trusts, though it would not start so.
+func (p *pki) forced(cfg Config, r Role) *snapshot {
+	p.t.Helper()
+	data, err := os.ReadFile(cfg.Cert)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	b, err := parseBundle(data)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cas, err := loadCAs(cfg, r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	crls, _, _, err := loadCRLs(cfg, cas)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return &snapshot{pair: b.pair(b.keys), cas: cas, pool: poolOf(cas), crls: crls}
+}
+
+// forcedClient is a client that shows and trusts what cfg says, though it would
+// not start so.
+func (p *pki) forcedClient(cfg Config) *Client {
+	p.t.Helper()
+	good := p.client("good-client")
+	good.ServerName = cfg.ServerName
+	c := newClient(p.t, good)
+	c.store.now.Store(p.forced(cfg, ClientRole))
+	return c
 }
 
 func (p *pki) server() Config {

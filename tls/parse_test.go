@@ -77,7 +77,7 @@ func TestConfigErrors(t *testing.T) {
 		cfg  Config
 		want []string
 	}{
-		{ServerRole, Config{Cert: good.Cert, Key: good.Key}, []string{"-tls.server.ca", "-tls.client.ca", "open proxy", "tunnels certs init"}},
+		{ServerRole, Config{Cert: p.server().Cert}, []string{"-tls.server.ca", "-tls.client.ca", "open proxy", "tunnels certs init"}},
 		{ServerRole, Config{CA: good.CA}, []string{"-tls.server.cert", "tunnels certs init"}},
 		{ClientRole, Config{Cert: good.Cert, Key: good.Key}, []string{"-tls.client.ca", "tunnels certs client"}},
 		{ClientRole, Config{CA: good.CA}, []string{"-tls.client.cert", "tunnels certs client"}},

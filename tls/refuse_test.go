@@ -19,7 +19,7 @@ func TestRefused(t *testing.T) {
 	tests := []struct {
 		name  string
 		setUp func(p *pki, stranger *pki) (server, client Config)
-		// Words in capitals are replaced: SINCE by the time of revocation, CA and
+		// Words in capitals are replaced: SINCE by the time of revocation, OURS and
 		// STRANGER by the names of the two CAs.
 		server, client string
 		dialFails      bool
@@ -31,7 +31,7 @@ func TestRefused(t *testing.T) {
 				cl.CA = p.path("ca.pem")
 				return p.server(), cl
 			},
-			server: "certificate of mallory is signed by an unknown CA (STRANGER)",
+			server: "certificate of mallory is signed by an unknown CA (STRANGER); -tls.server.ca trusts OURS",
 			client: "the server refused this client's certificate (mallory): the CA that signed it (STRANGER) is unknown to the server; " + mendClient,
 		},
 		{
@@ -77,7 +77,7 @@ func TestRefused(t *testing.T) {
 				return p.server(), cl
 			},
 			server:    "the client refused this server's certificate (localhost): it is for localhost, 127.0.0.1 and not for vps.example.com",
-			client:    "certificate of localhost is for localhost, 127.0.0.1 and not for vps.example.com; set -tls.server.name to a name it is for, or make one for that name with `tunnels certs init`",
+			client:    "certificate of localhost is for localhost, 127.0.0.1 and not for vps.example.com; use a name it is for in -server.addr, or set -tls.server.name to it; for a new certificate, " + mendRenew,
 			dialFails: true,
 		},
 		{
@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 				return s, p.client("laptop")
 			},
 			server:    "the client refused this server's certificate (localhost): unknown CA, wrong name or revoked; the client's log has the reason",
-			client:    "certificate of localhost is signed by an unknown CA (STRANGER); -tls.client.ca must name the CA that signed it",
+			client:    "certificate of localhost is signed by an unknown CA (STRANGER); -tls.client.ca trusts OURS; it must name the CA that signed the server's certificate",
 			dialFails: true,
 		},
 		{
@@ -120,6 +120,27 @@ func TestRefused(t *testing.T) {
 				return cl, cl2
 			},
 			server:    "the client refused this server's certificate (laptop): it is not a server's certificate",
+			client:    "certificate of laptop is not a server's certificate; the server was started with the wrong file: " + mendServerFile,
+			dialFails: true,
+		},
+		{
+			name: "name in the common name alone",
+			setUp: func(p, _ *pki) (Config, Config) {
+				cl := p.client("laptop")
+				cl.ServerName = "localhost"
+				return p.withNames(ServerRole, "localhost", nil, nil), cl
+			},
+			server:    "the client refused this server's certificate (localhost): it is for no host: names count in subjectAltName alone, not in the common name",
+			client:    "certificate of localhost is for no host: names count in subjectAltName alone, not in the common name; make one for localhost with subjectAltName, as `tunnels certs init` does",
+			dialFails: true,
+		},
+		{
+			name: "address as a DNS name",
+			setUp: func(p, _ *pki) (Config, Config) {
+				return p.withNames(ServerRole, "x", []string{"127.0.0.1"}, nil), p.client("laptop")
+			},
+			server:    "the client refused this server's certificate (127.0.0.1): unknown CA, wrong name or revoked; the client's log has the reason",
+			client:    "certificate of 127.0.0.1 has the address 127.0.0.1 as a DNS name, where it does not count; make one with subjectAltName=IP:127.0.0.1",
 			dialFails: true,
 		},
 	}
@@ -127,9 +148,11 @@ func TestRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
-			words := strings.NewReplacer("STRANGER", stranger.ca.cert.Subject.CommonName, "SINCE", day(p.since))
-			h := serve(t, scfg)
-			refused, err := attemptRefused(h, newClient(t, ccfg))
+			words := strings.NewReplacer("OURS", p.ca.cert.Subject.CommonName, "STRANGER", stranger.ca.cert.Subject.CommonName, "SINCE", day(p.since))
+			// The other end may be another program, which starts with anything.
+			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))
+			h.server.store.now.Store(p.forced(scfg, ServerRole))
+			refused, err := attemptRefused(h, p.forcedClient(ccfg))
 			if refused != tt.dialFails {
 				t.Errorf("Dial refused = %v, want %v", refused, tt.dialFails)
 			}
@@ -175,7 +198,7 @@ func TestNothingElseIsDisturbed(t *testing.T) {
 	c1, s1 := h.pair(good)
 	bad := stranger.client("mallory")
 	bad.CA = p.path("ca.pem")
-	if _, err := attemptRefused(h, newClient(t, bad)); !isReset(err) {
+	if _, err := attemptRefused(h, p.forcedClient(bad)); !isReset(err) {
 		t.Fatalf("stranger's conn ended with %v, want a refusal", err)
 	}
 	wantTalk(t, c1, s1)
@@ -191,7 +214,7 @@ func TestRefusalCanBeRead(t *testing.T) {
 	h := serve(t, p.server())
 	bad := stranger.client("mallory")
 	bad.CA = p.path("ca.pem")
-	conn, err := h.dial(newClient(t, bad))
+	conn, err := h.dial(p.forcedClient(bad))
 	if err != nil {
 		t.Fatal(err)
 	}

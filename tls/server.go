@@ -33,6 +33,9 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refuse(cfg, ServerRole); err != nil {
+		return nil, err
+	}
 	s := &Server{cfg: cfg, store: st, stop: make(chan struct{}), conns: map[*Conn]struct{}{}}
 	s.base = &ctls.Config{
 		MinVersion:         ctls.VersionTLS13,
@@ -41,7 +44,6 @@ func NewServer(cfg Config) (*Server, error) {
 		GetConfigForClient: s.configFor,
 		KeyLogWriter:       newKeyLog(cfg.Hooks),
 	}
-	warnOf(cfg, ServerRole)
 	if cfg.Material == nil {
 		s.wg.Go(s.follow)
 	}
@@ -184,5 +186,9 @@ func (s *Server) explain(err error, low *lower) error {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	reason, _ := verdict(err, leaf, ClientRole, time.Now())
-	return &CertificateError{Reason: reason, Err: err}
+	mend := ""
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		mend = "-tls.server.ca trusts " + trusted(s.store.now.Load().cas, issuerOf(err, leaf))
+	}
+	return &CertificateError{Reason: reason, Mend: mend, Err: err}
 }

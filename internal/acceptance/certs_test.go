@@ -217,7 +217,7 @@ func TestCheck(t *testing.T) {
 		{"missing client file", client("-tls.client.cert=/nowhere.pem"), 1, []string{"-tls.client.cert", "/nowhere.pem", certsClient}},
 		{"missing client CA", client("-tls.client.ca=/nowhere.pem"), 1, []string{"-tls.client.ca", "/nowhere.pem", certsClient}},
 		{"torn file", client("-tls.client.cert=" + torn), 1, []string{"-tls.client.cert", torn, certsClient}},
-		{"wrong CA, which may be meant", client("-tls.client.ca=" + b.file("ca.pem")), 0, []string{"warning: ", "-tls.client.ca", "not signed", certsInit, "\nok: "}},
+		{"wrong CA", client("-tls.client.ca=" + b.file("ca.pem")), 1, []string{"error: ", "laptop is signed by tunnels CA ", "-tls.client.ca trusts tunnels CA ", certsInit}},
 		{"no CA", client("-tls.client.ca=" + a.file("server.pem")), 1, []string{"-tls.client.ca", "server.pem", certsInit}},
 		{"expired", all(expired), 1, []string{"forged", "expired", certsClient}},
 		{"not yet valid", all(future), 1, []string{"forged", "not valid before", "clock"}},

@@ -3,11 +3,14 @@
 package acceptance
 
 import (
+	"crypto/x509"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tunnels/internal/testnet"
 )
@@ -85,12 +88,33 @@ func TestStartFails(t *testing.T) {
 	server := append([]string{"server"}, common(t).server()...)
 	client := append([]string{"client", "-server.addr=localhost:1"}, common(t).client("laptop.pem")...)
 	dir := shortDir(t)
+	a, b := common(t), newAuthority(t)
+	files := func(role, cert, key, ca string) []string {
+		own := map[string][]string{"server": {"server", "-server.addr=127.0.0.1:0"}, "client": {"client", "-server.addr=localhost:1", "-client.addr=127.0.0.1:0"}}[role]
+		return append(own, "-tls."+role+".cert="+cert, "-tls."+role+".key="+key, "-tls."+role+".ca="+ca)
+	}
+	laptop := a.file("laptop.pem")
+	expired := a.forge(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
+	pem, err := os.ReadFile(a.file("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := writeFile(t, "damaged.pem", slices.Concat(pem[:len(pem)/2], []byte("\n"), pem))
 	for _, tt := range []struct {
 		name string
 		args []string
 		code int
 		want []string
 	}{
+		{"a client's certificate at the server", files("server", laptop, laptop, a.file("ca.pem")), 2, []string{laptop, "the certificate of laptop, which is not a server's", "server.pem"}},
+		{"a server's certificate at a client", files("client", a.file("server.pem"), a.file("server.key"), a.file("ca.pem")), 2, []string{"server.pem", "which is not a client's", "tunnels certs client"}},
+		{"another certificate's key", files("server", a.file("server.pem"), b.file("server.key"), a.file("ca.pem")), 2, []string{"server.key", "does not belong to", "tunnels certs init"}},
+		{"another CA at the server", files("server", a.file("server.pem"), a.file("server.key"), b.file("ca.pem")), 2, []string{"is signed by tunnels CA ", "-tls.server.ca trusts tunnels CA ", "tunnels certs init"}},
+		{"another CA at a client", files("client", laptop, laptop, b.file("ca.pem")), 2, []string{"is signed by tunnels CA ", "-tls.client.ca trusts tunnels CA "}},
+		{"an expired certificate", files("client", expired, expired, a.file("ca.pem")), 2, []string{"forged expired on ", "tunnels certs client"}},
+		{"a damaged CA file", files("server", a.file("server.pem"), a.file("server.key"), damaged), 2, []string{damaged, "block 1 of 2 is damaged"}},
+		{"a folder as a certificate", files("client", dir, dir, a.file("ca.pem")), 2, []string{"-tls.client.cert", dir, "tunnels certs client"}},
+		{"a damaged users file", append(client, "-client.addr=127.0.0.1:0", "-client.users="+damaged), 2, []string{"-client.users", damaged}},
 		{"client's port in use", append(client, "-client.addr="+in), 1, []string{"client: " + in + " is in use, perhaps by another tunnels", "-client.addr 127.0.0.1:"}},
 		{"server's port in use", append(server, "-server.addr="+in), 1, []string{"server: " + in + " is in use, perhaps by another tunnels", "-server.addr 127.0.0.1:"}},
 		{"one of two in use", []string{"-server", "-client", "-client.addr=127.0.0.1:0," + in}, 1, []string{in + " is in use"}},
