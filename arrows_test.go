@@ -35,7 +35,7 @@ var rooms = map[string]room{
 	"eagersocks": {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5", "golang.org/x/crypto/bcrypt"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
 	"remux":      {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
 	"tls":        {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
-	"sla":        {others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
+	"sla":        {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
 	"admin":      {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
 	"bench":      {why: "bench measures from outside, as an application does"},
 	"internal":   {ours: []string{"internal"}, others: []string{"golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},

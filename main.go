@@ -19,7 +19,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 
 	"tunnels/config"
 	"tunnels/internal/keytext"
@@ -41,9 +40,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(os.Stderr, "tunnels:", strings.TrimSuffix(line, "\n"))
-	}
+	printError(os.Stderr, err)
 	os.Exit(exitCode(err))
 }
 

@@ -46,8 +46,11 @@ func serve(c call, args []string) error {
 	if err != nil {
 		return err
 	}
-	stdout, stderr := c.stdout, c.stderr
-	cfg.SLA.Stderr = stderr
+	surviveBrokenPipes()
+	stdout, stderr := newScreen(c.stdout), newScreen(c.stderr)
+	defer stdout.close()
+	defer stderr.close()
+	cfg.SLA.Stderr = c.stderr
 	log, err := sla.New(cfg.SLA)
 	if err != nil {
 		return err

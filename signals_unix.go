@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -20,3 +21,8 @@ func (p *process) other(sig os.Signal) {
 		p.log.Reopen()
 	}
 }
+
+// surviveBrokenPipes lets writes to standard output and error fail when their
+// reader has gone; the runtime would end the process by SIGPIPE. It is for
+// good: the last line may be main's.
+func surviveBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }

@@ -18,6 +18,7 @@ import (
 
 // derive fills in what follows from what was given.
 func (c *Config) derive() {
+	c.SLA.Default = !c.Given("sla.log.path")
 	t := &c.Tunnel
 	// A plain network between client and server is the one the server listens
 	// on, so it need not be said twice.

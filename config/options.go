@@ -131,7 +131,7 @@ func (c *Config) slaOptions() []option {
 	s := &c.SLA
 	return []option{
 		{name: "sla.log.path", arg: "FILE", def: "/var/log/tunnels.log", help: "log file; - is standard error", set: text(&s.Path)},
-		{name: "sla.log.level", arg: "LEVEL", def: "info", help: "debug, info, warn, error or fatal", set: oneOf(&s.Level, []string{"debug", "info", "warn", "error", "fatal"})},
+		{name: "sla.log.level", arg: "LEVEL", def: "info", help: "debug, info, warn, error or fatal", set: logLevel(&s.Level)},
 		{name: "sla.log.format", arg: "FMT", def: "text", help: "text or json", set: oneOf(&s.Format, []string{"text", "json"})},
 		{name: "sla.log.max.mb", arg: "N", def: "100", help: "rotate the file at this size, in MiB", set: number(&s.MaxMB, 1, 100<<10, 1)},
 		{name: "sla.log.backups", arg: "N", def: "5", help: "rotated files to keep", set: number(&s.Backups, 1, 1000, 1)},

@@ -51,6 +51,17 @@ func oneOf(dst *string, names []string) func(string) error {
 	}
 }
 
+// logLevel stores a level as sla reads it.
+func logLevel(dst *string) func(string) error {
+	return func(v string) error {
+		if _, err := sla.ParseLevel(v); err != nil || v == "" {
+			return errors.New("want debug, info, warn, error or fatal")
+		}
+		*dst = v
+		return nil
+	}
+}
+
 // number stores unit times a whole number from lo to hi.
 func number[T int | int64](dst *T, lo, hi, unit int64) func(string) error {
 	return func(v string) error {

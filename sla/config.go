@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Level   string // debug, info, warn, error or fatal; empty: info
 	Path    string // file; "-" or empty: standard error
+	Default bool   // Path is a default: if permission for it is missing, log to standard error without a warning
 	Format  string // text or json; empty: text
 	MaxMB   int    // size in MiB at which the file is rotated; 0: 100
 	Backups int    // rotated files that are kept; 0: 5
@@ -76,6 +77,7 @@ func mask(secret string) string {
 type settings struct {
 	level   Level
 	path    string // empty: standard error
+	quiet   bool   // no warning if permission for path is missing
 	json    bool
 	maxMB   int
 	backups int
@@ -88,16 +90,22 @@ type settings struct {
 func (c Config) settle() (settings, error) {
 	s := settings{
 		path:    c.Path,
+		quiet:   c.Default,
 		json:    c.Format == "json",
 		maxMB:   cmp.Or(c.MaxMB, defaultMaxMB),
 		backups: cmp.Or(c.Backups, defaultBackups),
 		stderr:  c.Stderr,
 	}
-	if s.path == "-" {
-		s.path = ""
-	}
 	if s.stderr == nil {
 		s.stderr = os.Stderr
+	}
+	switch s.path {
+	case "-", "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2":
+		s.path = ""
+	case "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
+		// As it is, not by its name: behind that may be a socket, which cannot
+		// be opened, or a file of somebody else, which is not ours to rotate.
+		s.path, s.stderr = "", os.Stdout
 	}
 
 	var errs []error

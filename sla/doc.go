@@ -51,12 +51,18 @@
 //
 // # The file
 //
+// No caller waits for the log: lines pass through a bounded queue to one writer.
+// Lines that cannot be written in time are dropped, and a line says how many
+// where they would have been.
+//
 // The file is rotated when it has reached its size; the older ones stand beside
-// it with the time of rotation in their names. It must belong to one process:
-// two that rotate the same file lose lines. For rotation by another program,
-// call [Logger.Reopen] after it has moved the file. When the file cannot be
-// written, one warning says so and lines go to standard error; the file is
-// tried again from time to time.
+// it with the time of rotation in their names. Lines are always appended, so
+// another program may empty the file. To rotate it by renaming, call
+// [Logger.Reopen] afterwards. The file belongs to one process, which locks it
+// on Unix; a second one logs to standard error. A symbolic link is followed, and
+// a device or a pipe is written as it is. When the file cannot be written, one
+// warning says so and lines go to standard error; the file is tried again every
+// 30 s.
 //
 // # Alerts
 //

@@ -2,6 +2,7 @@ package sla
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 )
@@ -34,13 +35,13 @@ var levels = [...]struct {
 func (l Level) String() string { return levels[l].tag }
 
 // ParseLevel reads a level: debug, info, warn, error or fatal, or the four
-// letters that stand in a line. Empty is info.
+// letters that stand in a line, in upper or lower case. Empty is info.
 func ParseLevel(s string) (Level, error) {
 	if s == "" {
 		return LevelInfo, nil
 	}
 	for l, v := range levels {
-		if s == v.word || s == v.tag {
+		if strings.EqualFold(s, v.word) || strings.EqualFold(s, v.tag) {
 			return Level(l), nil
 		}
 	}

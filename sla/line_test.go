@@ -101,13 +101,13 @@ func TestCut(t *testing.T) {
 func TestParseLevel(t *testing.T) {
 	for in, want := range map[string]Level{
 		"": LevelInfo, "debug": LevelDebug, "debg": LevelDebug, "info": LevelInfo, "warn": LevelWarn,
-		"error": LevelError, "erro": LevelError, "fatal": LevelFatal, "fata": LevelFatal,
+		"error": LevelError, "erro": LevelError, "fatal": LevelFatal, "fata": LevelFatal, "INFO": LevelInfo, "Erro": LevelError,
 	} {
 		if got, err := ParseLevel(in); got != want || err != nil {
 			t.Errorf("ParseLevel(%q) = %v, %v, want %v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"INFO", "loud", "4"} {
+	for _, in := range []string{"infos", "loud", "4"} {
 		_, err := ParseLevel(in)
 		if err == nil || !strings.Contains(err.Error(), in) || !strings.Contains(err.Error(), "want debug") {
 			t.Errorf("ParseLevel(%q) = %v, want an error with the value and what would be right", in, err)

@@ -28,7 +28,7 @@ type Logger struct {
 
 // counter counts what is open of one category.
 type counter struct {
-	mu sync.Mutex   // held while n changes and its line is written, so that lines stand in the order of the count
+	mu sync.Mutex   // held while n changes and its line is queued, so that lines stand in the order of the count
 	n  atomic.Int64 // written under mu, read by anyone
 }
 
@@ -104,12 +104,19 @@ func (l *Logger) File() string { return l.out.where() }
 
 // Reopen closes the file and opens the one that now has its name, or makes it.
 // It is what a program that moves log files away wants to happen afterwards,
-// usually on SIGUSR1.
+// usually on SIGUSR1. It does not wait: the lines logged before still go to the
+// old file, those logged afterwards to the new one.
 func (l *Logger) Reopen() { l.out.reopen() }
 
-// Close sends the alerts that are waiting, for at most 5 s, stops what New
-// started and closes the file. Lines logged afterwards go to standard error and
-// alert nobody. Calling it again does nothing.
+// Flush waits until the lines logged so far have been written, for at most
+// limit, and reports whether they were. Nothing but Flush and Close waits for
+// the file or for standard error.
+func (l *Logger) Flush(limit time.Duration) bool { return l.out.flush(limit) }
+
+// Close sends the alerts that are waiting, for at most 5 s, writes the lines
+// that are waiting, for at most 1 s each for file and standard error, and closes
+// the file. Lines logged afterwards are dropped and alert nobody. Calling it
+// again does nothing.
 func (l *Logger) Close() {
 	l.closeOnce.Do(func() {
 		if l.alerts != nil {
@@ -129,7 +136,7 @@ func (l *Logger) message(level Level, format string, a ...any) {
 }
 
 // log hands a record to logrus, which calls the alerter, then the formatter,
-// then the sink, all before it returns.
+// then the sink, which queues the line, all before it returns.
 func (l *Logger) log(level Level, r record) {
 	e := logrus.Entry{Logger: l.rus, Data: logrus.Fields{recordKey: r}}
 	e.Log(levels[level].rus)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -17,6 +18,8 @@ func TestMain(m *testing.M) {
 
 // buffer stands for standard error.
 type buffer struct {
+	flush func() // makes the Logger write what it was told; may be nil; set before use
+
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
 }
@@ -28,6 +31,9 @@ func (b *buffer) Write(p []byte) (int, error) {
 }
 
 func (b *buffer) String() string {
+	if b.flush != nil {
+		b.flush()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
@@ -52,6 +58,7 @@ func start(t testing.TB, c Config) (*Logger, *buffer) {
 	if err != nil {
 		t.Fatalf("New(%v) = %v", c, err)
 	}
+	stderr.flush = func() { l.Flush(time.Minute) }
 	t.Cleanup(l.Close)
 	return l, stderr
 }

@@ -5,158 +5,234 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"gopkg.in/natefinch/lumberjack.v2"
+	"tunnels/internal/lossy"
 )
 
-// retryFile is how long a file that could not be written is left alone.
-const retryFile = 30 * time.Second
+const (
+	retryFile  = 30 * time.Second // how long a file that could not be written is left alone
+	maxWaiting = 2 << 20          // bytes of lines that may wait to be written
+	openTime   = time.Second      // how long New waits for the file to be opened
+	closeTime  = time.Second      // how long Close waits for lines to be written
+)
 
-// sink is where lines go: the file, or standard error while it has none.
+// sink is where lines go: the file, or standard error while it has none. No
+// caller waits for either: lines pass through a queue.
 type sink struct {
 	path   string // empty: standard error
-	stderr io.Writer
-	format formatter // for the sink's own warning
-	// rotator writes the file. There is one for the sink's life, however often
-	// the file is reopened, because each starts a goroutine that never ends.
-	rotator *lumberjack.Logger
+	quiet  bool   // path is a default, so lacking permission for it needs no warning
+	format formatter
+	queue  *lossy.Queue // of all lines
+	spare  *lossy.Queue // of those for standard error while there is no file; nil if path is empty
 
-	mu     sync.Mutex     // guards what follows; held while a line is written
-	file   io.WriteCloser // nil: lines go to stderr
-	retry  time.Time      // when to try the file again, if file is nil
-	warned bool           // about the file, since it was last written
-	torn   bool           // the file may end in the middle of a line
-	closed bool
+	lost      atomic.Int64 // lines that were not written and not yet reported
+	reopening atomic.Bool  // a reopen is queued
+	inFile    atomic.Bool  // lines go to the file
+
+	stderr stream // owned by the writer of spare or, if that is nil, of queue
+
+	// Owned by the writer of queue.
+	file   stream    // over log; its w is nil while lines go to standard error
+	log    *logFile  // nil if path is empty
+	retry  time.Time // when to try the file again, if it is not open
+	warned bool      // about the file, since it was last written
 }
 
+// stream writes whole lines where a write may fail halfway.
+type stream struct {
+	w    io.WriteCloser
+	torn bool // what was written last is no whole line
+}
+
+func (s *stream) write(line []byte) error {
+	if s.torn {
+		// What stands there is no line any more, but this one shall be.
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := s.w.Write(line)
+	if err == nil {
+		s.torn = false
+	} else if n > 0 {
+		s.torn = true
+	}
+	return err
+}
+
+// unclosable is a Writer that is not ours to close.
+type unclosable struct{ io.Writer }
+
+func (unclosable) Close() error { return nil }
+
 func newSink(s settings, f formatter) *sink {
-	out := &sink{path: s.path, stderr: s.stderr, format: f}
+	out := &sink{
+		path:   s.path,
+		quiet:  s.quiet,
+		format: f,
+		stderr: stream{w: unclosable{s.stderr}},
+	}
 	if s.path == "" {
+		out.queue = lossy.New(maxWaiting, out.writeStderr, out.countLost)
 		return out
 	}
-	out.rotator = &lumberjack.Logger{
-		Filename:   s.path,
-		MaxSize:    s.maxMB,
-		MaxBackups: s.backups,
-		LocalTime:  true,
-	}
+	out.log = &logFile{path: s.path, max: int64(s.maxMB) << 20, backups: s.backups, warn: out.warn}
+	out.queue = lossy.New(maxWaiting, out.writeFile, out.countLost)
+	out.spare = lossy.New(maxWaiting, out.writeStderr, nil)
+	out.inFile.Store(true) // unless opening it fails
 	out.reopen()
+	out.queue.Flush(openTime)
 	return out
 }
 
-// where is the file that lines go to, empty while they go to standard error.
+// where returns the file that lines go to, empty while they go to standard error.
 func (s *sink) where() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.file == nil {
+	if !s.inFile.Load() {
 		return ""
 	}
 	return s.path
 }
 
-// Write writes one line. It always succeeds: logrus would print an error of its
-// own, in its own format.
+// Write queues one line. It always succeeds: logrus would print an error of its
+// own, in its own format, and wait for standard error to take it.
 func (s *sink) Write(line []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.path != "" && s.file == nil && !s.closed && !time.Now().Before(s.retry) {
-		s.open()
-	}
-	if s.file == nil || !s.writeFile(line) {
-		_, _ = s.stderr.Write(line) // there is nobody left to tell
-	}
+	s.queue.Put(line)
 	return len(line), nil
 }
 
-// writeFile reports whether the file took the line. The caller holds mu.
-func (s *sink) writeFile(line []byte) bool {
-	if s.torn {
-		// What stands there is no line any more, but this one shall be.
-		line = append([]byte{'\n'}, line...)
-	}
-	n, err := s.file.Write(line)
-	if err != nil {
-		s.torn = s.torn || n > 0
-		s.fail(err)
-		return false
-	}
-	s.torn, s.warned = false, false
-	return true
+// flush waits until all lines are written, at most for limit each for the file
+// and standard error.
+func (s *sink) flush(limit time.Duration) bool {
+	ok := s.queue.Flush(limit)
+	return ok && (s.spare == nil || s.spare.Flush(limit))
 }
 
-// reopen closes the file, if it is open, and opens it by its name.
+// reopen has the file closed, if it is open, and opened by its name, before the
+// lines that follow. It does not wait.
 func (s *sink) reopen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.path == "" || s.closed {
+	if s.path == "" || !s.reopening.CompareAndSwap(false, true) {
 		return
 	}
-	if s.file != nil {
-		_ = s.file.Close() // every line was handed to the system already
-	}
-	s.torn = false
-	s.open()
+	s.queue.Do(func() {
+		s.reopening.Store(false)
+		s.closeFile()
+		s.open()
+	})
 }
 
-// close closes the file; lines go to standard error from now on.
+// close writes what is queued and closes the file. It does not wait for a file
+// or a standard error that is stuck.
 func (s *sink) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.file != nil {
-		_ = s.file.Close() // every line was handed to the system already
+	if s.path != "" {
+		s.queue.Do(s.closeFile)
 	}
-	s.file, s.closed = nil, true
+	s.queue.Close(closeTime)
+	if s.spare != nil {
+		s.spare.Close(closeTime)
+	}
 }
 
-// open makes file what path names, or fails. The caller holds mu.
+// writeFile writes one line to the file or, if that fails, passes it on to
+// standard error. It runs in the writer of queue.
+func (s *sink) writeFile(line []byte) { s.deliver(line, s.toFile) }
+
+// writeStderr writes one line to standard error, in the writer that owns it.
+func (s *sink) writeStderr(line []byte) { s.deliver(line, s.stderr.write) }
+
+// deliver writes a line, after one that says how many were lost before it. What
+// cannot be written is lost, too.
+func (s *sink) deliver(line []byte, write func([]byte) error) {
+	if s.report(write) != nil || write(line) != nil {
+		s.lost.Add(1)
+	}
+}
+
+// report writes how many lines were lost, if any.
+func (s *sink) report(write func([]byte) error) error {
+	n := s.lost.Load()
+	if n == 0 {
+		return nil
+	}
+	if err := write(s.line("%d lines of the log were lost here: they could not be written", n)); err != nil {
+		return err
+	}
+	s.lost.Add(-n)
+	return nil
+}
+
+// countLost counts lines that the queue dropped, and reports them if it can.
+func (s *sink) countLost(n int) {
+	s.lost.Add(int64(n))
+	write := s.toFile
+	if s.path == "" {
+		write = s.stderr.write
+	}
+	_ = s.report(write) // if it fails, the next line tries again
+}
+
+var errNoRoom = errors.New("standard error takes no more lines")
+
+// toFile writes a line to the file, or queues it for standard error.
+func (s *sink) toFile(line []byte) error {
+	if s.file.w == nil && !time.Now().Before(s.retry) {
+		s.open()
+	}
+	if s.file.w != nil {
+		err := s.file.write(line)
+		if err == nil {
+			s.warned = false
+			return nil
+		}
+		s.fail(err)
+	}
+	if !s.spare.Put(line) {
+		return errNoRoom
+	}
+	return nil
+}
+
+// open opens the file, or fails.
 func (s *sink) open() {
-	file, err := s.openPath()
-	if err != nil {
+	if err := s.log.open(); err != nil {
 		s.fail(err)
 		return
 	}
-	s.file = file
+	s.file.w = s.log
+	s.inFile.Store(true)
 }
 
-// openPath opens a regular file for rotation and a device, /dev/null say, as it
-// is. lumberjack alone would move a file away that it may not write, or a
-// device, and would not append to a file that it made itself.
-func (s *sink) openPath() (io.WriteCloser, error) {
-	info, err := os.Stat(s.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
-			return nil, err
-		}
-	case err != nil:
-		return nil, err
-	case info.Mode()&fs.ModeCharDevice != 0:
-		return os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND, 0)
-	case !info.Mode().IsRegular(): // opening a pipe would wait for its reader
-		return nil, fmt.Errorf("open %s: not a regular file", s.path)
+// closeFile closes the file, if it is open.
+func (s *sink) closeFile() {
+	if s.file.w != nil {
+		_ = s.file.w.Close() // every line was handed to the system already
 	}
-	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return s.rotator, f.Close()
+	s.file.w, s.file.torn = nil, false
 }
 
-// fail gives the file up for a while and says so once. The caller holds mu.
+// fail gives the file up for a while and says so once.
 func (s *sink) fail(err error) {
-	if s.file != nil {
-		_ = s.file.Close() // it is of no use any more
-	}
-	s.file, s.retry = nil, time.Now().Add(retryFile)
+	torn := s.file.torn
+	s.closeFile()
+	s.file.torn = torn // it will be the same file, if it can be written again
+	s.inFile.Store(false)
+	s.retry = time.Now().Add(retryFile)
 	if s.warned {
 		return
 	}
 	s.warned = true
-	text := fmt.Sprintf("cannot write the log file: %v; logging to standard error", err)
-	line, _ := s.format.appendLine(nil, time.Now(), LevelWarn, record{cat: mainTag, text: quote(text)})
-	_, _ = s.stderr.Write(line) // there is nobody left to tell
+	if s.quiet && errors.Is(err, fs.ErrPermission) {
+		return
+	}
+	s.spare.Put(s.line("cannot write the log file: %v; logging to standard error", err))
+}
+
+// warn writes a warning about the file into the file.
+func (s *sink) warn(format string, a ...any) {
+	_ = s.file.write(s.line(format, a...)) // if it fails, so does the next line, which is dealt with
+}
+
+// line returns a line of the sink's own.
+func (s *sink) line(format string, a ...any) []byte {
+	b, _ := s.format.appendLine(nil, time.Now(), LevelWarn, record{cat: mainTag, text: quote(fmt.Sprintf(format, a...))})
+	return b
 }

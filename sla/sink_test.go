@@ -20,6 +20,7 @@ func TestRotation(t *testing.T) {
 	for i := range n {
 		l.Info("%03d %s", i, text)
 		if i%200 == 0 {
+			l.Flush(time.Minute)
 			// Rotated files are named by the millisecond, so two of a kind
 			// would be one.
 			for ms := time.Now().UnixMilli(); time.Now().UnixMilli() == ms; {
@@ -64,8 +65,11 @@ func TestBackups(t *testing.T) {
 		}
 		return names
 	}
-	for range 1600 { // 6.4 MB
+	for i := range 1600 { // 6.4 MB
 		l.Info("%s", text)
+		if i%100 == 0 {
+			l.Flush(time.Minute) // no line is dropped
+		}
 	}
 	// Old files are removed in the background: each rotation asks for it.
 	for deadline := time.Now().Add(10 * time.Second); len(rotated()) != 2; runtime.Gosched() {
@@ -149,6 +153,7 @@ func TestReopen(t *testing.T) {
 	path, moved := filepath.Join(dir, "t.log"), filepath.Join(dir, "moved")
 	l, stderr := start(t, Config{Path: path})
 	l.Info("one")
+	l.Flush(time.Minute)
 	if runtime.GOOS == "windows" {
 		t.Skip("an open file cannot be moved")
 	}
@@ -158,6 +163,7 @@ func TestReopen(t *testing.T) {
 	l.Info("two")
 	l.Reopen()
 	l.Info("three")
+	l.Flush(time.Minute)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -183,28 +189,6 @@ func TestReopenToStderr(t *testing.T) {
 	l.Info("one")
 	if got, want := untimedLines(t, stderr.lines()), "[info] [main] one\n"; got != want {
 		t.Errorf("standard error = %q, want %q", got, want)
-	}
-}
-
-// TestTwoLoggersOneFile only demands that nothing breaks: they may lose lines.
-func TestTwoLoggersOneFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.log")
-	a, errA := start(t, Config{Path: path, MaxMB: 1})
-	b, errB := start(t, Config{Path: path, MaxMB: 1})
-	text := strings.Repeat("x", 4000)
-	for range 600 {
-		a.Info("%s", text)
-		b.Info("%s", text)
-	}
-	a.Close()
-	b.Info("still here")
-	b.Close()
-	for _, stderr := range []*buffer{errA, errB} {
-		for _, line := range stderr.lines() {
-			if err := Check(line); err != nil {
-				t.Error(err)
-			}
-		}
 	}
 }
 
@@ -244,57 +228,60 @@ func (f *brokenFile) Write(p []byte) (int, error) {
 func (f *brokenFile) Close() error { return nil }
 
 func TestFullDisk(t *testing.T) {
-	stderr := new(buffer)
-	f := &brokenFile{n: 7}
-	s := &sink{path: "t.log", stderr: stderr, file: f}
-	write := func(line string) {
-		if n, err := s.Write([]byte(line)); n != len(line) || err != nil {
-			t.Errorf("Write(%q) = %d, %v, want %d", line, n, err, len(line))
+	synctest.Test(t, func(t *testing.T) {
+		l, stderr := start(t, Config{Path: os.DevNull})
+		f := &brokenFile{n: 7}
+		put := func() { l.out.queue.Do(func() { l.out.file.w, l.out.retry = f, time.Now().Add(time.Hour) }) }
+		put()
+		write := func(line string) {
+			if n, err := l.out.Write([]byte(line)); n != len(line) || err != nil {
+				t.Errorf("Write(%q) = %d, %v, want %d", line, n, err, len(line))
+			}
 		}
-	}
-	write("one\n")
-	write("two, torn\n")
-	write("three\n")
-	lines := stderr.lines()
-	if len(lines) != 3 || !strings.HasPrefix(untimed(t, lines[0]), "[warn] [main] cannot write the log file") ||
-		lines[1] != "two, torn" || lines[2] != "three" {
-		t.Errorf("standard error = %q, want one warning and the lines the file did not take", lines)
-	}
-	f.n, s.file = 100, f // there is room again
-	write("four\n")
-	write("five\n")
-	if got, want := f.got.String(), "one\ntwo\nfour\nfive\n"; got != want {
-		t.Errorf("file = %q, want %q", got, want)
-	}
+		write("one\n")
+		write("two, torn\n")
+		write("three\n")
+		lines := stderr.lines()
+		if len(lines) != 3 || !strings.HasPrefix(untimed(t, lines[0]), "[warn] [main] cannot write the log file") ||
+			lines[1] != "two, torn" || lines[2] != "three" {
+			t.Errorf("standard error = %q, want one warning and the lines the file did not take", lines)
+		}
+		f.n = 100 // there is room again
+		put()
+		write("four\n")
+		write("five\n")
+		l.Flush(time.Minute)
+		if got, want := f.got.String(), "one\ntwo\nfour\nfive\n"; got != want {
+			t.Errorf("file = %q, want %q", got, want)
+		}
+		l.Close()
+	})
 }
 
 func TestFileIsTriedAgain(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		stderr := new(buffer)
 		path := filepath.Join(dir, "later")
 		if err := os.Mkdir(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		// A sink over a device needs none of lumberjack's goroutines, which
-		// would outlive the bubble.
-		s := &sink{path: path, stderr: stderr}
-		s.reopen()
+		l, stderr := start(t, Config{Path: path})
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(os.DevNull, path); err != nil {
-			t.Skip("no symbolic links:", err)
-		}
-		s.Write([]byte("one\n"))
+		l.Info("one")
 		time.Sleep(retryFile - time.Nanosecond)
-		s.Write([]byte("two\n"))
+		l.Info("two")
+		l.Flush(time.Minute)
 		time.Sleep(time.Nanosecond)
-		s.Write([]byte("three\n"))
-		s.close()
+		l.Info("three")
+		l.Close()
 		lines := stderr.lines()
-		if len(lines) != 3 || lines[1] != "one" || lines[2] != "two" {
+		if len(lines) != 3 || untimed(t, lines[1]) != "[info] [main] one" || untimed(t, lines[2]) != "[info] [main] two" {
 			t.Errorf("standard error = %q, want a warning and the lines before %v have passed", lines, retryFile)
+		}
+		if got := untimedLines(t, readLines(t, path)); got != "[info] [main] three\n" {
+			t.Errorf("file = %q, want the line after %v", got, retryFile)
 		}
 	})
 }

@@ -17,7 +17,6 @@ import (
 	"tunnels/internal/policy"
 	"tunnels/internal/splice"
 	"tunnels/remux"
-	"tunnels/sla"
 )
 
 // peer is the session of a client of that name.
@@ -33,10 +32,7 @@ func (p peer) PeerName() string { return p.name }
 func newTestClients(t *testing.T, cfg Config) (*clients, *logBuffer) {
 	t.Helper()
 	b := &logBuffer{}
-	log, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: b})
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := b.logger(t)
 	t.Cleanup(log.Close)
 	c, err := newClients(&cfg, new(policy.Exit), log)
 	if err != nil {

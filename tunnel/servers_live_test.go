@@ -65,13 +65,7 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 	}
 	v := &convoy{t: t, log: &logBuffer{}}
 	var serving sync.WaitGroup
-	newLog := func(b *logBuffer) *sla.Logger {
-		l, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: b})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
+	newLog := func(b *logBuffer) *sla.Logger { return b.logger(t) }
 	for i, delay := range []time.Duration{0, 50 * ms, 150 * ms} {
 		p := &post{log: &logBuffer{}}
 		cfg.Log = newLog(p.log)

@@ -11,7 +11,6 @@ import (
 
 	"tunnels/internal/splice"
 	"tunnels/remux"
-	"tunnels/sla"
 )
 
 // fakeLink is the way to a server that is as the test says.
@@ -100,11 +99,9 @@ func withFleet(t *testing.T, policy string, f func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		all := &fleet{t: t, links: map[string]*fakeLink{}}
-		log, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: &all.log})
-		if err != nil {
-			t.Fatal(err)
-		}
+		log := all.log.logger(t)
 		defer log.Close()
+		var err error
 		all.servers, err = newServers([]string{"a", "b", "c"}, policy, log, func(address string, turned func()) link {
 			l := &fakeLink{turned: turned, hope: true}
 			all.links[address] = l

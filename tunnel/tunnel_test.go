@@ -28,6 +28,8 @@ import (
 
 // logBuffer is where a test's log goes.
 type logBuffer struct {
+	flush func() // makes the Logger write what it was told; may be nil; set before use
+
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu
 }
@@ -39,9 +41,23 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 }
 
 func (l *logBuffer) String() string {
+	if l.flush != nil {
+		l.flush()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// logger makes a Logger that writes to l.
+func (l *logBuffer) logger(t *testing.T) *sla.Logger {
+	t.Helper()
+	log, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.flush = func() { log.Flush(time.Minute) }
+	return log
 }
 
 // wait waits until the log holds all of texts in one line.
@@ -87,13 +103,7 @@ type rig struct {
 func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{clientLog: &logBuffer{}, serverLog: &logBuffer{}}
-	newLog := func(b *logBuffer) *sla.Logger {
-		l, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: b})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
+	newLog := func(b *logBuffer) *sla.Logger { return b.logger(t) }
 	server, client, err := tls.Throwaway("server.test")
 	if err != nil {
 		t.Fatal(err)

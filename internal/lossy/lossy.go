@@ -1,0 +1,148 @@
+// Package lossy writes lines without making their callers wait: they go through
+// a bounded queue to one writer, and what does not fit is dropped and counted.
+package lossy
+
+import (
+	"sync"
+	"time"
+)
+
+// overhead is what an entry of the queue costs beside its bytes.
+const overhead = 64
+
+// Queue passes lines to a function that may block. Its methods may be called
+// from any goroutine and, but for Flush and Close, never wait.
+//
+// The writer is a goroutine that runs only while there is something to write,
+// so an idle Queue has none.
+type Queue struct {
+	max   int               // bytes that may wait
+	write func(line []byte) // called by the writer alone
+	lost  func(n int)       // likewise; may be nil
+
+	mu      sync.Mutex    // guards what follows; never held during I/O
+	entries []entry       // what waits
+	size    int           // of entries
+	dropped int           // lines since entries became full
+	idle    chan struct{} // closed when the writer ends; nil while none runs
+	closed  bool
+}
+
+// entry is a line or, if do is set, a call.
+type entry struct {
+	line []byte
+	do   func()
+}
+
+// New returns a Queue in which at most max bytes wait, and as many again may be
+// with the writer. The writer calls write for each line and lost, unless it is
+// nil, where lines were dropped, with their number.
+func New(max int, write func(line []byte), lost func(n int)) *Queue {
+	return &Queue{max: max, write: write, lost: lost}
+}
+
+// Put queues a copy of line. It reports false if there is no room or the Queue
+// is closed; the line is dropped then.
+func (q *Queue) Put(line []byte) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	size := len(line) + overhead
+	if q.size+size > q.max {
+		q.dropped++
+		return false
+	}
+	q.add(entry{line: append([]byte(nil), line...)}, size)
+	return true
+}
+
+// Do queues a call, which the writer makes between the lines queued before and
+// after it. It is never dropped, so callers must bound how many they queue. It
+// reports false if the Queue is closed.
+func (q *Queue) Do(f func()) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.add(entry{do: f}, 0)
+	return true
+}
+
+// add queues e and starts the writer if none runs. The caller holds mu.
+func (q *Queue) add(e entry, size int) {
+	q.entries = append(q.entries, e)
+	q.size += size
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+		go q.run()
+	}
+}
+
+// run is the writer: it ends when the queue is empty.
+func (q *Queue) run() {
+	for {
+		entries, dropped := q.take()
+		if entries == nil {
+			return
+		}
+		for _, e := range entries {
+			if e.do != nil {
+				e.do()
+			} else {
+				q.write(e.line)
+			}
+		}
+		if dropped > 0 && q.lost != nil {
+			q.lost(dropped)
+		}
+	}
+}
+
+// take returns everything that waits, and how many lines were dropped behind
+// it. If nothing waits the writer has ended.
+func (q *Queue) take() ([]entry, int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	entries, dropped := q.entries, q.dropped
+	q.entries, q.size, q.dropped = nil, 0, 0
+	if entries == nil {
+		close(q.idle)
+		q.idle = nil
+	}
+	return entries, dropped
+}
+
+// Flush waits until everything queued so far has been written, at most for
+// limit, and reports whether it was.
+func (q *Queue) Flush(limit time.Duration) bool {
+	done := make(chan struct{})
+	if !q.Do(func() { close(done) }) {
+		return q.Close(limit)
+	}
+	return wait(done, limit)
+}
+
+// Close makes Put and Do fail from now on, and waits like Flush. A writer that
+// is stuck is left behind; it ends when it can.
+func (q *Queue) Close(limit time.Duration) bool {
+	q.mu.Lock()
+	q.closed = true
+	idle := q.idle
+	q.mu.Unlock()
+	return idle == nil || wait(idle, limit)
+}
+
+// wait reports whether c was closed within limit.
+func wait(c <-chan struct{}, limit time.Duration) bool {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-c:
+		return true
+	case <-t.C:
+		return false
+	}
+}

@@ -1,0 +1,116 @@
+package lossy
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestOrder(t *testing.T) {
+	var got strings.Builder // owned by the writer until Close
+	q := New(1<<20, func(line []byte) { got.Write(line) }, nil)
+	line := []byte("a")
+	for i := range 100 {
+		line[0] = 'a' + byte(i%26) // the Queue must have its own copy
+		if !q.Put(line) {
+			t.Fatal("Put = false, want true: there is room")
+		}
+		if i == 49 {
+			q.Do(func() { got.WriteByte('|') })
+		}
+	}
+	if !q.Close(time.Minute) {
+		t.Fatal("Close = false, want true")
+	}
+	want := ""
+	for i := range 100 {
+		want += string(rune('a' + i%26))
+		if i == 49 {
+			want += "|"
+		}
+	}
+	if got.String() != want {
+		t.Errorf("got %q, want %q", got.String(), want)
+	}
+	if q.Put(line) || q.Do(func() {}) {
+		t.Error("a closed Queue takes more")
+	}
+}
+
+// TestStuckWriter checks that nothing waits for a writer that is stuck, that
+// what has no room is counted, and that the count stands where the lines were.
+func TestStuckWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []string
+		say := func(s string) { mu.Lock(); got = append(got, s); mu.Unlock() }
+		release := make(chan struct{})
+		q := New(3*(1+overhead),
+			func(line []byte) { <-release; say(string(line)) },
+			func(n int) { say(fmt.Sprint("lost ", n)) })
+		q.Put([]byte("1"))
+		synctest.Wait() // the writer has it
+		for i, want := range []bool{true, true, true, false, false} {
+			if took := q.Put(fmt.Append(nil, 2+i)); took != want {
+				t.Errorf("Put %d = %v, want %v", 2+i, took, want)
+			}
+		}
+		begin := time.Now()
+		if q.Flush(time.Second) {
+			t.Error("Flush = true while the writer is stuck")
+		}
+		if d := time.Since(begin); d != time.Second {
+			t.Errorf("Flush took %v, want its limit", d)
+		}
+		close(release)
+		synctest.Wait()
+		q.Put([]byte("7"))
+		if !q.Flush(time.Second) {
+			t.Error("Flush = false although the writer goes on")
+		}
+		if want := "[1 2 3 4 lost 2 7]"; fmt.Sprint(got) != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		q.Close(0)
+	})
+}
+
+func TestCloseDoesNotWaitForStuckWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		q := New(1<<10, func([]byte) { <-release }, nil)
+		q.Put([]byte("1"))
+		if q.Close(time.Second) || q.Flush(time.Second) {
+			t.Error("Close = true while the writer is stuck")
+		}
+		close(release)
+		if !q.Close(time.Second) {
+			t.Error("Close = false although the writer has ended")
+		}
+	})
+}
+
+func TestManyCallers(t *testing.T) {
+	n := 0 // owned by the writer until Close
+	q := New(1<<20, func([]byte) { n++ }, nil)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 500 {
+				q.Put([]byte("x"))
+			}
+		})
+	}
+	wg.Wait()
+	q.Close(time.Minute)
+	if n != 4000 {
+		t.Errorf("%d lines were written, want 4000", n)
+	}
+}
