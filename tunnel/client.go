@@ -22,7 +22,8 @@ import (
 const replyGrace = 5 * time.Second
 
 // Client takes applications' connections and carries their requests to the
-// server.
+// server. Its methods may be called from several goroutines at once; it listens and
+// serves once.
 type Client struct {
 	// Static after construction.
 	cfg     Config
@@ -38,7 +39,9 @@ type Client struct {
 	draining context.Context // ends when Shutdown begins
 	drain    context.CancelFunc
 
-	// Set by Listen, static then.
+	stage stage
+
+	// Set by Listen, static then; see stage.
 	addrs []net.Addr
 	apps  eagersocks.Listener
 
@@ -102,7 +105,9 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 
 // Listen begins to listen for applications and dials the first conn; Serve is
 // to follow.
-func (c *Client) Listen() error {
+func (c *Client) Listen() error { return c.stage.listen(c.listen) }
+
+func (c *Client) listen() error {
 	if len(c.cfg.ClientAddrs) == 0 {
 		return errors.New("client: there is no address to listen on")
 	}
@@ -110,6 +115,7 @@ func (c *Client) Listen() error {
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
+	c.addrs = nil
 	for _, l := range lower {
 		c.addrs = append(c.addrs, l.Addr())
 	}
@@ -126,13 +132,24 @@ func (c *Client) Listen() error {
 // ServerAddrs are the servers it may use, with commas between.
 func (c *Client) ServerAddrs() string { return strings.Join(c.cfg.servers(), ", ") }
 
-// Addr is the first address the client listens on.
-func (c *Client) Addr() net.Addr { return c.addrs[0] }
+// Addr returns the first address on which the client listens, or nil before Listen.
+func (c *Client) Addr() net.Addr {
+	if !c.stage.ready() {
+		return nil
+	}
+	return c.addrs[0]
+}
 
-// Addrs is all of them.
-func (c *Client) Addrs() []net.Addr { return c.addrs }
+// Addrs returns all addresses on which the client listens; none before Listen.
+func (c *Client) Addrs() []net.Addr {
+	if !c.stage.ready() {
+		return nil
+	}
+	return c.addrs
+}
 
-// ListenAndServe listens and serves until Shutdown, and returns nil then.
+// ListenAndServe listens and serves until Shutdown or Close, and returns nil then.
+// If that was called before it listened, it returns ErrClosed.
 func (c *Client) ListenAndServe() error {
 	if err := c.Listen(); err != nil {
 		return err
@@ -140,8 +157,12 @@ func (c *Client) ListenAndServe() error {
 	return c.Serve()
 }
 
-// Serve serves what Listen listens for until Shutdown, and returns nil then.
+// Serve serves what Listen listens for until Shutdown or Close, and returns nil then
+// (also if that was called between Listen and Serve). It may be called once.
 func (c *Client) Serve() error {
+	if err := c.stage.serve(); err != nil {
+		return err
+	}
 	for {
 		app, req, err := c.apps.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -167,8 +188,10 @@ func (c *Client) Reload() error {
 }
 
 // Shutdown accepts nothing new, waits for what is being served until ctx ends,
-// and resets the rest. The error says how much that was.
+// and resets the rest. The error says how much that was. Calls after the first, and
+// of Close, are allowed.
 func (c *Client) Shutdown(ctx context.Context) error {
+	c.stage.close()
 	c.drain()
 	c.closeDoor()
 	err := c.work.wait(ctx)
@@ -181,7 +204,8 @@ func (c *Client) Shutdown(ctx context.Context) error {
 
 // Close ends everything at once.
 func (c *Client) Close() {
-	c.cancel()
+	c.cancel() // also ends a Listen that waits
+	c.stage.close()
 	c.closeDoor()
 	c.servers.close()
 	c.work.abort()

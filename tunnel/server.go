@@ -17,7 +17,8 @@ import (
 )
 
 // Server is the exit: it accepts requests from clients and connects them to
-// their targets.
+// their targets. Its methods may be called from several goroutines at once; it
+// listens and serves once.
 type Server struct {
 	// Static after construction.
 	cfg     Config
@@ -29,7 +30,9 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
-	// Set by Listen, static then.
+	stage stage
+
+	// Set by Listen, static then; see stage.
 	lower    net.Listener
 	sessions *remux.SessionListener // nil: without remux
 	requests eagersocks.Listener
@@ -67,8 +70,11 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Listen begins to listen; Serve is to follow.
-func (s *Server) Listen() error {
+// Listen begins to listen; Serve is to follow. After Shutdown or Close it returns
+// ErrClosed.
+func (s *Server) Listen() error { return s.stage.listen(s.listen) }
+
+func (s *Server) listen() error {
 	carriers := netx.Config{Carrier: s.way.mux, Report: func(err error) { s.log.Error("%v", err) }}
 	lower, err := carriers.Listen(s.ctx, s.way.network, s.way.address)
 	if err != nil {
@@ -95,10 +101,16 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// Addr is where the server listens.
-func (s *Server) Addr() net.Addr { return s.lower.Addr() }
+// Addr returns the address on which the server listens, or nil before Listen.
+func (s *Server) Addr() net.Addr {
+	if !s.stage.ready() {
+		return nil
+	}
+	return s.lower.Addr()
+}
 
-// ListenAndServe listens and serves until Shutdown, and returns nil then.
+// ListenAndServe listens and serves until Shutdown or Close, and returns nil then.
+// If that was called before it listened, it returns ErrClosed.
 func (s *Server) ListenAndServe() error {
 	if err := s.Listen(); err != nil {
 		return err
@@ -106,8 +118,12 @@ func (s *Server) ListenAndServe() error {
 	return s.Serve()
 }
 
-// Serve serves what Listen listens for until Shutdown, and returns nil then.
+// Serve serves what Listen listens for until Shutdown or Close, and returns nil then
+// (also if that was called between Listen and Serve). It may be called once.
 func (s *Server) Serve() error {
+	if err := s.stage.serve(); err != nil {
+		return err
+	}
 	for {
 		conn, req, err := s.requests.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -133,8 +149,10 @@ func (s *Server) Reload() error {
 func (s *Server) Refused() map[Refusal]uint64 { return s.clients.refusals.counts() }
 
 // Shutdown accepts nothing new, waits for what is being served until ctx ends,
-// and resets the rest. The error says how much that was.
+// and resets the rest. The error says how much that was. Calls after the first, and
+// of Close, are allowed.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.stage.close()
 	var err error
 	if s.sessions != nil {
 		// Bytes may still wait here for slow targets when their sessions have
@@ -153,6 +171,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close ends everything at once.
 func (s *Server) Close() {
+	s.cancel() // ends a Listen that waits
+	s.stage.close()
 	if s.sessions != nil {
 		s.sessions.Close()
 	}
