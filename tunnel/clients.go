@@ -214,6 +214,19 @@ type guest struct {
 	in, out *meter.Bucket // nil: his bytes are not limited
 }
 
+// asker names the client where clients share something fairly: by its certificate,
+// or by the address of conn where it has none.
+func (g *guest) asker(conn net.Conn) string {
+	if g.name != "" {
+		return g.name
+	}
+	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
 // AllowName implements judge.
 func (g *guest) AllowName(host string, port uint16) error { return g.exit.AllowName(host, port) }
 

@@ -82,23 +82,24 @@ func newExit(cfg *Config) (*exit, error) {
 func (e *exit) close() { e.resolver.Close() }
 
 // resolve is the addresses of host, one at least; an address is its own. They
-// are not judged yet. The error is always a *code.Error.
-func (e *exit) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	return e.resolver.Lookup(ctx, host)
+// are not judged yet. client is the one that asks: clients take turns. The error is
+// always a *code.Error.
+func (e *exit) resolve(ctx context.Context, client, host string) ([]netip.Addr, error) {
+	return e.resolver.Lookup(ctx, client, host)
 }
 
-// dial connects to the target. j is asked before a name is resolved and again
+// dial connects to a client's target. j is asked before a name is resolved and again
 // for each address before it is dialled. The name is resolved once, and what is
 // dialled is the very address that was judged, so that a name cannot lead to
 // where an address may not, however often it changes its mind. The error is
 // always a *code.Error.
-func (e *exit) dial(ctx context.Context, j judge, target eagersocks.Address) (splice.Stream, error) {
+func (e *exit) dial(ctx context.Context, client string, j judge, target eagersocks.Address) (splice.Stream, error) {
 	if err := j.AllowName(target.Host, target.Port); err != nil {
 		return nil, dialError(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	addrs, err := e.resolve(ctx, target.Host)
+	addrs, err := e.resolve(ctx, client, target.Host)
 	if err != nil {
 		return nil, dialError(err)
 	}

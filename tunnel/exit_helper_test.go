@@ -110,7 +110,7 @@ func (l *ledger) entries(t *testing.T) string {
 // wantDialError dials host through e, which has to fail with that code and text.
 func wantDialError(t *testing.T, e *exit, j judge, host string, want code.Code, text string) {
 	t.Helper()
-	c, err := e.dial(t.Context(), j, eagersocks.Address{Host: host, Port: 80})
+	c, err := e.dial(t.Context(), "client", j, eagersocks.Address{Host: host, Port: 80})
 	if err == nil {
 		c.Close()
 	}

@@ -90,7 +90,7 @@ func TestRebinding(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
-		_, err := e.dial(t.Context(), l, eagersocks.Address{Host: "rebind.test", Port: 80})
+		_, err := e.dial(t.Context(), "client", l, eagersocks.Address{Host: "rebind.test", Port: 80})
 		if c, _ := code.Of(err); c == code.NotAllowed {
 			break
 		}

@@ -56,7 +56,7 @@ func TestBlackHoledIPv6(t *testing.T) {
 		e := newTestExit(t, dns, func(c *Config) { c.Allow = []string{"loopback"} })
 		dial := func() time.Duration {
 			began := time.Now()
-			c, err := e.dial(t.Context(), &e.policy, eagersocks.Address{Host: "dual.test", Port: port})
+			c, err := e.dial(t.Context(), "client", &e.policy, eagersocks.Address{Host: "dual.test", Port: port})
 			took := time.Since(began)
 			if err != nil {
 				t.Fatal(err)
@@ -86,7 +86,7 @@ func TestOneQuery(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if got, err := e.resolve(t.Context(), "a.test"); err != nil || len(got) == 0 {
+			if got, err := e.resolve(t.Context(), "client", "a.test"); err != nil || len(got) == 0 {
 				t.Errorf("resolve = %v, %v", got, err)
 			}
 		})
@@ -121,7 +121,7 @@ func TestDeadTarget(t *testing.T) {
 		c.Allow, c.DialTimeout = []string{"loopback"}, 300*time.Millisecond
 	})
 	dial := func(ctx context.Context, j judge, host string) error {
-		c, err := e.dial(ctx, j, eagersocks.Address{Host: host, Port: uint16(n)})
+		c, err := e.dial(ctx, "client", j, eagersocks.Address{Host: host, Port: uint16(n)})
 		if err == nil {
 			c.Close()
 		}
@@ -159,13 +159,13 @@ func TestRefusedIsNotDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := e.dial(t.Context(), &e.policy, a); err == nil || err.Error() != a.String()+": connection refused" {
+		if _, err := e.dial(t.Context(), "client", &e.policy, a); err == nil || err.Error() != a.String()+": connection refused" {
 			t.Errorf("dial = %v, want %s: connection refused", err, a)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = e.dial(ctx, &e.policy, a)
+	_, err = e.dial(ctx, "client", &e.policy, a)
 	if c, _ := code.Of(err); c != code.Cancelled || e.dead.Len() != 0 {
 		t.Errorf("dial = %v, %d targets are remembered, want code %v and none", err, e.dead.Len(), code.Cancelled)
 	}

@@ -223,7 +223,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 		return nil
 	}
 	a := attempt{guest: g, log: s.log, target: req.Target}
-	target, err := s.dial(conn, &a, req.Target)
+	target, err := s.dial(conn, g, &a, req.Target)
 	if err != nil {
 		why := dialError(err)
 		a.failed(why) // first: who was told may look for the reason
@@ -246,7 +246,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 }
 
 // dial connects to the target, for as long as the session wants it.
-func (s *Server) dial(conn net.Conn, j judge, target eagersocks.Address) (splice.Stream, error) {
+func (s *Server) dial(conn net.Conn, g *guest, j judge, target eagersocks.Address) (splice.Stream, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	if d, ok := conn.(interface{ Done() <-chan struct{} }); ok {
@@ -261,5 +261,5 @@ func (s *Server) dial(conn net.Conn, j judge, target eagersocks.Address) (splice
 			}
 		}()
 	}
-	return s.exit.dial(ctx, j, target)
+	return s.exit.dial(ctx, g.asker(conn), j, target)
 }

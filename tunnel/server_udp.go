@@ -1,7 +1,9 @@
 package tunnel
 
 import (
+	"context"
 	"net"
+	"net/netip"
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
@@ -19,7 +21,9 @@ func (s *Server) associate(g *guest, conn net.Conn, req *eagersocks.Request) (ca
 		return nil
 	}
 	relay := datagram.NewRelay(datagram.Exit{
-		Resolve:   s.exit.resolve,
+		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return s.exit.resolve(ctx, g.asker(conn), host)
+		},
 		AllowName: g.AllowName,
 		AllowAddr: g.AllowAddr,
 		Timeout:   s.exit.timeout,

@@ -24,11 +24,11 @@ import (
 // server that says 127.0.0.1 and ::1 to everything.
 var loopbackSpellings = []string{"127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1.2.3", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::127.0.0.1", "::ffff:0:127.0.0.1",
 	"64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "64:ff9b::0.0.0.0", "2002:7f00:1::", "2001:0:7f00:1::80ff:fffe",
-	"localhost", "LOCALHOST", "LocalHost.", "localhost.localdomain", "ip6-localhost", "a.localhost", "a.LOCALHOST.", "127.0.0.1.nip.io", "0x7f000001", "0x0", "rebind.example", "xn--localhost"}
+	"localhost", "LOCALHOST", "LocalHost.", "localhost.localdomain", "ip6-localhost", "a.localhost", "a.LOCALHOST.", "127.0.0.1.nip.io", "rebind.example", "xn--localhost"}
 
 // noNames would be this machine if somebody took them for addresses, or changed their
 // letters. They are nobody's names, so their code is 4.
-var noNames = []string{"127.0.0.1.", "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "2130706433", "017700000001", "127.00.00.01", "0",
+var noNames = []string{"127.0.0.1.", "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "0x7f000001", "0x0", "2130706433", "017700000001", "127.00.00.01", "0",
 	"\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1"}
 
 // privateSpellings lead into private networks and to metadata.

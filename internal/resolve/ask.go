@@ -39,24 +39,28 @@ type server struct {
 	restsUntil atomic.Int64 // in Unix nanoseconds
 }
 
-// ask asks upstreams until one of them can say: first all of them with little
-// patience, then again with more, as the answer may be slow or a datagram lost.
-func (r *Resolver) ask(ctx context.Context, q question) answer {
+// ask asks upstreams until one of them can say: the next one when one fails or has
+// been silent for a while, then all again, as a datagram may be lost. A slow answer
+// is not lost: those that were asked before are listened to until the end.
+func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
+	defer r.turns.end(turn)
 	select {
-	case r.asking <- struct{}{}:
-		defer func() { <-r.asking }()
+	case <-turn.granted:
 	case <-ctx.Done():
 		return r.failure(ctx, q, nil)
 	}
+	h := r.newHearing(ctx, q)
+	defer h.end()
 	var errs []error
 	for _, patience := range r.patience {
 		errs = errs[:0]
 		silent := false
 		for _, s := range r.inOrder() {
-			a, err := s.lookup(ctx, q, patience)
+			h.ask(s)
+			v, err := h.hear(s, patience)
 			if err == nil {
-				s.restsUntil.Store(0)
-				return checked(a, q, s)
+				v.s.restsUntil.Store(0)
+				return checked(v.answer, q, v.s)
 			}
 			if ctx.Err() != nil {
 				return r.failure(ctx, q, append(errs, err))

@@ -59,7 +59,7 @@ func TestBoundsOfTTL(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, asked := newFake(t, func(context.Context, question) (answer, error) { return tt.a, tt.err })
 				look := func() {
-					if got, err := r.Lookup(t.Context(), "a.example"); (err == nil) != (len(tt.a.addrs) > 0) {
+					if got, err := r.Lookup(t.Context(), "client", "a.example"); (err == nil) != (len(tt.a.addrs) > 0) {
 						t.Errorf("Lookup = %v, %v", got, err)
 					}
 				}
@@ -128,8 +128,16 @@ func TestNotAsked(t *testing.T) {
 		"b\u00fccher.example":           "is not ASCII",
 		"\xff\xfe":                      "is not ASCII",
 		"fe80::1%eth0":                  "has a zone",
-		"127.1":                         "neither an address nor a name",
-		"2130706433":                    "neither an address nor a name",
+		"127.1":                         "neither an address nor a name: if the IPv4 address is meant, write 127.0.0.1",
+		"2130706433":                    "write 127.0.0.1",
+		"127.0.0.01":                    "write 127.0.0.1",
+		"0177.0.0.1":                    "write 127.0.0.1",
+		"10.0.258.":                     "write 10.0.1.2",
+		"0x7f.1":                        "write 127.0.0.1",
+		"0X7F000001":                    "write 127.0.0.1",
+		"a.0x7f":                        "neither an address nor a name",
+		"4294967296":                    "neither an address nor a name",
+		"08.1":                          "neither an address nor a name",
 		"256.1.1.1":                     "neither an address nor a name",
 		"1.2.3.4.":                      "neither an address nor a name",
 		strings.Repeat("a", 64):         "longer than 63 bytes",
@@ -167,7 +175,7 @@ func TestBoundOfAddrs(t *testing.T) {
 		}
 		return answer{addrs: addrs(strings.Repeat("192.0.2.1 ", 1000)), ttl: time.Minute}, nil
 	})
-	if got, err := r.Lookup(t.Context(), "a.example"); err != nil || len(got) != maxAddrs {
+	if got, err := r.Lookup(t.Context(), "client", "a.example"); err != nil || len(got) != maxAddrs {
 		t.Errorf("Lookup = %d addresses, %v, want %d", len(got), err, maxAddrs)
 	}
 }
@@ -175,7 +183,7 @@ func TestBoundOfAddrs(t *testing.T) {
 // TestAnswersAreCopies: what a caller does to its addresses is its own affair.
 func TestAnswersAreCopies(t *testing.T) {
 	r, _ := newFake(t, both)
-	got, err := r.Lookup(t.Context(), "a.example")
+	got, err := r.Lookup(t.Context(), "client", "a.example")
 	if err != nil {
 		t.Fatal(err)
 	}

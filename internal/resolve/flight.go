@@ -20,6 +20,7 @@ type flight struct {
 	answer answer        // static once landed is closed
 
 	cancel  context.CancelFunc // static
+	turn    *ticket            // static; to ask upstreams
 	waiters int                // guarded by Resolver.mu
 }
 
@@ -30,15 +31,16 @@ func landed(a answer) *flight {
 	return f
 }
 
-// join is the flight that answers q; leave is to follow, unless it is worth
-// having the answer although nobody waits for it any more.
-func (r *Resolver) join(q question) *flight {
+// join returns the flight that answers a client's question; leave is to follow,
+// unless it is worth having the answer although nobody waits for it any more.
+func (r *Resolver) join(client string, q question) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// An answer is remembered before its flight is forgotten, so that one of
 	// them is found.
 	if f := r.flights[q]; f != nil {
 		f.waiters++
+		r.turns.wait(client, f.turn) // it may be this client's turn before
 		return f
 	}
 	if a, ok := r.answers.Get(q); ok {
@@ -48,11 +50,12 @@ func (r *Resolver) join(q question) *flight {
 		return landed(answer{failed: true, why: &code.Error{Code: code.GoingAway, Text: "resolving " + q.name + ": the process is being stopped"}})
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, flightTime)
-	f := &flight{landed: make(chan struct{}), cancel: cancel, waiters: 1}
+	f := &flight{landed: make(chan struct{}), cancel: cancel, turn: newTicket(), waiters: 1}
 	r.flights[q] = f
+	r.turns.wait(client, f.turn)
 	r.work.Go(func() {
 		defer cancel()
-		f.answer = r.ask(ctx, q)
+		f.answer = r.ask(ctx, q, f.turn)
 		r.land(q, f)
 	})
 	return f

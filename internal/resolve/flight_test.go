@@ -31,13 +31,13 @@ func TestSingleFlight(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		wg.Go(func() {
-			got, err := r.Lookup(ctx, "a.example")
+			got, err := r.Lookup(ctx, "client", "a.example")
 			wantError(t, "a.example", got, err, code.Cancelled, "resolving a.example: cancelled")
 		})
 		short, cancelShort := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancelShort()
 		wg.Go(func() {
-			got, err := r.Lookup(short, "a.example")
+			got, err := r.Lookup(short, "client", "a.example")
 			wantError(t, "a.example", got, err, code.Timeout, "resolving a.example: timed out")
 		})
 		synctest.Wait()
@@ -62,7 +62,7 @@ func TestLastOneEnds(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = r.Lookup(ctx, "a.example") })
+		wg.Go(func() { _, _ = r.Lookup(ctx, "client", "a.example") })
 		synctest.Wait()
 		cancel()
 		wg.Wait()
@@ -167,6 +167,68 @@ func TestNextSays(t *testing.T) {
 	})
 }
 
+// TestSlowUpstream: an answer that takes longer than the patience with which an
+// upstream is asked first is taken when it comes, and not only that to a second try.
+func TestSlowUpstream(t *testing.T) {
+	for _, needs := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
+				select {
+				case <-time.After(needs):
+					return both(ctx, q)
+				case <-ctx.Done():
+					return answer{}, ctx.Err()
+				}
+			})
+			begin := time.Now()
+			wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
+			if took := time.Since(begin); took != needs {
+				t.Errorf("a resolver that needs %v costs %v", needs, took)
+			}
+		})
+	}
+}
+
+// TestTurns: a client that asks for thousands of names that nobody answers does not
+// delay another one: not when all have been asked at one time, and not when those of
+// before are given up.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
+			if q.name == "good.example" || q.name == "next.example" {
+				return both(ctx, q)
+			}
+			<-ctx.Done()
+			return answer{}, ctx.Err()
+		})
+		var wg sync.WaitGroup
+		for i := range 5 * maxAsking {
+			wg.Go(func() { _, _ = r.Lookup(t.Context(), "flooder", fmt.Sprintf("dead%d.example", i)) })
+		}
+		synctest.Wait()
+		for _, name := range []string{"good.example", "next.example"} {
+			begin := time.Now()
+			if _, err := r.Lookup(t.Context(), "other", name); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begin); took != 0 {
+				t.Errorf("the lookup of another client took %v", took)
+			}
+		}
+		// One name that both ask for is asked for in the turn of the one that waits less.
+		go r.Lookup(t.Context(), "flooder", "shared.example")
+		synctest.Wait()
+		begin := time.Now()
+		if _, err := r.Lookup(t.Context(), "other", "shared.example"); err == nil || time.Since(begin) != 4500*time.Millisecond {
+			t.Errorf("a name that both wait for: %v after %v, want the upstream's silence alone", err, time.Since(begin))
+		}
+		wg.Wait()
+		if r.turns.busy != 0 || len(r.turns.lines) != 0 || r.turns.next.Len() != 0 {
+			t.Errorf("%d places are taken, %d clients remembered", r.turns.busy, len(r.turns.lines))
+		}
+	})
+}
+
 // TestTooMany: questions beyond the limit wait for their turn.
 func TestTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -181,8 +243,8 @@ func TestTooMany(t *testing.T) {
 			wg.Go(func() { wantAddrs(t, r, name, "2001:db8::1 192.0.2.1") })
 		}
 		synctest.Wait()
-		if v4, v6 := drain(asked); v4+v6 != maxAsking {
-			t.Errorf("%d questions are on their way, want %d", v4+v6, maxAsking)
+		if v4, v6 := drain(asked); v4+v6 != r.turns.share {
+			t.Errorf("%d questions are on their way, want %d", v4+v6, r.turns.share)
 		}
 		close(answerNow)
 		wg.Wait()

@@ -82,7 +82,7 @@ func TestHTTPSRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newDoH(t, "/s3cret/dns-query", tt.handle)
-			_, err := r.Lookup(t.Context(), "a.example")
+			_, err := r.Lookup(t.Context(), "client", "a.example")
 			if c, _ := code.Of(err); c != code.HostUnreachable || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("Lookup = %v, want code %v that says %s and no secret", err, code.HostUnreachable, tt.want)
 			}

@@ -77,7 +77,7 @@ func addrs(list string) []netip.Addr {
 
 func wantAddrs(t *testing.T, r *Resolver, host, want string) {
 	t.Helper()
-	got, err := r.Lookup(t.Context(), host)
+	got, err := r.Lookup(t.Context(), "client", host)
 	if err != nil || !slices.Equal(got, addrs(want)) {
 		t.Errorf("Lookup(%.300q) = %v, %v, want %s", host, got, err, want)
 	}
@@ -85,7 +85,7 @@ func wantAddrs(t *testing.T, r *Resolver, host, want string) {
 
 func wantCode(t *testing.T, r *Resolver, host string, want code.Code, text string) {
 	t.Helper()
-	got, err := r.Lookup(t.Context(), host)
+	got, err := r.Lookup(t.Context(), "client", host)
 	wantError(t, host, got, err, want, text)
 }
 

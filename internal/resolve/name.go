@@ -59,10 +59,10 @@ func checkName(host string) string {
 		}
 		last = label
 	}
-	// Some resolvers take 127.1 or 2130706433 for addresses, others for names.
+	// Some resolvers take 127.1, 0x7f.1 or 2130706433 for addresses, others for names.
 	// There is no such top level, so nothing is lost.
-	if strings.Trim(last, "0123456789") == "" {
-		return "is neither an address nor a name"
+	if isNumber(last) {
+		return numeric(host)
 	}
 	return ""
 }

@@ -30,7 +30,7 @@ const (
 	// tries more.
 	maxAddrs = 16
 	// maxAsking is how many questions are on their way at one time; each may
-	// take a socket. The others wait for their turn.
+	// take a few sockets. The others wait for their turn.
 	maxAsking = 1024
 	// resolutionDelay is how long IPv6 addresses are waited for once those of
 	// IPv4 are there (RFC 8305 section 3).
@@ -46,7 +46,7 @@ type Resolver struct {
 	servers  []*server
 	patience []time.Duration // for an upstream to answer, round by round
 	answers  *recent.Map[question, answer]
-	asking   chan struct{} // holds one element for each question on its way
+	turns    *turns // of the questions on their way
 	ctx      context.Context
 	cancel   context.CancelFunc // ends flights
 	work     sync.WaitGroup     // flights
@@ -88,7 +88,7 @@ func newResolver(ups []upstream) *Resolver {
 	r := &Resolver{
 		patience: []time.Duration{1500 * time.Millisecond, 3 * time.Second},
 		answers:  recent.New[question, answer](maxAnswers),
-		asking:   make(chan struct{}, maxAsking),
+		turns:    newTurns(maxAsking),
 		flights:  map[question]*flight{},
 	}
 	for _, u := range ups {
@@ -111,22 +111,22 @@ func (r *Resolver) Close() {
 	}
 }
 
-// Lookup is the addresses of host, those of IPv6 first but for localhost; an
-// address is its own.
-// Who gives up by ctx disturbs nobody else who waits for the same name. Without
-// an error there is at least one address; they are the caller's to keep and
-// change.
+// Lookup returns the addresses of host, those of IPv6 first but for localhost; an
+// address is its own. Where more is asked for than upstreams are asked at one time,
+// clients take turns; client is any name for the one that asks. Canceling ctx does
+// not affect others that wait for the same name. Without an error there is at least
+// one address; they are the caller's to keep and change.
 //
 // The error is a *code.Error: HostUnreachable if there is no such name, if it
 // has no address or if upstreams cannot say, Timeout if none of them answered
 // or ctx ran out, Cancelled if ctx was cancelled.
-func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Addr, error) {
 	if addrs, err := literal(host); addrs != nil || err != nil {
 		return addrs, err
 	}
 	name := strings.ToLower(host)
 	q4, q6 := question{name, false}, question{name, true}
-	f4, f6 := r.join(q4), r.join(q6)
+	f4, f6 := r.join(client, q4), r.join(client, q6)
 	has4, has6, err := wait(ctx, f4, f6)
 	if has4 || err != nil { // else it goes on, for who asks next
 		r.leave(q4, f4)

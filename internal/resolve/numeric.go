@@ -1,0 +1,66 @@
+package resolve
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// numeric says what to write instead of a host that ends in a number: one of the
+// spellings of an IPv4 address that some programs understand, as 127.1 and 0x7f.1.
+// They are refused, because what one program takes for an address is a name to
+// another, and policies are about either.
+func numeric(host string) string {
+	if a, ok := numericAddr(strings.Split(host, ".")); ok {
+		return "is neither an address nor a name: if the IPv4 address is meant, write " + a.String()
+	}
+	return "is neither an address nor a name"
+}
+
+// isNumber reports whether a label is a decimal, octal or hexadecimal number.
+func isNumber(label string) bool {
+	if hex, ok := cutHex(label); ok {
+		return strings.Trim(hex, "0123456789abcdefABCDEF") == ""
+	}
+	return label != "" && strings.Trim(label, "0123456789") == ""
+}
+
+// numericAddr returns the address that inet_aton makes of these parts: each but the
+// last is one byte, the last one is the rest.
+func numericAddr(parts []string) (netip.Addr, bool) {
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var all uint64
+	for i, p := range parts {
+		n, ok := number(p)
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		if !ok || n >= 1<<bits {
+			return netip.Addr{}, false
+		}
+		all = all<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(all >> 24), byte(all >> 16), byte(all >> 8), byte(all)}), true
+}
+
+// number returns the value of a part.
+func number(p string) (uint64, bool) {
+	base := 10
+	if hex, ok := cutHex(p); ok {
+		p, base = "0"+hex, 16
+	} else if len(p) > 1 && p[0] == '0' {
+		base = 8
+	}
+	n, err := strconv.ParseUint(p, base, 32)
+	return n, err == nil
+}
+
+func cutHex(label string) (digits string, ok bool) {
+	if len(label) < 2 || label[0] != '0' || label[1]|0x20 != 'x' {
+		return "", false
+	}
+	return label[2:], true
+}

@@ -1,0 +1,116 @@
+package resolve
+
+import (
+	"container/list"
+	"slices"
+	"sync"
+)
+
+// turns lets so many questions be asked at one time. Clients whose questions wait
+// take turns, so that one with many delays another with few by one question at most;
+// and a single client leaves some places to the others.
+type turns struct {
+	max, share int // static: questions at one time, and those of one client
+
+	mu    sync.Mutex
+	busy  int              // guarded by mu
+	lines map[string]*line // guarded by mu; by client
+	next  list.List        // guarded by mu; of *line with a question that may be asked now
+}
+
+// line is one client's questions. Guarded by turns.mu.
+type line struct {
+	client  string
+	asking  int
+	waiting []*ticket
+	elem    *list.Element // in next; nil if it is not there
+}
+
+// ticket is one question, which may be that of several clients.
+type ticket struct {
+	granted chan struct{} // closed when the question may be asked
+
+	// Guarded by turns.mu:
+	clients []string // that wait for it
+	by      *line    // whose place it takes; nil if it has none
+	over    bool     // it is not to be asked any more
+}
+
+func newTurns(most int) *turns {
+	return &turns{max: most, share: most - most/4, lines: map[string]*line{}}
+}
+
+func newTicket() *ticket { return &ticket{granted: make(chan struct{})} }
+
+// wait puts a question into a client's line.
+func (t *turns) wait(client string, k *ticket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k.over || k.by != nil || slices.Contains(k.clients, client) {
+		return
+	}
+	k.clients = append(k.clients, client)
+	l := t.lines[client]
+	if l == nil {
+		l = &line{client: client}
+		t.lines[client] = l
+	}
+	l.waiting = append(l.waiting, k)
+	t.standLocked(l)
+	t.grantLocked()
+}
+
+// end gives up the place of a question, or its waiting for one.
+func (t *turns) end(k *ticket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k.over {
+		return
+	}
+	k.over = true
+	if l := k.by; l != nil {
+		t.busy--
+		l.asking--
+		t.standLocked(l)
+	} else {
+		for _, c := range k.clients {
+			l := t.lines[c]
+			l.waiting = slices.DeleteFunc(l.waiting, func(other *ticket) bool { return other == k })
+			t.standLocked(l)
+		}
+	}
+	t.grantLocked()
+}
+
+// grantLocked gives free places away, one to each client in turn.
+func (t *turns) grantLocked() {
+	for t.busy < t.max && t.next.Len() > 0 {
+		l := t.next.Front().Value.(*line)
+		k := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		if k.by == nil { // else it has a place by another client
+			k.by = l
+			l.asking++
+			t.busy++
+			close(k.granted)
+		}
+		t.next.MoveToBack(l.elem)
+		t.standLocked(l)
+	}
+}
+
+// standLocked has a line stand in next if one of its questions may be asked, and
+// forgets it if it has none.
+func (t *turns) standLocked(l *line) {
+	ready := len(l.waiting) > 0 && l.asking < t.share
+	switch {
+	case ready && l.elem == nil:
+		l.elem = t.next.PushBack(l)
+	case !ready && l.elem != nil:
+		t.next.Remove(l.elem)
+		l.elem = nil
+	}
+	if len(l.waiting) == 0 && l.asking == 0 {
+		delete(t.lines, l.client)
+	}
+}
