@@ -49,34 +49,12 @@ func (p *process) greetContact(w io.Writer) {
 		fmt.Fprintf(&b, "Status: %s\n", connected(server, rtt))
 	}
 	p.greetTry(&b)
-	p.say(w, b.String())
+	fmt.Fprint(w, b.String())
 	if err != nil {
 		server, rtt, err = p.client.Contact(p.closing)
 	}
 	if err == nil && server != "" {
 		p.log.Info("%s", connected(server, rtt))
-	}
-}
-
-// sayGrace is how long a stopping process waits for what it says at that moment.
-const sayGrace = time.Second
-
-// say writes text to w. A pipe that nobody reads keeps the goroutine that writes, but
-// not the process that is to stop.
-func (p *process) say(w io.Writer, text string) {
-	said := make(chan struct{})
-	go func() {
-		defer close(said)
-		_, _ = io.WriteString(w, text) // nobody can be told
-	}()
-	select {
-	case <-said:
-		return
-	case <-p.closing.Done():
-	}
-	select {
-	case <-said:
-	case <-time.After(sayGrace):
 	}
 }
 
