@@ -27,7 +27,10 @@
 // again when they change; what cannot be used leaves the last good content in
 // force and is reported for as long as it lasts. Beside a CA file NAME.pem lies
 // its revocation list NAME.crl (or ca.crl, in the same folder); an open conn of
-// the server whose peer is revoked ends at once.
+// the server whose peer is revoked ends at once, and its Read and Write return
+// why (ErrDismissed). A certificate that expires does not end a conn: Conn.Barred
+// says that its peer is to begin nothing new. Files that keep every conn from
+// working are an error of NewServer and NewClient.
 //
 // # Limits
 //
