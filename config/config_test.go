@@ -347,3 +347,25 @@ func TestEnvironmentNamesDiffer(t *testing.T) {
 		t.Errorf("envName(server.addr) = %s, want TUNNELS_SERVER_ADDR", got)
 	}
 }
+
+// TestLogLevels checks that levels are accepted as the log shows them, too.
+func TestLogLevels(t *testing.T) {
+	for _, level := range []string{"debug", "debg", "DEBG", "info", "Warn", "erro", "Error", "fata", "FATAL"} {
+		c := mustParse(t, "-server -client -sla.log.level "+level)
+		if err := c.SLA.Validate(); err != nil {
+			t.Errorf("level %s: %v", level, err)
+		}
+	}
+}
+
+// TestLogPathIsDefault checks that sla learns whether somebody asked for the path.
+func TestLogPathIsDefault(t *testing.T) {
+	for line, want := range map[string]bool{
+		"-server -client": true,
+		"-server -client -sla.log.path /var/log/tunnels.log": false,
+	} {
+		if c := mustParse(t, line); c.SLA.Default != want {
+			t.Errorf("%s: default = %v, want %v", line, c.SLA.Default, want)
+		}
+	}
+}
