@@ -201,6 +201,11 @@ func (c *Conn) Barred() error {
 	return &CertificateError{Reason: fmt.Sprintf("the certificate of %s expired on %s", label(c.peer[0]), day(c.expires)), Err: errExpired}
 }
 
+// SetLinger sets what the end of the socket beneath does, as (*net.TCPConn).SetLinger
+// says. With 0 the system resets it if the process is killed, so that a peer which
+// does not read at the moment notices.
+func (c *Conn) SetLinger(sec int) error { return c.low.setLinger(sec) }
+
 func (c *Conn) over() {
 	if c.forget != nil {
 		c.forget()
@@ -338,18 +343,21 @@ func (l *lower) beginClose() {
 
 // abort closes the socket in such a way that its peer is reset.
 func (l *lower) abort() error {
-	for conn := l.Conn; conn != nil; {
+	_ = l.setLinger(0) // fails on a closed conn only, or where there are no resets
+	return l.Conn.Close()
+}
+
+func (l *lower) setLinger(sec int) error {
+	for conn := l.Conn; ; {
 		if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-			_ = tcp.SetLinger(0) // fails on a closed conn only
-			break
+			return tcp.SetLinger(sec)
 		}
 		inner, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {
-			break
+			return errors.ErrUnsupported
 		}
 		conn = inner.NetConn()
 	}
-	return l.Conn.Close()
 }
 
 // errNotNow says that nothing is there to be read. As it is temporary, crypto/tls

@@ -87,6 +87,20 @@ func TestAbortResets(t *testing.T) {
 	}
 }
 
+// TestLingerResets: the socket is reset when the system closes it, as it does for a
+// process that is killed.
+func TestLingerResets(t *testing.T) {
+	c, s := newPair(t)
+	wantTalk(t, c, s)
+	if err := c.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.NetConn().Close()
+	if err := endOf(s); !isReset(err) || errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the peer read %v, want a reset", err)
+	}
+}
+
 func TestCloseWithBlockedWriter(t *testing.T) {
 	c, _ := newPair(t)
 	ended := fill(t, c)
