@@ -16,6 +16,7 @@ import (
 	"tunnels/internal/testnet"
 	"tunnels/remux"
 	"tunnels/sla"
+	"tunnels/tls"
 )
 
 // goneMax is how long an end may take to give back what a lost one held. It is
@@ -98,7 +99,8 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 }
 
 // TestGone: whatever sessions are waiting for at the exit, they end when their client
-// is gone, and when their applications reset their connections. The targets see it.
+// is gone or its certificate is revoked, and when their applications reset their
+// connections. The targets see it.
 func TestGone(t *testing.T) {
 	silent := func(t *testing.T, c *net.TCPConn) { // it has read the end: a Write finds the reset
 		eventually(t, "a reset", func() bool { _, err := c.Write([]byte("x")); return err != nil })
@@ -138,11 +140,18 @@ func TestGone(t *testing.T) {
 		"both silent": {begin: func(*testing.T, *net.TCPConn, *net.TCPConn) {}, app: true},
 	}
 	for _, w := range ways {
-		for _, who := range []string{"client", "application"} {
+		for _, who := range []string{"client", "application", "certificate"} {
+			if who == "certificate" && w.eager != "tls" && w.remux != "tls" {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s %s %s, %s", w.eager, w.remux, w.server, who), func(t *testing.T) {
 				t.Parallel()
 				target, conns := holding(t)
-				r := start(t, w.eager, w.remux, w.server, ownBudget)
+				ca := newAuthority(t)
+				r := start(t, w.eager, w.remux, w.server, func(c *Config) {
+					ownBudget(c)
+					ca.serve(c)
+				})
 				var apps, targets []*net.TCPConn
 				var checks []func(*testing.T, *net.TCPConn)
 				var begun sync.WaitGroup
@@ -157,13 +166,21 @@ func TestGone(t *testing.T) {
 					apps, targets, checks = append(apps, app), append(targets, far), append(checks, state.check)
 				}
 				begun.Wait()
-				if who == "application" {
+				switch who {
+				case "certificate": // is revoked
+					if _, err := tls.Revoke(ca.dir, "client"); err != nil {
+						t.Fatal(err)
+					}
+					if err := r.server.Reload(); err != nil {
+						t.Fatal(err)
+					}
+				case "application":
 					for _, app := range apps {
 						_ = app.SetLinger(0)
 						app.Close()
 					}
 					eventually(t, "the applications are forgotten", func() bool { return r.clientL.Count(sla.Sock) == 0 })
-				} else {
+				case "client":
 					r.client.Close()
 				}
 				r.wantNothingHeld(t)
