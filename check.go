@@ -1,50 +1,145 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"os/signal"
 	"slices"
+	"strings"
 	"time"
 
 	"tunnels/config"
 	"tunnels/eagersocks"
 	"tunnels/tls"
+	"tunnels/tunnel"
 )
 
-// errFound is what check ends with when something has to be mended.
-var errFound = errors.New("the configuration cannot work as it is")
+// errFound is what check ends with when something has to be corrected.
+var errFound = errors.New("something has to be corrected")
 
-// check is the verb of that name: it says what is wrong with the configuration
-// and the certificates, and what mends it. It opens no socket.
+// checkTarget is what the exit is asked for if -target names nothing else.
+const checkTarget = "example.com:443"
+
+// check is the verb of that name: it validates the configuration and the
+// certificates, and tries the way to the servers and through the exit.
 func check(c call, args []string) error {
-	stdout := c.stdout
 	if len(args) > 0 && (args[0] == "client" || args[0] == "server") {
 		args = append([]string{"-" + args[0]}, args[1:]...)
+	}
+	args, target, offline, err := checkArgs(args)
+	if err != nil {
+		return err
 	}
 	cfg, err := config.Parse(args, c.environ)
 	if err != nil {
 		return err
 	}
 	for _, w := range cfg.Warnings {
-		fmt.Fprintln(stdout, "warning:", w)
+		fmt.Fprintln(c.stdout, "warning:", w)
 	}
-	bad := false
+	if !checkFiles(cfg, c.stdout) {
+		return errFound
+	}
+	if offline {
+		fmt.Fprintln(c.stdout, "ok: the configuration and the certificates; the network was not tried")
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt)
+	defer stop()
+	good, err := checkWays(ctx, cfg, target, c.stdout)
+	if err == nil && !good {
+		err = errFound
+	}
+	return err
+}
+
+// checkArgs takes check's own options out of args.
+func checkArgs(args []string) (rest []string, target string, offline bool, err error) {
+	target = checkTarget
+	for i := 0; i < len(args); i++ {
+		name, value, given := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		switch {
+		case !strings.HasPrefix(args[i], "-") || name != "offline" && name != "target":
+			rest = append(rest, args[i])
+		case name == "offline":
+			offline = !given || value == "true"
+		case given:
+			target = value
+		case i+1 < len(args):
+			i++
+			target = args[i]
+		default:
+			return nil, "", false, usagef("check: -target: want host:port behind it")
+		}
+	}
+	if _, err := eagersocks.ParseAddress(target); err != nil {
+		return nil, "", false, usagef("check: -target: want host:port: %v", err)
+	}
+	return rest, target, offline, nil
+}
+
+// checkFiles looks at the files that the configuration names.
+func checkFiles(cfg *config.Config, stdout io.Writer) bool {
+	good := true
 	for _, f := range checkCerts(cfg) {
 		fmt.Fprintf(stdout, "%s: %s\n", f.Severity, f)
-		bad = bad || f.Severity == tls.Fatal
+		good = good && f.Severity != tls.Fatal
 	}
 	if cfg.Client && cfg.Tunnel.ClientUsers != "" {
 		if _, err := eagersocks.ListUsers(cfg.Tunnel.ClientUsers); err != nil {
 			fmt.Fprintf(stdout, "%s: %v; `tunnels users add FILE NAME` makes a right one\n", tls.Fatal, err)
-			bad = true
+			good = false
 		}
 	}
-	if bad {
-		return errFound
+	return good
+}
+
+// checkWays tries what the roles of cfg need of the network.
+func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (bool, error) {
+	if cfg.Server && cfg.Client && !cfg.CertsGiven() && cfg.Carrier() == "tls" {
+		fmt.Fprintln(stdout, "ok: both ends run in one process, with certificates made in memory")
+		return true, nil
 	}
-	fmt.Fprintln(stdout, "ok: the configuration and the certificates; the network was not tried")
-	return nil
+	report := func(s tunnel.Step) { fmt.Fprintln(stdout, stepLine(s)) }
+	good := true
+	if cfg.Server {
+		fmt.Fprintf(stdout, "server on %s\n", cfg.Tunnel.ServerAddr)
+		ok, err := tunnel.TryServer(ctx, cfg.Tunnel, target, report)
+		if err != nil {
+			return false, err
+		}
+		good = ok
+	}
+	if cfg.Client && !cfg.Server { // else its server is this process
+		for _, a := range cfg.ServerAddrs() {
+			fmt.Fprintf(stdout, "client to %s\n", a)
+			ok, err := tunnel.Try(ctx, cfg.Tunnel, a, target, report)
+			if err != nil {
+				return false, err
+			}
+			good = good && ok
+		}
+	}
+	return good, nil
+}
+
+// stepLine is a step as check shows it.
+func stepLine(s tunnel.Step) string {
+	verdict, took := "PASS", ""
+	switch {
+	case s.Failed:
+		verdict = "FAIL"
+	case s.Skipped:
+		verdict = "SKIP"
+	}
+	if s.Took > 0 {
+		took = fmt.Sprintf("%.1f ms", float64(s.Took)/float64(time.Millisecond))
+	}
+	return strings.TrimRight(fmt.Sprintf("%s  %-10s  %10s  %s", verdict, s.Name, took, s.Text), " ")
 }
 
 // checkCerts looks at the certificates of the roles that cfg has.

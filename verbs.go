@@ -40,7 +40,7 @@ func verbs() []verb {
 		{name: "server", does: "run the exit, on the server (also: tunnels -server)", help: roleHelp("server", serverHelp), run: role("server"), options: true},
 		{name: "certs", does: "make, list and revoke certificates", help: printed(certsUsage), run: func(c call, args []string) error { return certs(args, c.stdout) }},
 		{name: "users", does: "manage the passwords of -client.users", help: printed(usersUsage), run: users},
-		{name: "check", does: "validate a configuration and its certificates", help: printed(checkUsage), run: check, options: true},
+		{name: "check", does: "validate a configuration and try the way", help: printed(checkUsage), run: check, options: true},
 		{name: "service", does: "print a systemd unit or launchd file", help: printed(serviceUsage), run: service},
 		{name: "bench", does: "run benchmarks", help: benchHelp, run: bench},
 		{name: "version", does: "print the version", help: printed("tunnels version: print the version.\n"), run: func(c call, _ []string) error {
@@ -178,12 +178,15 @@ Example, with the files that tunnels certs made:
     -tls.server.key server.key -tls.server.ca ca.pem
 `
 
-const checkUsage = `tunnels check: validate a configuration and its certificates, and suggest a fix.
+const checkUsage = `tunnels check: validate a configuration, try the way, and suggest a fix.
 
-  tunnels check [client | server] [options]
+  tunnels check [client | server] [-offline] [-target HOST:PORT] [options]
 
-The options are those of the process: put check in front of them. Nothing is
-connected to. The exit code is 0 if it can work, 2 for an invalid option and 1
+The options are those of the process: put check in front of them. For a client,
+check goes the way to each server step by step and makes one request of the
+exit: for example.com:443, or for -target. For a server, it checks that it can
+listen, and that its resolver knows the target's name. With -offline nothing is
+connected to. The exit code is 0 if all is well, 2 for an invalid option and 1
 for anything else.
 
 Example:

@@ -85,11 +85,11 @@ func TestCerts(t *testing.T) {
 	if len(typed) != 2 {
 		t.Fatalf("certs init says %q, want a line for the server and one for the client", r.Stdout)
 	}
-	tunnels(t, append([]string{"check"}, strings.Fields(typed[0][1])...)...).must(t)
+	tunnels(t, append(append([]string{"check"}, strings.Fields(typed[0][1])...), "-offline")...).must(t)
 	dir := filepath.Dir(strings.Fields(r.Stdout)[1])
 	client := tunnels(t, "certs", "client", "phone", "-dir", dir).must(t).Stdout
 	contains(t, "certs client", client, "\n  tunnels client -server.addr localhost:443 -tls.client.cert phone.pem\n")
-	job{Dir: dir}.run(t, binary, append([]string{"check"}, strings.Fields(typed[1][1])...)...).must(t)
+	job{Dir: dir}.run(t, binary, append(append([]string{"check"}, strings.Fields(typed[1][1])...), "-offline")...).must(t)
 }
 
 // TestCertsRevoke: by name and by serial number; list tells.
@@ -230,7 +230,7 @@ func TestCheck(t *testing.T) {
 		{"wrong name", server("-server.addr=other.example:443"), 0, []string{"warning: ", "other.example", "localhost", certsInit, "\nok: "}},
 		{"bad option", client("-remux.ping.sec=0"), 2, []string{"-remux.ping.sec"}},
 	} {
-		r := tunnels(t, append([]string{"check"}, tt.args...)...)
+		r := tunnels(t, append([]string{"check", "-offline"}, tt.args...)...)
 		if r.Code != tt.code {
 			t.Errorf("check, %s: want exit code %d, got %v", tt.name, tt.code, r)
 		}

@@ -134,7 +134,7 @@ func TestHelpExamples(t *testing.T) {
 		case args[0] == "certs":
 			job{Dir: dir}.run(t, binary, args...).must(t)
 		default:
-			r := job{Dir: dir}.run(t, binary, append([]string{"check"}, args...)...)
+			r := job{Dir: dir}.run(t, binary, append(append([]string{"check"}, args...), "-offline")...)
 			if r.Code != 0 || !strings.Contains(r.Stdout, "ok: ") {
 				t.Errorf("tunnels check %s: %v", m[1], r)
 			}

@@ -74,7 +74,7 @@ func TestUsersAndAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	curl(t, client.Addr, "-U", "alice:new secret", site.URL).must(t)
-	check := append([]string{"check", "-client", "-server.addr=" + server.Addr, "-client.users=" + users}, common(t).client("laptop.pem")...)
+	check := append([]string{"check", "-offline", "-client", "-server.addr=" + server.Addr, "-client.users=" + users}, common(t).client("laptop.pem")...)
 	if r := tunnels(t, check...); r.Code != 1 || !strings.Contains(r.Stdout, users+": line 1: ") {
 		t.Errorf("check of a broken users file: %v; want exit code 1 and the line", r)
 	}

@@ -1,0 +1,136 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"tunnels/internal/testnet"
+)
+
+// steps are the verdicts of check, by step.
+func steps(r result) map[string]string {
+	all := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(PASS|FAIL|SKIP)  (resolve|connect|tls|round trip|exit|target|listen) `).FindAllStringSubmatch(r.Stdout+" ", -1) {
+		all[m[2]] = m[1]
+	}
+	for _, m := range regexp.MustCompile(`(?m)^(SKIP)  (.*)$`).FindAllStringSubmatch(r.Stdout, -1) {
+		all[m[2]] = m[1]
+	}
+	return all
+}
+
+// TestCheckTriesTheWay: whatever is broken, the step that is wrong fails, those before
+// it pass, those behind it are skipped, and the reason is there.
+func TestCheckTriesTheWay(t *testing.T) {
+	t.Parallel()
+	a, other := newAuthority(t), newAuthority(t)
+	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)
+	tunnels(t, "certs", "revoke", "-dir", a.dir, "lost").must(t)
+	pem, err := os.ReadFile(a.file("lost.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := writeFile(t, "lost.pem", pem) // where no list says that it is revoked
+	server := startServer(t, a.server()...)
+	strict := startServer(t, append(a.server(), "-server.deny=all")...)
+	bare := startServer(t, append(a.server(), "-eagersocks.net=tls")...)
+	plain := startServer(t, "-remux.net=tcp")
+	echo, sink := testnet.Echo(t), testnet.Sink(t)
+	closed := testnet.ClosedPort(t)
+	by := func(address string, more ...string) []string {
+		_, port, _ := net.SplitHostPort(address)
+		return append([]string{"client", "-server.addr=localhost:" + port, "-target=" + echo.Addr, "-server.dial.timeout.sec=3"}, more...)
+	}
+	good := a.client("laptop.pem")
+	all := []string{"resolve", "connect", "tls", "round trip", "exit", "target"}
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		failed string // the step; "" if all passes
+		want   string
+	}{
+		{"all is well", by(server.Addr, good...), "", "days left"},
+		{"a TLS connection for each session", by(bare.Addr, append(good, "-eagersocks.net=tls")...), "", echo.Addr + " reached"},
+		{"no such name", append([]string{"client", "-server.addr=no-such-host.invalid:443"}, good...), "resolve", "no-such-host.invalid"},
+		{"wrong port", by(closed, good...), "connect", "connection refused; is the server running"},
+		{"wrong name", append(by(server.Addr, good...), "-tls.server.name=vps.example"), "tls", "and not for vps.example"},
+		{"wrong CA of the server", by(server.Addr, other.client("laptop.pem")...), "tls", "unknown CA"},
+		{"revoked", by(server.Addr, "-tls.client.cert="+lost), "tls", "refused this client's certificate"},
+		{"no tunnels server", by(plain.Addr, good...), "tls", ""},
+		{"a server that says nothing", by(sink.Addr, good...), "tls", "no answer"},
+		{"refused by policy", by(strict.Addr, good...), "target", "not allowed by the exit's policy"},
+		{"dead target", append(by(server.Addr, good...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := tunnels(t, append([]string{"check"}, tt.args...)...)
+			if want := min(len(tt.failed), 1); r.Code != want {
+				t.Errorf("exit code %d, want %d: %v", r.Code, want, r)
+			}
+			contains(t, "check", r.Stdout, tt.want)
+			verdict := "PASS"
+			got := steps(r)
+			for _, step := range all {
+				if step == tt.failed {
+					verdict = "FAIL"
+				}
+				if got[step] != verdict {
+					t.Errorf("%s: %s, want %s in\n%s", step, got[step], verdict, r.Stdout)
+				}
+				if verdict == "FAIL" {
+					verdict = "SKIP"
+				}
+			}
+		})
+	}
+	t.Run("without TLS", func(t *testing.T) {
+		t.Parallel()
+		r := tunnels(t, "check", "client", "-server.addr="+plain.Addr, "-remux.net=tcp", "-target", echo.Addr).must(t)
+		if got := steps(r); got["tls"] != "" || got["round trip"] != "PASS" || got["target"] != "PASS" {
+			t.Errorf("steps %v in\n%s", got, r.Stdout)
+		}
+	})
+	t.Run("its own log is clean", func(t *testing.T) {
+		s := startServer(t, a.server()...)
+		tunnels(t, append([]string{"check"}, by(s.Addr, good...)...)...).must(t)
+		s.waitLog(`\[conn\] - .* = 0`)
+		if bad := s.lines("[erro]"); len(bad) > 0 {
+			t.Errorf("check leaves errors in the server's log: %q", bad)
+		}
+	})
+}
+
+// TestCheckServer: it says whether the server can listen, and resolve names.
+func TestCheckServer(t *testing.T) {
+	t.Parallel()
+	a := common(t)
+	running := startServer(t)
+	server := func(more ...string) []string {
+		return append(append([]string{"check", "server"}, a.server()...), more...)
+	}
+	for _, tt := range []struct {
+		name, listen, resolve, want string
+		args                        []string
+	}{
+		{"good", "PASS", "PASS", "localhost is 127.0.0.1", server("-server.addr=127.0.0.1:0", "-target=localhost:80")},
+		{"in use", "PASS", "PASS", "is in use", server("-server.addr="+running.Addr, "-target=localhost:80")},
+		{"not local", "FAIL", "PASS", "192.0.2.1:443", server("-server.addr=192.0.2.1:443", "-target=localhost:80")},
+		{"dead resolver", "PASS", "FAIL", "-server.dns", server("-server.addr=127.0.0.1:0", "-server.dns=127.0.0.1:1", "-server.dial.timeout.sec=1", "-target=www.example:80")},
+	} {
+		r := tunnels(t, tt.args...)
+		failed := tt.listen == "FAIL" || tt.resolve == "FAIL"
+		if got := steps(r); got["listen"] != tt.listen || got["resolve"] != tt.resolve || (r.Code != 0) != failed || !strings.Contains(r.Stdout, tt.want) {
+			t.Errorf("%s: %v", tt.name, r)
+		}
+	}
+	for _, bad := range [][]string{{"-target"}, {"-target", "example.com"}, {"-target=:1"}} {
+		if r := tunnels(t, server(bad...)...); r.Code != 2 || !strings.Contains(r.Stderr, "-target") {
+			t.Errorf("check %v: %v, want exit code 2", bad, r)
+		}
+	}
+}

@@ -1,0 +1,340 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/netx"
+	"tunnels/internal/splice"
+	"tunnels/remux"
+	"tunnels/sla"
+	"tunnels/tls"
+)
+
+// Step is one step on the way to a target, as Try takes them.
+type Step struct {
+	Name    string        // resolve, connect, tls, round trip, exit or target
+	Took    time.Duration // 0 if nothing was measured
+	Text    string        // what was found, or why it failed and what may help
+	Failed  bool
+	Skipped bool // not tried, because a step before it failed
+}
+
+// Try goes the way from a client to one of its servers, step by step, and makes one
+// request of the exit, for a target that is host:port. It reports each step, and
+// returns whether all went well. Each is bounded by cfg's dial timeout, or ends with
+// ctx. No client needs to run, and none that runs is disturbed.
+func Try(ctx context.Context, cfg Config, address, target string, report func(Step)) (bool, error) {
+	to, err := eagersocks.ParseAddress(target)
+	if err != nil {
+		return false, err
+	}
+	quiet, err := sla.New(sla.Config{Path: "-", Level: "fatal", Stderr: io.Discard})
+	if err != nil {
+		return false, err
+	}
+	defer quiet.Close()
+	cfg.Log, cfg.ServerAddr, cfg.Servers, cfg.ClientUsers = quiet, address, nil, ""
+	c, err := NewClient(cfg)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	t := &trial{c: c, address: address, target: to, report: report}
+	t.left = []string{"resolve", "connect", "tls", "round trip", "exit", "target"}
+	t.run(ctx)
+	for _, name := range t.left {
+		if name != "tls" || c.way.secured {
+			report(Step{Name: name, Skipped: true})
+		}
+	}
+	return !t.failed, nil
+}
+
+// trial is one way that is tried. Its goroutine owns it.
+type trial struct {
+	c       *Client
+	address string
+	target  eagersocks.Address
+	report  func(Step)
+	left    []string // steps that have not been reported
+	took    time.Duration
+	failed  bool
+}
+
+// tell reports a step, with which those before it are over, too.
+func (t *trial) tell(s Step) {
+	for i, name := range t.left {
+		if name == s.Name {
+			t.left = t.left[i+1:]
+			break
+		}
+	}
+	t.failed = t.failed || s.Failed
+	t.report(s)
+}
+
+// done reports a step that went well.
+func (t *trial) done(name string, took time.Duration, format string, a ...any) {
+	t.tell(Step{Name: name, Took: took, Text: fmt.Sprintf(format, a...)})
+}
+
+// fail reports a step that did not.
+func (t *trial) fail(name string, took time.Duration, err error) {
+	text := strings.TrimPrefix(err.Error(), "server "+t.address+": ")
+	t.tell(Step{Name: name, Took: took, Text: text + dialHint(err), Failed: true})
+}
+
+// run takes the steps, up to the first that fails.
+func (t *trial) run(ctx context.Context) {
+	if !t.resolve(ctx) {
+		return
+	}
+	conn := t.connect(ctx)
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	if !t.c.way.mux {
+		t.certificate(conn)
+		t.done("round trip", t.took, "the time that connecting took")
+		t.request(ctx, conn.(splice.Stream))
+		return
+	}
+	conf := t.c.cfg.Remux
+	conf.Dial = once(conn)
+	conf.Hooks = nil
+	pool := conf.NewPool(t.c.way.network, t.address)
+	defer t.leave(pool)
+	if !t.measure(ctx, pool, conn) {
+		return
+	}
+	ctx, cancel := t.limit(ctx)
+	defer cancel()
+	s, err := pool.Open(ctx)
+	if err != nil {
+		t.fail("exit", 0, err)
+		return
+	}
+	t.request(ctx, s)
+}
+
+// leave ends the conn cleanly, so that the server's log shows no failure.
+func (t *trial) leave(pool *remux.Pool) {
+	ctx, cancel := context.WithTimeout(context.Background(), contactSoon)
+	defer cancel()
+	_ = pool.Shutdown(ctx) // nothing was to be kept
+}
+
+// limit bounds one step.
+func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := t.c.cfg.dialTimeout()
+	return context.WithTimeoutCause(ctx, limit, silence(limit))
+}
+
+// silence is the error of a step in which nothing came for that long.
+type silence time.Duration
+
+// Error implements error.
+func (s silence) Error() string { return fmt.Sprintf("no answer within %s", time.Duration(s)) }
+
+// Timeout says that it is a timeout as those of package net are.
+func (s silence) Timeout() bool { return true }
+
+// resolve looks the server's name up, as connect will do once more.
+func (t *trial) resolve(ctx context.Context) bool {
+	host, _, err := net.SplitHostPort(t.address)
+	if _, noIP := netip.ParseAddr(host); err != nil || noIP == nil || !strings.HasPrefix(t.c.way.network, "tcp") {
+		t.done("resolve", 0, "%s is an address", t.address)
+		return true
+	}
+	ctx, cancel := t.limit(ctx)
+	defer cancel()
+	begin := time.Now()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+strings.TrimPrefix(t.c.way.network, "tcp"), host)
+	if err != nil {
+		t.fail("resolve", time.Since(begin), err)
+		return false
+	}
+	var all []string
+	for _, ip := range ips {
+		all = append(all, ip.Unmap().String())
+	}
+	t.done("resolve", time.Since(begin), "%s", strings.Join(all, ", "))
+	return true
+}
+
+// connect makes the connection below, and TLS on it, and returns nil if that failed.
+// That TLS went well is reported later: with TLS 1.3 a server refuses a client's
+// certificate after the handshake.
+func (t *trial) connect(ctx context.Context) net.Conn {
+	ctx, cancel := t.limit(ctx)
+	defer cancel()
+	sockets := newServerDialer(netx.Config{Carrier: t.c.way.mux}.Dialer(0), t.c.cfg.dialTimeout())
+	begin := time.Now()
+	lower := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := sockets.dial(ctx, network, address)
+		t.took = time.Since(begin)
+		if err != nil {
+			t.fail("connect", t.took, err)
+			return nil, err
+		}
+		t.done("connect", t.took, "%s", conn.RemoteAddr())
+		return conn, nil
+	}
+	if !t.c.way.secured {
+		conn, err := lower(ctx, t.c.way.network, t.address)
+		if err != nil {
+			return nil
+		}
+		return conn
+	}
+	t.c.tls.DialLower = lower
+	conn, err := t.c.tls.Dial(ctx, t.c.way.network, t.address)
+	if err != nil {
+		if !t.failed {
+			t.fail("tls", time.Since(begin)-t.took, err)
+		}
+		return nil
+	}
+	return conn
+}
+
+// certificate reports that TLS went well, where there is TLS, and how long the
+// certificates remain valid.
+func (t *trial) certificate(conn net.Conn) {
+	if c, ok := conn.(*tls.Conn); ok {
+		t.done("tls", 0, "certificate of %s, %s left; this client's, %s left", c.PeerName(), days(c.PeerNotAfter()), days(t.c.tls.NotAfter()))
+	}
+}
+
+// days is how many days are left until a time, in words.
+func days(until time.Time) string {
+	n := int(time.Until(until).Hours() / 24)
+	if n == 1 {
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", n)
+}
+
+// measure waits until the server has taken the conn and answered a PING.
+func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bool {
+	ctx, cancel := t.limit(ctx)
+	defer cancel()
+	pool.Warm()
+	tick := time.NewTicker(contactEvery)
+	defer tick.Stop()
+	var up time.Time
+	for {
+		state, err := pool.Look()
+		rtt, measured := pool.RTT()
+		switch {
+		case measured:
+			t.certificate(conn)
+			t.done("round trip", rtt, "")
+			return true
+		case state == remux.Up && up.IsZero():
+			up = time.Now()
+			pool.Probe()
+		case state == remux.Up && time.Since(up) > contactPong:
+			t.certificate(conn)
+			t.done("round trip", 0, "not measured: the server answers no PING")
+			return true
+		case state != remux.Up && err != nil && !errors.Is(err, remux.ErrNotYet):
+			t.unanswered(conn, err)
+			return false
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.unanswered(conn, context.Cause(ctx))
+			return false
+		}
+	}
+}
+
+// unanswered reports why the server has said nothing on a conn: it refuses this
+// client's certificate, or it is no server.
+func (t *trial) unanswered(conn net.Conn, err error) {
+	if _, refused := errors.AsType[*tls.CertificateError](err); refused {
+		t.fail("tls", 0, err)
+		return
+	}
+	t.certificate(conn)
+	t.fail("round trip", 0, err)
+}
+
+// request makes one request and waits for the exit's reply.
+func (t *trial) request(ctx context.Context, s splice.Stream) {
+	defer splice.Abort(s, code.Cancelled, "")
+	r := eagersocks.Request{Command: eagersocks.Connect, Target: t.target, ReplyWanted: true}
+	b, err := r.AppendBinary(nil)
+	if err != nil {
+		t.fail("exit", 0, err)
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	begin := time.Now()
+	_ = s.SetDeadline(begin.Add(t.c.cfg.dialTimeout() + replyGrace))
+	if _, err = s.Write(b); err != nil {
+		t.refused(time.Since(begin), err)
+		return
+	}
+	why, err := eagersocks.ReadReply(s)
+	took := time.Since(begin)
+	if err != nil {
+		t.refused(took, err)
+		return
+	}
+	t.done("exit", took, "answers requests")
+	if why == code.OK {
+		t.done("target", took, "%s reached", t.target)
+		return
+	}
+	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.target, why, targetHint(why))})
+}
+
+// refused reports that the exit did not answer a request.
+func (t *trial) refused(took time.Duration, err error) {
+	if _, ok := errors.AsType[*tls.CertificateError](err); ok {
+		t.tell(Step{Name: "exit", Took: took, Failed: true, Text: err.Error()})
+		return
+	}
+	t.fail("exit", took, fmt.Errorf("no answer to a request: %w", err))
+}
+
+// targetHint is what may be the matter with a target.
+func targetHint(why code.Code) string {
+	switch why {
+	case code.NotAllowed:
+		return " (see -server.allow and -server.rules of the server)"
+	case code.HostUnreachable:
+		return " (the server's resolver knows no such name, or there is no way to it)"
+	case code.NetUnreachable:
+		return " (the server has no route to it)"
+	}
+	return ""
+}
+
+// once returns a dial function that gives away one connection.
+func once(conn net.Conn) func(context.Context, string, string) (net.Conn, error) {
+	given := make(chan net.Conn, 1)
+	given <- conn
+	return func(context.Context, string, string) (net.Conn, error) {
+		select {
+		case c := <-given:
+			return c, nil
+		default:
+			return nil, errors.New("the server has ended the connection")
+		}
+	}
+}
