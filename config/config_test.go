@@ -86,6 +86,7 @@ func TestDefaults(t *testing.T) {
 		{"sla.log.format", c.SLA.Format, "text"},
 		{"sla.log.max.mb", c.SLA.MaxMB, 100},
 		{"sla.log.backups", c.SLA.Backups, 5},
+		{"sla.dingtalk.targets", c.SLA.DingTalkTargets, false},
 		{"sla.dingtalk.url", c.SLA.DingTalkURL, ""},
 		{"Warnings", c.Warnings, []string(nil)},
 		{"CertsGiven", c.CertsGiven(), false},

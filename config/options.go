@@ -137,6 +137,7 @@ func (c *Config) slaOptions() []option {
 		{name: "sla.log.backups", arg: "N", def: "5", help: "rotated files to keep", set: number(&s.Backups, 1, 1000, 1)},
 		{name: "sla.dingtalk.token", arg: "TOKEN", show: "no alerts", secret: true, help: "access token of a DingTalk robot, or @FILE", set: alert(&s.DingTalkToken, func(v string) sla.Config { return sla.Config{DingTalkToken: v} })},
 		{name: "sla.dingtalk.secret", arg: "SECRET", show: "none", secret: true, help: "its signing secret, or @FILE", set: alert(&s.DingTalkSecret, func(v string) sla.Config { return sla.Config{DingTalkToken: "x", DingTalkSecret: v} })},
+		{name: "sla.dingtalk.targets", help: "let alerts name targets", set: toggle(&s.DingTalkTargets)},
 		{name: "sla.dingtalk.url", arg: "URL", show: "DingTalk's own", hidden: true, help: "DingTalk webhook URL", set: alert(&s.DingTalkURL, func(v string) sla.Config { return sla.Config{DingTalkURL: v} })},
 	}
 }

@@ -54,9 +54,39 @@ func (a *alerter) Levels() []logrus.Level {
 // Fire puts a line into the box. It never waits for I/O and never fails.
 func (a *alerter) Fire(e *logrus.Entry) error {
 	if r, ok := e.Data[recordKey].(record); ok {
-		a.box.add(e.Time, fromLogrus(e.Level), r)
+		a.box.add(e.Time, fromLogrus(e.Level), r.forAlert(a.robot.targets))
 	}
 	return nil
+}
+
+// forAlert returns what an alert may say of r. Alerts leave the machine, so without
+// targets they do not say who was talked to: an application's connection has no
+// name, and of the reason, which often repeats it, there is only what the error
+// itself says may be told. All other lines are ours, and must name no target at erro.
+func (r record) forAlert(targets bool) record {
+	if targets || r.sign == 0 || r.cat == Conn.String() {
+		return r
+	}
+	if r.cat == Sock.String() {
+		r.id = "*"
+	}
+	r.reason = r.told
+	return r
+}
+
+// teller is an error that knows what of it may leave the machine.
+type teller interface {
+	error
+	// Told returns the error without anything that came from outside.
+	Told() string
+}
+
+// toldOf returns what an alert may say of an error.
+func toldOf(err error) string {
+	if t, ok := errors.AsType[teller](err); ok {
+		return quote(t.Told())
+	}
+	return ""
 }
 
 // close sends what is in the box, for at most the given time, and ends run.

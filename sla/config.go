@@ -24,9 +24,10 @@ type Config struct {
 	MaxMB   int    // size in MiB at which the file is rotated; 0: 100
 	Backups int    // rotated files that are kept; 0: 5
 
-	DingTalkToken  string `json:"-"` // access token of the robot; empty: no alerts. "@file" reads it from a file
-	DingTalkSecret string `json:"-"` // its signing secret, empty if the robot wants none; "@file" likewise
-	DingTalkURL    string `json:"-"` // where it listens, without the token; empty: the robot's public address
+	DingTalkToken   string `json:"-"` // access token of the robot; empty: no alerts. "@file" reads it from a file
+	DingTalkSecret  string `json:"-"` // its signing secret, empty if the robot wants none; "@file" likewise
+	DingTalkTargets bool   // alerts may name targets
+	DingTalkURL     string `json:"-"` // where it listens, without the token; empty: the robot's public address
 
 	Stderr io.Writer `json:"-"` // what stands for standard error; nil: os.Stderr
 }
@@ -144,7 +145,7 @@ func (c Config) robot(check func(flag string, err error)) *robot {
 	if token == "" {
 		return nil
 	}
-	return &robot{url: u, token: token, secret: key}
+	return &robot{url: u, token: token, secret: key, targets: c.DingTalkTargets}
 }
 
 // secret is the value itself or, after "@", what is in the file of that name.

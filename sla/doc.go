@@ -71,4 +71,6 @@
 // same kind as one with a repeat count. Nothing waits for the robot: what cannot
 // be sent is kept and tried again, what is too much is counted and mentioned.
 // Every message contains the word "tunnels", for robots that want a keyword.
+// Without Config.DingTalkTargets messages do not say which targets applications
+// talked to: see record.forAlert. A message logged at erro must name none.
 package sla

@@ -8,7 +8,7 @@ func (l *Logger) Opened(cat Category, id string) {
 	defer c.mu.Unlock()
 	n := c.n.Add(1)
 	if l.Enabled(level) {
-		l.event(level, cat, '+', id, n, "")
+		l.event(level, n, record{cat: cat.String(), sign: '+', id: id})
 	}
 }
 
@@ -27,11 +27,11 @@ func (l *Logger) Closed(cat Category, id string, err error) {
 	if !l.Enabled(level) {
 		return
 	}
-	reason := ""
+	r := record{cat: cat.String(), sign: '-', id: id}
 	if err != nil {
-		reason = quote(err.Error())
+		r.reason, r.told = quote(err.Error()), toldOf(err)
 	}
-	l.event(level, cat, '-', id, n, reason)
+	l.event(level, n, r)
 }
 
 // ClosedAs is Closed for an ending whose weight the caller knows: one that the
@@ -48,13 +48,14 @@ func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string) {
 	if reason != "" {
 		reason = quote(reason)
 	}
-	l.event(level, cat, '-', id, n, reason)
+	l.event(level, n, record{cat: cat.String(), sign: '-', id: id, reason: reason})
 }
 
 // Count is how many of cat are open.
 func (l *Logger) Count(cat Category) int { return int(l.counts[cat].n.Load()) }
 
-// event logs an event. The caller holds the category's lock.
-func (l *Logger) event(level Level, cat Category, sign byte, id string, n int64, reason string) {
-	l.log(level, record{cat: cat.String(), sign: sign, id: quoteID(id), count: n, reason: reason})
+// event logs an event of which n are open now. The caller holds the category's lock.
+func (l *Logger) event(level Level, n int64, r record) {
+	r.id, r.count = quoteID(r.id), n
+	l.log(level, r)
 }

@@ -51,6 +51,7 @@ type record struct {
 	id     string
 	count  int64
 	reason string // why it was closed; may be empty
+	told   string // what of the reason may be in an alert
 	text   string // of a message
 }
 

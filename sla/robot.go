@@ -31,10 +31,11 @@ var errThrottled = errors.New("the robot was sent too many messages")
 // robot is a DingTalk custom robot: a URL that takes signed messages.
 // It is read-only once it is in use.
 type robot struct {
-	url    *url.URL // has no query
-	token  string
-	secret string // empty: messages are not signed
-	rt     http.RoundTripper
+	url     *url.URL // has no query
+	token   string
+	secret  string // empty: messages are not signed
+	targets bool   // alerts may name targets
+	rt      http.RoundTripper
 }
 
 // newTransport is one that keeps no connections: messages are rare, and Close

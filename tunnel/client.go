@@ -231,7 +231,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	case eagersocks.Web:
 		return func() { c.serveWeb(req) }
 	}
-	line := openSock(c.log, req.Target)
+	line := c.openSock(req.Target)
 	eager := c.eager.Eager(req)
 	if eager {
 		splice.ResetOnDeath(app)

@@ -28,7 +28,7 @@ func (c *Client) serveWeb(req *eagersocks.Request) {
 // its first Write is what sends the request.
 func (c *Client) dialWeb(ctx context.Context, target eagersocks.Address) (net.Conn, error) {
 	req := &eagersocks.Request{Command: eagersocks.Connect, Target: target}
-	line := openSock(c.log, target)
+	line := c.openSock(target)
 	if !c.eager.Eager(req) {
 		far, err := c.request(req, false)
 		if err != nil {

@@ -113,7 +113,7 @@ func TestRefusalsOfOneClient(t *testing.T) {
 func TestAttempt(t *testing.T) {
 	good, bad := netip.MustParseAddrPort("1.1.1.1:80"), netip.MustParseAddrPort("10.0.0.1:80")
 	refusal := "[warn] [main] refused client laptop: no"
-	const opened, closed = "[info] [sock] + a.test:80 = 1", "[erro] [sock] - a.test:80 = 0 timed out"
+	const opened, closed = "[info] [sock] + a.test:80 = 1", "[info] [sock] - a.test:80 = 0 timed out"
 	tests := []struct {
 		name  string
 		asked []netip.AddrPort

@@ -117,29 +117,3 @@ func usersLines(log *sla.Logger) func(error) {
 		log.Info("read users again")
 	}
 }
-
-// sock is the line pair of one application's connection to a target.
-type sock struct {
-	log  *sla.Logger
-	name string
-}
-
-func openSock(log *sla.Logger, target eagersocks.Address) sock {
-	s := sock{log, target.String()}
-	log.Opened(sla.Sock, s.name)
-	return s
-}
-
-// closed says how it ended: err is nil after a clean end; cancelled says that
-// the application went away, which is its right.
-func (s sock) closed(err error, cancelled bool) {
-	if err != nil && cancelled {
-		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, code.Cancelled.String())
-		return
-	}
-	if errors.Is(err, tls.ErrDismissed) { // as in connClosed
-		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, err.Error())
-		return
-	}
-	s.log.Closed(sla.Sock, s.name, err)
-}

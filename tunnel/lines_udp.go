@@ -14,7 +14,7 @@ import (
 type association struct{ sock }
 
 func openAssociation(log *sla.Logger, at string) association {
-	a := association{sock{log, "udp:" + at}}
+	a := association{sock{log: log, name: "udp:" + at}}
 	log.Opened(sla.Sock, a.name)
 	return a
 }

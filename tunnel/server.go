@@ -240,6 +240,9 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 	s.work.join(conn, target)
 	return func() {
 		r := splice.Both(g.stream(conn.(splice.Stream), s.ctx.Done()), target, code.Cancelled, code.TargetReset)
+		if r.Failed == splice.B {
+			r.Err = targetError(r.Err)
+		}
 		why, _ := code.Of(r.Err)
 		line.closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
 	}

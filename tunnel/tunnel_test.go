@@ -303,7 +303,7 @@ func TestRefusedTarget(t *testing.T) {
 		t.Errorf("second try: %v, want SOCKS code 5, connection refused", err)
 	}
 	for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
-		log.wait(t, name, "[erro] [sock] - "+target+" = 0 ", "connection refused")
+		log.wait(t, name, "[info] [sock] - "+target+" = 0 ", "connection refused")
 	}
 }
 

@@ -255,7 +255,7 @@ func TestAssociationRefused(t *testing.T) {
 				}
 				s.wantEnd(t, false)
 				s.Close()
-				r.clientLog.wait(t, "client", "[erro] [sock] - udp:", "command not supported")
+				r.clientLog.wait(t, "client", "[info] [sock] - udp:", "command not supported")
 				_, err = associate(r.client.Addr().String(), "")
 			}
 			if err == nil || !strings.Contains(err.Error(), "reply 05 07 ") {

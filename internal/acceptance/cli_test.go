@@ -30,7 +30,7 @@ var options = map[string]string{
 	"server.rules": "none", "server.sess.max.cnt": "65536", "server.client.sess.max.cnt": "no limit",
 	"server.client.open.max.sec": "no limit", "server.client.rate.max.kb": "no limit",
 	"sla.log.level": "info", "sla.log.path": "/var/log/tunnels.log", "sla.log.format": "text", "sla.log.max.mb": "100", "sla.log.backups": "5",
-	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.url": "DingTalk's own",
+	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.targets": "off", "sla.dingtalk.url": "DingTalk's own",
 }
 
 // TestHelp: the short help, and every option with its default, on a terminal of 80

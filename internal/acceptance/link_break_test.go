@@ -224,7 +224,7 @@ func TestLinkClosedPort(t *testing.T) {
 			t.Errorf("second try: want exit code 97 and SOCKS code 5, got %v", got)
 		}
 		for _, p := range []*process{r.client, r.server} {
-			p.wantLine(patience, "[erro] [sock] - "+closed+" ", "connection refused")
+			p.wantLine(patience, "[info] [sock] - "+closed+" ", "connection refused")
 		}
 		t.Logf("reset after %v", took)
 	})
@@ -274,6 +274,6 @@ func linkBlackHole(t *testing.T, k *linkClock) {
 		t.Errorf("retry: %v, want SOCKS code 6", err)
 	}
 	for _, p := range []*process{r.client, r.server} {
-		p.wantLine(patience, "[erro] [sock] - "+hole+" ", "time")
+		p.wantLine(patience, "[info] [sock] - "+hole+" ", "time")
 	}
 }

@@ -91,13 +91,13 @@ func TestLogEndings(t *testing.T) {
 	}
 
 	for _, p := range []*process{client, server} {
-		p.waitLog(`\[erro\] \[sock\] - ` + closed + ` = \d+ .*refused`)
+		p.waitLog(`\[info\] \[sock\] - ` + closed + ` = \d+ .*refused`)
 		p.waitLog(`\[info\] \[sock\] - ` + strings.TrimPrefix(url, "http://") + ` = \d+ cancelled`)
-		p.waitLog(`\[erro\] \[sock\] - ` + reset.Addr + ` = \d+ .*reset`)
-		p.waitLog(`\[sock\] - no\.such\.name\.invalid:80 = \d+ .*`)
+		p.waitLog(`\[info\] \[sock\] - ` + reset.Addr + ` = \d+ .*reset`)
+		p.waitLog(`\[info\] \[sock\] - no\.such\.name\.invalid:80 = \d+ .*`)
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
 	}
-	client.waitLog(`\[erro\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
+	client.waitLog(`\[warn\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
 	// What the exit refuses has one line there: nothing was dialled.
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny has denied\.example$`)
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny has 127\.0\.0\.66$`)
@@ -120,7 +120,7 @@ func TestLogHostile(t *testing.T) {
 	for _, name := range []string{"a%d%s\n" + forged + "\x1b[31m", "x = 99", strings.Repeat("%s", 127), "\u202ename.invalid", "\xff\xfe.invalid", "a\x00b"} {
 		rawSocks(t, client.Addr, name)
 	}
-	client.waitLog(`\[erro\] \[sock\] - \\u202ename\.invalid:80 = 0`)
+	client.waitLog(`\[info\] \[sock\] - \\u202ename\.invalid:80 = 0`)
 	client.waitLog(`\[debg\] \[main\] no request from 127\.0\.0\.1:\d+: .*17:15:07`)
 	client.stop()
 	server.stop()
@@ -245,22 +245,13 @@ func TestAlerts(t *testing.T) {
 	need(t, "curl")
 	r := &robot{secret: "SECgeheim"}
 	endpoint := web(t, r.ServeHTTP)
-	server := startServer(t, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")),
+	down := testnet.ClosedPort(t)
+	client := startClient(t, "-server.addr="+down, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")),
 		"-sla.dingtalk.secret=@"+writeFile(t, "secret", []byte(r.secret+"\n")), "-sla.dingtalk.url="+endpoint.URL+"/robot/send")
-	client := startClient(t, "-server.addr="+server.Addr)
 
-	curl(t, client.Addr, web(t, serveText("hello")).URL).must(t)
-	begin := time.Now()
-	closed := testnet.ClosedPort(t)
-	curl(t, client.Addr, "http://"+closed)
 	eventually(t, patience, "the first alert", func() bool { return len(r.all()) == 1 })
-	t.Logf("first alert after %v", time.Since(begin).Round(time.Millisecond))
-	for range 8 {
-		curl(t, client.Addr, "http://"+closed)
-	}
-	curl(t, client.Addr, "http://192.0.2.1.invalid/") // another kind
 	logged := func() (n int) {
-		all, err := server.events()
+		all, err := client.events()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,13 +262,16 @@ func TestAlerts(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, patience, "ten lines at erro", func() bool { return logged() >= 10 })
+	for range 8 {
+		curl(t, client.Addr, "http://secret.example/")
+	}
+	eventually(t, patience, "nine lines at erro", func() bool { return logged() >= 9 })
 	eventually(t, patience, "the second alert", func() bool { return len(r.all()) == 2 })
 
 	// What has come since the last message is not lost at the end.
-	curl(t, client.Addr, "http://"+closed)
-	eventually(t, patience, "eleven lines at erro", func() bool { return logged() >= 11 })
-	server.stop()
+	curl(t, client.Addr, "http://secret.example/")
+	eventually(t, patience, "ten lines at erro", func() bool { return logged() >= 10 })
+	client.stop()
 
 	all := r.all()
 	if len(all) != 3 {
@@ -286,9 +280,14 @@ func TestAlerts(t *testing.T) {
 	if gap := all[1].at.Sub(all[0].at); gap < 9*time.Second || gap > 30*time.Second {
 		t.Errorf("%v between the first two messages, want about 10 s", gap)
 	}
-	contains(t, "the first alert", all[0].text, "alerts: 1\n", "[erro] [sock] - "+closed, "refused")
-	contains(t, "the second alert", all[1].text, "alerts: 9\n", closed, "(×8, last at ", "192.0.2.1.invalid")
-	contains(t, "the last alert", all[2].text, "alerts: 1\n", closed)
+	contains(t, "the first alert", all[0].text, "alerts: 1\n", "[erro] [main] cannot reach server "+down)
+	contains(t, "the second alert", all[1].text, "alerts: 8\n", "[erro] [sock] - * = 0 general failure (×8, last at ")
+	contains(t, "the last alert", all[2].text, "alerts: 1\n", "[sock] - * = 0")
+	for _, m := range all {
+		if strings.Contains(m.text, "secret.example") {
+			t.Errorf("an alert names a target: %s", m.text)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.wrong {

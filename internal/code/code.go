@@ -93,6 +93,9 @@ func (e *Error) Error() string {
 	return q[1 : len(q)-1]
 }
 
+// Told returns the code in words, which nobody outside had a hand in.
+func (e *Error) Told() string { return e.Code.String() }
+
 // Of is the code that err, or an error it wraps, carries.
 func Of(err error) (Code, bool) {
 	if e, ok := errors.AsType[*Error](err); ok {
