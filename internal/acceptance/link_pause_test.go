@@ -57,6 +57,7 @@ func TestLinkFrozen(t *testing.T) {
 				frozen, other = r.server, r.client
 			}
 			frozen.Signal(syscall.SIGSTOP)
+			eventually(t, patience, "it stands still", frozen.stopped)
 			defer frozen.Signal(syscall.SIGCONT)
 			if who == "server" {
 				if _, err := c.Write([]byte("x")); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -176,6 +177,22 @@ func (p *process) stop() {
 	if code := p.Wait(patience); code != 0 {
 		p.t.Errorf("%s: after SIGTERM its exit code is %d, want 0", p.Name, code)
 	}
+}
+
+// stopped reports whether all threads of the process stand still after a SIGSTOP,
+// which a busy machine may do a while later. Where that cannot be known, it is true.
+func (p *process) stopped() bool {
+	all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
+	for _, file := range all {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		if _, state, ok := strings.Cut(string(stat), ") "); ok && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
 }
 
 // finish stops the process as its user does, unless it has ended already, and

@@ -137,6 +137,7 @@ func TestServersStopped(t *testing.T) {
 	}
 	begin := time.Now()
 	r.servers[0].Signal(syscall.SIGSTOP)
+	eventually(t, patience, "the server stands still", r.servers[0].stopped)
 	defer r.servers[0].Signal(syscall.SIGCONT)
 	var stuck sync.WaitGroup
 	stuck.Go(func() { linkAsk(ctx, r.client.Addr, echo.Addr) }) // it has sent a byte, so it waits
