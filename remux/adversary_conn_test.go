@@ -26,7 +26,7 @@ func TestAdversaryConnLost(t *testing.T) {
 		for _, abrupt := range []bool{false, true} {
 			t.Run(where, func(t *testing.T) {
 				closed := make(chan error, 1)
-				s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, err error) { closed <- err }}})
+				s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 				p := s.full()
 				x := s.wantNext("open", p, 1)
 				y := s.wantNext("a session that is complete", p, 3)
@@ -172,7 +172,7 @@ func TestAdversaryWeGoAway(t *testing.T) {
 // 2 s at most for the peer's.
 func TestAdversaryGraceful(t *testing.T) {
 	closed := make(chan error, 1)
-	c := newClient(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, err error) { closed <- err }}})
+	c := newClient(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 	p := c.full(1, 1<<30)
 	x := c.open()
 	p.write(padding())
@@ -243,7 +243,7 @@ func TestAdversaryLinger(t *testing.T) {
 func TestAdversaryPeerEnds(t *testing.T) {
 	for _, said := range []bool{false, true} {
 		closed := make(chan error, 1)
-		s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, err error) { closed <- err }}})
+		s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 		p := s.full()
 		if said {
 			p.write(goAway(0, code.OK, ""))

@@ -244,7 +244,7 @@ func TestAdversaryFirstFrames(t *testing.T) {
 // Both ends, both hooks, one name.
 func TestAdversaryConnID(t *testing.T) {
 	at := make(chan remux.ConnID, 4)
-	hooks := &remux.Hooks{ConnOpened: func(id remux.ConnID) { at <- id }}
+	hooks := &remux.Hooks{ConnOpened: func(id remux.ConnID, _ net.Conn) { at <- id }}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -160,7 +160,7 @@ const Protocol = "tunnels/1"
 // run serves the conn until it has ended.
 func (c *conn) run() {
 	if c.dialler {
-		c.cfg.Hooks.connOpened(c.connID())
+		c.cfg.Hooks.connOpened(c)
 	} else if c.peer == peerBasic {
 		c.tellOpened(rand.Uint32())
 	}
@@ -176,7 +176,7 @@ func (c *conn) run() {
 	err, told := c.err, c.told
 	c.mu.Unlock()
 	if told {
-		c.cfg.Hooks.connClosed(c.connID(), err)
+		c.cfg.Hooks.connClosed(c, err)
 	}
 	c.owner.connEnded(c, err)
 	close(c.done)
@@ -192,7 +192,7 @@ func (c *conn) tellOpened(id uint32) {
 	c.mu.Lock()
 	c.told = true
 	c.mu.Unlock()
-	c.cfg.Hooks.connOpened(ConnID(id))
+	c.cfg.Hooks.connOpened(c)
 }
 
 // fail ends the conn because of err, if it has not ended: at once, with all

@@ -2,6 +2,7 @@ package remux
 
 import (
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -24,8 +25,11 @@ func (id SessionID) String() string { return fmt.Sprintf("%08x:%d", uint32(id.Co
 // called from many goroutines, with no lock held, must return soon, and of one
 // conn or session the opening is always told before the closing.
 type Hooks struct {
-	ConnOpened    func(ConnID)
-	ConnClosed    func(ConnID, error) // nil: a clean end
+	// ConnOpened and ConnClosed are given the lower connection, to say who is at
+	// its other end; it is not to be read or written.
+	ConnOpened func(ConnID, net.Conn)
+	// ConnClosed is also told for how long it was open; no error: a clean end.
+	ConnClosed    func(ConnID, net.Conn, time.Duration, error)
 	SessionOpened func(SessionID)
 	SessionClosed func(SessionID, error) // nil: both ends had finished
 	// ConnBarred is told, once for each conn, why its peer may open no more
@@ -42,15 +46,15 @@ type Hooks struct {
 	Turned func()
 }
 
-func (h *Hooks) connOpened(id ConnID) {
+func (h *Hooks) connOpened(c *conn) {
 	if h != nil && h.ConnOpened != nil {
-		h.ConnOpened(id)
+		h.ConnOpened(c.connID(), c.nc)
 	}
 }
 
-func (h *Hooks) connClosed(id ConnID, err error) {
+func (h *Hooks) connClosed(c *conn, err error) {
 	if h != nil && h.ConnClosed != nil {
-		h.ConnClosed(id, err)
+		h.ConnClosed(c.connID(), c.nc, c.age(), err)
 	}
 }
 

@@ -113,8 +113,12 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 				return &gated{Conn: near, s: s, closed: make(chan struct{})}, nil
 			},
 			Hooks: &Hooks{
-				Turned:     func() { s.mu.Lock(); s.turns++; s.mu.Unlock() },
-				ConnClosed: func(_ ConnID, err error) { s.mu.Lock(); s.ended = append(s.ended, err); s.mu.Unlock() },
+				Turned: func() { s.mu.Lock(); s.turns++; s.mu.Unlock() },
+				ConnClosed: func(_ ConnID, _ net.Conn, _ time.Duration, err error) {
+					s.mu.Lock()
+					s.ended = append(s.ended, err)
+					s.mu.Unlock()
+				},
 			},
 		}.NewPool("pipe", "server")
 		l := Config{}.NewListener(b)

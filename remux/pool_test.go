@@ -89,8 +89,8 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 		b := &bubble{t: t, pipes: make(chan net.Conn, 100), delay: handshake}
 		c.Dial = b.dial
 		c.Hooks = &Hooks{
-			ConnOpened: func(id ConnID) { b.mu.Lock(); b.opened = append(b.opened, id); b.mu.Unlock() },
-			ConnClosed: func(_ ConnID, err error) {
+			ConnOpened: func(id ConnID, _ net.Conn) { b.mu.Lock(); b.opened = append(b.opened, id); b.mu.Unlock() },
+			ConnClosed: func(_ ConnID, _ net.Conn, _ time.Duration, err error) {
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				b.closed++

@@ -45,8 +45,11 @@
 // clean is erro, with its reason, unless the caller says by [Logger.ClosedAs]
 // that it was nobody's fault.
 //
+// Behind the count come [Fields], such as client=phone, in a fixed order; a reason
+// never begins like one.
+//
 // With Config.Format "json" a line is an object with time (RFC 3339 with
-// milliseconds), level and category, then sign, id, count and reason of an
+// milliseconds), level and category, then sign, id, count, fields and reason of an
 // event or msg of a message.
 //
 // # The file

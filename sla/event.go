@@ -1,21 +1,22 @@
 package sla
 
 // Opened counts one more of cat and logs it. The id may be any bytes.
-func (l *Logger) Opened(cat Category, id string) {
+// At most one Fields is looked at, here and below.
+func (l *Logger) Opened(cat Category, id string, more ...Fields) {
 	level := categories[cat].level
 	c := &l.counts[cat]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.n.Add(1)
 	if l.Enabled(level) {
-		l.event(level, n, record{cat: cat.String(), sign: '+', id: id})
+		l.event(level, n, record{cat: cat.String(), sign: '+', id: id, fields: first(more)})
 	}
 }
 
 // Closed counts one less of cat and logs it: at the category's own level if err
 // is nil, else at erro with the error's text as the reason. The id and the
 // error's text may be any bytes.
-func (l *Logger) Closed(cat Category, id string, err error) {
+func (l *Logger) Closed(cat Category, id string, err error, more ...Fields) {
 	level := categories[cat].level
 	if err != nil {
 		level = LevelError
@@ -27,9 +28,9 @@ func (l *Logger) Closed(cat Category, id string, err error) {
 	if !l.Enabled(level) {
 		return
 	}
-	r := record{cat: cat.String(), sign: '-', id: id}
+	r := record{cat: cat.String(), sign: '-', id: id, fields: first(more)}
 	if err != nil {
-		r.reason, r.told = quote(err.Error()), toldOf(err)
+		r.reason, r.told = quoteReason(err.Error()), toldOf(err)
 	}
 	l.event(level, n, r)
 }
@@ -37,7 +38,7 @@ func (l *Logger) Closed(cat Category, id string, err error) {
 // ClosedAs is Closed for an ending whose weight the caller knows: one that the
 // application itself decided on is LevelInfo though it has a reason. An empty
 // reason shows none. The id and the reason may be any bytes.
-func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string) {
+func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, more ...Fields) {
 	c := &l.counts[cat]
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,9 +47,9 @@ func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string) {
 		return
 	}
 	if reason != "" {
-		reason = quote(reason)
+		reason = quoteReason(reason)
 	}
-	l.event(level, n, record{cat: cat.String(), sign: '-', id: id, reason: reason})
+	l.event(level, n, record{cat: cat.String(), sign: '-', id: id, reason: reason, fields: first(more)})
 }
 
 // Count is how many of cat are open.
@@ -56,6 +57,13 @@ func (l *Logger) Count(cat Category) int { return int(l.counts[cat].n.Load()) }
 
 // event logs an event of which n are open now. The caller holds the category's lock.
 func (l *Logger) event(level Level, n int64, r record) {
-	r.id, r.count = quoteID(r.id), n
+	r.id, r.count, r.fields = quoteID(r.id), n, r.fields.quoted()
 	l.log(level, r)
+}
+
+func first(more []Fields) Fields {
+	if len(more) == 0 {
+		return Fields{}
+	}
+	return more[0]
 }

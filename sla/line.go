@@ -14,10 +14,10 @@ import (
 )
 
 // Grammar is a regular expression that every line in text format matches,
-// without its newline. Its groups are time, level, category, sign, id, count
-// and reason of an event, or time, level and text of a message.
+// without its newline. Its groups are time, level, category, sign, id, count,
+// client, from, up, down, sec and reason of an event, or time, level and text of a message.
 const Grammar = `^(?P<time>\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d) \[(?P<level>debg|info|warn|erro|fata)\] ` +
-	`(?:\[(?P<category>conn|sess|sock)\] (?P<sign>[+-]) (?P<id>[\pL\pM\pN\pP\pS]+) = (?P<count>\d+)(?: (?P<reason>[\pL\pM\pN\pP\pS ]+))?` +
+	`(?:\[(?P<category>conn|sess|sock)\] (?P<sign>[+-]) (?P<id>[\pL\pM\pN\pP\pS]+) = (?P<count>\d+)` + fieldsGrammar + `(?: (?P<reason>[\pL\pM\pN\pP\pS ]+))?` +
 	`|\[main\] (?P<text>[\pL\pM\pN\pP\pS ]+))$`
 
 const (
@@ -50,6 +50,7 @@ type record struct {
 	sign   byte   // '+' or '-'; 0: a message
 	id     string
 	count  int64
+	fields Fields
 	reason string // why it was closed; may be empty
 	told   string // what of the reason may be in an alert
 	text   string // of a message
@@ -70,6 +71,7 @@ func (r record) appendText(b []byte, t time.Time, level Level) []byte {
 	b = append(b, r.id...)
 	b = append(b, " = "...)
 	b = strconv.AppendInt(b, r.count, 10)
+	b = r.fields.appendText(b)
 	if r.reason != "" {
 		b = append(b, ' ')
 		b = append(b, r.reason...)
@@ -85,8 +87,9 @@ type jsonLine struct {
 	Sign     string `json:"sign,omitempty"`
 	ID       string `json:"id,omitempty"`
 	Count    *int64 `json:"count,omitempty"` // nil: a message has none; an event has also 0
-	Reason   string `json:"reason,omitempty"`
-	Msg      string `json:"msg,omitempty"`
+	jsonFields
+	Reason string `json:"reason,omitempty"`
+	Msg    string `json:"msg,omitempty"`
 }
 
 // appendJSON appends the line in JSON format, without its newline.
@@ -98,6 +101,8 @@ func (r record) appendJSON(b []byte, t time.Time, level Level) ([]byte, error) {
 		ID:       r.id,
 		Reason:   r.reason,
 		Msg:      r.text,
+
+		jsonFields: r.fields.json(),
 	}
 	if r.sign != 0 {
 		j.Sign, j.Count = string(rune(r.sign)), &r.count

@@ -1,6 +1,7 @@
 package sla
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ func TestAppendText(t *testing.T) {
 		{LevelDebug, record{cat: "sess", sign: '+', id: "8f7ed46a:1", count: 1}, "2020.09.01 17:15:07 [debg] [sess] + 8f7ed46a:1 = 1"},
 		{LevelInfo, record{cat: "sock", sign: '-', id: "google.com:443"}, "2020.09.01 17:15:07 [info] [sock] - google.com:443 = 0"},
 		{LevelError, record{cat: "conn", sign: '-', id: "8f7ed46a", count: 1, reason: "unexpected EOF"}, "2020.09.01 17:15:07 [erro] [conn] - 8f7ed46a = 1 unexpected EOF"},
+		{LevelInfo, record{cat: "conn", sign: '+', id: "8f7ed46a", count: 2, fields: Fields{Client: "phone", From: "198.51.100.2:46554"}}, "2020.09.01 17:15:07 [info] [conn] + 8f7ed46a = 2 client=phone from=198.51.100.2:46554"},
+		{LevelInfo, record{cat: "sock", sign: '-', id: "a:80", fields: Fields{Client: "phone", Counted: true, Up: 312, Down: 51200, Lasted: 1234 * time.Millisecond}, reason: "cancelled"}, "2020.09.01 17:15:07 [info] [sock] - a:80 = 0 client=phone up=312 down=51200 sec=1.234 cancelled"},
 		{LevelWarn, record{cat: "main", text: "beware"}, "2020.09.01 17:15:07 [warn] [main] beware"},
 		{LevelFatal, record{cat: "main", text: "the end"}, "2020.09.01 17:15:07 [fata] [main] the end"},
 	} {
@@ -141,6 +144,48 @@ func FuzzLine(f *testing.F) {
 			}
 			if len(line) > 2*maxText+200 {
 				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+	})
+}
+
+// FuzzFields logs fields with whatever texts, and reads them back.
+func FuzzFields(f *testing.F) {
+	for _, s := range []string{"phone", "", "a b", "x=1", "up=3 down=4", " sec=1.000", "client=x from=y", "sec=0.100", "up=1 down=2 sec=3.000 gone", "\xff"} {
+		f.Add("example.com:80", s, "198.51.100.2:46554", int64(312), int64(51200), int64(1234), s, true)
+		f.Add(s, "phone", s, int64(0), int64(0), int64(0), s, false)
+	}
+	f.Fuzz(func(t *testing.T, id, client, from string, up, down, ms int64, reason string, counted bool) {
+		up, down, ms = max(up, 0), max(down, 0), max(ms, 0)%(1<<40)
+		want := Fields{Client: client, From: from, Counted: counted, Up: up, Down: down, Lasted: time.Duration(ms) * time.Millisecond}
+		l, stderr := start(t, Config{})
+		l.Opened(Sock, id)
+		l.ClosedAs(Sock, id, LevelInfo, reason, want)
+		line := stderr.lines()[1]
+		if err := Check(line); err != nil {
+			t.Fatal(err)
+		}
+		m := grammar.FindStringSubmatch(line)
+		get := func(name string) string { return m[grammar.SubexpIndex(name)] }
+		want = want.quoted()
+		wants := map[string]string{"id": quoteID(id), "client": want.Client, "from": want.From, "reason": ""}
+		if counted {
+			wants["up"], wants["down"] = strconv.FormatInt(up, 10), strconv.FormatInt(down, 10)
+		}
+		if ms > 0 {
+			wants["sec"] = want.seconds()
+		}
+		if reason != "" {
+			wants["reason"] = quoteReason(reason)
+		}
+		for name, w := range wants {
+			if got := get(name); got != w {
+				t.Errorf("%s of %q is %q, want %q", name, line, got, w)
+			}
+		}
+		for _, name := range []string{"up", "down", "sec"} {
+			if wants[name] == "" && get(name) != "" {
+				t.Errorf("%s of %q is %q, want none", name, line, get(name))
 			}
 		}
 	})

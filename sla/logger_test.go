@@ -96,10 +96,14 @@ func TestJSON(t *testing.T) {
 	before := time.Now().Truncate(time.Millisecond)
 	l.Opened(Conn, "8f7e\nd46a")
 	l.Closed(Conn, "8f7ed46a", io.ErrUnexpectedEOF)
+	l.Opened(Sock, "a:1", Fields{Client: "phone"})
+	l.Closed(Sock, "a:1", nil, Fields{Client: "phone", Counted: true, Down: 7, Lasted: 1234567890})
 	l.Info("<%s>", "\xff")
 	wants := []map[string]any{
 		{"level": "info", "category": "conn", "sign": "+", "id": `8f7e\nd46a`, "count": 1.0},
 		{"level": "erro", "category": "conn", "sign": "-", "id": "8f7ed46a", "count": 0.0, "reason": "unexpected EOF"},
+		{"level": "info", "category": "sock", "sign": "+", "id": "a:1", "count": 1.0, "client": "phone"},
+		{"level": "info", "category": "sock", "sign": "-", "id": "a:1", "count": 0.0, "client": "phone", "up": 0.0, "down": 7.0, "sec": 1.235},
 		{"level": "info", "category": "main", "msg": `<\xff>`},
 	}
 	lines := stderr.lines()

@@ -89,7 +89,7 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 	conf := c.cfg.Remux
 	conf.Dial = dial
 	return func(address string, turned func()) link {
-		hooks := remuxLines(c.log)
+		hooks := remuxLines(c.log, nobody)
 		if c.way.mux {
 			conf.Hooks = hooks
 			conf.Hooks.Turned = turned
@@ -263,7 +263,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	c.work.join(app, far)
 	return func() {
 		r := splice.Both(app.(splice.Stream), far, code.Cancelled, code.General)
-		line.closed(r.Err, r.Failed == splice.A)
+		line.moved(r.FromA+int64(len(req.Early())), r.FromB).closed(r.Err, r.Failed == splice.A)
 	}
 }
 

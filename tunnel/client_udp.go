@@ -46,12 +46,12 @@ func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func())
 	}
 	a, err := datagram.Listen(app.LocalAddr(), app.RemoteAddr(), hint)
 	if err != nil {
-		line := openAssociation(c.log, req.Target.String())
+		line := openAssociation(c.log, "", req.Target.String())
 		_ = req.Refuse(code.General, err.Error())
 		line.closed(err, false)
 		return nil
 	}
-	line := openAssociation(c.log, a.Addr().String())
+	line := openAssociation(c.log, "", a.Addr().String())
 	far, err := c.requestAssociation(a.Addr())
 	if err != nil {
 		_ = a.Close()

@@ -53,10 +53,11 @@ func (c *Client) dialWeb(ctx context.Context, target eagersocks.Address) (net.Co
 // webTarget is a session that carries HTTP to one target.
 type webTarget struct {
 	*watched
-	head []byte // of the session, goes with the first Write. Owned by who writes
-	line sock
-	over atomic.Bool           // the line was written
-	err  atomic.Pointer[error] // why reading failed
+	head     []byte // of the session, goes with the first Write. Owned by who writes
+	line     sock
+	up, down atomic.Int64
+	over     atomic.Bool           // the line was written
+	err      atomic.Pointer[error] // why reading failed
 }
 
 // newWebTarget: failed may be nil.
@@ -73,6 +74,7 @@ func newWebTarget(far splice.Stream, head []byte, line sock, failed func(error))
 // Read implements net.Conn.
 func (t *webTarget) Read(p []byte) (int, error) {
 	n, err := t.watched.Read(p)
+	t.down.Add(int64(n))
 	t.note(err)
 	if err != io.EOF && elsewhere(err) {
 		err = fmt.Errorf("%w: %w", eagersocks.ErrWay, err)
@@ -83,8 +85,18 @@ func (t *webTarget) Read(p []byte) (int, error) {
 // Borrow implements splice.Lender.
 func (t *webTarget) Borrow() ([]byte, error) {
 	b, err := t.watched.Borrow()
+	t.down.Add(int64(len(b)))
 	t.note(err)
 	return b, err
+}
+
+// Deliver implements splice.Deliverer as far as the stream does.
+func (t *webTarget) Deliver(take func([][]byte) int) error {
+	return t.watched.Deliver(func(pieces [][]byte) int {
+		n := take(pieces)
+		t.down.Add(int64(n))
+		return n
+	})
 }
 
 // note keeps what ended the session, if it was not this end.
@@ -103,11 +115,14 @@ func (t *webTarget) note(err error) {
 // Write implements net.Conn.
 func (t *webTarget) Write(p []byte) (int, error) {
 	if t.head == nil {
-		return t.watched.Write(p)
+		n, err := t.watched.Write(p)
+		t.up.Add(int64(n))
+		return n, err
 	}
 	n, err := t.watched.Write(append(t.head, p...))
 	n = max(0, n-len(t.head))
 	t.head = nil
+	t.up.Add(int64(n))
 	return n, err
 }
 
@@ -132,5 +147,5 @@ func (t *webTarget) closed(err error, cancelled bool) {
 	if far := t.err.Load(); far != nil {
 		err, cancelled = *far, false
 	}
-	t.line.closed(err, cancelled)
+	t.line.moved(t.up.Load(), t.down.Load()).closed(err, cancelled)
 }

@@ -37,7 +37,7 @@ func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
 
 func (a *attempt) openLocked() {
 	if a.line == nil {
-		line := openSock(a.log, a.target)
+		line := openSock(a.log, a.name, a.target.String())
 		a.line = &line
 	}
 }
@@ -63,6 +63,6 @@ func (a *attempt) failed(why *code.Error) {
 	line := a.line
 	a.mu.Unlock()
 	if line != nil { // another address of the name had been allowed
-		line.log.ClosedAs(sla.Sock, line.name, sla.LevelInfo, code.NotAllowed.String())
+		line.endedAs(sla.LevelInfo, code.NotAllowed.String())
 	}
 }

@@ -239,7 +239,7 @@ func TestEagerRefusal(t *testing.T) {
 	if n := len(linesWith(r.serverLog, "[sock]")); n != 0 {
 		t.Errorf("%d lines about socks, want none: nothing was dialled", n)
 	}
-	r.clientLog.wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 target 127.0.0.1:1 is loopback")
+	r.clientLog.wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 ", " target 127.0.0.1:1 is loopback")
 	r.server.Close()
 	if got := linesWith(r.serverLog, line); len(got) != 2 || !strings.HasSuffix(got[1], "(1 times more)") {
 		t.Errorf("at the end the log has %q, want the line and how often it happened once more", got)

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,12 +15,15 @@ import (
 )
 
 // remuxLines turns what happens in remux into lines of the log. That the server
-// cannot be reached is an error once; the tries that follow are warnings.
-func remuxLines(log *sla.Logger) *remux.Hooks {
+// cannot be reached is an error once; the tries that follow are warnings. who says
+// what the lines of a conn tell about its peer.
+func remuxLines(log *sla.Logger, who func(net.Conn) sla.Fields) *remux.Hooks {
 	var down atomic.Bool
 	return &remux.Hooks{
-		ConnOpened: func(id remux.ConnID) { log.Opened(sla.Conn, id.String()) },
-		ConnClosed: func(id remux.ConnID, err error) { connClosed(log, id.String(), err) },
+		ConnOpened: func(id remux.ConnID, lower net.Conn) { log.Opened(sla.Conn, id.String(), who(lower)) },
+		ConnClosed: func(id remux.ConnID, lower net.Conn, lasted time.Duration, err error) {
+			connClosed(log, id.String(), err, sla.Fields{Client: who(lower).Client, Lasted: lasted})
+		},
 		ConnBarred: func(id remux.ConnID, err error) {
 			log.Warn("conn %s takes no new sessions: %v", id, err)
 		},
@@ -42,14 +46,22 @@ func remuxLines(log *sla.Logger) *remux.Hooks {
 	}
 }
 
+// clientOf says which client is at the other end, and where.
+func clientOf(lower net.Conn) sla.Fields {
+	return sla.Fields{Client: peerOf(lower), From: lower.RemoteAddr().String()}
+}
+
+// nobody is for the other end: its conns are all with the server it dials.
+func nobody(net.Conn) sla.Fields { return sla.Fields{} }
+
 // connClosed logs the end of a conn. That a client is accepted no more is told by
 // tls.Hooks.Rejected and is no failure here.
-func connClosed(log *sla.Logger, id string, err error) {
+func connClosed(log *sla.Logger, id string, err error, f sla.Fields) {
 	if errors.Is(err, tls.ErrDismissed) {
-		log.ClosedAs(sla.Conn, id, sla.LevelInfo, err.Error())
+		log.ClosedAs(sla.Conn, id, sla.LevelInfo, err.Error(), f)
 		return
 	}
-	log.Closed(sla.Conn, id, err)
+	log.Closed(sla.Conn, id, err, f)
 }
 
 // sessionClosed: what the target or the application caused is said by the line

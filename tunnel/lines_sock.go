@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"syscall"
+	"time"
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
@@ -13,21 +14,42 @@ import (
 
 // sock is the line pair of one application's connection to a target.
 type sock struct {
-	log   *sla.Logger
-	name  string
-	plain bool // no remux below: all that the exit can do about a target that failed is to reset
+	log      *sla.Logger
+	name     string
+	client   string // at the server; empty: he has no name
+	began    time.Time
+	up, down int64 // see moved
+	plain    bool  // no remux below: all that the exit can do about a target that failed is to reset
 }
 
-func openSock(log *sla.Logger, target eagersocks.Address) sock {
-	s := sock{log: log, name: target.String()}
-	log.Opened(sla.Sock, s.name)
+// openSock begins the line pair; client is empty at the client itself.
+func openSock(log *sla.Logger, client, name string) sock {
+	s := sock{log: log, name: name, client: client, began: time.Now()}
+	log.Opened(sla.Sock, s.name, sla.Fields{Client: client})
 	return s
 }
 
 func (c *Client) openSock(target eagersocks.Address) sock {
-	s := openSock(c.log, target)
+	s := openSock(c.log, "", target.String())
 	s.plain = !c.way.mux
 	return s
+}
+
+// moved returns s with the bytes that went from the application to the target, and
+// from it.
+func (s sock) moved(up, down int64) sock {
+	s.up, s.down = up, down
+	return s
+}
+
+// fields are those of its closing.
+func (s sock) fields() sla.Fields {
+	return sla.Fields{Client: s.client, Counted: true, Up: s.up, Down: s.down, Lasted: max(time.Since(s.began), 1)}
+}
+
+// endedAs writes the closing line.
+func (s sock) endedAs(level sla.Level, reason string) {
+	s.log.ClosedAs(sla.Sock, s.name, level, reason, s.fields())
 }
 
 // closed says how it ended: err is nil after a clean end; cancelled says that
@@ -35,15 +57,15 @@ func (c *Client) openSock(target eagersocks.Address) sock {
 func (s sock) closed(err error, cancelled bool) {
 	switch {
 	case err == nil:
-		s.log.Closed(sla.Sock, s.name, nil)
+		s.log.Closed(sla.Sock, s.name, nil, s.fields())
 	case cancelled:
-		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, code.Cancelled.String())
+		s.endedAs(sla.LevelInfo, code.Cancelled.String())
 	case s.plain && errors.Is(err, syscall.ECONNRESET):
-		s.log.ClosedAs(sla.Sock, s.name, sla.LevelInfo, err.Error())
+		s.endedAs(sla.LevelInfo, err.Error())
 	case endLevel(err) == sla.LevelError:
-		s.log.Closed(sla.Sock, s.name, err)
+		s.log.Closed(sla.Sock, s.name, err, s.fields())
 	default:
-		s.log.ClosedAs(sla.Sock, s.name, endLevel(err), err.Error())
+		s.endedAs(endLevel(err), err.Error())
 	}
 }
 

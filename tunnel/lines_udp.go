@@ -13,10 +13,8 @@ import (
 // the client takes datagrams, the same at both ends.
 type association struct{ sock }
 
-func openAssociation(log *sla.Logger, at string) association {
-	a := association{sock{log: log, name: "udp:" + at}}
-	log.Opened(sla.Sock, a.name)
-	return a
+func openAssociation(log *sla.Logger, client, at string) association {
+	return association{openSock(log, client, "udp:"+at)}
 }
 
 // failed says why datagrams for a target are not sent, though they may be.
@@ -29,8 +27,9 @@ func (a association) crowded() {
 	a.log.Warn("%s: too many targets at one time; the ones sent to longest ago are forgotten, with what they answer", a.name)
 }
 
-// ended says how it ended, and what did not get through.
+// ended says how it ended, how much was carried, and what did not get through.
 func (a association) ended(err error, c datagram.Counts) {
+	a.up, a.down = int64(c.Up), int64(c.Down)
 	var lost []string
 	for _, l := range []struct {
 		n    uint64
@@ -55,7 +54,7 @@ func (a association) ended(err error, c datagram.Counts) {
 		err = fmt.Errorf("%w; %s", err, summary)
 		a.closed(err, why == code.Cancelled)
 	case len(lost) > 0:
-		a.log.ClosedAs(sla.Sock, a.name, sla.LevelInfo, summary)
+		a.endedAs(sla.LevelInfo, summary)
 	default:
 		a.closed(err, why == code.Cancelled)
 	}

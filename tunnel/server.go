@@ -87,7 +87,7 @@ func (s *Server) listen() error {
 	var from eagersocks.Acceptor = lower
 	if s.way.mux {
 		conf := s.cfg.Remux
-		conf.Hooks = remuxLines(s.log)
+		conf.Hooks = remuxLines(s.log, clientOf)
 		conf.Hooks.Refused = func(client, remote string, why error) {
 			s.clients.refusals.note(RefusedConns, client, why)
 			s.log.Debug("conn of client %s at %s refused: %v", client, remote, why)
@@ -219,7 +219,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 	if req.Command != eagersocks.Connect {
 		why := &code.Error{Code: code.CommandUnsupported, Text: req.Command.String() + " is not supported"}
 		_ = req.Refuse(why.Code, why.Text)
-		openSock(s.log, req.Target).closed(why, false)
+		openSock(s.log, g.name, req.Target.String()).closed(why, false)
 		return nil
 	}
 	a := attempt{guest: g, log: s.log, target: req.Target}
@@ -244,7 +244,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 			r.Err = targetError(r.Err)
 		}
 		why, _ := code.Of(r.Err)
-		line.closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
+		line.moved(r.FromA, r.FromB).closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
 	}
 }
 

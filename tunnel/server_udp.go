@@ -14,7 +14,7 @@ import (
 // associate makes the exit's end of an association, and returns what carries the
 // datagrams; nil: there are none to carry.
 func (s *Server) associate(g *guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
-	line := openAssociation(s.log, req.Target.String())
+	line := openAssociation(s.log, g.name, req.Target.String())
 	if err := req.Reply(); err != nil {
 		splice.Abort(conn, code.General, "")
 		line.closed(err, false)

@@ -59,7 +59,7 @@ func TestHalfClose(t *testing.T) {
 						t.Errorf("nc with %d bytes = %s, want %s", len(sent), brief(got), brief(want))
 					}
 				}
-				client.waitLog(`\[info\] \[sock\] - ` + target.Addr + ` = 0$`)
+				client.waitLog(`\[info\] \[sock\] - ` + target.Addr + ` = 0 up=\d+ down=\d+ sec=[0-9.]+$`)
 				for _, p := range []*process{client, server} {
 					p.wantRun("sock", "-", 3)
 					p.wantNoErrors()

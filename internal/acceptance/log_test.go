@@ -92,7 +92,7 @@ func TestLogEndings(t *testing.T) {
 
 	for _, p := range []*process{client, server} {
 		p.waitLog(`\[info\] \[sock\] - ` + closed + ` = \d+ .*refused`)
-		p.waitLog(`\[info\] \[sock\] - ` + strings.TrimPrefix(url, "http://") + ` = \d+ cancelled`)
+		p.waitLog(`\[info\] \[sock\] - ` + strings.TrimPrefix(url, "http://") + ` = \d+ .* cancelled`)
 		p.waitLog(`\[info\] \[sock\] - ` + reset.Addr + ` = \d+ .*reset`)
 		p.waitLog(`\[info\] \[sock\] - no\.such\.name\.invalid:80 = \d+ .*`)
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)

@@ -56,7 +56,7 @@ func TestCurl(t *testing.T) {
 		}
 	}
 	// The name is resolved at the exit, so it stands in the server's log.
-	server.waitLog(`\[info\] \[sock\] \+ localhost:` + port + ` = \d+$`)
+	server.waitLog(`\[info\] \[sock\] \+ localhost:` + port + ` = \d+ client=\S+$`)
 	for _, p := range []*process{client, server} {
 		p.wantRun("sock", "+", 8)
 		p.wantRun("conn", "+", 1)

@@ -136,7 +136,7 @@ func TestReopenLog(t *testing.T) {
 	client.Signal(syscall.SIGUSR1)
 	eventually(t, patience, "a new log file", func() bool { _, err := os.Stat(client.Log); return err == nil })
 	curl(t, client.Addr, site.URL).must(t)
-	client.waitLog(`\[sock\] - .* = 0$`)
+	client.waitLog(`\[sock\] - .* = 0 up=\d+ down=\d+ sec=\S+$`)
 	old, err := os.ReadFile(moved)
 	if err != nil || strings.Contains(string(old), "[sock]") {
 		t.Errorf("the moved file, %v, has lines written since:\n%s", err, old)

@@ -29,7 +29,7 @@ func tryIt(t testing.TB, p *process) {
 	line := p.waitStdout(`^Try: +(curl .*)$`)
 	r := run(t, "sh", "-c", line).must(t)
 	contains(t, line, r.Stdout, "through the tunnel")
-	p.waitLog(`\[info\] \[sock\] - .* = 0$`)
+	p.waitLog(`\[info\] \[sock\] - .* = 0 .*sec=\S+$`)
 }
 
 // TestTryOut: both roles in an empty folder, with nothing prepared.

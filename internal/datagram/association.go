@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Counts says what did not get through one end of an association.
+// Counts says what did and did not get through one end of an association.
 type Counts struct {
 	// Dropped: a queue was full, the datagram was too large for a record or a
 	// socket, could not be sent, or its target's name could not be resolved.
@@ -24,6 +24,10 @@ type Counts struct {
 	// Forgotten: targets, not datagrams, that had to make room for others within
 	// the time in which they may answer.
 	Forgotten uint64
+
+	// Up and Down are the bytes, without headers, of the datagrams that were taken
+	// from the application and from its targets. They may yet be dropped on the way.
+	Up, Down uint64
 }
 
 // Association is the client's end: a UDP socket for one application (RFC 1928
@@ -38,6 +42,7 @@ type Association struct {
 
 	port             atomic.Uint32 // the application's; 0: not known; set by who hears the socket
 	dropped, ignored atomic.Uint64
+	up, down         atomic.Uint64
 }
 
 // Listen opens the socket of an association: at the local address of its control
@@ -111,7 +116,7 @@ func (a *Association) Close() error { return a.socket.Close() }
 
 // Counts is what did not get through so far.
 func (a *Association) Counts() Counts {
-	return Counts{Dropped: a.dropped.Load() + a.link.queue.drops(), Ignored: a.ignored.Load()}
+	return Counts{Dropped: a.dropped.Load() + a.link.queue.drops(), Ignored: a.ignored.Load(), Up: a.up.Load(), Down: a.down.Load()}
 }
 
 // fromApplication queues a datagram that came to the socket.
@@ -130,6 +135,7 @@ func (a *Association) fromApplication(from netip.AddrPort, b []byte) {
 	if known == 0 {
 		a.port.Store(port)
 	}
+	a.up.Add(uint64(len(d.data)))
 	a.link.queue.put(d.target, d.data)
 }
 
@@ -150,6 +156,8 @@ func (a *Association) fromSession(record []byte) error {
 	}
 	if _, err := a.socket.WriteToUDPAddrPort(record, netip.AddrPortFrom(a.peer, uint16(port))); err != nil {
 		a.dropped.Add(1) // too large, or the machine is short of something
+		return nil
 	}
+	a.down.Add(uint64(len(d.data)))
 	return nil
 }

@@ -55,6 +55,7 @@ type Relay struct {
 	told    map[Target]struct{}     // guarded by mu; those Refused was told of
 
 	dropped, refused, ignored atomic.Uint64
+	up, down                  atomic.Uint64
 }
 
 const (
@@ -113,6 +114,8 @@ func (r *Relay) Counts() Counts {
 		Ignored: r.ignored.Load(),
 
 		Forgotten: forgotten,
+
+		Up: r.up.Load(), Down: r.down.Load(),
 	}
 }
 
@@ -181,7 +184,9 @@ func (r *Relay) send(t Target, addr netip.AddrPort, data []byte) {
 	}
 	if err != nil {
 		r.drop(t, err)
+		return
 	}
+	r.up.Add(uint64(len(data)))
 }
 
 // socket is the one for that family, opened when it is needed first.
@@ -219,6 +224,7 @@ func (r *Relay) fromTarget(from netip.AddrPort, data []byte) {
 		r.ignored.Add(1)
 		return
 	}
+	r.down.Add(uint64(len(data)))
 	r.link.queue.put(targetOf(from), data)
 }
 

@@ -123,7 +123,7 @@ func TestSlowNames(t *testing.T) {
 			t.Errorf("answer comes from %s, want %v", source, slow.LocalAddr())
 		}
 	}
-	if c := r.Counts(); c != (Counts{}) {
+	if c := lost(r.Counts()); c != (Counts{}) {
 		t.Errorf("counts are %+v, want none", c)
 	}
 }
@@ -279,7 +279,7 @@ func TestRelaySurvives(t *testing.T) {
 		say(t, near, fragment)
 		say(t, near, record(t, to, "small"))
 		hears(t, target, "small")
-		until(t, "the others are counted", func() bool { return r.Counts() == Counts{Dropped: 2 * uint64(i+1), Ignored: uint64(i + 1)} })
+		until(t, "the others are counted", func() bool { return lost(r.Counts()) == Counts{Dropped: 2 * uint64(i+1), Ignored: uint64(i + 1)} })
 	}
 	if told := j.all(); len(told) != 2 {
 		t.Errorf("told %q, want the name and the size", told)
@@ -315,4 +315,10 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	_ = near.SetLinger(0)
 	near.Close()
 	<-ended // TCP tells the reset to one of those who read and write, so any error will do
+}
+
+// lost returns c without what did get through.
+func lost(c Counts) Counts {
+	c.Up, c.Down = 0, 0
+	return c
 }
