@@ -1,6 +1,7 @@
 package eagersocks
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,11 +53,11 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 	case 'A' <= first && first <= 'Z', 'a' <= first && first <= 'z':
 		return d.web.read(c, buf[:n])
 	default:
-		hint := ""
 		if first == tlsHandshake {
-			hint = "; it looks like TLS: the proxy's address begins with http:// or socks5h://, not with https://"
+			return nil, nil, mistake{fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04; it looks like TLS: "+
+				"the proxy's address begins with http:// or socks5h://, not with https://", first)}
 		}
-		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04%s", first, hint)
+		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04", first)
 	}
 }
 
@@ -76,8 +77,8 @@ func readMethods(c net.Conn, buf []byte, n int) (int, error) {
 // turnAway tells the application no and returns what to report.
 func turnAway(c net.Conn, said, report string) error {
 	if _, err := io.WriteString(c, said); err != nil {
-		return fmt.Errorf("%s; writing that: %w", report, err)
+		return mistake{fmt.Errorf("%s; writing that: %w", report, err)}
 	}
 	hangUp(c)
-	return fmt.Errorf("%s", report)
+	return mistake{errors.New(report)}
 }

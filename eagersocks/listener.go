@@ -70,6 +70,16 @@ const (
 // ErrBug marks what Config.Rejected should be told loudly: a defect of ours.
 var ErrBug = errors.New("BUG")
 
+// ErrMistake marks what Config.Rejected, or ServeWeb's caller, is told of a request
+// that can only be somebody's mistake, such as TLS spoken to a front door.
+var ErrMistake = errors.New("mistake")
+
+// mistake is an error that is ErrMistake.
+type mistake struct{ error }
+
+func (m mistake) Is(target error) bool { return target == ErrMistake }
+func (m mistake) Unwrap() error        { return m.error }
+
 var errCrowded = errors.New("pushed out by newer connections before its request was taken")
 
 // reader reads one request from a connection whose deadline is set. When it fails

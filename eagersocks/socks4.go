@@ -126,7 +126,7 @@ func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 	}
 	name, password, ok := strings.Cut(r.user, ":")
 	if !ok {
-		return wrongUser4, errors.New("user id is not of the form name:password")
+		return wrongUser4, mistake{errors.New("user id is not of the form name:password")}
 	}
 	err := users.Check(remote, name, password)
 	if c, _ := code.Of(err); c == code.NotAuthorised {
@@ -137,7 +137,7 @@ func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 
 func (r *request4) target() (Address, error) {
 	if r.command != byte(Connect) {
-		return Address{}, &code.Error{Code: code.CommandUnsupported, Text: fmt.Sprintf("command %d is not supported", r.command)}
+		return Address{}, mistake{&code.Error{Code: code.CommandUnsupported, Text: fmt.Sprintf("command %d is not supported", r.command)}}
 	}
 	if r.named {
 		return NewAddress(r.name, r.port)

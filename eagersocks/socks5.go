@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/things-go/go-socks5"
 	"github.com/things-go/go-socks5/statute"
@@ -19,7 +20,10 @@ import (
 // socksServer parses SOCKS5 greetings with go-socks5, one connection at a time.
 // Of that server only the parsing is used: it accepts nothing, resolves nothing,
 // dials nothing and logs nothing.
-type socksServer struct{ *socks5.Server }
+type socksServer struct {
+	*socks5.Server
+	asks bool // for a user and password
+}
 
 // newSocksServer asks for a user and password if users is not nil.
 func newSocksServer(users Authenticator) socksServer {
@@ -27,7 +31,7 @@ func newSocksServer(users Authenticator) socksServer {
 	if users != nil {
 		auth = userPass{users}
 	}
-	return socksServer{socks5.NewServer(
+	return socksServer{asks: users != nil, Server: socks5.NewServer(
 		socks5.WithAuthMethods([]socks5.Authenticator{auth}),
 		socks5.WithResolver(noResolver{}),
 		socks5.WithLogger(noLogger{}),
@@ -53,9 +57,21 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 		return nil, nil, g.refused
 	case err == nil:
 		return nil, nil, errors.New("greeting without a request")
+	case errors.Is(err, statute.ErrNoSupportedAuth):
+		return nil, nil, mistake{s.unwanted()}
+	case strings.HasPrefix(err.Error(), "unrecognized command"): // the parser has no type for it
+		return nil, nil, mistake{fmt.Errorf("reading a greeting: %w", err)}
 	default:
 		return nil, nil, fmt.Errorf("reading a greeting: %w", err)
 	}
+}
+
+// unwanted says why none of the methods that an application offered will do.
+func (s socksServer) unwanted() error {
+	if s.asks {
+		return errors.New("SOCKS5 greeting does not offer a user and password, which this proxy asks for")
+	}
+	return errors.New("SOCKS5 greeting offers a password or another method only, and this proxy asks for none")
 }
 
 // greeting is the connection as the parser sees it. The parser closes it in the
@@ -104,7 +120,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	case statute.CommandAssociate:
 		command, target = UDP, sourceOf(r.RawDestAddr)
 	default:
-		return g.refuse(code.CommandUnsupported, fmt.Errorf("SOCKS5 command %d is not supported", r.Command))
+		return g.refuse(code.CommandUnsupported, mistake{fmt.Errorf("SOCKS5 command %d is not supported", r.Command)})
 	}
 	if err != nil {
 		return g.refuse(code.AddressUnsupported, err)

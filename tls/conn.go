@@ -263,6 +263,7 @@ type lower struct {
 
 	// Of a server's conn, owned by its handshake:
 	serverName string    // the name the client dialled
+	heard      bool      // the client has said something
 	judgedBy   *snapshot // what the client's certificate was verified with
 
 	// cut tells that the conn ended without close_notify: crypto/tls takes such
@@ -287,6 +288,9 @@ func (l *lower) Read(p []byte) (n int, err error) {
 		}
 	}
 	l.drained = n < len(p)
+	if n > 0 && !l.heard {
+		l.heard = true
+	}
 	if n == 0 && err == io.EOF {
 		l.cut.Store(true)
 	}

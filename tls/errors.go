@@ -36,6 +36,16 @@ func (e *CertificateError) Error() string {
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
+// ErrSilent is what Hooks.Rejected is told of who connected and said nothing, as
+// probes of load balancers do.
+var ErrSilent = errors.New("client said nothing")
+
+// unheard is an error that is ErrSilent.
+type unheard struct{ error }
+
+func (u unheard) Is(target error) bool { return target == ErrSilent }
+func (u unheard) Unwrap() error        { return u.error }
+
 // ErrDismissed is wrapped by the error with which a server's open conn ends when
 // its client is accepted no more: revoked, or its CA trusted no longer.
 var ErrDismissed = errors.New("client is accepted no more")

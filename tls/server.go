@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"cmp"
 	ctls "crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -169,6 +170,9 @@ func (s *Server) explain(err error, low *lower) error {
 	if _, ok := remoteAlert(err); ok {
 		own := s.store.now.Load().pair.Leaf
 		return refusedByClient(err, own, low.serverName, time.Now())
+	}
+	if !low.heard {
+		return unheard{cmp.Or(endedEarly(err, ClientRole, s.cfg.handshakeTimeout()), fmt.Errorf("TLS handshake: %w", err))}
 	}
 	if said := endedEarly(err, ClientRole, s.cfg.handshakeTimeout()); said != nil {
 		return said

@@ -26,15 +26,17 @@ const replyGrace = 5 * time.Second
 // serves once.
 type Client struct {
 	// Static after construction.
-	cfg     Config
-	way     way
-	log     *sla.Logger
-	tls     *tls.Client // nil: not over TLS
-	servers *servers
-	eager   *eagersocks.Policy
-	users   *eagersocks.Users // nil: nobody is asked who he is
-	ctx     context.Context
-	cancel  context.CancelFunc // ends dials
+	cfg      Config
+	way      way
+	log      *sla.Logger
+	tls      *tls.Client // nil: not over TLS
+	servers  *servers
+	eager    *eagersocks.Policy
+	users    *eagersocks.Users // nil: nobody is asked who he is
+	mistakes *refusals         // of who could not even ask
+	rejected func(remote string, err error)
+	ctx      context.Context
+	cancel   context.CancelFunc // ends dials
 
 	draining context.Context // ends when Shutdown begins
 	drain    context.CancelFunc
@@ -78,6 +80,8 @@ func NewClient(cfg Config) (*Client, error) {
 	if c.servers, err = newServers(cfg.servers(), cfg.ServerPolicy, c.log, c.newLink(dial)); err != nil {
 		return nil, err
 	}
+	c.mistakes = newRefusals(c.log, "no request from")
+	c.rejected = rejectedLines(c.log, c.mistakes)
 	c.eager.Reachable = c.servers.reachable
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.draining, c.drain = context.WithCancel(c.ctx)
@@ -123,7 +127,7 @@ func (c *Client) listen() error {
 	if c.users != nil {
 		conf.Users = c.users
 	}
-	conf.Rejected = rejectedLines(c.log, "no request")
+	conf.Rejected = c.rejected
 	c.apps = conf.NewSocksListener(netx.Merge(lower...))
 	c.servers.start()
 	return nil
@@ -209,6 +213,7 @@ func (c *Client) Close() {
 	c.closeDoor()
 	c.servers.close()
 	c.work.abort()
+	c.mistakes.close()
 }
 
 // closeDoor lets nobody in any more. Who is slowed down for a wrong password is
@@ -229,7 +234,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	case eagersocks.UDP:
 		return c.associate(app, req)
 	case eagersocks.Web:
-		return func() { c.serveWeb(req) }
+		return func() { c.serveWeb(app, req) }
 	}
 	line := c.openSock(req.Target)
 	eager := c.eager.Eager(req)

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,14 @@ import (
 )
 
 // serveWeb serves an application that speaks HTTP, on all its targets.
-func (c *Client) serveWeb(req *eagersocks.Request) {
+func (c *Client) serveWeb(app net.Conn, req *eagersocks.Request) {
 	stop := context.AfterFunc(c.draining, req.Drain) // may be called at any time, so nobody waits for it
 	defer stop()
 	err := req.ServeWeb(c.ctx, c.dialWeb)
+	if errors.Is(err, eagersocks.ErrMistake) {
+		c.rejected(cmp.Or(app.RemoteAddr().String(), "unknown"), err)
+		return
+	}
 	if err != nil && c.ctx.Err() == nil {
 		c.log.Debug("HTTP connection: %v", err)
 	}

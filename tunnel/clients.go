@@ -63,7 +63,7 @@ func newClients(cfg *Config, all *policy.Exit, log *sla.Logger) (*clients, error
 	c := &clients{
 		policy:   all,
 		most:     cmp.Or(cfg.SessMax, sessMax),
-		refusals: newRefusals(log),
+		refusals: newRefusals(log, "refused client"),
 		byName:   map[string]*client{},
 		limits: rules.Limits{
 			Sessions: rules.Limit{Max: int64(cfg.ClientSessMax), Rule: "-server.client.sess.max.cnt"},

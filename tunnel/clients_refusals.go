@@ -28,11 +28,16 @@ const (
 	// linesMax is how many refusals of one client are logged one by one in that
 	// time; the others are counted on one line.
 	linesMax = 32
+	// seenMax is how many are remembered of all clients together.
+	seenMax = 4096
+	// others stands for the clients of which there are too many.
+	others = "of many others"
 )
 
 // refusals logs and counts what was refused.
 type refusals struct {
-	log *sla.Logger // static
+	log  *sla.Logger // static
+	lead string      // static; how a line begins
 
 	target, sessions, opens, total, conns atomic.Uint64
 
@@ -58,8 +63,9 @@ type said struct {
 	more int // of the same since then
 }
 
-func newRefusals(log *sla.Logger) *refusals {
-	return &refusals{log: log, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
+// newRefusals makes refusals whose lines begin with lead, the client behind it.
+func newRefusals(log *sla.Logger, lead string) *refusals {
+	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
 // counts is how many there were, by reason.
@@ -91,9 +97,14 @@ func (r *refusals) note(reason Refusal, client string, err error) {
 	if client == "" {
 		client = "without a certificate"
 	}
+	r.say(client, err)
+}
+
+// say logs a refusal, if the same was not logged a moment ago.
+func (r *refusals) say(client string, err error) {
 	key := refusal{client, err.Error()}
 	if r.isNew(key) {
-		r.log.Warn("refused client %s: %s", key.client, key.why)
+		r.log.Warn("%s %s: %s", r.lead, key.client, key.why)
 	}
 }
 
@@ -104,6 +115,9 @@ func (r *refusals) isNew(key refusal) bool {
 	defer r.mu.Unlock()
 	if r.seen[key] == nil && r.clients[key.client] >= linesMax {
 		key = refusal{client: key.client}
+	}
+	if r.seen[key] == nil && len(r.seen) >= seenMax {
+		key = refusal{client: others}
 	}
 	if e := r.seen[key]; e != nil {
 		e.Value.(*said).more++
@@ -140,7 +154,7 @@ func (r *refusals) due() {
 	more := r.takeLocked(time.Now().Add(-sameEvery))
 	r.setTimerLocked()
 	r.mu.Unlock()
-	r.say(more)
+	r.sayAll(more)
 }
 
 // takeLocked takes what was logged at that time or before. What has happened since
@@ -169,14 +183,14 @@ func (r *refusals) takeLocked(until time.Time) (more []said) {
 	return more
 }
 
-// say logs what was kept back.
-func (r *refusals) say(more []said) {
+// sayAll logs what was kept back.
+func (r *refusals) sayAll(more []said) {
 	for _, s := range more {
 		if s.why == "" {
-			r.log.Warn("refused client %s: %d more requests, for other targets or reasons", s.client, s.more)
+			r.log.Warn("%s %s: %d more requests, for other targets or reasons", r.lead, s.client, s.more)
 			continue
 		}
-		r.log.Warn("refused client %s: %s (%d times more)", s.client, s.why, s.more)
+		r.log.Warn("%s %s: %s (%d times more)", r.lead, s.client, s.why, s.more)
 	}
 }
 
@@ -190,6 +204,6 @@ func (r *refusals) close() {
 	r.timer = nil
 	more := r.takeLocked(time.Now())
 	r.mu.Unlock()
-	r.say(more)
+	r.sayAll(more)
 	r.running.Wait()
 }

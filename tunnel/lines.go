@@ -86,6 +86,10 @@ func tlsLines(log *sla.Logger) *tls.Hooks {
 				log.Error("accepting clients: %v", err)
 				return
 			}
+			if errors.Is(err, tls.ErrSilent) { // a probe, all day
+				log.Debug("client at %s refused: %v", remote, err)
+				return
+			}
 			log.Warn("client at %s refused: %v", remote, err)
 		},
 		Reloaded: func(what string, err error) {
@@ -101,22 +105,37 @@ func tlsLines(log *sla.Logger) *tls.Hooks {
 
 // rejectedLines says at level debug who came without a request: port scanners
 // and browsers' spare connections do all day. Wrong passwords, which come slowly,
-// are warnings.
-func rejectedLines(log *sla.Logger, what string) func(string, error) {
+// are warnings, and so are mistakes, the same one once in a while. mistakes may be
+// nil where nobody makes any.
+func rejectedLines(log *sla.Logger, mistakes *refusals) func(string, error) {
 	return func(remote string, err error) {
 		if errors.Is(err, eagersocks.ErrBug) {
-			log.Error("%s from %s: %v", what, remote, err)
+			log.Warn("no request from %s: %v", remote, err)
+			log.Error("a request could not be read for a defect of ours; the line before says which")
+			return
+		}
+		if errors.Is(err, eagersocks.ErrMistake) && mistakes != nil {
+			mistakes.say(hostOf(remote), err)
 			return
 		}
 		if c, _ := code.Of(err); c == code.NotAuthorised {
-			log.Warn("%s from %s: %v", what, remote, err)
+			log.Warn("no request from %s: %v", remote, err)
 			return
 		}
 		if !log.Enabled(sla.LevelDebug) {
 			return
 		}
-		log.Debug("%s from %s: %v", what, remote, err)
+		log.Debug("no request from %s: %v", remote, err)
 	}
+}
+
+// hostOf is remote without its port, which is another one each time.
+func hostOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
 }
 
 // usersLines says that the users file has been read again.

@@ -96,7 +96,7 @@ func (s *Server) listen() error {
 		from = s.sessions
 	}
 	conf := s.cfg.Eager
-	conf.Rejected = rejectedLines(s.log, "no request")
+	conf.Rejected = rejectedLines(s.log, nil)
 	s.requests = conf.NewListener(from)
 	return nil
 }
