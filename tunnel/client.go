@@ -34,6 +34,7 @@ type Client struct {
 	eager    *eagersocks.Policy
 	users    *eagersocks.Users // nil: nobody is asked who he is
 	mistakes *refusals         // of who could not even ask
+	away     *refusals         // of requests while no server can be reached
 	rejected func(remote string, err error)
 	ctx      context.Context
 	cancel   context.CancelFunc // ends dials
@@ -80,6 +81,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if c.servers, err = newServers(cfg.servers(), cfg.ServerPolicy, c.log, c.newLink(dial)); err != nil {
 		return nil, err
 	}
+	c.away = newRefusals(c.log, "requests are not")
 	c.mistakes = newRefusals(c.log, "no request from")
 	c.rejected = rejectedLines(c.log, c.mistakes)
 	c.eager.Reachable = c.servers.reachable
@@ -214,6 +216,7 @@ func (c *Client) Close() {
 	c.servers.close()
 	c.work.abort()
 	c.mistakes.close()
+	c.away.close()
 }
 
 // closeDoor lets nobody in any more. Who is slowed down for a wrong password is
@@ -242,7 +245,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 		splice.ResetOnDeath(app)
 		if err := req.Reply(); err != nil {
 			splice.Abort(app, code.Cancelled, "")
-			line.closed(err, true)
+			line.opened().closed(err, true)
 			return nil
 		}
 	}
@@ -254,9 +257,10 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 		} else {
 			_ = req.Refuse(why.Code, why.Text)
 		}
-		line.closed(err, false)
+		c.unserved(line, err)
 		return nil
 	}
+	line = line.opened()
 	if eager {
 		far = &watched{Stream: far, failed: func(err error) { c.failed(req.Target, err) }}
 	} else if err := req.Reply(); err != nil {
@@ -305,7 +309,10 @@ func (c *Client) request(req *eagersocks.Request, eager bool) (splice.Stream, er
 // open makes what carries one request, at the best server.
 func (c *Client) open(ctx context.Context) (splice.Stream, error) {
 	far, _, err := c.servers.open(ctx, map[*server]bool{})
-	return far, err
+	if err != nil {
+		return nil, unreached{err}
+	}
+	return far, nil
 }
 
 // answered reads the exit's reply.

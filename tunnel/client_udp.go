@@ -51,14 +51,18 @@ func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func())
 		line.closed(err, false)
 		return nil
 	}
-	line := openAssociation(c.log, "", a.Addr().String())
+	line := association{sock{log: c.log, name: "udp:" + a.Addr().String(), began: time.Now(), pending: true}}
+	if c.servers.reachable() {
+		line.sock = line.opened()
+	}
 	far, err := c.requestAssociation(a.Addr())
 	if err != nil {
 		_ = a.Close()
 		_ = req.Refuse(serverError(err).Code, err.Error())
-		line.closed(err, false)
+		c.unserved(line.sock, err)
 		return nil
 	}
+	line.sock = line.opened()
 	if err := req.ReplyBound(a.Addr()); err != nil {
 		_ = a.Close()
 		splice.Abort(far, code.Cancelled, "")

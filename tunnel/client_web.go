@@ -37,10 +37,10 @@ func (c *Client) dialWeb(ctx context.Context, target eagersocks.Address) (net.Co
 	if !c.eager.Eager(req) {
 		far, err := c.request(req, false)
 		if err != nil {
-			line.closed(err, false)
+			c.unserved(line, err)
 			return nil, serverError(err)
 		}
-		return newWebTarget(far, nil, line, nil), nil
+		return newWebTarget(far, nil, line.opened(), nil), nil
 	}
 	head, err := req.AppendBinary(nil)
 	if err == nil {
@@ -48,10 +48,10 @@ func (c *Client) dialWeb(ctx context.Context, target eagersocks.Address) (net.Co
 		defer cancel()
 		var far splice.Stream
 		if far, err = c.open(ctx); err == nil {
-			return newWebTarget(far, head, line, func(err error) { c.failed(target, err) }), nil
+			return newWebTarget(far, head, line.opened(), func(err error) { c.failed(target, err) }), nil
 		}
 	}
-	line.closed(err, false)
+	c.unserved(line, err)
 	return nil, serverError(err)
 }
 

@@ -3,8 +3,6 @@ package tunnel
 import (
 	"errors"
 	"net"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"tunnels/eagersocks"
@@ -14,11 +12,9 @@ import (
 	"tunnels/tls"
 )
 
-// remuxLines turns what happens in remux into lines of the log. That the server
-// cannot be reached is an error once; the tries that follow are warnings. who says
-// what the lines of a conn tell about its peer.
+// remuxLines turns what happens in remux into lines of the log. who says what the
+// lines of a conn tell about its peer.
 func remuxLines(log *sla.Logger, who func(net.Conn) sla.Fields) *remux.Hooks {
-	var down atomic.Bool
 	return &remux.Hooks{
 		ConnOpened: func(id remux.ConnID, lower net.Conn) { log.Opened(sla.Conn, id.String(), who(lower)) },
 		ConnClosed: func(id remux.ConnID, lower net.Conn, lasted time.Duration, err error) {
@@ -29,20 +25,7 @@ func remuxLines(log *sla.Logger, who func(net.Conn) sla.Fields) *remux.Hooks {
 		},
 		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
 		SessionClosed: func(id remux.SessionID, err error) { sessionClosed(log, id.String(), err) },
-		DialDone: func(address string, _ time.Duration, err error) {
-			was := down.Swap(err != nil)
-			say := log.Error
-			switch {
-			case err == nil && was:
-				log.Info("server %s can be reached again", address)
-				return
-			case err == nil:
-				return
-			case was:
-				say = log.Warn
-			}
-			say("cannot reach server %s: %s%s", address, strings.TrimPrefix(err.Error(), "server "+address+": "), dialHint(err))
-		},
+		DialDone:      (&dialLines{log: log}).done,
 	}
 }
 

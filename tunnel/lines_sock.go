@@ -17,6 +17,7 @@ type sock struct {
 	log      *sla.Logger
 	name     string
 	client   string // at the server; empty: he has no name
+	pending  bool   // the opening line is not written yet
 	began    time.Time
 	up, down int64 // see moved
 	plain    bool  // no remux below: all that the exit can do about a target that failed is to reset
@@ -24,16 +25,42 @@ type sock struct {
 
 // openSock begins the line pair; client is empty at the client itself.
 func openSock(log *sla.Logger, client, name string) sock {
-	s := sock{log: log, name: name, client: client, began: time.Now()}
-	log.Opened(sla.Sock, s.name, sla.Fields{Client: client})
+	return sock{log: log, name: name, client: client, began: time.Now(), pending: true}.opened()
+}
+
+// openSock begins the line pair of a request, but not while no server can be
+// reached: of a request that is not carried then the log has no pair, see unserved.
+func (c *Client) openSock(target eagersocks.Address) sock {
+	s := sock{log: c.log, name: target.String(), plain: !c.way.mux, began: time.Now(), pending: true}
+	if c.servers.reachable() {
+		return s.opened()
+	}
 	return s
 }
 
-func (c *Client) openSock(target eagersocks.Address) sock {
-	s := openSock(c.log, "", target.String())
-	s.plain = !c.way.mux
+// opened returns s with its opening line written.
+func (s sock) opened() sock {
+	if s.pending {
+		s.log.Opened(sla.Sock, s.name, sla.Fields{Client: s.client})
+		s.pending = false
+	}
 	return s
 }
+
+// unserved logs that a request could not be carried. While no server can be reached
+// all of them are counted on one line.
+func (c *Client) unserved(s sock, err error) {
+	if _, ok := errors.AsType[unreached](err); ok && s.pending {
+		c.away.say("carried", err)
+		return
+	}
+	s.opened().closed(err, false)
+}
+
+// unreached is the error of a request for which there was no server.
+type unreached struct{ error }
+
+func (u unreached) Unwrap() error { return u.error }
 
 // moved returns s with the bytes that went from the application to the target, and
 // from it.

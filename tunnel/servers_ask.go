@@ -43,7 +43,7 @@ func (a *asking) next(parent context.Context) (splice.Stream, error) {
 	for {
 		far, here, err := a.c.servers.open(ctx, a.tried)
 		if err != nil {
-			return nil, cmp.Or(last, err)
+			return nil, cmp.Or(last, error(unreached{err}))
 		}
 		again, err := a.send(far, here)
 		if err == nil {

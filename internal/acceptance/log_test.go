@@ -12,11 +12,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -245,8 +247,8 @@ func TestAlerts(t *testing.T) {
 	need(t, "curl")
 	r := &robot{secret: "SECgeheim"}
 	endpoint := web(t, r.ServeHTTP)
-	down := testnet.ClosedPort(t)
-	client := startClient(t, "-server.addr="+down, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")),
+	down, users := testnet.ClosedPort(t), writeFile(t, "users", nil)
+	client := startClient(t, "-server.addr="+down, "-client.users="+users, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")),
 		"-sla.dingtalk.secret=@"+writeFile(t, "secret", []byte(r.secret+"\n")), "-sla.dingtalk.url="+endpoint.URL+"/robot/send")
 
 	eventually(t, patience, "the first alert", func() bool { return len(r.all()) == 1 })
@@ -262,15 +264,22 @@ func TestAlerts(t *testing.T) {
 		}
 		return n
 	}
-	for range 8 {
-		curl(t, client.Addr, "http://secret.example/")
+	if err := os.WriteFile(users, []byte("broken\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	eventually(t, patience, "nine lines at erro", func() bool { return logged() >= 9 })
+	reload := func() {
+		t.Helper()
+		before := logged()
+		client.Signal(syscall.SIGHUP)
+		eventually(t, patience, "one more line at erro", func() bool { return logged() > before })
+	}
+	for range 8 {
+		reload()
+	}
 	eventually(t, patience, "the second alert", func() bool { return len(r.all()) == 2 })
 
 	// What has come since the last message is not lost at the end.
-	curl(t, client.Addr, "http://secret.example/")
-	eventually(t, patience, "ten lines at erro", func() bool { return logged() >= 10 })
+	reload()
 	client.stop()
 
 	all := r.all()
@@ -281,12 +290,20 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("%v between the first two messages, want about 10 s", gap)
 	}
 	contains(t, "the first alert", all[0].text, "alerts: 1\n", "[erro] [main] cannot reach server "+down)
-	contains(t, "the second alert", all[1].text, "alerts: 8\n", "[erro] [sock] - * = 0 general failure (×8, last at ")
-	contains(t, "the last alert", all[2].text, "alerts: 1\n", "[sock] - * = 0")
+	contains(t, "the second alert", all[1].text, "[erro] [main] client: reading ", "(×", ", last at ")
+	contains(t, "the last alert", all[2].text, "[erro] [main] client: reading ")
+	told := 0
 	for _, m := range all {
-		if strings.Contains(m.text, "secret.example") {
-			t.Errorf("an alert names a target: %s", m.text)
+		_, n, _ := strings.Cut(m.text, "alerts: ")
+		n, _, _ = strings.Cut(n, "\n")
+		k, err := strconv.Atoi(n)
+		if err != nil {
+			t.Errorf("message %q does not say how many lines it stands for", m.text)
 		}
+		told += k
+	}
+	if n := logged(); told != n {
+		t.Errorf("the messages stand for %d lines, want %d", told, n)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
