@@ -57,6 +57,7 @@ func Dialer(timeout time.Duration) *net.Dialer {
 }
 
 // Listen listens on a stream network of package net: tcp, tcp4, tcp6 or unix.
+// 0.0.0.0 is IPv4 alone; [::] and an empty host are both families.
 //
 // Accept of the returned listener fails only once it is closed: every other
 // error is reported, followed by a pause (5 ms, doubled up to 1 s, which Close
@@ -71,12 +72,22 @@ func (c Config) Listen(ctx context.Context, network, address string) (net.Listen
 	if isUnix(network) {
 		inner, err = listenUnix(ctx, lc, network, address)
 	} else {
-		inner, err = lc.Listen(ctx, network, address)
+		inner, err = lc.Listen(ctx, family(network, address), address)
 	}
 	if err != nil {
 		return nil, err // package net and listenUnix say what was listened on
 	}
 	return newListener(inner, c), nil
+}
+
+// family is the network to listen on. Package net takes 0.0.0.0 for every address of
+// both families, which would open a port to IPv6 for somebody who asked for IPv4.
+func family(network, address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if ip, ipErr := netip.ParseAddr(host); network == "tcp" && err == nil && ipErr == nil && ip == netip.IPv4Unspecified() {
+		return "tcp4"
+	}
+	return network
 }
 
 // Dialer dials stream networks of package net; timeout bounds one dial, 0: no

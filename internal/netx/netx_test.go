@@ -107,3 +107,40 @@ func TestCarrierDialerTakesUnix(t *testing.T) {
 	}
 	c.Close()
 }
+
+// An address that means IPv4 opens no port to IPv6, and one that means both opens both.
+func TestListenFamilies(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skip("no IPv6 here: ", err)
+	} else {
+		l.Close()
+	}
+	for _, tt := range []struct {
+		network, address string
+		four, six        bool
+	}{
+		{"tcp", "0.0.0.0:0", true, false},
+		{"tcp", ":0", true, true},
+		{"tcp", "[::]:0", true, true},
+		{"tcp4", ":0", true, false},
+		{"tcp6", "[::]:0", false, true},
+		{"tcp", "127.0.0.1:0", true, false},
+		{"tcp", "[::1]:0", false, true},
+	} {
+		l, err := Listen(t.Context(), tt.network, tt.address)
+		if err != nil {
+			t.Fatalf("listening on %s %s: %v", tt.network, tt.address, err)
+		}
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		for host, want := range map[string]bool{"127.0.0.1": tt.four, "::1": tt.six} {
+			c, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), 10*time.Second)
+			if err == nil {
+				c.Close()
+			}
+			if (err == nil) != want {
+				t.Errorf("listening on %s %s: dialing %s: %v, want it to work: %v", tt.network, tt.address, host, err, want)
+			}
+		}
+		l.Close()
+	}
+}
