@@ -211,7 +211,7 @@ func TestMalformedAnswers(t *testing.T) {
 		"ICY":                "ICY 200 OK\n\n",
 		"long status":        "HTTP/1.1 2000 OK\n\n",
 		"many lines":         "HTTP/1.1 200 OK\n" + strings.Repeat("X:\n", 5000) + "\n",
-		"large head":         "HTTP/1.1 200 OK\nX: " + strings.Repeat("x", 300_000) + "\n\n",
+		"large head":         "HTTP/1.1 200 OK\nX: " + strings.Repeat("x", 400_000) + "\n\n",
 		"upgrade":            "HTTP/1.1 101 Switching\nUpgrade: x\nConnection: upgrade\n\n",
 		"nothing":            "",
 		"half a head":        "HTTP/1.1 200 OK\nContent-Le",

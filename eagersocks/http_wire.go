@@ -11,7 +11,7 @@ import (
 const (
 	requestHeadMax   = 64 << 10  // request line and fields
 	requestFieldsMax = 256       // fields of a request: small ones take many times their size
-	answerHeadMax    = 256 << 10 // some sites' cookies take more than any browser sends
+	answerHeadMax    = 384 << 10 // as Firefox, which takes the largest
 	blankMax         = 4         // empty lines before a head: some old clients end a body with one
 )
 
