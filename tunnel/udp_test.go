@@ -30,7 +30,7 @@ func TestDatagramsEveryWay(t *testing.T) {
 			at := "udp:" + s.relay.String()
 			s.Close()
 			for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
-				log.wait(t, name, "[info] [sock] - "+at+" = 0")
+				log.wait(t, name, "[info] [sock] - "+at+" = 0 ", " up=75905 down=75905 sec=") // what the datagrams hold
 			}
 			if strings.Contains(r.clientLog.String()+r.serverLog.String(), "[erro]") {
 				t.Error("an association that ended cleanly is an error in a log")

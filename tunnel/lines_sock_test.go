@@ -1,0 +1,58 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+
+	"tunnels/internal/code"
+	"tunnels/sla"
+)
+
+// TestEndLevels: whose failure it was decides how much the end of a sock matters.
+func TestEndLevels(t *testing.T) {
+	coded := func(c code.Code) error { return fmt.Errorf("around it: %w", &code.Error{Code: c}) }
+	for _, tt := range []struct {
+		err       error
+		plain     bool
+		cancelled bool
+		want      string
+	}{
+		{err: nil, want: "info"},
+		{err: io.EOF, cancelled: true, want: "info"},
+		{err: coded(code.NetUnreachable), want: "info"},
+		{err: coded(code.HostUnreachable), want: "info"},
+		{err: coded(code.Refused), want: "info"},
+		{err: coded(code.Timeout), want: "info"},
+		{err: coded(code.TargetReset), want: "info"},
+		{err: coded(code.Cancelled), want: "info"},
+		{err: coded(code.CommandUnsupported), want: "info"},
+		{err: coded(code.NotAllowed), want: "warn"},
+		{err: coded(code.NotAuthorised), want: "warn"},
+		{err: coded(code.General), want: "erro"},
+		{err: coded(code.Protocol), want: "erro"},
+		{err: coded(code.FlowControl), want: "erro"},
+		{err: io.ErrUnexpectedEOF, want: "erro"},
+		{err: syscall.ECONNRESET, want: "erro"},
+		{err: syscall.ECONNRESET, plain: true, want: "info"},
+		{err: targetError(syscall.ECONNRESET), want: "info"},
+		{err: targetError(syscall.ETIMEDOUT), want: "info"},
+		{err: targetError(coded(code.General)), want: "erro"},
+		{err: targetError(net.ErrClosed), want: "erro"},
+		{err: targetError(errors.New("read: odd")), want: "info"},
+	} {
+		log := &logBuffer{}
+		l := log.logger(t)
+		s := openSock(l, "", "a.test:80")
+		s.plain = tt.plain
+		s.closed(tt.err, tt.cancelled)
+		log.wait(t, fmt.Sprint(tt.err), "["+tt.want+"] [sock] - a.test:80 = 0 up=0 down=0 sec=")
+		if n := l.Count(sla.Sock); n != 0 {
+			t.Errorf("%v: %d are open", tt.err, n)
+		}
+		l.Close()
+	}
+}
