@@ -12,6 +12,7 @@ import (
 // repeats are counted on a later one; who says nothing is no warning at all.
 func TestMistakesAtTheDoor(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
+	r.serverLog.wait(t, "server", "[conn] + ") // its dial is not cut in the end
 	say := func(addr net.Addr, text string) {
 		t.Helper()
 		c, err := net.Dial("tcp", addr.String())
@@ -45,6 +46,9 @@ func TestMistakesAtTheDoor(t *testing.T) {
 	}
 	r.clientLog.wait(t, "client", "[debg] [main] no request from 127.0.0.1:", "greeting begins with 0x00")
 	r.serverLog.wait(t, "server", "[debg] [main] client at 127.0.0.1:", "closed the connection in the middle of the TLS handshake")
+	if got := linesWith(r.serverLog, "[warn]"); len(got) != 0 {
+		t.Errorf("the server warns of probes: %q", got)
+	}
 	r.client.Close()
 	warnings := linesWith(r.clientLog, "[warn]")
 	if len(warnings) != 2*len(mistakes) {
@@ -53,8 +57,5 @@ func TestMistakesAtTheDoor(t *testing.T) {
 	for _, m := range mistakes {
 		r.clientLog.wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line)
 		r.clientLog.wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line, " (2 times more)")
-	}
-	if got := linesWith(r.serverLog, "[warn]"); len(got) != 0 {
-		t.Errorf("the server warns of probes: %q", got)
 	}
 }
