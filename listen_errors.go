@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"syscall"
+
+	"tunnels/internal/netx"
 )
 
 // serverListenError is err, of listening for clients, in words that help.
@@ -40,6 +42,9 @@ func clientListenError(err error) error {
 
 // listenError is err in words that help; other is what to use instead.
 func listenError(err error, role, address, other string) error {
+	if problem := netx.ZoneProblem(address); problem != "" {
+		return explained{err, role + ": " + problem}
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return explained{err, fmt.Sprintf("%s: %s is in use, perhaps by another tunnels; choose another port with %s", role, address, other)}

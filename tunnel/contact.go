@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"tunnels/internal/netx"
 	"tunnels/remux"
 )
 
@@ -91,6 +92,11 @@ func dialHint(err error) string {
 		error
 		Timeout() bool
 	}](err)
+	if op != nil && op.Op == "dial" && op.Addr != nil && errors.Is(err, syscall.EINVAL) {
+		if problem := netx.ZoneProblem(op.Addr.String()); problem != "" {
+			return "; " + problem
+		}
+	}
 	switch {
 	case noTLS:
 		return "; something that is not a tunnels server listens there: a SOCKS or HTTP proxy?"

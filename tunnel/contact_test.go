@@ -33,6 +33,7 @@ func TestDialHint(t *testing.T) {
 		{read(syscall.ECONNRESET), "a tunnels server?"},
 		{fmt.Errorf("the server closed the connection: %w", io.EOF), "a tunnels server?"},
 		{fmt.Errorf("the server does not speak TLS: %w", ctls.RecordHeaderError{}), "something that is not a tunnels server"},
+		{&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443}, Err: syscall.EINVAL}, "[fe80::1%INTERFACE]:443"},
 		{dial(syscall.ENETUNREACH), ""},
 		{dial(syscall.ECONNRESET), ""},
 		{&net.DNSError{Err: "no such host", IsNotFound: true}, ""},

@@ -120,6 +120,8 @@ func TestStartFails(t *testing.T) {
 		{"one of two in use", []string{"-server", "-client", "-client.addr=127.0.0.1:0," + in}, 1, []string{in + " is in use"}},
 		{"a name that is unknown here", append(server, "-server.addr=vps.invalid:443"), 1, []string{"vps.invalid:443 is no address of this machine", "use -server.addr :443"}},
 		{"another machine's address", append(server, "-server.addr=192.0.2.77:443"), 1, []string{"192.0.2.77:443 is no address of this machine", "use -server.addr :443"}},
+		{"a link-local address without its interface", append(server, "-server.addr=[fe80::1]:443"), 1, []string{"fe80::1", "[fe80::1%INTERFACE]:443"}},
+		{"an interface that is not there", append(server, "-server.addr=[fe80::1%nosuch0]:443"), 1, []string{"fe80::1%nosuch0", "no interface", "nosuch0"}},
 		{"the server's address as the client's", append(client, "-client.addr=192.0.2.77:1080", "-client.open"), 1, []string{"192.0.2.77:1080 is no address of this machine", "-client.addr is where applications connect", "-server.addr"}},
 		{"a certificate that is not there", append(client, "-tls.client.cert="+dir+"/none.pem"), 2, []string{"-tls.client.cert", dir + "/none.pem", "tunnels certs client"}},
 		{"users that are not there", append(client, "-client.addr=127.0.0.1:0", "-client.users="+dir+"/none"), 2, []string{"-client.users", dir + "/none", "tunnels users add"}},

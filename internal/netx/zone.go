@@ -1,0 +1,38 @@
+package netx
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+// ZoneProblem says what is wrong with the zone of a host:port to listen on or to
+// dial, or "". A link-local address means nothing without the interface it is used on.
+func ZoneProblem(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !ip.Is6() || ip.Is4In6() || !ip.IsLinkLocalUnicast() {
+		return ""
+	}
+	if ip.Zone() == "" {
+		return fmt.Sprintf("%s is a link-local address, which needs the interface it is used on: [%s%%INTERFACE]:%s", ip, ip, port)
+	}
+	if _, err := net.InterfaceByName(ip.Zone()); err != nil && !isIndex(ip.Zone()) {
+		return fmt.Sprintf("%s: this machine has no interface %q", address, ip.Zone())
+	}
+	return ""
+}
+
+// isIndex: an interface may be meant by its number.
+func isIndex(zone string) bool {
+	n, err := strconv.Atoi(zone)
+	if err != nil {
+		return false
+	}
+	_, err = net.InterfaceByIndex(n)
+	return err == nil
+}
