@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"tunnels/internal/code"
@@ -48,5 +49,16 @@ func (s *system) lookup(ctx context.Context, q question, _ time.Duration) (answe
 	if !ok || !e.IsNotFound {
 		return answer{}, err
 	}
-	return answer{ttl: systemNegativeTTL, why: &code.Error{Code: code.HostUnreachable, Text: "does not exist or has no address"}}, nil
+	text := "does not exist or has no address"
+	if oddHyphen(q.name) {
+		text = "does not exist, or was not asked for because a part of it begins or ends with a hyphen (servers of -server.dns are asked)"
+	}
+	return answer{ttl: systemNegativeTTL, why: &code.Error{Code: code.HostUnreachable, Text: text}}, nil
+}
+
+// oddHyphen reports whether a part of name begins or ends with a hyphen. Some real
+// names do; on most systems package net takes them for no names and asks nobody.
+func oddHyphen(name string) bool {
+	return strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-") ||
+		strings.Contains(name, ".-") || strings.Contains(name, "-.")
 }

@@ -1,0 +1,23 @@
+package resolve
+
+import (
+	"strings"
+	"testing"
+)
+
+// Of a name that package net does not ask for nobody can say that it does not exist.
+func TestSystemOddHyphen(t *testing.T) {
+	r := newResolver([]upstream{newSystem()})
+	defer r.Close()
+	for _, name := range []string{"foo-.invalid", "-foo.invalid", "a.-b.invalid", "a.invalid-"} {
+		_, err := r.Lookup(t.Context(), "laptop", name)
+		if err == nil || !strings.Contains(err.Error(), "hyphen") || !strings.Contains(err.Error(), "-server.dns") {
+			t.Errorf("looking up %s: %v, want the reason and the way out", name, err)
+		}
+	}
+	for name, want := range map[string]bool{"a-b.example": false, "xn--bcher-kva.example": false, "a": false, "a-": true, "-": true} {
+		if got := oddHyphen(name); got != want {
+			t.Errorf("oddHyphen(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
