@@ -49,6 +49,16 @@ func TestMistakesAtTheDoor(t *testing.T) {
 	if got := linesWith(r.serverLog, "[warn]"); len(got) != 0 {
 		t.Errorf("the server warns of probes: %q", got)
 	}
+	until(t, "all are counted", func() bool { // the application may know before
+		m := r.client.mistakes
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		more := 0
+		for _, e := range m.seen {
+			more += e.Value.(*said).more
+		}
+		return more == 2*len(mistakes)
+	})
 	r.client.Close()
 	warnings := linesWith(r.clientLog, "[warn]")
 	if len(warnings) != 2*len(mistakes) {
