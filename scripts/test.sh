@@ -13,6 +13,6 @@ if [ "$(go env CGO_ENABLED)" != 1 ]; then
 	race=''
 fi
 # shellcheck disable=SC2086 # an empty race is no argument
-go test $race -shuffle=on -timeout=10m "$@" ./...
+go test $race -shuffle=on -timeout=20m "$@" ./...
 # What the race detector would change is tested without it.
 go test -run AllocateNothing ./remux

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 )
@@ -304,10 +305,14 @@ func TestSecrets(t *testing.T) {
 	file := writeFile(t, "secret", []byte(secret+"\n"))
 	unreachable := web(t, nil)
 	unreachable.Close() // so that the error is logged, too
+	users := writeFile(t, "users", nil)
 	p := startTunnelsEnv(t, "try", []string{"TUNNELS_SLA_DINGTALK_TOKEN=" + token},
-		"-server", "-client", "-client.addr=127.0.0.1:0", "-sla.dingtalk.secret=@"+file, "-sla.dingtalk.url="+unreachable.URL+"/send")
-	addr := p.waitStdout(`SOCKS5 proxy on (\S+)`)
-	curl(t, addr, unreachable.URL) // fails, which alerts
+		"-server", "-client", "-client.addr=127.0.0.1:0", "-client.users="+users, "-sla.dingtalk.secret=@"+file, "-sla.dingtalk.url="+unreachable.URL+"/send")
+	p.waitStdout(`SOCKS5 proxy on (\S+)`)
+	if err := os.WriteFile(users, []byte("broken\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.Signal(syscall.SIGHUP) // fails, which alerts
 	p.waitLog(`\[warn\] \[main\] alert not sent`)
 	ps := processList(t, p.Pid())
 	contains(t, "ps", ps, "-sla.dingtalk.url")

@@ -203,7 +203,7 @@ func TestLinkUploadCut(t *testing.T) {
 // next one is told why.
 func TestLinkClosedPort(t *testing.T) {
 	linkOnTime(t, func(t *testing.T, k *linkClock) {
-		r := linkUp(t, linkSetup{delay: linkBurstRTT / 2})
+		r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 		closed := testnet.ClosedPort(t)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
@@ -218,7 +218,7 @@ func TestLinkClosedPort(t *testing.T) {
 		if !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("first try: %v, want connection reset", err)
 		}
-		k.one("reset of the first try", took, linkBurstRTT)
+		k.one("reset of the first try", took, k.of(linkBurstRTT))
 		got := linkCurl(t, r.client.Addr, "http://"+closed+"/")
 		if got.Code != 97 || !strings.Contains(got.Stderr, "(5)") {
 			t.Errorf("second try: want exit code 97 and SOCKS code 5, got %v", got)
@@ -238,7 +238,7 @@ func TestLinkBlackHole(t *testing.T) {
 
 func linkBlackHole(t *testing.T, k *linkClock) {
 	const timeout = 2 * time.Second
-	r := linkUp(t, linkSetup{delay: linkBurstRTT / 2, server: []string{"-server.dial.timeout.sec=2"}})
+	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2, server: []string{"-server.dial.timeout.sec=2"}})
 	echo, hole := testnet.Echo(t), testnet.BlackHole(t)
 	var hanging sync.WaitGroup
 	for range 20 {
@@ -261,7 +261,7 @@ func linkBlackHole(t *testing.T, k *linkClock) {
 	}
 	eventually(t, patience, "20 hang", func() bool { return len(r.server.lines("[sock] + "+hole)) == 20 })
 	burst := linkBurst(t, 20, r.client.Addr, echo.Addr)
-	k.one("slowest of 20 beside a black hole", burst[19], linkBurstRTT)
+	k.one("slowest of 20 beside a black hole", burst[19], k.of(linkBurstRTT))
 	t.Logf("20 beside a black hole: median %v, max %v", burst[10], burst[19])
 	hanging.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

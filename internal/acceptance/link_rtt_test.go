@@ -61,9 +61,14 @@ func TestLinkLatency(t *testing.T) {
 
 // linkClock notes what took more than one round trip.
 type linkClock struct {
+	scale time.Duration // static; of round trips
+
 	mu   sync.Mutex
 	late []string // guarded by mu
 }
+
+// of returns a round trip as long as it is to be in this attempt.
+func (k *linkClock) of(rtt time.Duration) time.Duration { return rtt * k.scale }
 
 // one notes what, if it took longer than one round trip and half of one.
 func (k *linkClock) one(what string, took, rtt time.Duration) {
@@ -75,12 +80,15 @@ func (k *linkClock) one(what string, took, rtt time.Duration) {
 }
 
 // linkOnTime measures, and where something was late measures once more and once
-// again: on a busy machine anything is late now and then, but what needs a
-// second round trip is late each time. Errors are not tried again.
+// again, with round trips four times as long: a busy machine is late by some time,
+// but what needs a second round trip is late however long that is. Errors are not
+// tried again.
 func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 	const attempts = 3
+	scale := time.Duration(1)
 	for i := range attempts {
-		k := &linkClock{}
+		k := &linkClock{scale: scale}
+		scale *= 4
 		measure(t, k)
 		switch {
 		case len(k.late) == 0 || t.Failed():
@@ -96,16 +104,16 @@ func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 // linkSequence: sixteen requests on the first conn, the next on another one
 // that was there before it was needed.
 func linkSequence(t *testing.T, k *linkClock) {
-	r := linkUp(t, linkSetup{delay: linkRTT / 2})
+	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
 	var before []string // the log when a request began
 	for i := range 33 {
 		before = append(before, r.client.log())
 		took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
-		if err != nil || took < linkRTT {
+		if err != nil || took < k.of(linkRTT) {
 			t.Fatalf("request %d: %v after %v", i+1, err, took)
 		}
-		k.one(fmt.Sprintf("request %d", i+1), took, linkRTT)
+		k.one(fmt.Sprintf("request %d", i+1), took, k.of(linkRTT))
 	}
 	ids, conns := r.sessions()
 	if len(conns) != 33 {
@@ -131,10 +139,10 @@ func linkSequence(t *testing.T, k *linkClock) {
 
 // linkFirstBytes: one round trip, for the first request after the start too.
 func linkFirstBytes(t *testing.T, k *linkClock) {
-	r := linkUp(t, linkSetup{delay: linkRTT / 2})
+	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
 	for i := range 3 {
-		k.ask(t, fmt.Sprintf("request %d after the start", i+1), r.client.Addr, echo.Addr, linkRTT)
+		k.ask(t, fmt.Sprintf("request %d after the start", i+1), r.client.Addr, echo.Addr, k.of(linkRTT))
 	}
 }
 
@@ -152,13 +160,13 @@ func (k *linkClock) ask(t *testing.T, what, proxy, target string, rtt time.Durat
 // linkBursts: 32 at once right after the first request, and once more while
 // the worn conn is being replaced.
 func linkBursts(t *testing.T, k *linkClock) {
-	r := linkUp(t, linkSetup{delay: linkBurstRTT / 2})
+	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)
-	k.ask(t, "first request", r.client.Addr, echo.Addr, linkBurstRTT)
+	k.ask(t, "first request", r.client.Addr, echo.Addr, k.of(linkBurstRTT))
 	for _, name := range []string{"burst", "second burst"} {
 		all := linkBurst(t, 32, r.client.Addr, echo.Addr)
 		t.Logf("%s of 32: min %v, median %v, max %v", name, all[0], all[16], all[31])
-		k.one("slowest of a "+name+" of 32", all[31], linkBurstRTT)
+		k.one("slowest of a "+name+" of 32", all[31], k.of(linkBurstRTT))
 	}
 }
 
@@ -182,21 +190,21 @@ func linkBurst(t *testing.T, n int, proxy, target string) []time.Duration {
 
 // linkColdBurst: 32 at once as the very first requests.
 func linkColdBurst(t *testing.T, k *linkClock) {
-	r := linkUp(t, linkSetup{delay: linkBurstRTT / 2})
+	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)
 	all := linkBurst(t, 32, r.client.Addr, echo.Addr)
 	t.Logf("burst of 32: min %v, median %v, max %v", all[0], all[16], all[31])
-	k.one("slowest of 32 first requests", all[31], linkBurstRTT)
+	k.one("slowest of 32 first requests", all[31], k.of(linkBurstRTT))
 }
 
 // linkRotation: nobody notices that conns are replaced. The n requests use so
 // many conns at least.
 func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
-	r := linkUp(t, linkSetup{delay: linkRTT / 2, client: []string{rule}})
+	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{rule}})
 	echo := testnet.Echo(t)
 	var all []time.Duration
 	for i := range n {
-		all = append(all, k.ask(t, fmt.Sprintf("request %d", i+1), r.client.Addr, echo.Addr, linkRTT))
+		all = append(all, k.ask(t, fmt.Sprintf("request %d", i+1), r.client.Addr, echo.Addr, k.of(linkRTT)))
 	}
 	_, used := r.sessions()
 	conns := slices.Compact(used)
@@ -209,19 +217,19 @@ func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
 // linkAgedWhileIdle: with pauses between requests that are longer than a conn's
 // age, but shorter than its idle time.
 func linkAgedWhileIdle(t *testing.T, k *linkClock) {
-	r := linkUp(t, linkSetup{delay: linkRTT / 2, client: []string{"-remux.reuse.max.sec=2"}})
+	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{"-remux.reuse.max.sec=2"}})
 	echo := testnet.Echo(t)
 	for i := range 3 {
 		if i > 0 {
 			linkPause(2500 * time.Millisecond) // is what is tested
 		}
-		k.ask(t, fmt.Sprintf("request %d", i+1), r.client.Addr, echo.Addr, linkRTT)
+		k.ask(t, fmt.Sprintf("request %d", i+1), r.client.Addr, echo.Addr, k.of(linkRTT))
 	}
 }
 
 // linkServerSpeaksFirst: a target that greets before it is asked.
 func linkServerSpeaksFirst(t *testing.T, k *linkClock) {
-	r := linkUp(t, linkSetup{delay: linkRTT / 2})
+	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	const banner = "SSH-2.0-OpenSSH_9.2\r\n"
 	ssh := testnet.Serve(t, func(c *net.TCPConn) {
 		io.WriteString(c, banner)
@@ -242,6 +250,6 @@ func linkServerSpeaksFirst(t *testing.T, k *linkClock) {
 		if err != nil || string(b) != banner {
 			t.Errorf("banner %d: %q, %v", i+1, b, err)
 		}
-		k.one(fmt.Sprintf("banner %d", i+1), took, linkRTT)
+		k.one(fmt.Sprintf("banner %d", i+1), took, k.of(linkRTT))
 	}
 }

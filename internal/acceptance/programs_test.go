@@ -300,5 +300,5 @@ func TestIPv6(t *testing.T) {
 	if got := curl(t, client.Addr, "http://"+ln.Addr().String()).must(t).Stdout; got != "hello" {
 		t.Errorf("curl = %q, want hello", got)
 	}
-	server.waitLog(`\[sock\] \+ \[::1\]:\d+ = 1$`)
+	server.waitLog(`\[sock\] \+ \[::1\]:\d+ = 1 client=`)
 }

