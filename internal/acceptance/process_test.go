@@ -60,7 +60,7 @@ func (j job) start(t testing.TB, name, program string, args ...string) *process 
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.WaitDelay = time.Second
+	p.cmd.WaitDelay = soon
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
