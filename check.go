@@ -14,6 +14,7 @@ import (
 
 	"tunnels/config"
 	"tunnels/eagersocks"
+	"tunnels/internal/keytext"
 	"tunnels/tls"
 	"tunnels/tunnel"
 )
@@ -76,8 +77,11 @@ func checkArgs(args []string) (rest []string, target string, offline bool, err e
 			return nil, "", false, usagef("check: -target: want host:port behind it")
 		}
 	}
+	if looksLikeKey(target) {
+		return nil, "", false, usagef("check: -target looks like the text of a key: want host:port")
+	}
 	if _, err := eagersocks.ParseAddress(target); err != nil {
-		return nil, "", false, usagef("check: -target: want host:port: %v", err)
+		return nil, "", false, usagef("check: -target %s: want host:port, as in example.com:443", keytext.Quote(target))
 	}
 	return rest, target, offline, nil
 }

@@ -148,6 +148,7 @@ func TestVerbsShowNoKey(t *testing.T) {
 		for _, args := range [][]string{
 			{v}, {"-" + v}, {"-" + v + "=x"}, {"--" + v}, {v, "x"}, {"-server", v}, {"-server", "-client", v}, {"help", v}, {"version", v},
 			{"check", v}, {"check", "-config", v}, {"check", "-" + v},
+			{"check", "-target", v}, {"check", "-target=" + v}, {"check", "-server", "-client", "-target", v},
 			{"certs", v}, {"certs", "init", "-dir", k.file("new"), v, "-" + v}, {"certs", "client", "-dir", v, v}, {"certs", "list", "-dir", v},
 			{"certs", "list", "-dir", k.dir, v}, {"certs", "revoke", "-dir", k.dir, v}, {"certs", "init", "-" + v},
 			{"users", v}, {"users", "list", v}, {"users", "remove", v, "alice"}, {"users", "remove", users, v}, {"users", "add", v, "alice"}, {"users", "add", users, "x:" + v},
