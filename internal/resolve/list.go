@@ -85,9 +85,9 @@ func shown(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.EqualFold(scheme, "udp") || strings.EqualFold(scheme, "tcp") {
 		if keytext.Looks(text) {
-			return keytext.Quote(text)
+			return keytext.Show(text)
 		}
-		return strconv.QuoteToASCII(text)
+		return strconv.QuoteToGraphic(keytext.Show(text))
 	}
 	host := rest
 	if i := strings.IndexAny(host, "/?#"); i >= 0 {

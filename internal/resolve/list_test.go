@@ -61,6 +61,8 @@ func TestParseRefuses(t *testing.T) {
 		"https:///hush":                           "its host is neither",
 		"https://dns.example:x/hush":              "is no URL",
 		"https://[fe80::1%25eth0]/hush":           "has no zone",
+		"u:hush@192.0.2.1":                        `entry "…@192.0.2.1": want system, an address`,
+		"tcp://u:hush@192.0.2.1":                  `entry "tcp://…@192.0.2.1": want system, an address`,
 		"://hush":                                 "want system, an address",
 		strings.Repeat("1.1.1.1,", 8) + "1.1.1.1": "want 8 entries at most",
 	} {
