@@ -241,7 +241,7 @@ func TestEagerRefusal(t *testing.T) {
 	}
 	r.clientLog.wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 ", " target 127.0.0.1:1 is loopback")
 	r.server.Close()
-	if got := linesWith(r.serverLog, line); len(got) != 2 || !strings.HasSuffix(got[1], "(1 times more)") {
+	if got := linesWith(r.serverLog, line); len(got) != 2 || !strings.HasSuffix(got[1], "(once more)") {
 		t.Errorf("at the end the log has %q, want the line and how often it happened once more", got)
 	}
 }

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"container/list"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,7 +191,11 @@ func (r *refusals) sayAll(more []said) {
 			r.log.Warn("%s %s: %d more requests, for other targets or reasons", r.lead, s.client, s.more)
 			continue
 		}
-		r.log.Warn("%s %s: %s (%d times more)", r.lead, s.client, s.why, s.more)
+		times := "once"
+		if s.more > 1 {
+			times = fmt.Sprintf("%d times", s.more)
+		}
+		r.log.Warn("%s %s: %s (%s more)", r.lead, s.client, s.why, times)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestRefusalLines(t *testing.T) {
 		}
 		flood(2)
 		c.close()
-		wantLines(t, log, append(all, line, line+" (1 times more)")...)
+		wantLines(t, log, append(all, line, line+" (once more)")...)
 		if got := r.counts(); got[RefusedTarget] != 1006 || got[RefusedOpens] != 1 {
 			t.Errorf("counted %v, want 1006 targets and 1 opening", got)
 		}
