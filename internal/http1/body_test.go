@@ -186,7 +186,7 @@ func TestReady(t *testing.T) {
 // FuzzChunked: what goes on of a body is what we read, for another parser too; a
 // strict one reads nothing that a tolerant one does not.
 func FuzzChunked(f *testing.F) {
-	for _, s := range []string{"3\nabc\n0\n\n", "3;x\nabc\n002\nde\n0\nX: 1\n\nmore", "3zz\nabc\n0\n\n", "1\na\n1\nb", "fffffffff\nabc", "0\nX: 1\n 2\n\n"} {
+	for _, s := range []string{"3\nabc\n0\n\n", "3;x\nabc\n002\nde\n0\nX: 1\n\nmore", "3zz\nabc\n0\n\n", "1\na\n1\nb", "fffffffff\nabc", "7000000000000000\n0", "fffffffffffffff\nabc", "0\nX: 1\n 2\n\n"} {
 		f.Add([]byte(crlf(s)))
 		f.Add([]byte(s))
 	}

@@ -13,6 +13,10 @@ const (
 	chunkLineMax = 4000     // a chunk's size and extensions; fits into a bufio.Reader of the usual size
 	excessMax    = 16 << 10 // bytes of extensions, less a share of the data
 	trailersMax  = 64 << 10
+	// chunkSizeBits bounds a chunk's size: no server means one beyond an exbibyte, and
+	// Go's own reader, which may be the application's, miscounts from a quarter of
+	// what 64 bits hold.
+	chunkSizeBits = 60
 )
 
 // Chunked is a body in chunks (RFC 9112 section 7.1). After an error of the connection
@@ -87,12 +91,12 @@ func (c *Chunked) readSize() error {
 		return err
 	}
 	digits := len(line) - len(bytes.TrimLeft(line, "0123456789abcdefABCDEF"))
-	size, err := strconv.ParseUint(string(line[:digits]), 16, 63)
+	size, err := strconv.ParseUint(string(line[:digits]), 16, chunkSizeBits)
 	rest := bytes.TrimLeft(line[digits:], " \t")
 	c.excess = max(0, c.excess+len(line)+2-16-int(min(2*size, excessMax)))
 	switch {
 	case err != nil || digits > 16:
-		return malformed("the size of a chunk is not a number")
+		return malformed("the size of a chunk is not a number, or too large for one")
 	case c.strict && len(rest) > 0 && rest[0] != ';':
 		return malformed("the size of a chunk is followed by what is no extension")
 	case c.excess > excessMax:
