@@ -64,7 +64,7 @@ func (f failure) String() string {
 		return e.Error()
 	}
 	why := Code(f.err).String()
-	if Code(f.err) == code.General {
+	if Code(f.err) == code.General || isReset(f.err) {
 		why = f.err.Error()
 		if op, ok := errors.AsType[*net.OpError](f.err); ok {
 			why = op.Err.Error()
@@ -79,7 +79,7 @@ func Code(err error) code.Code {
 		return c
 	}
 	switch {
-	case isErrno(err, syscall.ECONNREFUSED, 10061):
+	case isErrno(err, syscall.ECONNREFUSED, 10061), isReset(err):
 		return code.Refused
 	case isErrno(err, syscall.ENETUNREACH, 10051):
 		return code.NetUnreachable
@@ -91,6 +91,12 @@ func Code(err error) code.Code {
 		return code.Cancelled
 	}
 	return code.General
+}
+
+// isReset reports whether a connection was reset as soon as it was made, which may be
+// found out before connecting is over.
+func isReset(err error) bool {
+	return isErrno(err, syscall.ECONNRESET, 10054) || isErrno(err, syscall.ECONNABORTED, 10053)
 }
 
 // isErrno compares with the number that Windows has for it, too: package

@@ -104,6 +104,8 @@ func TestCode(t *testing.T) {
 		want code.Code
 	}{
 		{fmt.Errorf("x: %w", syscall.ECONNREFUSED), code.Refused},
+		{fmt.Errorf("x: %w", syscall.ECONNRESET), code.Refused},
+		{fmt.Errorf("x: %w", syscall.ECONNABORTED), code.Refused},
 		{fmt.Errorf("x: %w", syscall.ETIMEDOUT), code.Timeout},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), code.Timeout},
 		{fmt.Errorf("x: %w", context.Canceled), code.Cancelled},
