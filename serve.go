@@ -60,6 +60,11 @@ func serve(c call, args []string) error {
 	defer sla.SetDefault(nil)
 	p := &process{cfg: cfg, log: log, ended: make(chan error, 2)}
 	p.closing, p.end = context.WithCancel(context.Background())
+	// Before anything is logged from which another program may conclude that it runs:
+	// Go drops a SIGUSR1 that nobody waits for.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
+	defer signal.Stop(signals)
 	findings := checkCerts(cfg)
 	if err := p.listen(); err != nil {
 		p.close()
@@ -79,7 +84,7 @@ func serve(c call, args []string) error {
 		}
 	}
 	p.logStart()
-	err = p.run(c.ctx, stdout, stderr)
+	err = p.run(c.ctx, signals, stdout, stderr)
 	log.Info("stopped")
 	return err
 }
@@ -192,10 +197,7 @@ func listed(addrs []net.Addr, between string) string {
 }
 
 // run serves until ctx ends, a signal says so, or a role fails.
-func (p *process) run(ctx context.Context, stdout, stderr io.Writer) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
-	defer signal.Stop(signals)
+func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, stderr io.Writer) error {
 	for _, serve := range p.serves() {
 		p.wg.Go(func() { p.ended <- serve() })
 	}
