@@ -20,7 +20,7 @@ type sock struct {
 	pending  bool   // the opening line is not written yet
 	began    time.Time
 	up, down int64 // see moved
-	plain    bool  // no remux below: all that the exit can do about a target that failed is to reset
+	plain    bool  // no remux below: a target that failed, and an application that went away, are resets
 }
 
 // openSock begins the line pair; client is empty at the client itself.

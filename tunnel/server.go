@@ -231,6 +231,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 		return nil
 	}
 	line := a.sock()
+	line.plain = !s.way.mux
 	if err := req.Reply(); err != nil {
 		splice.Abort(target, code.Cancelled, "")
 		splice.Abort(conn, code.General, "")
