@@ -65,8 +65,9 @@ type trial struct {
 	address string
 	target  eagersocks.Address
 	report  func(Step)
-	left    []string // steps that have not been reported
-	took    time.Duration
+	left    []string      // steps that have not been reported
+	took    time.Duration // by connecting
+	secured time.Duration // by the TLS handshake
 	failed  bool
 }
 
@@ -104,9 +105,10 @@ func (t *trial) run(ctx context.Context) {
 	}
 	defer conn.Close()
 	if !t.c.way.mux {
-		t.certificate(conn)
-		t.done("round trip", t.took, "the time that connecting took")
-		t.request(ctx, conn.(splice.Stream))
+		t.request(ctx, conn.(splice.Stream), func() {
+			t.certificate(conn)
+			t.done("round trip", t.took, "the time that connecting took")
+		})
 		return
 	}
 	conf := t.c.cfg.Remux
@@ -124,7 +126,7 @@ func (t *trial) run(ctx context.Context) {
 		t.fail("exit", 0, err)
 		return
 	}
-	t.request(ctx, s)
+	t.request(ctx, s, func() {})
 }
 
 // leave ends the conn cleanly, so that the server's log shows no failure.
@@ -199,9 +201,10 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 	}
 	t.c.tls.DialLower = lower
 	conn, err := t.c.tls.Dial(ctx, t.c.way.network, t.address)
+	t.secured = time.Since(begin) - t.took
 	if err != nil {
 		if !t.failed {
-			t.fail("tls", time.Since(begin)-t.took, err)
+			t.fail("tls", t.secured, err)
 		}
 		return nil
 	}
@@ -212,7 +215,7 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 // certificates remain valid.
 func (t *trial) certificate(conn net.Conn) {
 	if c, ok := conn.(*tls.Conn); ok {
-		t.done("tls", 0, "certificate of %s, %s left; this client's, %s left", c.PeerName(), days(c.PeerNotAfter()), days(t.c.tls.NotAfter()))
+		t.done("tls", t.secured, "certificate of %s, %s left; this client's, %s left", c.PeerName(), days(c.PeerNotAfter()), days(t.c.tls.NotAfter()))
 	}
 }
 
@@ -229,6 +232,7 @@ func days(until time.Time) string {
 func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bool {
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
+	begin := time.Now()
 	pool.Warm()
 	tick := time.NewTicker(contactEvery)
 	defer tick.Stop()
@@ -249,13 +253,13 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 			t.done("round trip", 0, "not measured: the server answers no PING")
 			return true
 		case state != remux.Up && err != nil && !errors.Is(err, remux.ErrNotYet):
-			t.unanswered(conn, err)
+			t.unanswered(conn, time.Since(begin), err)
 			return false
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.unanswered(conn, context.Cause(ctx))
+			t.unanswered(conn, time.Since(begin), context.Cause(ctx))
 			return false
 		}
 	}
@@ -263,17 +267,27 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 
 // unanswered reports why the server has said nothing on a conn: it refuses this
 // client's certificate, or it is no server.
-func (t *trial) unanswered(conn net.Conn, err error) {
-	if _, refused := errors.AsType[*tls.CertificateError](err); refused {
-		t.fail("tls", 0, err)
+func (t *trial) unanswered(conn net.Conn, waited time.Duration, err error) {
+	if t.uncertified(err) {
 		return
 	}
 	t.certificate(conn)
-	t.fail("round trip", 0, err)
+	t.fail("round trip", waited, err)
 }
 
-// request makes one request and waits for the exit's reply.
-func (t *trial) request(ctx context.Context, s splice.Stream) {
+// uncertified reports a handshake that failed after all, if that is what err says: the
+// server has refused this client's certificate.
+func (t *trial) uncertified(err error) bool {
+	_, refused := errors.AsType[*tls.CertificateError](err)
+	if refused {
+		t.fail("tls", t.secured, err)
+	}
+	return refused
+}
+
+// request makes one request and waits for the exit's reply. It calls heard before it
+// reports anything but that the server refuses this client's certificate.
+func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	defer splice.Abort(s, code.Cancelled, "")
 	r := eagersocks.Request{Command: eagersocks.Connect, Target: t.target, ReplyWanted: true}
 	b, err := r.AppendBinary(nil)
@@ -285,14 +299,17 @@ func (t *trial) request(ctx context.Context, s splice.Stream) {
 	defer stop()
 	begin := time.Now()
 	_ = s.SetDeadline(begin.Add(t.c.cfg.dialTimeout() + replyGrace))
-	if _, err = s.Write(b); err != nil {
-		t.refused(time.Since(begin), err)
+	why := code.OK
+	if _, err = s.Write(b); err == nil {
+		why, err = eagersocks.ReadReply(s)
+	}
+	took := time.Since(begin)
+	if t.uncertified(err) {
 		return
 	}
-	why, err := eagersocks.ReadReply(s)
-	took := time.Since(begin)
+	heard()
 	if err != nil {
-		t.refused(took, err)
+		t.fail("exit", took, fmt.Errorf("no answer to a request: %w", err))
 		return
 	}
 	t.done("exit", took, "answers requests")
@@ -301,15 +318,6 @@ func (t *trial) request(ctx context.Context, s splice.Stream) {
 		return
 	}
 	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.target, why, targetHint(why))})
-}
-
-// refused reports that the exit did not answer a request.
-func (t *trial) refused(took time.Duration, err error) {
-	if _, ok := errors.AsType[*tls.CertificateError](err); ok {
-		t.tell(Step{Name: "exit", Took: took, Failed: true, Text: err.Error()})
-		return
-	}
-	t.fail("exit", took, fmt.Errorf("no answer to a request: %w", err))
 }
 
 // targetHint is what may be the matter with a target.

@@ -65,6 +65,14 @@ func TestCheckTriesTheWay(t *testing.T) {
 		{"a server that says nothing", by(sink.Addr, good...), "tls", "no answer"},
 		{"refused by policy", by(strict.Addr, good...), "target", "not allowed by the exit's policy"},
 		{"dead target", append(by(server.Addr, good...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
+		{"wrong port, bare", by(closed, append(good, "-eagersocks.net=tls")...), "connect", "connection refused; is the server running"},
+		{"wrong name, bare", append(by(bare.Addr, append(good, "-eagersocks.net=tls")...), "-tls.server.name=vps.example"), "tls", "and not for vps.example"},
+		{"wrong CA of the server, bare", by(bare.Addr, append(other.client("laptop.pem"), "-eagersocks.net=tls")...), "tls", "unknown CA"},
+		{"revoked, bare", by(bare.Addr, "-tls.client.cert="+lost, "-eagersocks.net=tls"), "tls", "refused this client's certificate"},
+		{"a server of sessions, bare", by(server.Addr, append(good, "-eagersocks.net=tls")...), "tls", "-eagersocks.net"},
+		{"a bare server", by(bare.Addr, good...), "tls", "-eagersocks.net"},
+		{"a server that says nothing, bare", by(sink.Addr, append(good, "-eagersocks.net=tls")...), "tls", "no answer"},
+		{"dead target, bare", append(by(bare.Addr, append(good, "-eagersocks.net=tls")...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,6 +90,9 @@ func TestCheckTriesTheWay(t *testing.T) {
 				if got[step] != verdict {
 					t.Errorf("%s: %s, want %s in\n%s", step, got[step], verdict, r.Stdout)
 				}
+				if took := regexp.MustCompile(`(?m)^....  ` + step + ` +[0-9.]+ ms( |$)`); verdict != "SKIP" && !took.MatchString(r.Stdout) {
+					t.Errorf("%s says no time in\n%s", step, r.Stdout)
+				}
 				if verdict == "FAIL" {
 					verdict = "SKIP"
 				}
@@ -95,14 +106,19 @@ func TestCheckTriesTheWay(t *testing.T) {
 			t.Errorf("steps %v in\n%s", got, r.Stdout)
 		}
 	})
-	t.Run("its own log is clean", func(t *testing.T) {
-		s := startServer(t, a.server()...)
-		tunnels(t, append([]string{"check"}, by(s.Addr, good...)...)...).must(t)
-		s.waitLog(`\[conn\] - .* = 0`)
-		if bad := s.lines("[erro]"); len(bad) > 0 {
-			t.Errorf("check leaves errors in the server's log: %q", bad)
-		}
-	})
+	for _, way := range []string{"remux", "tls"} {
+		t.Run("its own log is clean: "+way, func(t *testing.T) {
+			s := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
+			tunnels(t, append([]string{"check"}, by(s.Addr, append(good, "-eagersocks.net="+way)...)...)...).must(t)
+			s.waitLog(`\[sock\] - .* = `)
+			if way == "remux" {
+				s.waitLog(`\[conn\] - .* = 0`)
+			}
+			if bad := append(s.lines("[erro]"), s.lines("[warn]")...); len(bad) > 0 {
+				t.Errorf("check leaves errors in the server's log: %q", bad)
+			}
+		})
+	}
 }
 
 // TestCheckServer: it says whether the server can listen, and resolve names.
