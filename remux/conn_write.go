@@ -188,6 +188,9 @@ func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 // controlLocked appends the control frames that wait. Where they are more than
 // a batch, b is left and they are the batch.
 func (c *conn) controlLocked(b []byte) []byte {
+	if c.life.question.waiting {
+		c.life.question.waiting, c.life.taken = false, true
+	}
 	if len(c.ctrl) > cap(b)/2 {
 		b, c.ctrl = c.ctrl, nil
 	} else {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"tunnels/internal/code"
-	"tunnels/internal/netx"
 )
 
 // tickEvery is how often a conn looks whether its peer is alive.
@@ -35,9 +34,9 @@ type life struct {
 	measured  time.Duration // when the round trip was last asked for
 	drainedAt time.Duration // when bytes of ours last left
 	drained   int           // how many since the PING
-	acked     uint64        // what netx.Progress said at the last look since the PING
-	ackedAt   time.Duration // when that had changed; 0: not since the PING
-	wall      time.Time     // wall clock of the last tick
+	question  question
+	taken     bool      // the question is in the batch being written; owned by who has the turn
+	wall      time.Time // wall clock of the last tick
 }
 
 func (c *conn) age() time.Duration { return time.Since(c.born) }
@@ -70,16 +69,21 @@ func (c *conn) came(n int) {
 	}
 }
 
-// wrote notes that n bytes left.
+// wrote notes that n bytes left. The caller has the turn.
 func (c *conn) wrote(n int) {
 	c.bytes.Add(int64(n))
-	if c.life.asked.Load() == 0 {
+	l := &c.life
+	if l.asked.Load() == 0 && !l.taken {
 		return
 	}
 	c.mu.Lock()
-	if c.life.probeAt != 0 {
-		c.life.drained += n
-		c.life.drainedAt = c.age()
+	if l.taken {
+		l.taken = false
+		l.question.leftLocked(c)
+	}
+	if l.probeAt != 0 {
+		l.drained += n
+		l.drainedAt = c.age()
 	}
 	c.mu.Unlock()
 }
@@ -93,8 +97,7 @@ func (l *life) pingLocked(c *conn) {
 	l.pingAt = max(c.age(), 1)
 	l.probeAt, l.measured = l.pingAt, l.pingAt
 	l.drained, l.drainedAt = 0, 0
-	l.acked, _ = netx.Progress(c.nc)
-	l.ackedAt = 0
+	l.question.askLocked(c, l.pingAt)
 	c.ctrl = appendPing(c.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, l.pingID)))
 	c.wake.Signal()
 }
@@ -150,18 +153,10 @@ func (l *life) suspectLocked(c *conn) bool {
 	if !l.waitsLocked() || c.rttNanos.Load() == 0 {
 		return false
 	}
-	if l.ackedAt != 0 { // as of the last tick
-		return c.age()-l.ackedAt > max(suspectAfter+tickEvery, 2*c.rtt())
+	if at := l.question.movedAt; at > l.probeAt { // as of the last look
+		return c.age()-at > max(suspectAfter+tickEvery, 2*c.rtt())
 	}
 	return c.age()-l.probeAt > max(suspectAfter, 2*c.rtt())
-}
-
-// lookLocked notes whether the peer's system has acknowledged anything since the PING
-// was sent, or since the last look.
-func (l *life) lookLocked(c *conn, now time.Duration) {
-	if n, ok := netx.Progress(c.nc); ok && n != l.acked {
-		l.acked, l.ackedAt = n, now
-	}
 }
 
 // tick looks after the conn once a second.
@@ -187,7 +182,7 @@ func (c *conn) tick() {
 	basic := c.peer == peerBasic
 	waits := l.waitsLocked()
 	if waits {
-		l.lookLocked(c, now)
+		l.question.lookLocked(c, now)
 	} else {
 		l.probeAt = 0
 	}
@@ -223,11 +218,11 @@ func (c *conn) tick() {
 }
 
 // overdueLocked: the PING has been unanswered for too long, with nothing else
-// received. While the peer's system acknowledges bytes of ours, or they still leave
-// in quantity, the line is slow, not dead: the PING may be behind them.
+// received. While the peer's system acknowledges bytes before it, or they still leave
+// in quantity, the line is slow, not dead.
 func (l *life) overdueLocked(now time.Duration) bool {
 	waited := now - l.probeAt
-	if waited < deathMax || l.ackedAt != 0 && now-l.ackedAt < deathMax {
+	if waited < deathMax || now-l.question.movedAt < deathMax {
 		return false
 	}
 	if l.drained >= batchMin/2 && now-l.drainedAt < deathMax {

@@ -119,7 +119,7 @@ func (p *Pool) lookLocked() (State, error) {
 	spoken := false
 	for _, c := range p.conns {
 		if at := c.askedAt(); !at.IsZero() && !at.Before(heard) {
-			silent = max(silent, now.Sub(at))
+			silent = max(silent, now.Sub(c.stillSince(at)))
 		}
 		spoken = spoken || c.life.received.Load() != 0
 	}
@@ -213,6 +213,20 @@ func (c *conn) askedAt() time.Time {
 	return c.born.Add(time.Duration(at))
 }
 
+// stillSince is since when nothing has moved towards the question of that time.
+func (c *conn) stillSince(asked time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := &c.life.question
+	if q.openLocked(c) {
+		q.lookLocked(c, c.age())
+		if at := c.born.Add(q.movedAt); at.After(asked) {
+			return at
+		}
+	}
+	return asked
+}
+
 // ask asks for a sign of life, unless that was done since the server was heard of
 // and is not answered; it says whether there is such a question now. Unlike a PING
 // of life's, it has no consequences for the conn. A peer that may not know PING is
@@ -235,6 +249,7 @@ func (c *conn) ask(heard time.Time) bool {
 	if c.peer == peerFull {
 		l.pingID++
 		l.pingAt, l.measured = now, now
+		l.question.askLocked(c, now)
 		c.ctrl = appendPing(c.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, l.pingID)))
 		c.wake.Signal()
 	}

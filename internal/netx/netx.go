@@ -139,18 +139,24 @@ func SetUnsent(c net.Conn, n int) {
 	}
 }
 
-// Progress returns a number that changes whenever the peer's system has acknowledged
-// something that was sent on c, a carrier or what wraps one and says so by NetConn.
-// A connection with a Progress method of its own is asked instead. ok is false where
-// the system does not tell.
-func Progress(c net.Conn) (n uint64, ok bool) {
-	if p, ok := c.(interface{ Progress() (uint64, bool) }); ok {
+// Sent is what the system knows of the bytes that were sent on a connection.
+type Sent struct {
+	Acked  uint64 // bytes that the peer's system has acknowledged in order
+	Queued uint64 // bytes that were handed over and are not acknowledged
+	Moved  uint64 // changes whenever the peer's system has acknowledged anything
+}
+
+// Progress says how far the peer's system has come with what was sent on c, a carrier
+// or what wraps one and says so by NetConn. A connection with a Progress method of its
+// own is asked instead. ok is false where the system does not tell.
+func Progress(c net.Conn) (s Sent, ok bool) {
+	if p, ok := c.(interface{ Progress() (Sent, bool) }); ok {
 		return p.Progress()
 	}
 	if raw := rawTCP(c); raw != nil {
 		return progress(raw)
 	}
-	return 0, false
+	return Sent{}, false
 }
 
 // rawTCP is the TCP socket of c or of what it wraps, or nil if there is none.

@@ -26,19 +26,26 @@ func setUnsent(raw syscall.RawConn, n int) {
 	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n) })
 }
 
-// progress counts the bytes that were acknowledged in order, and the segments that
-// were delivered in any order: behind a lost one, acknowledgments in order stand
-// still for as long as the queue takes to send it again. Probes of a closed window
-// are in neither.
-func progress(raw syscall.RawConn) (n uint64, ok bool) {
+// progress asks the kernel. What moves are the bytes that were acknowledged in order,
+// and the segments that were delivered in any order: behind a lost one,
+// acknowledgments in order stand still for as long as the queue takes to send it
+// again. Probes of a closed window are in neither.
+func progress(raw syscall.RawConn) (s Sent, ok bool) {
 	_ = raw.Control(func(fd uintptr) { // fails on a closed connection only
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err == nil {
-			n = info.Bytes_acked + uint64(info.Delivered)
-			ok = n > 0 // the handshake counts; older kernels leave it out
+		// What is acknowledged between the two is in both: their sum is too large
+		// then, and never too small.
+		queued, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) // also SIOCOUTQ
+		if err != nil {
+			return
 		}
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		s = Sent{Acked: info.Bytes_acked, Queued: uint64(queued), Moved: info.Bytes_acked + uint64(info.Delivered)}
+		ok = s.Moved > 0 // the handshake counts; older kernels leave it out
 	})
-	return n, ok
+	return s, ok
 }
 
 // restrict makes the file of a UNIX socket that is not yet bound 0600: Linux

@@ -129,7 +129,7 @@ func TestProgress(t *testing.T) {
 		t.Skip("the kernel does not tell")
 	}
 	if again, _ := Progress(wrapped{d}); again != before {
-		t.Errorf("Progress = %d, then %d with nothing sent", before, again)
+		t.Errorf("Progress = %+v, then %+v with nothing sent", before, again)
 	}
 	if _, err := d.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -138,19 +138,22 @@ func TestProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if now, ok := Progress(wrapped{d}); ok && now > before {
+		if now, ok := Progress(wrapped{d}); ok && now.Moved > before.Moved && now.Queued == 0 {
+			if now.Acked != before.Acked+1 {
+				t.Errorf("Progress = %+v, %+v before one byte", now, before)
+			}
 			break
 		} else if time.Now().After(end) {
-			t.Fatalf("Progress = %d, %v 10 s after a byte was sent", now, ok)
+			t.Fatalf("Progress = %+v, %v 10 s after a byte was sent", now, ok)
 		}
 	}
 	d.Close()
 	if n, ok := Progress(d); ok {
-		t.Errorf("Progress of a closed connection = %d", n)
+		t.Errorf("Progress of a closed connection = %+v", n)
 	}
 	p, _ := net.Pipe()
 	if n, ok := Progress(p); ok {
-		t.Errorf("Progress of a pipe = %d", n)
+		t.Errorf("Progress of a pipe = %+v", n)
 	}
 }
 

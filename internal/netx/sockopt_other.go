@@ -9,7 +9,7 @@ func setCarrier(syscall.RawConn) error { return nil }
 
 func setUnsent(syscall.RawConn, int) {}
 
-func progress(syscall.RawConn) (uint64, bool) { return 0, false }
+func progress(syscall.RawConn) (Sent, bool) { return Sent{}, false }
 
 // restrict does nothing: listenUnix changes the mode once the file is there.
 func restrict(string, string, syscall.RawConn) error { return nil }

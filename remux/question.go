@@ -1,0 +1,55 @@
+package remux
+
+import (
+	"time"
+
+	"tunnels/internal/netx"
+)
+
+// question is a PING that waits for any byte of the peer, and how far the peer's system
+// has come towards it. While it lies behind other bytes and those are acknowledged, the
+// line is slow. Once it has arrived only an answer counts: the system of a process that
+// has stopped goes on acknowledging what comes later. Guarded by conn.mu.
+type question struct {
+	at      time.Duration // when it was asked; 0: there is none
+	waiting bool          // it is among the control frames that wait
+	goal    uint64        // what netx.Sent.Acked is when it has arrived; 0: it has not left
+	arrived bool
+	moved   uint64        // netx.Sent.Moved at the last look
+	movedAt time.Duration // when that had changed on the way to it; 0: it has not
+}
+
+// askLocked notes that a PING has joined the control frames. One that is still open
+// remains the question.
+func (q *question) askLocked(c *conn, now time.Duration) {
+	if q.openLocked(c) {
+		return
+	}
+	p, _ := netx.Progress(c.nc)
+	*q = question{at: now, waiting: true, moved: p.Moved}
+}
+
+// openLocked: it was asked and nothing has come since.
+func (q *question) openLocked(c *conn) bool {
+	return q.at != 0 && time.Duration(c.life.received.Load()) < q.at
+}
+
+// leftLocked notes that a batch with a PING has been handed to our system.
+func (q *question) leftLocked(c *conn) {
+	if q.waiting { // that PING was an earlier one
+		return
+	}
+	if p, ok := netx.Progress(c.nc); ok {
+		q.goal = max(p.Acked+p.Queued, 1)
+	}
+}
+
+// lookLocked notes whether the peer's system has come nearer since the last look.
+func (q *question) lookLocked(c *conn, now time.Duration) {
+	p, ok := netx.Progress(c.nc)
+	if !ok || q.arrived || p.Moved == q.moved {
+		return
+	}
+	q.moved, q.movedAt = p.Moved, now
+	q.arrived = q.goal != 0 && p.Acked >= q.goal
+}
