@@ -35,7 +35,7 @@ func TestAdversaryTooMuch(t *testing.T) {
 		} else {
 			p.write(data(3, "sentinel"))
 		}
-		p.barrier("what is granted has come")
+		p.wantIdle("what is granted has come")
 		p.write(chunks(3, pattern(p.limit(3, h)-len("sentinel"))))
 		p.wantIdle("all that is granted is accepted though nobody reads")
 		if early {
