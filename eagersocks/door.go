@@ -74,11 +74,11 @@ func readMethods(c net.Conn, buf []byte, n int) (int, error) {
 	return n, nil
 }
 
-// turnAway tells the application no and returns what to report.
+// turnAway tells the application no and returns what to report: always the same for
+// the same mistake, so that it can be counted, even where the application has gone.
 func turnAway(c net.Conn, said, report string) error {
-	if _, err := io.WriteString(c, said); err != nil {
-		return mistake{fmt.Errorf("%s; writing that: %w", report, err)}
+	if _, err := io.WriteString(c, said); err == nil {
+		hangUp(c)
 	}
-	hangUp(c)
 	return mistake{errors.New(report)}
 }
