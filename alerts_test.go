@@ -1,0 +1,74 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// errorLines are all messages that are logged at erro, and so leave the machine by an
+// alert, with what fills them. None may name a target or say what an application sent.
+var errorLines = map[string]string{
+	"%v":                         "a listener that cannot accept: its address and the system's error",
+	"cannot start: %v":           "configuration and listeners",
+	"cannot reach server %s: %s": "a server of the configuration and its error",
+	"accepting clients: %v":      "a listener that cannot accept",
+	"reading %s again: %v; what was read before stays in force":                    "names of certificates' files",
+	"reading users again: %v; those read before stay in force":                     "the users file",
+	"reading rules again: %s; those read before stay in force":                     "the rules file, with its own lines",
+	"%s: reading %s again: %v; those read before stay in force":                    "names of certificates' files",
+	"a request could not be read for a defect of ours; the line before says which": "nothing",
+}
+
+// TestErrorLinesNameNoTarget: whoever adds a message at erro says here what fills it.
+// What sessions end with is looked after by the logger: see package sla.
+func TestErrorLinesNameNoTarget(t *testing.T) {
+	found := map[string]bool{}
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && file != "." && (name[0] == '.' || name == "testdata" || name == "sla" || name == "bench") {
+			return filepath.SkipDir
+		}
+		if ok, _ := filepath.Match("*_test.go", d.Name()); d.IsDir() || ok || filepath.Ext(file) != ".go" {
+			return nil
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
+				return true
+			}
+			if called, ok := call.Fun.(*ast.SelectorExpr); !ok || called.Sel.Name != "Error" {
+				return true
+			}
+			text := "not a constant"
+			if lit, ok := call.Args[0].(*ast.BasicLit); ok {
+				text, _ = strconv.Unquote(lit.Value)
+			}
+			if _, ok := errorLines[text]; !ok {
+				t.Errorf("%s: a message at erro that the table does not have: %q", fset.Position(call.Pos()), text)
+			}
+			found[text] = true
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range errorLines {
+		if !found[text] {
+			t.Errorf("nobody logs %q", text)
+		}
+	}
+}
