@@ -71,7 +71,7 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 	case keep:
 		x.w.kept.put(x.t)
 	default:
-		_ = x.t.Close()
+		x.w.kept.drop(x.t)
 	}
 	return !d.close, nil
 }

@@ -27,12 +27,12 @@ func (x *exchange) dropExpect() (again bool, err error) {
 	_ = x.w.conn.SetReadDeadline(time.Time{})
 	switch {
 	case x.gone != nil:
-		_ = x.t.Close()
+		x.w.kept.drop(x.t)
 		return false, x.gone
 	case x.begun.Load():
 		return false, nil
 	}
-	_ = x.t.Close()
+	x.w.kept.drop(x.t)
 	x.w.in.src.err = nil
 	x.r.noExpect = true
 	if _, err := io.WriteString(x.w.conn, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {

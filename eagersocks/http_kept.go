@@ -2,6 +2,7 @@ package eagersocks
 
 import (
 	"context"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -17,6 +18,9 @@ const (
 	// keptOnceMax is for one that must not be sent twice: a target that closes the
 	// connection at this very moment makes it fail. Few do that so early.
 	keptOnceMax = time.Second
+	// keptByeMax is how long a target may take to end its direction, too, when a
+	// connection is given up. One that says nothing would hold it for ever.
+	keptByeMax = 2 * time.Second
 )
 
 // targetConn is a connection to a target. Owned by who has it: by an exchange, or
@@ -29,8 +33,9 @@ type targetConn struct {
 	silent bool      // nothing has come since the last request
 	since  time.Time // of it being kept
 
-	watched chan struct{} // closed when kept's watch has ended
-	dead    bool          // set by watch, before that
+	watched chan struct{} // closed when kept's watch has looked at how it ended
+	dead    bool          // set by watch, before that: watch ends the connection
+	leaves  bool          // guarded by kept.mu; watch is to end it
 }
 
 // Read implements io.Reader for in.
@@ -79,7 +84,7 @@ func (w *web) open(ctx context.Context, dial Dial, r *webRequest, fresh bool) (*
 // kept is the connections to targets that wait for a further request of the same
 // application's connection: nobody else ever gets them.
 type kept struct {
-	wg sync.WaitGroup // a watch for each
+	wg sync.WaitGroup // a watch for each, and those that leave
 
 	mu   sync.Mutex
 	idle []*targetConn // guarded by mu; oldest first. Who takes one off owns it
@@ -87,36 +92,55 @@ type kept struct {
 
 // put keeps t.
 func (k *kept) put(t *targetConn) {
-	t.used, t.watched, t.dead, t.since = true, make(chan struct{}), false, time.Now()
+	t.used, t.watched, t.dead, t.leaves, t.since = true, make(chan struct{}), false, false, time.Now()
 	_ = t.SetReadDeadline(t.since.Add(keptIdleMax))
 	k.mu.Lock()
 	k.idle = append(k.idle, t)
-	var oldest *targetConn
 	if len(k.idle) > keptMax {
-		oldest, k.idle = k.idle[0], k.idle[1:]
+		k.idle[0].leaveLocked()
+		k.idle = k.idle[1:]
 	}
 	k.mu.Unlock()
 	k.wg.Go(func() { k.watch(t) })
-	if oldest != nil {
-		_ = oldest.Close()
-	}
+}
+
+// leaveLocked has the watch end t, which nobody can take any more.
+func (t *targetConn) leaveLocked() {
+	t.leaves = true
+	_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 }
 
 // watch waits for what ends a kept connection: its target's end, a word that nobody
 // asked for, or that its time is up.
 func (k *kept) watch(t *targetConn) {
-	defer close(t.watched)
 	_, err := t.in.Peek(1)
 	k.mu.Lock()
 	i := slices.Index(k.idle, t)
 	if i >= 0 {
 		k.idle = slices.Delete(k.idle, i, i+1)
 	}
+	dead := i >= 0 || t.leaves || !timedOut(err)
 	k.mu.Unlock()
-	t.dead = i >= 0 || !timedOut(err)
-	if i >= 0 {
-		_ = t.Close()
+	t.dead = dead
+	close(t.watched)
+	if dead { // else t is somebody's again
+		t.leave()
 	}
+}
+
+// drop ends t instead of keeping it.
+func (k *kept) drop(t *targetConn) { k.wg.Go(t.leave) }
+
+// leave ends a connection on which nothing is under way. Its target has a moment to
+// end its own direction, and is reset if it does not.
+func (t *targetConn) leave() {
+	t.closeWrite()
+	_ = t.SetReadDeadline(time.Now().Add(keptByeMax))
+	if _, err := io.Copy(io.Discard, t.in); err != nil {
+		t.abort()
+		return
+	}
+	_ = t.Close()
 }
 
 // take is the newest kept connection to that target, nil if there is none that was
@@ -129,11 +153,10 @@ func (k *kept) take(to Address, idleMax time.Duration) *targetConn {
 		}
 		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 		<-t.watched
-		_ = t.SetReadDeadline(time.Time{})
-		if !t.dead {
+		if !t.dead { // else the deadline is the watch's
+			_ = t.SetReadDeadline(time.Time{})
 			return t
 		}
-		_ = t.Close()
 	}
 }
 
@@ -149,14 +172,13 @@ func (k *kept) remove(to Address, idleMax time.Duration) *targetConn {
 	return nil
 }
 
-// close closes all of them, and waits for the watches.
+// close ends all of them, and waits until they have ended.
 func (k *kept) close() {
 	k.mu.Lock()
-	idle := k.idle
+	for _, t := range k.idle {
+		t.leaveLocked()
+	}
 	k.idle = nil
 	k.mu.Unlock()
-	for _, t := range idle {
-		_ = t.Close()
-	}
 	k.wg.Wait()
 }

@@ -213,6 +213,43 @@ func TestKeptConnectionsAreFew(t *testing.T) {
 	}
 }
 
+// toldReset is a connection that says how it was aborted.
+type toldReset struct {
+	net.Conn
+	told chan code.Code
+}
+
+func (c *toldReset) Reset(why code.Code, _ string) error {
+	c.told <- why
+	return c.Conn.Close()
+}
+
+func (c *toldReset) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+
+// TestKeptAtSilentTarget: a target that does not end its own direction does not hold a
+// connection that waits for a further request of an application that has gone.
+func TestKeptAtSilentTarget(t *testing.T) {
+	d := newDialled(t)
+	told := make(chan code.Code, 1)
+	r := newWebRig(t, new(Config), func(ctx context.Context, a Address) (net.Conn, error) {
+		c, err := d.dial(ctx, a)
+		return &toldReset{c, told}, err
+	})
+	app := r.app(t)
+	io.WriteString(app, aGet)
+	far := d.next(t)
+	wantRead(t, far, gotGet)
+	io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	wantRead(t, app, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	app.Close()
+	if all, err := io.ReadAll(far); len(all) > 0 || err != nil {
+		t.Errorf("target was told %q, %v; want a clean end", all, err)
+	}
+	if why := <-told; why != code.Cancelled {
+		t.Errorf("aborted with %v", why)
+	}
+}
+
 // An application that goes away takes its request with it; one that only ends its
 // direction gets its answer.
 func TestApplicationGoesAway(t *testing.T) {
