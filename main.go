@@ -22,6 +22,7 @@ import (
 
 	"tunnels/config"
 	"tunnels/internal/keytext"
+	"tunnels/tls"
 )
 
 // version is set by scripts/build.sh.
@@ -40,7 +41,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	printError(os.Stderr, err)
+	printError(os.Stderr, keytext.Hide(err.Error(), os.Args[1:]))
 	os.Exit(exitCode(err))
 }
 
@@ -51,13 +52,14 @@ type fileError struct{ error }
 // Unwrap returns the error itself.
 func (e fileError) Unwrap() error { return e.error }
 
-// exitCode is 2 for what trying again cannot help: an invalid option, or a file that
-// does not exist or cannot be used.
+// exitCode is 2 for what trying again cannot help: an invalid option or name, or a file
+// that does not exist or cannot be used.
 func exitCode(err error) int {
 	_, option := errors.AsType[*config.Error](err)
 	_, usage := errors.AsType[usageError](err)
 	_, file := errors.AsType[fileError](err)
-	if option || usage || file || errors.Is(err, fs.ErrNotExist) {
+	_, name := errors.AsType[tls.NameError](err)
+	if option || usage || file || name || errors.Is(err, fs.ErrNotExist) {
 		return 2
 	}
 	return 1

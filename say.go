@@ -32,10 +32,10 @@ func (t *screen) Write(text []byte) (int, error) {
 func (t *screen) close() { t.queue.Close(screenTime) }
 
 // printError writes an error, each of its lines with the program's name.
-func printError(w io.Writer, err error) {
+func printError(w io.Writer, text string) {
 	t := newScreen(w)
 	defer t.close()
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(text) {
 		fmt.Fprintln(t, "tunnels:", strings.TrimSuffix(line, "\n"))
 	}
 }

@@ -43,7 +43,10 @@ func verbs() []verb {
 		{name: "check", does: "validate a configuration and try the way", help: printed(checkUsage), run: check, options: true},
 		{name: "service", does: "print a systemd unit or launchd file", help: printed(serviceUsage), run: service},
 		{name: "bench", does: "run benchmarks", help: benchHelp, run: bench},
-		{name: "version", does: "print the version", help: printed("tunnels version: print the version.\n"), run: func(c call, _ []string) error {
+		{name: "version", does: "print the version", help: printed("tunnels version: print the version.\n"), run: func(c call, args []string) error {
+			if len(args) > 0 {
+				return usagef("version takes no arguments")
+			}
 			_, err := fmt.Fprintln(c.stdout, versionLine())
 			return err
 		}},

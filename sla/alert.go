@@ -161,6 +161,6 @@ func (a *alerter) flush() {
 		}
 	}
 	if n := a.box.lines(); n > 0 {
-		a.warn("%d alerts were not sent before the end", n)
+		a.warn("alerts not sent before the end: %d", n)
 	}
 }

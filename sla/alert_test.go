@@ -231,7 +231,7 @@ func TestCloseInThrottlePause(t *testing.T) {
 		if n := len(f.tried()); n != 1 {
 			t.Errorf("%d requests, want none in the pause", n)
 		}
-		if got := stderr.String(); !strings.HasSuffix(got, "1 alerts were not sent before the end\n") {
+		if got := stderr.String(); !strings.HasSuffix(got, "alerts not sent before the end: 1\n") {
 			t.Errorf("log = %q, want that an alert was not sent", got)
 		}
 	})
@@ -303,7 +303,7 @@ func TestHangingRobot(t *testing.T) {
 		if d := time.Since(begin); d != flushTime {
 			t.Errorf("Close took %v, want %v", d, flushTime)
 		}
-		if got := stderr.String(); !strings.HasSuffix(got, "10001 alerts were not sent before the end\n") {
+		if got := stderr.String(); !strings.HasSuffix(got, "alerts not sent before the end: 10001\n") {
 			t.Errorf("log ends %q, want how many alerts were not sent", got[max(0, len(got)-200):])
 		}
 	})

@@ -1,7 +1,6 @@
 package tls
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -15,21 +14,29 @@ const (
 	firstClient   = "client"
 )
 
+// NameError is why a certificate cannot have a name, and what a right one is.
+type NameError string
+
+// Error implements error.
+func (e NameError) Error() string { return string(e) }
+
+func badName(format string, a ...any) error { return NameError(fmt.Sprintf(format, a...)) }
+
 // clientName checks the name of a client. It becomes a file's name and a word
 // of log lines.
 func clientName(name string) error {
 	const right = "1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit first, as in laptop"
 	switch {
 	case name == "" || len(name) > maxCommonName || strings.Trim(name, clientLetters) != "":
-		return fmt.Errorf("client name %.80q: right is %s", name, right)
+		return badName("client name %.80q: right is %s", name, right)
 	case strings.ContainsAny(name[:1], "._-") || strings.Contains(name, ".."):
-		return fmt.Errorf("client name %q: right is %s", name, right)
+		return badName("client name %q: right is %s", name, right)
 	case strings.HasSuffix(strings.ToLower(name), ".pem"):
-		return fmt.Errorf("client name %q: give the name without .pem, which the file gets by itself", name)
+		return badName("client name %q: give the name without .pem, which the file gets by itself", name)
 	}
 	for _, ours := range []string{"ca", "server"} {
 		if strings.EqualFold(name, ours) {
-			return fmt.Errorf("client name %q: %s.pem is a file of the CA; take another name, as in laptop", name, ours)
+			return badName("client name %q: %s.pem is a file of the CA; take another name, as in laptop", name, ours)
 		}
 	}
 	return nil
@@ -42,7 +49,7 @@ const clientLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 // form, once.
 func hostNames(names []string) ([]string, error) {
 	if len(names) == 0 {
-		return nil, errors.New("no name: give every host name and address the server is reached by, as in `tunnels certs init vps.example.com 203.0.113.7`")
+		return nil, badName("no name: give every host name and address the server is reached by, as in `tunnels certs init vps.example.com 203.0.113.7`")
 	}
 	var good []string
 	for _, name := range names {
@@ -59,7 +66,7 @@ func hostNames(names []string) ([]string, error) {
 
 func hostName(name string) (string, error) {
 	bad := func(right string) (string, error) {
-		return "", fmt.Errorf("server name %.80q: %s", name, right)
+		return "", badName("server name %.80q: %s", name, right)
 	}
 	if ip, err := netip.ParseAddr(name); err == nil {
 		if ip.Zone() != "" || ip.IsUnspecified() {

@@ -53,9 +53,6 @@ func TestCerts(t *testing.T) {
 		{[]string{"client", "-dir", a.dir, "laptop"}, []string{"laptop.pem", "exists"}},
 		{[]string{"client", "laptop", "-dir", a.dir}, []string{"laptop.pem", "exists"}},
 		{[]string{"client", "-dir", a.dir, "client"}, []string{"client.pem", "exists"}},
-		{[]string{"client", "-dir", a.dir, "server"}, []string{"server.pem"}},
-		{[]string{"client", "-dir", a.dir, "ca"}, []string{"ca"}},
-		{[]string{"client", "-dir", a.dir, "../laptop"}, []string{"../laptop"}},
 		{[]string{"client", "-dir", t.TempDir(), "x"}, []string{"ca.", "certs init"}},
 		{[]string{"revoke", "-dir", a.dir, "stranger"}, []string{"stranger", "laptop"}},
 	} {
@@ -65,8 +62,9 @@ func TestCerts(t *testing.T) {
 		}
 		contains(t, strings.Join(tt.args, " "), r.Stderr, tt.want...)
 	}
-	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"list", "-dir", "/no/certs"}, {"client", "x", "-dir", "/no/certs"}, {"init", "-bogus", "x"}} {
-		if r := tunnels(t, append([]string{"certs"}, args...)...); r.Code != 2 || !strings.Contains(r.Stderr, "certs") {
+	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"list", "-dir", "/no/certs"}, {"client", "x", "-dir", "/no/certs"}, {"init", "-bogus", "x"},
+		{"init", "-dir", a.dir, "x:1"}, {"client", "-dir", a.dir, "server"}, {"client", "-dir", a.dir, "ca"}, {"client", "-dir", a.dir, "../laptop"}, {"client", "-dir", a.dir, "a b"}} {
+		if r := tunnels(t, append([]string{"certs"}, args...)...); r.Code != 2 || !strings.Contains(r.Stderr, "cert") && !strings.Contains(r.Stderr, "name \"") {
 			t.Errorf("certs %v: want exit code 2 and a word about certs, got %v", args, r)
 		}
 	}

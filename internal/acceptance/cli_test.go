@@ -108,6 +108,7 @@ func TestHelpOfVerbs(t *testing.T) {
 		{[]string{"hlep"}, []string{"did you mean help?"}},
 		{[]string{"frobnicate"}, []string{`"frobnicate"`, "client, server, certs, ", "version or help", "tunnels -h"}},
 		{[]string{"help", "certs", "init"}, []string{"one verb"}},
+		{[]string{"version", "x"}, []string{"no arguments"}},
 	} {
 		r := tunnels(t, tt.args...)
 		if r.Code != 2 || r.Stdout != "" {

@@ -53,3 +53,22 @@ func TestReloadShowsNoKey(t *testing.T) {
 		}
 	}
 }
+
+// TestNoMessageShowsAPassword: a proxy's address with its user and password, where a
+// file, name or option was expected, is not repeated, whoever makes the message.
+func TestNoMessageShowsAPassword(t *testing.T) {
+	t.Parallel()
+	const proxy = "me:s3cret@proxy.example"
+	for _, args := range [][]string{
+		{"-config", proxy}, {"client", "-tls.client.cert", proxy}, {"-" + proxy}, {"check", "-" + proxy}, {proxy},
+		{"users", "list", proxy}, {"users", "add", "-" + proxy}, {"users", "add", "/no/file", proxy},
+		{"bench", proxy}, {"bench", "-systems", proxy}, {"certs", "client", proxy}, {"certs", "init", proxy},
+		{"certs", "list", "-dir", proxy}, {"certs", "revoke", "-dir", t.TempDir(), proxy}, {"service", proxy}, {"help", proxy},
+		{"version", proxy}, {"check", "-offline", "client", "-server.addr", proxy},
+	} {
+		r := tunnels(t, args...)
+		if r.Code == 0 || strings.Contains(r.Stdout+r.Stderr, "s3cret") {
+			t.Errorf("tunnels %v: %v", args, r)
+		}
+	}
+}

@@ -49,6 +49,17 @@ func Show(text string) string {
 	return userinfo.ReplaceAllString(text, "…@")
 }
 
+// Hide returns text without the passwords in front of hosts that the words hold, which
+// the system's and other packages' errors repeat.
+func Hide(text string, words []string) string {
+	for _, word := range words {
+		for _, secret := range userinfo.FindAllString(word, -1) {
+			text = strings.ReplaceAll(text, secret, "…@")
+		}
+	}
+	return text
+}
+
 // Quote is Show in quotes, as %q makes them.
 func Quote(text string) string {
 	if Looks(text) {
