@@ -50,17 +50,20 @@ func (a *Answer) codings() (all []string, coded bool) {
 }
 
 // parseLengths returns the one length that the values say, -1 if there is none or it
-// is larger than can be counted.
+// is larger than can be counted. One that is no number is none: browsers read on to the
+// end of the connection.
 func parseLengths(values []string) (int64, error) {
 	if len(values) == 0 {
 		return -1, nil
 	}
 	all := Tokens(values)
 	for _, v := range all {
-		if v == "" || strings.Trim(v, "0123456789") != "" {
+		switch number := v != "" && strings.Trim(v, "0123456789") == ""; {
+		case !number && len(all) == 1:
+			return -1, nil
+		case !number:
 			return -1, malformed("its Content-Length is not a number")
-		}
-		if strings.TrimLeft(v, "0") != strings.TrimLeft(all[0], "0") {
+		case strings.TrimLeft(v, "0") != strings.TrimLeft(all[0], "0"):
 			return -1, malformed("it has two Content-Lengths that differ")
 		}
 	}
