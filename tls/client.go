@@ -56,7 +56,8 @@ func (c *Client) Reload() error {
 }
 
 // Dial makes a conn to a server: address "host:port", or the path of a UNIX
-// socket if Config.ServerName is set. The result is a *Conn.
+// socket if Config.ServerName is set. The result is a *Conn. The error of a handshake
+// does not name the server.
 func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	name, err := c.serverName(network, address)
 	if err != nil {
@@ -74,7 +75,7 @@ func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, e
 	conn, err := c.handshake(ctx, raw, name)
 	if err != nil {
 		_ = raw.Close() // the handshake's error is the one to know
-		return nil, fmt.Errorf("server %s: %w", address, err)
+		return nil, err
 	}
 	return conn, nil
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -45,7 +44,7 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 		for _, v := range c.servers.all {
 			state, err := v.link.look()
 			if state != remux.Up {
-				why = fmt.Errorf("%s: %w", v.address, contactError(err, v.address))
+				why = fmt.Errorf("%s: %w", v.address, contactError(err))
 				continue
 			}
 			if rtt, ok := v.link.rtt(); ok {
@@ -76,11 +75,11 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 }
 
 // contactError is why a server has not answered, with what may be the matter.
-func contactError(err error, address string) error {
+func contactError(err error) error {
 	if err == nil || errors.Is(err, remux.ErrNotYet) {
 		return errors.New("no answer yet; is its port open in the firewall?")
 	}
-	return fmt.Errorf("%s%s", strings.TrimPrefix(err.Error(), "server "+address+": "), dialHint(err))
+	return errors.New(err.Error() + dialHint(err))
 }
 
 // dialHint returns what may be the matter when a server cannot be reached, as the

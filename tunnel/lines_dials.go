@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +39,7 @@ func (d *dialLines) done(address string, _ time.Duration, err error) {
 		return
 	}
 	now := time.Now()
-	text := strings.TrimPrefix(err.Error(), "server "+address+": ") + dialHint(err)
+	text := err.Error() + dialHint(err)
 	since := now.Sub(d.said)
 	switch {
 	case !d.down:

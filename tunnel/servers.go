@@ -242,7 +242,7 @@ func (s *servers) whyLocked() error {
 	var all []string
 	for _, v := range s.all {
 		if v.why != nil && len(all) < 3 {
-			all = append(all, v.address+": "+strings.TrimPrefix(v.why.Error(), "server "+v.address+": "))
+			all = append(all, v.address+": "+v.why.Error())
 		}
 	}
 	return &code.Error{Code: code.General, Text: "no server can be reached: " + strings.Join(all, "; ")}

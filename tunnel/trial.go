@@ -90,8 +90,7 @@ func (t *trial) done(name string, took time.Duration, format string, a ...any) {
 
 // fail reports a step that did not.
 func (t *trial) fail(name string, took time.Duration, err error) {
-	text := strings.TrimPrefix(err.Error(), "server "+t.address+": ")
-	t.tell(Step{Name: name, Took: took, Text: text + dialHint(err), Failed: true})
+	t.tell(Step{Name: name, Took: took, Text: err.Error() + dialHint(err), Failed: true})
 }
 
 // run takes the steps, up to the first that fails.
