@@ -1,10 +1,12 @@
-package main
+package archtest
 
 import (
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -28,18 +30,18 @@ var errorLines = map[string]string{
 // What sessions end with is looked after by the logger: see package sla.
 func TestErrorLinesNameNoTarget(t *testing.T) {
 	found := map[string]bool{}
-	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if name := d.Name(); d.IsDir() && file != "." && (name[0] == '.' || name == "testdata" || name == "sla" || name == "bench") {
 			return filepath.SkipDir
 		}
-		if ok, _ := filepath.Match("*_test.go", d.Name()); d.IsDir() || ok || filepath.Ext(file) != ".go" {
+		if ok, _ := path.Match("*_test.go", d.Name()); d.IsDir() || ok || path.Ext(file) != ".go" {
 			return nil
 		}
 		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(fset, filepath.Join(root, file), nil, parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}

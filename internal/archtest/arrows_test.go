@@ -1,9 +1,10 @@
-package main
+package archtest
 
 import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,10 @@ import (
 // module is the name our own import paths begin with.
 const module = "tunnels/"
 
-// room says what the packages of one top-level folder may import, beside the
+// root is the repository.
+const root = "../.."
+
+// room says what the packages of one folder, named in rooms, may import, beside the
 // standard library, and why no more.
 type room struct {
 	ours   []string // rooms of this repository
@@ -45,18 +49,18 @@ var rooms = map[string]room{
 // import what helps them, but not look up into main or config.
 func TestImportArrows(t *testing.T) {
 	seen := 0
-	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if name := d.Name(); d.IsDir() && file != "." && (name[0] == '.' || name[0] == '_' || name == "testdata" || name == "vendor") {
 			return filepath.SkipDir // as the go command does
 		}
-		if d.IsDir() || filepath.Ext(file) != ".go" {
+		if d.IsDir() || path.Ext(file) != ".go" {
 			return nil
 		}
 		seen++
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, parser.ImportsOnly)
 		if err != nil {
 			return err
 		}
@@ -65,7 +69,7 @@ func TestImportArrows(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if wrong := judge(filepath.ToSlash(file), imported); wrong != "" {
+			if wrong := judge(file, imported); wrong != "" {
 				t.Error(wrong)
 			}
 		}
@@ -84,7 +88,7 @@ func judge(file, imported string) string {
 	from := folder(path.Dir(file) + "/")
 	r, known := rooms[from]
 	if !known {
-		return file + ": nothing is known of the folder " + from + ": say in the table of arrows_test.go what it may import, and why"
+		return file + ": nothing is known of the folder " + from + ": say in internal/archtest what it may import, and why"
 	}
 	to, ours := strings.CutPrefix(imported+"/", module)
 	test := strings.HasSuffix(file, "_test.go")
@@ -149,7 +153,7 @@ func TestJudge(t *testing.T) {
 		{"remux/x_test.go", "tunnels/config", "not even a test looks up"},
 		{"tunnel/x_test.go", "tunnels", "not even a test looks up"},
 		{"x_test.go", "tunnels/config", ""},
-		{"newroom/x.go", "fmt", "say in the table of arrows_test.go"},
+		{"newroom/x.go", "fmt", "say in internal/archtest"},
 	}
 	for _, tt := range tests {
 		got := judge(tt.file, tt.imported)
