@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	benchmark "tunnels/bench"
+	benchmark "tunnels/internal/bench"
 )
 
 // bench is the verb of that name: SOCKS5 proxies side by side.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"tunnels/config"
+	"tunnels/internal/config"
 	"tunnels/eagersocks"
 	"tunnels/internal/keytext"
 	"tunnels/tls"

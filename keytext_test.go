@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"tunnels/config"
+	"tunnels/internal/config"
 	"tunnels/tls"
 )
 

@@ -20,7 +20,7 @@ import (
 	"runtime/debug"
 	"slices"
 
-	"tunnels/config"
+	"tunnels/internal/config"
 	"tunnels/internal/keytext"
 	"tunnels/tls"
 )

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"tunnels/config"
+	"tunnels/internal/config"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"

@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"tunnels/config"
+	"tunnels/internal/config"
 	"tunnels/eagersocks"
 	"tunnels/internal/keytext"
 	"tunnels/internal/terminal"

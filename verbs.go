@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"tunnels/config"
+	"tunnels/internal/config"
 	"tunnels/internal/keytext"
 	"tunnels/internal/typo"
 )

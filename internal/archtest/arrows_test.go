@@ -28,21 +28,21 @@ type room struct {
 }
 
 // everything is what main, the only wiring, may import of us.
-var everything = []string{"config", "tunnel", "eagersocks", "remux", "tls", "sla", "admin", "bench", "internal"}
+var everything = []string{"internal/config", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal"}
 
 // rooms is the way through the house: main → config → tunnel → {eagersocks,
 // remux, tls, sla}; nobody looks up. "" is the root folder.
 var rooms = map[string]room{
-	"":           {ours: everything, why: "main wires the rooms and has no logic that would need a library"},
-	"config":     {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
-	"tunnel":     {ours: []string{"eagersocks", "remux", "tls", "sla", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
-	"eagersocks": {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5", "golang.org/x/crypto/bcrypt"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
-	"remux":      {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
-	"tls":        {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
-	"sla":        {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
-	"admin":      {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
-	"bench":      {why: "bench measures from outside, as an application does"},
-	"internal":   {ours: []string{"internal"}, others: []string{"golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
+	"":                {ours: everything, why: "main wires the rooms and has no logic that would need a library"},
+	"internal/config": {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
+	"tunnel":          {ours: []string{"eagersocks", "remux", "tls", "sla", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
+	"eagersocks":      {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5", "golang.org/x/crypto/bcrypt"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
+	"remux":           {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
+	"tls":             {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
+	"sla":             {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
+	"internal/admin":  {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
+	"internal/bench":  {why: "bench measures from outside, as an application does"},
+	"internal":        {ours: []string{"internal"}, others: []string{"golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
 }
 
 // TestImportArrows: every import goes the way the table says. Test files may
@@ -94,7 +94,7 @@ func judge(file, imported string) string {
 	test := strings.HasSuffix(file, "_test.go")
 	switch {
 	case ours && test:
-		if up := folder(to); from != "" && from != "config" && (up == "" || up == "config") {
+		if up := folder(to); from != "" && from != "internal/config" && (up == "" || up == "internal/config") {
 			return file + " imports " + imported + ": not even a test looks up into main or config"
 		}
 		return ""
@@ -116,9 +116,14 @@ func judge(file, imported string) string {
 	return file + " must not import " + imported + ", because " + r.why
 }
 
-// folder is the first part of a path that ends in a slash; of "./" it is "".
+// folder is the room of a path that ends in a slash: its first part, or the first two
+// if those are a room of their own; of "./" it is "".
 func folder(p string) string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(p, "./"), "/")
+	first, rest, _ := strings.Cut(strings.TrimPrefix(p, "./"), "/")
+	second, _, _ := strings.Cut(rest, "/")
+	if _, own := rooms[first+"/"+second]; own {
+		return first + "/" + second
+	}
 	return first
 }
 
@@ -130,10 +135,10 @@ func TestJudge(t *testing.T) {
 	}{
 		{"main.go", "tunnels/tunnel", ""},
 		{"main.go", "github.com/sirupsen/logrus", "main wires the rooms"},
-		{"config/config.go", "tunnels/tunnel", ""},
-		{"config/config.go", "tunnels/internal/policy", ""},
+		{"internal/config/config.go", "tunnels/tunnel", ""},
+		{"internal/config/config.go", "tunnels/internal/policy", ""},
 		{"tunnel/client.go", "tunnels/remux", ""},
-		{"tunnel/client.go", "tunnels/config", "tunnel joins the rooms below"},
+		{"tunnel/client.go", "tunnels/internal/config", "tunnel joins the rooms below"},
 		{"remux/conn.go", "tunnels/internal/code", ""},
 		{"remux/conn.go", "tunnels/sla", "testable over a pipe"},
 		{"remux/conn.go", "tunnels/tls", "testable over a pipe"},
@@ -150,9 +155,9 @@ func TestJudge(t *testing.T) {
 		{"remux/sub/x.go", "tunnels/remux", ""},
 		{"remux/x_test.go", "go.uber.org/goleak", ""},
 		{"remux/x_test.go", "tunnels/tls", ""},
-		{"remux/x_test.go", "tunnels/config", "not even a test looks up"},
+		{"remux/x_test.go", "tunnels/internal/config", "not even a test looks up"},
 		{"tunnel/x_test.go", "tunnels", "not even a test looks up"},
-		{"x_test.go", "tunnels/config", ""},
+		{"x_test.go", "tunnels/internal/config", ""},
 		{"newroom/x.go", "fmt", "say in internal/archtest"},
 	}
 	for _, tt := range tests {
