@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 # Outside of a repository, as in an unpacked archive, there is nothing to ask.
 version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
 CGO_ENABLED=0 go build -buildvcs=false -trimpath \
-	-ldflags "-s -w -X main.version=$version" -o "${1:-bin/tunnels}" .
+	-ldflags "-s -w -X tunnels/internal/cli.version=$version" -o "${1:-bin/tunnels}" .

@@ -27,13 +27,14 @@ type room struct {
 	why    string
 }
 
-// everything is what main, the only wiring, may import of us.
+// everything is what the verbs may import of us.
 var everything = []string{"internal/config", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal"}
 
-// rooms is the way through the house: main → config → tunnel → {eagersocks,
+// rooms is the way through the house: main → cli → config → tunnel → {eagersocks,
 // remux, tls, sla}; nobody looks up. "" is the root folder.
 var rooms = map[string]room{
-	"":                {ours: everything, why: "main wires the rooms and has no logic that would need a library"},
+	"":                {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
+	"internal/cli":    {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
 	"internal/config": {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
 	"tunnel":          {ours: []string{"eagersocks", "remux", "tls", "sla", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
 	"eagersocks":      {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5", "golang.org/x/crypto/bcrypt"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
@@ -46,7 +47,7 @@ var rooms = map[string]room{
 }
 
 // TestImportArrows: every import goes the way the table says. Test files may
-// import what helps them, but not look up into main or config.
+// import what helps them, but not look up into main, cli or config.
 func TestImportArrows(t *testing.T) {
 	seen := 0
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
@@ -83,6 +84,9 @@ func TestImportArrows(t *testing.T) {
 	}
 }
 
+// upper are the rooms above all others.
+var upper = []string{"", "internal/cli", "internal/config"}
+
 // judge says what is wrong with a file's import; empty: nothing.
 func judge(file, imported string) string {
 	from := folder(path.Dir(file) + "/")
@@ -94,8 +98,8 @@ func judge(file, imported string) string {
 	test := strings.HasSuffix(file, "_test.go")
 	switch {
 	case ours && test:
-		if up := folder(to); from != "" && from != "internal/config" && (up == "" || up == "internal/config") {
-			return file + " imports " + imported + ": not even a test looks up into main or config"
+		if up := folder(to); !slices.Contains(upper, from) && slices.Contains(upper, up) {
+			return file + " imports " + imported + ": not even a test looks up into main, cli or config"
 		}
 		return ""
 	case test:
@@ -133,8 +137,11 @@ func TestJudge(t *testing.T) {
 		file, imported string
 		want           string // what the refusal says; empty: allowed
 	}{
-		{"main.go", "tunnels/tunnel", ""},
-		{"main.go", "github.com/sirupsen/logrus", "main wires the rooms"},
+		{"main.go", "tunnels/internal/cli", ""},
+		{"main.go", "tunnels/tunnel", "main only starts"},
+		{"internal/cli/serve.go", "tunnels/tunnel", ""},
+		{"internal/cli/serve.go", "github.com/sirupsen/logrus", "the verbs wire the rooms"},
+		{"internal/netx/netx.go", "tunnels/internal/cli", "must not look up"},
 		{"internal/config/config.go", "tunnels/tunnel", ""},
 		{"internal/config/config.go", "tunnels/internal/policy", ""},
 		{"tunnel/client.go", "tunnels/remux", ""},
@@ -157,7 +164,8 @@ func TestJudge(t *testing.T) {
 		{"remux/x_test.go", "tunnels/tls", ""},
 		{"remux/x_test.go", "tunnels/internal/config", "not even a test looks up"},
 		{"tunnel/x_test.go", "tunnels", "not even a test looks up"},
-		{"x_test.go", "tunnels/internal/config", ""},
+		{"internal/cli/x_test.go", "tunnels/internal/config", ""},
+		{"internal/netx/x_test.go", "tunnels/internal/cli", "not even a test looks up"},
 		{"newroom/x.go", "fmt", "say in internal/archtest"},
 	}
 	for _, tt := range tests {

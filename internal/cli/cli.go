@@ -1,0 +1,104 @@
+// Package cli is the command line: one file for each verb, and the table of them, from
+// which the help and the errors about usage come.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+
+	"tunnels/internal/config"
+	"tunnels/internal/keytext"
+	"tunnels/tls"
+)
+
+// version is set by scripts/build.sh.
+var version string
+
+// usageError is an error that its user can correct on the command line.
+type usageError string
+
+// Error implements error.
+func (e usageError) Error() string { return string(e) }
+
+func usagef(format string, a ...any) error { return usageError(fmt.Sprintf(format, a...)) }
+
+// Main does what the process's arguments say, reports what was wrong, and returns the
+// exit code.
+func Main() int {
+	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	if err == nil {
+		return 0
+	}
+	printError(os.Stderr, keytext.Hide(err.Error(), os.Args[1:]))
+	return exitCode(err)
+}
+
+// fileError is an error about a file that an option names: certificates, users,
+// rules. Its user can correct it as well.
+type fileError struct{ error }
+
+// Unwrap returns the error itself.
+func (e fileError) Unwrap() error { return e.error }
+
+// exitCode is 2 for what trying again cannot help: an invalid option or name, or a file
+// that does not exist or cannot be used.
+func exitCode(err error) int {
+	_, option := errors.AsType[*config.Error](err)
+	_, usage := errors.AsType[usageError](err)
+	_, file := errors.AsType[fileError](err)
+	_, name := errors.AsType[tls.NameError](err)
+	if option || usage || file || name || errors.Is(err, fs.ErrNotExist) {
+		return 2
+	}
+	return 1
+}
+
+// run does what args say. It returns when the process is to end.
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	c := call{ctx, environ, stdin, stdout, stderr}
+	if slices.ContainsFunc(args, keytext.IsPEM) {
+		return usagef("the command line holds the text of a certificate or key (PEM): give the name of its file")
+	}
+	if len(args) == 1 && slices.Contains([]string{"-version", "--version", "-v", "-V"}, args[0]) {
+		args = []string{"version"}
+	}
+	if len(args) == 0 || !isWord(args[0]) {
+		return verb{run: serve, help: help, options: true}.do(c, args)
+	}
+	v, ok := findVerb(args[0])
+	if !ok {
+		return unknownVerb(args[0])
+	}
+	return v.do(c, args[1:])
+}
+
+// isWord reports whether arg is no option.
+func isWord(arg string) bool { return arg != "" && arg[0] != '-' }
+
+// looksLikeKey reports whether an argument may be the text of a key rather than the
+// name of a file.
+func looksLikeKey(arg string) bool {
+	if !keytext.Looks(arg) {
+		return false
+	}
+	_, err := os.Stat(arg)
+	return err != nil
+}
+
+func versionLine() string {
+	v := version
+	if v == "" {
+		v = "unknown"
+		if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+			v = info.Main.Version
+		}
+	}
+	return fmt.Sprintf("tunnels %s %s/%s %s", v, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
