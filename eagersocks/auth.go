@@ -85,6 +85,3 @@ func readUserPass(r io.Reader) (name, password string, err error) {
 	}
 	return name, password, nil
 }
-
-// errWrong tells nobody which of the two is wrong.
-var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}

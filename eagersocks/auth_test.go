@@ -105,35 +105,6 @@ func TestProxyClient(t *testing.T) {
 	}
 }
 
-func TestWhoIs(t *testing.T) {
-	same := func(a, b net.Addr, want bool) {
-		t.Helper()
-		if got := whoIs(a) == whoIs(b); got != want {
-			t.Errorf("%v and %v are the same: %v, want %v", a, b, got, want)
-		}
-	}
-	tcp := func(s string, port int) net.Addr {
-		host, zone, _ := strings.Cut(s, "%")
-		return &net.TCPAddr{IP: net.ParseIP(host), Port: port, Zone: zone}
-	}
-	same(tcp("192.0.2.1", 1), tcp("192.0.2.1", 2), true)
-	same(tcp("192.0.2.1", 1), tcp("192.0.2.2", 1), false)
-	same(tcp("192.0.2.1", 1), tcp("::ffff:192.0.2.1", 2), true)
-	same(tcp("2001:db8::1", 1), tcp("2001:db8::ffff:1", 1), true)
-	same(tcp("2001:db8::1", 1), tcp("2001:db8:0:1::1", 1), false)
-	same(tcp("fe80::1%eth0", 1), tcp("fe80::1%eth1", 1), true)
-	same(nil, &net.UnixAddr{Name: "@", Net: "unix"}, true)
-	same(nil, tcp("192.0.2.1", 1), false)
-	same(nil, (*net.TCPAddr)(nil), true)
-	same(other("192.0.2.1:9"), tcp("192.0.2.1", 1), true)
-}
-
-// other is an address of another type.
-type other string
-
-func (o other) Network() string { return "other" }
-func (o other) String() string  { return string(o) }
-
 // failingWriter is an application that has gone.
 type failingWriter struct{ *scripted }
 

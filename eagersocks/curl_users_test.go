@@ -60,7 +60,7 @@ func TestCurlWithUsers(t *testing.T) {
 	} {
 		cfg := &Config{}
 		if tt.asked {
-			cfg.Users = mustOpen(t, usersFile(t, name, password), nil)
+			cfg.Users = newUsersFile(t, name, password)
 		}
 		w := newWayOf(t, mustListen(t, cfg.listenSocks), On, names)
 		want := text
@@ -75,7 +75,8 @@ func TestCurlWithUsers(t *testing.T) {
 
 // TestCurlIsSlowedDown: each wrong password is answered later than the one before.
 func TestCurlIsSlowedDown(t *testing.T) {
-	u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
+	const slowMin = 250 * time.Millisecond // see package users
+	u := newUsersFile(t, "alice", "secret")
 	w := newWayOf(t, mustListen(t, (&Config{Users: u}).listenSocks), On, nil)
 	for i, least := range []time.Duration{0, slowMin, 2 * slowMin, 4 * slowMin} {
 		scheme, user := "socks5h", "alice:wrong@"

@@ -1,19 +1,63 @@
 package eagersocks
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"tunnels/internal/code"
+	"tunnels/internal/users"
 )
 
-// rewrite gives the users of a file other passwords, and waits until they count.
-func rewrite(t *testing.T, u *Users, pairs ...string) {
+// errWrong is what an Authenticator of a test says.
+var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
+
+// usersFile is a file of users that may change.
+type usersFile struct {
+	*users.Users
+	path string
+}
+
+// newUsersFile makes one of names and passwords, one behind the other.
+func newUsersFile(t testing.TB, pairs ...string) *usersFile {
 	t.Helper()
-	writeUsers(t, u.path, pairs...)
+	u := &usersFile{path: filepath.Join(t.TempDir(), "users")}
+	u.write(t, pairs...)
+	var err error
+	if u.Users, err = users.Open(u.path, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(u.Close)
+	return u
+}
+
+func (u *usersFile) write(t testing.TB, pairs ...string) {
+	t.Helper()
+	var text strings.Builder
+	for i := 0; i < len(pairs); i += 2 {
+		hash, err := bcrypt.GenerateFromPassword([]byte(pairs[i+1]), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&text, "%s:%s\n", pairs[i], hash)
+	}
+	if err := os.WriteFile(u.path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rewrite gives it other users, and waits until they count.
+func (u *usersFile) rewrite(t testing.TB, pairs ...string) {
+	t.Helper()
+	u.write(t, pairs...)
 	if err := u.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +73,7 @@ func TestRemovedUserOnOpenConnection(t *testing.T) {
 		"nobody left":      {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := mustOpen(t, usersFile(t, "alice", "old"), nil)
-			defer u.Close()
+			u := newUsersFile(t, "alice", "old")
 			d := newDialled(t)
 			rig := newWebRig(t, &Config{Users: u}, d.dial)
 			get := lines("GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("alice:old") + "\n")
@@ -50,7 +93,7 @@ func TestRemovedUserOnOpenConnection(t *testing.T) {
 			io.WriteString(later, lines("HEAD / HTTP/1.1\nHost: a\n\n")+connect)
 			tunnel2 := d.next(t)
 
-			rewrite(t, u, change...)
+			u.rewrite(t, change...)
 			for range 2 {
 				io.WriteString(kept, get)
 				wantRead(t, kept, "HTTP/1.1 407 ")
@@ -96,8 +139,7 @@ func discardPage(t *testing.T, c net.Conn) {
 
 // Who was removed counts as a stranger again, so that he cannot keep connections.
 func TestRemovedUserIsAStranger(t *testing.T) {
-	u := mustOpen(t, usersFile(t, "alice", "old"), nil)
-	defer u.Close()
+	u := newUsersFile(t, "alice", "old")
 	d := newDialled(t)
 	rig := newWebRig(t, &Config{Users: u, PendingMax: 1}, d.dial)
 	get := lines("GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("alice:old") + "\n")
@@ -111,7 +153,7 @@ func TestRemovedUserIsAStranger(t *testing.T) {
 		wantRead(t, app, "HTTP/1.1 204 No\r\n\r\n")
 		apps = append(apps, app)
 	}
-	rewrite(t, u, "other", "x")
+	u.rewrite(t, "other", "x")
 	for _, app := range apps {
 		io.WriteString(app, get)
 		wantRead(t, app, "HTTP/1.1 407 ")
@@ -126,13 +168,12 @@ func TestRemovedUserIsAStranger(t *testing.T) {
 func TestRemovedUserDuringGreeting(t *testing.T) {
 	for name, change := range map[string][]string{"removed": {"other", "x"}, "password changed": {"alice", "new"}} {
 		t.Run(name, func(t *testing.T) {
-			u := mustOpen(t, usersFile(t, "alice", "old"), nil)
-			defer u.Close()
+			u := newUsersFile(t, "alice", "old")
 			ln := mustListen(t, (&Config{Users: u}).listenSocks)
 			app := dialTo(t, ln)
 			io.WriteString(app, "\x05\x01\x02\x01\x05alice\x03old")
 			wantRead(t, app, "\x05\x02\x01\x00")
-			rewrite(t, u, change...)
+			u.rewrite(t, change...)
 			io.WriteString(app, aRequest)
 			want := string(AppendReply(nil, code.NotAllowed))
 			if got, err := io.ReadAll(app); string(got) != want || err != nil {
@@ -142,23 +183,38 @@ func TestRemovedUserDuringGreeting(t *testing.T) {
 	}
 }
 
-// A password that is being computed when its user is removed is not right any more.
-func TestRemovedUserDuringCheck(t *testing.T) {
-	path := usersFile(t, "alice", "old")
-	u := mustOpen(t, path, nil)
-	defer u.Close()
-	u.busy = make(chan struct{}) // unbuffered: a check waits until the test lets it go on
-	checked := make(chan error, 1)
-	go func() { checked <- u.Check(from(1), "alice", "old") }()
-	<-u.busy // the check has a place, and goes on to compute
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := u.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	u.busy <- struct{}{} // taken by the check when it has computed
-	if err := <-checked; err == nil {
-		t.Error("Check = nil for a user who was removed meanwhile")
-	}
+// TestSlowedDownIsStillBounded: the listener ends with its Users, though somebody
+// waits to be told that his password is wrong.
+func TestSlowedDownIsStillBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUsersFile(t, "alice", "secret")
+		a, r := newAcceptor(), new(rejections)
+		ln := (&Config{Users: u, PendingMax: 2, Rejected: r.add}).NewSocksListener(a)
+		for i := range 6 {
+			u.Check(nil, "alice", fmt.Sprint(i))
+		}
+		start := time.Now()
+		var apps []net.Conn
+		for range 3 {
+			app := a.connect()
+			app.Write([]byte("\x05\x01\x02"))
+			wantRead(t, app, "\x05\x02")
+			app.Write([]byte("\x01\x05alice\x01x"))
+			apps = append(apps, app)
+		}
+		if _, err := apps[0].Read(make([]byte, 1)); err == nil || time.Since(start) != 0 {
+			t.Errorf("oldest connection: Read = %v after %v, want an end at once", err, time.Since(start))
+		}
+		u.Close()
+		ln.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close took %v, want no time", d)
+		}
+		if r.count(errCrowded) != 1 || len(r.all()) != 3 {
+			t.Errorf("Rejected was told %v, want %v once among three", r.all(), errCrowded)
+		}
+		for _, c := range apps {
+			c.Close()
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"tunnels/internal/code"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
+	"tunnels/internal/users"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
@@ -32,9 +33,9 @@ type Client struct {
 	tls      *tls.Client // nil: not over TLS
 	servers  *servers
 	eager    *eagersocks.Policy
-	users    *eagersocks.Users // nil: nobody is asked who he is
-	mistakes *refusals         // of who could not even ask
-	away     *refusals         // of requests while no server can be reached
+	users    *users.Users // nil: nobody is asked who he is
+	mistakes *refusals    // of who could not even ask
+	away     *refusals    // of requests while no server can be reached
 	rejected func(remote string, err error)
 	ctx      context.Context
 	cancel   context.CancelFunc // ends dials
@@ -74,7 +75,7 @@ func NewClient(cfg Config) (*Client, error) {
 		dial = c.tls.Dial
 	}
 	if cfg.ClientUsers != "" {
-		if c.users, err = eagersocks.OpenUsers(cfg.ClientUsers, usersLines(c.log)); err != nil {
+		if c.users, err = users.Open(cfg.ClientUsers, usersLines(c.log)); err != nil {
 			return nil, fmt.Errorf("-client.users: %w; tunnels users add FILE NAME makes it", err)
 		}
 	}

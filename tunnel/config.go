@@ -27,7 +27,7 @@ type Config struct {
 	ServerPolicy string   // how it chooses: best (or empty), order or spread
 
 	ClientAddrs []netx.Endpoint // where the client listens for applications; one at least
-	ClientUsers string          // file of who may use it (eagersocks.OpenUsers); empty: everybody
+	ClientUsers string          // file of who may use it (users.Open); empty: everybody
 
 	RemuxNet string // what carries remux: tls, or a plain stream network
 	EagerNet string // what carries requests: remux, tls, or a plain stream network

@@ -10,18 +10,18 @@ import (
 
 	"golang.org/x/net/proxy"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/netx"
+	"tunnels/internal/users"
 )
 
 // TestClientAsksForUsers: on each of its addresses, and what was wrong is a line.
 func TestClientAsksForUsers(t *testing.T) {
-	users := filepath.Join(t.TempDir(), "users")
-	if _, err := eagersocks.AddUser(users, "alice", "secret"); err != nil {
+	file := filepath.Join(t.TempDir(), "users")
+	if _, err := users.Add(file, "alice", "secret"); err != nil {
 		t.Fatal(err)
 	}
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {
-		c.ClientUsers = users
+		c.ClientUsers = file
 		c.ClientAddrs = append(c.ClientAddrs, netx.Endpoint{Network: "unix", Address: filepath.Join(t.TempDir(), "s")})
 	})
 	target, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +53,7 @@ func TestClientAsksForUsers(t *testing.T) {
 		}
 	}
 	r.clientLog.wait(t, "client", "[warn]", "no request from 127.0.0.1:", "user or password is wrong")
-	if err := os.WriteFile(users, []byte("nonsense\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.client.Reload(); err == nil || !strings.Contains(err.Error(), "line 1") {

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"tunnels/internal/config"
 	"tunnels/eagersocks"
+	"tunnels/internal/config"
 	"tunnels/internal/keytext"
+	"tunnels/internal/users"
 	"tunnels/tls"
 	"tunnels/tunnel"
 )
@@ -94,7 +95,7 @@ func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 		good = good && f.Severity != tls.Fatal
 	}
 	if cfg.Client && cfg.Tunnel.ClientUsers != "" {
-		if _, err := eagersocks.ListUsers(cfg.Tunnel.ClientUsers); err != nil {
+		if _, err := users.List(cfg.Tunnel.ClientUsers); err != nil {
 			fmt.Fprintf(stdout, "%s: %v; `tunnels users add FILE NAME` makes a right one\n", tls.Fatal, err)
 			good = false
 		}

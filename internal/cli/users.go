@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"tunnels/internal/config"
-	"tunnels/eagersocks"
 	"tunnels/internal/keytext"
 	"tunnels/internal/terminal"
+	"tunnels/internal/users"
 )
 
 const usersUsage = `tunnels users: the applications' passwords, for -client.users FILE.
@@ -34,8 +34,8 @@ Examples:
 // passwordLine is more than a line with a password in it can have.
 const passwordLine = 4096
 
-// users is the verb of that name.
-func users(c call, args []string) error {
+// runUsers is the verb of that name.
+func runUsers(c call, args []string) error {
 	if len(args) == 0 {
 		return usagef("users: want add, list or remove; tunnels users -h explains them")
 	}
@@ -48,13 +48,13 @@ func users(c call, args []string) error {
 	case verb == "add" && len(args) == 2:
 		return usersAdd(c, args[0], args[1])
 	case verb == "list" && len(args) == 1:
-		names, err := eagersocks.ListUsers(args[0])
+		names, err := users.List(args[0])
 		for _, n := range names {
 			fmt.Fprintln(c.stdout, n)
 		}
 		return err
 	case verb == "remove" && len(args) == 2:
-		if err := eagersocks.RemoveUser(args[0], args[1]); err != nil {
+		if err := users.Remove(args[0], args[1]); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.stdout, "removed %s from %s\n", args[1], args[0])
@@ -72,7 +72,7 @@ func usersAdd(c call, file, name string) error {
 	if err != nil {
 		return err
 	}
-	replaced, err := eagersocks.AddUser(file, name, password)
+	replaced, err := users.Add(file, name, password)
 	if err != nil {
 		return err
 	}

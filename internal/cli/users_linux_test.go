@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tunnels/eagersocks"
+	"tunnels/internal/users"
 )
 
 // pty opens a terminal: what is written to the master is typed at the slave.
@@ -62,7 +62,7 @@ func TestUsersAddTyped(t *testing.T) {
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("typed %q: %v, want %q", tt.typed, err, tt.want)
 		}
-		names, _ := eagersocks.ListUsers(file) // there is no file after an error
+		names, _ := users.List(file) // there is no file after an error
 		if (len(names) == 1) != (tt.want == "") {
 			t.Errorf("typed %q: users %q", tt.typed, names)
 		}

@@ -39,7 +39,7 @@ func verbs() []verb {
 		{name: "client", does: "run the proxy, on the laptop (also: tunnels -client)", help: roleHelp("client", clientHelp), run: role("client"), options: true},
 		{name: "server", does: "run the exit, on the server (also: tunnels -server)", help: roleHelp("server", serverHelp), run: role("server"), options: true},
 		{name: "certs", does: "make, list and revoke certificates", help: printed(certsUsage), run: func(c call, args []string) error { return certs(args, c.stdout) }},
-		{name: "users", does: "manage the passwords of -client.users", help: printed(usersUsage), run: users},
+		{name: "users", does: "manage the passwords of -client.users", help: printed(usersUsage), run: runUsers},
 		{name: "check", does: "validate a configuration and try the way", help: printed(checkUsage), run: check, options: true},
 		{name: "service", does: "print a systemd unit or launchd file", help: printed(serviceUsage), run: service},
 		{name: "bench", does: "run benchmarks", help: benchHelp, run: bench},

@@ -1,4 +1,4 @@
-package eagersocks
+package users
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,7 +49,7 @@ func writeUsers(t testing.TB, path string, pairs ...string) {
 
 func mustOpen(t testing.TB, path string, reread func(error)) *Users {
 	t.Helper()
-	u, err := OpenUsers(path, reread)
+	u, err := Open(path, reread)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,38 +237,52 @@ func TestUsersClose(t *testing.T) {
 	})
 }
 
-// TestSlowedDownIsStillBounded: the listener ends with its Users, though somebody
-// waits to be told that his password is wrong.
-func TestSlowedDownIsStillBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
-		a, r := newAcceptor(), new(rejections)
-		ln := (&Config{Users: u, PendingMax: 2, Rejected: r.add}).NewSocksListener(a)
-		for i := range 6 {
-			u.Check(nil, "alice", fmt.Sprint(i))
-		}
-		start := time.Now()
-		var apps []net.Conn
-		for range 3 {
-			app := a.connect()
-			app.Write([]byte("\x05\x01\x02"))
-			wantRead(t, app, "\x05\x02")
-			app.Write([]byte("\x01\x05alice\x01x"))
-			apps = append(apps, app)
-		}
-		if _, err := apps[0].Read(make([]byte, 1)); err == nil || time.Since(start) != 0 {
-			t.Errorf("oldest connection: Read = %v after %v, want an end at once", err, time.Since(start))
-		}
-		u.Close()
-		ln.Close()
-		if d := time.Since(start); d != 0 {
-			t.Errorf("Close took %v, want no time", d)
-		}
-		if r.count(errCrowded) != 1 || len(r.all()) != 3 {
-			t.Errorf("Rejected was told %v, want %v once among three", r.all(), errCrowded)
-		}
-		for _, c := range apps {
-			c.Close()
-		}
-	})
+// A password that is being computed when its user is removed is not right any more.
+func TestRemovedUserDuringCheck(t *testing.T) {
+	path := usersFile(t, "alice", "old")
+	u := mustOpen(t, path, nil)
+	defer u.Close()
+	u.busy = make(chan struct{}) // unbuffered: a check waits until the test lets it go on
+	checked := make(chan error, 1)
+	go func() { checked <- u.Check(from(1), "alice", "old") }()
+	<-u.busy // the check has a place, and goes on to compute
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	u.busy <- struct{}{} // taken by the check when it has computed
+	if err := <-checked; err == nil {
+		t.Error("Check = nil for a user who was removed meanwhile")
+	}
 }
+
+func TestWhoIs(t *testing.T) {
+	same := func(a, b net.Addr, want bool) {
+		t.Helper()
+		if got := whoIs(a) == whoIs(b); got != want {
+			t.Errorf("%v and %v are the same: %v, want %v", a, b, got, want)
+		}
+	}
+	tcp := func(s string, port int) net.Addr {
+		host, zone, _ := strings.Cut(s, "%")
+		return &net.TCPAddr{IP: net.ParseIP(host), Port: port, Zone: zone}
+	}
+	same(tcp("192.0.2.1", 1), tcp("192.0.2.1", 2), true)
+	same(tcp("192.0.2.1", 1), tcp("192.0.2.2", 1), false)
+	same(tcp("192.0.2.1", 1), tcp("::ffff:192.0.2.1", 2), true)
+	same(tcp("2001:db8::1", 1), tcp("2001:db8::ffff:1", 1), true)
+	same(tcp("2001:db8::1", 1), tcp("2001:db8:0:1::1", 1), false)
+	same(tcp("fe80::1%eth0", 1), tcp("fe80::1%eth1", 1), true)
+	same(nil, &net.UnixAddr{Name: "@", Net: "unix"}, true)
+	same(nil, tcp("192.0.2.1", 1), false)
+	same(nil, (*net.TCPAddr)(nil), true)
+	same(other("192.0.2.1:9"), tcp("192.0.2.1", 1), true)
+}
+
+// other is an address of another type.
+type other string
+
+func (o other) Network() string { return "other" }
+func (o other) String() string  { return string(o) }

@@ -1,4 +1,4 @@
-package eagersocks
+package users
 
 import (
 	"bytes"
@@ -69,9 +69,9 @@ func TestOpenUsersRefuses(t *testing.T) {
 		bad:                        "line 1: ",
 		large:                      "larger than",
 	} {
-		_, err := OpenUsers(path, nil)
+		_, err := Open(path, nil)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
-			t.Errorf("OpenUsers(%s) = %v, want it to say %q", path, err, want)
+			t.Errorf("Open(%s) = %v, want it to say %q", path, err, want)
 		}
 	}
 }
@@ -151,8 +151,8 @@ func TestAddAndRemoveUsers(t *testing.T) {
 	path := filepath.Join(dir, "users")
 	add := func(name, password string, replaces bool) {
 		t.Helper()
-		if replaced, err := AddUser(path, name, password); err != nil || replaced != replaces {
-			t.Errorf("AddUser(%s) = %v, %v; want %v", name, replaced, err, replaces)
+		if replaced, err := Add(path, name, password); err != nil || replaced != replaces {
+			t.Errorf("Add(%s) = %v, %v; want %v", name, replaced, err, replaces)
 		}
 	}
 	add("alice", "secret", false)
@@ -171,9 +171,9 @@ func TestAddAndRemoveUsers(t *testing.T) {
 	if text, _ := os.ReadFile(path); !bytes.HasPrefix(text, []byte("# ours\nalice:$2a$10$")) || bytes.Count(text, []byte("\n")) != 3 {
 		t.Errorf("file is %q", text)
 	}
-	names, err := ListUsers(path)
+	names, err := List(path)
 	if want := []string{"alice", "bob"}; !reflect.DeepEqual(names, want) || err != nil {
-		t.Errorf("ListUsers = %q, %v; want %q", names, err, want)
+		t.Errorf("List = %q, %v; want %q", names, err, want)
 	}
 	u := mustOpen(t, path, nil)
 	for _, pair := range [][2]string{{"alice", "other"}, {"bob", "hush"}} {
@@ -181,11 +181,11 @@ func TestAddAndRemoveUsers(t *testing.T) {
 			t.Errorf("Check(%s) = %v", pair, err)
 		}
 	}
-	if err := RemoveUser(path, "alice"); err != nil {
+	if err := Remove(path, "alice"); err != nil {
 		t.Error(err)
 	}
-	if names, err := ListUsers(path); !reflect.DeepEqual(names, []string{"bob"}) || err != nil {
-		t.Errorf("ListUsers = %q, %v; want bob alone", names, err)
+	if names, err := List(path); !reflect.DeepEqual(names, []string{"bob"}) || err != nil {
+		t.Errorf("List = %q, %v; want bob alone", names, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("left in the folder: %v", left)
@@ -202,26 +202,26 @@ func TestEditingUsersRefuses(t *testing.T) {
 		}
 	}
 	for password, want := range map[string]string{"": "empty", "hush\x00": "zero byte", strings.Repeat("hush", 19): "76 bytes"} {
-		_, err := AddUser(path, "bob", password)
-		refused("AddUser", err, want)
+		_, err := Add(path, "bob", password)
+		refused("Add", err, want)
 	}
 	for name, want := range map[string]string{"": "empty", "a:b": "colon", "#a": "comment", " a": "blank"} {
-		_, err := AddUser(path, name, "hush")
-		refused("AddUser", err, want)
+		_, err := Add(path, name, "hush")
+		refused("Add", err, want)
 	}
-	refused("RemoveUser", RemoveUser(path, "bob"), `no user "bob"`)
-	refused("RemoveUser", RemoveUser(path+"x", "bob"), path+"x")
+	refused("Remove", Remove(path, "bob"), `no user "bob"`)
+	refused("Remove", Remove(path+"x", "bob"), path+"x")
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Errorf("the file changed to %q", after)
 	}
 	os.WriteFile(path+".new", nil, 0o600)
-	_, err := AddUser(path, "bob", "hu-sh")
-	refused("AddUser", err, "another tunnels is changing")
+	_, err := Add(path, "bob", "hu-sh")
+	refused("Add", err, "another tunnels is changing")
 	os.Remove(path + ".new")
 	os.WriteFile(path, []byte("bob:hush\n"), 0o600)
-	_, err = AddUser(path, "bob", "hu-sh")
-	refused("AddUser", err, "line 1: ")
-	refused("RemoveUser", RemoveUser(path, "bob"), "line 1: ")
+	_, err = Add(path, "bob", "hu-sh")
+	refused("Add", err, "line 1: ")
+	refused("Remove", Remove(path, "bob"), "line 1: ")
 	if _, err := os.Stat(path + ".new"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file is left: %v", err)
 	}
@@ -275,7 +275,7 @@ func TestByteOrderMark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names, err := ListUsers(path); err != nil || !slices.Equal(names, []string{"alice"}) {
-		t.Errorf("ListUsers = %q, %v, want alice", names, err)
+	if names, err := List(path); err != nil || !slices.Equal(names, []string{"alice"}) {
+		t.Errorf("List = %q, %v, want alice", names, err)
 	}
 }

@@ -1,4 +1,4 @@
-package eagersocks
+package users
 
 import (
 	"bytes"

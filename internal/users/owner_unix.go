@@ -1,6 +1,6 @@
 //go:build unix
 
-package eagersocks
+package users
 
 import (
 	"fmt"

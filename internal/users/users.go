@@ -1,4 +1,6 @@
-package eagersocks
+// Package users knows who may use a front door: it asks a file of names and hashes of
+// passwords, and slows down who guesses.
+package users
 
 import (
 	"crypto/hmac"
@@ -16,11 +18,19 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"tunnels/internal/code"
 )
 
-const passwordMax = 72 // bytes that bcrypt looks at
+const (
+	nameMax     = 255 // bytes that RFC 1929 has room for
+	passwordMax = 72  // bytes that bcrypt looks at
+)
 
-// Users is an Authenticator that asks a file of names and bcrypt hashes, which
+// errWrong tells nobody which of the two is wrong.
+var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
+
+// Users is an eagersocks.Authenticator that asks a file of names and bcrypt hashes, which
 // it reads again when it has changed. Its methods may be called from any
 // goroutine at any time.
 //
@@ -56,14 +66,14 @@ type user struct {
 	good atomic.Pointer[[sha256.Size]byte] // digest of the password that was right; nil: none was
 }
 
-// OpenUsers reads the file at path: lines of the form name:hash, as `htpasswd -B`
+// Open reads the file at path: lines of the form name:hash, as `htpasswd -B`
 // writes them. The hash is bcrypt's, beginning with $2a$, $2b$ or $2y$, and of a
 // cost up to 14. Empty lines and those that begin with # say nothing.
 //
 // When the file has been read again because it changed, reread is told: nil if
 // that went well, else what is wrong with it, once; what was read before stays in
 // force then. Nil: nobody is told.
-func OpenUsers(path string, reread func(error)) (*Users, error) {
+func Open(path string, reread func(error)) (*Users, error) {
 	u := &Users{
 		path:   path,
 		reread: reread,
@@ -79,7 +89,7 @@ func OpenUsers(path string, reread func(error)) (*Users, error) {
 	return u, nil
 }
 
-// Check implements Authenticator. It is code.Overload if too many are waiting,
+// Check implements eagersocks.Authenticator. It is code.Overload if too many are waiting,
 // and code.GoingAway after Close.
 func (u *Users) Check(remote net.Addr, name, password string) error {
 	select {

@@ -1,4 +1,4 @@
-package eagersocks
+package users
 
 import (
 	"bytes"
@@ -73,8 +73,8 @@ func checkUserName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("name is empty")
-	case len(name) > maxName:
-		return fmt.Errorf("name has %d bytes, 255 are possible", len(name))
+	case len(name) > nameMax:
+		return fmt.Errorf("name has %d bytes, %d are possible", len(name), nameMax)
 	case !utf8.ValidString(name):
 		return errors.New("name is not UTF-8")
 	case name[0] == '#':
@@ -133,8 +133,8 @@ func readUsersFile(path string) ([]byte, os.FileInfo, error) {
 	return bytes.TrimPrefix(text, []byte("\ufeff")), info, nil // what some editors put before the first line
 }
 
-// ListUsers is the names in a users file, in their order.
-func ListUsers(path string) ([]string, error) {
+// List is the names in a users file, in their order.
+func List(path string) ([]string, error) {
 	text, _, err := readUsersFile(path)
 	if err != nil {
 		return nil, err
@@ -146,10 +146,10 @@ func ListUsers(path string) ([]string, error) {
 	return names, nil
 }
 
-// AddUser gives the user of that name a password: 1 to 72 bytes, none of them
+// Add gives the user of that name a password: 1 to 72 bytes, none of them
 // zero. The file is made, for its owner alone to read, if there is none; lines
 // about others stay as they are.
-func AddUser(path, name, password string) (replaced bool, err error) {
+func Add(path, name, password string) (replaced bool, err error) {
 	if err := checkUserName(name); err != nil {
 		return false, fmt.Errorf("adding a user: %w", err)
 	}
@@ -163,8 +163,8 @@ func AddUser(path, name, password string) (replaced bool, err error) {
 	return editUsers(path, name, fmt.Sprintf("%s:%s\n", name, hash))
 }
 
-// RemoveUser removes the user of that name. It is an error if there is none.
-func RemoveUser(path, name string) error {
+// Remove removes the user of that name. It is an error if there is none.
+func Remove(path, name string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("users file: %w", err)
 	}
