@@ -71,6 +71,7 @@ stop() {
 	while kill -0 "$(cat "$W/$name.pid")" 2>/dev/null; do sleep 0.05; done
 }
 case "$*" in
+daemon-reload) test -s "$unit" ;; # which is to be there by then
 'enable --now tunnels') start ;;
 'restart tunnels') stop && start ;;
 'disable --now tunnels') stop ;;
