@@ -186,8 +186,8 @@ func TestFileIsNamedForWhatItIs(t *testing.T) {
 	}{
 		{[]string{"-config", pem}, `-config "` + pem + `" (command line): is a certificate or key (PEM), not a configuration file`},
 		{[]string{"-server", "-client", "-server.rules", pem}, pem + " is a certificate or key (PEM), not a rules file"},
-		{[]string{"-server", "-client", "-client.addr=127.0.0.1:0", "-sla.log.path=" + k.file("log"), "-client.users", pem}, pem + ": is a certificate or key (PEM), not a users file"},
-		{[]string{"users", "list", pem}, pem + ": is a certificate or key (PEM), not a users file"},
+		{[]string{"-server", "-client", "-client.addr=127.0.0.1:0", "-sla.log.path=" + k.file("log"), "-client.users", pem}, pem + " is a certificate or key (PEM), not a users file"},
+		{[]string{"users", "list", pem}, pem + " is a certificate or key (PEM), not a users file"},
 		{[]string{"-server", "-client", "-sla.dingtalk.token=@" + pem}, pem + " is a certificate or key (PEM), not a secret"},
 		{[]string{"-server", "-client", "-sla.log.path=" + pem}, "is a certificate or key (PEM), not a log"},
 		{[]string{"-client", "-tls.client.cert", text}, "the command line holds the text of a certificate or key (PEM): give the name of its file"},

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tunnels/internal/reload"
 )
 
 // watched is a file of rules and what was reported about it.
@@ -52,7 +54,7 @@ func (w *watched) write(text string) {
 // want checks who has a block a second later, and what was reported meanwhile.
 func (w *watched) want(client string, said ...string) {
 	w.t.Helper()
-	time.Sleep(lookEvery)
+	time.Sleep(reload.Every)
 	if w.Table().For(client) == nil {
 		w.t.Errorf("%s has no block", client)
 	}

@@ -1,10 +1,8 @@
 package users
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,27 +13,23 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"tunnels/internal/keytext"
+	"tunnels/internal/reload"
 )
 
 const (
-	usersFileMax = 1 << 20 // bytes
-	costMax      = 14      // about a second; each step up doubles it
-	hashSize     = 60
+	costMax  = 14 // about a second; each step up doubles it
+	hashSize = 60
 )
 
 // parseUsers reads the lines of a users file. It returns the names in their order
 // and the hashes. An error names the line and never repeats it.
-func parseUsers(text []byte) (names []string, hashes map[string][]byte, err error) {
-	if keytext.IsPEM(string(text)) {
-		return nil, nil, errors.New("is a certificate or key (PEM), not a users file")
-	}
+func parseUsers(text string) (names []string, hashes map[string][]byte, err error) {
 	hashes = make(map[string][]byte)
 	seen := make(map[string]int) // in which line
 	n := 0
-	for line := range bytes.Lines(text) {
+	for line := range strings.Lines(text) {
 		n++
-		name, hash, err := parseUser(string(line))
+		name, hash, err := parseUser(line)
 		if err == nil && name != "" && seen[name] > 0 {
 			err = fmt.Errorf("user %q stands in line %d already", name, seen[name])
 		}
@@ -107,41 +101,15 @@ func notInHash(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '/'
 }
 
-// readUsersFile reads a file of users. The info is that of the file before it was
-// read, so that a change meanwhile is seen as one; nil: there is none, or it could
-// not be read: that may change without a trace in the info.
-func readUsersFile(path string) ([]byte, os.FileInfo, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("users file: %w", err)
-	}
-	if !info.Mode().IsRegular() { // opening a pipe could wait for ever
-		return nil, info, fmt.Errorf("users file %s: is not a file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("users file: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, usersFileMax+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("users file %s: %w", path, err)
-	}
-	if len(text) > usersFileMax {
-		return nil, info, fmt.Errorf("users file %s: is larger than %d bytes", path, usersFileMax)
-	}
-	return bytes.TrimPrefix(text, []byte("\ufeff")), info, nil // what some editors put before the first line
-}
-
 // List is the names in a users file, in their order.
 func List(path string) ([]string, error) {
-	text, _, err := readUsersFile(path)
+	text, _, err := reload.Read(path, "users")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("users file: %w", err)
 	}
 	names, _, err := parseUsers(text)
 	if err != nil {
-		return nil, fmt.Errorf("users file %s: %w", path, err)
+		return nil, fmt.Errorf("users file: %s: %w", path, err)
 	}
 	return names, nil
 }
@@ -180,17 +148,17 @@ func editUsers(path, name, line string) (found bool, err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // the link stays one
 	}
-	err = replaceFile(path, func(text []byte) ([]byte, error) {
+	err = replaceFile(path, func(text string) ([]byte, error) {
 		if _, _, err := parseUsers(text); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		var out []byte
-		for l := range bytes.Lines(text) {
-			if n, _, _ := parseUser(string(l)); n == name {
+		for l := range strings.Lines(text) {
+			if n, _, _ := parseUser(l); n == name {
 				found = true
 				out = append(out, line...)
 			} else {
-				out = append(bytes.TrimSuffix(append(out, l...), []byte("\n")), '\n')
+				out = append(append(out, strings.TrimSuffix(l, "\n")...), '\n')
 			}
 		}
 		if !found {
@@ -199,7 +167,7 @@ func editUsers(path, name, line string) (found bool, err error) {
 		return out, nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("users file %s: %w", path, err)
+		return false, fmt.Errorf("users file: %w", err)
 	}
 	return found, nil
 }
@@ -209,7 +177,7 @@ func editUsers(path, name, line string) (found bool, err error) {
 // see the old or the new; that the file beside it must not exist keeps two of
 // these from undoing each other. Owner and mode stay as they are, so that a
 // service which could read it still can.
-func replaceFile(path string, change func(old []byte) ([]byte, error)) (err error) {
+func replaceFile(path string, change func(old string) ([]byte, error)) (err error) {
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -223,7 +191,7 @@ func replaceFile(path string, change func(old []byte) ([]byte, error)) (err erro
 			_ = os.Remove(beside) // the first error is the one to know
 		}
 	}()
-	old, info, err := readUsersFile(path)
+	old, info, err := reload.Read(path, "users")
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/lines"
+	"tunnels/internal/reload"
 )
 
 func TestParseUsers(t *testing.T) {
@@ -47,7 +49,7 @@ func TestParseUsers(t *testing.T) {
 		{"alice :" + hash, "ends with a blank"},
 		{strings.Repeat("a", 256) + ":" + hash, "256 bytes"},
 	} {
-		_, _, err := parseUsers([]byte(tt.text))
+		_, _, err := parseUsers(tt.text)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("parseUsers(%q) = %v, want %q", tt.text, err, tt.want)
 		}
@@ -62,7 +64,7 @@ func TestOpenUsersRefuses(t *testing.T) {
 	bad := filepath.Join(dir, "bad")
 	os.WriteFile(bad, []byte("alice:secret\n"), 0o600)
 	large := filepath.Join(dir, "large")
-	os.WriteFile(large, bytes.Repeat([]byte("#\n"), usersFileMax), 0o600)
+	os.WriteFile(large, bytes.Repeat([]byte("#\n"), lines.MaxFile), 0o600)
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none"): "users file: ",
 		dir:                        "is not a file",
@@ -94,19 +96,19 @@ func TestUsersAreReadAgain(t *testing.T) {
 		check("alice", "secret", code.OK, 0)
 		writeUsers(t, path, "alice", "other", "bob", "hush")
 		check("bob", "hush", code.NotAuthorised, 0) // not looked at yet
-		time.Sleep(lookEvery)
+		time.Sleep(reload.Every)
 		check("bob", "hush", code.OK, 1)
 		check("alice", "secret", code.NotAuthorised, 1)
 		check("alice", "other", code.OK, 1)
 
 		os.WriteFile(path, []byte("nonsense"), 0o600)
 		for range 3 {
-			time.Sleep(lookEvery)
+			time.Sleep(reload.Every)
 			check("bob", "hush", code.OK, 2)
 		}
 		os.Remove(path)
 		for range 3 {
-			time.Sleep(lookEvery)
+			time.Sleep(reload.Every)
 			check("carol", "hush", code.NotAuthorised, 3)
 		}
 		if told[0] != nil || told[1] == nil || !errors.Is(told[2], fs.ErrNotExist) {
@@ -122,7 +124,7 @@ func TestUsersAreReadAgain(t *testing.T) {
 		if err := u.Reload(); err == nil {
 			t.Error("Reload of nonsense = nil")
 		}
-		time.Sleep(lookEvery)
+		time.Sleep(reload.Every)
 		check("carol", "hush", code.OK, 3) // Reload has said it
 	})
 }
@@ -138,7 +140,7 @@ func TestTouchedFileIsNoNews(t *testing.T) {
 		if err := os.Chtimes(path, at, at); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(lookEvery)
+		time.Sleep(reload.Every)
 		expect(t, u, 1, "alice", "secret", code.OK, 0)
 		if u.find("alice") != before || before.good.Load() == nil {
 			t.Error("the user was forgotten")
@@ -239,7 +241,7 @@ func FuzzUsersFile(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		l, err := newUserList(text, nil)
+		l, err := newUserList(string(text), nil)
 		if err != nil {
 			for line := range strings.Lines(string(text)) {
 				if _, secret, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && len(secret) > 24 && strings.Contains(err.Error(), secret) {
@@ -248,7 +250,7 @@ func FuzzUsersFile(f *testing.F) {
 			}
 			return
 		}
-		names, hashes, _ := parseUsers(text)
+		names, hashes, _ := parseUsers(string(text))
 		if len(names) != len(l.users) || len(names) != len(hashes) {
 			t.Fatalf("%q: %d names, %d users", text, len(names), len(l.users))
 		}
@@ -259,7 +261,7 @@ func FuzzUsersFile(f *testing.F) {
 			}
 			again = append(again, n+":"+string(hashes[n])+"\n"...)
 		}
-		if m, _, err := parseUsers(again); err != nil || !reflect.DeepEqual(m, names) {
+		if m, _, err := parseUsers(string(again)); err != nil || !reflect.DeepEqual(m, names) {
 			t.Errorf("%q written again reads %q, %v", text, m, err)
 		}
 	})

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"tunnels/internal/code"
+	"tunnels/internal/reload"
 )
 
 const (
@@ -42,22 +42,14 @@ var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is 
 // guesses with an account of his own.
 type Users struct {
 	// Static after construction.
-	path   string
-	reread func(error)
-	key    [32]byte      // of digests; random
-	busy   chan struct{} // bounds how many hashes are computed at a time
-	done   chan struct{} // closed by Close
+	file *reload.File[userList]
+	key  [32]byte      // of digests; random
+	busy chan struct{} // bounds how many hashes are computed at a time
+	done chan struct{} // closed by Close
 
-	now   atomic.Pointer[userList] // what is in force
 	brake brake
 
 	closing sync.Once
-
-	loading sync.Mutex  // held while the file is read; never waited for in Check
-	looked  time.Time   // guarded by loading
-	read    time.Time   // guarded by loading
-	file    os.FileInfo // guarded by loading; the one read last, well or badly; nil: it was gone or could not be read
-	broken  string      // guarded by loading; the error that was reported last; empty: all is well
 }
 
 // user is one of a file. It lives on in the next list if its hash is the same.
@@ -75,19 +67,32 @@ type user struct {
 // force then. Nil: nobody is told.
 func Open(path string, reread func(error)) (*Users, error) {
 	u := &Users{
-		path:   path,
-		reread: reread,
-		busy:   make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		done:   make(chan struct{}),
+		busy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		done: make(chan struct{}),
 	}
 	_, _ = rand.Read(u.key[:]) // never fails
-	u.loading.Lock()
-	defer u.loading.Unlock()
-	if _, err := u.loadLocked(); err != nil {
-		return nil, err
+	var err error
+	u.file, err = reload.Open(reload.Config[userList]{
+		Path:   path,
+		Kind:   "users",
+		Report: reread,
+		Parse: func(text string, old *userList) (*userList, error) {
+			l, err := newUserList(text, old)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			return l, nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("users file: %w", err)
 	}
 	return u, nil
 }
+
+// Reload reads the file again, changed or not. If that fails, what was read before
+// stays in force.
+func (u *Users) Reload() error { return u.file.Reload() }
 
 // Check implements eagersocks.Authenticator. It is code.Overload if too many are waiting,
 // and code.GoingAway after Close.
@@ -97,7 +102,7 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 		return errUsersClosed
 	default:
 	}
-	u.look()
+	u.file.Look()
 	digest := u.digest(name, password)
 	if u.find(name).wasRight(digest) {
 		return nil
@@ -171,11 +176,11 @@ func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
 }
 
 // find is the user of that name; nil: there is none.
-func (u *Users) find(name string) *user { return u.now.Load().users[name] }
+func (u *Users) find(name string) *user { return u.file.Now().users[name] }
 
 // compare takes as long for a name that nobody has; who is nil then.
 func (u *Users) compare(who *user, password string) bool {
-	hash := u.now.Load().dummy
+	hash := u.file.Now().dummy
 	if who != nil {
 		hash = who.hash
 	}

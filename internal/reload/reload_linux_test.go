@@ -1,4 +1,4 @@
-package users
+package reload
 
 import "testing"
 
@@ -6,7 +6,7 @@ import "testing"
 // owner keeps its size and time, so those of one that was not read say nothing.
 func TestUnreadableIsNotRead(t *testing.T) {
 	const path = "/proc/self/mem" // whose first page nobody can read
-	if _, info, err := readUsersFile(path); err == nil || info != nil {
-		t.Errorf("readUsersFile of %s = %v, %v, want an error alone", path, info, err)
+	if _, info, err := Read(path, "test"); err == nil || info != nil {
+		t.Errorf("Read of %s = %v, %v, want an error alone", path, info, err)
 	}
 }
