@@ -1,12 +1,12 @@
 package eagersocks
 
 import (
-	"container/list"
 	"strings"
 	"sync"
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/recent"
 )
 
 const (
@@ -26,17 +26,20 @@ type Policy struct {
 	// is answered eagerly. Nil: always. Called with no lock held.
 	Reachable func() bool
 
-	mu     sync.Mutex
-	failed map[Address]*list.Element // guarded by mu; values of order
-	order  list.List                 // guarded by mu; of failure, oldest first
+	once sync.Once
+	last *recent.Map[Address, failure] // static once memory was called
 }
 
-// failure is one remembered target.
+// failure is how a remembered target failed.
 type failure struct {
-	target Address
-	at     time.Time
-	code   code.Code
-	text   string // more about it; may be empty
+	code code.Code
+	text string // more about it; may be empty
+}
+
+// memory is the targets that failed lately.
+func (p *Policy) memory() *recent.Map[Address, failure] {
+	p.once.Do(func() { p.last = recent.New[Address, failure](failures) })
+	return p.last
 }
 
 // Eager says whether to answer r before its target is connected.
@@ -50,7 +53,8 @@ func (p *Policy) Eager(r *Request) bool {
 	if p.Reachable != nil && !p.Reachable() {
 		return false
 	}
-	return !p.failedLately(key(r.Target))
+	_, failed := p.memory().Get(key(r.Target))
+	return !failed
 }
 
 // Failed notes that a could not be connected; text says more, for who asks again and
@@ -60,62 +64,21 @@ func (p *Policy) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
 	}
-	a = key(a)
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.forgetLocked(a)
-	for e := p.order.Front(); e != nil && expired(e, now); e = p.order.Front() {
-		p.forgetLocked(e.Value.(failure).target)
-	}
-	if p.order.Len() >= failures {
-		p.forgetLocked(p.order.Front().Value.(failure).target)
-	}
-	if p.failed == nil {
-		p.failed = make(map[Address]*list.Element)
-	}
-	p.failed[a] = p.order.PushBack(failure{a, now, c, text})
+	p.memory().Put(key(a), failure{c, text}, failureMax)
 }
 
 // Why is the text of a's last failure, if it was with c and is remembered; else it
 // is empty.
 func (p *Policy) Why(a Address, c code.Code) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, ok := p.failed[key(a)]
-	if !ok || expired(e, time.Now()) {
+	f, ok := p.memory().Get(key(a))
+	if !ok || f.code != c {
 		return ""
 	}
-	if f := e.Value.(failure); f.code == c {
-		return f.text
-	}
-	return ""
+	return f.text
 }
 
 // Succeeded notes that a was connected.
-func (p *Policy) Succeeded(a Address) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.forgetLocked(key(a))
-}
-
-func (p *Policy) failedLately(a Address) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, ok := p.failed[a]
-	return ok && !expired(e, time.Now())
-}
-
-func (p *Policy) forgetLocked(a Address) {
-	if e, ok := p.failed[a]; ok {
-		p.order.Remove(e)
-		delete(p.failed, a)
-	}
-}
-
-func expired(e *list.Element, now time.Time) bool {
-	return now.Sub(e.Value.(failure).at) >= failureMax
-}
+func (p *Policy) Succeeded(a Address) { p.memory().Delete(key(a)) }
 
 // key is a as it is remembered: the case of a name says nothing.
 func key(a Address) Address {

@@ -93,10 +93,8 @@ func TestOldestFailureIsForgotten(t *testing.T) {
 				t.Errorf("Eager(%v) = %v, want %v", target(i), got, want)
 			}
 		}
-		time.Sleep(failureMax)
-		p.Failed(target(1), code.Refused, "")
-		if len(p.failed) != 1 || p.order.Len() != 1 {
-			t.Errorf("%d and %d failures are kept after all but one expired", len(p.failed), p.order.Len())
+		if n := p.memory().Len(); n != failures {
+			t.Errorf("%d failures are kept, want %d", n, failures)
 		}
 	})
 }
