@@ -13,6 +13,7 @@ import (
 	"tunnels/internal/code"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
+	"tunnels/internal/upstream"
 	"tunnels/internal/users"
 	"tunnels/remux"
 	"tunnels/sla"
@@ -31,7 +32,7 @@ type Client struct {
 	way      way
 	log      *sla.Logger
 	tls      *tls.Client // nil: not over TLS
-	servers  *servers
+	servers  *upstream.Set
 	eager    *eagersocks.Policy
 	users    *users.Users // nil: nobody is asked who he is
 	mistakes *refusals    // of who could not even ask
@@ -60,10 +61,14 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	choice, err := upstream.ParseChoice(cfg.ServerPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("-server.policy %w", err)
+	}
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget)) // one for all
 	c := &Client{cfg: cfg, way: w, log: cfg.log(), eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
 	c.work.memory = newTrimmer(&c.work, cfg.Remux.Budget)
-	dial := newServerDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).dial
+	dial := upstream.NewDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).Dial
 	if w.secured {
 		conf := cfg.ClientTLS
 		conf.Protocol = w.protocol()
@@ -79,34 +84,32 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, fmt.Errorf("-client.users: %w; tunnels users add FILE NAME makes it", err)
 		}
 	}
-	if c.servers, err = newServers(cfg.servers(), cfg.ServerPolicy, c.log, c.newLink(dial)); err != nil {
-		return nil, err
-	}
+	c.servers = upstream.New(cfg.servers(), choice, serverLines(c.log), c.newLink(dial))
 	c.away = newRefusals(c.log, "requests are not")
 	c.mistakes = newRefusals(c.log, "no request from")
 	c.rejected = rejectedLines(c.log, c.mistakes)
-	c.eager.Reachable = c.servers.reachable
+	c.eager.Reachable = c.servers.Reachable
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.draining, c.drain = context.WithCancel(c.ctx)
 	return c, nil
 }
 
 // newLink makes the way to one server.
-func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) link {
+func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) upstream.Link {
 	conf := c.cfg.Remux
 	conf.Dial = dial
-	return func(address string, turned func()) link {
+	return func(address string, turned func()) upstream.Link {
 		hooks := remuxLines(c.log, nobody)
 		if c.way.mux {
 			conf.Hooks = hooks
 			conf.Hooks.Turned = turned
-			return pooled{conf.NewPool(c.way.network, address)}
+			return upstream.Pooled{Pool: conf.NewPool(c.way.network, address)}
 		}
-		d := newDirect(dial, c.way.network, address)
+		d := upstream.DirectConfig{Dial: dial, Network: c.way.network, Address: address}
 		if turned != nil {
-			d.limit, d.told, d.turned = patience, hooks.DialDone, turned
+			d.Limit, d.Told, d.Turned = upstream.Patience, hooks.DialDone, turned
 		}
-		return d
+		return upstream.NewDirect(d)
 	}
 }
 
@@ -132,7 +135,7 @@ func (c *Client) listen() error {
 	}
 	conf.Rejected = c.rejected
 	c.apps = conf.NewSocksListener(netx.Merge(lower...))
-	c.servers.start()
+	c.servers.Start()
 	return nil
 }
 
@@ -203,7 +206,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	c.closeDoor()
 	err := c.work.wait(ctx)
 	if err == nil {
-		err = c.servers.shutdown(ctx)
+		err = c.servers.Shutdown(ctx)
 	}
 	c.Close()
 	return err
@@ -214,7 +217,7 @@ func (c *Client) Close() {
 	c.cancel() // also ends a Listen that waits
 	c.stage.close()
 	c.closeDoor()
-	c.servers.close()
+	c.servers.Close()
 	c.work.abort()
 	c.mistakes.close()
 	c.away.close()
@@ -301,15 +304,15 @@ func (c *Client) request(req *eagersocks.Request, eager bool) (splice.Stream, er
 	if err != nil {
 		return nil, err
 	}
-	if req.Command != eagersocks.Connect || len(a.early) > 0 || !c.way.mux || c.servers.single() {
+	if req.Command != eagersocks.Connect || len(a.early) > 0 || !c.way.mux || c.servers.Single() {
 		return far, nil
 	}
-	return newMovable(c.ctx, far, a.next), nil
+	return upstream.NewMovable(c.ctx, far, a.next), nil
 }
 
 // open makes what carries one request, at the best server.
 func (c *Client) open(ctx context.Context) (splice.Stream, error) {
-	far, _, err := c.servers.open(ctx, map[*server]bool{})
+	far, _, err := c.servers.Open(ctx, map[*upstream.Server]bool{})
 	if err != nil {
 		return nil, unreached{err}
 	}

@@ -52,7 +52,7 @@ func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func())
 		return nil
 	}
 	line := association{sock{log: c.log, name: "udp:" + a.Addr().String(), began: time.Now(), pending: true}}
-	if c.servers.reachable() {
+	if c.servers.Reachable() {
 		line.sock = line.opened()
 	}
 	far, err := c.requestAssociation(a.Addr())

@@ -13,6 +13,7 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
+	"tunnels/internal/upstream"
 )
 
 // serveWeb serves an application that speaks HTTP, on all its targets.
@@ -81,7 +82,7 @@ func (t *webTarget) Read(p []byte) (int, error) {
 	n, err := t.watched.Read(p)
 	t.down.Add(int64(n))
 	t.note(err)
-	if err != io.EOF && elsewhere(err) {
+	if err != io.EOF && upstream.Elsewhere(err) {
 		err = fmt.Errorf("%w: %w", eagersocks.ErrWay, err)
 	}
 	return n, err

@@ -10,6 +10,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/testnet"
+	"tunnels/internal/upstream"
 )
 
 // TestOtherNet: a server that speaks remux in TLS and a client that does not, or the
@@ -22,13 +23,13 @@ func TestOtherNet(t *testing.T) {
 				c.EagerMode = eagersocks.Off
 				c.ServerTLS, c.ClientTLS = server.cfg.ServerTLS, server.cfg.ClientTLS
 			})
-			v := client.client.servers.all[0]
-			switch l := v.link.(type) {
-			case *direct:
-				l.address = server.server.Addr().String()
-				_, err := l.open(t.Context())
+			v := client.client.servers.All()[0]
+			switch l := v.Link.(type) {
+			case *upstream.Direct:
+				l.Address = server.server.Addr().String()
+				_, err := l.Open(t.Context())
 				wantOtherNet(t, err)
-			case pooled:
+			case upstream.Pooled:
 				p := client.cfg.Remux
 				p.Dial = client.client.tls.Dial
 				pool := p.NewPool("tcp", server.server.Addr().String())

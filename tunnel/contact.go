@@ -41,26 +41,26 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 	probed, up := began, time.Time{}
 	for {
 		why := error(nil)
-		for _, v := range c.servers.all {
-			state, err := v.link.look()
+		for _, v := range c.servers.All() {
+			state, err := v.Link.Look()
 			if state != remux.Up {
-				why = fmt.Errorf("%s: %w", v.address, contactError(err))
+				why = fmt.Errorf("%s: %w", v.Address, contactError(err))
 				continue
 			}
-			if rtt, ok := v.link.rtt(); ok {
-				return v.address, rtt, nil
+			if rtt, ok := v.Link.RTT(); ok {
+				return v.Address, rtt, nil
 			}
 			if up.IsZero() {
 				up = time.Now()
-				v.link.probe() // which measures it
+				v.Link.Probe() // which measures it
 			} else if time.Since(up) > contactPong {
-				return v.address, 0, nil
+				return v.Address, 0, nil
 			}
 		}
 		if time.Since(probed) > contactRetry {
 			probed = time.Now()
-			for _, v := range c.servers.all {
-				v.link.probe()
+			for _, v := range c.servers.All() {
+				v.Link.Probe()
 			}
 		}
 		if time.Since(began) > contactSoon {

@@ -75,7 +75,7 @@ func TestContact(t *testing.T) {
 
 	cfg.Servers = []string{closed}
 	none := newTestClient(t, cfg)
-	until(t, "the dial has failed", func() bool { return !none.servers.reachable() })
+	until(t, "the dial has failed", func() bool { return !none.servers.Reachable() })
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if server, _, err := none.Contact(ended); server != "" || err == nil || !strings.HasPrefix(err.Error(), closed+": ") || !strings.Contains(err.Error(), "is the server running") {

@@ -7,6 +7,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/upstream"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
@@ -109,6 +110,21 @@ func rejectedLines(log *sla.Logger, mistakes *refusals) func(string, error) {
 			return
 		}
 		log.Debug("no request from %s: %v", remote, err)
+	}
+}
+
+// serverLines says at which server the client is.
+func serverLines(log *sla.Logger) upstream.Hooks {
+	return upstream.Hooks{
+		Silent:  func(address string, why error) { log.Warn("server %s does not answer: %v", address, why) },
+		Answers: func(address string) { log.Info("server %s answers again", address) },
+		Using: func(now, old upstream.Distance) {
+			if old.Address == "" {
+				log.Info("using server %s (%s)", now.Address, now.Text)
+				return
+			}
+			log.Info("using server %s (%s) instead of %s (%s)", now.Address, now.Text, old.Address, old.Text)
+		},
 	}
 }
 

@@ -50,7 +50,7 @@ func TestRequestsWhileAway(t *testing.T) {
 	r.server.Close()
 	until(t, "the client knows", func() bool {
 		refusedBy(t, r)
-		return !r.client.servers.reachable()
+		return !r.client.servers.Reachable()
 	})
 	before := len(linesWith(r.clientLog, "[sock]"))
 	const most = 10 // tries of the dial that is due meanwhile

@@ -32,7 +32,7 @@ func openSock(log *sla.Logger, client, name string) sock {
 // reached: of a request that is not carried then the log has no pair, see unserved.
 func (c *Client) openSock(target eagersocks.Address) sock {
 	s := sock{log: c.log, name: target.String(), plain: !c.way.mux, began: time.Now(), pending: true}
-	if c.servers.reachable() {
+	if c.servers.Reachable() {
 		return s.opened()
 	}
 	return s

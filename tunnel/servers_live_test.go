@@ -38,6 +38,8 @@ func (p *post) back() { p.relay.DropNew(false) }
 // used is how many requests it has had.
 func (p *post) used() int { return strings.Count(p.log.String(), "[sock] + ") }
 
+const ms = time.Millisecond
+
 // convoy is a client with three servers.
 type convoy struct {
 	t      *testing.T
@@ -180,9 +182,7 @@ func (v *convoy) wantState(i int, want remux.State) {
 	v.t.Helper()
 	s := v.client.servers
 	for start, tick := time.Now(), time.NewTicker(5*ms); ; <-tick.C {
-		s.mu.Lock()
-		state, why := s.all[i].state, s.all[i].why
-		s.mu.Unlock()
+		state, why := s.All()[i].State()
 		if state == want {
 			return
 		}
@@ -322,7 +322,7 @@ func TestServersAllDown(t *testing.T) {
 	for _, p := range v.posts {
 		p.kill()
 	}
-	for tick := time.NewTicker(20 * ms); v.client.servers.reachable(); <-tick.C {
+	for tick := time.NewTicker(20 * ms); v.client.servers.Reachable(); <-tick.C {
 	}
 	start := time.Now()
 	c, err := v.dial("target.test:80")

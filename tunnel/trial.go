@@ -14,6 +14,7 @@ import (
 	"tunnels/internal/code"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
+	"tunnels/internal/upstream"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
@@ -179,10 +180,10 @@ func (t *trial) resolve(ctx context.Context) bool {
 func (t *trial) connect(ctx context.Context) net.Conn {
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
-	sockets := newServerDialer(netx.Config{Carrier: t.c.way.mux}.Dialer(0), t.c.cfg.dialTimeout())
+	sockets := upstream.NewDialer(netx.Config{Carrier: t.c.way.mux}.Dialer(0), t.c.cfg.dialTimeout())
 	begin := time.Now()
 	lower := func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := sockets.dial(ctx, network, address)
+		conn, err := sockets.Dial(ctx, network, address)
 		t.took = time.Since(begin)
 		if err != nil {
 			t.fail("connect", t.took, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/upstream"
 	"tunnels/sla"
 )
 
@@ -247,7 +248,7 @@ func TestAssociationRefused(t *testing.T) {
 				}
 			}()
 			r := start(t, "unix", "", "tcp", func(c *Config) { c.EagerMode = mode })
-			r.client.servers.all[0].link.(*direct).address = path
+			r.client.servers.All()[0].Link.(*upstream.Direct).Address = path
 			s, err := associate(r.client.Addr().String(), "")
 			if mode == eagersocks.On {
 				if err != nil {

@@ -33,17 +33,18 @@ var everything = []string{"internal/config", "tunnel", "eagersocks", "remux", "t
 // rooms is the way through the house: main → cli → config → tunnel → {eagersocks,
 // remux, tls, sla}; nobody looks up. "" is the root folder.
 var rooms = map[string]room{
-	"":                {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
-	"internal/cli":    {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
-	"internal/config": {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
-	"tunnel":          {ours: []string{"eagersocks", "remux", "tls", "sla", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
-	"eagersocks":      {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
-	"remux":           {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
-	"tls":             {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
-	"sla":             {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
-	"internal/admin":  {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
-	"internal/bench":  {why: "bench measures from outside, as an application does"},
-	"internal":        {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
+	"":                  {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
+	"internal/cli":      {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
+	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
+	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
+	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
+	"remux":             {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
+	"tls":               {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
+	"sla":               {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
+	"internal/admin":    {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
+	"internal/bench":    {why: "bench measures from outside, as an application does"},
+	"internal/upstream": {ours: []string{"remux", "internal"}, why: "upstream chooses between ways to servers and must not know who logs it, or what is asked of them"},
+	"internal":          {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
 }
 
 // TestImportArrows: every import goes the way the table says. Test files may

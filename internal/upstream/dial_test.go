@@ -1,4 +1,4 @@
-package tunnel
+package upstream
 
 import (
 	"context"
@@ -23,8 +23,8 @@ type fakeServer struct {
 	asked   string // the network that was looked up
 }
 
-func (f *fakeServer) dialer() *serverDialer {
-	d := newServerDialer(netx.Dialer(0), 10*time.Second)
+func (f *fakeServer) dialer() *Dialer {
+	d := NewDialer(netx.Dialer(0), 10*time.Second)
 	d.lookup = func(_ context.Context, network, host string) ([]netip.Addr, error) {
 		f.asked = network
 		if host != "vps.example" {
@@ -61,7 +61,7 @@ func TestServerAddressesRaced(t *testing.T) {
 		d := f.dialer()
 		for i, want := range []time.Duration{250 * time.Millisecond, 0, 0} {
 			begin := time.Now()
-			c, err := d.dial(t.Context(), "tcp4", "vps.example:443")
+			c, err := d.Dial(t.Context(), "tcp4", "vps.example:443")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,13 +74,13 @@ func TestServerAddressesRaced(t *testing.T) {
 			t.Errorf("for tcp4 the name is looked up by %s, want ip4", f.asked)
 		}
 		f.answers = "192.0.2.66" // now the other one is silent
-		if c, err := d.dial(t.Context(), "tcp", "vps.example:443"); err != nil {
+		if c, err := d.Dial(t.Context(), "tcp", "vps.example:443"); err != nil {
 			t.Error(err)
 		} else {
 			c.Close()
 		}
 		f.addrs, f.answers = addrs("192.0.2.3"), "192.0.2.3" // the name has moved
-		if c, err := d.dial(t.Context(), "tcp", "vps.example:444"); err != nil {
+		if c, err := d.Dial(t.Context(), "tcp", "vps.example:444"); err != nil {
 			t.Error(err)
 		} else {
 			c.Close()
@@ -93,7 +93,7 @@ func TestServerAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), refuse: true}
 		d := f.dialer()
-		_, err := d.dial(t.Context(), "tcp", "vps.example:443")
+		_, err := d.Dial(t.Context(), "tcp", "vps.example:443")
 		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" || op.Timeout() || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("all refuse: %#v", err)
 		}
@@ -101,16 +101,16 @@ func TestServerAddressesFail(t *testing.T) {
 			t.Errorf("all refuse: %v, want it to say %q", err, want)
 		}
 		f.refuse = false
-		_, err = d.dial(t.Context(), "tcp", "vps.example:443")
+		_, err = d.Dial(t.Context(), "tcp", "vps.example:443")
 		if op, ok := errors.AsType[*net.OpError](err); !ok || !op.Timeout() {
 			t.Errorf("all are silent: %v, want a timeout", err)
 		}
-		_, err = d.dial(t.Context(), "tcp", "other.example:443")
+		_, err = d.Dial(t.Context(), "tcp", "other.example:443")
 		if dns, ok := errors.AsType[*net.DNSError](err); !ok || !dns.IsNotFound {
 			t.Errorf("no such name: %v", err)
 		}
 	})
-	if _, err := new(fakeServer).dialer().dial(t.Context(), "tcp", "vps.example:no-such-port"); err == nil {
+	if _, err := new(fakeServer).dialer().Dial(t.Context(), "tcp", "vps.example:no-such-port"); err == nil {
 		t.Error("a port that has no number is dialed")
 	}
 }

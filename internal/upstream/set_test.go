@@ -1,8 +1,9 @@
-package tunnel
+package upstream
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ type fakeLink struct {
 
 var errFake = errors.New("it is a fake")
 
-func (f *fakeLink) open(ctx context.Context) (splice.Stream, error) {
+func (f *fakeLink) Open(ctx context.Context) (splice.Stream, error) {
 	f.mu.Lock()
 	f.opens++
 	state, stuck := f.state, f.stuck
@@ -43,9 +44,9 @@ func (f *fakeLink) open(ctx context.Context) (splice.Stream, error) {
 	return nil, nil
 }
 
-func (f *fakeLink) reachable() bool { return true }
+func (f *fakeLink) Reachable() bool { return true }
 
-func (f *fakeLink) look() (remux.State, error) {
+func (f *fakeLink) Look() (remux.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state == remux.Up {
@@ -54,21 +55,21 @@ func (f *fakeLink) look() (remux.State, error) {
 	return f.state, errFake
 }
 
-func (f *fakeLink) rtt() (time.Duration, bool) {
+func (f *fakeLink) RTT() (time.Duration, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.took, f.took > 0
 }
 
-func (f *fakeLink) probe() bool {
+func (f *fakeLink) Probe() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.probes++
 	return f.hope
 }
 
-func (f *fakeLink) shutdown(context.Context) error { return nil }
-func (f *fakeLink) close()                         {}
+func (f *fakeLink) Shutdown(context.Context) error { return nil }
+func (f *fakeLink) Close() error                   { return nil }
 
 // is makes it so and, where a real link would, tells of it.
 func (f *fakeLink) is(state remux.State, took time.Duration) {
@@ -86,32 +87,62 @@ func (f *fakeLink) count() (probes, opens int) {
 	return f.probes, f.opens
 }
 
+// said is what hooks were told, a line for each.
+type said struct {
+	mu  sync.Mutex
+	all strings.Builder // guarded by mu
+}
+
+func (s *said) add(format string, a ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(&s.all, format+"\n", a...)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
+}
+
+func (s *said) hooks() Hooks {
+	return Hooks{
+		Silent:  func(address string, why error) { s.add("server %s does not answer: %v", address, why) },
+		Answers: func(address string) { s.add("server %s answers again", address) },
+		Using: func(now, old Distance) {
+			text := fmt.Sprintf("using server %s (%s)", now.Address, now.Text)
+			if old.Address != "" {
+				text += fmt.Sprintf(" instead of %s (%s)", old.Address, old.Text)
+			}
+			s.add("%s", text)
+		},
+	}
+}
+
 // fleet is servers a, b and c, with fake time.
 type fleet struct {
-	*servers
+	*Set
 	t     *testing.T
-	log   logBuffer
+	log   said
 	links map[string]*fakeLink
 }
 
 // withFleet runs f with servers that nothing is known of.
-func withFleet(t *testing.T, policy string, f func(t *testing.T, f *fleet)) {
+func withFleet(t *testing.T, choice string, f func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		all := &fleet{t: t, links: map[string]*fakeLink{}}
-		log := all.log.logger(t)
-		defer log.Close()
-		var err error
-		all.servers, err = newServers([]string{"a", "b", "c"}, policy, log, func(address string, turned func()) link {
+		choice, err := ParseChoice(choice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Set = New([]string{"a", "b", "c"}, choice, all.log.hooks(), func(address string, turned func()) Link {
 			l := &fakeLink{turned: turned, hope: true}
 			all.links[address] = l
 			return l
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.start()
-		defer all.close()
+		all.Start()
+		defer all.Close()
 		f(t, all)
 		if t.Failed() {
 			t.Log(all.log.String())
@@ -139,14 +170,14 @@ func (f *fleet) ask() string {
 	for name, l := range f.links {
 		_, before[name] = l.count()
 	}
-	tried := map[*server]bool{}
-	if _, _, err := f.open(f.t.Context(), tried); err != nil {
+	tried := map[*Server]bool{}
+	if _, _, err := f.Open(f.t.Context(), tried); err != nil {
 		return err.Error()
 	}
 	var got []string
 	for _, v := range f.all {
-		if _, n := f.links[v.address].count(); n > before[v.address] {
-			got = append(got, v.address)
+		if _, n := f.links[v.Address].count(); n > before[v.Address] {
+			got = append(got, v.Address)
 		}
 	}
 	return strings.Join(got, " ")
@@ -260,7 +291,7 @@ func TestFailover(t *testing.T) {
 // long as he has, and not at all where all have just failed.
 func TestNoneUp(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
-		if !f.reachable() {
+		if !f.Reachable() {
 			t.Error("not reachable before anything is known")
 		}
 		asked := make(chan string)
@@ -276,13 +307,13 @@ func TestNoneUp(t *testing.T) {
 		for _, l := range f.links {
 			l.is(remux.Down, 0)
 		}
-		if f.reachable() {
+		if f.Reachable() {
 			t.Error("reachable with all down")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, _, err := f.open(ctx, map[*server]bool{}); err == nil || time.Since(start) != 10*time.Second {
+		if _, _, err := f.Open(ctx, map[*Server]bool{}); err == nil || time.Since(start) != 10*time.Second {
 			t.Errorf("%v after %v while one may come, want an error after 10s", err, time.Since(start))
 		}
 		for _, l := range f.links {
@@ -291,7 +322,7 @@ func TestNoneUp(t *testing.T) {
 			l.mu.Unlock()
 		}
 		start = time.Now()
-		_, _, err := f.open(t.Context(), map[*server]bool{})
+		_, _, err := f.Open(t.Context(), map[*Server]bool{})
 		if err == nil || !strings.Contains(err.Error(), "a: it is a fake; b: it is a fake; c:") || time.Since(start) != 0 {
 			t.Errorf("%v after %v when all have just failed, want all reasons at once", err, time.Since(start))
 		}
@@ -356,10 +387,14 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// TestPolicyName: what is no policy is refused.
-func TestPolicyName(t *testing.T) {
-	_, err := newServers([]string{"a"}, "random", nil, func(string, func()) link { return &fakeLink{} })
-	if err == nil || !strings.Contains(err.Error(), `-server.policy "random"`) {
-		t.Errorf("newServers = %v, want it to name the flag and the value", err)
+// TestParseChoice: what is no choice is refused.
+func TestParseChoice(t *testing.T) {
+	for name, want := range map[string]Choice{"": Best, "best": Best, "order": Order, "spread": Spread} {
+		if c, err := ParseChoice(name); c != want || err != nil {
+			t.Errorf("ParseChoice(%q) = %q, %v", name, c, err)
+		}
+	}
+	if _, err := ParseChoice("random"); err == nil || !strings.Contains(err.Error(), `"random"`) {
+		t.Errorf("ParseChoice = %v, want it to name the value", err)
 	}
 }

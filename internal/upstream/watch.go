@@ -1,4 +1,4 @@
-package tunnel
+package upstream
 
 import (
 	"context"
@@ -43,13 +43,13 @@ const (
 
 // rival is a server that may be better than the current one.
 type rival struct {
-	server *server // nil: there is none
+	server *Server // nil: there is none
 	won    int     // rounds
 	next   time.Time
 }
 
 // turned looks again because of what happened at a server.
-func (s *servers) turned() {
+func (s *Set) turned() {
 	s.mu.Lock()
 	s.updateLocked(time.Now())
 	s.changedLocked()
@@ -58,21 +58,21 @@ func (s *servers) turned() {
 }
 
 // wake has watch look again.
-func (s *servers) wake() {
+func (s *Set) wake() {
 	select {
 	case s.poke <- struct{}{}:
 	default: // it has been told already
 	}
 }
 
-func (s *servers) changedLocked() {
+func (s *Set) changedLocked() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
 // usedLocked notes that a session is to be opened. What is known of the servers is
 // old if that is the first for long.
-func (s *servers) usedLocked(now time.Time) {
+func (s *Set) usedLocked(now time.Time) {
 	idle := now.Sub(s.lastUse)
 	s.lastUse = now
 	if idle >= usedMax {
@@ -86,7 +86,7 @@ func (s *servers) usedLocked(now time.Time) {
 }
 
 // watch looks after the servers until stop.
-func (s *servers) watch() {
+func (s *Set) watch() {
 	timer := time.NewTimer(watchEvery)
 	defer timer.Stop()
 	for {
@@ -101,7 +101,7 @@ func (s *servers) watch() {
 }
 
 // tick does what is due, and says when the next tick is.
-func (s *servers) tick(now time.Time) time.Duration {
+func (s *Set) tick(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.unlock()
 	if s.updateLocked(now) {
@@ -109,7 +109,7 @@ func (s *servers) tick(now time.Time) time.Duration {
 	}
 	for _, v := range s.all {
 		if !now.Before(v.next) {
-			v.link.probe()
+			v.Link.Probe()
 			v.next = now.Add(s.pauseLocked(v, now))
 		}
 	}
@@ -128,7 +128,7 @@ func (s *servers) tick(now time.Time) time.Duration {
 }
 
 // pauseLocked is until when v is left alone after it was looked after.
-func (s *servers) pauseLocked(v *server, now time.Time) time.Duration {
+func (s *Set) pauseLocked(v *Server, now time.Time) time.Duration {
 	switch {
 	case now.Sub(s.lastUse) >= usedMax:
 		return jitter(lookRarely)
@@ -152,10 +152,10 @@ func earlier(a, b time.Time) time.Time {
 
 // updateLocked looks at all servers and chooses the current one; true: one is in
 // another state than before.
-func (s *servers) updateLocked(now time.Time) (turned bool) {
+func (s *Set) updateLocked(now time.Time) (turned bool) {
 	for _, v := range s.all {
 		var state remux.State
-		if state, v.why = v.link.look(); state != v.state {
+		if state, v.why = v.Link.Look(); state != v.state {
 			s.movedLocked(v, state, now)
 			turned = true
 		}
@@ -165,7 +165,7 @@ func (s *servers) updateLocked(now time.Time) (turned bool) {
 }
 
 // movedLocked notes the new state of v.
-func (s *servers) movedLocked(v *server, state remux.State, now time.Time) {
+func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 	was, had := v.state, v.failed()
 	v.state = state
 	has := v.failed()
@@ -182,23 +182,27 @@ func (s *servers) movedLocked(v *server, state remux.State, now time.Time) {
 	}
 	switch {
 	case state == remux.Silent:
-		s.said = append(s.said, line{s.log.Warn, fmt.Sprintf("server %s does not answer: %v", v.address, v.why)})
+		if tell, why := s.hooks.Silent, v.why; tell != nil {
+			s.said = append(s.said, func() { tell(v.Address, why) })
+		}
 	case was == remux.Silent && !has:
-		s.said = append(s.said, line{s.log.Info, fmt.Sprintf("server %s answers again", v.address)})
+		if tell := s.hooks.Answers; tell != nil {
+			s.said = append(s.said, func() { tell(v.Address) })
+		}
 	}
 }
 
 // chooseLocked makes the best server the current one if there is a reason to
 // change.
-func (s *servers) chooseLocked(now time.Time) {
+func (s *Set) chooseLocked(now time.Time) {
 	settling := !s.settled
 	if settling {
 		age := now.Sub(s.began)
 		s.settled = age >= settleMin && s.knownLocked() || age > settleMax
 	}
 	c := s.current
-	want := s.firstLocked(func(*server) bool { return true })
-	if s.policy == policyBest && !settling && c != nil && c.state == remux.Up {
+	want := s.firstLocked(func(*Server) bool { return true })
+	if s.choice == Best && !settling && c != nil && c.state == remux.Up {
 		want = c // that takes rounds
 	}
 	if want == nil {
@@ -213,9 +217,9 @@ func (s *servers) chooseLocked(now time.Time) {
 
 // knownLocked: of all servers it is known whether they can be reached, and how
 // far those are that can.
-func (s *servers) knownLocked() bool {
+func (s *Set) knownLocked() bool {
 	for _, v := range s.all {
-		_, measured := v.link.rtt()
+		_, measured := v.Link.RTT()
 		if v.state == remux.Unknown || v.state == remux.Up && !measured {
 			return false
 		}
@@ -225,7 +229,7 @@ func (s *servers) knownLocked() bool {
 
 // useLocked makes v the current server. Nothing is said before it was compared
 // with all the others.
-func (s *servers) useLocked(v *server, settling bool) {
+func (s *Set) useLocked(v *Server, settling bool) {
 	old := s.current
 	s.current, s.rival = v, rival{}
 	if settling {
@@ -236,36 +240,42 @@ func (s *servers) useLocked(v *server, settling bool) {
 	}
 }
 
-func (s *servers) sayUsingLocked(old *server) {
-	if s.policy == policySpread {
+func (s *Set) sayUsingLocked(old *Server) {
+	tell := s.hooks.Using
+	if s.choice == Spread || tell == nil {
 		return
 	}
-	text := fmt.Sprintf("using server %s (%s)", s.current.address, s.current.distance())
+	now, was := s.current.distance(), Distance{}
 	if old != nil {
-		text += fmt.Sprintf(" instead of %s (%s)", old.address, old.distance())
+		was = old.distance()
 	}
-	s.said = append(s.said, line{s.log.Info, text})
+	s.said = append(s.said, func() { tell(now, was) })
 }
 
 // distance is how far v is, in words.
-func (v *server) distance() string {
-	if v.failed() {
-		return map[remux.State]string{remux.Down: "unreachable", remux.Silent: "silent"}[v.state]
+func (v *Server) distance() Distance {
+	d := Distance{Address: v.Address}
+	rtt, known := v.Link.RTT()
+	switch {
+	case v.state == remux.Down:
+		d.Text = "unreachable"
+	case v.state == remux.Silent:
+		d.Text = "silent"
+	case known:
+		d.Text = fmt.Sprintf("%.3g ms", float64(rtt)/float64(time.Millisecond))
+	default:
+		d.Text = "not measured yet"
 	}
-	rtt, ok := v.link.rtt()
-	if !ok {
-		return "not measured yet"
-	}
-	return fmt.Sprintf("%.3g ms", float64(rtt)/float64(time.Millisecond))
+	return d
 }
 
 // roundLocked compares the current server with the closest of the others.
-func (s *servers) roundLocked(now time.Time) {
+func (s *Set) roundLocked(now time.Time) {
 	c := s.current
-	if s.policy != policyBest || !s.settled || c == nil || c.state != remux.Up {
+	if s.choice != Best || !s.settled || c == nil || c.state != remux.Up {
 		return
 	}
-	other := s.firstLocked(func(v *server) bool { return v != c })
+	other := s.firstLocked(func(v *Server) bool { return v != c })
 	if other == nil || !other.closer(c) {
 		s.rival = rival{}
 		return
@@ -280,13 +290,13 @@ func (s *servers) roundLocked(now time.Time) {
 	}
 	// Both at the same time: what slows our own line slows both.
 	s.rival.next = now.Add(roundEvery)
-	c.link.probe()
-	other.link.probe()
+	c.Link.Probe()
+	other.Link.Probe()
 }
 
 // closer: v is so much closer than c that it should be used instead.
-func (v *server) closer(c *server) bool {
-	mine, known := v.link.rtt()
-	theirs, both := c.link.rtt()
+func (v *Server) closer(c *Server) bool {
+	mine, known := v.Link.RTT()
+	theirs, both := c.Link.RTT()
 	return known && both && mine < theirs*4/5 && theirs-mine > closerMin
 }

@@ -1,10 +1,11 @@
-package tunnel
+package upstream
 
 import (
 	"context"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,12 +14,12 @@ import (
 	"tunnels/internal/splice"
 )
 
-// movable is the server's side of a request with which nothing was sent. Until a
+// Movable is the server's side of a request with which nothing was sent. Until a
 // byte of the application's or the target's has passed, it survives the loss of its
 // server: the request is made again at another one. Who reads from it finds the loss
 // and moves it; who writes waits for that. Without remux it cannot be told from the
 // failure of a target.
-type movable struct {
+type Movable struct {
 	again  func(context.Context) (splice.Stream, error) // static; makes the request elsewhere
 	ctx    context.Context                              // static; ends again
 	cancel context.CancelFunc
@@ -34,22 +35,22 @@ type movable struct {
 	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
 }
 
-func newMovable(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *movable {
-	m := &movable{again: again, far: far}
+func NewMovable(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *Movable {
+	m := &Movable{again: again, far: far}
 	m.ctx, m.cancel = context.WithCancel(parent)
 	m.turned.L = &m.mu
 	return m
 }
 
 // stay has it stay where it is, for good.
-func (m *movable) stay() splice.Stream {
+func (m *Movable) stay() splice.Stream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stayLocked()
 	return m.far
 }
 
-func (m *movable) stayLocked() {
+func (m *Movable) stayLocked() {
 	if !m.stays.Load() {
 		m.stays.Store(true)
 		m.cancel()
@@ -61,7 +62,7 @@ func (m *movable) stayLocked() {
 }
 
 // OnEnd implements splice.Ender. The loss of a server is no end before it stays.
-func (m *movable) OnEnd(f func(err error, whole bool)) bool {
+func (m *Movable) OnEnd(f func(err error, whole bool)) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.far.(splice.Ender)
@@ -75,7 +76,7 @@ func (m *movable) OnEnd(f func(err error, whole bool)) bool {
 	return true
 }
 
-func (m *movable) now() splice.Stream {
+func (m *Movable) now() splice.Stream {
 	if m.stays.Load() {
 		return m.far
 	}
@@ -85,7 +86,7 @@ func (m *movable) now() splice.Stream {
 }
 
 // read calls f to read from where it is, until that is where it stays.
-func (m *movable) read(f func(splice.Stream) error) error {
+func (m *Movable) read(f func(splice.Stream) error) error {
 	for {
 		if m.stays.Load() {
 			return f(m.far)
@@ -95,7 +96,7 @@ func (m *movable) read(f func(splice.Stream) error) error {
 		if errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
-		if err == nil || err == io.EOF || !elsewhere(err) {
+		if err == nil || err == io.EOF || !Elsewhere(err) {
 			m.stay()
 			return err
 		}
@@ -106,7 +107,7 @@ func (m *movable) read(f func(splice.Stream) error) error {
 }
 
 // move moves it; false: it stays, though it has failed.
-func (m *movable) move() bool {
+func (m *Movable) move() bool {
 	m.mu.Lock()
 	for m.writing { // that fails, too, or some of it has gone out
 		m.turned.Wait()
@@ -141,7 +142,7 @@ func (m *movable) move() bool {
 }
 
 // Write implements net.Conn. The first bytes that go out bind it to its server.
-func (m *movable) Write(p []byte) (int, error) {
+func (m *Movable) Write(p []byte) (int, error) {
 	for !m.stays.Load() {
 		m.mu.Lock()
 		far := m.far
@@ -151,7 +152,7 @@ func (m *movable) Write(p []byte) (int, error) {
 		m.mu.Lock()
 		m.writing = false
 		m.turned.Broadcast()
-		if n > 0 || err == nil || !elsewhere(err) {
+		if n > 0 || err == nil || !Elsewhere(err) {
 			m.stayLocked()
 			m.mu.Unlock()
 			return n, err
@@ -165,13 +166,13 @@ func (m *movable) Write(p []byte) (int, error) {
 }
 
 // Read implements net.Conn.
-func (m *movable) Read(p []byte) (n int, err error) {
+func (m *Movable) Read(p []byte) (n int, err error) {
 	err = m.read(func(far splice.Stream) error { n, err = far.Read(p); return err })
 	return n, err
 }
 
 // Borrow implements splice.Lender as far as the stream does.
-func (m *movable) Borrow() (b []byte, err error) {
+func (m *Movable) Borrow() (b []byte, err error) {
 	err = m.read(func(far splice.Stream) error {
 		l, ok := far.(splice.Lender)
 		if !ok {
@@ -184,10 +185,10 @@ func (m *movable) Borrow() (b []byte, err error) {
 }
 
 // GiveBack implements splice.Lender; it follows a Borrow that succeeded.
-func (m *movable) GiveBack() { m.now().(splice.Lender).GiveBack() }
+func (m *Movable) GiveBack() { m.now().(splice.Lender).GiveBack() }
 
 // Deliver implements splice.Deliverer as far as the stream does.
-func (m *movable) Deliver(take func([][]byte) int) error {
+func (m *Movable) Deliver(take func([][]byte) int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, ok := m.far.(splice.Deliverer)
@@ -200,7 +201,7 @@ func (m *movable) Deliver(take func([][]byte) int) error {
 
 // takeFrom is take for what far delivers, which binds it to far. What a server that
 // was left still had in hand is not mixed with what the next one says.
-func (m *movable) takeFrom(far splice.Stream, take func([][]byte) int) func([][]byte) int {
+func (m *Movable) takeFrom(far splice.Stream, take func([][]byte) int) func([][]byte) int {
 	return func(pieces [][]byte) int {
 		if m.stays.Load() && m.far == far {
 			return take(pieces)
@@ -219,25 +220,25 @@ func (m *movable) takeFrom(far splice.Stream, take func([][]byte) int) func([][]
 }
 
 // OnReadable implements splice.Sleeper as far as the stream does.
-func (m *movable) OnReadable(f func()) bool {
+func (m *Movable) OnReadable(f func()) bool {
 	s, ok := m.now().(splice.Sleeper)
 	return ok && s.OnReadable(f)
 }
 
 // CloseWrite ends the direction to the server, and binds it to that.
-func (m *movable) CloseWrite() error { return m.stay().CloseWrite() }
+func (m *Movable) CloseWrite() error { return m.stay().CloseWrite() }
 
 // Close implements net.Conn.
-func (m *movable) Close() error { return m.stay().Close() }
+func (m *Movable) Close() error { return m.stay().Close() }
 
 // Reset implements code.Resetter.
-func (m *movable) Reset(c code.Code, text string) error {
+func (m *Movable) Reset(c code.Code, text string) error {
 	splice.Abort(m.stay(), c, text)
 	return nil
 }
 
 // SetLinger is that of the stream, if it has one.
-func (m *movable) SetLinger(sec int) error {
+func (m *Movable) SetLinger(sec int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.linger = &sec
@@ -252,16 +253,26 @@ func setLinger(far splice.Stream, sec int) error {
 }
 
 // LocalAddr is the stream's.
-func (m *movable) LocalAddr() net.Addr { return m.now().LocalAddr() }
+func (m *Movable) LocalAddr() net.Addr { return m.now().LocalAddr() }
 
 // RemoteAddr is the stream's.
-func (m *movable) RemoteAddr() net.Addr { return m.now().RemoteAddr() }
+func (m *Movable) RemoteAddr() net.Addr { return m.now().RemoteAddr() }
 
 // SetDeadline is the stream's, and binds it to its server.
-func (m *movable) SetDeadline(t time.Time) error { return m.stay().SetDeadline(t) }
+func (m *Movable) SetDeadline(t time.Time) error { return m.stay().SetDeadline(t) }
 
 // SetReadDeadline is the stream's, and binds it to its server.
-func (m *movable) SetReadDeadline(t time.Time) error { return m.stay().SetReadDeadline(t) }
+func (m *Movable) SetReadDeadline(t time.Time) error { return m.stay().SetReadDeadline(t) }
 
 // SetWriteDeadline is the stream's, and binds it to its server.
-func (m *movable) SetWriteDeadline(t time.Time) error { return m.stay().SetWriteDeadline(t) }
+func (m *Movable) SetWriteDeadline(t time.Time) error { return m.stay().SetWriteDeadline(t) }
+
+// Elsewhere reports whether a request that failed so may do better at another server:
+// it was the way to this one that failed, or the server that was not willing, and
+// not the target.
+func Elsewhere(err error) bool {
+	if e, ok := errors.AsType[*code.Error](err); ok {
+		return e.Remote && (e.Code == code.GoingAway || e.Code == code.Overload)
+	}
+	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded)
+}

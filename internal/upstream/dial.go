@@ -1,4 +1,4 @@
-package tunnel
+package upstream
 
 import (
 	"context"
@@ -14,28 +14,29 @@ import (
 	"tunnels/internal/race"
 )
 
-// serverDialer connects to servers. All addresses of a server's name are raced, as
+// Dialer connects to servers. All addresses of a server's name are raced, as
 // those of a target are: a silent one costs 250 ms, and nothing while the one that
 // won is remembered. The name is resolved for each connection, so that a change is
 // noticed. Static after construction.
-type serverDialer struct {
+type Dialer struct {
 	sockets *net.Dialer
 	timeout time.Duration // for resolving and connecting
 	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	race    *race.Dialer[net.Conn]
 }
 
-func newServerDialer(sockets *net.Dialer, timeout time.Duration) *serverDialer {
-	d := &serverDialer{sockets: sockets, timeout: timeout, lookup: net.DefaultResolver.LookupNetIP}
+// NewDialer makes one that connects by sockets.
+func NewDialer(sockets *net.Dialer, timeout time.Duration) *Dialer {
+	d := &Dialer{sockets: sockets, timeout: timeout, lookup: net.DefaultResolver.LookupNetIP}
 	d.race = race.New(func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		return sockets.DialContext(ctx, "tcp", to.String())
 	})
 	return d
 }
 
-// dial connects to a server. Its errors are those of a net.Dialer, or say what was
+// Dial connects to a server. Its errors are those of a net.Dialer, or say what was
 // wrong with each address.
-func (d *serverDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, service, err := net.SplitHostPort(address)
 	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || host == "" || !strings.HasPrefix(network, "tcp") {
 		return d.sockets.DialContext(ctx, network, address)

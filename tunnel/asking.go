@@ -12,6 +12,7 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
+	"tunnels/internal/upstream"
 )
 
 // asking is a request on its way to a server: to one after the other, each at most
@@ -23,7 +24,7 @@ type asking struct {
 	reply  bool               // static; an answer of the exit is awaited
 	head   []byte             // static; the request
 	early  []byte             // static; what the application sent behind it
-	tried  map[*server]bool
+	tried  map[*upstream.Server]bool
 }
 
 func (c *Client) newAsking(req *eagersocks.Request, eager bool) (*asking, error) {
@@ -32,7 +33,7 @@ func (c *Client) newAsking(req *eagersocks.Request, eager bool) (*asking, error)
 	if err != nil {
 		return nil, err
 	}
-	return &asking{c: c, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*server]bool{}}, nil
+	return &asking{c: c, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
 }
 
 // next makes the request at the best server that was not asked yet.
@@ -41,7 +42,7 @@ func (a *asking) next(parent context.Context) (splice.Stream, error) {
 	defer cancel()
 	var last error
 	for {
-		far, here, err := a.c.servers.open(ctx, a.tried)
+		far, here, err := a.c.servers.Open(ctx, a.tried)
 		if err != nil {
 			return nil, cmp.Or(last, error(unreached{err}))
 		}
@@ -66,7 +67,7 @@ func (a *asking) send(far splice.Stream, here context.Context) (again bool, err 
 	}
 	n, err := far.Write(all)
 	if err != nil {
-		return n <= len(a.head) && elsewhere(err), fmt.Errorf("sending the request: %w", err)
+		return n <= len(a.head) && upstream.Elsewhere(err), fmt.Errorf("sending the request: %w", err)
 	}
 	if !a.reply {
 		return false, nil
@@ -77,7 +78,7 @@ func (a *asking) send(far splice.Stream, here context.Context) (again bool, err 
 	if err == nil && left {
 		err = far.SetReadDeadline(time.Time{})
 	}
-	again = elsewhere(err) || left && errors.Is(err, os.ErrDeadlineExceeded)
+	again = upstream.Elsewhere(err) || left && errors.Is(err, os.ErrDeadlineExceeded)
 	return again && len(a.early) == 0, err
 }
 
@@ -96,14 +97,4 @@ func endReading(far net.Conn, here context.Context) (release func() (left bool))
 		<-ended
 		return true
 	}
-}
-
-// elsewhere tells whether a request that failed so may do better at another server:
-// it was the way to this one that failed, or the server that was not willing, and
-// not the target.
-func elsewhere(err error) bool {
-	if e, ok := errors.AsType[*code.Error](err); ok {
-		return e.Remote && (e.Code == code.GoingAway || e.Code == code.Overload)
-	}
-	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded)
 }
