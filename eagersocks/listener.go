@@ -270,16 +270,16 @@ func (l *listener) readSafely(c net.Conn) (conn net.Conn, req *Request, err erro
 }
 
 // oldestLocked chooses the connection that must give way to a new one from source:
-// the oldest of the source with the most, so that one takes no other's place.
+// the oldest of the sources with the most, so that one takes no other's place.
 func (l *listener) oldestLocked(source string) *list.Element {
-	most := source
-	for s, n := range l.bySource {
-		if n > l.bySource[most] {
-			most = s
-		}
+	most := 0
+	for _, n := range l.bySource {
+		most = max(most, n)
 	}
+	mine := l.bySource[source] == most // then no other has more
 	for e := l.pending.Front(); ; e = e.Next() {
-		if e.Value.(*pending).source == most {
+		of := e.Value.(*pending).source
+		if mine && of == source || !mine && l.bySource[of] == most {
 			return e
 		}
 	}

@@ -63,3 +63,20 @@ type noConns struct{}
 
 func (noConns) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noConns) Close() error              { return nil }
+
+// TestOldestOfEqualSources: where no source has more than the others, the oldest of all
+// gives way, so that one who connects just now has time.
+func TestOldestOfEqualSources(t *testing.T) {
+	l := &listener{bySource: map[string]int{}}
+	for _, source := range []string{"a", "b", "c", "d"} {
+		l.pending.PushBack(&pending{source: source})
+		l.bySource[source]++
+	}
+	for range 50 { // the order of a map is another one each time
+		for source, want := range map[string]string{"new": "a", "c": "c"} {
+			if got := l.oldestLocked(source).Value.(*pending).source; got != want {
+				t.Fatalf("for one from %s, that of %s gives way, want %s", source, got, want)
+			}
+		}
+	}
+}

@@ -149,14 +149,14 @@ func (s *sink) deliver(line []byte, write func([]byte) error) {
 
 // report writes how many lines were lost, if any.
 func (s *sink) report(write func([]byte) error) error {
-	n := s.lost.Load()
+	n := s.lost.Swap(0) // two writers may be here: each loss is told once
 	if n == 0 {
 		return nil
 	}
 	if err := write(s.line("%d lines of the log were lost here: they could not be written", n)); err != nil {
+		s.lost.Add(n)
 		return err
 	}
-	s.lost.Add(-n)
 	return nil
 }
 

@@ -185,16 +185,16 @@ func (l *listener) begin(raw net.Conn) {
 }
 
 // oldestLocked chooses the handshake that must end for a new one from source: the
-// oldest of the source with the most, so that one source takes no other's place.
+// oldest of the sources with the most, so that one source takes no other's place.
 func (l *listener) oldestLocked(source string) *list.Element {
-	most := source
-	for s, n := range l.bySource {
-		if n > l.bySource[most] {
-			most = s
-		}
+	most := 0
+	for _, n := range l.bySource {
+		most = max(most, n)
 	}
+	mine := l.bySource[source] == most // then no other has more
 	for e := l.pending.Front(); ; e = e.Next() {
-		if e.Value.(*attempt).source == most {
+		of := e.Value.(*attempt).source
+		if mine && of == source || !mine && l.bySource[of] == most {
 			return e
 		}
 	}

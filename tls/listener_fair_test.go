@@ -55,3 +55,20 @@ func TestSource(t *testing.T) {
 		t.Errorf("source on a UNIX socket = %q", got)
 	}
 }
+
+// TestOldestOfEqualSources: where no source has more than the others, the oldest of all
+// gives way, so that one who connects just now has time.
+func TestOldestOfEqualSources(t *testing.T) {
+	l := &listener{bySource: map[string]int{}}
+	for _, source := range []string{"a", "b", "c", "d"} {
+		l.pending.PushBack(&attempt{source: source})
+		l.bySource[source]++
+	}
+	for range 50 { // the order of a map is another one each time
+		for source, want := range map[string]string{"new": "a", "c": "c"} {
+			if got := l.oldestLocked(source).Value.(*attempt).source; got != want {
+				t.Fatalf("for one from %s, that of %s gives way, want %s", source, got, want)
+			}
+		}
+	}
+}

@@ -103,10 +103,9 @@ func (c *clients) close() { c.refusals.close() }
 // The rules are those of now; they stay the session's until its end.
 func (c *clients) admit(conn net.Conn, target string) (*guest, error) {
 	name := peerOf(conn)
-	rule := c.file.Table().For(name)
-	limits := rule.Limits(c.limits)
+	c.file.Table() // looks whether it has changed
 	g := &guest{clients: c, name: name}
-	reason, err := c.enter(g, target, rule, limits)
+	reason, err := c.enter(g, target)
 	if err != nil {
 		c.refusals.note(reason, name, err)
 		return nil, err
@@ -115,9 +114,11 @@ func (c *clients) admit(conn net.Conn, target string) (*guest, error) {
 }
 
 // enter counts g in, if the limits allow it.
-func (c *clients) enter(g *guest, target string, rule *rules.Rule, limits rules.Limits) (Refusal, error) {
+func (c *clients) enter(g *guest, target string) (Refusal, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	rule := c.file.Now().For(g.name) // with mu held: nobody puts older rules back
+	limits := rule.Limits(c.limits)
 	now := time.Now()
 	c.forgetLocked(now)
 	if c.sessions >= c.most {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/internal/netx"
+	"tunnels/internal/upstream"
 	"tunnels/remux"
 )
 
@@ -38,9 +39,9 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 	tick := time.NewTicker(contactEvery)
 	defer tick.Stop()
 	began := time.Now()
-	probed, up := began, time.Time{}
+	probed, up := began, map[*upstream.Server]time.Time{}
 	for {
-		why := error(nil)
+		why, answers := error(nil), ""
 		for _, v := range c.servers.All() {
 			state, err := v.Link.Look()
 			if state != remux.Up {
@@ -50,10 +51,11 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 			if rtt, ok := v.Link.RTT(); ok {
 				return v.Address, rtt, nil
 			}
-			if up.IsZero() {
-				up = time.Now()
+			answers = v.Address
+			if up[v].IsZero() {
+				up[v] = time.Now()
 				v.Link.Probe() // which measures it
-			} else if time.Since(up) > contactPong {
+			} else if time.Since(up[v]) > contactPong {
 				return v.Address, 0, nil
 			}
 		}
@@ -69,6 +71,9 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if answers != "" {
+				return answers, 0, nil
+			}
 			return "", 0, why
 		}
 	}

@@ -85,7 +85,7 @@ func (q *Queue) add(e entry, size int) {
 func (q *Queue) run() {
 	for {
 		entries, dropped := q.take()
-		if entries == nil {
+		if entries == nil && dropped == 0 {
 			return
 		}
 		for _, e := range entries {
@@ -108,7 +108,7 @@ func (q *Queue) take() ([]entry, int) {
 	defer q.mu.Unlock()
 	entries, dropped := q.entries, q.dropped
 	q.entries, q.size, q.dropped = nil, 0, 0
-	if entries == nil {
+	if entries == nil && dropped == 0 {
 		close(q.idle)
 		q.idle = nil
 	}

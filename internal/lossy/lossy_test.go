@@ -114,3 +114,23 @@ func TestManyCallers(t *testing.T) {
 		t.Errorf("%d lines were written, want 4000", n)
 	}
 }
+
+// TestLossBehindTheLastLine: a line that is dropped while the writer has all the others
+// in hand is counted, too.
+func TestLossBehindTheLastLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := 0 // owned by the writer until Close
+		release := make(chan struct{})
+		q := New(1<<10, func([]byte) { <-release }, func(n int) { lost += n })
+		q.Put([]byte("1"))
+		synctest.Wait() // the writer has it
+		if q.Put(make([]byte, 2<<10)) {
+			t.Error("Put of a line larger than the queue = true")
+		}
+		close(release)
+		q.Close(time.Minute)
+		if lost != 1 {
+			t.Errorf("%d lines are reported lost, want 1", lost)
+		}
+	})
+}

@@ -47,7 +47,9 @@ func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	select {
 	case <-turn.granted:
 	case <-ctx.Done():
-		return r.failure(ctx, q, nil)
+		a := r.failure(ctx, q, nil)
+		a.ttl = 0 // nobody was asked: the next client may have its turn at once
+		return a
 	}
 	h := r.newHearing(ctx, q)
 	defer h.end()

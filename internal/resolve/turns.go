@@ -22,7 +22,7 @@ type turns struct {
 type line struct {
 	client  string
 	asking  int
-	waiting []*ticket
+	waiting list.List     // of *ticket; those that have a place by another client are passed over
 	elem    *list.Element // in next; nil if it is not there
 }
 
@@ -31,9 +31,15 @@ type ticket struct {
 	granted chan struct{} // closed when the question may be asked
 
 	// Guarded by turns.mu:
-	clients []string // that wait for it
-	by      *line    // whose place it takes; nil if it has none
-	over    bool     // it is not to be asked any more
+	places []place // in the lines of the clients that wait for it
+	by     *line   // whose place it takes; nil if it has none
+	over   bool    // it is not to be asked any more
+}
+
+// place is a ticket's place in a line.
+type place struct {
+	line *line
+	elem *list.Element
 }
 
 func newTurns(most int) *turns {
@@ -46,16 +52,15 @@ func newTicket() *ticket { return &ticket{granted: make(chan struct{})} }
 func (t *turns) wait(client string, k *ticket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if k.over || k.by != nil || slices.Contains(k.clients, client) {
+	if k.over || k.by != nil || slices.ContainsFunc(k.places, func(p place) bool { return p.line.client == client }) {
 		return
 	}
-	k.clients = append(k.clients, client)
 	l := t.lines[client]
 	if l == nil {
 		l = &line{client: client}
 		t.lines[client] = l
 	}
-	l.waiting = append(l.waiting, k)
+	k.places = append(k.places, place{l, l.waiting.PushBack(k)})
 	t.standLocked(l)
 	t.grantLocked()
 }
@@ -73,10 +78,9 @@ func (t *turns) end(k *ticket) {
 		l.asking--
 		t.standLocked(l)
 	} else {
-		for _, c := range k.clients {
-			l := t.lines[c]
-			l.waiting = slices.DeleteFunc(l.waiting, func(other *ticket) bool { return other == k })
-			t.standLocked(l)
+		for _, p := range k.places {
+			p.line.waiting.Remove(p.elem)
+			t.standLocked(p.line)
 		}
 	}
 	t.grantLocked()
@@ -86,8 +90,7 @@ func (t *turns) end(k *ticket) {
 func (t *turns) grantLocked() {
 	for t.busy < t.max && t.next.Len() > 0 {
 		l := t.next.Front().Value.(*line)
-		k := l.waiting[0]
-		l.waiting = l.waiting[1:]
+		k := l.waiting.Remove(l.waiting.Front()).(*ticket)
 		if k.by == nil { // else it has a place by another client
 			k.by = l
 			l.asking++
@@ -102,7 +105,7 @@ func (t *turns) grantLocked() {
 // standLocked has a line stand in next if one of its questions may be asked, and
 // forgets it if it has none.
 func (t *turns) standLocked(l *line) {
-	ready := len(l.waiting) > 0 && l.asking < t.share
+	ready := l.waiting.Len() > 0 && l.asking < t.share
 	switch {
 	case ready && l.elem == nil:
 		l.elem = t.next.PushBack(l)
@@ -110,7 +113,7 @@ func (t *turns) standLocked(l *line) {
 		t.next.Remove(l.elem)
 		l.elem = nil
 	}
-	if len(l.waiting) == 0 && l.asking == 0 {
+	if l.waiting.Len() == 0 && l.asking == 0 {
 		delete(t.lines, l.client)
 	}
 }

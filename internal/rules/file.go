@@ -49,6 +49,14 @@ func (f *File) Table() *Table {
 	return f.file.Now()
 }
 
+// Now is the rules in force, without a look at the file.
+func (f *File) Now() *Table {
+	if f == nil {
+		return nil
+	}
+	return f.file.Now()
+}
+
 // Reload reads the file now, changed or not.
 func (f *File) Reload() error {
 	if f == nil {
