@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/internal/admission"
 	"tunnels/tls"
 )
 
@@ -40,10 +41,10 @@ func TestSilentClient(t *testing.T) {
 		t.Error("another client is not served")
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	for r.server.Refused()[RefusedConns] == 0 && time.Now().Before(deadline) {
+	for r.server.Refused()[admission.RefusedConns] == 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := r.server.Refused()[RefusedConns]; n == 0 {
+	if n := r.server.Refused()[admission.RefusedConns]; n == 0 {
 		t.Error("no conn was counted as refused")
 	}
 	if l := linesWith(r.serverLog, "[warn] [main] refused client mallory: "); len(l) == 0 {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/admission"
 	"tunnels/tls"
 )
 
@@ -168,7 +169,7 @@ only  = 192.0.2.0/24
 			refused++
 			wantOneRefusal(t, r, tt.client, tt.target)
 		}
-		if got := r.server.Refused(); got[RefusedTarget] != uint64(refused) {
+		if got := r.server.Refused(); got[admission.RefusedTarget] != uint64(refused) {
 			t.Errorf("counted %v, want %d targets", got, refused)
 		}
 	}
@@ -231,7 +232,7 @@ func TestEagerRefusal(t *testing.T) {
 	if r.try(t, "127.0.0.1:1") {
 		t.Error("second try: connected")
 	}
-	if got := r.server.Refused()[RefusedTarget]; got != 2 {
+	if got := r.server.Refused()[admission.RefusedTarget]; got != 2 {
 		t.Errorf("counted %d, want 2", got)
 	}
 	const line = "[warn] [main] refused client client: target 127.0.0.1:1 is loopback"
@@ -261,7 +262,7 @@ func TestLimitsRefuse(t *testing.T) {
 	if n := len(linesWith(r.serverLog, rule)); n != 1 {
 		t.Errorf("%d lines tell of it, want 1", n)
 	}
-	if got := r.server.Refused(); got[RefusedSessions] != 1 {
+	if got := r.server.Refused(); got[admission.RefusedSessions] != 1 {
 		t.Errorf("counted %v, want 1 of the client's sessions", got)
 	}
 	first.Close()

@@ -83,9 +83,7 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 	t.Helper()
 	eventually(t, "no connection to a target", func() bool { return r.servL.Count(sla.Sock) == 0 })
 	eventually(t, "no session of the client", func() bool {
-		r.server.clients.mu.Lock()
-		defer r.server.clients.mu.Unlock()
-		return r.server.clients.sessions == 0
+		return r.server.clients.Sessions() == 0
 	})
 	eventually(t, "no memory of the budget", func() bool {
 		b := r.cfg.Remux.Budget

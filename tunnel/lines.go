@@ -7,6 +7,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/rules"
 	"tunnels/internal/upstream"
 	"tunnels/remux"
 	"tunnels/sla"
@@ -110,6 +111,17 @@ func rejectedLines(log *sla.Logger, mistakes *refusals) func(string, error) {
 			return
 		}
 		log.Debug("no request from %s: %v", remote, err)
+	}
+}
+
+// rulesLines says that the rules file has been read again.
+func rulesLines(log *sla.Logger, file string) func(error) {
+	return func(err error) {
+		if err != nil {
+			log.Error("reading rules again: %s; those read before stay in force", rules.OneLine(err))
+			return
+		}
+		log.Info("read rules (%s) again", file)
 	}
 }
 

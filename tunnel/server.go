@@ -6,29 +6,41 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/admission"
 	"tunnels/internal/code"
+	"tunnels/internal/exit"
 	"tunnels/internal/netx"
+	"tunnels/internal/policy"
+	"tunnels/internal/resolve"
+	"tunnels/internal/rules"
 	"tunnels/internal/splice"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
 )
 
+// sessMax is how many sessions all clients may have, by default.
+const sessMax = 65536
+
 // Server is the exit: it accepts requests from clients and connects them to
 // their targets. Its methods may be called from several goroutines at once; it
 // listens and serves once.
 type Server struct {
 	// Static after construction.
-	cfg     Config
-	way     way
-	log     *sla.Logger
-	exit    *exit
-	clients *clients
-	tls     *tls.Server // nil: not over TLS
-	ctx     context.Context
-	cancel  context.CancelFunc // ends dials
+	cfg      Config
+	way      way
+	log      *sla.Logger
+	exit     *exit.Exit
+	policy   *policy.Exit
+	rules    *rules.File // nil: none
+	clients  *admission.Clients
+	refusals *refusals
+	tls      *tls.Server // nil: not over TLS
+	ctx      context.Context
+	cancel   context.CancelFunc // ends dials
 
 	stage stage
 
@@ -49,25 +61,56 @@ func NewServer(cfg Config) (*Server, error) {
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget))
 	s := &Server{cfg: cfg, way: w, log: cfg.log()}
 	s.work.memory = newTrimmer(&s.work, cfg.Remux.Budget)
-	if s.exit, err = newExit(&cfg); err != nil {
+	if err := s.admit(); err != nil {
 		return nil, err
 	}
-	if s.clients, err = newClients(&cfg, &s.exit.policy, s.log); err != nil {
-		s.exit.close()
-		return nil, err
+	r, err := resolve.New(cfg.DNS)
+	if err != nil {
+		s.refusals.close()
+		return nil, fmt.Errorf("-server.dns: %w", err)
 	}
+	s.exit = exit.New(r, cfg.dialTimeout())
 	if w.secured {
 		conf := cfg.ServerTLS
 		conf.Protocol = w.protocol()
 		conf.Hooks = tlsLines(s.log)
 		if s.tls, err = tls.NewServer(conf); err != nil {
-			s.exit.close()
-			s.clients.close()
+			s.exit.Close()
+			s.refusals.close()
 			return nil, err
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// admit reads what clients may reach and use.
+func (s *Server) admit() (err error) {
+	s.policy = &policy.Exit{Own: new(netx.Own).Has}
+	if s.policy.Allow, err = policy.Parse(strings.Join(s.cfg.Allow, ",")); err != nil {
+		return fmt.Errorf("-server.allow: %w", err)
+	}
+	if s.policy.Deny, err = policy.Parse(strings.Join(s.cfg.Deny, ",")); err != nil {
+		return fmt.Errorf("-server.deny: %w", err)
+	}
+	if s.cfg.Rules != "" {
+		if s.rules, err = rules.Open(s.cfg.Rules, rulesLines(s.log, s.cfg.Rules)); err != nil {
+			return fmt.Errorf("-server.rules: %w", err)
+		}
+	}
+	s.refusals = newRefusals(s.log, "refused client")
+	s.clients = admission.New(admission.Config{
+		Policy:  s.policy,
+		Rules:   s.rules,
+		SessMax: rules.Limit{Max: int64(cmp.Or(s.cfg.SessMax, sessMax)), Rule: "-server.sess.max.cnt"},
+		Limits: rules.Limits{
+			Sessions: rules.Limit{Max: int64(s.cfg.ClientSessMax), Rule: "-server.client.sess.max.cnt"},
+			Opens:    rules.Limit{Max: int64(s.cfg.ClientOpenMax), Rule: "-server.client.open.max.sec"},
+			Rate:     rules.Limit{Max: s.cfg.ClientRateMax, Rule: "-server.client.rate.max.kb"},
+		},
+		Refused: s.refusals.refused,
+	})
+	return nil
 }
 
 // Listen begins to listen; Serve is to follow. After Shutdown or Close it returns
@@ -89,7 +132,7 @@ func (s *Server) listen() error {
 		conf := s.cfg.Remux
 		conf.Hooks = remuxLines(s.log, clientOf)
 		conf.Hooks.Refused = func(client, remote string, why error) {
-			s.clients.refusals.note(RefusedConns, client, why)
+			s.clients.Refuse(admission.RefusedConns, client, why)
 			s.log.Debug("conn of client %s at %s refused: %v", client, remote, why)
 		}
 		s.sessions = conf.NewListener(lower)
@@ -138,7 +181,10 @@ func (s *Server) Serve() error {
 
 // Reload reads the certificates and the rules again, changed or not.
 func (s *Server) Reload() error {
-	err := s.clients.reload()
+	err := s.rules.Reload()
+	if err != nil {
+		err = fmt.Errorf("-server.rules: %s", rules.OneLine(err))
+	}
 	if s.tls != nil {
 		err = errors.Join(s.tls.Reload(), err)
 	}
@@ -146,7 +192,7 @@ func (s *Server) Reload() error {
 }
 
 // Refused is how many requests and datagrams were refused so far, by reason.
-func (s *Server) Refused() map[Refusal]uint64 { return s.clients.refusals.counts() }
+func (s *Server) Refused() map[admission.Refusal]uint64 { return s.clients.Counts() }
 
 // Shutdown accepts nothing new, waits for what is being served until ctx ends,
 // and resets the rest. The error says how much that was. Calls after the first, and
@@ -185,8 +231,8 @@ func (s *Server) close() {
 		s.requests.Close()
 	}
 	s.work.abort()
-	s.exit.close()
-	s.clients.close()
+	s.exit.Close()
+	s.refusals.close()
 	if s.tls != nil {
 		s.tls.Close()
 	}
@@ -195,38 +241,38 @@ func (s *Server) close() {
 // serve connects one request with its target, if the client may have one more
 // session, and returns what carries the bytes; nil: there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
-	g, err := s.clients.admit(conn, req.Target.String())
+	g, err := s.clients.Admit(peerOf(conn), req.Target.String())
 	if err != nil {
 		_ = req.Refuse(code.NotAllowed, err.Error()) // a client that is gone needs no answer
 		return nil
 	}
 	rest := s.connect(g, conn, req)
 	if rest == nil {
-		g.leave()
+		g.Leave()
 		return nil
 	}
 	return func() {
-		defer g.leave()
+		defer g.Leave()
 		rest()
 	}
 }
 
 // connect is serve for a client that was admitted.
-func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
+func (s *Server) connect(g *admission.Guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	if req.Command == eagersocks.UDP {
 		return s.associate(g, conn, req)
 	}
 	if req.Command != eagersocks.Connect {
 		why := &code.Error{Code: code.CommandUnsupported, Text: req.Command.String() + " is not supported"}
 		_ = req.Refuse(why.Code, why.Text)
-		openSock(s.log, g.name, req.Target.String()).closed(why, false)
+		openSock(s.log, g.Name(), req.Target.String()).closed(why, false)
 		return nil
 	}
-	a := attempt{guest: g, log: s.log, target: req.Target}
+	a := attempt{Guest: g, log: s.log, target: req.Target}
 	target, err := s.dial(conn, g, &a, req.Target)
 	if err != nil {
-		why := dialError(err)
-		a.failed(why) // first: who was told may look for the reason
+		why, _ := errors.AsType[*code.Error](err) // as all of exit's are
+		a.failed(why)                             // first: who was told may look for the reason
 		_ = req.Refuse(why.Code, why.Text)
 		return nil
 	}
@@ -240,7 +286,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 	}
 	s.work.join(conn, target)
 	return func() {
-		r := splice.Both(g.stream(conn.(splice.Stream), s.ctx.Done()), target, code.Cancelled, code.TargetReset)
+		r := splice.Both(g.Stream(conn.(splice.Stream), s.ctx.Done()), target, code.Cancelled, code.TargetReset)
 		if r.Failed == splice.B {
 			r.Err = targetError(r.Err)
 		}
@@ -250,7 +296,7 @@ func (s *Server) connect(g *guest, conn net.Conn, req *eagersocks.Request) (carr
 }
 
 // dial connects to the target, for as long as the session wants it.
-func (s *Server) dial(conn net.Conn, g *guest, j judge, target eagersocks.Address) (splice.Stream, error) {
+func (s *Server) dial(conn net.Conn, g *admission.Guest, j exit.Judge, target eagersocks.Address) (splice.Stream, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	if d, ok := conn.(interface{ Done() <-chan struct{} }); ok {
@@ -265,5 +311,26 @@ func (s *Server) dial(conn net.Conn, g *guest, j judge, target eagersocks.Addres
 			}
 		}()
 	}
-	return s.exit.dial(ctx, g.asker(conn), j, target)
+	return s.exit.Dial(ctx, askerOf(g, conn), j, target.Host, target.Port)
+}
+
+// askerOf names the client where clients share something fairly: by its certificate,
+// or by the address of conn where it has none.
+func askerOf(g *admission.Guest, conn net.Conn) string {
+	if g.Name() != "" {
+		return g.Name()
+	}
+	return hostOf(conn.RemoteAddr().String())
+}
+
+// peerOf is the name in the certificate of who is at the other end; empty: there is
+// none.
+func peerOf(conn net.Conn) string {
+	if s, ok := conn.(interface{ Lower() net.Conn }); ok {
+		conn = s.Lower()
+	}
+	if c, ok := conn.(interface{ PeerName() string }); ok {
+		return c.PeerName()
+	}
+	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/admission"
 	"tunnels/internal/upstream"
 	"tunnels/sla"
 )
@@ -174,7 +175,7 @@ func TestDatagramPolicy(t *testing.T) {
 	}
 	at := "udp:" + s.relay.String()
 	until(t, "all targets have been refused", func() bool {
-		return r.server.Refused()[RefusedTarget] == uint64(len(hosts))
+		return r.server.Refused()[admission.RefusedTarget] == uint64(len(hosts))
 	})
 	_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, _, err := s.ReadFrom(make([]byte, 10)); err == nil {

@@ -1,6 +1,7 @@
 package resolve
 
 import "testing"
+
 // TestEndIsCheap: giving up a question costs the same however many of its client wait.
 func TestEndIsCheap(t *testing.T) {
 	ts := newTurns(4)

@@ -1,4 +1,4 @@
-package tunnel
+package exit
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/testnet"
 )
@@ -53,10 +52,10 @@ func TestBlackHoledIPv6(t *testing.T) {
 	dns := zone(t, map[string]string{"dual.test": "127.0.0.1 ::1"})
 	var first, second time.Duration
 	for range 3 {
-		e := newTestExit(t, dns, func(c *Config) { c.Allow = []string{"loopback"} })
+		e := newTestExit(t, dns, func(c *testConfig) { c.Allow = []string{"loopback"} })
 		dial := func() time.Duration {
 			began := time.Now()
-			c, err := e.dial(t.Context(), "client", &e.policy, eagersocks.Address{Host: "dual.test", Port: port})
+			c, err := e.Dial(t.Context(), "client", &e.policy, "dual.test", port)
 			took := time.Since(began)
 			if err != nil {
 				t.Fatal(err)
@@ -86,7 +85,7 @@ func TestOneQuery(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 1000 {
 		wg.Go(func() {
-			if got, err := e.resolve(t.Context(), "client", "a.test"); err != nil || len(got) == 0 {
+			if got, err := e.resolver.Lookup(t.Context(), "client", "a.test"); err != nil || len(got) == 0 {
 				t.Errorf("resolve = %v, %v", got, err)
 			}
 		})
@@ -117,11 +116,11 @@ func TestDeadTarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newTestExit(t, zone(t, map[string]string{"a.test": host, "b.test": host}), func(c *Config) {
+	e := newTestExit(t, zone(t, map[string]string{"a.test": host, "b.test": host}), func(c *testConfig) {
 		c.Allow, c.DialTimeout = []string{"loopback"}, 300*time.Millisecond
 	})
-	dial := func(ctx context.Context, j judge, host string) error {
-		c, err := e.dial(ctx, "client", j, eagersocks.Address{Host: host, Port: uint16(n)})
+	dial := func(ctx context.Context, j Judge, host string) error {
+		c, err := e.Dial(ctx, "client", j, host, uint16(n))
 		if err == nil {
 			c.Close()
 		}
@@ -153,19 +152,19 @@ func TestDeadTarget(t *testing.T) {
 // TestRefusedIsNotDead: a closed port may open the next moment, and who gave up
 // has found nothing out.
 func TestRefusedIsNotDead(t *testing.T) {
-	e := newTestExit(t, zone(t, nil), func(c *Config) { c.Allow = []string{"all"} })
-	a, err := eagersocks.ParseAddress(testnet.ClosedPort(t))
+	e := newTestExit(t, zone(t, nil), func(c *testConfig) { c.Allow = []string{"all"} })
+	a, err := netip.ParseAddrPort(testnet.ClosedPort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := e.dial(t.Context(), "client", &e.policy, a); err == nil || err.Error() != a.String()+": connection refused" {
+		if _, err := e.Dial(t.Context(), "client", &e.policy, a.Addr().String(), a.Port()); err == nil || err.Error() != a.String()+": connection refused" {
 			t.Errorf("dial = %v, want %s: connection refused", err, a)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = e.dial(ctx, "client", &e.policy, a)
+	_, err = e.Dial(ctx, "client", &e.policy, a.Addr().String(), a.Port())
 	if c, _ := code.Of(err); c != code.Cancelled || e.dead.Len() != 0 {
 		t.Errorf("dial = %v, %d targets are remembered, want code %v and none", err, e.dead.Len(), code.Cancelled)
 	}

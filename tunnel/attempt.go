@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/admission"
 	"tunnels/internal/code"
 	"tunnels/sla"
 )
@@ -13,7 +14,7 @@ import (
 // address may be dialled, so that of a target that is refused the log has one line,
 // the refusal.
 type attempt struct {
-	*guest
+	*admission.Guest
 	log    *sla.Logger        // static
 	target eagersocks.Address // static
 
@@ -22,9 +23,9 @@ type attempt struct {
 	over bool  // guarded by mu; the dial is over
 }
 
-// AllowAddr implements judge.
+// AllowAddr implements exit.Judge.
 func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
-	err := a.guest.AllowAddr(addr, viaName)
+	err := a.Guest.AllowAddr(addr, viaName)
 	if err == nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -37,7 +38,7 @@ func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
 
 func (a *attempt) openLocked() {
 	if a.line == nil {
-		line := openSock(a.log, a.name, a.target.String())
+		line := openSock(a.log, a.Name(), a.target.String())
 		a.line = &line
 	}
 }
@@ -57,7 +58,7 @@ func (a *attempt) failed(why *code.Error) {
 		a.sock().closed(why, why.Code == code.Cancelled)
 		return
 	}
-	a.refused(why)
+	a.Refused(why)
 	a.mu.Lock()
 	a.over = true
 	line := a.line

@@ -1,25 +1,14 @@
 package tunnel
 
 import (
+	"cmp"
 	"container/list"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"tunnels/internal/admission"
 	"tunnels/sla"
-)
-
-// Refusal is a reason why a server refused a request.
-type Refusal string
-
-// The reasons.
-const (
-	RefusedTarget   Refusal = "target"          // the lists or the client's rules forbid it
-	RefusedSessions Refusal = "client sessions" // the client has as many as he may
-	RefusedOpens    Refusal = "client opens"    // the client opens them too fast
-	RefusedTotal    Refusal = "sessions"        // all clients together have as many as they may
-	RefusedConns    Refusal = "conns"           // there is no room for the client's conn, or it does not use it
 )
 
 const (
@@ -35,12 +24,10 @@ const (
 	others = "of many others"
 )
 
-// refusals logs and counts what was refused.
+// refusals logs what was refused.
 type refusals struct {
 	log  *sla.Logger // static
 	lead string      // static; how a line begins
-
-	target, sessions, opens, total, conns atomic.Uint64
 
 	mu      sync.Mutex
 	seen    map[refusal]*list.Element // guarded by mu; elements of order
@@ -69,36 +56,9 @@ func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
-// counts is how many there were, by reason.
-func (r *refusals) counts() map[Refusal]uint64 {
-	return map[Refusal]uint64{
-		RefusedTarget:   r.target.Load(),
-		RefusedSessions: r.sessions.Load(),
-		RefusedOpens:    r.opens.Load(),
-		RefusedTotal:    r.total.Load(),
-		RefusedConns:    r.conns.Load(),
-	}
-}
-
-// note counts one and logs it, if the same was not logged a moment ago. The error
-// names the target and the rule.
-func (r *refusals) note(reason Refusal, client string, err error) {
-	switch reason {
-	case RefusedTarget:
-		r.target.Add(1)
-	case RefusedSessions:
-		r.sessions.Add(1)
-	case RefusedOpens:
-		r.opens.Add(1)
-	case RefusedTotal:
-		r.total.Add(1)
-	case RefusedConns:
-		r.conns.Add(1)
-	}
-	if client == "" {
-		client = "without a certificate"
-	}
-	r.say(client, err)
+// refused is admission.Config.Refused.
+func (r *refusals) refused(_ admission.Refusal, client string, why error) {
+	r.say(cmp.Or(client, "without a certificate"), why)
 }
 
 // say logs a refusal, if the same was not logged a moment ago.

@@ -1,4 +1,4 @@
-package tunnel
+package exit
 
 import (
 	"context"
@@ -10,11 +10,14 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/netx"
+	"tunnels/internal/policy"
+	"tunnels/internal/resolve"
 	"tunnels/internal/testnet"
 )
 
@@ -41,25 +44,44 @@ func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	})
 }
 
+// testConfig is what an exit under test is like.
+type testConfig struct {
+	Allow, Deny []string
+	DialTimeout time.Duration
+}
+
+// testExit is an exit, and a policy to judge by.
+type testExit struct {
+	*Exit
+	policy policy.Exit
+}
+
 // newTestExit is an exit that asks dns; change may be nil.
-func newTestExit(t *testing.T, dns *testnet.DNS, change func(*Config)) *exit {
+func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *testExit {
 	t.Helper()
-	cfg := Config{DNS: dns.Addr()}
+	cfg := testConfig{DialTimeout: 10 * time.Second}
 	if change != nil {
 		change(&cfg)
 	}
-	e, err := newExit(&cfg)
+	r, err := resolve.New(dns.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.close)
+	e := &testExit{Exit: New(r, cfg.DialTimeout)}
+	t.Cleanup(e.Close)
+	e.policy.Own = new(netx.Own).Has
+	for list, text := range map[**policy.List][]string{&e.policy.Allow: cfg.Allow, &e.policy.Deny: cfg.Deny} {
+		if *list, err = policy.Parse(strings.Join(text, ",")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return e
 }
 
 // ledger is a judge, and a network that nothing answers on; it writes down what
 // it is asked.
 type ledger struct {
-	judge // static; says what the ledger says
+	Judge // static; says what the ledger says
 
 	mu      sync.Mutex
 	allowed []netip.AddrPort // guarded by mu
@@ -67,14 +89,14 @@ type ledger struct {
 }
 
 // keep puts a ledger between e and its policy and network.
-func keep(e *exit) *ledger {
-	l := &ledger{judge: &e.policy}
+func keep(e *testExit) *ledger {
+	l := &ledger{Judge: &e.policy}
 	e.race.Dial = l.dial
 	return l
 }
 
 func (l *ledger) AllowAddr(a netip.AddrPort, via string) error {
-	err := l.judge.AllowAddr(a, via)
+	err := l.Judge.AllowAddr(a, via)
 	if err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -108,9 +130,9 @@ func (l *ledger) entries(t *testing.T) string {
 }
 
 // wantDialError dials host through e, which has to fail with that code and text.
-func wantDialError(t *testing.T, e *exit, j judge, host string, want code.Code, text string) {
+func wantDialError(t *testing.T, e *testExit, j Judge, host string, want code.Code, text string) {
 	t.Helper()
-	c, err := e.dial(t.Context(), "client", j, eagersocks.Address{Host: host, Port: 80})
+	c, err := e.Dial(t.Context(), "client", j, host, 80)
 	if err == nil {
 		c.Close()
 	}

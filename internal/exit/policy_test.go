@@ -1,4 +1,4 @@
-package tunnel
+package exit
 
 import (
 	"strings"
@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/testnet"
 )
@@ -40,7 +39,7 @@ func TestExitRefuses(t *testing.T) {
 		}
 	}
 	for _, allow := range []string{"all", "127.0.0.0/8,::1,10.0.0.0/8,192.168.0.0/16,169.254.169.254,fd00::/8,0.0.0.0", "*.test,*.example"} {
-		e := newTestExit(t, dns, func(c *Config) { c.Allow = []string{allow} })
+		e := newTestExit(t, dns, func(c *testConfig) { c.Allow = []string{allow} })
 		l := keep(e)
 		for name := range names {
 			wantDialError(t, e, l, name, code.Refused, "connection refused")
@@ -53,7 +52,7 @@ func TestExitRefuses(t *testing.T) {
 
 // TestExitPicks: of a name's addresses only those that are allowed are dialled.
 func TestExitPicks(t *testing.T) {
-	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *Config) {
+	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *testConfig) {
 		c.Deny = []string{"2001:db8::/32"}
 	})
 	l := keep(e)
@@ -90,7 +89,7 @@ func TestRebinding(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
-		_, err := e.dial(t.Context(), "client", l, eagersocks.Address{Host: "rebind.test", Port: 80})
+		_, err := e.Dial(t.Context(), "client", l, "rebind.test", 80)
 		if c, _ := code.Of(err); c == code.NotAllowed {
 			break
 		}
@@ -100,32 +99,5 @@ func TestRebinding(t *testing.T) {
 	}
 	if got := strings.ReplaceAll(l.entries(t), "192.0.2.1", ""); strings.TrimSpace(got) != "" {
 		t.Errorf("dialled %s", got)
-	}
-}
-
-// TestRefusedByName: an application sees code 2 for a name that leads to the
-// exit's own machine, and the page if the name is allowed.
-func TestRefusedByName(t *testing.T) {
-	dns := zone(t, map[string]string{"site.test": "127.0.0.1"})
-	site := testnet.Echo(t)
-	address := strings.Replace(site.Addr, "127.0.0.1", "site.test", 1)
-	with := func(allow ...string) *rig {
-		return start(t, "remux", "tls", "tcp", func(c *Config) {
-			c.DNS, c.Allow, c.EagerMode = dns.Addr(), allow, eagersocks.Off
-		})
-	}
-	r := with()
-	if _, err := r.http().Get("http://" + address); err == nil || !strings.Contains(err.Error(), "not allowed") {
-		t.Errorf("Get(%s) = %v, want SOCKS code 2", address, err)
-	}
-	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target site.test (127.0.0.1) port", "is loopback")
-	c := with("site.test").dial(t, address)
-	defer c.Close()
-	got := make([]byte, 4)
-	if _, err := c.Write([]byte("echo")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Read(got); err != nil || string(got) != "echo" {
-		t.Errorf("echo = %q, %v", got, err)
 	}
 }

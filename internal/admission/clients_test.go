@@ -1,9 +1,8 @@
-package tunnel
+package admission
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,30 +14,37 @@ import (
 	"tunnels/internal/code"
 	"tunnels/internal/meter"
 	"tunnels/internal/policy"
+	"tunnels/internal/rules"
 	"tunnels/internal/splice"
 	"tunnels/remux"
 )
 
-// peer is the session of a client of that name.
-type peer struct {
-	net.Conn
-	name string
+// testConfig is what limits a test sets.
+type testConfig struct {
+	SessMax, ClientSessMax, ClientOpenMax int
+	ClientRateMax                         int64
+	Rules                                 string
 }
 
-func (p peer) Lower() net.Conn  { return p }
-func (p peer) PeerName() string { return p.name }
-
-// newTestClients makes clients with a log; close them.
-func newTestClients(t *testing.T, cfg Config) (*clients, *logBuffer) {
+// newTestClients makes clients with these limits.
+func newTestClients(t *testing.T, cfg testConfig) *Clients {
 	t.Helper()
-	b := &logBuffer{}
-	log := b.logger(t)
-	t.Cleanup(log.Close)
-	c, err := newClients(&cfg, new(policy.Exit), log)
-	if err != nil {
-		t.Fatal(err)
+	c := Config{
+		Policy:  new(policy.Exit),
+		SessMax: rules.Limit{Max: int64(cmp.Or(cfg.SessMax, 65536)), Rule: "-server.sess.max.cnt"},
+		Limits: rules.Limits{
+			Sessions: rules.Limit{Max: int64(cfg.ClientSessMax), Rule: "-server.client.sess.max.cnt"},
+			Opens:    rules.Limit{Max: int64(cfg.ClientOpenMax), Rule: "-server.client.open.max.sec"},
+			Rate:     rules.Limit{Max: cfg.ClientRateMax, Rule: "-server.client.rate.max.kb"},
+		},
 	}
-	return c, b
+	if cfg.Rules != "" {
+		var err error
+		if c.Rules, err = rules.Open(cfg.Rules, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return New(c)
 }
 
 func rulesFile(t *testing.T, text string) string {
@@ -51,20 +57,20 @@ func rulesFile(t *testing.T, text string) string {
 }
 
 // wantRefused checks that a session was not admitted because of a rule.
-func wantRefused(t *testing.T, c *clients, client, rule string) {
+func wantRefused(t *testing.T, c *Clients, client, rule string) {
 	t.Helper()
-	g, err := c.admit(peer{name: client}, "x.test:80")
+	g, err := c.Admit(client, "x.test:80")
 	if err == nil {
-		g.leave()
+		g.Leave()
 	}
 	if why, _ := code.Of(err); why != code.NotAllowed || !strings.Contains(err.Error(), rule) {
 		t.Errorf("one more session of %q: %v, want it refused by %s", client, err, rule)
 	}
 }
 
-func mustAdmit(t *testing.T, c *clients, client string) *guest {
+func mustAdmit(t *testing.T, c *Clients, client string) *Guest {
 	t.Helper()
-	g, err := c.admit(peer{name: client}, "x.test:80")
+	g, err := c.Admit(client, "x.test:80")
 	if err != nil {
 		t.Fatalf("one more session of %q: %v", client, err)
 	}
@@ -72,27 +78,26 @@ func mustAdmit(t *testing.T, c *clients, client string) *guest {
 }
 
 func TestSessionLimits(t *testing.T) {
-	c, _ := newTestClients(t, Config{SessMax: 5, ClientSessMax: 2, Rules: rulesFile(t, "[three]\nsess.max.cnt = 3\n[any]\nsess.max.cnt = 0\n")})
-	defer c.close()
-	guests := []*guest{mustAdmit(t, c, "laptop"), mustAdmit(t, c, "Laptop")}
+	c := newTestClients(t, testConfig{SessMax: 5, ClientSessMax: 2, Rules: rulesFile(t, "[three]\nsess.max.cnt = 3\n[any]\nsess.max.cnt = 0\n")})
+	guests := []*Guest{mustAdmit(t, c, "laptop"), mustAdmit(t, c, "Laptop")}
 	wantRefused(t, c, "laptop", "-server.client.sess.max.cnt: the client has 2 sessions")
 	for range 3 {
 		guests = append(guests, mustAdmit(t, c, "three"))
 	}
 	wantRefused(t, c, "any", "-server.sess.max.cnt: all clients together have 5 sessions")
-	guests[0].leave()
+	guests[0].Leave()
 	wantRefused(t, c, "three", "sess.max.cnt of [three]: the client has 3 sessions")
 	guests[0] = mustAdmit(t, c, "") // who has no certificate is one client, too
 	wantRefused(t, c, "", "-server.sess.max.cnt")
 	for _, g := range guests {
-		g.leave()
+		g.Leave()
 	}
 	for range 4 {
-		defer mustAdmit(t, c, "any").leave()
+		defer mustAdmit(t, c, "any").Leave()
 	}
 	wantRefused(t, c, "any", "-server.sess.max.cnt: the client has 4 of the 5 sessions")
-	defer mustAdmit(t, c, "another").leave()
-	got := c.refusals.counts()
+	defer mustAdmit(t, c, "another").Leave()
+	got := c.Counts()
 	if got[RefusedSessions] != 2 || got[RefusedTotal] != 3 || got[RefusedOpens] != 0 || got[RefusedTarget] != 0 {
 		t.Errorf("counted %v, want 2 by client and 3 in all", got)
 	}
@@ -100,12 +105,11 @@ func TestSessionLimits(t *testing.T) {
 
 func TestOpenLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := newTestClients(t, Config{ClientOpenMax: 2})
-		defer c.close()
+		c := newTestClients(t, testConfig{ClientOpenMax: 2})
 		open := func(client string) (n int) {
 			for range 30 {
-				if g, err := c.admit(peer{name: client}, "x.test:80"); err == nil {
-					g.leave()
+				if g, err := c.Admit(client, "x.test:80"); err == nil {
+					g.Leave()
 					n++
 				}
 			}
@@ -130,21 +134,20 @@ func TestOpenLimit(t *testing.T) {
 // TestIdleClientsAreForgotten: neither time nor many names fill the memory.
 func TestIdleClientsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := newTestClients(t, Config{ClientOpenMax: 2})
-		defer c.close()
+		c := newTestClients(t, testConfig{ClientOpenMax: 2})
 		stays := mustAdmit(t, c, "stays")
 		for i := range idleMax + 100 {
-			mustAdmit(t, c, fmt.Sprint("client", i)).leave()
+			mustAdmit(t, c, fmt.Sprint("client", i)).Leave()
 		}
 		if n := len(c.byName); n > idleMax+1 {
 			t.Errorf("%d clients are remembered, want %d at most", n, idleMax+1)
 		}
 		time.Sleep(idleKeep)
-		mustAdmit(t, c, "stays").leave()
+		mustAdmit(t, c, "stays").Leave()
 		if n := len(c.byName); n != 1 || c.idle.Len() != 0 {
 			t.Errorf("%d clients are remembered, %d idle, want the one that has a session", n, c.idle.Len())
 		}
-		stays.leave()
+		stays.Leave()
 		if c.sessions != 0 || c.idle.Len() != 1 {
 			t.Errorf("%d sessions, %d idle, want none and one", c.sessions, c.idle.Len())
 		}
@@ -156,18 +159,17 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 func TestChangedRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := rulesFile(t, "[laptop]\nonly = 10.0.0.0/8\nrate.max.kb = 100\n")
-		c, log := newTestClients(t, Config{Rules: path})
-		defer c.close()
+		c := newTestClients(t, testConfig{Rules: path})
 		before := mustAdmit(t, c, "laptop")
-		defer before.leave()
+		defer before.Leave()
 		if err := os.WriteFile(path, []byte("[laptop]\nonly = 192.168.0.0/16"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		after := mustAdmit(t, c, "laptop")
-		defer after.leave()
+		defer after.Leave()
 		for _, tt := range []struct {
-			g    *guest
+			g    *Guest
 			host string
 			ok   bool
 		}{{before, "10.0.0.1", true}, {before, "192.168.0.1", false}, {after, "10.0.0.1", false}, {after, "192.168.0.1", true}} {
@@ -178,28 +180,18 @@ func TestChangedRules(t *testing.T) {
 		if before.in == nil || after.in != nil {
 			t.Error("want a rate for the session before the change, none for that after it")
 		}
-		if !strings.Contains(log.String(), "[info] [main] read rules ("+path+") again") {
-			t.Errorf("the log does not tell of the change: %s", log)
-		}
-		if err := os.WriteFile(path, []byte("[laptop]\nonly = "), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.reload(); err == nil || !strings.Contains(err.Error(), "-server.rules: "+path+":2: only: is empty") {
-			t.Errorf("reload of a broken file = %v", err)
-		}
 	})
 }
 
 // TestNoRateNoDetour: what carries the bytes of a client without a rate is the
 // session itself, with all its short ways.
 func TestNoRateNoDetour(t *testing.T) {
-	c, _ := newTestClients(t, Config{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
-	defer c.close()
+	c := newTestClients(t, testConfig{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
 	var s splice.Stream = new(remux.Session)
 	for _, name := range []string{"", "other", "free"} {
 		g := mustAdmit(t, c, name)
-		defer g.leave()
-		if got := g.stream(s, nil); got != s {
+		defer g.Leave()
+		if got := g.Stream(s, nil); got != s {
 			t.Errorf("what is spliced for %q is a %T, want the session itself", name, got)
 		}
 	}
@@ -211,14 +203,14 @@ func TestNoRateNoDetour(t *testing.T) {
 		t.Error("a session has lost its short ways")
 	}
 	slow := mustAdmit(t, c, "slow")
-	defer slow.leave()
+	defer slow.Leave()
 	if slow.in == slow.out || slow.in == nil {
 		t.Error("want one bucket for each direction")
 	}
 	conn, other := net.Pipe()
 	defer conn.Close()
 	defer other.Close()
-	if _, ok := slow.stream(half{conn}, nil).(*meter.Stream); !ok {
+	if _, ok := slow.Stream(half{conn}, nil).(*meter.Stream); !ok {
 		t.Error("a client with a rate is not metered")
 	}
 }
@@ -226,10 +218,3 @@ func TestNoRateNoDetour(t *testing.T) {
 type half struct{ net.Conn }
 
 func (half) CloseWrite() error { return nil }
-
-func TestNoRulesFile(t *testing.T) {
-	_, err := newClients(&Config{Rules: "/no/such/file"}, new(policy.Exit), nil)
-	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {
-		t.Errorf("newClients without its file = %v", err)
-	}
-}

@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/admission"
 	"tunnels/internal/code"
+	"tunnels/internal/policy"
+	"tunnels/internal/rules"
 	"tunnels/sla"
 )
 
@@ -49,11 +52,11 @@ func remembered(r *refusals) int {
 // goes uncounted.
 func TestRefusalLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, log := newTestClients(t, Config{})
-		r := c.refusals
+		log := new(logBuffer)
+		r := newRefusals(log.logger(t), "refused client")
 		flood := func(n int) {
 			for range n {
-				r.note(RefusedTarget, "laptop", errors.New("target a.test:80: why"))
+				r.refused(admission.RefusedTarget, "laptop", errors.New("target a.test:80: why"))
 			}
 		}
 		const line = "[warn] [main] refused client laptop: target a.test:80: why"
@@ -61,8 +64,8 @@ func TestRefusalLines(t *testing.T) {
 		wantLines(t, log, line)
 		flood(999)
 		wantLines(t, log, line)
-		r.note(RefusedOpens, "", errors.New("target a.test:80: why"))
-		r.note(RefusedTarget, "laptop", errors.New("target a.test:80: other"))
+		r.refused(admission.RefusedOpens, "", errors.New("target a.test:80: why"))
+		r.refused(admission.RefusedTarget, "laptop", errors.New("target a.test:80: other"))
 		all := []string{line, "[warn] [main] refused client without a certificate: target a.test:80: why", "[warn] [main] refused client laptop: target a.test:80: other"}
 		wantLines(t, log, all...)
 		time.Sleep(sameEvery)
@@ -81,11 +84,8 @@ func TestRefusalLines(t *testing.T) {
 			t.Errorf("%d refusals are remembered after all is quiet", n)
 		}
 		flood(2)
-		c.close()
+		r.close()
 		wantLines(t, log, append(all, line, line+" (once more)")...)
-		if got := r.counts(); got[RefusedTarget] != 1006 || got[RefusedOpens] != 1 {
-			t.Errorf("counted %v, want 1006 targets and 1 opening", got)
-		}
 	})
 }
 
@@ -93,19 +93,20 @@ func TestRefusalLines(t *testing.T) {
 // memory, and hides nobody else.
 func TestRefusalsOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, log := newTestClients(t, Config{})
-		defer c.close()
+		log := new(logBuffer)
+		r := newRefusals(log.logger(t), "refused client")
+		defer r.close()
 		for i := range 10_000 {
-			c.refusals.note(RefusedTarget, "scanner", fmt.Errorf("target %d: why", i))
+			r.refused(admission.RefusedTarget, "scanner", fmt.Errorf("target %d: why", i))
 		}
-		c.refusals.note(RefusedTarget, "laptop", errors.New("target a.test:80: why"))
+		r.refused(admission.RefusedTarget, "laptop", errors.New("target a.test:80: why"))
 		if n := len(linesWith(log, "client scanner")); n != linesMax {
 			t.Errorf("%d lines, want %d", n, linesMax)
 		}
 		if n := len(linesWith(log, "client laptop")); n != 1 {
 			t.Errorf("%d lines about another client, want 1", n)
 		}
-		if n := remembered(c.refusals); n != linesMax+2 {
+		if n := remembered(r); n != linesMax+2 {
 			t.Errorf("%d are remembered, want %d", n, linesMax+2)
 		}
 		time.Sleep(sameEvery)
@@ -134,10 +135,15 @@ func TestAttempt(t *testing.T) {
 		{"one refused, one not connected", []netip.AddrPort{good, bad}, code.NotAllowed, []string{opened, refusal, "[info] [sock] - a.test:80 = 0 client=laptop up=0 down=0 not allowed by the exit's policy"}},
 	}
 	for _, tt := range tests {
-		c, log := newTestClients(t, Config{})
-		l := c.refusals.log
-		g := mustAdmit(t, c, "laptop")
-		a := attempt{guest: g, log: l, target: eagersocks.Address{Host: "a.test", Port: 80}}
+		log := new(logBuffer)
+		l := log.logger(t)
+		r := newRefusals(l, "refused client")
+		c := admission.New(admission.Config{Policy: new(policy.Exit), SessMax: rules.Limit{Max: 1}, Refused: r.refused})
+		g, err := c.Admit("laptop", "a.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := attempt{Guest: g, log: l, target: eagersocks.Address{Host: "a.test", Port: 80}}
 		for _, addr := range tt.asked {
 			if err := a.AllowAddr(addr, "a.test"); (err == nil) != (addr == good) {
 				t.Errorf("%s: AllowAddr(%s) = %v", tt.name, addr, err)
@@ -155,7 +161,7 @@ func TestAttempt(t *testing.T) {
 		if n := l.Count(sla.Sock); n != 0 {
 			t.Errorf("%s: %d socks still counted", tt.name, n)
 		}
-		g.leave()
-		c.close()
+		g.Leave()
+		r.close()
 	}
 }

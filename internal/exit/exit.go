@@ -1,4 +1,6 @@
-package tunnel
+// Package exit is the way on from a server: it resolves targets and connects to them, and
+// asks a judge before each step.
+package exit
 
 import (
 	"context"
@@ -6,14 +8,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/datagram"
 	"tunnels/internal/netx"
-	"tunnels/internal/policy"
 	"tunnels/internal/race"
 	"tunnels/internal/recent"
 	"tunnels/internal/resolve"
@@ -32,19 +31,18 @@ const (
 	maxPatience = 3 * time.Second
 )
 
-// judge says where a client may go. policy.Exit is one.
-type judge interface {
+// Judge says where a client may go. policy.Exit is one.
+type Judge interface {
 	// AllowName judges a target before its name is resolved.
 	AllowName(host string, port uint16) error
-	// AllowAddr judges an address right before it is dialled; viaName is the
+	// AllowAddr judges an address right before it is dialed; viaName is the
 	// name it stands for, if it was asked for by name.
 	AllowAddr(a netip.AddrPort, viaName string) error
 }
 
-// exit resolves targets and connects to them, under a policy. Static after
-// construction.
-type exit struct {
-	policy   policy.Exit
+// Exit resolves targets and connects to them. Static after construction; its methods
+// may be called from any goroutine.
+type Exit struct {
 	timeout  time.Duration // for resolving and connecting
 	resolver *resolve.Resolver
 	race     *race.Dialer[*net.TCPConn]
@@ -60,67 +58,66 @@ type exit struct {
 	datagrams datagram.Room
 }
 
-// newExit makes an exit; close is to follow.
-func newExit(cfg *Config) (*exit, error) {
-	e := &exit{timeout: cfg.dialTimeout(), sockets: netx.Dialer(0), dead: recent.New[netip.AddrPort, code.Code](maxDead)}
+// New makes an exit that owns r and takes timeout for resolving and connecting, each
+// time. Close is to follow.
+func New(r *resolve.Resolver, timeout time.Duration) *Exit {
+	e := &Exit{timeout: timeout, resolver: r, sockets: netx.Dialer(0), dead: recent.New[netip.AddrPort, code.Code](maxDead)}
 	e.race = race.New(e.connect)
-	e.policy.Own = new(netx.Own).Has
-	var err error
-	if e.policy.Allow, err = policy.Parse(strings.Join(cfg.Allow, ",")); err != nil {
-		return nil, fmt.Errorf("-server.allow: %w", err)
-	}
-	if e.policy.Deny, err = policy.Parse(strings.Join(cfg.Deny, ",")); err != nil {
-		return nil, fmt.Errorf("-server.deny: %w", err)
-	}
-	if e.resolver, err = resolve.New(cfg.DNS); err != nil {
-		return nil, fmt.Errorf("-server.dns: %w", err)
-	}
-	return e, nil
+	return e
 }
 
-// close ends what is being resolved. Dials end by their contexts.
-func (e *exit) close() { e.resolver.Close() }
+// Close ends what is being resolved. Dials end by their contexts.
+func (e *Exit) Close() { e.resolver.Close() }
 
-// resolve is the addresses of host, one at least; an address is its own. They
-// are not judged yet. client is the one that asks: clients take turns. The error is
-// always a *code.Error.
-func (e *exit) resolve(ctx context.Context, client, host string) ([]netip.Addr, error) {
-	return e.resolver.Lookup(ctx, client, host)
+// Relay makes the exit's end of an association of a client. crowded and refused are
+// those of datagram.Exit.
+func (e *Exit) Relay(client string, j Judge, crowded func(), refused func(datagram.Target, error)) *datagram.Relay {
+	return datagram.NewRelay(datagram.Exit{
+		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return e.resolver.Lookup(ctx, client, host)
+		},
+		AllowName: j.AllowName,
+		AllowAddr: j.AllowAddr,
+		Timeout:   e.timeout,
+		Crowded:   crowded,
+		Room:      &e.datagrams,
+		Refused:   refused,
+	})
 }
 
-// dial connects to a client's target. j is asked before a name is resolved and again
-// for each address before it is dialled. The name is resolved once, and what is
-// dialled is the very address that was judged, so that a name cannot lead to
+// Dial connects to a client's target. j is asked before a name is resolved and again
+// for each address before it is dialed. The name is resolved once, and what is
+// dialed is the very address that was judged, so that a name cannot lead to
 // where an address may not, however often it changes its mind. The error is
-// always a *code.Error.
-func (e *exit) dial(ctx context.Context, client string, j judge, target eagersocks.Address) (splice.Stream, error) {
-	if err := j.AllowName(target.Host, target.Port); err != nil {
-		return nil, dialError(err)
+// always a *code.Error. client is the one that asks: clients take turns in resolving.
+func (e *Exit) Dial(ctx context.Context, client string, j Judge, host string, port uint16) (splice.Stream, error) {
+	if err := j.AllowName(host, port); err != nil {
+		return nil, coded(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	addrs, err := e.resolve(ctx, client, target.Host)
+	addrs, err := e.resolver.Lookup(ctx, client, host)
 	if err != nil {
-		return nil, dialError(err)
+		return nil, coded(err)
 	}
-	via := target.Host
-	if _, ok := target.IP(); ok {
+	via := host
+	if _, err := netip.ParseAddr(host); err == nil {
 		via = ""
 	}
-	c, err := e.race.Connect(ctx, target.Host, addrs, target.Port, func(a netip.AddrPort) error {
+	c, err := e.race.Connect(ctx, host, addrs, port, func(a netip.AddrPort) error {
 		if err := j.AllowAddr(a, via); err != nil {
 			return err
 		}
 		return e.justFailed(a)
 	})
 	if err != nil {
-		return nil, dialError(err)
+		return nil, coded(err)
 	}
 	return c, nil
 }
 
 // connect dials one address.
-func (e *exit) connect(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (e *Exit) connect(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
 	began := time.Now()
 	c, err := e.sockets.DialContext(ctx, "tcp", to.String())
 	if err != nil {
@@ -131,7 +128,7 @@ func (e *exit) connect(ctx context.Context, to netip.AddrPort) (*net.TCPConn, er
 }
 
 // note remembers an address that cannot be reached.
-func (e *exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
+func (e *Exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
 	switch why {
 	case code.Timeout:
 		if took < min(maxPatience, e.timeout/2) {
@@ -145,7 +142,7 @@ func (e *exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
 }
 
 // justFailed is the error of an address that need not be dialled again yet.
-func (e *exit) justFailed(to netip.AddrPort) error {
+func (e *Exit) justFailed(to netip.AddrPort) error {
 	why, ok := e.dead.Get(to)
 	if !ok {
 		return nil
@@ -153,8 +150,8 @@ func (e *exit) justFailed(to netip.AddrPort) error {
 	return &code.Error{Code: why, Text: fmt.Sprintf("%s: %s a moment ago", to, why)}
 }
 
-// dialError gives err the code that the application should see.
-func dialError(err error) *code.Error {
+// coded gives err the code that the application should see.
+func coded(err error) *code.Error {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e
 	}

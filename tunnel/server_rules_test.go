@@ -1,0 +1,97 @@
+package tunnel
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/admission"
+	"tunnels/internal/testnet"
+)
+
+// TestServerRules: a file of rules that is not there is an error, one that changed is a
+// line of the log, and one that is broken an error of Reload.
+func TestServerRules(t *testing.T) {
+	_, err := NewServer(Config{EagerNet: "remux", RemuxNet: "tcp", ServerAddr: "127.0.0.1:0", Rules: "/no/such/file"})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {
+		t.Errorf("NewServer without its file of rules = %v", err)
+	}
+	path := rulesFile(t, "[*]\n")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Rules = path })
+	write("[*]\nonly = 192.0.2.0/24\n")
+	until(t, "the rules are read again", func() bool {
+		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // which looks
+			c.Leave()
+		}
+		return strings.Contains(r.serverLog.String(), "[info] [main] read rules ("+path+") again")
+	})
+	write("[*]\nonly = ")
+	if err := r.server.Reload(); err == nil || !strings.Contains(err.Error(), "-server.rules: "+path+":2: only: is empty") {
+		t.Errorf("Reload of broken rules = %v", err)
+	}
+	if n := r.server.Refused()[admission.RefusedTarget]; n != 0 {
+		t.Errorf("%d targets were refused, want none", n)
+	}
+}
+
+func rulesFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// zone is a DNS server that knows these names, each with an address.
+func zone(t *testing.T, names map[string]string) *testnet.DNS {
+	t.Helper()
+	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
+		ip, ok := names[strings.TrimSuffix(q.Questions[0].Name.String(), ".")]
+		if !ok {
+			a := testnet.DNSAnswer(q, 60)
+			a.RCode = dnsmessage.RCodeNameError
+			return []*dnsmessage.Message{a}
+		}
+		return []*dnsmessage.Message{testnet.DNSAnswer(q, 60, netip.MustParseAddr(ip))}
+	})
+}
+
+// TestRefusedByName: an application sees code 2 for a name that leads to the
+// exit's own machine, and the page if the name is allowed.
+func TestRefusedByName(t *testing.T) {
+	dns := zone(t, map[string]string{"site.test": "127.0.0.1"})
+	site := testnet.Echo(t)
+	address := strings.Replace(site.Addr, "127.0.0.1", "site.test", 1)
+	with := func(allow ...string) *rig {
+		return start(t, "remux", "tls", "tcp", func(c *Config) {
+			c.DNS, c.Allow, c.EagerMode = dns.Addr(), allow, eagersocks.Off
+		})
+	}
+	r := with()
+	if _, err := r.http().Get("http://" + address); err == nil || !strings.Contains(err.Error(), "not allowed") {
+		t.Errorf("Get(%s) = %v, want SOCKS code 2", address, err)
+	}
+	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target site.test (127.0.0.1) port", "is loopback")
+	c := with("site.test").dial(t, address)
+	defer c.Close()
+	got := make([]byte, 4)
+	if _, err := c.Write([]byte("echo")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(got); err != nil || string(got) != "echo" {
+		t.Errorf("echo = %q, %v", got, err)
+	}
+}
