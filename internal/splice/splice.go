@@ -174,6 +174,9 @@ type join struct {
 	// delivering is held while bytes are delivered to that end, which does not
 	// wait for anybody; never together with mu but before it.
 	delivering [3]sync.Mutex
+	// writing is held while bytes are written to that end, and until an error of that is
+	// noted; never together with mu but before it.
+	writing [3]sync.Mutex
 
 	mu       sync.Mutex
 	ended    [3]bool // guarded by mu; that end has said all, and cleanly
@@ -245,13 +248,8 @@ func (d *direction) step() bool {
 	}
 	b, err := d.src.next()
 	if len(b) > 0 {
-		n, werr := d.write(b)
-		if werr == nil && n < len(b) {
-			werr = io.ErrShortWrite
-		}
-		if werr != nil {
+		if !d.pass(b) {
 			d.src.release()
-			j.writeFailed(d.to, werr)
 			return false
 		}
 	}
@@ -266,6 +264,21 @@ func (d *direction) step() bool {
 		j.fail(d.from, err)
 	}
 	return false
+}
+
+// pass writes b to the other end; false: that failed, which has been noted.
+func (d *direction) pass(b []byte) bool {
+	w := &d.j.writing[d.to]
+	w.Lock()
+	defer w.Unlock()
+	n, err := d.write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		d.j.writeFailed(d.to, err)
+	}
+	return err == nil
 }
 
 // write writes b to the other end, under the eyes of the guard if there is one.
@@ -315,8 +328,20 @@ func (j *join) isDraining() bool {
 	return j.draining
 }
 
+// wasReset reports whether the clean end that was read from an end may be none. The
+// system tells an error of a socket once: when a Write has been told of a reset, reading
+// from the same socket gives a clean end.
+func (j *join) wasReset(from, to End) bool {
+	// Asked again behind it: our own end, and theirs, look like a reset.
+	return !j.hasEnded(to) && broken(j.ends[from], false) != nil && !j.hasEnded(to)
+}
+
 // eof passes on that from has said all.
 func (j *join) eof(from, to End) {
+	if j.wasReset(from, to) { // the Write, which does not wait now, is to note it first
+		j.writing[from].Lock()
+		defer j.writing[from].Unlock()
+	}
 	j.delivering[from].Lock() // an error that is found just now is noted first
 	j.mu.Lock()
 	failed := j.err
