@@ -36,29 +36,63 @@ type Listener interface {
 	Close() error
 }
 
-// Listen takes requests on a stream network of package net.
-func Listen(network, address string) (Listener, error) {
-	ln, err := listen(network, address)
+// ListenOption changes what Listen and ListenSocks begin with.
+type ListenOption func(*listening)
+
+// listening is how a listener begins.
+type listening struct {
+	config *Config
+	listen func(ctx context.Context, network, address string) (Acceptor, error)
+}
+
+// WithConfig has c used in place of the defaults.
+func WithConfig(c *Config) ListenOption { return func(l *listening) { l.config = c } }
+
+// WithListen has connections accepted by what listen makes, which may know any network:
+// "tls" or "remux", for example.
+func WithListen(listen func(ctx context.Context, network, address string) (Acceptor, error)) ListenOption {
+	return func(l *listening) { l.listen = listen }
+}
+
+func (l *listening) on(network, address string, options []ListenOption) (Acceptor, error) {
+	l.config, l.listen = new(Config), listen
+	for _, o := range options {
+		o(l)
+	}
+	return l.listen(context.Background(), network, address)
+}
+
+// Listen takes requests at address. The network is a stream network of package net, or
+// one that WithListen knows.
+func Listen(network, address string, options ...ListenOption) (Listener, error) {
+	var l listening
+	ln, err := l.on(network, address, options)
 	if err != nil {
 		return nil, fmt.Errorf("listening for requests: %w", err)
 	}
-	return new(Config).NewListener(ln), nil
+	return l.config.NewListener(ln), nil
 }
 
-// ListenSocks takes applications on a stream network of package net, as
-// NewSocksListener does.
-func ListenSocks(network, address string) (Listener, error) {
-	ln, err := listen(network, address)
+// ListenSocks takes applications at address, as NewSocksListener does. The network is
+// one of Listen's.
+func ListenSocks(network, address string, options ...ListenOption) (Listener, error) {
+	var l listening
+	ln, err := l.on(network, address, options)
 	if err != nil {
 		return nil, fmt.Errorf("listening for applications: %w", err)
 	}
-	return new(Config).NewSocksListener(ln), nil
+	return l.config.NewSocksListener(ln), nil
 }
 
-func listen(network, address string) (net.Listener, error) {
+func listen(ctx context.Context, network, address string) (Acceptor, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "unix":
+	default:
+		return nil, fmt.Errorf("network %q is not one of tcp, tcp4, tcp6, unix: eagersocks.WithListen says who knows it", network)
+	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // Go's default; socket options do not work with it
-	return lc.Listen(context.Background(), network, address)
+	return lc.Listen(ctx, network, address)
 }
 
 // The pause after a failed accept doubles between these two.

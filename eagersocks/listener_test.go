@@ -2,6 +2,7 @@ package eagersocks
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -22,14 +23,14 @@ var (
 	_ Acceptor = net.Listener(nil)
 	_ Listener = (*listener)(nil)
 
-	_ func(network, address string) (Listener, error) = Listen
-	_ func(network, address string) (Listener, error) = ListenSocks
+	_ func(network, address string, options ...ListenOption) (Listener, error) = Listen
+	_ func(network, address string, options ...ListenOption) (Listener, error) = ListenSocks
 )
 
 const aRequest = "\x05\x01\x00\x03\x0bexample.com\x01\xbb"
 
 func TestListenNetworks(t *testing.T) {
-	for name, f := range map[string]func(string, string) (Listener, error){"Listen": Listen, "ListenSocks": ListenSocks} {
+	for name, f := range map[string]func(string, string, ...ListenOption) (Listener, error){"Listen": Listen, "ListenSocks": ListenSocks} {
 		ln, err := f("unix", filepath.Join(t.TempDir(), "s"))
 		if err != nil {
 			t.Fatal(err)
@@ -42,6 +43,20 @@ func TestListenNetworks(t *testing.T) {
 		if _, err := f("tcp", "nowhere"); err == nil {
 			t.Errorf("%s of a bad address = nil, want an error", name)
 		}
+		if _, err := f("tls", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), `"tls"`) || !strings.Contains(err.Error(), "WithListen") {
+			t.Errorf("%s on a network nobody knows = %v, want it to say who would know it", name, err)
+		}
+		a := newAcceptor()
+		ln, err = f("tls", "x:1", WithConfig(&Config{PendingMax: 7}), WithListen(func(_ context.Context, network, address string) (Acceptor, error) {
+			if network != "tls" || address != "x:1" {
+				t.Errorf("%s listens on %s %s", name, network, address)
+			}
+			return a, nil
+		}))
+		if err != nil || ln.(*listener).pendingMax != 7 {
+			t.Errorf("%s with options = %v", name, err)
+		}
+		ln.Close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package eagersocks
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -103,8 +104,8 @@ func (s *session) wantReset(t *testing.T, want code.Code) {
 }
 
 // listenSocks is ListenSocks with a Config.
-func (c *Config) listenSocks(network, address string) (Listener, error) {
-	ln, err := listen(network, address)
+func (c *Config) listenSocks(network, address string, _ ...ListenOption) (Listener, error) {
+	ln, err := listen(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func dialTo(t testing.TB, ln Listener) net.Conn {
 	return c
 }
 
-func mustListen(t testing.TB, f func(network, address string) (Listener, error)) Listener {
+func mustListen(t testing.TB, f func(string, string, ...ListenOption) (Listener, error)) Listener {
 	t.Helper()
 	ln, err := f("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,6 +12,11 @@
 //	ln, err := remux.Listen("tcp", "127.0.0.1:7000")
 //	conn, err := ln.Accept()
 //
+// Over TLS the certificates come with whoever dials and listens:
+//
+//	pool, err := remux.NewDialer("tls", "vps.example:443", remux.WithDial(client.Dial))
+//	ln, err := remux.Listen("tls", ":443", remux.WithListen(server.Listen))
+//
 // docs/PROTOCOL.md is the wire, complete enough to write another end from.
 //
 // # Rules

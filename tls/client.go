@@ -56,9 +56,11 @@ func (c *Client) Reload() error {
 }
 
 // Dial makes a conn to a server: address "host:port", or the path of a UNIX
-// socket if Config.ServerName is set. The result is a *Conn. The error of a handshake
+// socket if Config.ServerName is set. Network "tls" is TLS over "tcp"; others are what
+// TLS is over. The result is a *Conn. The error of a handshake
 // does not name the server.
 func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	network = lowerNetwork(network)
 	name, err := c.serverName(network, address)
 	if err != nil {
 		return nil, err

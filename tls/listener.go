@@ -2,6 +2,7 @@ package tls
 
 import (
 	"container/list"
+	"context"
 	ctls "crypto/tls"
 	"errors"
 	"fmt"
@@ -45,6 +46,24 @@ type attempt struct {
 	low     *lower
 	source  string // static
 	dropped bool   // another one needed its place. Guarded by listener.mu
+}
+
+// Listen listens on network "tls", which is TLS over "tcp", or on what TLS is over, as
+// Listener does.
+func (s *Server) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	inner, err := new(net.ListenConfig).Listen(ctx, lowerNetwork(network), address)
+	if err != nil {
+		return nil, err
+	}
+	return s.Listener(inner), nil
+}
+
+// lowerNetwork is the network beneath TLS.
+func lowerNetwork(network string) string {
+	if network == "tls" {
+		return "tcp"
+	}
+	return network
 }
 
 // Listener makes a listener whose Accept returns conns (*Conn) that are already

@@ -38,6 +38,7 @@ var rooms = map[string]room{
 	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
 	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
 	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
+	"examples":          {ours: []string{"eagersocks", "remux", "tls"}, why: "an example has what everybody has: the public packages"},
 	"remux":             {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
 	"tls":               {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
 	"sla":               {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
