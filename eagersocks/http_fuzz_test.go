@@ -30,7 +30,7 @@ func (c *taped) SetWriteDeadline(time.Time) error    { return nil }
 func (c *taped) Reset(why code.Code, _ string) error { return nil }
 
 // FuzzHTTPFront lets an application say anything: what reaches a target are requests
-// in the one form that leaves no doubt, for the host that was dialled, and without
+// in the one form that leaves no doubt, for the host that was dialed, and without
 // the fields of our connection; a request whose body is cut off is followed by the end.
 func FuzzHTTPFront(f *testing.F) {
 	for _, s := range []string{

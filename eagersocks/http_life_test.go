@@ -21,11 +21,11 @@ import (
 const aGet = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"
 const gotGet = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
-// dialled is targets that a test plays itself.
-type dialled chan net.Conn
+// dialed is targets that a test plays itself.
+type dialed chan net.Conn
 
-func newDialled(t testing.TB) dialled {
-	d := make(dialled, 20)
+func newDialed(t testing.TB) dialed {
+	d := make(dialed, 20)
 	t.Cleanup(func() {
 		for len(d) > 0 {
 			(<-d).Close()
@@ -34,7 +34,7 @@ func newDialled(t testing.TB) dialled {
 	return d
 }
 
-func (d dialled) dial(context.Context, Address) (net.Conn, error) {
+func (d dialed) dial(context.Context, Address) (net.Conn, error) {
 	near, far, err := connPair()
 	if err == nil {
 		d <- far
@@ -42,7 +42,7 @@ func (d dialled) dial(context.Context, Address) (net.Conn, error) {
 	return near, err
 }
 
-func (d dialled) next(t testing.TB) *net.TCPConn {
+func (d dialed) next(t testing.TB) *net.TCPConn {
 	c := <-d
 	t.Cleanup(func() { c.Close() })
 	return c.(*net.TCPConn)
@@ -50,7 +50,7 @@ func (d dialled) next(t testing.TB) *net.TCPConn {
 
 // What a target says reaches the application at once, and the other way round.
 func TestBodiesAsTheyCome(t *testing.T) {
-	d := newDialled(t)
+	d := newDialed(t)
 	app := newWebRig(t, new(Config), d.dial).app(t)
 	io.WriteString(app, aGet)
 	far := d.next(t)
@@ -77,7 +77,7 @@ func TestBodiesAsTheyCome(t *testing.T) {
 func TestLargeBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
 	for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(body)), "Transfer-Encoding: chunked"} {
-		d := newDialled(t)
+		d := newDialed(t)
 		app := newWebRig(t, new(Config), d.dial).app(t)
 		framed := body
 		if strings.HasPrefix(framing, "Transfer") {
@@ -107,7 +107,7 @@ func TestLargeBodies(t *testing.T) {
 // An answer that is cut off is an error for the application, never a short page.
 func TestCutAnswers(t *testing.T) {
 	for name, head := range map[string]string{"length": "Content-Length: 10", "chunks": "Transfer-Encoding: chunked"} {
-		d := newDialled(t)
+		d := newDialed(t)
 		app := newWebRig(t, new(Config), d.dial).app(t)
 		io.WriteString(app, aGet)
 		far := d.next(t)
@@ -120,11 +120,11 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// A target that has closed a kept connection is dialled again, unless that could do
+// A target that has closed a kept connection is dialed again, unless that could do
 // harm.
 func TestKeptConnections(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-	d := newDialled(t)
+	d := newDialed(t)
 	app := newWebRig(t, new(Config), d.dial).app(t)
 	ask := func(method string) {
 		io.WriteString(app, method+" http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
@@ -190,7 +190,7 @@ func TestKeptForOnce(t *testing.T) {
 
 // Kept connections are bounded, and end with their application's.
 func TestKeptConnectionsAreFew(t *testing.T) {
-	d := newDialled(t)
+	d := newDialed(t)
 	app := newWebRig(t, new(Config), d.dial).app(t)
 	var all []*net.TCPConn
 	for i := range keptMax + 2 {
@@ -229,7 +229,7 @@ func (c *toldReset) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite
 // TestKeptAtSilentTarget: a target that does not end its own direction does not hold a
 // connection that waits for a further request of an application that has gone.
 func TestKeptAtSilentTarget(t *testing.T) {
-	d := newDialled(t)
+	d := newDialed(t)
 	told := make(chan code.Code, 1)
 	r := newWebRig(t, new(Config), func(ctx context.Context, a Address) (net.Conn, error) {
 		c, err := d.dial(ctx, a)
@@ -253,7 +253,7 @@ func TestKeptAtSilentTarget(t *testing.T) {
 // An application that goes away takes its request with it; one that only ends its
 // direction gets its answer.
 func TestApplicationGoesAway(t *testing.T) {
-	d := newDialled(t)
+	d := newDialed(t)
 	rig := newWebRig(t, new(Config), d.dial)
 	app := rig.app(t)
 	io.WriteString(app, aGet)
@@ -285,7 +285,7 @@ func TestApplicationGoesAway(t *testing.T) {
 
 // A target that answers before it has got everything and closes is heard.
 func TestEarlyAnswer(t *testing.T) {
-	d := newDialled(t)
+	d := newDialed(t)
 	app := newWebRig(t, new(Config), d.dial).app(t)
 	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nabc")
 	far := d.next(t)
@@ -299,7 +299,7 @@ func TestEarlyAnswer(t *testing.T) {
 
 // Who asked whether to send a body, and was told no, sees the end of the connection.
 func TestDeclinedBody(t *testing.T) {
-	d := newDialled(t)
+	d := newDialed(t)
 	app := newWebRig(t, new(Config), d.dial).app(t)
 	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
 	far := d.next(t)
@@ -332,7 +332,7 @@ func TestRestOfRequest(t *testing.T) {
 // Drain ends idle connections at once, and others with their answer.
 func TestDrain(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
-	d := newDialled(t)
+	d := newDialed(t)
 	rig := newWebRig(t, new(Config), d.dial)
 	idle, busy := rig.app(t), rig.app(t)
 	io.WriteString(idle, aGet)
@@ -367,7 +367,7 @@ func TestServeWebIsCancelled(t *testing.T) {
 		"tunnel": "GET / HTTP/1.1\r\nHost: a\r\n\r\nCONNECT a.test:443 HTTP/1.1\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDialled(t)
+			d := newDialed(t)
 			rig := newWebRig(t, new(Config), d.dial)
 			app := rig.app(t)
 			io.WriteString(app, say)

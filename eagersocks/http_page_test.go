@@ -75,7 +75,7 @@ func TestProxyAuthenticationReported(t *testing.T) {
 // than may wait for their first request.
 func TestStrangers(t *testing.T) {
 	reported := make(chan error, 1)
-	d := newDialled(t)
+	d := newDialed(t)
 	rig := newWebRig(t, &Config{Users: &oneUser{}, PendingMax: 2, Rejected: func(_ string, err error) { reported <- err }}, d.dial)
 	friend := rig.app(t)
 	io.WriteString(friend, lines("GET http://a.test/ HTTP/1.1\nHost: a.test\n"+basic("me:a:b")+"\n"))

@@ -16,8 +16,8 @@ import (
 // nobody is targets that must not be reached.
 func nobody(t testing.TB) Dial {
 	return func(_ context.Context, target Address) (net.Conn, error) {
-		t.Errorf("%v was dialled", target)
-		return nil, errors.New("not to be dialled")
+		t.Errorf("%v was dialed", target)
+		return nil, errors.New("not to be dialed")
 	}
 }
 
@@ -248,7 +248,7 @@ func TestFailurePages(t *testing.T) {
 		{&code.Error{Code: code.Refused}, "502 Bad Gateway", `"a.test:80" cannot be reached through the tunnel: connection refused.`},
 		{&code.Error{Code: code.HostUnreachable, Text: "no <b>\nhere", Remote: true}, "502 Bad Gateway", `no <b>\nhere`},
 		{&code.Error{Code: code.NotAllowed}, "403 Forbidden", `"a.test:80" may not be reached: not allowed`},
-		{fmt.Errorf("dialling: %w", &code.Error{Code: code.NotAuthorised}), "403 Forbidden", "may not be reached"},
+		{fmt.Errorf("dialing: %w", &code.Error{Code: code.NotAuthorised}), "403 Forbidden", "may not be reached"},
 		{&code.Error{Code: code.Timeout}, "504 Gateway Timeout", "timed out"},
 		{context.DeadlineExceeded, "504 Gateway Timeout", "deadline"},
 		{errors.New("something else"), "502 Bad Gateway", "something else"},
@@ -268,12 +268,12 @@ func TestFailurePages(t *testing.T) {
 				t.Errorf("%s fails with %v: the answer to HEAD is %q", how, tt.err, second)
 			}
 		}
-		dialled := newWebRig(t, new(Config), dials["dial"])
+		dialed := newWebRig(t, new(Config), dials["dial"])
 		for _, before := range []string{"", "GET / HTTP/1.1\nHost: a\n\n"} {
 			if _, coded := code.Of(tt.err); before == "" && !coded {
 				continue // it is whoever accepted it who refuses it, with a code
 			}
-			got := dialled.said(t, lines(before+"CONNECT a.test:80 HTTP/1.1\n\n"))
+			got := dialed.said(t, lines(before+"CONNECT a.test:80 HTTP/1.1\n\n"))
 			if !strings.Contains(got, "HTTP/1.1 "+tt.status) {
 				t.Errorf("CONNECT fails with %v: application read %q", tt.err, got)
 			}

@@ -115,7 +115,7 @@ func (r *webRig) heard(t testing.TB, say string) string {
 
 // step is one thing a target does.
 type step struct {
-	dial   string // first of all it is dialled, by this name
+	dial   string // first of all it is dialed, by this name
 	want   string // what it must be told
 	answer string // what it says then
 	hangUp bool   // and that it ends its direction
@@ -128,7 +128,7 @@ func lines(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 type script struct {
 	t     testing.TB
 	steps []step
-	conns chan net.Conn // dialled, and waiting for the step that says so
+	conns chan net.Conn // dialed, and waiting for the step that says so
 	names chan string
 	done  chan struct{}
 }
@@ -173,10 +173,10 @@ func (s *script) run() {
 			select {
 			case name := <-s.names:
 				if c = <-s.conns; name != st.dial {
-					s.t.Errorf("step %d: %s was dialled, want %s", i, name, st.dial)
+					s.t.Errorf("step %d: %s was dialed, want %s", i, name, st.dial)
 				}
 			case <-time.After(10 * time.Second):
-				s.t.Errorf("step %d: nobody dialled %s", i, st.dial)
+				s.t.Errorf("step %d: nobody dialed %s", i, st.dial)
 				return
 			}
 			c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -207,13 +207,13 @@ func (s *script) rest(c net.Conn) {
 	c.Close()
 }
 
-// wait waits until all steps were taken and nobody else was dialled.
+// wait waits until all steps were taken and nobody else was dialed.
 func (s *script) wait() {
 	s.t.Helper()
 	<-s.done
 	select {
 	case name := <-s.names:
-		s.t.Errorf("%s was dialled, too", name)
+		s.t.Errorf("%s was dialed, too", name)
 		(<-s.conns).Close()
 	default:
 	}

@@ -66,7 +66,7 @@ func TestAnswersAsTheyCame(t *testing.T) {
 				if tt.version != "" {
 					version = "HTTP/" + tt.version
 				}
-				d := newDialled(t)
+				d := newDialed(t)
 				app := newWebRig(t, new(Config), d.dial).app(t)
 				io.WriteString(app, strings.Replace(aGet, "HTTP/1.1", version, 1))
 				far := d.next(t)
@@ -101,7 +101,7 @@ func TestBrokenAnswers(t *testing.T) {
 		"HTTP/1.1 200 OK\nnonsense\n" + te + "5\nhello\n",
 	} {
 		for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
-			d := newDialled(t)
+			d := newDialed(t)
 			app := newWebRig(t, new(Config), d.dial).app(t)
 			io.WriteString(app, strings.Replace(aGet, "HTTP/1.1", version, 1))
 			far := d.next(t)

@@ -74,7 +74,7 @@ func TestRemovedUserOnOpenConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUsersFile(t, "alice", "old")
-			d := newDialled(t)
+			d := newDialed(t)
 			rig := newWebRig(t, &Config{Users: u}, d.dial)
 			get := lines("GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("alice:old") + "\n")
 			connect := lines("CONNECT a.test:443 HTTP/1.1\n" + basic("alice:old") + "\n")
@@ -114,7 +114,7 @@ func TestRemovedUserOnOpenConnection(t *testing.T) {
 				wantRead(t, far, "ping")
 			}
 			if len(d) > 0 {
-				t.Error("a target was dialled for a user who was removed")
+				t.Error("a target was dialed for a user who was removed")
 			}
 		})
 	}
@@ -140,7 +140,7 @@ func discardPage(t *testing.T, c net.Conn) {
 // Who was removed counts as a stranger again, so that he cannot keep connections.
 func TestRemovedUserIsAStranger(t *testing.T) {
 	u := newUsersFile(t, "alice", "old")
-	d := newDialled(t)
+	d := newDialed(t)
 	rig := newWebRig(t, &Config{Users: u, PendingMax: 1}, d.dial)
 	get := lines("GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("alice:old") + "\n")
 	var apps []*net.TCPConn

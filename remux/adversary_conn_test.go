@@ -266,7 +266,7 @@ func TestAdversaryPeerEnds(t *testing.T) {
 	}
 }
 
-// GOAWAY before the dialler has opened anything, twice, and in the middle of Open.
+// GOAWAY before the dialer has opened anything, twice, and in the middle of Open.
 func TestAdversaryGoAwayAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)

@@ -16,11 +16,11 @@ import (
 // feed plays a peer whose whole stream is b, in pieces of so many bytes, to a
 // real conn with an application that echoes. It wants the conn to end when the
 // stream does and nothing to be left, and returns the frames that came.
-func feed(t *testing.T, dialler bool, b []byte, piece int) []frame {
+func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 	before, start := runtime.NumGoroutine(), time.Now()
 	mine, theirs := net.Pipe()
 	var end io.Closer
-	if dialler {
+	if dialer {
 		ln := &pipeListener{make(chan net.Conn, 1), make(chan struct{})}
 		ln.conns <- theirs
 		l := remux.Config{SessMax: 100}.NewListener(ln)
@@ -154,8 +154,8 @@ func FuzzConn(f *testing.F) {
 		f.Add(true, uint16(1000), b)
 		f.Add(false, uint16(1), b)
 	}
-	f.Fuzz(func(t *testing.T, dialler bool, piece uint16, b []byte) {
-		sane(t, feed(t, dialler, b, int(piece)))
+	f.Fuzz(func(t *testing.T, dialer bool, piece uint16, b []byte) {
+		sane(t, feed(t, dialer, b, int(piece)))
 	})
 }
 
@@ -167,7 +167,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(true, []byte("\x06\x01\x00\x00\x02\x01\xff\x00\x05\x01\x00\x00\x00\x03\xff\x00\x08\x00\x09\x03"))
 	f.Add(false, []byte("\x00\x01\x05\x00\x01\x01\x00\x00\x02\x03\x20\x00\x03\x05\x12\x00\x00\x03\x01\x00"))
 	f.Add(false, []byte("\x05\x01\x17\x00\x00\x01\x30\x00\x01\x01\x00\x00\x09\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, dialler bool, ops []byte) {
+	f.Fuzz(func(t *testing.T, dialer bool, ops []byte) {
 		b := hello(7, 1, 65536+uint32(len(ops)))
 		for ; len(ops) >= 4; ops = ops[4:] {
 			n, arg, bend := uint16(ops[1]), ops[2], ops[3]
@@ -199,10 +199,10 @@ func FuzzFrames(f *testing.F) {
 			}
 			b = append(b, x...)
 		}
-		fs := feed(t, dialler, b, 4096)
+		fs := feed(t, dialer, b, 4096)
 		sane(t, fs)
 		parity := uint16(1)
-		if dialler {
+		if dialer {
 			parity = 0
 		}
 		for _, x := range fs {

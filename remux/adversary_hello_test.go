@@ -55,7 +55,7 @@ func TestAdversaryMalformed(t *testing.T) {
 			t.Parallel()
 			var p *peer
 			switch who {
-			case "dialler":
+			case "dialer":
 				p = newServer(t, remux.Config{}).raw()
 			case "acceptor":
 				p = newClient(t, remux.Config{}).raw()
@@ -219,7 +219,7 @@ func TestAdversaryFirstFrames(t *testing.T) {
 	p := c.raw()
 	h := p.wantHello()
 	if h.id == 0 {
-		t.Error("the dialler chose the conn id 0")
+		t.Error("the dialer chose the conn id 0")
 	}
 	p.wantType("PING right behind HELLO", typePing)
 	p.write(hello(0))

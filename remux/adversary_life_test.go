@@ -126,7 +126,7 @@ func TestAdversaryDraining(t *testing.T) {
 	})
 }
 
-// The end that dialled closes a conn that nobody uses for 10 s, in order.
+// The end that dialed closes a conn that nobody uses for 10 s, in order.
 func TestAdversaryIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)

@@ -202,7 +202,7 @@ func model(t *testing.T, seed int64, pipes bool) {
 	if err := pool.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the pool: %v", err)
 	}
-	// A pipe's dialler cannot see what its peer has yet to look at.
+	// A pipe's dialer cannot see what its peer has yet to look at.
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the listener: %v", err)
 	}

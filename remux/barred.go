@@ -15,7 +15,7 @@ type barrer interface {
 // timer comes late.
 func (c *conn) barredLocked() error {
 	b, ok := c.nc.(barrer)
-	if !ok || c.dialler {
+	if !ok || c.dialer {
 		return nil
 	}
 	return b.Barred()

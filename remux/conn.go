@@ -19,15 +19,15 @@ import (
 // Write may take the writer's turn.
 type conn struct {
 	// Static after construction.
-	nc      net.Conn
-	now     nowWriter // nc, if it can; nil otherwise
-	cfg     *Config
-	dialler bool
-	born    time.Time
-	owner   owner
-	done    chan struct{} // closed when run has ended and told everybody
-	client  string        // acceptor: whose it is, for fairness: the name in its certificate, or its address
-	rtts    *rttSamples   // of all conns to that peer; nil: nobody wants them. Set before run
+	nc     net.Conn
+	now    nowWriter // nc, if it can; nil otherwise
+	cfg    *Config
+	dialer bool
+	born   time.Time
+	owner  owner
+	done   chan struct{} // closed when run has ended and told everybody
+	client string        // acceptor: whose it is, for fairness: the name in its certificate, or its address
+	rtts   *rttSamples   // of all conns to that peer; nil: nobody wants them. Set before run
 
 	id       atomic.Uint32
 	bytes    atomic.Int64 // carried, both ways
@@ -109,9 +109,9 @@ type owner interface {
 // errDead is what ends a conn whose peer gives no sign of life.
 var errDead = errors.New("no sign of life from the peer")
 
-func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
+func newConn(nc net.Conn, cfg *Config, dialer bool, o owner) *conn {
 	c := &conn{
-		nc: nc, cfg: cfg, dialler: dialler, owner: o,
+		nc: nc, cfg: cfg, dialer: dialer, owner: o,
 		born: time.Now(), done: make(chan struct{}),
 		sessions: map[uint16]*Session{}, pace: newPace(),
 		peerMax: lastID, maxFrame: maxPayload, sendInit: floor,
@@ -125,7 +125,7 @@ func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
 	c.idleFrom = c.born
 	c.nextID = 2
 	var id uint32
-	if dialler {
+	if dialer {
 		c.nextID = 1
 		id = rand.Uint32()
 		c.id.Store(id)
@@ -141,7 +141,7 @@ func newConn(nc net.Conn, cfg *Config, dialler bool, o owner) *conn {
 	}
 	if c.peer != peerBasic {
 		accepts := uint32(cfg.SessMax)
-		if dialler {
+		if dialer {
 			accepts = 0 // servers open no sessions yet
 		}
 		c.ctrl = appendHello(c.ctrl, hello{
@@ -159,7 +159,7 @@ const Protocol = "tunnels/1"
 
 // run serves the conn until it has ended.
 func (c *conn) run() {
-	if c.dialler {
+	if c.dialer {
 		c.cfg.Hooks.connOpened(c)
 	} else if c.peer == peerBasic {
 		c.tellOpened(rand.Uint32())
@@ -307,7 +307,7 @@ func (c *conn) sayGoAwayLocked(why code.Code, text string) {
 
 // closeIfDoneLocked begins the end of a draining conn without sessions.
 func (c *conn) closeIfDoneLocked() {
-	if c.state == draining && len(c.sessions) == 0 && (c.refuse || c.dialler || c.peer == peerBasic) {
+	if c.state == draining && len(c.sessions) == 0 && (c.refuse || c.dialer || c.peer == peerBasic) {
 		c.state = closing
 		c.wake.Signal()
 	}

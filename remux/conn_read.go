@@ -272,7 +272,7 @@ func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 		c.mu.Unlock()
 		return s, nil
 	}
-	if c.isOurs(number) && (c.dialler || c.peer != peerBasic) {
+	if c.isOurs(number) && (c.dialer || c.peer != peerBasic) {
 		defer c.mu.Unlock()
 		c.dropped += uint64(length)
 		return nil, c.knownLocked(number, "data")

@@ -200,7 +200,7 @@ func (c *client) full(kv ...uint32) *peer {
 	return p
 }
 
-// newFedClient is a pool that can be dialled once, to this.
+// newFedClient is a pool that can be dialed once, to this.
 func newFedClient(nc net.Conn) *remux.Pool {
 	once := make(chan net.Conn, 1)
 	once <- nc

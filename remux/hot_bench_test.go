@@ -295,7 +295,7 @@ func BenchmarkOpenClose(b *testing.B) {
 	var server sync.WaitGroup
 	b.Cleanup(server.Wait) // after pair's own
 	// As many sessions on one conn as it has numbers: what is measured is not the
-	// dialling.
+	// dialing.
 	p, l := pair(b, Config{ReuseMaxCount: 1 << 15, ReuseMaxAge: time.Hour}, Config{})
 	server.Go(func() { serveByte(l) })
 	one := make([]byte, 1)

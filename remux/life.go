@@ -193,12 +193,12 @@ func (c *conn) tick() {
 		l.pingLocked(c)
 	}
 	unused, idle := c.unusedLocked(now)
-	mute := (unused || died) && !c.dialler && !c.spoke
+	mute := (unused || died) && !c.dialer && !c.spoke
 	c.mu.Unlock()
 	for _, s := range ended {
 		c.gone(s)
 	}
-	if basic && c.dialler {
+	if basic && c.dialer {
 		c.endUnanswered()
 	}
 	if mute {

@@ -133,7 +133,7 @@ func (l *SessionListener) accept(c *conn, s *Session) bool {
 	return refused != s
 }
 
-// connIdle is the owner's part. Idle conns are the dialling end's to close.
+// connIdle is the owner's part. Idle conns are the dialing end's to close.
 func (l *SessionListener) connIdle(*conn) {}
 
 // connGreeted is the owner's part.

@@ -156,7 +156,7 @@ func (l *SessionListener) giveWay(c *conn, own bool) {
 // not said anything or does not end after GOAWAY, drain if it has been idle for
 // long.
 func (c *conn) unusedLocked(now time.Duration) (cut, drain bool) {
-	if c.dialler || len(c.sessions) != 0 {
+	if c.dialer || len(c.sessions) != 0 {
 		return false, false
 	}
 	idle := time.Since(c.idleFrom)

@@ -53,13 +53,13 @@ type Pool struct {
 // The pool's own times.
 const (
 	freshFailure = time.Second     // a request need not try again what failed just now
-	keepTrying   = 5 * time.Minute // since the last use, a server is dialled again by itself
+	keepTrying   = 5 * time.Minute // since the last use, a server is dialed again by itself
 	settled      = 5 * time.Second // a conn that lived so long was none of the failures in a row
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 30 * time.Second
 )
 
-// NewPool makes a pool for the server at address. Nothing is dialled before
+// NewPool makes a pool for the server at address. Nothing is dialed before
 // Warm or Open. Close ends it.
 func (c Config) NewPool(network, address string) *Pool {
 	p := &Pool{cfg: c.defaults(), network: network, address: address, lastUse: time.Now()}
@@ -153,7 +153,7 @@ func (p *Pool) answered() {
 }
 
 // connEnded is the owner's part: where a conn was lost while it was wanted, the
-// next one is dialled before anybody asks.
+// next one is dialed before anybody asks.
 func (p *Pool) connEnded(c *conn, err error) {
 	defer p.cfg.Hooks.turned()
 	p.mu.Lock()

@@ -124,7 +124,7 @@ func (p *Pool) lookLocked() (State, error) {
 		spoken = spoken || c.life.received.Load() != 0
 	}
 	rtt, _ := p.RTT()
-	dialling := now.Sub(p.health.dialFrom)
+	dialing := now.Sub(p.health.dialFrom)
 	switch {
 	case silent >= max(silentAfter, 3*rtt):
 		return Silent, fmt.Errorf("no answer for %s", silent.Round(100*time.Millisecond))
@@ -134,8 +134,8 @@ func (p *Pool) lookLocked() (State, error) {
 		return Down, p.lastErr
 	case p.health.lost != nil:
 		return Down, p.health.lost
-	case len(p.conns) == 0 && p.dialing > 0 && dialling > silentDial:
-		return Silent, fmt.Errorf("no conn after %s", dialling.Round(100*time.Millisecond))
+	case len(p.conns) == 0 && p.dialing > 0 && dialing > silentDial:
+		return Silent, fmt.Errorf("no conn after %s", dialing.Round(100*time.Millisecond))
 	case !p.health.made:
 		return Unknown, ErrNotYet
 	}

@@ -20,7 +20,7 @@ type stopped struct {
 	mu    sync.Mutex
 	gate  chan struct{} // guarded by mu; closed while the server runs
 	delay time.Duration // guarded by mu; of what comes back
-	fail  error         // guarded by mu; of dialling
+	fail  error         // guarded by mu; of dialing
 	hang  bool          // guarded by mu; dials do not end by themselves
 	ended []error       // guarded by mu; of conns
 }
@@ -271,7 +271,7 @@ func TestLookDown(t *testing.T) {
 			t.Errorf("%v, %v after a failed dial", state, err)
 		}
 		if s.pool.Probe() {
-			t.Error("Probe dialled again at once after a failed dial")
+			t.Error("Probe dialed again at once after a failed dial")
 		}
 		s.set(0, nil)
 		time.Sleep(freshFailure)

@@ -23,7 +23,7 @@ type bubble struct {
 	once  sync.Once // closes pipes
 
 	mu     sync.Mutex
-	fail   error         // guarded by mu; what dialling fails with
+	fail   error         // guarded by mu; what dialing fails with
 	dials  int           // guarded by mu
 	delay  time.Duration // guarded by mu
 	refuse time.Duration // guarded by mu; not 0: conns end after that, without a word

@@ -44,7 +44,7 @@ func TestWeed(t *testing.T) {
 	last.Close()
 }
 
-// TestDyingConns: a server on which every conn dies young is not dialled in a
+// TestDyingConns: a server on which every conn dies young is not dialed in a
 // hurry, and still by whoever asks.
 func TestDyingConns(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
@@ -132,8 +132,8 @@ func TestDeadIsNoTarget(t *testing.T) {
 	}
 }
 
-// TestStopWhileDialling: a dial that Close ends is no failure to be told.
-func TestStopWhileDialling(t *testing.T) {
+// TestStopWhileDialing: a dial that Close ends is no failure to be told.
+func TestStopWhileDialing(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var told []error
 		b.pool.cfg.Hooks.DialDone = func(_ string, _ time.Duration, err error) { told = append(told, err) }

@@ -79,7 +79,7 @@ func (c *conn) opened(s *Session) {
 }
 
 // isOurs: the number is one that this end opens.
-func (c *conn) isOurs(number uint16) bool { return c.dialler == (number&1 == 1) }
+func (c *conn) isOurs(number uint16) bool { return c.dialer == (number&1 == 1) }
 
 // removeLocked takes s out of the conn; err is what the hooks will hear, and
 // werr what Write says. Whoever calls it calls gone when no lock is held.

@@ -262,7 +262,7 @@ type lower struct {
 	drained bool // the last Read took all there was
 
 	// Of a server's conn, owned by its handshake:
-	serverName string    // the name the client dialled
+	serverName string    // the name the client dialed
 	heard      bool      // the client has said something
 	judgedBy   *snapshot // what the client's certificate was verified with
 

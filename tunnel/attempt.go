@@ -11,7 +11,7 @@ import (
 )
 
 // attempt is the judge of one dial. The line of the sock is written when the first
-// address may be dialled, so that of a target that is refused the log has one line,
+// address may be dialed, so that of a target that is refused the log has one line,
 // the refusal.
 type attempt struct {
 	*admission.Guest
@@ -19,7 +19,7 @@ type attempt struct {
 	target eagersocks.Address // static
 
 	mu   sync.Mutex
-	line *sock // guarded by mu; nil: nothing may have been dialled so far
+	line *sock // guarded by mu; nil: nothing may have been dialed so far
 	over bool  // guarded by mu; the dial is over
 }
 

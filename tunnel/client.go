@@ -55,7 +55,7 @@ type Client struct {
 }
 
 // NewClient checks cfg and reads the certificates and the users; nothing is
-// listened on or dialled yet.
+// listened on or dialed yet.
 func NewClient(cfg Config) (*Client, error) {
 	w, err := cfg.way()
 	if err != nil {

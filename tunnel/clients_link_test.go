@@ -238,7 +238,7 @@ func TestEagerRefusal(t *testing.T) {
 	const line = "[warn] [main] refused client client: target 127.0.0.1:1 is loopback"
 	wantOneRefusal(t, r, "client", "127.0.0.1:1")
 	if n := len(linesWith(r.serverLog, "[sock]")); n != 0 {
-		t.Errorf("%d lines about socks, want none: nothing was dialled", n)
+		t.Errorf("%d lines about socks, want none: nothing was dialed", n)
 	}
 	r.clientLog.wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 ", " target 127.0.0.1:1 is loopback")
 	r.server.Close()

@@ -86,7 +86,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	if !within(patience, func() bool { return len(server.lines(append(serverWords, "refused:")...)) > 0 }) {
 		t.Errorf("%s: server's log has no line with %q", name, serverWords)
 	}
-	dialled := relay.Accepted()
+	dialed := relay.Accepted()
 	var asked, yes atomic.Int64
 	var asking sync.WaitGroup
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -106,7 +106,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	if n := yes.Load(); n > 4 { // the first ones may come before the refusal
 		t.Errorf("%s: %d of %d requests were not answered with SOCKS code 1", name, n, asked.Load())
 	}
-	n := relay.Accepted() - dialled
+	n := relay.Accepted() - dialed
 	if n > 8 {
 		t.Errorf("%s: %d dials in 3 s of requests, want 8 at most", name, n)
 	}
@@ -176,12 +176,12 @@ func TestLinkRevokedWhileOpen(t *testing.T) {
 	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
 		t.Errorf("the other client's next request: %v", err)
 	}
-	dialled := r.relay.Accepted()
+	dialed := r.relay.Accepted()
 	if err := func() error { _, err := linkAsk(t.Context(), lost.Addr, echo.Addr); return err }(); err == nil {
 		t.Error("the revoked client is served again")
 	}
 	linkPause(3 * time.Second) // in which it might try to come back
-	if n := r.relay.Accepted() - dialled; n > 8 {
+	if n := r.relay.Accepted() - dialed; n > 8 {
 		t.Errorf("%d dials in 3 s by a client that is revoked, want 8 at most", n)
 	}
 	t.Logf("cut off after %v\n%s\n%s", took.Round(time.Millisecond), strings.Join(r.server.lines("revoked"), "\n"), strings.Join(lost.lines("revoked"), "\n"))

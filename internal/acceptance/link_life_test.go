@@ -90,7 +90,7 @@ func TestLinkUnreachable(t *testing.T) {
 	r.relay.DropNew(true)
 	r.relay.Reset()
 	r.client.wantLine(patience, "[erro]", "cannot reach server "+r.relay.Addr)
-	dialled := r.relay.Accepted()
+	dialed := r.relay.Accepted()
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
 		if err != linkRefused(1) || took > atOnce {
@@ -98,7 +98,7 @@ func TestLinkUnreachable(t *testing.T) {
 			break
 		}
 	}
-	if n := r.relay.Accepted() - dialled; n < 1 || n > 10 {
+	if n := r.relay.Accepted() - dialed; n < 1 || n > 10 {
 		t.Errorf("%d dials in 3 s of requests, want 1 to 10", n)
 	}
 	r.relay.DropNew(false)

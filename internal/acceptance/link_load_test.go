@@ -67,7 +67,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 			t.Errorf("%d lines say so, want one:\n%s", len(said), strings.Join(said, "\n"))
 		}
 	})
-	t.Run("dialling", func(t *testing.T) {
+	t.Run("dialing", func(t *testing.T) {
 		r := &linkRig{server: startStarved(t, 40)}
 		r.behind(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000"}})
 		echo := testnet.Echo(t)

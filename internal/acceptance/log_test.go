@@ -100,7 +100,7 @@ func TestLogEndings(t *testing.T) {
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
 	}
 	client.waitLog(`\[warn\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
-	// What the exit refuses has one line there: nothing was dialled.
+	// What the exit refuses has one line there: nothing was dialed.
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny has denied\.example$`)
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny has 127\.0\.0\.66$`)
 	client.stop()

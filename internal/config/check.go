@@ -135,7 +135,7 @@ func (c *Config) checkServers() error {
 		if len(all) > 1 {
 			which = fmt.Sprintf("entry %d, %s: ", i+1, keytext.Quote(a))
 		}
-		switch err := checkAddress(c.Tunnel.ServerNet, a, dialling); {
+		switch err := checkAddress(c.Tunnel.ServerNet, a, dialing); {
 		case a == "":
 			return c.wrong("server.addr", "entry %d is empty: want one server between two commas", i+1)
 		case err != nil:

@@ -61,7 +61,7 @@ func FuzzAddress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, address string, dial bool) {
 		u := listening
 		if dial {
-			u = dialling
+			u = dialing
 		}
 		if checkAddress("tcp", address, u) == nil && strings.ContainsAny(address, " \n\r\t\x00/\"'`;|") {
 			t.Fatalf("checkAddress(%q) = nil", address)

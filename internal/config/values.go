@@ -176,7 +176,7 @@ type use uint8
 
 const (
 	listening use = iota // the host may be empty, the port 0
-	dialling
+	dialing
 )
 
 // checkAddress is what is wrong with an address on a network.
@@ -204,9 +204,9 @@ func checkAddress(network, address string, u use) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("port %s: want a number from 0 to 65535", keytext.Quote(port))
-	case n == 0 && u == dialling:
+	case n == 0 && u == dialing:
 		return errors.New("port 0: want the server's port, 1 to 65535")
-	case host == "" && u == dialling:
+	case host == "" && u == dialing:
 		return fmt.Errorf("want the server's host before the colon, as in vps.example:%s", port)
 	case host != "" && !isHost(host):
 		return fmt.Errorf("host %s: want a name or an address", keytext.Quote(host))

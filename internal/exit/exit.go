@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// deadFor is how long an address that did not answer is not dialled again:
+	// deadFor is how long an address that did not answer is not dialed again:
 	// long enough that a dead host, asked for a hundred times a second, holds
 	// few goroutines; short enough that nobody notices when it is back.
 	deadFor = 5 * time.Second
@@ -141,7 +141,7 @@ func (e *Exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
 	e.dead.Put(to, why, deadFor)
 }
 
-// justFailed is the error of an address that need not be dialled again yet.
+// justFailed is the error of an address that need not be dialed again yet.
 func (e *Exit) justFailed(to netip.AddrPort) error {
 	why, ok := e.dead.Get(to)
 	if !ok {

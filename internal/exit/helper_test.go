@@ -85,7 +85,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	allowed []netip.AddrPort // guarded by mu
-	dialled []netip.AddrPort // guarded by mu
+	dialed  []netip.AddrPort // guarded by mu
 }
 
 // keep puts a ledger between e and its policy and network.
@@ -108,24 +108,24 @@ func (l *ledger) AllowAddr(a netip.AddrPort, via string) error {
 func (l *ledger) dial(_ context.Context, to netip.AddrPort) (*net.TCPConn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dialled = append(l.dialled, to)
+	l.dialed = append(l.dialed, to)
 	return nil, syscall.ECONNREFUSED
 }
 
-// entries is the addresses dialled since the last call, separated by blanks; each
+// entries is the addresses dialed since the last call, separated by blanks; each
 // of them was allowed before.
 func (l *ledger) entries(t *testing.T) string {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !slices.Equal(l.allowed, l.dialled) {
-		t.Errorf("dialled %v, allowed %v", l.dialled, l.allowed)
+	if !slices.Equal(l.allowed, l.dialed) {
+		t.Errorf("dialed %v, allowed %v", l.dialed, l.allowed)
 	}
 	var texts []string
-	for _, a := range l.dialled {
+	for _, a := range l.dialed {
 		texts = append(texts, a.Addr().String())
 	}
-	l.allowed, l.dialled = nil, nil
+	l.allowed, l.dialed = nil, nil
 	return strings.Join(texts, " ")
 }
 

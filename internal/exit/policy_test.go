@@ -13,7 +13,7 @@ import (
 )
 
 // TestExitRefuses: what leads to the exit's own machine and its neighbours, by
-// whatever name, is refused and not dialled, unless it is allowed by name or
+// whatever name, is refused and not dialed, unless it is allowed by name or
 // address.
 func TestExitRefuses(t *testing.T) {
 	names := map[string]string{
@@ -35,7 +35,7 @@ func TestExitRefuses(t *testing.T) {
 	for _, host := range hosts {
 		wantDialError(t, e, l, host, code.NotAllowed, "-server.allow does not name it")
 		if got := l.entries(t); got != "" {
-			t.Errorf("%s: dialled %s", host, got)
+			t.Errorf("%s: dialed %s", host, got)
 		}
 	}
 	for _, allow := range []string{"all", "127.0.0.0/8,::1,10.0.0.0/8,192.168.0.0/16,169.254.169.254,fd00::/8,0.0.0.0", "*.test,*.example"} {
@@ -44,13 +44,13 @@ func TestExitRefuses(t *testing.T) {
 		for name := range names {
 			wantDialError(t, e, l, name, code.Refused, "connection refused")
 			if l.entries(t) == "" {
-				t.Errorf("%s with -server.allow %s: nothing was dialled", name, allow)
+				t.Errorf("%s with -server.allow %s: nothing was dialed", name, allow)
 			}
 		}
 	}
 }
 
-// TestExitPicks: of a name's addresses only those that are allowed are dialled.
+// TestExitPicks: of a name's addresses only those that are allowed are dialed.
 func TestExitPicks(t *testing.T) {
 	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *testConfig) {
 		c.Deny = []string{"2001:db8::/32"}
@@ -58,17 +58,17 @@ func TestExitPicks(t *testing.T) {
 	l := keep(e)
 	wantDialError(t, e, l, "a.test", code.Refused, "192.0.2.1:80: connection refused")
 	if got := l.entries(t); got != "192.0.2.1" {
-		t.Errorf("dialled %s, want 192.0.2.1 alone", got)
+		t.Errorf("dialed %s, want 192.0.2.1 alone", got)
 	}
 	wantDialError(t, e, l, "gone.test", code.HostUnreachable, "name gone.test does not exist")
 	wantDialError(t, e, l, "a\x00.test", code.HostUnreachable, `host "a\x00.test" has a byte`)
 	if got := l.entries(t); got != "" {
-		t.Errorf("dialled %s for names that are none", got)
+		t.Errorf("dialed %s for names that are none", got)
 	}
 }
 
 // TestRebinding: a name that is public when it is judged and loopback a moment
-// later is asked for once; what is dialled is what was judged.
+// later is asked for once; what is dialed is what was judged.
 func TestRebinding(t *testing.T) {
 	var asked atomic.Int32
 	dns := testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
@@ -98,6 +98,6 @@ func TestRebinding(t *testing.T) {
 		}
 	}
 	if got := strings.ReplaceAll(l.entries(t), "192.0.2.1", ""); strings.TrimSpace(got) != "" {
-		t.Errorf("dialled %s", got)
+		t.Errorf("dialed %s", got)
 	}
 }

@@ -105,7 +105,7 @@ func (no) AllowAddr(a netip.AddrPort, _ string) error {
 	return &code.Error{Code: code.NotAllowed, Text: a.String() + " is not for you"}
 }
 
-// TestDeadTarget: a target that did not answer is not dialled again at once, by
+// TestDeadTarget: a target that did not answer is not dialed again at once, by
 // whatever name, but only for those who may know of it.
 func TestDeadTarget(t *testing.T) {
 	host, port, err := net.SplitHostPort(testnet.BlackHole(t))
@@ -135,7 +135,7 @@ func TestDeadTarget(t *testing.T) {
 		t.Errorf("dial ends with code %v, %d targets are remembered, want %v and 1", c, e.dead.Len(), code.Timeout)
 	}
 	e.race.Dial = func(_ context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-		t.Errorf("%s was dialled although it is known to be dead", to)
+		t.Errorf("%s was dialed although it is known to be dead", to)
 		return nil, context.DeadlineExceeded
 	}
 	for _, name := range []string{"a.test", "b.test", host} {

@@ -41,7 +41,7 @@ func TestIsLoopback(t *testing.T) {
 }
 
 // pair is both ends of a connection through a listener made from cfg.
-func pair(t *testing.T, cfg Config) (dialled, accepted *net.TCPConn) {
+func pair(t *testing.T, cfg Config) (dialed, accepted *net.TCPConn) {
 	t.Helper()
 	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -80,7 +80,7 @@ func TestBytesArrive(t *testing.T) {
 func TestMPTCPIsOff(t *testing.T) {
 	t.Setenv("GODEBUG", "multipathtcp=2") // both listeners and dialers would use it
 	d, a := pair(t, Config{})
-	for name, c := range map[string]*net.TCPConn{"dialled": d, "accepted": a} {
+	for name, c := range map[string]*net.TCPConn{"dialed": d, "accepted": a} {
 		if on, err := c.MultipathTCP(); on || err != nil {
 			t.Errorf("%s connection: MultipathTCP() = %v, %v, want false", name, on, err)
 		}
@@ -103,7 +103,7 @@ func TestCarrierDialerTakesUnix(t *testing.T) {
 	defer l.Close()
 	c, err := cfg.Dialer(time.Second).DialContext(t.Context(), "unix", path)
 	if err != nil {
-		t.Fatalf("dialling a UNIX socket as a carrier: %v", err)
+		t.Fatalf("dialing a UNIX socket as a carrier: %v", err)
 	}
 	c.Close()
 }

@@ -37,9 +37,9 @@ func TestCarrierOptions(t *testing.T) {
 		c               *net.TCPConn
 		timeout, unsent int
 	}{
-		"ordinary, dialled":  {plainD, 0, -1},
+		"ordinary, dialed":   {plainD, 0, -1},
 		"ordinary, accepted": {plainA, 0, -1},
-		"carrier, dialled":   {carrierD, 20000, 128 << 10},
+		"carrier, dialed":    {carrierD, 20000, 128 << 10},
 		"carrier, accepted":  {carrierA, 20000, 128 << 10},
 	} {
 		if got := sockopt(t, tt.c, unix.TCP_USER_TIMEOUT); got != tt.timeout {

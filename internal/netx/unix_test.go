@@ -55,7 +55,7 @@ func TestUnixStaleSocketIsReplaced(t *testing.T) {
 	l := listenUnixFor(t, path)
 	c, err := net.Dial("unix", path)
 	if err != nil {
-		t.Fatalf("dialling the new listener: %v", err)
+		t.Fatalf("dialing the new listener: %v", err)
 	}
 	defer c.Close()
 	a, err := l.Accept()

@@ -73,7 +73,7 @@ func (e *Exit) AllowName(host string, port uint16) error {
 	return nil
 }
 
-// AllowAddr judges an address right before it is dialled; viaName is the name
+// AllowAddr judges an address right before it is dialed; viaName is the name
 // that was resolved to it, empty if the target was given as an address. An
 // entry of Allow that holds the name allows whatever it resolves to. The error
 // is a *code.Error with code.NotAllowed that names the rule.

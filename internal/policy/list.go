@@ -18,7 +18,7 @@
 // An [Exit] joins two lists, and the [Rules] of a client if he has some, with
 // what is denied by default: addresses that only the exit's own machine and
 // neighbours are meant to reach, such as a cloud's metadata service. It judges a
-// name before it is resolved and every address before it is dialled, so that a
+// name before it is resolved and every address before it is dialed, so that a
 // name cannot stand for a forbidden address.
 package policy
 

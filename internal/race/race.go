@@ -45,7 +45,7 @@ func New[C io.Closer](dial func(context.Context, netip.AddrPort) (C, error)) *Di
 
 // Connect connects to one of addrs, which are those of host, at port. Nothing
 // but ctx bounds its time. Each address is given to allow right before it is
-// dialled; one that allow has an error for is not dialled. When Connect returns,
+// dialed; one that allow has an error for is not dialed. When Connect returns,
 // all attempts have ended and every connection but the returned one is closed.
 //
 // The error is a *code.Error that names the addresses that were tried. Its code

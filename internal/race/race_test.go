@@ -223,7 +223,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestAllow: what is not allowed is not dialled, and costs no time.
+// TestAllow: what is not allowed is not dialed, and costs no time.
 func TestAllow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {err: syscall.ECONNREFUSED}})

@@ -33,7 +33,7 @@ func pair(t testing.TB, network string) (Stream, Stream) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	dialled, err := net.Dial(network, ln.Addr().String())
+	dialed, err := net.Dial(network, ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func pair(t testing.TB, network string) (Stream, Stream) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { dialled.Close(); accepted.Close() })
-	return dialled.(Stream), accepted.(Stream)
+	t.Cleanup(func() { dialed.Close(); accepted.Close() })
+	return dialed.(Stream), accepted.(Stream)
 }
 
 // tcpPair is pair on TCP, of which sockets can be asked for what a Stream has not.
