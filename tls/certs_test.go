@@ -300,3 +300,54 @@ func TestThrowaway(t *testing.T) {
 		t.Errorf("Check = %v, want nothing", found)
 	}
 }
+
+// TestMissingList: in the folder of a CA a list that is gone is an error wherever it is
+// needed, as what it revoked would be valid again; and there is a way on.
+func TestMissingList(t *testing.T) {
+	dir, _ := mustInit(t, "127.0.0.1")
+	cfg := Config{Cert: filepath.Join(dir, serverFile), Key: filepath.Join(dir, serverKey), CA: filepath.Join(dir, caFile)}
+	if _, err := NewCRL(dir); err == nil || !strings.Contains(err.Error(), "exists") {
+		t.Errorf("NewCRL beside a list = %v, want an error", err)
+	}
+	if err := os.Remove(filepath.Join(dir, crlFile)); err != nil {
+		t.Fatal(err)
+	}
+	_, serr := NewServer(cfg)
+	_, lerr := List(dir)
+	_, rerr := Revoke(dir, "client")
+	for what, err := range map[string]error{"NewServer": serr, "List": lerr, "Revoke": rerr} {
+		if err == nil || !strings.Contains(err.Error(), "ca.crl is missing") || !strings.Contains(err.Error(), "certs crl -dir "+dir) {
+			t.Errorf("%s without the list = %v, want an error with the way on", what, err)
+		}
+	}
+	if found := Check(cfg, ServerRole, "127.0.0.1:1", time.Now()); len(found) != 1 || found[0].Severity != Fatal {
+		t.Errorf("Check without the list = %v", found)
+	}
+	if _, err := NewCRL(dir); err != nil {
+		t.Fatal(err)
+	}
+	if one, err := Revoke(dir, "client"); err != nil || len(one) != 1 {
+		t.Errorf("Revoke behind NewCRL = %v, %v", one, err)
+	}
+	if s, err := NewServer(cfg); err != nil {
+		t.Errorf("NewServer behind NewCRL = %v", err)
+	} else {
+		s.Close()
+	}
+	elsewhere := t.TempDir() // a server's own folder needs no list
+	for _, name := range []string{"server.pem", "server.key", "ca.pem"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(elsewhere, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := func(name string) string { return filepath.Join(elsewhere, name) }
+	if s, err := NewServer(Config{Cert: in("server.pem"), Key: in("server.key"), CA: in("ca.pem")}); err != nil {
+		t.Errorf("NewServer without a list in a folder of its own = %v", err)
+	} else {
+		s.Close()
+	}
+}

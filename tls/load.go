@@ -204,5 +204,22 @@ func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []s
 			lists = append(lists, list)
 		}
 	}
+	if len(found) == 0 && len(c.crlFiles()) > 0 {
+		errs = append(errs, missingCRL(filepath.Dir(c.CA)))
+	}
 	return lists, found, failed, errors.Join(errs...)
+}
+
+// missingCRL returns an error if dir is the folder of a CA, where there has always been
+// a list, and there is none: what it had revoked would be valid again.
+func missingCRL(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, issuedFile)); err != nil {
+		return nil
+	}
+	path := filepath.Join(dir, crlFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("revocation list %s is missing, and what it revoked would be valid again: "+
+		"restore it, or run `tunnels certs crl -dir %s` for an empty one and revoke again what was revoked", path, dir)
 }

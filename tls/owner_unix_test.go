@@ -54,7 +54,13 @@ func TestRevocationCanBeRead(t *testing.T) {
 				}
 			}
 			old := syscall.Umask(0o077)
-			_, err := Revoke(dir, "client")
+			var err error
+			if tt.new {
+				_, err = NewCRL(dir)
+			}
+			if err == nil {
+				_, err = Revoke(dir, "client")
+			}
 			syscall.Umask(old)
 			if err != nil {
 				t.Fatal(err)

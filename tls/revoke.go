@@ -22,6 +22,9 @@ func List(dir string) ([]Issued, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := missingCRL(dir); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, crlFile)
 	data, err := readFile(path, maxCRL)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,6 +105,9 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := missingCRL(dir); err != nil {
+		return nil, err
+	}
 	now := time.Now().UTC().Truncate(time.Second)
 	var chosen []Issued
 	err = replaceLocked(filepath.Join(dir, crlFile), caFile, func(data []byte) ([]byte, error) {
@@ -130,6 +136,28 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 		return nil, fmt.Errorf("revoke %.80q: %w", nameOrSerial, err)
 	}
 	return chosen, nil
+}
+
+// NewCRL makes an empty revocation list for the CA of the folder dir, where the old one
+// is lost. It never overwrites. Its number is larger than that of any list before, so
+// that what is revoked from now on counts.
+func NewCRL(dir string) (string, error) {
+	ca, err := openAuthority(dir)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	path := filepath.Join(dir, crlFile)
+	err = replaceLocked(path, caFile, func(old []byte) ([]byte, error) {
+		if old != nil {
+			return nil, errors.New("it exists")
+		}
+		return ca.revocations(big.NewInt(now.Unix()), nil, now)
+	})
+	if err != nil {
+		return "", fmt.Errorf("make an empty revocation list %s: %w", path, err)
+	}
+	return path, nil
 }
 
 // crlNumber is the number of the list after old, or of the first one. They only

@@ -24,6 +24,8 @@ const certsUsage = `tunnels certs: a small CA for the server and its clients.
   tunnels certs revoke [-dir DIR] NAME|SERIAL
                                         revoke a client's, within seconds and
                                         including its open connections
+  tunnels certs crl [-dir DIR]          make an empty ca.crl where it is lost;
+                                        what was revoked must be revoked again
 
 DIR is the folder of the CA's files [this folder]. Keep ca.key there and give it
 to nobody; a client needs its own .pem file and nothing else.
@@ -37,7 +39,7 @@ Examples:
 // certs is the verb of that name.
 func certs(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return usagef("certs: want init, client, list or revoke; tunnels certs -h explains them")
+		return usagef("certs: want init, client, list, revoke or crl; tunnels certs -h explains them")
 	}
 	var do func(dir string, names []string, w io.Writer) error
 	switch args[0] {
@@ -49,8 +51,10 @@ func certs(args []string, stdout io.Writer) error {
 		do = certsList
 	case "revoke":
 		do = certsRevoke
+	case "crl":
+		do = certsCRL
 	default:
-		return usagef("certs %s: want init, client, list or revoke", keytext.Quote(args[0]))
+		return usagef("certs %s: want init, client, list, revoke or crl", keytext.Quote(args[0]))
 	}
 	fs := flag.NewFlagSet("certs "+args[0], flag.ContinueOnError)
 	dir := fs.String("dir", ".", "")
@@ -142,6 +146,18 @@ func certsList(dir string, names []string, w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", i.Name(), i.Role, i.NotAfter.Format(time.DateOnly), state, i.Serial, i.File)
 	}
 	return t.Flush()
+}
+
+func certsCRL(dir string, names []string, w io.Writer) error {
+	if len(names) != 0 {
+		return usagef("certs crl takes no names")
+	}
+	file, err := tls.NewCRL(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "wrote %s, which revokes nothing: run tunnels certs revoke for what was revoked before\n", file)
+	return nil
 }
 
 func certsRevoke(dir string, names []string, w io.Writer) error {
