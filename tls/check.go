@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -88,6 +89,8 @@ func (c *checker) fatal(err error) {
 		switch {
 		case strings.Contains(err.Error(), "`tunnels certs"):
 			mend = "" // it says so itself
+		case errors.Is(err, fs.ErrPermission):
+			mend = "make it readable by the user that tunnels runs as, with chown or chmod"
 		case c.role == ClientRole:
 			mend = mendClient
 		}

@@ -81,6 +81,10 @@ func TestCheckTriesTheWay(t *testing.T) {
 				t.Errorf("exit code %d, want %d: %v", r.Code, want, r)
 			}
 			contains(t, "check", r.Stdout, tt.want)
+			ends := map[string]string{"": "", "target": "the exit did not reach the target"}
+			if want, ok := ends[tt.failed]; ok && !strings.Contains(r.Stderr, want) || !ok && !strings.Contains(r.Stderr, "has to be corrected") {
+				t.Errorf("check ends with %q", r.Stderr)
+			}
 			verdict := "PASS"
 			got := steps(r)
 			for _, step := range all {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -276,4 +277,47 @@ func TestSocketTaken(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("after an orderly end the folder holds %v, %v; want nothing", left, err)
 	}
+}
+
+// TestReloadTellsOfOptions: a configuration file that changed is not read again by a
+// reload, and that is said.
+func TestReloadTellsOfOptions(t *testing.T) {
+	t.Parallel()
+	conf := writeFile(t, "tunnels.conf", []byte("server = true\nremux.net = tcp\nserver.addr = 127.0.0.1:0\n"))
+	p := startTunnels(t, "server", "-config="+conf)
+	p.waitStdout(`^Server: listening on`)
+	p.Signal(syscall.SIGHUP)
+	p.waitLog(`server: read certificates again`)
+	if bad := p.lines("has changed"); len(bad) > 0 {
+		t.Errorf("of a file that did not change: %q", bad)
+	}
+	if err := os.WriteFile(conf, []byte("server = true\nremux.net = tcp\nserver.addr = 127.0.0.1:0\nserver.allow = all\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.Signal(syscall.SIGHUP)
+	p.waitLog(`\[warn\] \[main\] ` + regexp.QuoteMeta(conf) + ` has changed: options are read at the start, so restart`)
+}
+
+// TestNotify: systemd is told when the process listens, and not before.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p := startTunnelsEnv(t, "server", []string{"NOTIFY_SOCKET=" + path}, "-server", "-remux.net=tcp", "-server.addr=127.0.0.1:0")
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	b := make([]byte, 100)
+	n, err := c.Read(b)
+	if string(b[:n]) != "READY=1" {
+		t.Fatalf("told %q, %v", b[:n], err)
+	}
+	address := strings.TrimPrefix(p.waitStdout(`^Server: listening on (\S+)$`), "Server: listening on ")
+	conn, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		t.Fatalf("it is told to be ready, and: %v", err)
+	}
+	conn.Close()
 }

@@ -23,6 +23,9 @@ import (
 // errFound is what check ends with when something has to be corrected.
 var errFound = errors.New("something has to be corrected")
 
+// errTarget is what check ends with when the tunnel works and the target does not.
+var errTarget = errors.New("the exit did not reach the target; -target chooses another one")
+
 // checkTarget is what the exit is asked for if -target names nothing else.
 const checkTarget = "example.com:443"
 
@@ -52,11 +55,14 @@ func check(c call, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt)
 	defer stop()
-	good, err := checkWays(ctx, cfg, target, c.stdout)
-	if err == nil && !good {
-		err = errFound
+	failed, err := checkWays(ctx, cfg, target, c.stdout)
+	switch {
+	case err != nil || len(failed) == 0:
+		return err
+	case slices.ContainsFunc(failed, func(step string) bool { return step != "target" }):
+		return errFound
 	}
-	return err
+	return errTarget
 }
 
 // checkArgs takes check's own options out of args.
@@ -103,33 +109,34 @@ func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 	return good
 }
 
-// checkWays tries what the roles of cfg need of the network.
-func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (bool, error) {
+// checkWays tries what the roles of cfg need of the network, and returns the steps that
+// failed.
+func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (failed []string, err error) {
 	if cfg.Server && cfg.Client && !cfg.CertsGiven() && cfg.Carrier() == "tls" {
 		fmt.Fprintln(stdout, "ok: both ends run in one process, with certificates made in memory")
-		return true, nil
+		return nil, nil
 	}
-	report := func(s tunnel.Step) { fmt.Fprintln(stdout, stepLine(s)) }
-	good := true
+	report := func(s tunnel.Step) {
+		fmt.Fprintln(stdout, stepLine(s))
+		if s.Failed {
+			failed = append(failed, s.Name)
+		}
+	}
 	if cfg.Server {
 		fmt.Fprintf(stdout, "server on %s\n", cfg.Tunnel.ServerAddr)
-		ok, err := tunnel.TryServer(ctx, cfg.Tunnel, target, report)
-		if err != nil {
-			return false, err
+		if _, err := tunnel.TryServer(ctx, cfg.Tunnel, target, report); err != nil {
+			return nil, err
 		}
-		good = ok
 	}
 	if cfg.Client && !cfg.Server { // else its server is this process
 		for _, a := range cfg.ServerAddrs() {
 			fmt.Fprintf(stdout, "client to %s\n", a)
-			ok, err := tunnel.Try(ctx, cfg.Tunnel, a, target, report)
-			if err != nil {
-				return false, err
+			if _, err := tunnel.Try(ctx, cfg.Tunnel, a, target, report); err != nil {
+				return nil, err
 			}
-			good = good && ok
 		}
 	}
-	return good, nil
+	return failed, nil
 }
 
 // stepLine is a step as check shows it.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type process struct {
 	pageAt string
 	wg     sync.WaitGroup
 	ended  chan error // one for each role, when it ends
+	conf   []byte     // the text of the configuration file when it was read
 
 	closing context.Context // ends when close begins
 	end     context.CancelFunc
@@ -59,6 +61,7 @@ func serve(c call, args []string) error {
 	sla.SetDefault(log)
 	defer sla.SetDefault(nil)
 	p := &process{cfg: cfg, log: log, ended: make(chan error, 2)}
+	p.conf, _ = os.ReadFile(cfg.File) // without one there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
 	// Before anything is logged from which another program may conclude that it runs:
 	// Go drops a SIGUSR1 that nobody waits for.
@@ -73,6 +76,9 @@ func serve(c call, args []string) error {
 			log.Error("cannot start: %v", err)
 		}
 		return err
+	}
+	if err := notifyReady(c.environ); err != nil {
+		log.Warn("telling systemd that tunnels is ready: %v", err)
 	}
 	p.greet(stdout)
 	if log.File() != "" { // else it is about to be said on the terminal
@@ -299,8 +305,11 @@ func (p *process) close() {
 	p.wg.Wait()
 }
 
-// reload reads the certificates, the rules and the users again.
+// reload reads the certificates, the rules and the users again, but no options.
 func (p *process) reload() {
+	if now, err := os.ReadFile(p.cfg.File); err == nil && !bytes.Equal(now, p.conf) {
+		p.log.Warn("%s has changed: options are read at the start, so restart tunnels for them to count", p.cfg.File)
+	}
 	if p.server != nil {
 		files := "certificates"
 		if p.cfg.Tunnel.Rules != "" {

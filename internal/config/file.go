@@ -51,11 +51,13 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 	return values, bad.err()
 }
 
-// unknownLine is unknownName for the key of a line. The key is shown only if it is so
-// near to a known one that it cannot be a part of something else, say of a key.
+// unknownLine is unknownName for the key of a line. The key is shown only if it is near
+// to a known one, or made as options are, so that it cannot be a part of something else,
+// say of a key.
 func unknownLine(key, origin string, known []string) error {
 	err := unknownName(key, origin, known)
-	if typo.Nearest(key, known) == "" {
+	asOptions := len(key) <= 32 && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz.") == ""
+	if !asOptions && typo.Nearest(key, known) == "" {
 		err.Value = ""
 	}
 	return err

@@ -190,6 +190,7 @@ func TestFile(t *testing.T) {
 	}
 
 	tests := []struct{ text, want string }{
+		{"bogus.option = x", `"bogus.option" (`},
 		{"server.adr = x", `:1): there is no such option; did you mean server.addr?`},
 		{"-server.addr = x", "did you mean server.addr?"},
 		{"\n\nserver.addr = a\nserver.addr = b", ":4): is given twice, first at "},

@@ -1,0 +1,26 @@
+package cli
+
+import (
+	"net"
+	"strings"
+)
+
+// notifyReady tells systemd that the process listens, if it wants to know: only then
+// `systemctl start` succeeds (sd_notify(3)).
+func notifyReady(environ []string) error {
+	const name = "NOTIFY_SOCKET="
+	for _, e := range environ {
+		path, ok := strings.CutPrefix(e, name)
+		if !ok || path == "" {
+			continue
+		}
+		c, err := net.Dial("unixgram", path) // a path that begins with @ is an abstract one to both
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("READY=1"))
+		return err
+	}
+	return nil
+}
