@@ -12,14 +12,16 @@ import (
 // pasted are the code blocks of README that a newcomer pastes, by the words that
 // stand before each.
 var pasted = map[string]string{
-	"install":        "take the one of `make cross`.",
-	"certs":          "**1. On the server**",
-	"server":         "**2. Still on the server**",
-	"client":         "**3. On the laptop**",
-	"service-server": "**On the server**, as root",
-	"service-client": "**On the laptop** (Linux)",
-	"upgrade":        "**To upgrade**",
-	"uninstall":      "**To uninstall**",
+	"install":          "take the one of `make cross`.",
+	"certs":            "**1. On the server**",
+	"server":           "**2. Still on the server**",
+	"client":           "**3. On the laptop**",
+	"service-server":   "**On the server**, as root",
+	"service-client":   "**On the laptop** (Linux)",
+	"upgrade-client":   "**To upgrade**",
+	"upgrade-server":   "**Then, on the server**",
+	"uninstall":        "**To uninstall**",
+	"uninstall-client": "**And on the laptop**",
 }
 
 // codeAfter returns the first code block of a Markdown text behind those words.

@@ -37,8 +37,8 @@ cat >"$W/fake/scp" <<'END'
 #!/bin/bash
 at() {
 	case $1 in
-	vps.example.com:/*) echo "${1#*:}" ;;
-	vps.example.com:*) echo "$W/vps/${1#*:}" ;;
+	root@vps.example.com:/*) echo "${1#*:}" ;;
+	root@vps.example.com:*) echo "$W/vps/${1#*:}" ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -106,7 +106,8 @@ paste service-server "$W/vps" "$W/vps"
 paste service-client "$W/laptop" "$W/laptop"
 fetch
 stat -c '%U %a %n' /etc/tunnels/ca.key
-paste upgrade "$W/vps" "$W/src"
+paste upgrade-client "$W/laptop" "$W/src"
+paste upgrade-server "$W/vps" "$W/vps"
 fetch
 
 echo 'server.adr = :443' >>/etc/tunnels/tunnels.conf
@@ -115,4 +116,5 @@ tunnels -config /etc/tunnels/tunnels.conf || status=$?
 echo "exit code $status for an invalid configuration"
 
 paste uninstall "$W/vps" "$W/vps"
-ls /etc/tunnels /usr/local/bin/tunnels /etc/systemd/system/tunnels.service 2>/dev/null || echo 'nothing is left'
+paste uninstall-client "$W/laptop" "$W/laptop"
+ls /etc/tunnels /usr/local/bin/tunnels /etc/systemd/system/tunnels.service "$W"/laptop/.config/tunnels 2>/dev/null || echo 'nothing is left'
