@@ -17,10 +17,11 @@ import (
 // remuxLines turns what happens in remux into lines of the log. who says what the
 // lines of a conn tell about its peer.
 func remuxLines(log *sla.Logger, who func(net.Conn) sla.Fields) *remux.Hooks {
+	refused := new(refusedLines)
 	return &remux.Hooks{
 		ConnOpened: func(id remux.ConnID, lower net.Conn) { log.Opened(sla.Conn, id.String(), who(lower)) },
 		ConnClosed: func(id remux.ConnID, lower net.Conn, lasted time.Duration, err error) {
-			connClosed(log, id.String(), err, sla.Fields{Client: who(lower).Client, Lasted: lasted})
+			connClosed(log, refused, id.String(), err, sla.Fields{Client: who(lower).Client, Lasted: lasted})
 		},
 		ConnBarred: func(id remux.ConnID, err error) {
 			log.Warn("conn %s takes no new sessions: %v", id, err)
@@ -41,8 +42,8 @@ func nobody(net.Conn) sla.Fields { return sla.Fields{} }
 
 // connClosed logs the end of a conn. That a client is accepted no more is told by
 // tls.Hooks.Rejected and is no failure here.
-func connClosed(log *sla.Logger, id string, err error, f sla.Fields) {
-	if errors.Is(err, tls.ErrDismissed) {
+func connClosed(log *sla.Logger, refused *refusedLines, id string, err error, f sla.Fields) {
+	if errors.Is(err, tls.ErrDismissed) || isRefused(err) && !refused.first() {
 		log.ClosedAs(sla.Conn, id, sla.LevelInfo, err.Error(), f)
 		return
 	}
@@ -53,6 +54,10 @@ func connClosed(log *sla.Logger, id string, err error, f sla.Fields) {
 // of the sock; here it is no error.
 func sessionClosed(log *sla.Logger, id string, err error) {
 	if c, ok := code.Of(err); ok && (c <= code.AddressUnsupported || c == code.Cancelled || c == code.TargetReset) {
+		log.ClosedAs(sla.Sess, id, sla.LevelDebug, err.Error())
+		return
+	}
+	if isRefused(err) { // which the line of the conn says
 		log.ClosedAs(sla.Sess, id, sla.LevelDebug, err.Error())
 		return
 	}

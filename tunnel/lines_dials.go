@@ -1,10 +1,12 @@
 package tunnel
 
 import (
+	"errors"
 	"sync"
 	"time"
 
 	"tunnels/sla"
+	"tunnels/tls"
 )
 
 const (
@@ -25,6 +27,31 @@ type dialLines struct {
 	said time.Time // guarded by mu; when its last line was written
 	text string    // guarded by mu; that line
 	more int       // guarded by mu; tries since then
+}
+
+// refusedLines says once in a while that a server refuses this client's certificate,
+// which it does on every conn: with TLS 1.3 that is known after the handshake only.
+type refusedLines struct {
+	mu   sync.Mutex
+	said time.Time // guarded by mu; when that was logged at erro
+}
+
+// first reports whether it is to be logged at erro now.
+func (r *refusedLines) first() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.said) < triesEvery {
+		return false
+	}
+	r.said = now
+	return true
+}
+
+// isRefused reports whether the other end has refused a certificate.
+func isRefused(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateError](err)
+	return ok
 }
 
 // done is remux.Hooks.DialDone.

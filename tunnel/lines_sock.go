@@ -50,7 +50,7 @@ func (s sock) opened() sock {
 // unserved logs that a request could not be carried. While no server can be reached
 // all of them are counted on one line.
 func (c *Client) unserved(s sock, err error) {
-	if _, ok := errors.AsType[unreached](err); ok && s.pending {
+	if _, ok := errors.AsType[unreached](err); s.pending && (ok || isRefused(err)) {
 		c.away.say("carried", err)
 		return
 	}
@@ -100,7 +100,7 @@ func (s sock) closed(err error, cancelled bool) {
 // application did is no failure of ours, a refusal by policy is somebody's to look
 // at, and the rest is the tunnel's own.
 func endLevel(err error) sla.Level {
-	if errors.Is(err, tls.ErrDismissed) { // told by tls.Hooks.Rejected
+	if errors.Is(err, tls.ErrDismissed) || isRefused(err) { // told by tls.Hooks.Rejected, or by the conn
 		return sla.LevelInfo
 	}
 	why, ok := code.Of(err)

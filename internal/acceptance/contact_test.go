@@ -151,3 +151,33 @@ func TestStartFails(t *testing.T) {
 		contains(t, "a port below 1024", r.Stderr, "ports below 1024 need root or CAP_NET_BIND_SERVICE", "-server.addr 127.0.0.1:8445")
 	}
 }
+
+// TestRefusedClientIsQuiet: a client whose certificate is revoked says so once a minute
+// at erro, however many requests it has, and counts those.
+func TestRefusedClientIsQuiet(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)
+	pem, err := os.ReadFile(a.file("lost.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tunnels(t, "certs", "revoke", "-dir", a.dir, "lost").must(t)
+	for _, way := range []string{"remux", "tls"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			server := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
+			lost := writeFile(t, "lost.pem", pem) // where no list says that it is revoked
+			client := startClient(t, "-tls.client.cert="+lost, "-tls.client.key="+lost, "-tls.client.ca="+lost, "-eagersocks.net="+way, "-server.addr="+server.Addr)
+			for range 12 {
+				if r := linkCurl(t, client.Addr, "http://127.0.0.1:1/"); r.Code == 0 {
+					t.Fatalf("curl through a server that refuses its client: %v", r)
+				}
+			}
+			client.wantLine(patience, "refused this client's certificate")
+			if bad := client.lines("[erro]"); len(bad) > 3 {
+				t.Errorf("%d lines at erro: %q", len(bad), bad)
+			}
+		})
+	}
+}
