@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -200,7 +201,11 @@ func TestCannotRotate(t *testing.T) {
 func TestTwoLoggersOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	a, errA := start(t, Config{Path: path, MaxMB: 1})
-	fill(a, 2) // lumberjack's goroutine must not be the bubble's
+	fill(a, 2) // lumberjack's goroutine must not be the bubble's, nor its writer be this one's
+	a.Flush(time.Minute)
+	for !a.out.queue.Idle() {
+		runtime.Gosched()
+	}
 	synctest.Test(t, func(t *testing.T) {
 		b, errB := start(t, Config{Path: path, MaxMB: 1})
 		if b.File() != "" || a.File() != path {

@@ -61,6 +61,10 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 			}
 			c.Close()
 		}
+		// The log is written behind the answers.
+		eventually(t, soon, "a line for each refused target", func() bool {
+			return len(server.lines("refused client", "target ")) >= len(refused)
+		})
 		if n := len(server.lines("refused client", "target ")); n != len(refused) {
 			t.Errorf("%d lines of refusals for %d targets:\n%s", n, len(refused), strings.Join(server.lines("refused"), "\n"))
 		}

@@ -125,6 +125,14 @@ func (q *Queue) Flush(limit time.Duration) bool {
 	return wait(done, limit)
 }
 
+// Idle reports whether everything queued so far has been written and the writer has
+// ended.
+func (q *Queue) Idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.idle == nil
+}
+
 // Close makes Put and Do fail from now on, and waits like Flush. A writer that
 // is stuck is left behind; it ends when it can.
 func (q *Queue) Close(limit time.Duration) bool {
