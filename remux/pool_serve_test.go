@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,39 @@ func TestRefusedSuccessor(t *testing.T) {
 				t.Fatalf("session %d: on %s after %s, want %s at once", i, on, waited, first)
 			}
 			time.Sleep(20 * time.Millisecond)
+		}
+	})
+}
+
+// Those who wait for the first conn do not all go to it before the server has said
+// how many it takes: they share the dials that were begun for them.
+func TestColdBurst(t *testing.T) {
+	inBubbleWith(t, Config{}, Config{SessMax: 64}, func(t *testing.T, b *bubble) {
+		var mu sync.Mutex
+		on := map[ConnID]int{}
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				s, waited := b.open()
+				if waited > 4*handshake {
+					t.Errorf("one of 200 sessions at once waited %s", waited)
+				}
+				mu.Lock()
+				on[s.ID().Conn]++
+				mu.Unlock()
+				s.Write([]byte("x"))
+				if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+					t.Errorf("one of the sessions: %v", err)
+				}
+				time.Sleep(10 * handshake)
+				s.Close()
+			})
+		}
+		wg.Wait()
+		for id, n := range on {
+			if n > 40 {
+				t.Errorf("conn %s got %d of 200 sessions", id, n)
+			}
 		}
 	})
 }
