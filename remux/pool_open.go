@@ -113,10 +113,10 @@ func (p *Pool) tryOpenLocked(now time.Time) (*Session, error) {
 
 // pickLocked chooses the conn for one more session, or returns nil if none may
 // take it. Within each class the newest comes first: conns in use, spares, worn
-// ones, and new ones that the server may yet refuse. Worn ones beyond their
-// allowance count only if there is no dial to wait for.
+// ones, and new ones that the server may yet refuse. Those beyond their allowance,
+// worn or new, count only if there is no dial to wait for.
 func (p *Pool) pickLocked(now time.Time) *conn {
-	var spare, worn, unheard, wornOut, least *conn
+	var spare, worn, unheard, wornOut, full, least *conn // full: unheard, and beyond its allowance
 	leastLoad := 0
 	for i := len(p.conns) - 1; i >= 0; i-- {
 		c := p.conns[i]
@@ -125,6 +125,8 @@ func (p *Pool) pickLocked(now time.Time) *conn {
 		switch {
 		case !w.takes:
 			continue
+		case w.unheard && w.uses >= w.overMax:
+			slot = &full
 		case w.unheard:
 			slot = &unheard
 		case !w.over && w.uses > 0:
@@ -145,14 +147,14 @@ func (p *Pool) pickLocked(now time.Time) *conn {
 	case spare != nil:
 		return spare
 	case p.dialing == 0 && (p.failedLatelyLocked(now) || len(p.conns) >= p.cfg.ConnMax):
-		return cmp.Or(least, unheard) // there is no successor to wait for: they share the load
-	case p.dialing == 0 && unheard == nil && cmp.Or(worn, wornOut) != nil:
-		worn = cmp.Or(worn, wornOut)
+		return cmp.Or(least, unheard, full) // there is no successor to wait for: they share the load
+	case p.dialing == 0 && unheard == nil && cmp.Or(worn, wornOut, full) != nil:
+		worn = cmp.Or(worn, wornOut, full)
 		p.dialLocked()
 	case unheard != nil:
 		return cmp.Or(worn, wornOut, unheard)
 	case now.Sub(p.health.dialFrom) >= slowDial:
-		return cmp.Or(worn, wornOut)
+		return cmp.Or(worn, wornOut, full)
 	}
 	return worn
 }

@@ -35,7 +35,7 @@ func (c *conn) wear(cfg *Config, now time.Time) wear {
 		overMax:  max(c.overMax, 2*cfg.ReuseMaxCount),
 		sessions: len(c.sessions),
 	}
-	w.unheard = c.peer != peerBasic && c.life.received.Load() == 0 && age < slowDial
+	w.unheard = c.peer != peerBasic && !c.spoke && age < slowDial
 	w.takes = c.takesLocked() && !w.spent && !c.suspectLocked()
 	if w.sessions == 0 {
 		w.idle = max(now.Sub(c.idleFrom), 1)
