@@ -1,0 +1,55 @@
+package splice
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// TestSlowTargetIsNoStall: what is complete is delivered to a target that takes
+// little at a time, though the system asks for more only when much of its buffer is
+// free. Real time: it is the system's buffers that matter.
+func TestSlowTargetIsNoStall(t *testing.T) {
+	t.Parallel()
+	near, far := tcpPair(t)
+	if err := near.SetWriteBuffer(256 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := far.SetReadBuffer(32 << 10); err != nil {
+		t.Fatal(err)
+	}
+	const pieces = 64
+	a := newEnder()
+	for range pieces {
+		a.say <- string(make([]byte, 16<<10))
+	}
+	close(a.say)
+	result := make(chan Result, 1)
+	go func() { result <- Both(a, near, code.Cancelled, code.TargetReset) }()
+	got, slow := 0, time.Now().Add(3*stallMax)
+	b := make([]byte, 2<<10)
+	lost := false
+	for {
+		n, err := far.Read(b)
+		if got += n; err == io.EOF {
+			break
+		} else if err != nil {
+			t.Errorf("after %d of %d bytes: %v", got, pieces<<14, err)
+			break
+		}
+		if !lost {
+			lost = true
+			a.onEnd(errLost, true)
+		}
+		if time.Now().Before(slow) {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	if got != pieces<<14 {
+		t.Errorf("the target got %d bytes, want %d", got, pieces<<14)
+	}
+	far.Close()
+	<-result
+}
