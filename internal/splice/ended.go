@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/netx"
 )
 
 // Ender is an end that tells when it has ended, although nobody reads from it or
@@ -110,16 +111,17 @@ func (j *join) onEnd(e End, err error, whole bool) {
 	j.await(e, err, stall, until)
 }
 
-// await gives end e up once the other end has taken nothing for stall, or at until.
+// await gives end e up once the other end has taken nothing for stall, though no rate
+// held it back, or at until.
 func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
-	moved := j.ways[e].moved.Load()
+	taken := j.taken(e)
 	wait := stall
 	if left := time.Until(until); !until.IsZero() && left < stall {
 		wait = left
 	}
 	j.timers.set(&j.timers.all[e], wait, func() {
 		late := !until.IsZero() && !time.Now().Before(until)
-		if j.ways[e].moved.Load() != moved && !late {
+		if (j.taken(e) != taken || j.ways[e].throttled()) && !late {
 			j.await(e, err, stall, until)
 			return
 		}
@@ -129,6 +131,15 @@ func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 		}
 		j.fail(e, err)
 	})
+}
+
+// taken is a number that changes whenever the other end has taken something that e
+// said. A write to a socket goes on only when much of the system's buffer is free,
+// which may take a slow peer long: where the system tells, what the peer's has
+// acknowledged counts.
+func (j *join) taken(e End) uint64 {
+	sent, _ := netx.Progress(j.ends[A+B-e])
+	return uint64(j.ways[e].moved.Load()) + sent.Moved
 }
 
 // isGone reports whether e ended cleanly and takes no more bytes.

@@ -135,11 +135,11 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	other.start()
 	mine.run()
 	j.wg.Wait()
+	j.stopTimers() // first: one that fires now may still make it a failure
 	r := Result{FromA: there.moved.Load(), FromB: back.moved.Load()}
 	j.mu.Lock()
 	r.Failed, r.Err = j.failed, j.err
 	j.mu.Unlock()
-	j.stopTimers()
 	if r.Err == nil {
 		setLinger(a, -1)
 		setLinger(b, -1)
