@@ -28,7 +28,7 @@ func (d *direction) look(writes uint32) {
 		now := d.writes.Load()
 		ended, held := d.j.hasEnded(d.from), d.throttled()
 		if now == writes && now%2 == 1 || ended || held {
-			if err := broken(d.j.ends[d.from], d.j.hasEnded(d.to)); err != nil {
+			if err := d.broken(); err != nil {
 				if !ended {
 					d.j.fail(d.from, err)
 					return
@@ -45,6 +45,16 @@ func (d *direction) look(writes uint32) {
 		}
 		d.look(now)
 	})
+}
+
+// broken is why the source of d is of no use any more, or nil if it may be.
+func (d *direction) broken() error {
+	finished := d.j.hasEnded(d.to)
+	err := broken(d.j.ends[d.from], finished)
+	if err != nil && !finished && d.j.hasEnded(d.to) { // just now: what was seen may be our own end
+		err = broken(d.j.ends[d.from], true)
+	}
+	return err
 }
 
 // throttled reports whether bytes were read from the source that may not be used yet.
