@@ -6,14 +6,19 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tunnels/internal/netx"
 )
 
 // stopped is a server that can be stopped as by SIGSTOP: what is sent to it is
 // taken, new connections too, and nothing comes back.
 type stopped struct {
+	acked atomic.Uint64 // what the peer's system has acknowledged
+
 	pool  *Pool
 	turns int // guarded by mu
 
@@ -23,6 +28,12 @@ type stopped struct {
 	fail  error         // guarded by mu; of dialing
 	hang  bool          // guarded by mu; dials do not end by themselves
 	ended []error       // guarded by mu; of conns
+}
+
+// Progress implements what netx asks for, once the test has set it.
+func (g *gated) Progress() (netx.Sent, bool) {
+	n := g.s.acked.Load()
+	return netx.Sent{Acked: n, Queued: 1 << 40, Moved: n}, n > 0
 }
 
 // gated is a connection to it.

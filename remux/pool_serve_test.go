@@ -252,6 +252,49 @@ func TestSuspectAnswers(t *testing.T) {
 	})
 }
 
+// While a dial hangs, a waiting Open is served as soon as a suspect conn turns out to
+// be on a slow line only: bytes are acknowledged again.
+func TestSuspectIsSlow(t *testing.T) {
+	withStopped(t, repeat, func(t *testing.T, s *stopped) {
+		s.acked.Store(1)
+		first, err := s.pool.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Write([]byte("x"))
+		io.ReadFull(first, make([]byte, 1))
+		s.mu.Lock()
+		s.hang = true
+		s.mu.Unlock()
+		s.stop()
+		first.Write([]byte("x"))
+		time.Sleep(5200 * time.Millisecond) // asked after 3 s to 4 s, suspect after 1 s more
+		got := make(chan *Session, 1)
+		go func() {
+			more, err := s.pool.Open(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got <- more
+		}()
+		time.Sleep(slowDial + 400*time.Millisecond)
+		select {
+		case <-got:
+			t.Fatal("a session went to a suspect conn")
+		default:
+		}
+		s.acked.Add(1)
+		start := time.Now()
+		more := <-got
+		if more == nil || more.conn != first.conn || time.Since(start) > tickEvery {
+			t.Fatalf("served after %s, want with the next look", time.Since(start))
+		}
+		s.goOn()
+		more.Close()
+		first.Close()
+	})
+}
+
 // waitingInVain names a conn that could serve a call of Open that waits. It judges
 // by the rules as documented, not by pickLocked.
 func (p *Pool) waitingInVain() error {
