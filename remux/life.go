@@ -192,6 +192,7 @@ func (c *conn) tick() {
 	case !waits && (slept || silent >= c.cfg.Ping || (asked != 0 && now-asked >= answerMax)):
 		l.pingLocked(c)
 	}
+	slow := c.avoided.Load() && !l.suspectLocked(c) && c.avoided.Swap(false)
 	unused, idle := c.unusedLocked(now)
 	mute := (unused || died) && !c.dialer && !c.spoke
 	c.mu.Unlock()
@@ -213,6 +214,9 @@ func (c *conn) tick() {
 	if died {
 		c.fail(errDead)
 		return
+	}
+	if slow {
+		c.owner.answered()
 	}
 	c.bar()
 }
