@@ -122,6 +122,7 @@ func TestEnded(t *testing.T) {
 		"a target's code":      {why: atExit, err: reset, says: 9, pace: -1, took: stallMax},
 		"application stalled":  {why: atClient, err: errLost, says: 9, pace: -1, took: stallMax},
 		"application pauses":   {why: atClient, err: reset, says: 9, pace: -1},
+		"and a lost one":       {why: atClient, err: errLost, says: 9, pace: -1, whole: true, ends: true},
 		"and after the end":    {why: atClient, says: 9, pace: -1, whole: true, ends: true},
 	} {
 		t.Run(name, func(t *testing.T) {
