@@ -103,8 +103,8 @@ func (j *join) onEnd(e End, err error, whole bool) {
 			return // an application may pause for as long as it likes
 		}
 		stall = orphanMax
-	case !target && why == code.TargetReset:
-		return // likewise
+	case !target && (whole || why == code.TargetReset):
+		return // likewise: a paused download that is complete is no failure
 	case !whole:
 		until = time.Now().Add(lostMax)
 	}
