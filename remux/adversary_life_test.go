@@ -197,3 +197,18 @@ func TestAdversaryWear(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A peer that reads nothing, but guesses the PONG behind GOAWAY and goes on talking,
+// does not keep a conn that nobody uses.
+func TestAdversaryClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPipeServer(t, remux.Config{}, nil)
+		p := mutePeer(t, s.connect())
+		p.send(hello(1))
+		for start := time.Now(); p.send(padding(), pong("\x00\x00\x00\x00\x00\x00\x00\x02")) == nil; time.Sleep(time.Second) {
+			if time.Since(start) > 3*time.Hour {
+				t.Fatal("the conn is still there an hour after it was closed")
+			}
+		}
+	})
+}
