@@ -65,6 +65,8 @@ type conn struct {
 	spoke     bool          // its first frame has come
 	served    bool          // the peer has opened a session
 	drainFrom time.Duration // age at which GOAWAY was said
+	closeFrom time.Duration // age at which closing began, or anything of ours was last acknowledged since
+	closeSeen uint64        // netx.Sent.Moved then
 	goneAway  bool          // the peer has said GOAWAY
 	refuse    bool          // we have, and the peer knows: no new sessions
 	barred    bool          // bar has said GOAWAY
@@ -266,7 +268,7 @@ func (c *conn) violated(why *code.Error) {
 		return
 	}
 	c.err = why
-	c.state = closing
+	c.state, c.closeFrom = closing, c.age()
 	sessions := c.takeAllLocked()
 	c.sayGoAwayLocked(why.Code, why.Text)
 	c.mu.Unlock()
@@ -308,7 +310,7 @@ func (c *conn) sayGoAwayLocked(why code.Code, text string) {
 // closeIfDoneLocked begins the end of a draining conn without sessions.
 func (c *conn) closeIfDoneLocked() {
 	if c.state == draining && len(c.sessions) == 0 && (c.refuse || c.dialer || c.peer == peerBasic) {
-		c.state = closing
+		c.state, c.closeFrom = closing, c.age()
 		c.wake.Signal()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/netx"
 )
 
 // tickEvery is how often a conn looks whether its peer is alive.
@@ -194,6 +195,7 @@ func (c *conn) tick() {
 	}
 	slow := c.avoided.Load() && !l.suspectLocked(c) && c.avoided.Swap(false)
 	unused, idle := c.unusedLocked(now)
+	stuck := c.stuckLocked(now)
 	mute := (unused || died) && !c.dialer && !c.spoke
 	c.mu.Unlock()
 	for _, s := range ended {
@@ -205,7 +207,7 @@ func (c *conn) tick() {
 	if mute {
 		c.cfg.Hooks.refused(c.client, remoteOf(c.nc), errSilent)
 	}
-	if unused {
+	if unused || stuck {
 		c.kill()
 	}
 	if idle {
@@ -219,6 +221,22 @@ func (c *conn) tick() {
 		c.owner.answered()
 	}
 	c.bar()
+}
+
+// closingMax is how long a conn without sessions, which is closing, waits for a peer
+// that takes nothing of what is still to be sent.
+const closingMax = time.Minute
+
+// stuckLocked: the conn is closing, and its peer does not take what is left. That
+// the peer goes on talking is no reason to wait for it.
+func (c *conn) stuckLocked(now time.Duration) bool {
+	if c.state != closing {
+		return false
+	}
+	if p, ok := netx.Progress(c.nc); ok && p.Moved != c.closeSeen {
+		c.closeSeen, c.closeFrom = p.Moved, now
+	}
+	return now-c.closeFrom >= closingMax
 }
 
 // overdueLocked: the PING has been unanswered for too long, with nothing else
