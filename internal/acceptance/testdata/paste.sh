@@ -65,6 +65,8 @@ start() {
 	fi
 	"${as[@]}" ${cmd//%E/$HOME/.config} >>"$W/$name.log" 2>&1 </dev/null &
 	echo $! >"$W/$name.pid"
+	# The binary is replaced by the next command, perhaps.
+	while kill -0 $! 2>/dev/null && [ "$(cat /proc/$!/comm)" != tunnels ]; do sleep 0.05; done
 }
 stop() {
 	kill "$(cat "$W/$name.pid")"
