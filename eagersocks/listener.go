@@ -111,8 +111,11 @@ var ErrMistake = errors.New("mistake")
 // mistake is an error that is ErrMistake.
 type mistake struct{ error }
 
+// Is implements errors.Is for ErrMistake.
 func (m mistake) Is(target error) bool { return target == ErrMistake }
-func (m mistake) Unwrap() error        { return m.error }
+
+// Unwrap returns what the mistake is.
+func (m mistake) Unwrap() error { return m.error }
 
 var errCrowded = errors.New("pushed out by newer connections before its request was taken")
 

@@ -27,7 +27,7 @@ type conn struct {
 	owner  owner
 	done   chan struct{} // closed when run has ended and told everybody
 	client string        // acceptor: whose it is, for fairness: the name in its certificate, or its address
-	rtts   *rttSamples   // of all conns to that peer; nil: nobody wants them. Set before run
+	rtts   *rttSamples   // of all conns to that peer, or nil if they are not kept. Set before run
 
 	id       atomic.Uint32
 	bytes    atomic.Int64 // carried, both ways

@@ -36,7 +36,7 @@ type life struct {
 	drainedAt time.Duration // when bytes of ours last left
 	drained   int           // how many since the PING
 	question  question
-	taken     bool      // the question is in the batch being written; owned by who has the turn
+	taken     bool      // the question is in the batch being written; owned by the goroutine with the turn
 	wall      time.Time // wall clock of the last tick
 }
 

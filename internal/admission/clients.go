@@ -20,7 +20,7 @@ import (
 const (
 	openBurst = 5 // seconds' worth of opened sessions that may come at one time
 
-	// A client without a session is remembered for idleKeep, in which his buckets
+	// A client without a session is remembered for idleKeep, in which its buckets
 	// are full again, and only so many are.
 	idleKeep = time.Minute
 	idleMax  = 4096
@@ -48,7 +48,7 @@ type Config struct {
 	SessMax rules.Limit  // sessions of all clients together
 
 	// Refused is told of what was refused, with no lock held; client is the name in the
-	// certificate, or empty. The error names the target and the rule. Nil: nobody is.
+	// certificate, or empty. The error names the target and the rule. May be nil.
 	Refused func(reason Refusal, client string, why error)
 }
 
@@ -128,7 +128,7 @@ func (c *Clients) Admit(client, target string) (*Guest, error) {
 func (c *Clients) enter(g *Guest, target string) (Refusal, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rule := c.Rules.Now().For(g.name) // with mu held: nobody puts older rules back
+	rule := c.Rules.Now().For(g.name) // with mu held, so that older rules cannot be put back
 	limits := rule.Limits(c.Limits)
 	now := time.Now()
 	c.forgetLocked(now)
@@ -224,7 +224,7 @@ type Guest struct {
 	client  *client
 	name    string // empty: the client has no certificate
 	exit    *policy.Exit
-	in, out *meter.Bucket // nil: his bytes are not limited
+	in, out *meter.Bucket // nil if its bytes are not limited
 }
 
 // Name is the client's, empty for one without a certificate.

@@ -64,7 +64,7 @@ func serve(c call, args []string) error {
 	p.conf, _ = os.ReadFile(cfg.File) // without one there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
 	// Before anything is logged from which another program may conclude that it runs:
-	// Go drops a SIGUSR1 that nobody waits for.
+	// Go drops a SIGUSR1 that no channel is registered for.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)

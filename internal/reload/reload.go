@@ -31,8 +31,8 @@ type Config[T any] struct {
 	Parse func(text string, old *T) (*T, error)
 
 	// Report is told what became of a change: nil after the file was read again, else
-	// what is wrong with it, the same thing once. Who calls Look calls it. Nil: nobody
-	// is told.
+	// what is wrong with it, the same thing once. It runs in the caller of
+	// Look. Nil reports nothing.
 	Report func(error)
 
 	// KeepIfEmpty leaves what is in force while the file is empty, as it is for a moment

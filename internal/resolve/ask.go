@@ -48,7 +48,7 @@ func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	case <-turn.granted:
 	case <-ctx.Done():
 		a := r.failure(ctx, q, nil)
-		a.ttl = 0 // nobody was asked: the next client may have its turn at once
+		a.ttl = 0 // no upstream was asked, and the next client may have its turn at once
 		return a
 	}
 	h := r.newHearing(ctx, q)

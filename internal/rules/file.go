@@ -31,7 +31,7 @@ func Open(path string, report func(error)) (*File, error) {
 		Kind:        "rules",
 		Parse:       func(text string, _ *Table) (*Table, error) { return Parse(text, path) },
 		Report:      report,
-		KeepIfEmpty: true, // else nobody had rules for a moment
+		KeepIfEmpty: true, // a file being written in place would suspend all rules
 	})
 	if err != nil {
 		return nil, err

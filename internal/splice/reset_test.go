@@ -36,7 +36,7 @@ func (w *tellsWriter) Write(p []byte) (int, error) {
 		<-w.read
 		select {
 		case <-w.release:
-		case <-time.After(time.Second): // nobody was misled
+		case <-time.After(time.Second): // the reset was not passed on as a clean end
 		}
 	}
 	return n, err

@@ -20,7 +20,7 @@ type Link interface {
 	Reachable() bool
 	// Look says how the server appears to be, and why it is not Up.
 	Look() (remux.State, error)
-	// RTT is how far away it is; false: nobody knows.
+	// RTT returns the round trip to the server, or false if it is not known.
 	RTT() (time.Duration, bool)
 	// Probe finds out anew, in the background; false: it was tried just now.
 	Probe() bool
@@ -103,7 +103,7 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	real := time.Since(begin)
 	took := real
 	if err != nil && ctx.Err() == context.Canceled {
-		return nil, err // nobody wanted it any more
+		return nil, err // cancelled: says nothing about the server
 	}
 	d.reach.note(err)
 	d.mu.Lock()

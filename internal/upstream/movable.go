@@ -35,6 +35,8 @@ type Movable struct {
 	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
 }
 
+// NewMovable returns a stream that is far until far's server is lost, and then what again
+// makes, as long as nothing was sent. The end of parent ends the moving.
 func NewMovable(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *Movable {
 	m := &Movable{again: again, far: far}
 	m.ctx, m.cancel = context.WithCancel(parent)

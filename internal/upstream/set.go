@@ -65,7 +65,7 @@ type Set struct {
 
 	mu sync.Mutex // may be held when a link's or pool's lock is taken, never the other way round
 	// Guarded by mu.
-	current *Server       // gets the new sessions, while it is Up; nil: nobody has yet
+	current *Server       // gets the new sessions while it is Up, or nil before the first choice
 	settled bool          // the first choice among all was made
 	began   time.Time     // when start was called
 	lastUse time.Time     // of any

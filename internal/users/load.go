@@ -11,7 +11,7 @@ import (
 // userList is the content of a file. It is static.
 type userList struct {
 	users map[string]*user
-	dummy []byte // a hash that is no password's, for names nobody has
+	dummy []byte // a hash that matches no password, compared for unknown names
 }
 
 // newUserList parses text. Users of old, which may be nil, are taken over if their
