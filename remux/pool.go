@@ -16,12 +16,12 @@ import (
 // has.
 //
 // The limits of reuse are soft. Before a conn reaches one its successor is dialed,
-// so that no session waits for a handshake. While that dial is under way, a worn
-// conn takes up to 2*ReuseMaxCount more sessions. While no successor can be had
-// (the dial fails, takes longer than a second, or would exceed ConnMax), it takes
-// sessions until its numbers (32768) or the bytes one TLS key may protect
-// (64 GiB, or ReuseMaxBytes if that is more) are used up, and the last such conn
-// is not closed for being idle.
+// so that no session waits for a handshake. Until the server has spoken on the new
+// conn, but for no longer than a second, a worn one takes up to 2*ReuseMaxCount more
+// sessions; what exceeds that waits. While no successor can be had (the dial fails,
+// takes longer than a second, or would exceed ConnMax), it takes sessions until its
+// numbers (32768) or the bytes one TLS key may protect (64 GiB, or ReuseMaxBytes if
+// that is more) are used up, and the last such conn is not closed for being idle.
 //
 // All methods are safe for concurrent use.
 type Pool struct {
@@ -44,7 +44,7 @@ type Pool struct {
 	lastUse  time.Time
 	timer    *time.Timer // next look at ages and idleness
 	retry    *time.Timer // next dial after a failed one
-	slow     *time.Timer // when the oldest dial under way becomes slow
+	slow     *time.Timer // when a dial, or the silence of a new conn, becomes slow
 	closed   bool
 
 	health poolHealth

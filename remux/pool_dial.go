@@ -22,7 +22,9 @@ func (dialTimeoutError) Temporary() bool { return true }
 // one conn will take.
 const dialsMax = 4
 
-// dialLocked makes a conn in the background.
+// dialLocked makes a conn in the background. The first one that is on the way
+// renews the allowance of the others; a dial for more waiting calls does not, or
+// none of them would wait.
 func (p *Pool) dialLocked() {
 	if p.closed || len(p.conns)+p.dialing >= p.cfg.ConnMax {
 		return
@@ -30,30 +32,58 @@ func (p *Pool) dialLocked() {
 	if p.retry != nil {
 		p.retry.Stop()
 	}
-	if p.dialing++; p.dialing == 1 {
-		p.health.dialFrom = time.Now()
-		p.watchDialLocked()
+	now := time.Now()
+	if _, coming := p.comingLocked(now); !coming {
 		for _, c := range p.conns {
 			c.grace(&p.cfg)
 		}
 	}
+	if p.dialing++; p.dialing == 1 {
+		p.health.dialFrom = now
+		p.watchLocked(now)
+	}
 	p.wg.Go(p.dial)
 }
 
-// watchDialLocked has the waiting calls served when the dial that has just begun
-// becomes slow: worn conns may take them then.
-func (p *Pool) watchDialLocked() {
-	if p.slow == nil {
-		p.slow = time.AfterFunc(slowDial, p.answered)
-		return
+// watchLocked has the waiting calls served when the dial under way becomes slow, or
+// when a new conn has not been heard of for as long: worn conns may take them then.
+func (p *Pool) watchLocked(now time.Time) {
+	var next time.Duration
+	if left := slowDial - now.Sub(p.health.dialFrom); p.dialing > 0 && left > 0 {
+		next = left
 	}
-	p.slow.Reset(slowDial)
+	for _, c := range p.conns {
+		if w := c.wear(&p.cfg, now); w.takes && w.unheard {
+			if left := slowDial - now.Sub(c.born); next == 0 || left < next {
+				next = left
+			}
+		}
+	}
+	switch {
+	case next == 0 || p.closed:
+	case p.slow == nil:
+		p.slow = time.AfterFunc(next, p.overdue)
+	default:
+		p.slow.Reset(next)
+	}
+}
+
+func (p *Pool) overdue() {
+	p.mu.Lock()
+	now := time.Now()
+	p.serveLocked(now)
+	p.watchLocked(now)
+	p.mu.Unlock()
 }
 
 // moreDialsLocked dials for those that wait and will find no room on the conns
 // that are on their way.
 func (p *Pool) moreDialsLocked() {
-	for p.dialing < dialsMax && !p.failedLatelyLocked(time.Now()) && p.waiters.Len() > p.dialing*2*p.cfg.ReuseMaxCount && len(p.conns)+p.dialing < p.cfg.ConnMax {
+	now := time.Now()
+	for p.dialing < dialsMax && !p.failedLatelyLocked(now) && len(p.conns)+p.dialing < p.cfg.ConnMax {
+		if room, _ := p.comingLocked(now); p.waiters.Len() <= room {
+			return
+		}
 		p.dialLocked()
 	}
 }
@@ -83,6 +113,7 @@ func (p *Pool) dial() {
 		p.conns = append(p.conns, c)
 		p.health.made = true
 		p.rearmLocked(time.Now())
+		p.watchLocked(time.Now())
 	}
 	p.serveLocked(time.Now())
 	p.mu.Unlock()

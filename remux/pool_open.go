@@ -102,7 +102,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*Session, error) {
 		p.succeedLocked(c, now)
 		return s, nil
 	}
-	if p.dialing == 0 {
+	if _, coming := p.comingLocked(now); !coming {
 		if p.lastErr != nil && now.Sub(p.failedAt) < freshFailure {
 			return nil, &code.Error{Code: code.General, Text: fmt.Sprintf("server %s cannot be reached: %v", p.address, p.lastErr)}
 		}
@@ -111,10 +111,25 @@ func (p *Pool) tryOpenLocked(now time.Time) (*Session, error) {
 	return nil, nil
 }
 
+// comingLocked reports whether a conn is on the way, being dialed or not yet heard
+// of, and for how many sessions there will be room on all of them.
+func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
+	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
+	for _, c := range p.conns {
+		if w := c.wear(&p.cfg, now); w.takes && w.unheard {
+			room += max(w.overMax-w.uses, 0)
+			coming = true
+		}
+	}
+	return room, coming
+}
+
 // pickLocked chooses the conn for one more session, or returns nil if none may
 // take it. Within each class the newest comes first: conns in use, spares, worn
-// ones, and new ones that the server may yet refuse. Those beyond their allowance,
-// worn or new, count only if there is no dial to wait for.
+// ones, and new ones that the server may yet refuse. A worn conn beyond its
+// allowance counts only if there is nothing to wait for: a dial that is not slow,
+// or a new conn on which the server will speak within a second. Otherwise it would
+// keep the whole of a burst, and one goroutine reads each conn.
 func (p *Pool) pickLocked(now time.Time) *conn {
 	var spare, worn, unheard, wornOut, full, least *conn // full: unheard, and beyond its allowance
 	leastLoad := 0
@@ -143,18 +158,21 @@ func (p *Pool) pickLocked(now time.Time) *conn {
 			least, leastLoad = c, w.sessions
 		}
 	}
+	coming := p.dialing > 0 || unheard != nil || full != nil
 	switch {
 	case spare != nil:
 		return spare
-	case p.dialing == 0 && (p.failedLatelyLocked(now) || len(p.conns) >= p.cfg.ConnMax):
+	case p.dialing == 0 && p.failedLatelyLocked(now), !coming && len(p.conns) >= p.cfg.ConnMax:
 		return cmp.Or(least, unheard, full) // there is no successor to wait for: they share the load
-	case p.dialing == 0 && unheard == nil && cmp.Or(worn, wornOut, full) != nil:
-		worn = cmp.Or(worn, wornOut, full)
+	case !coming && cmp.Or(worn, wornOut) != nil:
 		p.dialLocked()
-	case unheard != nil:
-		return cmp.Or(worn, wornOut, unheard)
-	case now.Sub(p.health.dialFrom) >= slowDial:
-		return cmp.Or(worn, wornOut, full)
+		return cmp.Or(worn, wornOut)
+	case worn != nil:
+		return worn
+	case p.dialing > 0 && now.Sub(p.health.dialFrom) >= slowDial:
+		return cmp.Or(wornOut, unheard, full)
+	case wornOut == nil:
+		return unheard
 	}
-	return worn
+	return nil
 }

@@ -123,6 +123,52 @@ func TestRefusedSuccessor(t *testing.T) {
 	})
 }
 
+// A burst beyond a conn's allowance is shared with its successor, once the server has
+// spoken on it. If it refuses the successor, or says nothing for a second, all are served
+// all the same.
+func TestBurstIsShared(t *testing.T) {
+	const burst = 64
+	for _, tt := range []struct {
+		name   string
+		refuse time.Duration // until the successor ends; 0: it is taken
+		want   string        // sessions on the first conn, and how long the last one waited
+	}{
+		{"taken", 0, fmt.Sprint(40, handshake)},
+		{"refused", 50 * time.Millisecond, fmt.Sprint(burst, handshake+50*time.Millisecond)},
+		{"silent", hang, fmt.Sprint(40, handshake+slowDial)}, // then it counts as any other: a basic server waits for our first word
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, Config{}, func(t *testing.T, b *bubble) {
+				b.pool.Warm()
+				time.Sleep(2 * handshake)
+				b.mu.Lock()
+				b.refuse = tt.refuse
+				b.mu.Unlock()
+				first, _ := b.use()
+				var mu sync.Mutex
+				onFirst, slowest := 1, time.Duration(0)
+				var wg sync.WaitGroup
+				for range burst - 1 {
+					wg.Go(func() {
+						s, waited := b.open()
+						defer s.Close()
+						mu.Lock()
+						defer mu.Unlock()
+						slowest = max(slowest, waited)
+						if s.ID().Conn == first {
+							onFirst++
+						}
+					})
+				}
+				wg.Wait()
+				if got := fmt.Sprint(onFirst, slowest); got != tt.want {
+					t.Errorf("sessions on the first conn, and longest wait: %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // Those who wait for the first conn do not all go to it before the server has said
 // how many it takes: they share the dials that were begun for them.
 func TestColdBurst(t *testing.T) {
