@@ -18,12 +18,11 @@ import (
 // either side, at its deadline, and when all is being stopped. One goroutine may
 // read and one may write.
 type Stream struct {
-	splice.Stream // the one that is metered
+	splice.Wrap // the one that is metered
 
 	// Static after construction.
-	lender splice.Lender   // nil: it is none
-	done   <-chan struct{} // it has ended; nil: it does not say
-	stop   <-chan struct{}
+	done <-chan struct{} // it has ended; nil: it does not say
+	stop <-chan struct{}
 
 	in, out lane
 	paying  atomic.Bool // who reads waits for the bucket
@@ -32,11 +31,12 @@ type Stream struct {
 	over chan struct{} // closed by Close and Reset
 }
 
+var _ splice.Whole = (*Stream)(nil)
+
 // NewStream meters s: what is read from it by in, what is written to it by out.
 // When stop is closed, who waits is told code.GoingAway.
 func NewStream(s splice.Stream, in, out *Bucket, stop <-chan struct{}) *Stream {
-	m := &Stream{Stream: s, stop: stop, over: make(chan struct{}), in: lane{bucket: in}, out: lane{bucket: out}}
-	m.lender, _ = s.(splice.Lender)
+	m := &Stream{Wrap: splice.Wrap{Stream: s}, stop: stop, over: make(chan struct{}), in: lane{bucket: in}, out: lane{bucket: out}}
 	if d, ok := s.(interface{ Done() <-chan struct{} }); ok {
 		m.done = d.Done()
 	}
@@ -55,42 +55,24 @@ func (m *Stream) Read(p []byte) (int, error) {
 
 // Borrow implements splice.Lender as far as the stream does.
 func (m *Stream) Borrow() ([]byte, error) {
-	if m.lender == nil {
-		return nil, errors.ErrUnsupported
-	}
-	b, err := m.lender.Borrow()
+	b, err := m.Wrap.Borrow()
 	if err != nil {
 		return nil, err
 	}
 	if err := m.payIn(len(b)); err != nil {
-		m.lender.GiveBack()
+		m.GiveBack()
 		return nil, err
 	}
 	return b, nil
 }
 
-// GiveBack implements splice.Lender; it follows a Borrow that succeeded.
-func (m *Stream) GiveBack() { m.lender.GiveBack() }
-
-// OnReadable implements splice.Sleeper as far as the stream does.
-func (m *Stream) OnReadable(f func()) bool {
-	s, ok := m.Stream.(splice.Sleeper)
-	return ok && s.OnReadable(f)
-}
-
-// OnEnd implements splice.Ender as far as the stream does.
-func (m *Stream) OnEnd(f func(err error, whole bool)) bool {
-	e, ok := m.Stream.(splice.Ender)
-	return ok && e.OnEnd(f)
-}
+// Deliver says that bytes must be read, because their delivery cannot wait for the
+// bucket.
+func (m *Stream) Deliver(func([][]byte) int) error { return errors.ErrUnsupported }
 
 // Throttled reports whether the reader waits for the bucket, and so does not see how
 // the stream ends.
 func (m *Stream) Throttled() bool { return m.paying.Load() }
-
-// NetConn is the stream, for looking at its socket. What is read from or written to
-// it is not metered.
-func (m *Stream) NetConn() net.Conn { return m.Stream }
 
 // payIn waits until n bytes that have been read may be used. The deadline does not
 // make them late: then the rest is owed by the next ones.
@@ -191,14 +173,6 @@ func (m *Stream) Reset(c code.Code, text string) error {
 }
 
 func (m *Stream) end() { m.once.Do(func() { close(m.over) }) }
-
-// SetLinger is that of the stream, if it has one.
-func (m *Stream) SetLinger(sec int) error {
-	if l, ok := m.Stream.(interface{ SetLinger(sec int) error }); ok {
-		return l.SetLinger(sec)
-	}
-	return errors.ErrUnsupported
-}
 
 // SetDeadline implements net.Conn.
 func (m *Stream) SetDeadline(t time.Time) error {

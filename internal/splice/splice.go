@@ -83,7 +83,7 @@ type Sleeper interface {
 	OnReadable(f func()) bool
 }
 
-// End is one of the two ends given to Both.
+// End is one of the two ends of a Pair.
 type End uint8
 
 // The ends.
@@ -96,7 +96,7 @@ const (
 // String is "a", "b" or "neither".
 func (e End) String() string { return [...]string{"neither", "a", "b"}[e] }
 
-// Result is what Both did.
+// Result is what came of joining two ends.
 type Result struct {
 	FromA int64 // bytes read from a and written to b
 	FromB int64 // bytes read from b and written to a
@@ -110,19 +110,47 @@ type Result struct {
 // lies in a buffer of the system and waiting is the exception.
 const drainMax = time.Second
 
-// Both copies from a to b and from b to a until both directions have ended, and
+// Pair is two streams to join, and what the caller wants to learn meanwhile.
+type Pair struct {
+	A, B Stream
+	// WhenAFails and WhenBFails are the codes of failures that carry none.
+	WhenAFails, WhenBFails code.Code
+
+	FromA, FromB Flow
+}
+
+// Flow observes what comes from one end. All fields are optional. The functions are
+// called from the goroutine that moves the bytes, so they must return soon.
+type Flow struct {
+	// Moved counts the bytes as they are written to the other end. It may be read at
+	// any time, and need not begin at 0.
+	Moved *atomic.Int64
+	// First is called once, when the first bytes have been written to the other end.
+	First func()
+	// Failed is called if this end is the first to fail, and nothing that it said has
+	// reached the other end. The other end learns of the failure afterwards.
+	Failed func(err error)
+}
+
+// Both joins a and b with no Flow; see Pair.Join.
+func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
+	return Pair{A: a, B: b, WhenAFails: whenAFails, WhenBFails: whenBFails}.Join()
+}
+
+// Join copies from A to B and from B to A until both directions have ended, and
 // closes both. When an end fails, in reading or in writing, both ends are
 // aborted with the code that the error carries and its text, or else with
-// whenAFails or whenBFails. That happens at once, except for code.TargetReset
+// WhenAFails or WhenBFails. That happens at once, except for code.TargetReset
 // after a failed write: servers that answer and close without having read
 // everything are common, so what such an end has said before is delivered first.
-func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
+func (p Pair) Join() Result {
 	j := join{
-		ends: [...]Stream{A: a, B: b},
-		why:  [...]code.Code{A: whenAFails, B: whenBFails},
+		ends:  [...]Stream{A: p.A, B: p.B},
+		why:   [...]code.Code{A: p.WhenAFails, B: p.WhenBFails},
+		flows: [...]Flow{A: p.FromA, B: p.FromB},
 	}
-	ResetOnDeath(a)
-	ResetOnDeath(b)
+	ResetOnDeath(p.A)
+	ResetOnDeath(p.B)
 	there, back := j.direction(A, B), j.direction(B, A)
 	j.ways = [...]*direction{A: there, B: back}
 	j.wg.Add(2)
@@ -141,12 +169,12 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	r.Failed, r.Err = j.failed, j.err
 	j.mu.Unlock()
 	if r.Err == nil {
-		setLinger(a, -1)
-		setLinger(b, -1)
+		setLinger(p.A, -1)
+		setLinger(p.B, -1)
 	}
 	// Nothing is left to be told to either end: errors of Close are of no use.
-	_ = a.Close()
-	_ = b.Close()
+	_ = p.A.Close()
+	_ = p.B.Close()
 	return r
 }
 
@@ -166,10 +194,11 @@ func setLinger(c net.Conn, sec int) {
 
 // join is the state that the two directions share.
 type join struct {
-	ends [3]Stream      // static
-	why  [3]code.Code   // static; what to say when that end fails without a code
-	ways [3]*direction  // static once both are there; by the end they come from
-	wg   sync.WaitGroup // the directions that have not ended
+	ends  [3]Stream      // static
+	why   [3]code.Code   // static; what to say when that end fails without a code
+	flows [3]Flow        // static; by the end they come from
+	ways  [3]*direction  // static once both are there; by the end they come from
+	wg    sync.WaitGroup // the directions that have not ended
 
 	// delivering is held while bytes are delivered to that end, which does not
 	// wait for anybody; never together with mu but before it.
@@ -215,7 +244,7 @@ func (j *join) direction(from, to End) *direction {
 	if raw := rawOf(j.ends[to]); raw != nil {
 		_ = source.Deliver(func(pieces [][]byte) int { // if it cannot, all is read
 			n := j.deliver(raw, to, pieces)
-			d.moved.Add(int64(n))
+			d.count(n)
 			return n
 		})
 	}
@@ -291,8 +320,22 @@ func (d *direction) write(b []byte) (n int, err error) {
 		n, err = d.j.ends[d.to].Write(b)
 		d.writes.Add(1)
 	}
-	d.moved.Add(int64(n))
+	d.count(n)
 	return n, err
+}
+
+// count notes that n more bytes have been written to the other end.
+func (d *direction) count(n int) {
+	if n <= 0 {
+		return
+	}
+	flow := &d.j.flows[d.from]
+	if flow.Moved != nil {
+		flow.Moved.Add(int64(n))
+	}
+	if d.moved.Add(int64(n)) == int64(n) && flow.First != nil {
+		flow.First()
+	}
 }
 
 // deliver writes to end to what its socket takes without waiting. The system
@@ -409,10 +452,13 @@ func (j *join) abort() {
 	j.mu.Lock()
 	done := j.aborted
 	j.aborted = true
-	failed, why := j.failed, j.reason(j.failed, j.err)
+	failed, err, why := j.failed, j.err, j.reason(j.failed, j.err)
 	j.mu.Unlock()
 	if done {
 		return
+	}
+	if f := j.flows[failed].Failed; f != nil && j.ways[failed].moved.Load() == 0 {
+		f(err)
 	}
 	other := A + B - failed
 	Abort(j.ends[other], why.Code, why.Text)

@@ -35,6 +35,8 @@ type Movable struct {
 	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
 }
 
+var _ splice.Whole = (*Movable)(nil)
+
 // NewMovable returns a stream that is far until far's server is lost, and then what again
 // makes, as long as nothing was sent. The end of parent ends the moving.
 func NewMovable(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *Movable {
@@ -137,7 +139,7 @@ func (m *Movable) move() bool {
 		_ = d.Deliver(m.takeFrom(far, m.take)) // if it cannot, all is read
 	}
 	if m.linger != nil {
-		_ = setLinger(far, *m.linger)
+		_ = splice.Wrap{Stream: far}.SetLinger(*m.linger)
 	}
 	m.turned.Broadcast()
 	return true
@@ -175,19 +177,17 @@ func (m *Movable) Read(p []byte) (n int, err error) {
 
 // Borrow implements splice.Lender as far as the stream does.
 func (m *Movable) Borrow() (b []byte, err error) {
-	err = m.read(func(far splice.Stream) error {
-		l, ok := far.(splice.Lender)
-		if !ok {
-			return errors.ErrUnsupported
-		}
-		b, err = l.Borrow()
-		return err
-	})
+	err = m.read(func(far splice.Stream) error { b, err = splice.Wrap{Stream: far}.Borrow(); return err })
 	return b, err
 }
 
 // GiveBack implements splice.Lender; it follows a Borrow that succeeded.
-func (m *Movable) GiveBack() { m.now().(splice.Lender).GiveBack() }
+func (m *Movable) GiveBack() { splice.Wrap{Stream: m.now()}.GiveBack() }
+
+// WaitReadable implements splice.Waiter as far as the stream does.
+func (m *Movable) WaitReadable() error {
+	return m.read(func(far splice.Stream) error { return splice.Wrap{Stream: far}.WaitReadable() })
+}
 
 // Deliver implements splice.Deliverer as far as the stream does.
 func (m *Movable) Deliver(take func([][]byte) int) error {
@@ -222,10 +222,13 @@ func (m *Movable) takeFrom(far splice.Stream, take func([][]byte) int) func([][]
 }
 
 // OnReadable implements splice.Sleeper as far as the stream does.
-func (m *Movable) OnReadable(f func()) bool {
-	s, ok := m.now().(splice.Sleeper)
-	return ok && s.OnReadable(f)
-}
+func (m *Movable) OnReadable(f func()) bool { return splice.Wrap{Stream: m.now()}.OnReadable(f) }
+
+// NetConn returns the stream, for looking at its socket.
+func (m *Movable) NetConn() net.Conn { return m.now() }
+
+// Throttled is the stream's.
+func (m *Movable) Throttled() bool { return splice.Wrap{Stream: m.now()}.Throttled() }
 
 // CloseWrite ends the direction to the server, and binds it to that.
 func (m *Movable) CloseWrite() error { return m.stay().CloseWrite() }
@@ -244,14 +247,7 @@ func (m *Movable) SetLinger(sec int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.linger = &sec
-	return setLinger(m.far, sec)
-}
-
-func setLinger(far splice.Stream, sec int) error {
-	if l, ok := far.(interface{ SetLinger(sec int) error }); ok {
-		return l.SetLinger(sec)
-	}
-	return errors.ErrUnsupported
+	return splice.Wrap{Stream: m.far}.SetLinger(sec)
 }
 
 // LocalAddr is the stream's.

@@ -1,0 +1,151 @@
+package splice
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// observed joins an application and a target, and writes down what a Flow is told.
+type observed struct {
+	app, target Stream
+	b           *session // the target's end
+	moved       [2]atomic.Int64
+	told        chan string
+	result      chan Result
+}
+
+func observe(t *testing.T) *observed {
+	o := &observed{told: make(chan string, 9), result: make(chan Result, 1)}
+	app, a := pair(t, "tcp")
+	target, b := pair(t, "tcp")
+	o.app, o.target, o.b = app, target, &session{Stream: b}
+	o.moved[0].Store(1000) // as if some had been sent before
+	p := Pair{A: a, B: o.b, WhenAFails: code.Cancelled, WhenBFails: code.General}
+	p.FromA = Flow{Moved: &o.moved[0]}
+	p.FromB = Flow{
+		Moved:  &o.moved[1],
+		First:  func() { o.told <- "first" },
+		Failed: func(err error) { o.told <- "failed" },
+	}
+	go func() { o.result <- p.Join(); close(o.told) }()
+	return o
+}
+
+// events returns what was told, once the pair has ended.
+func (o *observed) events() string {
+	var all []string
+	for e := range o.told {
+		all = append(all, e)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestFlow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		play func(o *observed)
+		told string
+		up   int64
+		down int64
+	}{
+		"an answer": {func(o *observed) {
+			io.WriteString(o.app, "request")
+			o.app.CloseWrite()
+			io.ReadAll(o.target)
+			io.WriteString(o.target, "answer")
+			io.ReadFull(o.app, make([]byte, 6))
+			io.WriteString(o.target, "more")
+			o.target.Close()
+			io.ReadAll(o.app)
+		}, "first", 1007, 10},
+		"an end without a byte": {func(o *observed) {
+			o.app.CloseWrite()
+			o.target.Close()
+			io.ReadAll(o.app)
+		}, "", 1000, 0},
+		"a reset without a byte": {func(o *observed) {
+			Abort(o.target, code.General, "")
+			io.ReadAll(o.app)
+		}, "failed", 1000, 0},
+		"a reset behind bytes": {func(o *observed) {
+			io.WriteString(o.target, "half")
+			io.ReadFull(o.app, make([]byte, 4))
+			Abort(o.target, code.General, "")
+			io.ReadAll(o.app)
+		}, "first", 1000, 4},
+		"an application that gives up": {func(o *observed) {
+			Abort(o.app, code.Cancelled, "")
+			io.ReadAll(o.target)
+		}, "", 1000, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observe(t)
+			tt.play(o)
+			<-o.result
+			if told := o.events(); told != tt.told {
+				t.Errorf("the flow was told %q, want %q", told, tt.told)
+			}
+			if up, down := o.moved[0].Load(), o.moved[1].Load(); up != tt.up || down != tt.down {
+				t.Errorf("counted %d and %d bytes, want %d and %d", up, down, tt.up, tt.down)
+			}
+		})
+	}
+}
+
+// A failure is told before the application can learn of it, so that its next try finds
+// what was noted.
+func TestFailedFirst(t *testing.T) {
+	app, a := pair(t, "tcp")
+	target, b := pair(t, "tcp")
+	noted := make(chan struct{})
+	p := Pair{A: a, B: b, FromB: Flow{Failed: func(error) {
+		app.(*net.TCPConn).SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if _, err := app.Read(make([]byte, 1)); !isTimeout(err) {
+			t.Errorf("the application already sees %v", err)
+		}
+		app.(*net.TCPConn).SetReadDeadline(time.Time{})
+		close(noted)
+	}}}
+	go p.Join()
+	Abort(target, code.General, "")
+	<-noted
+	if _, err := app.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("the application reads %v, want a reset", err)
+	}
+}
+
+// What wraps a stream that can do nothing says so, and aborts it all the same.
+func TestWrapBare(t *testing.T) {
+	a, b := pair(t, "unix")
+	w := Wrap{hidden{a}}
+	if _, err := w.Borrow(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Borrow: %v", err)
+	}
+	for name, err := range map[string]error{
+		"WaitReadable": w.WaitReadable(),
+		"Deliver":      w.Deliver(func([][]byte) int { return 0 }),
+		"SetLinger":    w.SetLinger(0),
+	} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if w.OnReadable(func() {}) || w.OnEnd(func(error, bool) {}) || w.Throttled() {
+		t.Error("it claims to do what the stream cannot")
+	}
+	_ = w.Reset(code.General, "")
+	if _, err := b.Read(make([]byte, 1)); err == nil {
+		t.Error("the other end does not see that it was reset")
+	}
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
