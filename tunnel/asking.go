@@ -20,6 +20,7 @@ import (
 // target. One goroutine at a time has it.
 type asking struct {
 	c      *Client            // static
+	r      *Request           // static
 	target eagersocks.Address // static
 	reply  bool               // static; an answer of the exit is awaited
 	head   []byte             // static; the request
@@ -27,13 +28,13 @@ type asking struct {
 	tried  map[*upstream.Server]bool
 }
 
-func (c *Client) newAsking(req *eagersocks.Request, eager bool) (*asking, error) {
+func (c *Client) newAsking(req *eagersocks.Request, r *Request, eager bool) (*asking, error) {
 	out := eagersocks.Request{Command: req.Command, Target: req.Target, ReplyWanted: !eager, Options: req.Options}
 	head, err := out.AppendBinary(nil)
 	if err != nil {
 		return nil, err
 	}
-	return &asking{c: c, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
+	return &asking{c: c, r: r, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
 }
 
 // next makes the request at the best server that was not asked yet.
@@ -42,15 +43,16 @@ func (a *asking) next(parent context.Context) (splice.Stream, error) {
 	defer cancel()
 	var last error
 	for {
-		far, here, err := a.c.servers.Open(ctx, a.tried)
+		way, err := a.c.servers.Open(ctx, a.tried)
 		if err != nil {
-			return nil, cmp.Or(last, error(unreached{err}))
+			return nil, cmp.Or(last, err)
 		}
-		again, err := a.send(far, here)
+		a.r.Via(way.Server.Address)
+		again, err := a.send(way.Stream, way.Left)
 		if err == nil {
-			return far, nil
+			return way.Stream, nil
 		}
-		splice.Abort(far, code.Cancelled, "")
+		splice.Abort(way.Stream, code.Cancelled, "")
 		if !again || ctx.Err() != nil {
 			return nil, err
 		}
@@ -73,10 +75,15 @@ func (a *asking) send(far splice.Stream, here context.Context) (again bool, err 
 		return false, nil
 	}
 	release := endReading(far, here)
+	began := time.Now()
 	err = a.c.answered(far, a.target)
 	left := release()
 	if err == nil && left {
 		err = far.SetReadDeadline(time.Time{})
+	}
+	if err == nil {
+		a.r.Connected(time.Since(began))
+		a.c.events.RequestDialed(a.r)
 	}
 	again = upstream.Elsewhere(err) || left && errors.Is(err, os.ErrDeadlineExceeded)
 	return again && len(a.early) == 0, err

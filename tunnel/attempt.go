@@ -4,23 +4,20 @@ import (
 	"net/netip"
 	"sync"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/admission"
 	"tunnels/internal/code"
-	"tunnels/sla"
+	"tunnels/internal/events"
 )
 
-// attempt is the judge of one dial. The line of the sock is written when the first
-// address may be dialed, so that of a target that is refused the log has one line,
-// the refusal.
+// attempt is the judge of one dial. The request starts when the first address may be
+// dialed, so that one that is refused is reported as a refusal alone.
 type attempt struct {
 	*admission.Guest
-	log    *sla.Logger        // static
-	target eagersocks.Address // static
+	s *Server  // static
+	r *Request // static
 
 	mu   sync.Mutex
-	line *sock // guarded by mu; nil: nothing may have been dialed so far
-	over bool  // guarded by mu; the dial is over
+	over bool // guarded by mu; the dial is over
 }
 
 // AllowAddr implements exit.Judge.
@@ -30,40 +27,33 @@ func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if !a.over {
-			a.openLocked()
+			a.s.start(a.r)
 		}
 	}
 	return err
 }
 
-func (a *attempt) openLocked() {
-	if a.line == nil {
-		line := openSock(a.log, a.Name(), a.target.String())
-		a.line = &line
-	}
-}
-
-// sock is the line of a dial that is over.
-func (a *attempt) sock() sock {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.over = true
-	a.openLocked()
-	return *a.line
-}
-
-// failed logs that the dial is over and has failed.
-func (a *attempt) failed(why *code.Error) {
-	if why.Code != code.NotAllowed {
-		a.sock().closed(why, why.Code == code.Cancelled)
-		return
-	}
-	a.Refused(why)
+// end notes that the dial is over: what other addresses do does not matter any more.
+func (a *attempt) end() {
 	a.mu.Lock()
 	a.over = true
-	line := a.line
 	a.mu.Unlock()
-	if line != nil { // another address of the name had been allowed
-		line.endedAs(sla.LevelInfo, code.NotAllowed.String())
+}
+
+// succeeded notes that the target has been reached.
+func (a *attempt) succeeded() {
+	a.end()
+	a.s.start(a.r)
+}
+
+// failed reports that the target has not been reached.
+func (a *attempt) failed(why *code.Error) {
+	a.end()
+	refused := why.Code == code.NotAllowed
+	if refused {
+		a.Refused(why)
+	} else {
+		a.s.start(a.r)
 	}
+	a.s.events.RequestClosed(a.r, events.End{Err: why, Refused: refused, Cancelled: why.Code == code.Cancelled})
 }

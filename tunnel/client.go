@@ -11,12 +11,12 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/events"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
 	"tunnels/internal/upstream"
 	"tunnels/internal/users"
 	"tunnels/remux"
-	"tunnels/sla"
 	"tunnels/tls"
 )
 
@@ -28,18 +28,16 @@ const replyGrace = 5 * time.Second
 // serves once.
 type Client struct {
 	// Static after construction.
-	cfg      Config
-	way      way
-	log      *sla.Logger
-	tls      *tls.Client // nil: not over TLS
-	servers  *upstream.Set
-	eager    *eagersocks.Policy
-	users    *users.Users // nil: nobody is asked who he is
-	mistakes *refusals    // of who could not even ask
-	away     *refusals    // of requests while no server can be reached
-	rejected func(remote string, err error)
-	ctx      context.Context
-	cancel   context.CancelFunc // ends dials
+	cfg     Config
+	way     way
+	events  *Events
+	live    events.Table
+	tls     *tls.Client // nil: not over TLS
+	servers *upstream.Set
+	eager   *eagersocks.Policy
+	users   *users.Users // nil: nobody is asked who he is
+	ctx     context.Context
+	cancel  context.CancelFunc // ends dials
 
 	draining context.Context // ends when Shutdown begins
 	drain    context.CancelFunc
@@ -66,13 +64,14 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("-server.policy %w", err)
 	}
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget)) // one for all
-	c := &Client{cfg: cfg, way: w, log: cfg.log(), eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
+	c := &Client{cfg: cfg, way: w, eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
+	c.events = cfg.subscribe(&c.live)
 	c.work.memory = newTrimmer(&c.work, cfg.Remux.Budget)
 	dial := upstream.NewDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).Dial
 	if w.secured {
 		conf := cfg.ClientTLS
 		conf.Protocol = w.protocol()
-		conf.Hooks = tlsLines(c.log)
+		conf.Hooks = tlsHooks(c.events)
 		if c.tls, err = tls.NewClient(conf); err != nil {
 			return nil, err
 		}
@@ -80,14 +79,11 @@ func NewClient(cfg Config) (*Client, error) {
 		dial = c.tls.Dial
 	}
 	if cfg.ClientUsers != "" {
-		if c.users, err = users.Open(cfg.ClientUsers, usersLines(c.log)); err != nil {
+		if c.users, err = users.Open(cfg.ClientUsers, func(err error) { c.events.FileLoaded(events.Users, cfg.ClientUsers, err) }); err != nil {
 			return nil, fmt.Errorf("-client.users: %w; tunnels users add FILE NAME makes it", err)
 		}
 	}
-	c.servers = upstream.New(cfg.servers(), choice, serverLines(c.log), c.newLink(dial))
-	c.away = newRefusals(c.log, "requests are not")
-	c.mistakes = newRefusals(c.log, "no request from")
-	c.rejected = rejectedLines(c.log, c.mistakes)
+	c.servers = upstream.New(cfg.servers(), choice, upstreamHooks(c.events), c.newLink(dial))
 	c.eager.Reachable = c.servers.Reachable
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.draining, c.drain = context.WithCancel(c.ctx)
@@ -99,7 +95,7 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 	conf := c.cfg.Remux
 	conf.Dial = dial
 	return func(address string, turned func()) upstream.Link {
-		hooks := remuxLines(c.log, nobody)
+		hooks := remuxHooks(c.events, func(net.Conn) events.Conn { return events.Conn{Server: address} })
 		if c.way.mux {
 			conf.Hooks = hooks
 			conf.Hooks.Turned = turned
@@ -121,7 +117,7 @@ func (c *Client) listen() error {
 	if len(c.cfg.ClientAddrs) == 0 {
 		return errors.New("client: there is no address to listen on")
 	}
-	lower, err := netx.Config{Report: func(err error) { c.log.Error("%v", err) }}.ListenAll(c.ctx, c.cfg.ClientAddrs)
+	lower, err := netx.Config{Report: c.events.ListenerFailed}.ListenAll(c.ctx, c.cfg.ClientAddrs)
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
@@ -219,8 +215,6 @@ func (c *Client) Close() {
 	c.closeDoor()
 	c.servers.Close()
 	c.work.abort()
-	c.mistakes.close()
-	c.away.close()
 }
 
 // closeDoor lets nobody in any more. Who is slowed down for a wrong password is
@@ -243,17 +237,18 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	case eagersocks.Web:
 		return func() { c.serveWeb(app, req) }
 	}
-	line := c.openSock(req.Target)
+	r := c.accept(req.Target.String())
 	eager := c.eager.Eager(req)
 	if eager {
 		splice.ResetOnDeath(app)
 		if err := req.Reply(); err != nil {
 			splice.Abort(app, code.Cancelled, "")
-			line.opened().closed(err, true)
+			c.start(r)
+			c.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
 			return nil
 		}
 	}
-	far, err := c.request(req, eager)
+	far, err := c.request(req, r, eager)
 	if err != nil {
 		why := serverError(err)
 		if eager {
@@ -261,23 +256,65 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 		} else {
 			_ = req.Refuse(why.Code, why.Text)
 		}
-		c.unserved(line, err)
+		c.unserved(r, err)
 		return nil
 	}
-	line = line.opened()
-	if eager {
-		far = &watched{Stream: far, failed: func(err error) { c.failed(req.Target, err) }}
-	} else if err := req.Reply(); err != nil {
-		splice.Abort(far, code.Cancelled, "")
-		splice.Abort(app, code.Cancelled, "")
-		line.closed(err, true)
-		return nil
+	c.start(r)
+	if !eager {
+		if err := req.Reply(); err != nil {
+			splice.Abort(far, code.Cancelled, "")
+			splice.Abort(app, code.Cancelled, "")
+			c.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
+			return nil
+		}
 	}
 	c.work.join(app, far)
-	return func() {
-		r := splice.Both(app.(splice.Stream), far, code.Cancelled, code.General)
-		line.moved(r.FromA+int64(len(req.Early())), r.FromB).closed(r.Err, r.Failed == splice.A)
+	return func() { c.carry(r, req, app.(splice.Stream), far, eager) }
+}
+
+// carry carries the bytes of a connection.
+func (c *Client) carry(r *Request, req *eagersocks.Request, app, far splice.Stream, eager bool) {
+	r.Up.Add(int64(len(req.Early())))
+	pair := splice.Pair{A: app, B: far, WhenAFails: code.Cancelled, WhenBFails: code.General}
+	pair.FromA.Moved = &r.Up
+	pair.FromB = splice.Flow{Moved: &r.Down, First: func() { c.answeredFirst(r) }}
+	if eager {
+		pair.FromB.Failed = func(err error) { c.failed(req.Target, err) }
 	}
+	result := pair.Join()
+	c.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A})
+}
+
+// accept reports a request that will be carried if possible. It starts at once, unless
+// no server can be reached: see unserved.
+func (c *Client) accept(target string) *Request {
+	r := events.NewRequest("", target)
+	r.Plain = !c.way.mux
+	c.events.RequestAccepted(r)
+	if c.servers.Reachable() {
+		c.start(r)
+	}
+	return r
+}
+
+// start reports that a request is on its way, once.
+func (c *Client) start(r *Request) {
+	if r.Start() {
+		c.events.RequestStarted(r)
+	}
+}
+
+// answeredFirst reports the first byte from a target.
+func (c *Client) answeredFirst(r *Request) {
+	r.Answered()
+	c.events.RequestAnswered(r)
+}
+
+// unserved reports that a request could not be carried.
+func (c *Client) unserved(r *Request, err error) {
+	_, unreached := errors.AsType[upstream.Unreached](err)
+	_, uncertified := errors.AsType[*tls.CertificateError](err)
+	c.events.RequestClosed(r, events.End{Err: err, Unreached: unreached || uncertified})
 }
 
 // failed notes that a target which was answered eagerly sent nothing but an
@@ -295,8 +332,8 @@ func (c *Client) failed(target eagersocks.Address, err error) {
 
 // request carries req to a server, together with what the application has
 // already sent, and where it was not eager waits for the answer.
-func (c *Client) request(req *eagersocks.Request, eager bool) (splice.Stream, error) {
-	a, err := c.newAsking(req, eager)
+func (c *Client) request(req *eagersocks.Request, r *Request, eager bool) (splice.Stream, error) {
+	a, err := c.newAsking(req, r, eager)
 	if err != nil {
 		return nil, err
 	}
@@ -310,13 +347,14 @@ func (c *Client) request(req *eagersocks.Request, eager bool) (splice.Stream, er
 	return upstream.NewMovable(c.ctx, far, a.next), nil
 }
 
-// open makes what carries one request, at the best server.
-func (c *Client) open(ctx context.Context) (splice.Stream, error) {
-	far, _, err := c.servers.Open(ctx, map[*upstream.Server]bool{})
+// open returns what carries one request, to the best server.
+func (c *Client) open(ctx context.Context, r *Request) (splice.Stream, error) {
+	way, err := c.servers.Open(ctx, map[*upstream.Server]bool{})
 	if err != nil {
-		return nil, unreached{err}
+		return nil, err
 	}
-	return far, nil
+	r.Via(way.Server.Address)
+	return way.Stream, nil
 }
 
 // answered reads the exit's reply.

@@ -11,6 +11,7 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/datagram"
+	"tunnels/internal/events"
 	"tunnels/internal/splice"
 )
 
@@ -46,40 +47,39 @@ func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func())
 	}
 	a, err := datagram.Listen(app.LocalAddr(), app.RemoteAddr(), hint)
 	if err != nil {
-		line := openAssociation(c.log, "", req.Target.String())
+		r := c.accept("udp:" + req.Target.String())
+		c.start(r)
 		_ = req.Refuse(code.General, err.Error())
-		line.closed(err, false)
+		c.events.RequestClosed(r, events.End{Err: err})
 		return nil
 	}
-	line := association{sock{log: c.log, name: "udp:" + a.Addr().String(), began: time.Now(), pending: true}}
-	if c.servers.Reachable() {
-		line.sock = line.opened()
-	}
-	far, err := c.requestAssociation(a.Addr())
+	r := c.accept("udp:" + a.Addr().String())
+	r.CountWith(func() (up, down uint64) { n := a.Counts(); return n.Up, n.Down })
+	far, err := c.requestAssociation(a.Addr(), r)
 	if err != nil {
 		_ = a.Close()
 		_ = req.Refuse(serverError(err).Code, err.Error())
-		c.unserved(line.sock, err)
+		c.unserved(r, err)
 		return nil
 	}
-	line.sock = line.opened()
+	c.start(r)
 	if err := req.ReplyBound(a.Addr()); err != nil {
 		_ = a.Close()
 		splice.Abort(far, code.Cancelled, "")
 		splice.Abort(app, code.Cancelled, "")
-		line.closed(err, true)
+		c.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
 		return nil
 	}
 	return func() {
 		err := c.carryDatagrams(app, far, a)
-		line.ended(err, a.Counts())
+		c.events.RequestClosed(r, associationEnd(err, a.Counts()))
 	}
 }
 
 // requestAssociation tells the server that datagrams are to come, from the address
 // where they are taken: for its log. It waits for the exit's reply if that cannot
 // be taken for granted.
-func (c *Client) requestAssociation(at netip.AddrPort) (splice.Stream, error) {
+func (c *Client) requestAssociation(at netip.AddrPort, r *Request) (splice.Stream, error) {
 	out := eagersocks.Request{
 		Command:     eagersocks.UDP,
 		Target:      eagersocks.Address{Host: at.Addr().WithZone("").String(), Port: at.Port()},
@@ -91,7 +91,7 @@ func (c *Client) requestAssociation(at netip.AddrPort) (splice.Stream, error) {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.dialTimeout())
 	defer cancel()
-	lower, err := c.open(ctx)
+	lower, err := c.open(ctx, r)
 	if err != nil {
 		return nil, err
 	}

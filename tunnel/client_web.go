@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,97 +11,114 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/events"
 	"tunnels/internal/splice"
 	"tunnels/internal/upstream"
 )
 
 // serveWeb serves an application that speaks HTTP, on all its targets.
 func (c *Client) serveWeb(app net.Conn, req *eagersocks.Request) {
-	stop := context.AfterFunc(c.draining, req.Drain) // may be called at any time, so nobody waits for it
+	stop := context.AfterFunc(c.draining, req.Drain) // may be called at any time, so there is nothing to wait for
 	defer stop()
 	err := req.ServeWeb(c.ctx, c.dialWeb)
-	if errors.Is(err, eagersocks.ErrMistake) {
-		c.rejected(cmp.Or(app.RemoteAddr().String(), "unknown"), err)
-		return
-	}
-	if err != nil && c.ctx.Err() == nil {
-		c.log.Debug("HTTP connection: %v", err)
+	switch {
+	case errors.Is(err, eagersocks.ErrMistake):
+		c.rejected(app.RemoteAddr().String(), err)
+	case err != nil && c.ctx.Err() == nil:
+		c.events.DoorFailed(app.RemoteAddr().String(), err)
 	}
 }
 
-// dialWeb is a session for one target, answered or, where that may be, eager: then
+// dialWeb returns a session for one target, answered or, where that may be, eager: then
 // its first Write is what sends the request.
 func (c *Client) dialWeb(ctx context.Context, target eagersocks.Address) (net.Conn, error) {
 	req := &eagersocks.Request{Command: eagersocks.Connect, Target: target}
-	line := c.openSock(target)
+	r := c.accept(target.String())
+	far, head, err := c.openWeb(ctx, req, r)
+	if err != nil {
+		c.unserved(r, err)
+		return nil, serverError(err)
+	}
+	c.start(r)
+	return &webTarget{Wrap: splice.Wrap{Stream: far}, c: c, r: r, eager: head != nil, target: target, head: head}, nil
+}
+
+// openWeb opens a session for req. If that is eager, head is the request and goes with
+// the first Write.
+func (c *Client) openWeb(ctx context.Context, req *eagersocks.Request, r *Request) (far splice.Stream, head []byte, err error) {
 	if !c.eager.Eager(req) {
-		far, err := c.request(req, false)
-		if err != nil {
-			c.unserved(line, err)
-			return nil, serverError(err)
-		}
-		return newWebTarget(far, nil, line.opened(), nil), nil
+		far, err = c.request(req, r, false)
+		return far, nil, err
 	}
-	head, err := req.AppendBinary(nil)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, c.cfg.dialTimeout())
-		defer cancel()
-		var far splice.Stream
-		if far, err = c.open(ctx); err == nil {
-			return newWebTarget(far, head, line.opened(), func(err error) { c.failed(target, err) }), nil
-		}
+	if head, err = req.AppendBinary(nil); err != nil {
+		return nil, nil, err
 	}
-	c.unserved(line, err)
-	return nil, serverError(err)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.dialTimeout())
+	defer cancel()
+	far, err = c.open(ctx, r)
+	return far, head, err
 }
 
-// webTarget is a session that carries HTTP to one target.
+// webTarget is a session that carries HTTP to one target. The HTTP door reads and writes
+// it exchange by exchange, so what splice.Pair counts and notices is done here.
 type webTarget struct {
-	*watched
-	head     []byte // of the session, goes with the first Write. Owned by who writes
-	line     sock
-	up, down atomic.Int64
-	over     atomic.Bool           // the line was written
-	err      atomic.Pointer[error] // why reading failed
+	splice.Wrap
+
+	// Static.
+	c      *Client
+	r      *Request
+	eager  bool
+	target eagersocks.Address
+
+	head []byte                // of the session, goes with the first Write; owned by the goroutine that writes
+	some atomic.Bool           // bytes have come, or reading failed
+	over atomic.Bool           // the end was reported
+	err  atomic.Pointer[error] // why reading failed
 }
 
-// newWebTarget: failed may be nil.
-func newWebTarget(far splice.Stream, head []byte, line sock, failed func(error)) *webTarget {
-	t := &webTarget{head: head, line: line}
-	t.watched = &watched{Stream: far, failed: func(err error) {
-		if !errors.Is(err, net.ErrClosed) && failed != nil && !t.over.Load() { // or it was us who ended it
-			failed(err)
-		}
-	}}
-	return t
-}
+var _ splice.Whole = (*webTarget)(nil)
 
 // Read implements net.Conn.
 func (t *webTarget) Read(p []byte) (int, error) {
-	n, err := t.watched.Read(p)
-	t.down.Add(int64(n))
-	t.note(err)
+	n, err := t.Wrap.Read(p)
+	t.came(n, err)
 	if err != io.EOF && upstream.Elsewhere(err) {
 		err = fmt.Errorf("%w: %w", eagersocks.ErrWay, err)
 	}
 	return n, err
 }
 
-// Borrow implements splice.Lender.
+// Borrow implements splice.Lender as far as the stream does.
 func (t *webTarget) Borrow() ([]byte, error) {
-	b, err := t.watched.Borrow()
-	t.down.Add(int64(len(b)))
-	t.note(err)
+	b, err := t.Wrap.Borrow()
+	if !errors.Is(err, errors.ErrUnsupported) {
+		t.came(len(b), err)
+	}
 	return b, err
 }
 
 // Deliver implements splice.Deliverer as far as the stream does.
 func (t *webTarget) Deliver(take func([][]byte) int) error {
-	return t.watched.Deliver(func(pieces [][]byte) int {
+	return t.Wrap.Deliver(func(pieces [][]byte) int {
 		n := take(pieces)
-		t.down.Add(int64(n))
+		t.came(n, nil)
 		return n
 	})
+}
+
+// came notes that n bytes have come, or that reading failed. The first failure of an
+// eager request is noted before the application can learn of it.
+func (t *webTarget) came(n int, err error) {
+	t.r.Down.Add(int64(n))
+	switch {
+	case n > 0 && !t.some.Swap(true):
+		t.c.answeredFirst(t.r)
+	case n == 0 && err != nil && !t.some.Swap(true) && err != io.EOF:
+		if t.eager && !errors.Is(err, net.ErrClosed) && !t.over.Load() { // else this end has ended it
+			t.c.failed(t.target, err)
+		}
+	}
+	t.note(err)
 }
 
 // note keeps what ended the session, if it was not this end.
@@ -121,20 +137,20 @@ func (t *webTarget) note(err error) {
 // Write implements net.Conn.
 func (t *webTarget) Write(p []byte) (int, error) {
 	if t.head == nil {
-		n, err := t.watched.Write(p)
-		t.up.Add(int64(n))
+		n, err := t.Wrap.Write(p)
+		t.r.Up.Add(int64(n))
 		return n, err
 	}
-	n, err := t.watched.Write(append(t.head, p...))
+	n, err := t.Wrap.Write(append(t.head, p...))
 	n = max(0, n-len(t.head))
 	t.head = nil
-	t.up.Add(int64(n))
+	t.r.Up.Add(int64(n))
 	return n, err
 }
 
 // Close implements net.Conn.
 func (t *webTarget) Close() error {
-	err := t.watched.Close()
+	err := t.Wrap.Close()
 	t.closed(nil, false)
 	return err
 }
@@ -142,10 +158,10 @@ func (t *webTarget) Close() error {
 // Reset implements code.Resetter.
 func (t *webTarget) Reset(c code.Code, text string) error {
 	t.closed(&code.Error{Code: c, Text: text}, c == code.Cancelled)
-	return t.watched.Reset(c, text)
+	return t.Wrap.Reset(c, text)
 }
 
-// closed writes the line of the log, once.
+// closed reports the end, once.
 func (t *webTarget) closed(err error, cancelled bool) {
 	if t.over.Swap(true) {
 		return
@@ -153,5 +169,5 @@ func (t *webTarget) closed(err error, cancelled bool) {
 	if far := t.err.Load(); far != nil {
 		err, cancelled = *far, false
 	}
-	t.line.moved(t.up.Load(), t.down.Load()).closed(err, cancelled)
+	t.c.events.RequestClosed(t.r, events.End{Err: err, Cancelled: cancelled})
 }

@@ -32,7 +32,7 @@ func TestHTTPMoves(t *testing.T) {
 				io.WriteString(w, "answer")
 			}))
 			t.Cleanup(site.Close)
-			v.log.wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+			v.log.Wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
 			tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: v.client.Addr().String()})}
 			t.Cleanup(tr.CloseIdleConnections)
 			req, err := http.NewRequestWithContext(t.Context(), tt.method, site.URL, strings.NewReader(tt.body))

@@ -85,7 +85,7 @@ func TestHTTPProxy(t *testing.T) {
 					t.Errorf("https: status %d, %d bytes", status, len(body))
 				}
 				c.CloseIdleConnections()
-				r.clientLog.wait(t, "client", "[info] [sock] - "+site.Listener.Addr().String()+" = ")
+				r.clientLog.Wait(t, "client", "[info] [sock] - "+site.Listener.Addr().String()+" = ")
 			})
 		}
 	}
@@ -107,7 +107,7 @@ func TestHTTPFailurePages(t *testing.T) {
 					t.Errorf("denied target: %d %q, want 403", status, body)
 				}
 			}
-			r.clientLog.wait(t, "client", "[info] [sock] - "+closed+" = ", "connection refused")
+			r.clientLog.Wait(t, "client", "[info] [sock] - "+closed+" = ", "connection refused")
 			r.server.Close()
 			status := 0
 			for range 3 {
@@ -280,7 +280,7 @@ func TestConnectSaysWhy(t *testing.T) {
 	if said := ask(); !strings.HasPrefix(said, "HTTP/1.1 200 ") {
 		t.Errorf("first try: %q, want an eager 200", said)
 	}
-	r.clientLog.wait(t, "client", "[info] [sock] - "+target+" = 0 ")
+	r.clientLog.Wait(t, "client", "[info] [sock] - "+target+" = 0 ")
 	if said := ask(); !strings.HasPrefix(said, "HTTP/1.1 502 ") || !strings.Contains(said, target+": connection refused") {
 		t.Errorf("second try: %q, want 502 and the exit's reason", said)
 	}

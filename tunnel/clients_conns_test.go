@@ -47,7 +47,7 @@ func TestSilentClient(t *testing.T) {
 	if n := r.server.Refused()[admission.RefusedConns]; n == 0 {
 		t.Error("no conn was counted as refused")
 	}
-	if l := linesWith(r.serverLog, "[warn] [main] refused client mallory: "); len(l) == 0 {
+	if l := r.serverLog.With("[warn] [main] refused client mallory: "); len(l) == 0 {
 		t.Error("the log does not name the client")
 	}
 }

@@ -182,14 +182,14 @@ func wantOneRefusal(t *testing.T, r *rig, client, target string) {
 	target = strings.Replace(target, "[::ffff:127.0.0.1]", "127.0.0.1", 1)
 	host, port, _ := net.SplitHostPort(target)
 	const refused = "[warn] [main] refused client "
-	lines := linesWith(r.serverLog, refused+client+": target "+target)
+	lines := r.serverLog.With(refused + client + ": target " + target)
 	for _, to := range []string{" (127.0.0.1) port ", " (::1) port "} {
-		lines = append(lines, linesWith(r.serverLog, refused+client+": target "+host+to+port)...)
+		lines = append(lines, r.serverLog.With(refused+client+": target "+host+to+port)...)
 	}
 	if len(lines) != 1 {
 		t.Errorf("%d lines refuse %s to client %s, want 1: %q", len(lines), target, client, lines)
 	}
-	if l := linesWith(r.serverLog, "not allowed"); len(l) != 0 {
+	if l := r.serverLog.With("not allowed"); len(l) != 0 {
 		t.Errorf("more lines about the refusal of %s to client %s: %q", target, client, l)
 	}
 }
@@ -237,12 +237,13 @@ func TestEagerRefusal(t *testing.T) {
 	}
 	const line = "[warn] [main] refused client client: target 127.0.0.1:1 is loopback"
 	wantOneRefusal(t, r, "client", "127.0.0.1:1")
-	if n := len(linesWith(r.serverLog, "[sock]")); n != 0 {
+	if n := len(r.serverLog.With("[sock]")); n != 0 {
 		t.Errorf("%d lines about socks, want none: nothing was dialed", n)
 	}
-	r.clientLog.wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 ", " target 127.0.0.1:1 is loopback")
+	r.clientLog.Wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 ", " target 127.0.0.1:1 is loopback")
 	r.server.Close()
-	if got := linesWith(r.serverLog, line); len(got) != 2 || !strings.HasSuffix(got[1], "(once more)") {
+	r.servJ.Close()
+	if got := r.serverLog.With(line); len(got) != 2 || !strings.HasSuffix(got[1], "(once more)") {
 		t.Errorf("at the end the log has %q, want the line and how often it happened once more", got)
 	}
 }
@@ -259,7 +260,7 @@ func TestLimitsRefuse(t *testing.T) {
 		t.Error("a second session was opened, want one only")
 	}
 	rule := "refused client without a certificate: target " + target + ": -server.client.sess.max.cnt: the client has 1 sessions"
-	if n := len(linesWith(r.serverLog, rule)); n != 1 {
+	if n := len(r.serverLog.With(rule)); n != 1 {
 		t.Errorf("%d lines tell of it, want 1", n)
 	}
 	if got := r.server.Refused(); got[admission.RefusedSessions] != 1 {
@@ -380,7 +381,7 @@ func TestClientDatagrams(t *testing.T) {
 	if err := s.send("192.0.2.1:53", []byte("out")); err != nil {
 		t.Fatal(err)
 	}
-	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target 192.0.2.1:53: not in the only list of [client]")
+	r.serverLog.Wait(t, "server", "[warn] [main] refused client client: target 192.0.2.1:53: not in the only list of [client]")
 	if r.try(t, target) {
 		t.Error("a second session was opened beside the association, want one only")
 	}

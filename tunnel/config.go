@@ -3,8 +3,8 @@
 //
 //	application ─ eagersocks ─ Client ─ remux ─ tls ── tls ─ remux ─ Server ─ exit ─ target
 //
-// What happens is told by hooks of the rooms below; this package turns them
-// into lines of the service log.
+// What happens is reported by Events, to which the service log and the table of live
+// sessions subscribe.
 package tunnel
 
 import (
@@ -15,7 +15,6 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/netx"
 	"tunnels/remux"
-	"tunnels/sla"
 	"tunnels/tls"
 )
 
@@ -50,7 +49,7 @@ type Config struct {
 	ClientOpenMax int    // sessions one client opens per second; 0: no limit
 	ClientRateMax int64  // bytes per second of one client, each way; 0: no limit
 
-	Log *sla.Logger // where the lines go; nil: sla's default
+	Events *Events // called when something happens; nil if nothing is to be
 }
 
 // dialTimeout is DialTimeout with its default.
@@ -59,13 +58,6 @@ func (c *Config) dialTimeout() time.Duration {
 		return c.DialTimeout
 	}
 	return 10 * time.Second
-}
-
-func (c *Config) log() *sla.Logger {
-	if c.Log != nil {
-		return c.Log
-	}
-	return sla.Default()
 }
 
 // directALPN is what TLS carries without remux: an end that carries something else is

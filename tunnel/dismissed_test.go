@@ -37,9 +37,9 @@ func TestRevokedLines(t *testing.T) {
 				t.Error("the revoked client still reads")
 			}
 			for _, line := range way.lines {
-				r.serverLog.wait(t, "server", line, "client client: its certificate is revoked since ")
+				r.serverLog.Wait(t, "server", line, "client client: its certificate is revoked since ")
 			}
-			r.serverLog.wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn is ended")
+			r.serverLog.Wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn is ended")
 			for line := range strings.Lines(r.serverLog.String()) {
 				if strings.Contains(line, "[erro]") {
 					t.Errorf("the server calls it a failure: %s", line)

@@ -252,7 +252,7 @@ func TestGoneBefore(t *testing.T) {
 			})
 			app := r.dial(t, target)
 			defer app.Close()
-			r.serverLog.wait(t, "server", "[sock] + ")
+			r.serverLog.Wait(t, "server", "[sock] + ")
 			r.client.Close()
 			r.wantNothingHeld(t)
 		})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/internal/journal/logtest"
 	"tunnels/internal/testnet"
 	"tunnels/sla"
 )
@@ -28,9 +29,9 @@ func TestLinesSayWho(t *testing.T) {
 			const socks, connect = 300, 400
 			exchange(t, r.dial(t, target), socks)
 			exchange(t, connectHTTP(t, r, target), connect)
-			for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
-				log.wait(t, name, "[sock] - "+target+" ", " up=300 down=310 sec=")
-				log.wait(t, name, "[sock] - "+target+" ", " up=400 down=410 sec=")
+			for name, log := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
+				log.Wait(t, name, "[sock] - "+target+" ", " up=300 down=310 sec=")
+				log.Wait(t, name, "[sock] - "+target+" ", " up=400 down=410 sec=")
 				for line := range strings.Lines(log.String()) {
 					m := grammar.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
 					if m == nil || m[grammar.SubexpIndex("sign")] == "" || m[grammar.SubexpIndex("category")] == "sess" {
@@ -48,11 +49,11 @@ func TestLinesSayWho(t *testing.T) {
 			if way.eager != "remux" {
 				return
 			}
-			r.serverLog.wait(t, "server", "[conn] + ", " from=")
+			r.serverLog.Wait(t, "server", "[conn] + ", " from=")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			_ = r.client.Shutdown(ctx) // what matters is the line
-			r.serverLog.wait(t, "server", "[conn] - ", " sec=")
+			r.serverLog.Wait(t, "server", "[conn] - ", " sec=")
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 // repeats are counted on a later one; who says nothing is no warning at all.
 func TestMistakesAtTheDoor(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
-	r.serverLog.wait(t, "server", "[conn] + ") // its dial is not cut in the end
+	r.serverLog.Wait(t, "server", "[conn] + ") // its dial is not cut in the end
 	say := func(addr net.Addr, text string) {
 		t.Helper()
 		c, err := net.Dial("tcp", addr.String())
@@ -44,28 +44,22 @@ func TestMistakesAtTheDoor(t *testing.T) {
 		say(r.client.Addr(), "\x00\x01garbage")
 		say(r.server.Addr(), "") // as a load balancer's probe does
 	}
-	r.clientLog.wait(t, "client", "[debg] [main] no request from 127.0.0.1:", "greeting begins with 0x00")
-	r.serverLog.wait(t, "server", "[debg] [main] client at 127.0.0.1:", "closed the connection in the middle of the TLS handshake")
-	if got := linesWith(r.serverLog, "[warn]"); len(got) != 0 {
+	r.clientLog.Wait(t, "client", "[debg] [main] no request from 127.0.0.1:", "greeting begins with 0x00")
+	r.serverLog.Wait(t, "server", "[debg] [main] client at 127.0.0.1:", "closed the connection in the middle of the TLS handshake")
+	if got := r.serverLog.With("[warn]"); len(got) != 0 {
 		t.Errorf("the server warns of probes: %q", got)
 	}
 	until(t, "all are counted", func() bool { // the application may know before
-		m := r.client.mistakes
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		more := 0
-		for _, e := range m.seen {
-			more += e.Value.(*said).more
-		}
-		return more == 2*len(mistakes)
+		return int(r.mistakes.Load()) == 3*len(mistakes)
 	})
 	r.client.Close()
-	warnings := linesWith(r.clientLog, "[warn]")
+	r.clientJ.Close()
+	warnings := r.clientLog.With("[warn]")
 	if len(warnings) != 2*len(mistakes) {
 		t.Errorf("%d warnings, want two of each of %d mistakes:\n%s", len(warnings), len(mistakes), strings.Join(warnings, "\n"))
 	}
 	for _, m := range mistakes {
-		r.clientLog.wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line)
-		r.clientLog.wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line, " (2 times more)")
+		r.clientLog.Wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line)
+		r.clientLog.Wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line, " (2 times more)")
 	}
 }

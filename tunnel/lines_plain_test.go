@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"tunnels/internal/journal/logtest"
 	"tunnels/internal/testnet"
 )
 
@@ -28,8 +29,8 @@ func TestResetIsNoFailure(t *testing.T) {
 			}
 			c.SetLinger(0)
 			c.Close()
-			for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
-				log.wait(t, name, "[sock] - "+echo.Addr+" = 0")
+			for name, log := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
+				log.Wait(t, name, "[sock] - "+echo.Addr+" = 0")
 				if strings.Contains(log.String(), "[erro]") {
 					t.Errorf("the %s's log has an error:\n%s", name, log)
 				}

@@ -55,7 +55,7 @@ func TestSelf(t *testing.T) {
 	if err := s.send(other.String(), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	r.serverLog.wait(t, "server", "refused client client: ", other.String(), "-server.deny has self:"+strconv.Itoa(other.Port))
+	r.serverLog.Wait(t, "server", "refused client client: ", other.String(), "-server.deny has self:"+strconv.Itoa(other.Port))
 	if strings.Contains(r.serverLog.String(), "target "+datagrams.String()) {
 		t.Errorf("the server has refused its own address:\n%s", r.serverLog)
 	}

@@ -11,6 +11,7 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/admission"
 	"tunnels/internal/code"
+	"tunnels/internal/events"
 	"tunnels/internal/exit"
 	"tunnels/internal/netx"
 	"tunnels/internal/policy"
@@ -18,7 +19,6 @@ import (
 	"tunnels/internal/rules"
 	"tunnels/internal/splice"
 	"tunnels/remux"
-	"tunnels/sla"
 	"tunnels/tls"
 )
 
@@ -30,17 +30,17 @@ const sessMax = 65536
 // listens and serves once.
 type Server struct {
 	// Static after construction.
-	cfg      Config
-	way      way
-	log      *sla.Logger
-	exit     *exit.Exit
-	policy   *policy.Exit
-	rules    *rules.File // nil: none
-	clients  *admission.Clients
-	refusals *refusals
-	tls      *tls.Server // nil: not over TLS
-	ctx      context.Context
-	cancel   context.CancelFunc // ends dials
+	cfg     Config
+	way     way
+	events  *Events
+	live    events.Table
+	exit    *exit.Exit
+	policy  *policy.Exit
+	rules   *rules.File // nil: none
+	clients *admission.Clients
+	tls     *tls.Server // nil: not over TLS
+	ctx     context.Context
+	cancel  context.CancelFunc // ends dials
 
 	stage stage
 
@@ -59,24 +59,23 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget))
-	s := &Server{cfg: cfg, way: w, log: cfg.log()}
+	s := &Server{cfg: cfg, way: w}
+	s.events = cfg.subscribe(&s.live)
 	s.work.memory = newTrimmer(&s.work, cfg.Remux.Budget)
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
 	r, err := resolve.New(cfg.DNS)
 	if err != nil {
-		s.refusals.close()
 		return nil, fmt.Errorf("-server.dns: %w", err)
 	}
 	s.exit = exit.New(r, cfg.dialTimeout())
 	if w.secured {
 		conf := cfg.ServerTLS
 		conf.Protocol = w.protocol()
-		conf.Hooks = tlsLines(s.log)
+		conf.Hooks = tlsHooks(s.events)
 		if s.tls, err = tls.NewServer(conf); err != nil {
 			s.exit.Close()
-			s.refusals.close()
 			return nil, err
 		}
 	}
@@ -94,11 +93,10 @@ func (s *Server) admit() (err error) {
 		return fmt.Errorf("-server.deny: %w", err)
 	}
 	if s.cfg.Rules != "" {
-		if s.rules, err = rules.Open(s.cfg.Rules, rulesLines(s.log, s.cfg.Rules)); err != nil {
+		if s.rules, err = rules.Open(s.cfg.Rules, func(err error) { s.events.FileLoaded(events.Rules, s.cfg.Rules, err) }); err != nil {
 			return fmt.Errorf("-server.rules: %w", err)
 		}
 	}
-	s.refusals = newRefusals(s.log, "refused client")
 	s.clients = admission.New(admission.Config{
 		Policy:  s.policy,
 		Rules:   s.rules,
@@ -108,7 +106,7 @@ func (s *Server) admit() (err error) {
 			Opens:    rules.Limit{Max: int64(s.cfg.ClientOpenMax), Rule: "-server.client.open.max.sec"},
 			Rate:     rules.Limit{Max: s.cfg.ClientRateMax, Rule: "-server.client.rate.max.kb"},
 		},
-		Refused: s.refusals.refused,
+		Refused: s.events.RequestRefused,
 	})
 	return nil
 }
@@ -118,7 +116,7 @@ func (s *Server) admit() (err error) {
 func (s *Server) Listen() error { return s.stage.listen(s.listen) }
 
 func (s *Server) listen() error {
-	carriers := netx.Config{Carrier: s.way.mux, Report: func(err error) { s.log.Error("%v", err) }}
+	carriers := netx.Config{Carrier: s.way.mux, Report: s.events.ListenerFailed}
 	lower, err := carriers.Listen(s.ctx, s.way.network, s.way.address)
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
@@ -130,16 +128,16 @@ func (s *Server) listen() error {
 	var from eagersocks.Acceptor = lower
 	if s.way.mux {
 		conf := s.cfg.Remux
-		conf.Hooks = remuxLines(s.log, clientOf)
+		conf.Hooks = remuxHooks(s.events, clientOf)
 		conf.Hooks.Refused = func(client, remote string, why error) {
 			s.clients.Refuse(admission.RefusedConns, client, why)
-			s.log.Debug("conn of client %s at %s refused: %v", client, remote, why)
+			s.events.ConnRefused(client, remote, why)
 		}
 		s.sessions = conf.NewListener(lower)
 		from = s.sessions
 	}
 	conf := s.cfg.Eager
-	conf.Rejected = rejectedLines(s.log, nil)
+	conf.Rejected = s.invalid
 	s.requests = conf.NewListener(from)
 	return nil
 }
@@ -232,7 +230,6 @@ func (s *Server) close() {
 	}
 	s.work.abort()
 	s.exit.Close()
-	s.refusals.close()
 	if s.tls != nil {
 		s.tls.Close()
 	}
@@ -265,38 +262,84 @@ func (s *Server) connect(g *admission.Guest, conn net.Conn, req *eagersocks.Requ
 	if req.Command != eagersocks.Connect {
 		why := &code.Error{Code: code.CommandUnsupported, Text: req.Command.String() + " is not supported"}
 		_ = req.Refuse(why.Code, why.Text)
-		openSock(s.log, g.Name(), req.Target.String()).closed(why, false)
+		r := s.accept(g, req.Target.String())
+		s.start(r)
+		s.events.RequestClosed(r, events.End{Err: why})
 		return nil
 	}
-	a := attempt{Guest: g, log: s.log, target: req.Target}
-	target, err := s.dial(conn, g, &a, req.Target)
+	r := s.accept(g, req.Target.String())
+	a := attempt{Guest: g, s: s, r: r}
+	target, took, err := s.dial(conn, g, &a, req.Target)
+	r.Resolved(took.Resolve)
+	r.Connected(took.Connect)
 	if err != nil {
 		why, _ := errors.AsType[*code.Error](err) // as all of exit's are
 		a.failed(why)                             // first: who was told may look for the reason
 		_ = req.Refuse(why.Code, why.Text)
 		return nil
 	}
-	line := a.sock()
-	line.plain = !s.way.mux
+	a.succeeded()
+	s.events.RequestDialed(r)
 	if err := req.Reply(); err != nil {
 		splice.Abort(target, code.Cancelled, "")
 		splice.Abort(conn, code.General, "")
-		line.closed(err, false)
+		s.events.RequestClosed(r, events.End{Err: err})
 		return nil
 	}
 	s.work.join(conn, target)
-	return func() {
-		r := splice.Both(g.Stream(conn.(splice.Stream), s.ctx.Done()), target, code.Cancelled, code.TargetReset)
-		if r.Failed == splice.B {
-			r.Err = targetError(r.Err)
-		}
-		why, _ := code.Of(r.Err)
-		line.moved(r.FromA, r.FromB).closed(r.Err, r.Failed == splice.A && why == code.Cancelled)
+	return func() { s.carry(r, g.Stream(conn.(splice.Stream), s.ctx.Done()), target) }
+}
+
+// carry carries the bytes of a connection.
+func (s *Server) carry(r *Request, conn, target splice.Stream) {
+	result := splice.Pair{
+		A: conn, B: target, WhenAFails: code.Cancelled, WhenBFails: code.TargetReset,
+		FromA: splice.Flow{Moved: &r.Up},
+		FromB: splice.Flow{Moved: &r.Down, First: func() { r.Answered(); s.events.RequestAnswered(r) }},
+	}.Join()
+	if result.Failed == splice.B {
+		result.Err = targetError(result.Err)
+	}
+	why, _ := code.Of(result.Err)
+	s.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A && why == code.Cancelled})
+}
+
+// targetError gives an error of the connection to the target, as the system
+// reports it, the code that says whose it is.
+func targetError(err error) error {
+	_, coded := code.Of(err)
+	if err == nil || coded || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return &code.Error{Code: code.TargetReset, Text: err.Error()}
+}
+
+// accept reports the request of a client that was admitted.
+func (s *Server) accept(g *admission.Guest, target string) *Request {
+	r := events.NewRequest(g.Name(), target)
+	r.Plain = !s.way.mux
+	s.events.RequestAccepted(r)
+	return r
+}
+
+// start reports that a request is on its way, once.
+func (s *Server) start(r *Request) {
+	if r.Start() {
+		s.events.RequestStarted(r)
 	}
 }
 
+// invalid reports a session, or without remux a connection, that brought no request.
+func (s *Server) invalid(from string, err error) {
+	if why, _ := code.Of(err); why == code.NotAuthorised && !errors.Is(err, eagersocks.ErrBug) {
+		s.events.LoginRejected(from, err)
+		return
+	}
+	s.events.RequestInvalid(from, err)
+}
+
 // dial connects to the target, for as long as the session wants it.
-func (s *Server) dial(conn net.Conn, g *admission.Guest, j exit.Judge, target eagersocks.Address) (splice.Stream, error) {
+func (s *Server) dial(conn net.Conn, g *admission.Guest, j exit.Judge, target eagersocks.Address) (splice.Stream, exit.Times, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	if d, ok := conn.(interface{ Done() <-chan struct{} }); ok {
@@ -320,7 +363,11 @@ func askerOf(g *admission.Guest, conn net.Conn) string {
 	if g.Name() != "" {
 		return g.Name()
 	}
-	return hostOf(conn.RemoteAddr().String())
+	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		return conn.RemoteAddr().String()
+	}
+	return host
 }
 
 // peerOf is the name in the certificate of who is at the other end; empty: there is

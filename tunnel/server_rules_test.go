@@ -84,7 +84,7 @@ func TestRefusedByName(t *testing.T) {
 	if _, err := r.http().Get("http://" + address); err == nil || !strings.Contains(err.Error(), "not allowed") {
 		t.Errorf("Get(%s) = %v, want SOCKS code 2", address, err)
 	}
-	r.serverLog.wait(t, "server", "[warn] [main] refused client client: target site.test (127.0.0.1) port", "is loopback")
+	r.serverLog.Wait(t, "server", "[warn] [main] refused client client: target site.test (127.0.0.1) port", "is loopback")
 	c := with("site.test").dial(t, address)
 	defer c.Close()
 	got := make([]byte, 4)

@@ -7,30 +7,40 @@ import (
 	"tunnels/internal/admission"
 	"tunnels/internal/code"
 	"tunnels/internal/datagram"
+	"tunnels/internal/events"
 	"tunnels/internal/splice"
 )
 
 // associate makes the exit's end of an association, and returns what carries the
 // datagrams; nil: there are none to carry.
 func (s *Server) associate(g *admission.Guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
-	line := openAssociation(s.log, g.Name(), req.Target.String())
+	r := s.accept(g, "udp:"+req.Target.String())
+	s.start(r)
 	if err := req.Reply(); err != nil {
 		splice.Abort(conn, code.General, "")
-		line.closed(err, false)
+		s.events.RequestClosed(r, events.End{Err: err})
 		return nil
 	}
-	relay := s.exit.Relay(askerOf(g, conn), g, line.crowded, func(target datagram.Target, err error) {
+	crowded := func() { s.events.TargetsForgotten(r) }
+	relay := s.exit.Relay(askerOf(g, conn), g, crowded, func(target datagram.Target, err error) {
 		if why, ok := code.Of(err); ok && why == code.NotAllowed {
 			g.Refused(err)
 			return
 		}
-		line.failed(target, err)
+		s.events.DatagramsFailed(r, target, err)
 	})
+	r.CountWith(func() (up, down uint64) { n := relay.Counts(); return n.Up, n.Down })
 	return func() {
 		err := relay.Run(g.Stream(conn.(splice.Stream), s.ctx.Done()))
 		endSession(conn, err)
-		line.ended(err, relay.Counts())
+		s.events.RequestClosed(r, associationEnd(err, relay.Counts()))
 	}
+}
+
+// associationEnd returns how an association ended.
+func associationEnd(err error, n datagram.Counts) events.End {
+	why, _ := code.Of(err)
+	return events.End{Err: err, Cancelled: why == code.Cancelled, Datagrams: &n}
 }
 
 // endSession ends the session of an association in the way err says.

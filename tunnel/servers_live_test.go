@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/proxy"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/journal"
+	"tunnels/internal/journal/logtest"
 	"tunnels/internal/netx"
 	"tunnels/internal/testnet"
 	"tunnels/remux"
@@ -24,7 +26,7 @@ import (
 type post struct {
 	server *Server
 	relay  *testnet.Relay
-	log    *logBuffer
+	log    *logtest.Buffer
 }
 
 // kill has it gone, as its clients see it, and new connections refused.
@@ -45,7 +47,7 @@ type convoy struct {
 	t      *testing.T
 	client *Client
 	posts  [3]*post
-	log    *logBuffer
+	log    *logtest.Buffer
 }
 
 // startConvoy starts servers that are 0, 100 and 300 ms away, and their client;
@@ -66,12 +68,11 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 	if change != nil {
 		change(&cfg)
 	}
-	v := &convoy{t: t, log: &logBuffer{}}
+	v := &convoy{t: t, log: &logtest.Buffer{}}
 	var serving sync.WaitGroup
-	newLog := func(b *logBuffer) *sla.Logger { return b.logger(t) }
 	for i, delay := range []time.Duration{0, 50 * ms, 150 * ms} {
-		p := &post{log: &logBuffer{}}
-		cfg.Log = newLog(p.log)
+		p := &post{log: &logtest.Buffer{}}
+		cfg.Events = journal.New(p.log.Logger(t)).Events()
 		if p.server, err = NewServer(cfg); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +86,9 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 		v.posts[i] = p
 		cfg.Servers = append(cfg.Servers, p.relay.Addr)
 	}
-	cfg.Log = newLog(v.log)
+	log := v.log.Logger(t)
+	lines := journal.New(log)
+	cfg.Events = lines.Events()
 	if v.client, err = NewClient(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +102,9 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 			p.server.Close()
 		}
 		serving.Wait()
+		lines.Close()
 		for _, c := range []sla.Category{sla.Conn, sla.Sess, sla.Sock} {
-			if n := cfg.Log.Count(c); n != 0 {
+			if n := log.Count(c); n != 0 {
 				t.Errorf("%d of %s still counted after the end", n, c)
 			}
 		}
@@ -201,7 +205,7 @@ func TestServersKill(t *testing.T) {
 			t.Parallel()
 			v := startConvoy(t, way, func(c *Config) { c.EagerMode = eagersocks.Off })
 			echo := testnet.Echo(t)
-			v.log.wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+			v.log.Wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
 			v.wantUsed(echo.Addr, 0, time.Second)
 			v.posts[0].kill()
 			if err := v.ask(echo.Addr); err != nil {
@@ -210,7 +214,7 @@ func TestServersKill(t *testing.T) {
 			if v.posts[1].used() != 1 {
 				t.Errorf("server 1 had %d requests, want the one after the kill", v.posts[1].used())
 			}
-			v.log.wait(t, "client", "[main] using server "+v.posts[1].relay.Addr, " instead of "+v.posts[0].relay.Addr+" (unreachable)")
+			v.log.Wait(t, "client", "[main] using server "+v.posts[1].relay.Addr, " instead of "+v.posts[0].relay.Addr+" (unreachable)")
 			v.posts[0].back()
 			t.Logf("used again after %v", v.wantUsed(echo.Addr, 0, 25*time.Second))
 		})
@@ -223,7 +227,7 @@ func TestServersStop(t *testing.T) {
 	t.Parallel()
 	v := startConvoy(t, "remux", nil)
 	echo := testnet.Echo(t)
-	v.log.wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+	v.log.Wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
 	v.wantUsed(echo.Addr, 0, time.Second)
 	kept, err := v.dial(echo.Addr)
 	if err != nil {
@@ -244,7 +248,7 @@ func TestServersStop(t *testing.T) {
 	start := time.Now()
 	var asking sync.WaitGroup
 	asking.Go(func() { v.ask(echo.Addr) }) // waits, in vain perhaps: its byte was sent
-	v.log.wait(t, "client", "[main] using server "+v.posts[1].relay.Addr, " instead of "+v.posts[0].relay.Addr+" (silent)")
+	v.log.Wait(t, "client", "[main] using server "+v.posts[1].relay.Addr, " instead of "+v.posts[0].relay.Addr+" (silent)")
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("left after %v, want 5s at most", took)
 	} else {
@@ -318,7 +322,7 @@ func TestServersLoseNothing(t *testing.T) {
 func TestServersAllDown(t *testing.T) {
 	t.Parallel()
 	v := startConvoy(t, "remux", nil)
-	v.log.wait(t, "client", "[main] using server ")
+	v.log.Wait(t, "client", "[main] using server ")
 	for _, p := range v.posts {
 		p.kill()
 	}

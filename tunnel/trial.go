@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"tunnels/internal/splice"
 	"tunnels/internal/upstream"
 	"tunnels/remux"
-	"tunnels/sla"
 	"tunnels/tls"
 )
 
@@ -38,12 +36,7 @@ func Try(ctx context.Context, cfg Config, address, target string, report func(St
 	if err != nil {
 		return false, err
 	}
-	quiet, err := sla.New(sla.Config{Path: "-", Level: "fatal", Stderr: io.Discard})
-	if err != nil {
-		return false, err
-	}
-	defer quiet.Close()
-	cfg.Log, cfg.ServerAddr, cfg.Servers, cfg.ClientUsers = quiet, address, nil, ""
+	cfg.Events, cfg.ServerAddr, cfg.Servers, cfg.ClientUsers = nil, address, nil, ""
 	c, err := NewClient(cfg)
 	if err != nil {
 		return false, err
@@ -59,6 +52,11 @@ func Try(ctx context.Context, cfg Config, address, target string, report func(St
 	}
 	return !t.failed, nil
 }
+
+const (
+	lookEvery = 10 * time.Millisecond // how often a conn that was made is looked at
+	leaveMax  = time.Second           // for ending it cleanly
+)
 
 // trial is one way that is tried. Its goroutine owns it.
 type trial struct {
@@ -91,7 +89,7 @@ func (t *trial) done(name string, took time.Duration, format string, a ...any) {
 
 // fail reports a step that did not.
 func (t *trial) fail(name string, took time.Duration, err error) {
-	t.tell(Step{Name: name, Took: took, Text: err.Error() + dialHint(err), Failed: true})
+	t.tell(Step{Name: name, Took: took, Text: err.Error() + upstream.Hint(err), Failed: true})
 }
 
 // run takes the steps, up to the first that fails.
@@ -131,7 +129,7 @@ func (t *trial) run(ctx context.Context) {
 
 // leave ends the conn cleanly, so that the server's log shows no failure.
 func (t *trial) leave(pool *remux.Pool) {
-	ctx, cancel := context.WithTimeout(context.Background(), contactSoon)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveMax)
 	defer cancel()
 	_ = pool.Shutdown(ctx) // nothing was to be kept
 }
@@ -234,7 +232,7 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 	defer cancel()
 	begin := time.Now()
 	pool.Warm()
-	tick := time.NewTicker(contactEvery)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var up time.Time
 	for {
@@ -248,7 +246,7 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 		case state == remux.Up && up.IsZero():
 			up = time.Now()
 			pool.Probe()
-		case state == remux.Up && time.Since(up) > contactPong:
+		case state == remux.Up && time.Since(up) > upstream.PongMax:
 			t.certificate(conn)
 			t.done("round trip", 0, "not measured: the server answers no PING")
 			return true

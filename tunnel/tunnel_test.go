@@ -11,9 +11,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,62 +21,13 @@ import (
 	"golang.org/x/net/proxy"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/events"
+	"tunnels/internal/journal"
+	"tunnels/internal/journal/logtest"
 	"tunnels/internal/netx"
 	"tunnels/sla"
 	"tunnels/tls"
 )
-
-// logBuffer is where a test's log goes.
-type logBuffer struct {
-	flush func() // makes the Logger write what it was told; may be nil; set before use
-
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	if l.flush != nil {
-		l.flush()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// logger makes a Logger that writes to l.
-func (l *logBuffer) logger(t *testing.T) *sla.Logger {
-	t.Helper()
-	log, err := sla.New(sla.Config{Level: "debug", Path: "-", Stderr: l})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.flush = func() { log.Flush(time.Minute) }
-	return log
-}
-
-// wait waits until the log holds all of texts in one line.
-func (l *logBuffer) wait(t *testing.T, name string, texts ...string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for tick := time.NewTicker(5 * time.Millisecond); ; <-tick.C {
-		for line := range strings.Lines(l.String()) {
-			if !slices.ContainsFunc(texts, func(s string) bool { return !strings.Contains(line, s) }) {
-				return
-			}
-		}
-		if ctx.Err() != nil {
-			t.Errorf("%s log has no line with %q", name, texts)
-			return
-		}
-	}
-}
 
 // ways are all the ways requests can travel.
 var ways = []struct{ eager, remux, server string }{
@@ -93,17 +44,19 @@ var ways = []struct{ eager, remux, server string }{
 type rig struct {
 	client         *Client
 	server         *Server
-	clientLog      *logBuffer
-	serverLog      *logBuffer
+	clientLog      *logtest.Buffer
+	serverLog      *logtest.Buffer
 	cfg            Config // the client's
 	clientL, servL *sla.Logger
+	clientJ, servJ *journal.Journal
+	mistakes       *atomic.Int64 // of applications, as reported so far
 }
 
 // start makes a rig; change may be nil.
 func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig {
 	t.Helper()
-	r := &rig{clientLog: &logBuffer{}, serverLog: &logBuffer{}}
-	newLog := func(b *logBuffer) *sla.Logger { return b.logger(t) }
+	r := &rig{clientLog: &logtest.Buffer{}, serverLog: &logtest.Buffer{}, mistakes: new(atomic.Int64)}
+	newLog := func(b *logtest.Buffer) *sla.Logger { return b.Logger(t) }
 	server, client, err := tls.Throwaway("server.test")
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +75,8 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		change(&cfg)
 	}
 	r.servL, r.clientL = newLog(r.serverLog), newLog(r.clientLog)
-	cfg.Log = r.servL
+	r.servJ, r.clientJ = journal.New(r.servL), journal.New(r.clientL)
+	cfg.Events = r.servJ.Events()
 	if r.server, err = NewServer(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +84,11 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		t.Fatal(err)
 	}
 	cfg.ServerAddr = r.server.Addr().String()
-	cfg.Log = r.clientL
+	cfg.Events = events.Join(r.clientJ.Events(), &Events{DoorRejected: func(_ string, err error) {
+		if errors.Is(err, eagersocks.ErrMistake) {
+			r.mistakes.Add(1)
+		}
+	}})
 	if r.client, err = NewClient(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +111,12 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		r.client.Close()
 		r.server.Close()
 		serving.Wait()
-		for name, b := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
+		r.clientJ.Close()
+		r.servJ.Close()
+		if n := len(r.client.Sessions()) + len(r.server.Sessions()); n != 0 {
+			t.Errorf("%d are in the tables of live sessions after the end", n)
+		}
+		for name, b := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
 			for line := range strings.Lines(b.String()) {
 				if err := sla.Check(strings.TrimSuffix(line, "\n")); err != nil {
 					t.Errorf("%s log: %v", name, err)
@@ -302,8 +265,8 @@ func TestRefusedTarget(t *testing.T) {
 		}
 		t.Errorf("second try: %v, want SOCKS code 5, connection refused", err)
 	}
-	for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
-		log.wait(t, name, "[info] [sock] - "+target+" = 0 ", "connection refused")
+	for name, log := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
+		log.Wait(t, name, "[info] [sock] - "+target+" = 0 ", "connection refused")
 	}
 }
 

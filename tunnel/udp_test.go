@@ -12,6 +12,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/admission"
+	"tunnels/internal/journal/logtest"
 	"tunnels/internal/upstream"
 	"tunnels/sla"
 )
@@ -31,8 +32,8 @@ func TestDatagramsEveryWay(t *testing.T) {
 			s.ask(t, "localhost:"+port, "by name")
 			at := "udp:" + s.relay.String()
 			s.Close()
-			for name, log := range map[string]*logBuffer{"client": r.clientLog, "server": r.serverLog} {
-				log.wait(t, name, "[info] [sock] - "+at+" = 0 ", " up=75905 down=75905 sec=") // what the datagrams hold
+			for name, log := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
+				log.Wait(t, name, "[info] [sock] - "+at+" = 0 ", " up=75905 down=75905 sec=") // what the datagrams hold
 			}
 			if strings.Contains(r.clientLog.String()+r.serverLog.String(), "[erro]") {
 				t.Error("an association that ended cleanly is an error in a log")
@@ -99,7 +100,7 @@ func TestStrangers(t *testing.T) {
 		s.ask(t, to, "next")
 	}
 	s.Close()
-	r.clientLog.wait(t, "client", "[info] [sock] - udp:", fmt.Sprintf(" datagrams: %d ignored", wanted))
+	r.clientLog.Wait(t, "client", "[info] [sock] - udp:", fmt.Sprintf(" datagrams: %d ignored", wanted))
 }
 
 // TestDatagramsSurvive: what is wrong with one target or one datagram ends
@@ -129,10 +130,10 @@ func TestDatagramsSurvive(t *testing.T) {
 		s.ask(t, target, "still there")
 	}
 	at := "udp:" + s.relay.String()
-	r.serverLog.wait(t, "server", "[info] [main] "+at+": datagrams to dead..name:53 are not sent")
+	r.serverLog.Wait(t, "server", "[info] [main] "+at+": datagrams to dead..name:53 are not sent")
 	s.Close()
-	r.clientLog.wait(t, "client", "- "+at+" = 0 ", " datagrams: 120 ignored")
-	r.serverLog.wait(t, "server", "[info] [sock] - "+at+" = 0")
+	r.clientLog.Wait(t, "client", "- "+at+" = 0 ", " datagrams: 120 ignored")
+	r.serverLog.Wait(t, "server", "[info] [sock] - "+at+" = 0")
 }
 
 // TestManyTargets: however many there are, they share one socket, and one who
@@ -171,7 +172,7 @@ func TestDatagramPolicy(t *testing.T) {
 			}
 		}
 		host = strings.Trim(strings.Replace(host, "::ffff:", "", 1), "[]")
-		r.serverLog.wait(t, "server", "[warn] [main] refused client client: ", "target "+strings.Trim(net.JoinHostPort(host, ""), ":"), fmt.Sprint(port))
+		r.serverLog.Wait(t, "server", "[warn] [main] refused client client: ", "target "+strings.Trim(net.JoinHostPort(host, ""), ":"), fmt.Sprint(port))
 	}
 	at := "udp:" + s.relay.String()
 	until(t, "all targets have been refused", func() bool {
@@ -182,7 +183,7 @@ func TestDatagramPolicy(t *testing.T) {
 		t.Error("a datagram was answered that should have been refused")
 	}
 	s.Close()
-	r.serverLog.wait(t, "server", "- "+at+" = 0 ", " datagrams: ", " refused")
+	r.serverLog.Wait(t, "server", "- "+at+" = 0 ", " datagrams: ", " refused")
 	if n := strings.Count(r.serverLog.String(), "refused client"); n != len(hosts)-1 { // two are one
 		t.Errorf("%d lines of refusals for %d targets", n, len(hosts))
 	}
@@ -199,7 +200,7 @@ func TestAssociationEndsWithSession(t *testing.T) {
 			s.ask(t, target, "works")
 			r.server.Close()
 			s.wantEnd(t, w.eager == "unix") // which has no way to say more
-			r.clientLog.wait(t, "client", "[sock] - udp:"+s.relay.String()+" = 0")
+			r.clientLog.Wait(t, "client", "[sock] - udp:"+s.relay.String()+" = 0")
 		})
 	}
 }
@@ -257,7 +258,7 @@ func TestAssociationRefused(t *testing.T) {
 				}
 				s.wantEnd(t, false)
 				s.Close()
-				r.clientLog.wait(t, "client", "[info] [sock] - udp:", "command not supported")
+				r.clientLog.Wait(t, "client", "[info] [sock] - udp:", "command not supported")
 				_, err = associate(r.client.Addr().String(), "")
 			}
 			if err == nil || !strings.Contains(err.Error(), "reply 05 07 ") {
@@ -312,5 +313,5 @@ func TestAssociationAtShutdown(t *testing.T) {
 	if _, err := io.ReadAll(s.control); err == nil {
 		t.Error("control connection ended cleanly although its association was aborted")
 	}
-	r.serverLog.wait(t, "server", "[sock] - udp:"+s.relay.String()+" = 0")
+	r.serverLog.Wait(t, "server", "[sock] - udp:"+s.relay.String()+" = 0")
 }

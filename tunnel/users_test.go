@@ -52,7 +52,7 @@ func TestClientAsksForUsers(t *testing.T) {
 			t.Errorf("Dial by %v with the wrong password = nil", a)
 		}
 	}
-	r.clientLog.wait(t, "client", "[warn]", "no request from 127.0.0.1:", "user or password is wrong")
+	r.clientLog.Wait(t, "client", "[warn]", "no request from 127.0.0.1:", "user or password is wrong")
 	if err := os.WriteFile(file, []byte("nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -19,9 +19,8 @@ var errorLines = map[string]string{
 	"cannot start: %v":           "configuration and listeners",
 	"cannot reach server %s: %s": "a server of the configuration and its error",
 	"accepting clients: %v":      "a listener that cannot accept",
-	"reading %s again: %v; what was read before stays in force":                    "names of certificates' files",
-	"reading users again: %v; those read before stay in force":                     "the users file",
-	"reading rules again: %s; those read before stay in force":                     "the rules file, with its own lines",
+	"reading %s again failed: %v; what was read before remains in force":           "names of certificates' files, or the users file",
+	"reading %s again failed: %s; what was read before remains in force":           "the rules file, with its own lines",
 	"%s: reading %s again: %v; those read before stay in force":                    "names of certificates' files",
 	"a request could not be read for a defect of ours; the line before says which": "nothing",
 }

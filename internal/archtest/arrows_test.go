@@ -28,7 +28,7 @@ type room struct {
 }
 
 // everything is what the verbs may import of us.
-var everything = []string{"internal/config", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal"}
+var everything = []string{"internal/config", "internal/journal", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal"}
 
 // rooms is the way through the house: main → cli → config → tunnel → {eagersocks,
 // remux, tls, sla}; nobody looks up. "" is the root folder.
@@ -36,7 +36,7 @@ var rooms = map[string]room{
 	"":                  {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
 	"internal/cli":      {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
 	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
-	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
+	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/events", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
 	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
 	"examples":          {ours: []string{"eagersocks", "remux", "tls"}, why: "an example has what everybody has: the public packages"},
 	"remux":             {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
@@ -45,6 +45,8 @@ var rooms = map[string]room{
 	"internal/admin":    {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
 	"internal/bench":    {why: "bench measures from outside, as an application does"},
 	"internal/upstream": {ours: []string{"remux", "internal"}, why: "upstream chooses between ways to servers and must not know who logs it, or what is asked of them"},
+	"internal/events":   {ours: []string{"remux", "internal/upstream", "internal"}, why: "events only names what the rooms below tunnel report"},
+	"internal/journal":  {ours: []string{"internal/events", "eagersocks", "remux", "sla", "tls", "internal/upstream", "internal"}, why: "the journal turns events into lines and knows nothing of how the data goes"},
 	"internal":          {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
 }
 

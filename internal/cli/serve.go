@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tunnels/internal/config"
+	"tunnels/internal/journal"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
@@ -30,9 +31,10 @@ const drainMax = 30 * time.Second
 type process struct {
 	cfg    *config.Config
 	log    *sla.Logger
-	server *tunnel.Server // nil: not a server
-	client *tunnel.Client // nil: not a client
-	page   *http.Server   // something to load when trying out; nil otherwise
+	lines  *journal.Journal // what the roles report, in the log
+	server *tunnel.Server   // nil: not a server
+	client *tunnel.Client   // nil: not a client
+	page   *http.Server     // something to load when trying out; nil otherwise
 	pageAt string
 	wg     sync.WaitGroup
 	ended  chan error // one for each role, when it ends
@@ -60,7 +62,7 @@ func serve(c call, args []string) error {
 	defer log.Close()
 	sla.SetDefault(log)
 	defer sla.SetDefault(nil)
-	p := &process{cfg: cfg, log: log, ended: make(chan error, 2)}
+	p := &process{cfg: cfg, log: log, lines: journal.New(log), ended: make(chan error, 2)}
 	p.conf, _ = os.ReadFile(cfg.File) // without one there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
 	// Before anything is logged from which another program may conclude that it runs:
@@ -123,7 +125,7 @@ func (p *process) logStart() {
 // known before anything is served.
 func (p *process) listen() error {
 	t := p.cfg.Tunnel
-	t.Log = p.log
+	t.Events = p.lines.Events()
 	t.Remux.Budget = remux.NewBudget(int64(p.cfg.RemuxMemoryMaxMB) << 20)
 	if p.tryingOut() {
 		server, client, err := tls.Throwaway()
@@ -303,6 +305,7 @@ func (p *process) close() {
 		p.page.Close()
 	}
 	p.wg.Wait()
+	p.lines.Close()
 }
 
 // reload reads the certificates, the rules and the users again, but no options.

@@ -85,20 +85,25 @@ func (e *Exit) Relay(client string, j Judge, crowded func(), refused func(datagr
 	})
 }
 
+// Times is how long the steps of a Dial took; 0 for one that was not taken.
+type Times struct{ Resolve, Connect time.Duration }
+
 // Dial connects to a client's target. j is asked before a name is resolved and again
 // for each address before it is dialed. The name is resolved once, and what is
 // dialed is the very address that was judged, so that a name cannot lead to
 // where an address may not, however often it changes its mind. The error is
 // always a *code.Error. client is the one that asks: clients take turns in resolving.
-func (e *Exit) Dial(ctx context.Context, client string, j Judge, host string, port uint16) (splice.Stream, error) {
+func (e *Exit) Dial(ctx context.Context, client string, j Judge, host string, port uint16) (s splice.Stream, took Times, err error) {
 	if err := j.AllowName(host, port); err != nil {
-		return nil, coded(err)
+		return nil, took, coded(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
+	began := time.Now()
 	addrs, err := e.resolver.Lookup(ctx, client, host)
+	took.Resolve = time.Since(began)
 	if err != nil {
-		return nil, coded(err)
+		return nil, took, coded(err)
 	}
 	via := host
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -110,10 +115,11 @@ func (e *Exit) Dial(ctx context.Context, client string, j Judge, host string, po
 		}
 		return e.justFailed(a)
 	})
+	took.Connect = time.Since(began) - took.Resolve
 	if err != nil {
-		return nil, coded(err)
+		return nil, took, coded(err)
 	}
-	return c, nil
+	return c, took, nil
 }
 
 // connect dials one address.

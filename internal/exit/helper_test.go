@@ -132,7 +132,7 @@ func (l *ledger) entries(t *testing.T) string {
 // wantDialError dials host through e, which has to fail with that code and text.
 func wantDialError(t *testing.T, e *testExit, j Judge, host string, want code.Code, text string) {
 	t.Helper()
-	c, err := e.Dial(t.Context(), "client", j, host, 80)
+	c, _, err := e.Dial(t.Context(), "client", j, host, 80)
 	if err == nil {
 		c.Close()
 	}

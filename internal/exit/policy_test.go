@@ -89,7 +89,7 @@ func TestRebinding(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
-		_, err := e.Dial(t.Context(), "client", l, "rebind.test", 80)
+		_, _, err := e.Dial(t.Context(), "client", l, "rebind.test", 80)
 		if c, _ := code.Of(err); c == code.NotAllowed {
 			break
 		}

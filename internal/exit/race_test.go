@@ -55,7 +55,7 @@ func TestBlackHoledIPv6(t *testing.T) {
 		e := newTestExit(t, dns, func(c *testConfig) { c.Allow = []string{"loopback"} })
 		dial := func() time.Duration {
 			began := time.Now()
-			c, err := e.Dial(t.Context(), "client", &e.policy, "dual.test", port)
+			c, _, err := e.Dial(t.Context(), "client", &e.policy, "dual.test", port)
 			took := time.Since(began)
 			if err != nil {
 				t.Fatal(err)
@@ -120,7 +120,7 @@ func TestDeadTarget(t *testing.T) {
 		c.Allow, c.DialTimeout = []string{"loopback"}, 300*time.Millisecond
 	})
 	dial := func(ctx context.Context, j Judge, host string) error {
-		c, err := e.Dial(ctx, "client", j, host, uint16(n))
+		c, _, err := e.Dial(ctx, "client", j, host, uint16(n))
 		if err == nil {
 			c.Close()
 		}
@@ -158,13 +158,13 @@ func TestRefusedIsNotDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := e.Dial(t.Context(), "client", &e.policy, a.Addr().String(), a.Port()); err == nil || err.Error() != a.String()+": connection refused" {
+		if _, _, err := e.Dial(t.Context(), "client", &e.policy, a.Addr().String(), a.Port()); err == nil || err.Error() != a.String()+": connection refused" {
 			t.Errorf("dial = %v, want %s: connection refused", err, a)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = e.Dial(ctx, "client", &e.policy, a.Addr().String(), a.Port())
+	_, _, err = e.Dial(ctx, "client", &e.policy, a.Addr().String(), a.Port())
 	if c, _ := code.Of(err); c != code.Cancelled || e.dead.Len() != 0 {
 		t.Errorf("dial = %v, %d targets are remembered, want code %v and none", err, e.dead.Len(), code.Cancelled)
 	}

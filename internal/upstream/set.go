@@ -160,25 +160,45 @@ func (v *Server) State() (remux.State, error) {
 // failed reports whether new sessions should not go there.
 func (v *Server) failed() bool { return v.state == remux.Down || v.state == remux.Silent }
 
-// Open makes what carries one request, by the best server that is not in tried,
-// and adds to tried every server that it has asked. here ends when the server is
-// left because it has failed. It waits, until ctx ends, only where no server is up
-// and one may come.
-func (s *Set) Open(ctx context.Context, tried map[*Server]bool) (far splice.Stream, here context.Context, err error) {
+// Way carries one request to a server.
+type Way struct {
+	splice.Stream
+	Server *Server
+	Left   context.Context // ends when the server is left because it has failed
+}
+
+// Unreached is the error of a request for which there was no server.
+type Unreached struct{ error }
+
+// Unwrap returns why.
+func (u Unreached) Unwrap() error { return u.error }
+
+// Open returns a way for one request to the best server that is not in tried, and adds
+// to tried every server that it has asked. It waits, until ctx ends, only where no
+// server is up and one may come. The error is Unreached.
+func (s *Set) Open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
+	w, err := s.open(ctx, tried)
+	if err != nil {
+		return nil, Unreached{err}
+	}
+	return w, nil
+}
+
+func (s *Set) open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 	if s.Single() {
 		v := s.all[0]
 		if tried[v] {
-			return nil, nil, errors.New("there is no other server")
+			return nil, errors.New("there is no other server")
 		}
 		tried[v] = true
-		far, err = v.Link.Open(ctx)
-		return far, v.here, err
+		far, err := v.Link.Open(ctx)
+		return &Way{far, v, v.here}, err
 	}
 	var last error
 	for {
 		v, here, err := s.pick(ctx, tried)
 		if err != nil {
-			return nil, nil, cmp.Or(last, err)
+			return nil, cmp.Or(last, err)
 		}
 		tried[v] = true
 		while, cancel := context.WithCancelCause(ctx)
@@ -187,10 +207,10 @@ func (s *Set) Open(ctx context.Context, tried map[*Server]bool) (far splice.Stre
 		stop()
 		cancel(nil)
 		if err == nil {
-			return far, here, nil
+			return &Way{far, v, here}, nil
 		}
 		if ctx.Err() != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		last = err
 	}

@@ -171,7 +171,7 @@ func (f *fleet) ask() string {
 		_, before[name] = l.count()
 	}
 	tried := map[*Server]bool{}
-	if _, _, err := f.Open(f.t.Context(), tried); err != nil {
+	if _, err := f.Open(f.t.Context(), tried); err != nil {
 		return err.Error()
 	}
 	var got []string
@@ -313,7 +313,7 @@ func TestNoneUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, _, err := f.Open(ctx, map[*Server]bool{}); err == nil || time.Since(start) != 10*time.Second {
+		if _, err := f.Open(ctx, map[*Server]bool{}); err == nil || time.Since(start) != 10*time.Second {
 			t.Errorf("%v after %v while one may come, want an error after 10s", err, time.Since(start))
 		}
 		for _, l := range f.links {
@@ -322,7 +322,7 @@ func TestNoneUp(t *testing.T) {
 			l.mu.Unlock()
 		}
 		start = time.Now()
-		_, _, err := f.Open(t.Context(), map[*Server]bool{})
+		_, err := f.Open(t.Context(), map[*Server]bool{})
 		if err == nil || !strings.Contains(err.Error(), "a: it is a fake; b: it is a fake; c:") || time.Since(start) != 0 {
 			t.Errorf("%v after %v when all have just failed, want all reasons at once", err, time.Since(start))
 		}

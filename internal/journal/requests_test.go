@@ -1,14 +1,14 @@
-package tunnel
+package journal
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"syscall"
 	"testing"
 
 	"tunnels/internal/code"
+	"tunnels/internal/events"
+	"tunnels/internal/journal/logtest"
 	"tunnels/sla"
 )
 
@@ -38,18 +38,17 @@ func TestEndLevels(t *testing.T) {
 		{err: io.ErrUnexpectedEOF, want: "erro"},
 		{err: syscall.ECONNRESET, want: "erro"},
 		{err: syscall.ECONNRESET, plain: true, want: "info"},
-		{err: targetError(syscall.ECONNRESET), want: "info"},
-		{err: targetError(syscall.ETIMEDOUT), want: "info"},
-		{err: targetError(coded(code.General)), want: "erro"},
-		{err: targetError(net.ErrClosed), want: "erro"},
-		{err: targetError(errors.New("read: odd")), want: "info"},
 	} {
-		log := &logBuffer{}
-		l := log.logger(t)
-		s := openSock(l, "", "a.test:80")
-		s.plain = tt.plain
-		s.closed(tt.err, tt.cancelled)
-		log.wait(t, fmt.Sprint(tt.err), "["+tt.want+"] [sock] - a.test:80 = 0 up=0 down=0 sec=")
+		log := new(logtest.Buffer)
+		l := log.Logger(t)
+		j := New(l)
+		r := events.NewRequest("", "a.test:80")
+		r.Plain = tt.plain
+		r.Start()
+		j.Events().RequestStarted(r)
+		j.Events().RequestClosed(r, events.End{Err: tt.err, Cancelled: tt.cancelled})
+		j.Close()
+		log.Wait(t, fmt.Sprint(tt.err), "["+tt.want+"] [sock] - a.test:80 = 0 up=0 down=0 sec=")
 		if n := l.Count(sla.Sock); n != 0 {
 			t.Errorf("%v: %d are open", tt.err, n)
 		}

@@ -1,4 +1,4 @@
-package tunnel
+package upstream
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"tunnels/internal/netx"
-	"tunnels/internal/upstream"
 	"tunnels/remux"
 )
 
@@ -23,26 +22,22 @@ const (
 	// contactRetry is how often a server that cannot be reached is tried again when
 	// its pool no longer does so by itself.
 	contactRetry = 30 * time.Second
-	// contactPong is how long a server may take to answer a PING: one that knows
-	// only the four-byte frame never does.
-	contactPong = 300 * time.Millisecond
+	// PongMax is how long a server may take to answer a PING: one that knows only the
+	// four-byte frame never does.
+	PongMax = 300 * time.Millisecond
 )
 
 // Contact waits until a server has answered and returns its address and the round
 // trip, or 0 if that cannot be measured. If ctx ends first, the error says why no
-// server has. Where each request has a connection of its own, nothing is known
-// before the first: server is "" then.
-func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
-	if !c.way.mux {
-		return "", 0, nil
-	}
+// server has.
+func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
 	tick := time.NewTicker(contactEvery)
 	defer tick.Stop()
 	began := time.Now()
-	probed, up := began, map[*upstream.Server]time.Time{}
+	probed, up := began, map[*Server]time.Time{}
 	for {
 		why, answers := error(nil), ""
-		for _, v := range c.servers.All() {
+		for _, v := range s.all {
 			state, err := v.Link.Look()
 			if state != remux.Up {
 				why = fmt.Errorf("%s: %w", v.Address, contactError(err))
@@ -55,13 +50,13 @@ func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration,
 			if up[v].IsZero() {
 				up[v] = time.Now()
 				v.Link.Probe() // which measures it
-			} else if time.Since(up[v]) > contactPong {
+			} else if time.Since(up[v]) > PongMax {
 				return v.Address, 0, nil
 			}
 		}
 		if time.Since(probed) > contactRetry {
 			probed = time.Now()
-			for _, v := range c.servers.All() {
+			for _, v := range s.all {
 				v.Link.Probe()
 			}
 		}
@@ -84,12 +79,12 @@ func contactError(err error) error {
 	if err == nil || errors.Is(err, remux.ErrNotYet) {
 		return errors.New("no answer yet; is its port open in the firewall?")
 	}
-	return errors.New(err.Error() + dialHint(err))
+	return errors.New(err.Error() + Hint(err))
 }
 
-// dialHint returns what may be the matter when a server cannot be reached, as the
+// Hint returns what may be the matter when a server cannot be reached, as the
 // end of a message, or "".
-func dialHint(err error) string {
+func Hint(err error) string {
 	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
 	op, _ := errors.AsType[*net.OpError](err)
 	timeout, _ := errors.AsType[interface {

@@ -1,4 +1,4 @@
-package tunnel
+package journal
 
 import (
 	"cmp"
@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"tunnels/internal/admission"
 	"tunnels/sla"
 )
 
@@ -56,8 +55,9 @@ func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
-// refused is admission.Config.Refused.
-func (r *refusals) refused(_ admission.Refusal, client string, why error) {
+// client logs that a client was refused something; the name is empty if it has no
+// certificate.
+func (r *refusals) client(client string, why error) {
 	r.say(cmp.Or(client, "without a certificate"), why)
 }
 
@@ -159,7 +159,7 @@ func (r *refusals) sayAll(more []said) {
 	}
 }
 
-// close logs what was kept back, and waits for whoever is logging.
+// close logs what was kept back, and waits for the timer's function.
 func (r *refusals) close() {
 	r.mu.Lock()
 	r.over = true

@@ -1,0 +1,194 @@
+// Package journal turns events into the lines of the service log. What one event says
+// is one line, except where the same would be said again and again: that is counted,
+// and the count said later.
+package journal
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/admission"
+	"tunnels/internal/code"
+	"tunnels/internal/events"
+	"tunnels/internal/rules"
+	"tunnels/internal/upstream"
+	"tunnels/remux"
+	"tunnels/sla"
+	"tunnels/tls"
+)
+
+// Journal writes the lines of one client and one server. Its methods are safe for
+// concurrent use.
+type Journal struct {
+	// Static.
+	log      *sla.Logger
+	refused  *refusals // by a server's limits and rules
+	mistakes *refusals // by people, at a client's door
+	away     *refusals // of requests while no server can be reached
+
+	mu      sync.Mutex
+	servers map[string]*serverLines // guarded by mu; by address, or "" for all clients of a server
+}
+
+// New returns a Journal that writes to log. Close must follow, before log is closed.
+func New(log *sla.Logger) *Journal {
+	return &Journal{
+		log:      log,
+		refused:  newRefusals(log, "refused client"),
+		mistakes: newRefusals(log, "no request from"),
+		away:     newRefusals(log, "requests are not"),
+		servers:  map[string]*serverLines{},
+	}
+}
+
+// Close writes what was only counted so far.
+func (j *Journal) Close() {
+	j.refused.close()
+	j.mistakes.close()
+	j.away.close()
+}
+
+// Events returns the functions that write the lines.
+func (j *Journal) Events() *events.Events {
+	log := j.log
+	return &events.Events{
+		ConnOpened: func(c events.Conn) { log.Opened(sla.Conn, c.ID.String(), sla.Fields{Client: c.Client, From: c.From}) },
+		ConnClosed: j.connClosed,
+		ConnBarred: func(c events.Conn, err error) { log.Warn("conn %s takes no new sessions: %v", c.ID, err) },
+		ConnRefused: func(client, from string, err error) {
+			log.Debug("conn of client %s at %s refused: %v", client, from, err)
+		},
+		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
+		SessionClosed: j.sessionClosed,
+
+		RequestStarted:   j.opened,
+		RequestClosed:    j.requestClosed,
+		RequestRefused:   func(_ admission.Refusal, client string, err error) { j.refused.client(client, err) },
+		DatagramsFailed:  j.datagramsFailed,
+		TargetsForgotten: j.targetsForgotten,
+
+		ServerDialed:  func(address string, _ time.Duration, err error) { j.server(address).dialed(log, address, err) },
+		ServerSilent:  func(address string, err error) { log.Warn("server %s does not answer: %v", address, err) },
+		ServerAnswers: func(address string) { log.Info("server %s answers again", address) },
+		ServerChosen:  j.serverChosen,
+
+		PeerRejected:   j.peerRejected,
+		DoorRejected:   j.doorRejected,
+		LoginRejected:  func(from string, err error) { log.Warn("no request from %s: %v", from, err) },
+		RequestInvalid: j.requestInvalid,
+		DoorFailed:     func(_ string, err error) { log.Debug("HTTP connection: %v", err) },
+
+		FileLoaded:     j.fileLoaded,
+		ListenerFailed: func(err error) { log.Error("%v", err) },
+		Warning:        func(text string) { log.Warn("%s", text) },
+	}
+}
+
+// server returns the lines about the server at address.
+func (j *Journal) server(address string) *serverLines {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.servers[address]
+	if s == nil {
+		s = new(serverLines)
+		j.servers[address] = s
+	}
+	return s
+}
+
+// connClosed logs the end of a conn. A client that is no longer accepted is reported
+// by PeerRejected and is no failure here. A server that refuses this client's
+// certificate does so on every conn: that is an error once in a while.
+func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
+	f := sla.Fields{Client: c.Client, Lasted: lasted}
+	if errors.Is(err, tls.ErrDismissed) || isRefused(err) && !j.server(c.Server).firstRefusal() {
+		j.log.ClosedAs(sla.Conn, c.ID.String(), sla.LevelInfo, err.Error(), f)
+		return
+	}
+	j.log.Closed(sla.Conn, c.ID.String(), err, f)
+}
+
+// sessionClosed logs the end of a session. What the target or the application caused
+// is in the line of the sock, and what ended its conn in that of the conn.
+func (j *Journal) sessionClosed(id remux.SessionID, err error) {
+	why, ok := code.Of(err)
+	switch {
+	case ok && (why <= code.AddressUnsupported || why == code.Cancelled || why == code.TargetReset), isRefused(err):
+		j.log.ClosedAs(sla.Sess, id.String(), sla.LevelDebug, err.Error())
+	case errors.Is(err, tls.ErrDismissed): // as in connClosed
+		j.log.ClosedAs(sla.Sess, id.String(), sla.LevelInfo, err.Error())
+	default:
+		j.log.Closed(sla.Sess, id.String(), err)
+	}
+}
+
+func (j *Journal) peerRejected(from string, err error) {
+	switch {
+	case from == "":
+		j.log.Error("accepting clients: %v", err)
+	case errors.Is(err, tls.ErrSilent): // a probe, all day
+		j.log.Debug("client at %s refused: %v", from, err)
+	default:
+		j.log.Warn("client at %s refused: %v", from, err)
+	}
+}
+
+// doorRejected logs a connection to a client's door that brought no request. Mistakes
+// of people are warnings; port scanners and browsers' spare connections, which come
+// all day, are not.
+func (j *Journal) doorRejected(from string, err error) {
+	if errors.Is(err, eagersocks.ErrMistake) {
+		j.mistakes.say(hostOf(from), err)
+		return
+	}
+	j.requestInvalid(from, err)
+}
+
+// requestInvalid logs a session, or a connection, without a request.
+func (j *Journal) requestInvalid(from string, err error) {
+	if errors.Is(err, eagersocks.ErrBug) {
+		j.log.Warn("no request from %s: %v", from, err)
+		j.log.Error("a request could not be read for a defect of ours; the line before says which")
+		return
+	}
+	if j.log.Enabled(sla.LevelDebug) {
+		j.log.Debug("no request from %s: %v", from, err)
+	}
+}
+
+func (j *Journal) serverChosen(chosen, old upstream.Distance) {
+	if old.Address == "" {
+		j.log.Info("using server %s (%s)", chosen.Address, chosen.Text)
+		return
+	}
+	j.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
+}
+
+func (j *Journal) fileLoaded(file events.File, name string, err error) {
+	what := name
+	if file != events.Certificates {
+		what = string(file)
+	}
+	switch {
+	case err != nil && file == events.Rules:
+		j.log.Error("reading %s again failed: %s; what was read before remains in force", what, rules.OneLine(err))
+	case err != nil:
+		j.log.Error("reading %s again failed: %v; what was read before remains in force", what, err)
+	case file == events.Rules:
+		j.log.Info("read rules (%s) again", name)
+	default:
+		j.log.Info("read %s again", what)
+	}
+}
+
+// hostOf returns remote without its port, which is another one each time.
+func hostOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
+}

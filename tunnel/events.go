@@ -1,0 +1,80 @@
+package tunnel
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/events"
+	"tunnels/internal/upstream"
+	"tunnels/remux"
+	"tunnels/tls"
+)
+
+// Events are functions that a Client or Server calls when something happens; see the
+// fields. Config.Events takes them.
+type Events = events.Events
+
+// Request is one request and what is carried for it, as Events report it.
+type Request = events.Request
+
+// Live is a Request at one moment, as Sessions shows it.
+type Live = events.Live
+
+// subscribe returns the events of a Client or Server, of which the table is one
+// subscriber and cfg may name another.
+func (c *Config) subscribe(table *events.Table) *Events {
+	return events.Join(table.Events(), c.Events)
+}
+
+// remuxHooks returns hooks that report what happens in a pool or listener. peer says
+// what is at the other end of a conn.
+func remuxHooks(e *Events, peer func(lower net.Conn) events.Conn) *remux.Hooks {
+	conn := func(id remux.ConnID, lower net.Conn) events.Conn {
+		c := peer(lower)
+		c.ID = id
+		return c
+	}
+	return &remux.Hooks{
+		ConnOpened: func(id remux.ConnID, lower net.Conn) { e.ConnOpened(conn(id, lower)) },
+		ConnClosed: func(id remux.ConnID, lower net.Conn, lasted time.Duration, err error) {
+			e.ConnClosed(conn(id, lower), lasted, err)
+		},
+		ConnBarred:    func(id remux.ConnID, err error) { e.ConnBarred(events.Conn{ID: id}, err) },
+		SessionOpened: e.SessionOpened,
+		SessionClosed: e.SessionClosed,
+		DialDone:      e.ServerDialed,
+	}
+}
+
+// clientOf returns what is known of the client at the other end of a server's conn.
+func clientOf(lower net.Conn) events.Conn {
+	return events.Conn{Client: peerOf(lower), From: lower.RemoteAddr().String()}
+}
+
+// tlsHooks returns hooks that report what happens in package tls.
+func tlsHooks(e *Events) *tls.Hooks {
+	return &tls.Hooks{
+		Rejected: e.PeerRejected,
+		Reloaded: func(what string, err error) { e.FileLoaded(events.Certificates, what, err) },
+		Warning:  e.Warning,
+	}
+}
+
+// upstreamHooks returns hooks that report which server is used.
+func upstreamHooks(e *Events) upstream.Hooks {
+	return upstream.Hooks{Silent: e.ServerSilent, Answers: e.ServerAnswers, Using: e.ServerChosen}
+}
+
+// rejected reports an application's connection without a request that can be carried.
+func (c *Client) rejected(from string, err error) {
+	from = cmp.Or(from, "unknown")
+	if why, _ := code.Of(err); why == code.NotAuthorised && !errors.Is(err, eagersocks.ErrMistake) && !errors.Is(err, eagersocks.ErrBug) {
+		c.events.LoginRejected(from, err)
+		return
+	}
+	c.events.DoorRejected(from, err)
+}
