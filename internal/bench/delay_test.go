@@ -84,10 +84,12 @@ func TestRelayCarriesAllAndEnds(t *testing.T) {
 	}
 }
 
-// TestRelayLimits: the rate is that of all connections together.
+// TestRelayLimits: the rate is that of all connections together, at any moment since
+// they began. How close to it a line comes is for TestLane: a busy machine is slower.
 func TestRelayLimits(t *testing.T) {
 	o := testOrigin(t)
-	const rate = 8 << 20
+	const rate, enough = 8 << 20, 4 << 20
+	began := time.Now()
 	r := testRelay(t, link{RTT: 10 * time.Millisecond, Rate: rate}, o.addrs.Source)
 	d := &downloads{errs: make([]error, 4)}
 	for i := range 4 {
@@ -100,16 +102,17 @@ func TestRelayLimits(t *testing.T) {
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for d.read.Load() == 0 {
-		<-tick.C
-	}
-	began, before := time.Now(), d.read.Load()
-	for d.read.Load()-before < 2<<20 && time.Since(began) < 10*time.Second {
-		<-tick.C
-	}
-	got := float64(d.read.Load()-before) / time.Since(began).Seconds()
-	if got > 1.15*rate || got < 0.5*rate {
-		t.Errorf("%.1f MiB/s came, want %d", got/(1<<20), rate>>20)
+	for read := int64(0); read < enough; <-tick.C {
+		read = d.read.Load() // first: the line may go on until the clock is read
+		took := time.Since(began)
+		if most := int64(rate * took.Seconds()); read > most {
+			t.Errorf("%d bytes came in %s, want %d at most", read, took, most)
+			break
+		}
+		if took > 20*time.Second {
+			t.Errorf("%d bytes came in %s, want %d", read, took, enough)
+			break
+		}
 	}
 	if err := d.leave(); err != nil {
 		t.Error(err)
