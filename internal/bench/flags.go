@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ErrUsage marks what the user can mend on the command line.
+// ErrUsage is wrapped by errors that the user can fix on the command line.
 var ErrUsage = errors.New("usage")
 
 // options is what the command line says.
@@ -21,6 +21,7 @@ type options struct {
 	vs               []string
 	quick, smoke     bool
 	list, pipelined  bool
+	targets          bool // show targets and verdicts
 	tunnels          string
 	json, svg, md    string
 	caseTable        []*caseOf // chosen
@@ -30,30 +31,32 @@ type options struct {
 	repetitionsGiven bool
 }
 
-const usage = `tunnels bench: SOCKS5 proxies side by side, on this machine.
+const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
 
   tunnels bench [options]
 
-  -n N           repetitions of each case with each system [5; 3 if quick]
-  -cases GLOB    only these cases; several patterns with commas [all]
-  -systems LIST  only these systems, with commas [all that are installed]
-  -vs URL        also the proxy at socks5://[user:password@]host:port, which has
-                 to run on this machine; may be repeated
-  -quick         fewer systems (ours and tls-relay), shorter, 3 repetitions
-  -smoke         every case for a moment, to see that it works; no verdicts
+  -n N           repetitions of each case with each system [5; 3 with -quick]
+  -cases GLOB    run only these cases; comma-separated patterns [all]
+  -systems LIST  run only these systems, comma-separated [all installed]
+  -vs URL        also measure the proxy at socks5://[user:password@]host:port,
+                 which must run on this machine; may be repeated
+  -quick         run ours and tls-relay only, shorter, 3 repetitions
+  -smoke         run every case for a moment, to see that it works
   -pipelined     send greeting and request at once; not all proxies allow that
-  -bin FILE      the program to measure as ours [this one]
-  -json FILE     every repetition and every figure, a JSON object a line
-  -svg FILE      the figures as a chart
-  -md FILE       the figures as a Markdown table
-  -list          what there is to measure, and with what
+  -bin FILE      program to measure as ours [this one]
+  -targets       show this project's own targets and whether they were met
+  -json FILE     write every repetition and every figure, one JSON object a line
+  -svg FILE      write a chart
+  -md FILE       write a Markdown table
+  -list          list the cases and the systems
 
-Systems: ours (as it is by default), ours-unlimited (one conn for everything),
-direct (no proxy), tls-relay (the reference: one TLS connection a session),
-ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process).
+Systems: ours (default options), ours-unlimited (one connection for everything),
+direct (no proxy), tls-relay (the reference: one TLS connection per session),
+ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). To compare
+chisel, gost or another proxy, start it and name it with -vs.
 
-A FILE of - is standard output. CPU time is that of the proxy's processes alone.
-For a proxy of -vs it is that of the process that listens there.
+A FILE of - is standard output. CPU time counts the proxy's processes only; for
+-vs, only the process that listens at that address.
 
 Examples:
   tunnels bench -quick
@@ -62,7 +65,7 @@ Examples:
   tunnels bench -bin ./tunnels-before -cases open -json before.jsonl
 `
 
-// errHelp: the usage was asked for and shown.
+// errHelp is returned after the usage was asked for and shown.
 var errHelp = errors.New("help shown")
 
 // parseOptions reads the command line.
@@ -78,6 +81,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	fs.BoolVar(&o.smoke, "smoke", false, "")
 	fs.BoolVar(&o.pipelined, "pipelined", false, "")
 	fs.BoolVar(&o.list, "list", false, "")
+	fs.BoolVar(&o.targets, "targets", false, "")
 	fs.StringVar(&o.tunnels, "bin", "", "")
 	fs.StringVar(&o.json, "json", "", "")
 	fs.StringVar(&o.svg, "svg", "", "")

@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -20,6 +22,7 @@ type report struct {
 	Failed  int // repetitions
 	Foreign int // of those: of programs that are not ours to mend
 	Notes   []string
+	Targets bool // tables and chart show targets and verdicts
 }
 
 // machine is where and when it was measured.
@@ -42,7 +45,7 @@ type row struct {
 	Figure  figure
 	Cells   []cell // in the order of report.Systems
 	Ratio   string // ours to the reference; "" unless both are there
-	Target  string // what we want to reach; "" if nothing
+	Target  string // bound to reach, or "" if there is none
 	Verdict string
 }
 
@@ -52,14 +55,14 @@ type cell struct {
 	failed int // repetitions
 }
 
-// report summarises what was measured.
+// report summarizes what was measured.
 func (b *bench) report() *report {
-	r := &report{Notes: b.notes, Trials: b.trials, Machine: machine{Type: "machine", CPU: cpuModel(), Cores: runtime.NumCPU(), System: kernel(), Go: runtime.Version(),
+	r := &report{Notes: b.notes, Trials: b.trials, Targets: b.o.targets, Machine: machine{Type: "machine", CPU: cpuModel(), Cores: runtime.NumCPU(), System: kernel(), Go: runtime.Version(),
 		Version: b.version, When: b.began.Format(time.DateTime), Took: time.Since(b.began).Round(time.Second).String(), Reps: b.o.n}}
 	for _, s := range b.systems {
 		r.Systems = append(r.Systems, s.name)
 	}
-	for _, c := range b.o.caseTable {
+	for _, c := range leadingFirst(b.o.caseTable) {
 		for _, f := range c.figures {
 			r.Rows = append(r.Rows, r.row(c, f, !b.o.smoke))
 		}
@@ -76,7 +79,21 @@ func (b *bench) report() *report {
 	return r
 }
 
-// row is that of a case's figure; judged: with verdict.
+// leading are the cases that a report begins with: what people compare first.
+var leading = []string{"first", "far", "open", "idle"}
+
+// leadingFirst returns cases with the leading ones first, otherwise in their order.
+func leadingFirst(cases []*caseOf) []*caseOf {
+	rank := func(c *caseOf) int {
+		if i := slices.Index(leading, c.name); i >= 0 {
+			return i
+		}
+		return len(leading)
+	}
+	return slices.SortedStableFunc(slices.Values(cases), func(a, b *caseOf) int { return cmp.Compare(rank(a), rank(b)) })
+}
+
+// row returns the row of a case's figure, with its verdict if judged.
 func (r *report) row(c *caseOf, f figure, judged bool) row {
 	row := row{Case: c.name, Title: c.title, Figure: f}
 	var us cell

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,8 +51,12 @@ func testReport(t *testing.T) *report {
 }
 
 func TestGolden(t *testing.T) {
-	r := testReport(t)
-	for name, write := range map[string]func(io.Writer) error{"table.txt": r.writeTable, "chart.svg": r.writeSVG, "table.md": r.writeMarkdown, "lines.jsonl": r.writeJSON} {
+	r, judged := testReport(t), testReport(t)
+	judged.Targets = true
+	for name, write := range map[string]func(io.Writer) error{
+		"table.txt": r.writeTable, "chart.svg": r.writeSVG, "table.md": r.writeMarkdown, "lines.jsonl": r.writeJSON,
+		"table-targets.txt": judged.writeTable, "chart-targets.svg": judged.writeSVG, "table-targets.md": judged.writeMarkdown,
+	} {
 		var got bytes.Buffer
 		if err := write(&got); err != nil {
 			t.Fatal(err)
@@ -67,7 +72,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))) {
-			t.Errorf("%s is not what it was (go test ./bench -update, then look at the difference):\n%s", file, got.Bytes())
+			t.Errorf("%s is not what it was (go test ./internal/bench -update, then look at the difference):\n%s", file, got.Bytes())
 		}
 	}
 }
@@ -134,6 +139,40 @@ func TestJudge(t *testing.T) {
 	for _, tt := range tests {
 		if got := tt.t.judge(tt.f, tt.us, tt.others); got != tt.want {
 			t.Errorf("judge(%v, %g, %v) = %q, want %q", *tt.t, tt.us, tt.others, got, tt.want)
+		}
+	}
+}
+
+// TestTargetsHidden: without -targets, people see neither targets nor verdicts, and
+// with it all of them.
+func TestTargetsHidden(t *testing.T) {
+	for _, shown := range []bool{false, true} {
+		r := testReport(t)
+		r.Targets = shown
+		for name, write := range map[string]func(io.Writer) error{"table": r.writeTable, "chart": r.writeSVG, "Markdown": r.writeMarkdown} {
+			var b bytes.Buffer
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			for _, words := range []string{"target", missed, aimed, "1.15 ×"} {
+				if strings.Contains(b.String(), words) != shown {
+					t.Errorf("%s with targets %v: it has %q: %v\n%s", name, shown, words, !shown, &b)
+				}
+			}
+		}
+	}
+}
+
+// TestLeadingCases: a report begins with what people compare first, and lacks no case.
+func TestLeadingCases(t *testing.T) {
+	all := allCases()
+	got := leadingFirst(all)
+	if len(got) != len(all) {
+		t.Fatalf("%d of %d cases", len(got), len(all))
+	}
+	for i, name := range append(slices.Clone(leading), "down1") {
+		if got[i].name != name {
+			t.Errorf("case %d is %s, want %s", i, got[i].name, name)
 		}
 	}
 }

@@ -27,10 +27,10 @@ svg { color-scheme: light dark }
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .back { fill: #ffffff } .title { font-weight: 600; font-size: 13px } .big { font-weight: 600; font-size: 16px }
 .weak { fill: #59636e; font-size: 11px } .ours { fill: #1f77b4 } .other { fill: #a8b1bb }
-.range { stroke: #24292f; stroke-width: 1 } .missed { fill: #b35900; font-weight: 600 }
+.range { stroke: #24292f; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .back { fill: #0d1117 } .weak { fill: #9198a1 } .ours { fill: #58a6ff } .other { fill: #57606a }
-.range { stroke: #e6edf3 } .missed { fill: #f0a050 }
+.range { stroke: #e6edf3 }
 }
 </style>
 `
@@ -76,13 +76,13 @@ func (r *report) panel(b *strings.Builder, row row, x, y int) int {
 		better = "less is better"
 	}
 	text(b, x, y+13, "title", row.Title)
-	text(b, x, y+29, "weak", row.Figure.label()+" ("+better+")"+prefixed("; to reach: ", row.Target))
-	if row.Verdict != "" {
-		class := "weak"
-		if row.Verdict == missed || row.Verdict == failed {
-			class = "missed"
-		}
-		fmt.Fprintf(b, "<text class=\"%s\" text-anchor=\"end\" x=\"%d\" y=\"%d\">%s</text>\n", class, x+panelWidth, y+29, html.EscapeString(row.Verdict))
+	target, verdict := row.Target, row.Verdict
+	if !r.Targets {
+		target, verdict = "", ""
+	}
+	text(b, x, y+29, "weak", row.Figure.label()+" ("+better+")"+prefixed("; target: ", target))
+	if verdict != "" {
+		fmt.Fprintf(b, "<text class=\"weak\" text-anchor=\"end\" x=\"%d\" y=\"%d\">%s</text>\n", x+panelWidth, y+29, html.EscapeString(verdict))
 	}
 	largest := 0.0
 	for _, c := range row.Cells {

@@ -8,18 +8,34 @@ import (
 	"unicode/utf8"
 )
 
-// head is the first line of the tables.
+// head returns the first line of the tables.
 func (r *report) head() []string {
-	return append(append([]string{""}, r.Systems...), "ratio", "to reach", "")
+	head := append(append([]string{""}, r.Systems...), "ratio")
+	if r.Targets {
+		head = append(head, "target", "")
+	}
+	return head
 }
 
-// line is a row of the tables, its first column left to the caller.
-func (r row) line(first string) []string {
+// texts returns how many columns at the end of the tables hold text.
+func (r *report) texts() int {
+	if r.Targets {
+		return 2
+	}
+	return 0
+}
+
+// line returns a row of the tables, with first in its first column.
+func (r *report) line(row row, first string) []string {
 	line := []string{first}
-	for _, c := range r.Cells {
+	for _, c := range row.Cells {
 		line = append(line, c.String())
 	}
-	return append(line, r.Ratio, r.Target, r.Verdict)
+	line = append(line, row.Ratio)
+	if r.Targets {
+		line = append(line, row.Target, row.Verdict)
+	}
+	return line
 }
 
 // writeTable writes the figures for a terminal: a case, and below it a line for
@@ -32,7 +48,7 @@ func (r *report) writeTable(w io.Writer) error {
 			lines = append(lines, []string{row.Title + " [" + row.Case + "]"})
 			last = row.Case
 		}
-		lines = append(lines, row.line("  "+row.Figure.label()))
+		lines = append(lines, r.line(row, "  "+row.Figure.label()))
 	}
 	widths := make([]int, len(lines[0]))
 	for _, l := range lines {
@@ -50,7 +66,7 @@ func (r *report) writeTable(w io.Writer) error {
 		var line strings.Builder
 		for i, s := range l {
 			pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(s)))
-			if i == 0 || i >= len(widths)-2 { // text
+			if i == 0 || i >= len(widths)-r.texts() {
 				s += pad
 			} else {
 				s = pad + s
@@ -61,6 +77,8 @@ func (r *report) writeTable(w io.Writer) error {
 	}
 	if text := r.verdicts(); text != "" {
 		fmt.Fprintln(&b, "\n"+text)
+	} else if len(r.Notes) > 0 {
+		b.WriteString("\n")
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(&b, n)
@@ -69,7 +87,7 @@ func (r *report) writeTable(w io.Writer) error {
 	return err
 }
 
-// verdicts counts them; "" if there are none.
+// verdicts counts the verdicts, and returns "" if none are to be shown.
 func (r *report) verdicts() string {
 	count := make(map[string]int)
 	all := 0
@@ -79,10 +97,10 @@ func (r *report) verdicts() string {
 			all++
 		}
 	}
-	if all == 0 {
+	if all == 0 || !r.Targets {
 		return ""
 	}
-	return fmt.Sprintf("Targets: %d of %d met (%d also the aim), %d missed, %d failed.", count[met]+count[aimed], all, count[aimed], count[missed], count[failed])
+	return fmt.Sprintf("Targets: %d of %d met (%d also the aim), %d below, %d failed.", count[met]+count[aimed], all, count[aimed], count[missed], count[failed])
 }
 
 // writeMarkdown writes the figures for a document.
@@ -92,7 +110,7 @@ func (r *report) writeMarkdown(w io.Writer) error {
 	head := slices.Insert(r.head(), 1, "")
 	head[0], head[1] = "case", "figure"
 	markdownLine(&b, head)
-	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(head)-4) + " --- | --- |\n")
+	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(head)-2-r.texts()) + strings.Repeat(" --- |", r.texts()) + "\n")
 	last := ""
 	for _, row := range r.Rows {
 		title := row.Title
@@ -100,7 +118,7 @@ func (r *report) writeMarkdown(w io.Writer) error {
 			title = ""
 		}
 		last = row.Case
-		markdownLine(&b, slices.Insert(row.line(row.Figure.label()), 0, title))
+		markdownLine(&b, slices.Insert(r.line(row, row.Figure.label()), 0, title))
 	}
 	if text := r.verdicts(); text != "" {
 		fmt.Fprintln(&b, "\n"+text)
