@@ -52,8 +52,8 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
 
 Systems: ours (default options), ours-unlimited (one connection for everything),
 direct (no proxy), tls-relay (the reference: one TLS connection per session),
-ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). To compare
-chisel, gost or another proxy, start it and name it with -vs.
+ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). Compare
+chisel, gost or any other proxy by starting it and naming it with -vs.
 
 A FILE of - is standard output. CPU time counts the proxy's processes only; for
 -vs, only the process that listens at that address.

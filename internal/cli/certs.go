@@ -17,18 +17,19 @@ import (
 const certsUsage = `tunnels certs: a small CA for the server and its clients.
 
   tunnels certs init [-dir DIR] NAME…   make a CA, the server's certificate and
-                                        a first client's; list every host name
-                                        and address clients will connect to
-  tunnels certs client [-dir DIR] NAME  make one more client's: NAME.pem
+                                        a first client's; NAME… are all host
+                                        names and addresses clients connect to
+  tunnels certs client [-dir DIR] NAME  make a certificate for another client,
+                                        in NAME.pem
   tunnels certs list [-dir DIR]         list certificates and expiry dates
   tunnels certs revoke [-dir DIR] NAME|SERIAL
-                                        revoke a client's, within seconds and
-                                        including its open connections
-  tunnels certs crl [-dir DIR]          make an empty ca.crl where it is lost;
-                                        what was revoked must be revoked again
+                                        revoke a client; its open connections
+                                        end within seconds, too
+  tunnels certs crl [-dir DIR]          replace a lost ca.crl by an empty one;
+                                        repeat the revocations it held
 
-DIR is the folder of the CA's files [this folder]. Keep ca.key there and give it
-to nobody; a client needs its own .pem file and nothing else.
+DIR is the folder of the CA's files [.]. ca.key can make new clients: keep it
+private. A client needs only its own .pem file.
 
 Examples:
   tunnels certs init vps.example.com 203.0.113.7

@@ -11,12 +11,11 @@ import (
 
 const serviceUsage = `tunnels service: print a service definition that runs this binary.
 
-Usage:
-  tunnels service server     systemd unit of the server, run by the user tunnels
-                             with /etc/tunnels/tunnels.conf
-  tunnels service client     systemd user unit of the client, with
+  tunnels service server     systemd unit for the server: runs as user tunnels
+                             and reads /etc/tunnels/tunnels.conf
+  tunnels service client     systemd user unit for the client: reads
                              ~/.config/tunnels/tunnels.conf
-  tunnels service launchd    the same for macOS
+  tunnels service launchd    launchd file for the client on macOS
 
 Example:
   tunnels service server >/etc/systemd/system/tunnels.service

@@ -15,16 +15,16 @@ import (
 	"tunnels/internal/users"
 )
 
-const usersUsage = `tunnels users: the applications' passwords, for -client.users FILE.
+const usersUsage = `tunnels users: manage the passwords for -client.users FILE.
 
-  tunnels users add FILE NAME     set or change NAME's password; FILE is made if
+  tunnels users add FILE NAME     set or change NAME's password; creates FILE if
                                   it does not exist
   tunnels users list FILE         list the names
   tunnels users remove FILE NAME  remove NAME
 
-The password is read from the environment variable TUNNELS_PASSWORD or else from
-standard input, without showing it if that is a terminal. A running client
-follows within a second.
+The password is read from the environment variable TUNNELS_PASSWORD, else from
+standard input; a terminal does not show it. A running client reloads the file
+within a second.
 
 Examples:
   tunnels users add /etc/tunnels/users alice
@@ -118,7 +118,7 @@ func typedPassword(c call, name string) (string, error) {
 	if password == "" {
 		return "", usagef("there is no password; nothing is changed")
 	}
-	again, err := terminal.ReadPassword(f, c.stderr, "The same again: ")
+	again, err := terminal.ReadPassword(f, c.stderr, "Repeat it: ")
 	if err == nil && again != password {
 		err = errors.New("the two passwords differ; nothing is changed")
 	}

@@ -36,13 +36,13 @@ type verb struct {
 // verbs is the table of them, in the order of the help.
 func verbs() []verb {
 	return []verb{
-		{name: "client", does: "run the proxy, on the laptop (also: tunnels -client)", help: roleHelp("client", clientHelp), run: role("client"), options: true},
-		{name: "server", does: "run the exit, on the server (also: tunnels -server)", help: roleHelp("server", serverHelp), run: role("server"), options: true},
+		{name: "client", does: "run the proxy, on the laptop (same as tunnels -client)", help: roleHelp("client", clientHelp), run: role("client"), options: true},
+		{name: "server", does: "run the exit, on the server (same as tunnels -server)", help: roleHelp("server", serverHelp), run: role("server"), options: true},
 		{name: "certs", does: "make, list and revoke certificates", help: printed(certsUsage), run: func(c call, args []string) error { return certs(args, c.stdout) }},
-		{name: "users", does: "manage the passwords of -client.users", help: printed(usersUsage), run: runUsers},
-		{name: "check", does: "validate a configuration and try the way", help: printed(checkUsage), run: check, options: true},
+		{name: "users", does: "manage the passwords for -client.users", help: printed(usersUsage), run: runUsers},
+		{name: "check", does: "validate a configuration and test the connection", help: printed(checkUsage), run: check, options: true},
 		{name: "service", does: "print a systemd unit or launchd file", help: printed(serviceUsage), run: service},
-		{name: "bench", does: "run benchmarks", help: benchHelp, run: bench},
+		{name: "bench", does: "compare SOCKS5 proxies on this machine", help: benchHelp, run: bench},
 		{name: "version", does: "print the version", help: printed("tunnels version: print the version.\n"), run: func(c call, args []string) error {
 			if len(args) > 0 {
 				return usagef("version takes no arguments")
@@ -121,15 +121,15 @@ Examples:
     tunnels server -server.addr :443 -tls.server.cert server.pem \
       -tls.server.key server.key -tls.server.ca ca.pem
 
-  On the laptop, with client.pem copied there; then enter 127.0.0.1, port 1080,
-  as SOCKS v5 proxy in the browser:
+  On the laptop, with client.pem copied there; then set 127.0.0.1, port 1080, as
+  SOCKS v5 proxy in the browser:
     tunnels client -server.addr vps.example:443 -tls.client.cert client.pem
 
 Usage: tunnels VERB … or tunnels -client | -server [options]
 `
 
 const helpTail = `
-tunnels VERB -h explains a verb, tunnels help options lists all options.
+tunnels VERB -h explains a verb; tunnels help options lists all options.
 `
 
 // help writes the short help.
@@ -161,36 +161,34 @@ func helpOn(c call, args []string) error {
 	return v.help(c.stdout)
 }
 
-const clientHelp = `tunnels client: run the proxy that applications use. The same as
-tunnels -client.
+const clientHelp = `tunnels client: run the proxy that applications use. Same as tunnels -client.
 
   tunnels client -server.addr HOST:PORT -tls.client.cert FILE [options]
 
-Example, with the client.pem that tunnels certs made:
+Example, with client.pem made by tunnels certs:
   tunnels client -server.addr vps.example:443 -tls.client.cert client.pem
 `
 
-const serverHelp = `tunnels server: run the exit, which connects to targets. The same as
-tunnels -server.
+const serverHelp = `tunnels server: run the exit that connects to targets. Same as tunnels -server.
 
   tunnels server -server.addr :PORT -tls.server.cert FILE -tls.server.key FILE \
     -tls.server.ca FILE [options]
 
-Example, with the files that tunnels certs made:
+Example, with the files made by tunnels certs:
   tunnels server -server.addr :443 -tls.server.cert server.pem \
     -tls.server.key server.key -tls.server.ca ca.pem
 `
 
-const checkUsage = `tunnels check: validate a configuration, try the way, and suggest a fix.
+const checkUsage = `tunnels check: validate a configuration, test the connection, suggest fixes.
 
   tunnels check [client | server] [-offline] [-target HOST:PORT] [options]
 
-The options are those of the process: put check in front of them. For a client,
-check goes the way to each server step by step and makes one request of the
-exit: for example.com:443, or for -target. For a server, it checks that it can
-listen, and that its resolver knows the target's name. With -offline nothing is
-connected to. The exit code is 0 if all is well, 2 for an invalid option and 1
-for anything else.
+Put check in front of the options of the process to be checked. For a client, it
+tests the connection to each server step by step, then sends one request through
+the exit, to example.com:443 or -target. For a server, it tests that the process
+can listen and that its resolver finds the target's name. With -offline, it
+makes no connections. The exit code is 0 if every step passed, 2 for an invalid
+option and 1 for any other failure.
 
 Example:
   tunnels check client -server.addr vps.example:443 -tls.client.cert client.pem

@@ -48,7 +48,7 @@ var (
 // Its functions store into c.
 func (c *Config) groups() []group {
 	return []group{
-		{"Roles (both in one process: to try it out)", c.roleOptions()},
+		{"Roles (give both to try it out in one process)", c.roleOptions()},
 		{"Server", c.serverOptions()},
 		{"Client", c.clientOptions()},
 		{"Certificates (made by: tunnels certs init)", c.tlsOptions()},
@@ -68,17 +68,17 @@ func (c *Config) roleOptions() []option {
 func (c *Config) serverOptions() []option {
 	t := &c.Tunnel
 	return []option{
-		{name: "server.addr", arg: "ADDR", show: "none", help: "host:port, or a path with network unix; server: address to listen on; client: server address(es), comma-separated", set: text(&t.ServerAddr)},
-		{name: "server.policy", arg: "POLICY", def: "best", help: "how a client chooses among several servers: best (shortest round trip), order (the first that is reachable) or spread (all in turn)", set: oneOf(&t.ServerPolicy, []string{"best", "order", "spread"})},
+		{name: "server.addr", arg: "ADDR", show: "none", help: "server: address to listen on; client: server address(es), comma-separated; host:port, or a path with network unix", set: text(&t.ServerAddr)},
+		{name: "server.policy", arg: "POLICY", def: "best", help: "how the client chooses among several servers: best (shortest round trip), order (first reachable) or spread (all in turn)", set: oneOf(&t.ServerPolicy, []string{"best", "order", "spread"})},
 		{name: "server.net", arg: "NET", def: "tcp", help: "network of -server.addr: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
-		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets, which are denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow)},
-		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "deny these targets, whatever is allowed", set: targets(&t.Deny)},
+		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets although they are denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow)},
+		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "deny these targets; overrides -server.allow and rules", set: targets(&t.Deny)},
 		{name: "server.dns", arg: "LIST", def: "system", list: true, hidden: true, help: "DNS servers for targets, tried in order: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH", set: upstreams(&t.DNS)},
 		{name: "server.dial.timeout.sec", arg: "N", def: "10", help: "timeout for resolving and connecting to a target", set: seconds(&t.DialTimeout, 1, 600)},
 		{name: "server.rules", arg: "FILE", show: "none", help: "per-client rules, by certificate name; reloaded when the file changes", set: text(&t.Rules)},
 		{name: "server.sess.max.cnt", arg: "N", def: "65536", help: "maximum concurrent sessions, all clients", set: number(&t.SessMax, 1, maxSess, 1)},
 		{name: "server.client.sess.max.cnt", arg: "N", def: "0", show: "no limit", help: "maximum concurrent sessions per client", set: number(&t.ClientSessMax, 0, maxSess, 1)},
-		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "maximum sessions a client opens per second; burst: five seconds' worth", set: number(&t.ClientOpenMax, 0, maxSess, 1)},
+		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "maximum new sessions per second per client; bursts of five seconds' worth", set: number(&t.ClientOpenMax, 0, maxSess, 1)},
 		{name: "server.client.rate.max.kb", arg: "N", def: "0", show: "no limit", help: "maximum KiB/s per client, in each direction", set: number(&t.ClientRateMax, 0, maxRateKB, 1<<10)},
 	}
 }
@@ -87,12 +87,12 @@ func (c *Config) clientOptions() []option {
 	t := &c.Tunnel
 	return []option{
 		{name: "client.addr", arg: "LIST", def: "127.0.0.1:1080", help: "addresses to listen on for applications: host:port or unix:/path, comma-separated", set: entries(&c.clientAddrs)},
-		{name: "client.net", arg: "NET", def: "tcp", help: "network of addresses that do not name one: tcp, tcp4, tcp6 or unix", set: oneOf(&c.clientNet, streams)},
+		{name: "client.net", arg: "NET", def: "tcp", help: "network of -client.addr entries that name none: tcp, tcp4, tcp6 or unix", set: oneOf(&c.clientNet, streams)},
 		{name: "client.users", arg: "FILE", show: "off", help: "require a user and password from FILE (made by: tunnels users add)", set: text(&t.ClientUsers)},
 		{name: "client.open", help: "let other machines use the proxy without a password", set: toggle(&c.ClientOpen)},
 		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "PAC file: hosts that bypass the tunnel, besides localhost: host, *.domain, address, CIDR", set: pacList(&t.Eager.PACDirect)},
 		{name: "client.pac.proxy", arg: "LIST", show: "everything", list: true, help: "PAC file: only these hosts use the tunnel", set: pacList(&t.Eager.PACProxy)},
-		{name: "eagersocks.eager", arg: "MODE", def: "on", help: "report \"connected\" before the target is: on, off or auto (for names, not for addresses)", set: mode(&t.EagerMode)},
+		{name: "eagersocks.eager", arg: "MODE", def: "on", help: "answer applications before the target is connected: on, off or auto (host names only)", set: mode(&t.EagerMode)},
 	}
 }
 
@@ -100,11 +100,11 @@ func (c *Config) tlsOptions() []option {
 	s, l := &c.Tunnel.ServerTLS, &c.Tunnel.ClientTLS
 	return []option{
 		{name: "tls.server.cert", arg: "FILE", show: "none", help: "the server's certificate", set: text(&s.Cert)},
-		{name: "tls.server.key", arg: "FILE", show: "in the certificate's file", help: "its private key", set: text(&s.Key)},
+		{name: "tls.server.key", arg: "FILE", show: "in the certificate's file", help: "the server's private key", set: text(&s.Key)},
 		{name: "tls.server.ca", arg: "FILE", show: "that of -tls.client.ca", help: "CA that signs client certificates", set: text(&s.CA)},
-		{name: "tls.server.name", arg: "NAME", show: "the host of -server.addr", help: "name to expect in the server's certificate", set: serverName(&l.ServerName)},
+		{name: "tls.server.name", arg: "NAME", show: "the host of -server.addr", help: "name expected in the server's certificate", set: serverName(&l.ServerName)},
 		{name: "tls.client.cert", arg: "FILE", show: "none", help: "the client's certificate", set: text(&l.Cert)},
-		{name: "tls.client.key", arg: "FILE", show: "in the certificate's file", help: "its private key", set: text(&l.Key)},
+		{name: "tls.client.key", arg: "FILE", show: "in the certificate's file", help: "the client's private key", set: text(&l.Key)},
 		{name: "tls.client.ca", arg: "FILE", show: "that in -tls.client.cert", help: "CA that signed the server's certificate", set: text(&l.CA)},
 	}
 }
@@ -112,15 +112,15 @@ func (c *Config) tlsOptions() []option {
 func (c *Config) remuxOptions() []option {
 	t, r := &c.Tunnel, &c.Tunnel.Remux
 	return []option{
-		{name: "eagersocks.net", arg: "NET", def: "remux", help: "transport for requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
-		{name: "remux.net", arg: "NET", def: "tls", help: "transport for remux: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
-		{name: "insecure", help: "permit tcp without TLS beyond this machine", set: toggle(&t.Insecure)},
+		{name: "eagersocks.net", arg: "NET", def: "remux", help: "what carries requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
+		{name: "remux.net", arg: "NET", def: "tls", help: "what carries remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
+		{name: "insecure", help: "permit connections without TLS beyond this machine", set: toggle(&t.Insecure)},
 		{name: "remux.reuse.max.sec", arg: "N", def: "60", help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
-		{name: "remux.reuse.max.cnt", arg: "N", def: "16", help: "replace a connection after N sessions, or up to 2*N later", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
+		{name: "remux.reuse.max.cnt", arg: "N", def: "16", help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
 		{name: "remux.reuse.max.mb", arg: "N", def: "65536", help: "replace a connection after N MiB", set: number(&r.ReuseMaxBytes, 1, maxReuseMB, 1<<20)},
 		{name: "remux.idle.max.sec", arg: "N", def: "10", help: "close a connection after N seconds without sessions", set: seconds(&r.IdleMax, 1, day)},
-		{name: "remux.conn.max.cnt", arg: "N", def: "1024", help: "maximum connections", set: number(&r.ConnMax, 1, 65535, 1)},
-		{name: "remux.ping.sec", arg: "N", def: "15", help: "ping after N seconds of silence", set: seconds(&r.Ping, 1, 3600)},
+		{name: "remux.conn.max.cnt", arg: "N", def: "1024", help: "maximum connections between client and server", set: number(&r.ConnMax, 1, 65535, 1)},
+		{name: "remux.ping.sec", arg: "N", def: "15", help: "ping a connection after N seconds of silence", set: seconds(&r.Ping, 1, 3600)},
 		{name: "remux.window.max.kb", arg: "N", def: "131072", help: "maximum window per session, in KiB", set: number(&r.WindowMax, 64, 1<<20, 1<<10)},
 		{name: "remux.memory.max.mb", arg: "N", def: "256", help: "maximum data buffered by all sessions, in MiB", set: number(&c.RemuxMemoryMaxMB, 1, maxMemMB, 1)},
 		{name: "remux.sess.max.cnt", arg: "N", def: "32768", help: "maximum concurrent sessions per connection", set: number(&r.SessMax, 1, 32768, 1)},
@@ -136,7 +136,7 @@ func (c *Config) slaOptions() []option {
 		{name: "sla.log.max.mb", arg: "N", def: "100", help: "rotate the file at this size, in MiB", set: number(&s.MaxMB, 1, 100<<10, 1)},
 		{name: "sla.log.backups", arg: "N", def: "5", help: "rotated files to keep", set: number(&s.Backups, 1, 1000, 1)},
 		{name: "sla.dingtalk.token", arg: "TOKEN", show: "no alerts", secret: true, help: "access token of a DingTalk robot, or @FILE", set: alert(&s.DingTalkToken, func(v string) sla.Config { return sla.Config{DingTalkToken: v} })},
-		{name: "sla.dingtalk.secret", arg: "SECRET", show: "none", secret: true, help: "its signing secret, or @FILE", set: alert(&s.DingTalkSecret, func(v string) sla.Config { return sla.Config{DingTalkToken: "x", DingTalkSecret: v} })},
+		{name: "sla.dingtalk.secret", arg: "SECRET", show: "none", secret: true, help: "signing secret of the robot, or @FILE", set: alert(&s.DingTalkSecret, func(v string) sla.Config { return sla.Config{DingTalkToken: "x", DingTalkSecret: v} })},
 		{name: "sla.dingtalk.targets", help: "let alerts name targets", set: toggle(&s.DingTalkTargets)},
 		{name: "sla.dingtalk.url", arg: "URL", show: "DingTalk's own", hidden: true, help: "DingTalk webhook URL", set: alert(&s.DingTalkURL, func(v string) sla.Config { return sla.Config{DingTalkURL: v} })},
 	}

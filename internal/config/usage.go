@@ -17,8 +17,8 @@ const head = `tunnels: all options, with their defaults in [brackets].
 `
 
 const tail = `
-Each option may also be set in the environment, -server.addr as
-TUNNELS_SERVER_ADDR, and in the file of -config, as server.addr = VALUE.
+Options may also be set in the environment (-server.addr as TUNNELS_SERVER_ADDR)
+and in the file named by -config (server.addr = VALUE).
 The command line overrides the environment, which overrides the file.
 `
 
