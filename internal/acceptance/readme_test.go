@@ -12,7 +12,7 @@ import (
 // pasted are the code blocks of README that a newcomer pastes, by the words that
 // stand before each.
 var pasted = map[string]string{
-	"install":          "take the one of `make cross`.",
+	"install":          "use `make cross`.",
 	"certs":            "**1. On the server**",
 	"server":           "**2. Still on the server**",
 	"client":           "**3. On the laptop**",
