@@ -48,7 +48,7 @@ var (
 // Its functions store into c.
 func (c *Config) groups() []group {
 	return []group{
-		{"Roles (give both to try it out in one process)", c.roleOptions()},
+		{"Roles and configuration file", c.roleOptions()},
 		{"Server", c.serverOptions()},
 		{"Client", c.clientOptions()},
 		{"Certificates (made by: tunnels certs init)", c.tlsOptions()},
