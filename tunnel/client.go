@@ -12,8 +12,10 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/events"
+	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
+	"tunnels/internal/trim"
 	"tunnels/internal/upstream"
 	"tunnels/internal/users"
 	"tunnels/remux"
@@ -42,13 +44,13 @@ type Client struct {
 	draining context.Context // ends when Shutdown begins
 	drain    context.CancelFunc
 
-	stage stage
+	stage lifecycle.Stage
 
 	// Set by Listen, static then; see stage.
 	addrs []net.Addr
 	apps  eagersocks.Listener
 
-	work work
+	work lifecycle.Work
 	udp  udpRefusal
 }
 
@@ -66,7 +68,9 @@ func NewClient(cfg Config) (*Client, error) {
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget)) // one for all
 	c := &Client{cfg: cfg, way: w, eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
 	c.events = cfg.subscribe(&c.live)
-	c.work.memory = newTrimmer(&c.work, cfg.Remux.Budget)
+	c.work.Memory = trim.New(c.work.Count, func() (now, peak int64) {
+		return cfg.Remux.Budget.Waiting(), cfg.Remux.Budget.Peak()
+	})
 	dial := upstream.NewDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).Dial
 	if w.secured {
 		conf := cfg.ClientTLS
@@ -111,7 +115,7 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 
 // Listen begins to listen for applications and dials the first conn; Serve is
 // to follow.
-func (c *Client) Listen() error { return c.stage.listen(c.listen) }
+func (c *Client) Listen() error { return c.stage.Listen(c.listen) }
 
 func (c *Client) listen() error {
 	if len(c.cfg.ClientAddrs) == 0 {
@@ -140,7 +144,7 @@ func (c *Client) ServerAddrs() string { return strings.Join(c.cfg.servers(), ", 
 
 // Addr returns the first address on which the client listens, or nil before Listen.
 func (c *Client) Addr() net.Addr {
-	if !c.stage.ready() {
+	if !c.stage.Ready() {
 		return nil
 	}
 	return c.addrs[0]
@@ -148,7 +152,7 @@ func (c *Client) Addr() net.Addr {
 
 // Addrs returns all addresses on which the client listens; none before Listen.
 func (c *Client) Addrs() []net.Addr {
-	if !c.stage.ready() {
+	if !c.stage.Ready() {
 		return nil
 	}
 	return c.addrs
@@ -166,7 +170,7 @@ func (c *Client) ListenAndServe() error {
 // Serve serves what Listen listens for until Shutdown or Close, and returns nil then
 // (also if that was called between Listen and Serve). It may be called once.
 func (c *Client) Serve() error {
-	if err := c.stage.serve(); err != nil {
+	if err := c.stage.Serve(); err != nil {
 		return err
 	}
 	for {
@@ -177,7 +181,7 @@ func (c *Client) Serve() error {
 		if err != nil {
 			return fmt.Errorf("accepting applications: %w", err)
 		}
-		c.work.start(app, func() func() { return c.serve(app, req) })
+		c.work.Start(app, func() func() { return c.serve(app, req) })
 	}
 }
 
@@ -197,10 +201,10 @@ func (c *Client) Reload() error {
 // and resets the rest. The error says how much that was. Calls after the first, and
 // of Close, are allowed.
 func (c *Client) Shutdown(ctx context.Context) error {
-	c.stage.close()
+	c.stage.Close()
 	c.drain()
 	c.closeDoor()
-	err := c.work.wait(ctx)
+	err := c.work.Wait(ctx)
 	if err == nil {
 		err = c.servers.Shutdown(ctx)
 	}
@@ -211,10 +215,10 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // Close ends everything at once.
 func (c *Client) Close() {
 	c.cancel() // also ends a Listen that waits
-	c.stage.close()
+	c.stage.Close()
 	c.closeDoor()
 	c.servers.Close()
-	c.work.abort()
+	c.work.Abort()
 }
 
 // closeDoor lets nobody in any more. Who is slowed down for a wrong password is
@@ -268,7 +272,7 @@ func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 			return nil
 		}
 	}
-	c.work.join(app, far)
+	c.work.Join(app, far)
 	return func() { c.carry(r, req, app.(splice.Stream), far, eager) }
 }
 

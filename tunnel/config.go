@@ -13,10 +13,15 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
 	"tunnels/remux"
 	"tunnels/tls"
 )
+
+// ErrClosed is returned by Listen and ListenAndServe of a Client or Server on which
+// Shutdown or Close was called, also while they were starting.
+var ErrClosed = lifecycle.ErrClosed
 
 // Config is what one process needs to be a client, a server or both.
 type Config struct {

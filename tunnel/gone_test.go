@@ -89,9 +89,7 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 		b := r.cfg.Remux.Budget
 		return b.Waiting() == 0 && b.Granted() == 0
 	})
-	r.server.work.mu.Lock()
-	defer r.server.work.mu.Unlock()
-	if n := len(r.server.work.conns); n != 0 {
+	if n := r.server.work.Count(); n != 0 {
 		t.Errorf("%d connections are still being served", n)
 	}
 }

@@ -13,11 +13,13 @@ import (
 	"tunnels/internal/code"
 	"tunnels/internal/events"
 	"tunnels/internal/exit"
+	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
 	"tunnels/internal/policy"
 	"tunnels/internal/resolve"
 	"tunnels/internal/rules"
 	"tunnels/internal/splice"
+	"tunnels/internal/trim"
 	"tunnels/remux"
 	"tunnels/tls"
 )
@@ -42,14 +44,14 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
-	stage stage
+	stage lifecycle.Stage
 
 	// Set by Listen, static then; see stage.
 	lower    net.Listener
 	sessions *remux.SessionListener // nil: without remux
 	requests eagersocks.Listener
 
-	work work
+	work lifecycle.Work
 }
 
 // NewServer checks cfg and reads the certificates; nothing is listened on yet.
@@ -61,7 +63,9 @@ func NewServer(cfg Config) (*Server, error) {
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget))
 	s := &Server{cfg: cfg, way: w}
 	s.events = cfg.subscribe(&s.live)
-	s.work.memory = newTrimmer(&s.work, cfg.Remux.Budget)
+	s.work.Memory = trim.New(s.work.Count, func() (now, peak int64) {
+		return cfg.Remux.Budget.Waiting(), cfg.Remux.Budget.Peak()
+	})
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
@@ -113,7 +117,7 @@ func (s *Server) admit() (err error) {
 
 // Listen begins to listen; Serve is to follow. After Shutdown or Close it returns
 // ErrClosed.
-func (s *Server) Listen() error { return s.stage.listen(s.listen) }
+func (s *Server) Listen() error { return s.stage.Listen(s.listen) }
 
 func (s *Server) listen() error {
 	carriers := netx.Config{Carrier: s.way.mux, Report: s.events.ListenerFailed}
@@ -144,7 +148,7 @@ func (s *Server) listen() error {
 
 // Addr returns the address on which the server listens, or nil before Listen.
 func (s *Server) Addr() net.Addr {
-	if !s.stage.ready() {
+	if !s.stage.Ready() {
 		return nil
 	}
 	return s.lower.Addr()
@@ -162,7 +166,7 @@ func (s *Server) ListenAndServe() error {
 // Serve serves what Listen listens for until Shutdown or Close, and returns nil then
 // (also if that was called between Listen and Serve). It may be called once.
 func (s *Server) Serve() error {
-	if err := s.stage.serve(); err != nil {
+	if err := s.stage.Serve(); err != nil {
 		return err
 	}
 	for {
@@ -173,7 +177,7 @@ func (s *Server) Serve() error {
 		if err != nil {
 			return fmt.Errorf("accepting requests: %w", err)
 		}
-		s.work.start(conn, func() func() { return s.serve(conn, req) })
+		s.work.Start(conn, func() func() { return s.serve(conn, req) })
 	}
 }
 
@@ -196,18 +200,18 @@ func (s *Server) Refused() map[admission.Refusal]uint64 { return s.clients.Count
 // and resets the rest. The error says how much that was. Calls after the first, and
 // of Close, are allowed.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stage.close()
+	s.stage.Close()
 	var err error
 	if s.sessions != nil {
 		// Bytes may still wait here for slow targets when their sessions have
 		// ended and their conns are gone.
 		if err = s.sessions.Shutdown(ctx); err == nil {
 			s.requests.Close() // nothing is started beside the wait
-			err = s.work.wait(ctx)
+			err = s.work.Wait(ctx)
 		}
 	} else if s.lower != nil {
 		s.requests.Close()
-		err = s.work.wait(ctx)
+		err = s.work.Wait(ctx)
 	}
 	s.close()
 	return err
@@ -216,7 +220,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close ends everything at once.
 func (s *Server) Close() {
 	s.cancel() // ends a Listen that waits
-	s.stage.close()
+	s.stage.Close()
 	if s.sessions != nil {
 		s.sessions.Close()
 	}
@@ -228,7 +232,7 @@ func (s *Server) close() {
 	if s.requests != nil {
 		s.requests.Close()
 	}
-	s.work.abort()
+	s.work.Abort()
 	s.exit.Close()
 	if s.tls != nil {
 		s.tls.Close()
@@ -286,7 +290,7 @@ func (s *Server) connect(g *admission.Guest, conn net.Conn, req *eagersocks.Requ
 		s.events.RequestClosed(r, events.End{Err: err})
 		return nil
 	}
-	s.work.join(conn, target)
+	s.work.Join(conn, target)
 	return func() { s.carry(r, g.Stream(conn.(splice.Stream), s.ctx.Done()), target) }
 }
 

@@ -21,7 +21,7 @@ var errorLines = map[string]string{
 	"accepting clients: %v":      "a listener that cannot accept",
 	"reading %s again failed: %v; what was read before remains in force":           "names of certificates' files, or the users file",
 	"reading %s again failed: %s; what was read before remains in force":           "the rules file, with its own lines",
-	"%s: reading %s again: %v; those read before stay in force":                    "names of certificates' files",
+	"%s: reading %s again failed: %v; what was read before remains in force":       "names of certificates' files",
 	"a request could not be read for a defect of ours; the line before says which": "nothing",
 }
 

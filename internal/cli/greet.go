@@ -19,8 +19,10 @@ func (p *process) greet(w io.Writer) {
 		fmt.Fprintln(w, "Client and server run in this process, for trying out, with certificates that")
 		fmt.Fprintln(w, "are thrown away when it ends.")
 	}
-	if p.server != nil {
-		fmt.Fprintf(w, "Server: listening on %s\n", p.server.Addr())
+	for _, r := range p.tasks {
+		if r.name == "server" {
+			fmt.Fprintf(w, "Server: %s\n", r.begun)
+		}
 	}
 	if p.client != nil {
 		fmt.Fprintf(w, "Client: SOCKS5 proxy on %s\n", listed(p.client.Addrs(), "\n        and on "))

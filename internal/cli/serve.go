@@ -32,9 +32,9 @@ type process struct {
 	cfg    *config.Config
 	log    *sla.Logger
 	lines  *journal.Journal // what the roles report, in the log
-	server *tunnel.Server   // nil: not a server
-	client *tunnel.Client   // nil: not a client
-	page   *http.Server     // something to load when trying out; nil otherwise
+	tasks  tasks
+	client *tunnel.Client // the one of tasks, or nil
+	page   *http.Server   // something to load when trying out; nil otherwise
 	pageAt string
 	wg     sync.WaitGroup
 	ended  chan error // one for each role, when it ends
@@ -113,11 +113,8 @@ func (p *process) logStart() {
 	for _, w := range p.cfg.Warnings {
 		p.log.Warn("%s", w)
 	}
-	if p.server != nil {
-		p.log.Info("server listening on %s", p.server.Addr())
-	}
-	if p.client != nil {
-		p.log.Info("client listening on %s, server %s", listed(p.client.Addrs(), ", "), p.client.ServerAddrs())
+	for _, r := range p.tasks {
+		p.log.Info("%s %s", r.name, r.begun)
 	}
 }
 
@@ -136,29 +133,55 @@ func (p *process) listen() error {
 		t.ClientTLS.ServerName = "localhost"
 	}
 	if p.cfg.Server {
-		s, err := tunnel.NewServer(t)
+		s, err := p.listenServer(t)
 		if err != nil {
-			return fileError{err}
-		}
-		p.server = s
-		if err := s.Listen(); err != nil {
-			return serverListenError(err, t.ServerNet, t.ServerAddr)
+			return err
 		}
 		t.ServerAddr = dialable(s.Addr())
 	}
 	if p.cfg.Client {
-		c, err := tunnel.NewClient(t)
-		if err != nil {
-			return fileError{err}
-		}
-		p.client = c
-		if err := c.Listen(); err != nil {
-			return clientListenError(err)
+		if err := p.listenClient(t); err != nil {
+			return err
 		}
 	}
 	if p.tryingOut() {
 		return p.listenPage()
 	}
+	return nil
+}
+
+func (p *process) listenServer(t tunnel.Config) (*tunnel.Server, error) {
+	s, err := tunnel.NewServer(t)
+	if err != nil {
+		return nil, fileError{err}
+	}
+	files := "certificates"
+	if t.Rules != "" {
+		files += " and rules"
+	}
+	p.tasks = append(p.tasks, task{Role: s, name: "server", files: files})
+	if err := s.Listen(); err != nil {
+		return nil, serverListenError(err, t.ServerNet, t.ServerAddr)
+	}
+	p.tasks[len(p.tasks)-1].begun = fmt.Sprintf("listening on %s", s.Addr())
+	return s, nil
+}
+
+func (p *process) listenClient(t tunnel.Config) error {
+	c, err := tunnel.NewClient(t)
+	if err != nil {
+		return fileError{err}
+	}
+	p.client = c
+	files := "certificates"
+	if t.ClientUsers != "" {
+		files += " and users"
+	}
+	p.tasks = append(p.tasks, task{Role: c, name: "client", files: files})
+	if err := c.Listen(); err != nil {
+		return clientListenError(err)
+	}
+	p.tasks[len(p.tasks)-1].begun = fmt.Sprintf("listening on %s, server %s", listed(c.Addrs(), ", "), c.ServerAddrs())
 	return nil
 }
 
@@ -206,9 +229,7 @@ func listed(addrs []net.Addr, between string) string {
 
 // run serves until ctx ends, a signal says so, or a role fails.
 func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, stderr io.Writer) error {
-	for _, serve := range p.serves() {
-		p.wg.Go(func() { p.ended <- serve() })
-	}
+	p.tasks.serve(&p.wg, p.ended)
 	if p.client != nil {
 		p.wg.Go(func() { p.greetContact(stdout) })
 	}
@@ -237,17 +258,6 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, std
 	}
 }
 
-func (p *process) serves() []func() error {
-	var all []func() error
-	if p.server != nil {
-		all = append(all, p.server.Serve)
-	}
-	if p.client != nil {
-		all = append(all, p.client.Serve)
-	}
-	return all
-}
-
 func isStop(sig os.Signal) bool { return sig == os.Interrupt || sig == syscall.SIGTERM }
 
 // stop lets running sessions finish, until they take too long or another signal
@@ -258,7 +268,11 @@ func (p *process) stop(signals <-chan os.Signal) {
 	drained := make(chan struct{})
 	p.wg.Go(func() {
 		defer close(drained)
-		p.shutdown(ctx)
+		p.tasks.shutdown(ctx, func(name string, err error) {
+			if ctx.Err() != context.Canceled {
+				p.log.Warn("%s stopped with sessions cut off: %v", name, err)
+			}
+		})
 	})
 	for {
 		select {
@@ -276,31 +290,10 @@ func (p *process) stop(signals <-chan os.Signal) {
 	}
 }
 
-func (p *process) shutdown(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	note := func(what string, err error) {
-		if err != nil && ctx.Err() != context.Canceled {
-			p.log.Warn("%s stopped with sessions cut off: %v", what, err)
-		}
-	}
-	if p.client != nil {
-		wg.Go(func() { note("client", p.client.Shutdown(ctx)) })
-	}
-	if p.server != nil {
-		wg.Go(func() { note("server", p.server.Shutdown(ctx)) })
-	}
-}
-
 // close ends what is left, at once, and waits for it.
 func (p *process) close() {
 	p.end()
-	if p.client != nil {
-		p.client.Close()
-	}
-	if p.server != nil {
-		p.server.Close()
-	}
+	p.tasks.close()
 	if p.page != nil {
 		p.page.Close()
 	}
@@ -313,26 +306,11 @@ func (p *process) reload() {
 	if now, err := os.ReadFile(p.cfg.File); err == nil && !bytes.Equal(now, p.conf) {
 		p.log.Warn("%s has changed: options are read at the start, so restart tunnels for them to count", p.cfg.File)
 	}
-	if p.server != nil {
-		files := "certificates"
-		if p.cfg.Tunnel.Rules != "" {
-			files += " and rules"
+	for _, r := range p.tasks {
+		if err := r.Reload(); err != nil {
+			p.log.Error("%s: reading %s again failed: %v; what was read before remains in force", r.name, r.files, err)
+			continue
 		}
-		p.reloaded("server", files, p.server.Reload())
+		p.log.Info("%s: read %s again", r.name, r.files)
 	}
-	if p.client != nil {
-		files := "certificates"
-		if p.cfg.Tunnel.ClientUsers != "" {
-			files += " and users"
-		}
-		p.reloaded("client", files, p.client.Reload())
-	}
-}
-
-func (p *process) reloaded(what, files string, err error) {
-	if err != nil {
-		p.log.Error("%s: reading %s again: %v; those read before stay in force", what, files, err)
-		return
-	}
-	p.log.Info("%s: read %s again", what, files)
 }

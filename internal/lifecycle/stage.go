@@ -1,19 +1,21 @@
-package tunnel
+// Package lifecycle has what every role of a process has in common: it begins to listen
+// once, serves connections, drains and closes.
+package lifecycle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
 )
 
-// ErrClosed is returned by Listen and ListenAndServe of a Client or Server on which
-// Shutdown or Close was called, also while they were starting.
+// ErrClosed is returned by Stage.Listen and Stage.Serve after Close.
 var ErrClosed = fmt.Errorf("tunnel: %w", net.ErrClosed)
 
-// stage is how far a Client or Server is in its life. What begin sets in listen may
-// be read after a call of ready that returned true, and after close.
-type stage struct {
+// Stage is how far a role is in its life. What begin sets in Listen may be read after a
+// call of Ready that returned true, and after Close. The zero value has not begun.
+type Stage struct {
 	mu sync.Mutex // held while beginning to listen
 	// Guarded by mu.
 	listening bool
@@ -21,8 +23,8 @@ type stage struct {
 	closed    bool
 }
 
-// listen calls begin unless it is too late, or has been done.
-func (s *stage) listen(begin func() error) error {
+// Listen calls begin unless it is too late, or has been done.
+func (s *Stage) Listen(begin func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -38,8 +40,8 @@ func (s *stage) listen(begin func() error) error {
 	return nil
 }
 
-// serve notes that serving begins, which may be done once and behind listen.
-func (s *stage) serve() error {
+// Serve notes that serving begins, which may be done once and after Listen.
+func (s *Stage) Serve() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -54,16 +56,30 @@ func (s *stage) serve() error {
 	return nil
 }
 
-// ready reports whether listen has succeeded.
-func (s *stage) ready() bool {
+// Ready reports whether Listen has succeeded.
+func (s *Stage) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.listening
 }
 
-// close has later calls of listen fail, and waits for one that is under way.
-func (s *stage) close() {
+// Close has later calls of Listen fail, and waits for one that is under way.
+func (s *Stage) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+}
+
+// Role is one thing that a process does: it has listened when it is given to those who
+// serve, drain and close it.
+type Role interface {
+	// Serve serves until Shutdown or Close, and returns nil then.
+	Serve() error
+	// Reload reads again what may change while the role runs.
+	Reload() error
+	// Shutdown accepts nothing new, waits for what is being served until ctx ends, and
+	// ends the rest. The error says what was cut off.
+	Shutdown(ctx context.Context) error
+	// Close ends everything at once.
+	Close()
 }

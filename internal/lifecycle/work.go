@@ -1,4 +1,4 @@
-package tunnel
+package lifecycle
 
 import (
 	"context"
@@ -8,22 +8,23 @@ import (
 
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
+	"tunnels/internal/trim"
 )
 
-// work is the connections being served, each by a goroutine of its own.
-type work struct {
+// Work is the connections being served, each by a goroutine of its own.
+type Work struct {
 	wg     sync.WaitGroup
-	memory *trimmer // static once something is started; nil if memory is left to the runtime
+	Memory *trim.Trimmer // static once something is started; nil if memory is left to the runtime. Abort closes it
 
 	mu    sync.Mutex
 	conns map[net.Conn]net.Conn // guarded by mu; with the one each is joined with, or nil
-	over  bool                  // guarded by mu; abort was called
+	over  bool                  // guarded by mu; Abort was called
 }
 
-// start serves c in a goroutine. What serve returns, if anything, is done in
+// Start serves c in a goroutine. What serve returns, if anything, is done in
 // another one: making a connection takes a deep stack, which carrying bytes, for
 // hours perhaps, then does not hold.
-func (w *work) start(c net.Conn, serve func() (rest func())) {
+func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -34,8 +35,8 @@ func (w *work) start(c net.Conn, serve func() (rest func())) {
 		w.conns = map[net.Conn]net.Conn{}
 	}
 	w.conns[c] = nil
-	if w.memory != nil {
-		w.memory.began(len(w.conns))
+	if w.Memory != nil {
+		w.Memory.Began(len(w.conns))
 	}
 	w.wg.Go(func() {
 		rest := serve()
@@ -50,10 +51,10 @@ func (w *work) start(c net.Conn, serve func() (rest func())) {
 	})
 }
 
-// join notes that bytes go between c, which is being served, and far: an end that
+// Join notes that bytes go between c, which is being served, and far: an end that
 // has said all is not listened to any more, so aborting it alone would not be
 // noticed before the other one speaks.
-func (w *work) join(c, far net.Conn) {
+func (w *Work) Join(c, far net.Conn) {
 	w.mu.Lock()
 	over := w.over
 	w.conns[c] = far
@@ -63,26 +64,26 @@ func (w *work) join(c, far net.Conn) {
 	}
 }
 
-func (w *work) forget(c net.Conn) {
+func (w *Work) forget(c net.Conn) {
 	w.mu.Lock()
 	delete(w.conns, c)
 	w.mu.Unlock()
-	if w.memory != nil {
-		w.memory.ended()
+	if w.Memory != nil {
+		w.Memory.Ended()
 	}
 }
 
-// count is how many are being served.
-func (w *work) count() int {
+// Count returns how many are being served.
+func (w *Work) Count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.conns)
 }
 
-// wait waits until all are served.
-func (w *work) wait(ctx context.Context) error {
+// Wait waits until all are served.
+func (w *Work) Wait(ctx context.Context) error {
 	done := make(chan struct{})
-	go func() { // ends with the last of them, which abort can hasten
+	go func() { // ends with the last of them, which Abort can hasten
 		w.wg.Wait()
 		close(done)
 	}()
@@ -97,8 +98,8 @@ func (w *work) wait(ctx context.Context) error {
 	}
 }
 
-// abort ends all that are still served, and waits for them.
-func (w *work) abort() {
+// Abort ends all that are still served, and waits for them.
+func (w *Work) Abort() {
 	w.mu.Lock()
 	w.over = true
 	conns := make([]net.Conn, 0, 2*len(w.conns))
@@ -112,7 +113,7 @@ func (w *work) abort() {
 		splice.Abort(c, code.GoingAway, "the process is being stopped")
 	}
 	w.wg.Wait()
-	if w.memory != nil {
-		w.memory.close()
+	if w.Memory != nil {
+		w.Memory.Close()
 	}
 }

@@ -1,4 +1,4 @@
-package tunnel
+package trial
 
 import (
 	"context"
@@ -8,28 +8,27 @@ import (
 	"syscall"
 	"time"
 
-	"tunnels/eagersocks"
 	"tunnels/internal/netx"
 	"tunnels/internal/resolve"
 )
 
-// TryServer does what Try does for a server, as far as it can be known from there:
+// ServerConfig is what can be tried at a server.
+type ServerConfig struct {
+	Network, Address string        // where it listens
+	DNS              string        // its resolvers, as resolve.New reads them
+	Host             string        // the name to look up
+	Timeout          time.Duration // of each step
+}
+
+// RunServer does what Run does for a server, as far as it can be known from there:
 // whether it can listen, and whether its resolver knows the target's name. A port
 // that is in use is no failure, as it may be by the very server.
-func TryServer(ctx context.Context, cfg Config, target string, report func(Step)) (bool, error) {
-	to, err := eagersocks.ParseAddress(target)
-	if err != nil {
-		return false, err
-	}
-	w, err := cfg.way()
-	if err != nil {
-		return false, err
-	}
-	listen := tryListen(ctx, w.network, cfg.ServerAddr)
+func RunServer(ctx context.Context, cfg ServerConfig, report func(Step)) bool {
+	listen := tryListen(ctx, cfg.Network, cfg.Address)
 	report(listen)
-	names := tryResolve(ctx, &cfg, to.Host)
+	names := tryResolve(ctx, cfg)
 	report(names)
-	return !listen.Failed && !names.Failed, nil
+	return !listen.Failed && !names.Failed
 }
 
 func tryListen(ctx context.Context, network, address string) Step {
@@ -50,22 +49,22 @@ func tryListen(ctx context.Context, network, address string) Step {
 	return s
 }
 
-func tryResolve(ctx context.Context, cfg *Config, host string) Step {
+func tryResolve(ctx context.Context, cfg ServerConfig) Step {
 	s := Step{Name: "resolve"}
 	r, err := resolve.New(cfg.DNS)
 	if err != nil {
 		return Step{Name: "resolve", Text: "-server.dns: " + err.Error(), Failed: true}
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(ctx, cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	begin := time.Now()
-	ips, err := r.Lookup(ctx, "", host)
+	ips, err := r.Lookup(ctx, "", cfg.Host)
 	s.Took = time.Since(begin)
 	if err != nil {
 		s.Text, s.Failed = err.Error()+"; -server.dns chooses other resolvers", true
 		return s
 	}
-	s.Text = fmt.Sprintf("%s is %s", host, ips[0])
+	s.Text = fmt.Sprintf("%s is %s", cfg.Host, ips[0])
 	return s
 }

@@ -1,4 +1,6 @@
-package tunnel
+// Package trial goes the way from a client to a target step by step, and says which step
+// fails. No client or server needs to run, and none that runs is disturbed.
+package trial
 
 import (
 	"context"
@@ -18,7 +20,7 @@ import (
 	"tunnels/tls"
 )
 
-// Step is one step on the way to a target, as Try takes them.
+// Step is one step on the way to a target, as Run takes them.
 type Step struct {
 	Name    string        // resolve, connect, tls, round trip, exit or target
 	Took    time.Duration // 0 if nothing was measured
@@ -27,30 +29,31 @@ type Step struct {
 	Skipped bool // not tried, because a step before it failed
 }
 
-// Try goes the way from a client to one of its servers, step by step, and makes one
-// request of the exit, for a target that is host:port. It reports each step, and
-// returns whether all went well. Each is bounded by cfg's dial timeout, or ends with
-// ctx. No client needs to run, and none that runs is disturbed.
-func Try(ctx context.Context, cfg Config, address, target string, report func(Step)) (bool, error) {
-	to, err := eagersocks.ParseAddress(target)
-	if err != nil {
-		return false, err
-	}
-	cfg.Events, cfg.ServerAddr, cfg.Servers, cfg.ClientUsers = nil, address, nil, ""
-	c, err := NewClient(cfg)
-	if err != nil {
-		return false, err
-	}
-	defer c.Close()
-	t := &trial{c: c, address: address, target: to, report: report}
+// replyGrace is added to the time a target may take: the reply has a way too.
+const replyGrace = 5 * time.Second
+
+// Config is the way to try.
+type Config struct {
+	Network, Address string             // of the server
+	TLS              *tls.Client        // nil if the way is not over TLS; its DialLower is set
+	Mux              bool               // requests travel as sessions of remux
+	Remux            remux.Config       // of its conn
+	Target           eagersocks.Address // what the exit is asked for
+	Timeout          time.Duration      // of each step
+}
+
+// Run takes the steps to a server and its exit, and returns whether all went well. It
+// reports each step as it ends. Each step is bounded by the timeout, or ends with ctx.
+func Run(ctx context.Context, cfg Config, report func(Step)) bool {
+	t := &trial{cfg: cfg, report: report}
 	t.left = []string{"resolve", "connect", "tls", "round trip", "exit", "target"}
 	t.run(ctx)
 	for _, name := range t.left {
-		if name != "tls" || c.way.secured {
+		if name != "tls" || cfg.TLS != nil {
 			report(Step{Name: name, Skipped: true})
 		}
 	}
-	return !t.failed, nil
+	return !t.failed
 }
 
 const (
@@ -60,9 +63,7 @@ const (
 
 // trial is one way that is tried. Its goroutine owns it.
 type trial struct {
-	c       *Client
-	address string
-	target  eagersocks.Address
+	cfg     Config
 	report  func(Step)
 	left    []string      // steps that have not been reported
 	took    time.Duration // by connecting
@@ -102,17 +103,17 @@ func (t *trial) run(ctx context.Context) {
 		return
 	}
 	defer conn.Close()
-	if !t.c.way.mux {
+	if !t.cfg.Mux {
 		t.request(ctx, conn.(splice.Stream), func() {
 			t.certificate(conn)
 			t.done("round trip", t.took, "the time that connecting took")
 		})
 		return
 	}
-	conf := t.c.cfg.Remux
+	conf := t.cfg.Remux
 	conf.Dial = once(conn)
 	conf.Hooks = nil
-	pool := conf.NewPool(t.c.way.network, t.address)
+	pool := conf.NewPool(t.cfg.Network, t.cfg.Address)
 	defer t.leave(pool)
 	if !t.measure(ctx, pool, conn) {
 		return
@@ -136,7 +137,7 @@ func (t *trial) leave(pool *remux.Pool) {
 
 // limit bounds one step.
 func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := t.c.cfg.dialTimeout()
+	limit := t.cfg.Timeout
 	return context.WithTimeoutCause(ctx, limit, silence(limit))
 }
 
@@ -151,15 +152,15 @@ func (s silence) Timeout() bool { return true }
 
 // resolve looks the server's name up, as connect will do once more.
 func (t *trial) resolve(ctx context.Context) bool {
-	host, _, err := net.SplitHostPort(t.address)
-	if _, noIP := netip.ParseAddr(host); err != nil || noIP == nil || !strings.HasPrefix(t.c.way.network, "tcp") {
-		t.done("resolve", 0, "%s is an address", t.address)
+	host, _, err := net.SplitHostPort(t.cfg.Address)
+	if _, noIP := netip.ParseAddr(host); err != nil || noIP == nil || !strings.HasPrefix(t.cfg.Network, "tcp") {
+		t.done("resolve", 0, "%s is an address", t.cfg.Address)
 		return true
 	}
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
 	begin := time.Now()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+strings.TrimPrefix(t.c.way.network, "tcp"), host)
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+strings.TrimPrefix(t.cfg.Network, "tcp"), host)
 	if err != nil {
 		t.fail("resolve", time.Since(begin), err)
 		return false
@@ -178,7 +179,7 @@ func (t *trial) resolve(ctx context.Context) bool {
 func (t *trial) connect(ctx context.Context) net.Conn {
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
-	sockets := upstream.NewDialer(netx.Config{Carrier: t.c.way.mux}.Dialer(0), t.c.cfg.dialTimeout())
+	sockets := upstream.NewDialer(netx.Config{Carrier: t.cfg.Mux}.Dialer(0), t.cfg.Timeout)
 	begin := time.Now()
 	lower := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := sockets.Dial(ctx, network, address)
@@ -190,15 +191,15 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 		t.done("connect", t.took, "%s", conn.RemoteAddr())
 		return conn, nil
 	}
-	if !t.c.way.secured {
-		conn, err := lower(ctx, t.c.way.network, t.address)
+	if t.cfg.TLS == nil {
+		conn, err := lower(ctx, t.cfg.Network, t.cfg.Address)
 		if err != nil {
 			return nil
 		}
 		return conn
 	}
-	t.c.tls.DialLower = lower
-	conn, err := t.c.tls.Dial(ctx, t.c.way.network, t.address)
+	t.cfg.TLS.DialLower = lower
+	conn, err := t.cfg.TLS.Dial(ctx, t.cfg.Network, t.cfg.Address)
 	t.secured = time.Since(begin) - t.took
 	if err != nil {
 		if !t.failed {
@@ -213,7 +214,7 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 // certificates remain valid.
 func (t *trial) certificate(conn net.Conn) {
 	if c, ok := conn.(*tls.Conn); ok {
-		t.done("tls", t.secured, "certificate of %s, %s left; this client's, %s left", c.PeerName(), days(c.PeerNotAfter()), days(t.c.tls.NotAfter()))
+		t.done("tls", t.secured, "certificate of %s, %s left; this client's, %s left", c.PeerName(), days(c.PeerNotAfter()), days(t.cfg.TLS.NotAfter()))
 	}
 }
 
@@ -287,7 +288,7 @@ func (t *trial) uncertified(err error) bool {
 // reports anything but that the server refuses this client's certificate.
 func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	defer splice.Abort(s, code.Cancelled, "")
-	r := eagersocks.Request{Command: eagersocks.Connect, Target: t.target, ReplyWanted: true}
+	r := eagersocks.Request{Command: eagersocks.Connect, Target: t.cfg.Target, ReplyWanted: true}
 	b, err := r.AppendBinary(nil)
 	if err != nil {
 		t.fail("exit", 0, err)
@@ -296,7 +297,7 @@ func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	begin := time.Now()
-	_ = s.SetDeadline(begin.Add(t.c.cfg.dialTimeout() + replyGrace))
+	_ = s.SetDeadline(begin.Add(t.cfg.Timeout + replyGrace))
 	why := code.OK
 	if _, err = s.Write(b); err == nil {
 		why, err = eagersocks.ReadReply(s)
@@ -312,10 +313,10 @@ func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	}
 	t.done("exit", took, "answers requests")
 	if why == code.OK {
-		t.done("target", took, "%s reached", t.target)
+		t.done("target", took, "%s reached", t.cfg.Target)
 		return
 	}
-	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.target, why, targetHint(why))})
+	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.cfg.Target, why, targetHint(why))})
 }
 
 // targetHint is what may be the matter with a target.

@@ -1,4 +1,5 @@
-package tunnel
+// Package trim gives memory back to the system when much of it has become free at once.
+package trim
 
 import (
 	"runtime"
@@ -7,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"tunnels/remux"
 )
 
 // When much has become free at once it is given back to the system: what is in the
@@ -25,9 +24,9 @@ const (
 	trimMin = 24 << 20
 )
 
-// trimmer gives memory back. It looks only after connections have ended, and has no
-// timer otherwise.
-type trimmer struct {
+// Trimmer gives memory back. It looks only after connections have ended, and has no
+// timer otherwise. Its methods are safe for concurrent use.
+type Trimmer struct {
 	// Static. conns is how many connections are served, bytes how many wait for
 	// applications, and the most there were since it was last asked.
 	conns func() int
@@ -45,23 +44,28 @@ type trimmer struct {
 	peakBytes int64          // guarded by mu; since then
 }
 
-// newTrimmer gives memory back when the connections of w and the bytes of b have
-// become few.
-func newTrimmer(w *work, b *remux.Budget) *trimmer {
-	return &trimmer{conns: w.count, trim: trimMemory, bytes: func() (now, peak int64) {
-		return b.Waiting(), b.Peak()
-	}}
+// New returns a Trimmer that gives memory back when the connections, or the bytes that
+// wait for applications, have become few. bytes also returns the most there were since
+// it was last called. Close must follow.
+func New(conns func() int, bytes func() (now, peak int64)) *Trimmer {
+	return NewWith(conns, bytes, trimMemory)
 }
 
-// began notes that there are n connections.
-func (t *trimmer) began(n int) {
+// NewWith is New with another way of giving memory back, which returns false if that
+// was not worth the while.
+func NewWith(conns func() int, bytes func() (now, peak int64), trim func() bool) *Trimmer {
+	return &Trimmer{conns: conns, bytes: bytes, trim: trim}
+}
+
+// Began notes that there are n connections.
+func (t *Trimmer) Began(n int) {
 	t.mu.Lock()
 	t.peakConns = max(t.peakConns, n)
 	t.mu.Unlock()
 }
 
-// ended notes that a connection has ended.
-func (t *trimmer) ended() {
+// Ended notes that a connection has ended.
+func (t *Trimmer) Ended() {
 	if t.armed.Load() {
 		return
 	}
@@ -78,7 +82,7 @@ func (t *trimmer) ended() {
 }
 
 // look gives memory back if much has become free.
-func (t *trimmer) look() {
+func (t *Trimmer) look() {
 	t.armed.Store(false) // first: what ends from now on is looked at again
 	if !t.muchIsFree(t.conns()) || !t.trim() {
 		return
@@ -89,7 +93,7 @@ func (t *trimmer) look() {
 }
 
 // muchIsFree reports whether there was much more than now since it last said so.
-func (t *trimmer) muchIsFree(conns int) bool {
+func (t *Trimmer) muchIsFree(conns int) bool {
 	bytes, peak := t.bytes()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,8 +106,8 @@ func (t *trimmer) muchIsFree(conns int) bool {
 	return true
 }
 
-// close ends the looking.
-func (t *trimmer) close() {
+// Close ends the looking and waits for it.
+func (t *Trimmer) Close() {
 	t.mu.Lock()
 	t.over = true
 	if t.timer != nil && t.timer.Stop() {

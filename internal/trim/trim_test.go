@@ -1,14 +1,15 @@
-package tunnel
+package trim
 
 import (
-	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"tunnels/remux"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestTrimmer: memory is given back once much has become free, soon, seldom, and never
 // when little has changed.
@@ -35,7 +36,7 @@ func TestTrimmer(t *testing.T) {
 				var now atomic.Pointer[step]
 				var got []time.Duration
 				start := time.Now()
-				tr := &trimmer{
+				tr := &Trimmer{
 					conns: func() int { return now.Load().conns },
 					bytes: func() (int64, int64) { return now.Load().bytes, now.Load().peak },
 					trim: func() bool {
@@ -47,13 +48,13 @@ func TestTrimmer(t *testing.T) {
 					time.Sleep(s.after)
 					synctest.Wait()
 					now.Store(&s)
-					tr.began(s.conns)
-					tr.ended()
+					tr.Began(s.conns)
+					tr.Ended()
 				}
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				tr.close()
-				tr.ended() // sets nothing
+				tr.Close()
+				tr.Ended() // sets nothing
 				if len(got) != len(tt.want) {
 					t.Fatalf("given back at %v, want %v", got, tt.want)
 				}
@@ -65,31 +66,4 @@ func TestTrimmer(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestTrimmerWork: connections that are served and end are what the trimmer looks at.
-func TestTrimmerWork(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var w work
-		trims := 0
-		w.memory = newTrimmer(&w, remux.NewBudget(remux.DefaultBudget))
-		w.memory.trim = func() bool { trims++; return true }
-		end := make(chan struct{})
-		for range 100 {
-			c, _ := net.Pipe()
-			w.start(c, func() func() { return func() { <-end } })
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if trims != 0 {
-			t.Error("memory is given back while all is in use")
-		}
-		close(end)
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
-		if trims != 1 {
-			t.Errorf("memory is given back %d times", trims)
-		}
-		w.abort()
-	})
 }
