@@ -12,14 +12,14 @@ import (
 func TestAssociateAtTheDoor(t *testing.T) {
 	const head = greetingBytes + "\x05\x03\x00"
 	for wire, want := range map[string]Address{
-		head + "\x01\x00\x00\x00\x00\x00\x00":                                           {"0.0.0.0", 0},
-		head + "\x01\x7f\x00\x00\x01\x14\xe9":                                           {"127.0.0.1", 5353},
-		head + "\x04" + strings.Repeat("\x00", 18):                                      {"::", 0},
-		head + "\x04" + strings.Repeat("\x00", 10) + "\xff\xff\x7f\x00\x00\x01\x14\xe9": {"127.0.0.1", 5353},
-		head + "\x03\x010\x00\x00":                                                      {"0", 0},
-		head + "\x03\x00\x14\xe9":                                                       {"0.0.0.0", 5353},
-		head + "\x03\x03a\nb\x00\x00":                                                   {"0.0.0.0", 0},
-		head + "\x03\x09127.0.0.1\x14\xe9":                                              {"127.0.0.1", 5353},
+		head + "\x01\x00\x00\x00\x00\x00\x00":                                           {Host: "0.0.0.0", Port: 0},
+		head + "\x01\x7f\x00\x00\x01\x14\xe9":                                           {Host: "127.0.0.1", Port: 5353},
+		head + "\x04" + strings.Repeat("\x00", 18):                                      {Host: "::", Port: 0},
+		head + "\x04" + strings.Repeat("\x00", 10) + "\xff\xff\x7f\x00\x00\x01\x14\xe9": {Host: "127.0.0.1", Port: 5353},
+		head + "\x03\x010\x00\x00":                                                      {Host: "0", Port: 0},
+		head + "\x03\x00\x14\xe9":                                                       {Host: "0.0.0.0", Port: 5353},
+		head + "\x03\x03a\nb\x00\x00":                                                   {Host: "0.0.0.0", Port: 0},
+		head + "\x03\x09127.0.0.1\x14\xe9":                                              {Host: "127.0.0.1", Port: 5353},
 	} {
 		_, req, err := newDoor(&Config{}).read(newScripted(strings.NewReader(wire)))
 		if err != nil || req.Command != UDP || req.Target != want {

@@ -134,7 +134,7 @@ func TestCurl(t *testing.T) {
 		if _, exit := curl(t, w, "http://gone.test/"); exit != sendFailed && exit != recvFailed {
 			t.Errorf("first curl: exit code %d, want %d or %d (sending or receiving failed)", exit, sendFailed, recvFailed)
 		}
-		gone := &Request{Command: Connect, Target: Address{"gone.test", 80}}
+		gone := &Request{Command: Connect, Target: Address{Host: "gone.test", Port: 80}}
 		for w.policy.Eager(gone) { // until the failure has been noted
 			runtime.Gosched()
 		}

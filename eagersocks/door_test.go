@@ -148,13 +148,13 @@ func TestDoorRefuses(t *testing.T) {
 func TestTargetsAtTheDoor(t *testing.T) {
 	const head = greetingBytes + "\x05\x01\x00"
 	for wire, want := range map[string]Address{
-		head + "\x01\xc0\x00\x02\x01\x00\x50":                                           {"192.0.2.1", 80},
-		head + "\x03\x09192.0.2.1\x00\x50":                                              {"192.0.2.1", 80},
-		head + "\x03\x05[::1]\x00\x50":                                                  {"::1", 80},
-		head + "\x03\x03::1\x00\x50":                                                    {"::1", 80},
-		head + "\x04" + strings.Repeat("\x00", 15) + "\x01\x00\x50":                     {"::1", 80},
-		head + "\x04" + strings.Repeat("\x00", 10) + "\xff\xff\xc0\x00\x02\x01\x00\x50": {"::ffff:192.0.2.1", 80},
-		head + "\x03\x0fdoes.not.exist.\x01\xbb":                                        {"does.not.exist.", 443},
+		head + "\x01\xc0\x00\x02\x01\x00\x50":                                           {Host: "192.0.2.1", Port: 80},
+		head + "\x03\x09192.0.2.1\x00\x50":                                              {Host: "192.0.2.1", Port: 80},
+		head + "\x03\x05[::1]\x00\x50":                                                  {Host: "::1", Port: 80},
+		head + "\x03\x03::1\x00\x50":                                                    {Host: "::1", Port: 80},
+		head + "\x04" + strings.Repeat("\x00", 15) + "\x01\x00\x50":                     {Host: "::1", Port: 80},
+		head + "\x04" + strings.Repeat("\x00", 10) + "\xff\xff\xc0\x00\x02\x01\x00\x50": {Host: "::ffff:192.0.2.1", Port: 80},
+		head + "\x03\x0fdoes.not.exist.\x01\xbb":                                        {Host: "does.not.exist.", Port: 443},
 	} {
 		c := newScripted(strings.NewReader(wire))
 		_, req, err := newDoor(&Config{}).read(c)

@@ -162,7 +162,7 @@ func TestKeptConnections(t *testing.T) {
 func TestKeptForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := func(context.Context, Address) (net.Conn, error) { return &net.TCPConn{}, nil }
-		to := Address{"a.test", 80}
+		to := Address{Host: "a.test", Port: 80}
 		for _, tt := range []struct {
 			method string
 			idle   time.Duration
@@ -422,7 +422,7 @@ func TestServeWebOfOthers(t *testing.T) {
 			t.Errorf("ServeWeb of %v = nil, want an error", r.Command)
 		}
 	}
-	if _, err := (&Request{Command: Web, Target: Address{"a", 1}}).AppendBinary(nil); err == nil {
+	if _, err := (&Request{Command: Web, Target: Address{Host: "a", Port: 1}}).AppendBinary(nil); err == nil {
 		t.Error("a web request was written to the wire")
 	} else {
 		wantCode(t, "AppendBinary", err, code.CommandUnsupported)

@@ -115,7 +115,7 @@ func TestExitReplies(t *testing.T) {
 	for _, want := range []code.Code{code.OK, code.Refused} {
 		ln := mustListen(t, Listen)
 		c := dialTo(t, ln)
-		wire, err := (&Request{Command: Connect, Target: Address{"a", 1}, ReplyWanted: true}).AppendBinary(nil)
+		wire, err := (&Request{Command: Connect, Target: Address{Host: "a", Port: 1}, ReplyWanted: true}).AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

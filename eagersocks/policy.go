@@ -82,7 +82,7 @@ func (p *Policy) Succeeded(a Address) { p.memory().Delete(key(a)) }
 
 // key is a as it is remembered: the case of a name says nothing.
 func key(a Address) Address {
-	return Address{strings.ToLower(a.Host), a.Port}
+	return Address{Host: strings.ToLower(a.Host), Port: a.Port}
 }
 
 // aboutTarget says whether a session that ended with c would show a retry the

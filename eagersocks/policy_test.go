@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	aName = &Request{Command: Connect, Target: Address{"example.com", 443}}
-	anIP  = &Request{Command: Connect, Target: Address{"192.0.2.1", 443}}
+	aName = &Request{Command: Connect, Target: Address{Host: "example.com", Port: 443}}
+	anIP  = &Request{Command: Connect, Target: Address{Host: "192.0.2.1", Port: 443}}
 )
 
 func TestEagerByMode(t *testing.T) {
@@ -49,9 +49,9 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 			}
 		}
 		want("at first", true)
-		p.Failed(Address{"EXAMPLE.com", 443}, code.Refused, "")
+		p.Failed(Address{Host: "EXAMPLE.com", Port: 443}, code.Refused, "")
 		want("after a failure", false)
-		if !p.Eager(&Request{Command: Connect, Target: Address{"example.com", 80}}) {
+		if !p.Eager(&Request{Command: Connect, Target: Address{Host: "example.com", Port: 80}}) {
 			t.Error("another port: Eager = false, want true")
 		}
 		time.Sleep(20 * time.Second)
@@ -62,7 +62,7 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 		want("30 s after the last failure", true)
 
 		p.Failed(aName.Target, code.Refused, "")
-		p.Succeeded(Address{"Example.Com", 443})
+		p.Succeeded(Address{Host: "Example.Com", Port: 443})
 		want("after a success", true)
 	})
 }
@@ -80,7 +80,7 @@ func TestCodesThatSayNothingAboutTheTarget(t *testing.T) {
 
 func TestOldestFailureIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		target := func(i int) Address { return Address{fmt.Sprintf("host%d", i), 1} }
+		target := func(i int) Address { return Address{Host: fmt.Sprintf("host%d", i), Port: 1} }
 		eager := func(p *Policy, i int) bool { return p.Eager(&Request{Command: Connect, Target: target(i)}) }
 		var p Policy
 		for i := range failures {
@@ -115,12 +115,12 @@ func TestMode(t *testing.T) {
 func TestWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Policy
-		a := Address{"example.com", 80}
+		a := Address{Host: "example.com", Port: 80}
 		p.Failed(a, code.Refused, "nobody listens")
-		if got := p.Why(Address{"EXAMPLE.com", 80}, code.Refused); got != "nobody listens" {
+		if got := p.Why(Address{Host: "EXAMPLE.com", Port: 80}, code.Refused); got != "nobody listens" {
 			t.Errorf("Why = %q, want what was noted", got)
 		}
-		if got := p.Why(a, code.Timeout) + p.Why(Address{"example.com", 81}, code.Refused); got != "" {
+		if got := p.Why(a, code.Timeout) + p.Why(Address{Host: "example.com", Port: 81}, code.Refused); got != "" {
 			t.Errorf("Why for another code and another target = %q, want nothing", got)
 		}
 		time.Sleep(failureMax)

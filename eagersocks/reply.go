@@ -1,12 +1,12 @@
 package eagersocks
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
 
 	"tunnels/internal/code"
+	"tunnels/internal/socksaddr"
 )
 
 // AppendReply appends the SOCKS5 reply (RFC 1928 section 6) that says c. Its
@@ -23,13 +23,8 @@ func appendReply(b []byte, c code.Code, bound netip.AddrPort) []byte {
 	if !a.IsValid() {
 		a = netip.IPv4Unspecified()
 	}
-	atyp := byte(atypIPv4)
-	if a.Is6() {
-		atyp = atypIPv6
-	}
-	b = append(b, version, c.Reply(), 0, atyp)
-	b = append(b, a.AsSlice()...)
-	return binary.BigEndian.AppendUint16(b, bound.Port())
+	b = append(b, version, c.Reply(), 0)
+	return socksaddr.Append(b, "", a, bound.Port())
 }
 
 // ReadReply reads one SOCKS5 reply and not a byte of what follows it. A reply
@@ -44,11 +39,11 @@ func ReadReply(r io.Reader) (code.Code, error) {
 }
 
 func readReply(r io.Reader) (code.Code, error) {
-	buf := make([]byte, headSize+1+maxName+2)
+	buf := make([]byte, headSize+socksaddr.MaxSize)
 	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
 		return 0, err
 	}
-	size, ok := addressSize(buf[3], buf[headSize])
+	size, ok := socksaddr.Size(buf[3], buf[headSize])
 	switch {
 	case buf[0] != version:
 		return 0, malformed("version is 0x%02x, want 0x05", buf[0])

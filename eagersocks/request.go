@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"tunnels/internal/code"
+	"tunnels/internal/socksaddr"
 )
 
 // Command says what a session is for. The values are those of RFC 1928 section 4.
@@ -92,7 +93,7 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 		flags |= flagOptions
 	}
 	b = append(b, version, byte(r.Command), flags)
-	b = target.appendTo(b)
+	b = target.AppendTo(b)
 	if size == 0 {
 		return b, nil
 	}
@@ -111,7 +112,7 @@ func (r *Request) checked() (Address, error) {
 	case Connect:
 		return NewAddress(r.Target.Host, r.Target.Port)
 	case UDP:
-		return newAddress(r.Target.Host, r.Target.Port)
+		return socksaddr.NewAnyPort(r.Target.Host, r.Target.Port)
 	}
 	return Address{}, &code.Error{Code: code.CommandUnsupported, Text: r.Command.String() + " is not supported"}
 }
@@ -131,19 +132,19 @@ func ReadRequest(r io.Reader) (*Request, error) {
 func readRequest(r io.Reader) (*Request, error) {
 	// The head and the first byte of the address, which may be its length: no
 	// request is shorter.
-	buf := make([]byte, headSize+1+maxName+2+2)
+	buf := make([]byte, headSize+socksaddr.MaxSize+2)
 	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
 		return nil, err
 	}
 	flags, atyp := buf[2], buf[3]
-	size, ok := addressSize(atyp, buf[headSize])
+	size, ok := socksaddr.Size(atyp, buf[headSize])
 	switch {
 	case buf[0] != version:
 		return nil, malformed("version is 0x%02x, want 0x05", buf[0])
 	case flags&^flagsKnown != 0:
 		return nil, malformed("unknown flags 0x%02x", flags)
 	case !ok:
-		return nil, unsupported(fmt.Sprintf("address type 0x%02x is not supported", atyp))
+		return nil, unsupportedType(atyp)
 	}
 	end := headSize + size + 2
 	rest := end
@@ -153,7 +154,7 @@ func readRequest(r io.Reader) (*Request, error) {
 	if _, err := io.ReadFull(r, buf[headSize+1:rest]); err != nil {
 		return nil, cutShort(err)
 	}
-	target, err := parseAddress(atyp, buf[headSize:end])
+	target, err := socksaddr.Decode(atyp, buf[headSize:end])
 	if err != nil {
 		return nil, err
 	}

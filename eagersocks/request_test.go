@@ -18,21 +18,21 @@ var golden = []struct {
 	req  Request
 	wire string
 }{
-	{"name", Request{Command: Connect, Target: Address{"example.com", 443}},
+	{"name", Request{Command: Connect, Target: Address{Host: "example.com", Port: 443}},
 		"\x05\x01\x00\x03\x0bexample.com\x01\xbb"},
-	{"IPv4", Request{Command: Connect, Target: Address{"192.0.2.1", 80}},
+	{"IPv4", Request{Command: Connect, Target: Address{Host: "192.0.2.1", Port: 80}},
 		"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50"},
-	{"IPv6", Request{Command: Connect, Target: Address{"2001:db8::1", 22}},
+	{"IPv6", Request{Command: Connect, Target: Address{Host: "2001:db8::1", Port: 22}},
 		"\x05\x01\x00\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x16"},
-	{"IPv4-mapped stays IPv6", Request{Command: Connect, Target: Address{"::ffff:192.0.2.1", 80}},
+	{"IPv4-mapped stays IPv6", Request{Command: Connect, Target: Address{Host: "::ffff:192.0.2.1", Port: 80}},
 		"\x05\x01\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x01\x00\x50"},
-	{"reply wanted", Request{Command: Connect, Target: Address{"a", 1}, ReplyWanted: true},
+	{"reply wanted", Request{Command: Connect, Target: Address{Host: "a", Port: 1}, ReplyWanted: true},
 		"\x05\x01\x01\x03\x01a\x00\x01"},
-	{"options", Request{Command: Connect, Target: Address{"a", 1}, Options: []Option{{1, []byte("net")}, {9, []byte{}}}},
+	{"options", Request{Command: Connect, Target: Address{Host: "a", Port: 1}, Options: []Option{{1, []byte("net")}, {9, []byte{}}}},
 		"\x05\x01\x02\x03\x01a\x00\x01\x00\x09\x01\x00\x03net\x09\x00\x00"},
-	{"udp to anywhere", Request{Command: UDP, Target: Address{"0.0.0.0", 0}, ReplyWanted: true},
+	{"udp to anywhere", Request{Command: UDP, Target: Address{Host: "0.0.0.0", Port: 0}, ReplyWanted: true},
 		"\x05\x03\x01\x01\x00\x00\x00\x00\x00\x00"},
-	{"longest name", Request{Command: Connect, Target: Address{strings.Repeat("x", 255), 65535}},
+	{"longest name", Request{Command: Connect, Target: Address{Host: strings.Repeat("x", 255), Port: 65535}},
 		"\x05\x01\x00\x03\xff" + strings.Repeat("x", 255) + "\xff\xff"},
 }
 
@@ -138,7 +138,7 @@ func TestReadRequestCutShort(t *testing.T) {
 }
 
 func TestAppendBinaryRefuses(t *testing.T) {
-	good := Address{"a", 1}
+	good := Address{Host: "a", Port: 1}
 	for _, tt := range []struct {
 		name string
 		req  Request
@@ -146,11 +146,11 @@ func TestAppendBinaryRefuses(t *testing.T) {
 	}{
 		{"no command", Request{Target: good}, code.CommandUnsupported},
 		{"bind", Request{Command: 2, Target: good}, code.CommandUnsupported},
-		{"no host", Request{Command: Connect, Target: Address{"", 1}}, code.AddressUnsupported},
-		{"no port", Request{Command: Connect, Target: Address{"a", 0}}, code.AddressUnsupported},
-		{"long name", Request{Command: Connect, Target: Address{strings.Repeat("x", 256), 1}}, code.AddressUnsupported},
-		{"NUL", Request{Command: Connect, Target: Address{"a\x00", 1}}, code.AddressUnsupported},
-		{"zone", Request{Command: Connect, Target: Address{"fe80::1%eth0", 1}}, code.AddressUnsupported},
+		{"no host", Request{Command: Connect, Target: Address{Host: "", Port: 1}}, code.AddressUnsupported},
+		{"no port", Request{Command: Connect, Target: Address{Host: "a", Port: 0}}, code.AddressUnsupported},
+		{"long name", Request{Command: Connect, Target: Address{Host: strings.Repeat("x", 256), Port: 1}}, code.AddressUnsupported},
+		{"NUL", Request{Command: Connect, Target: Address{Host: "a\x00", Port: 1}}, code.AddressUnsupported},
+		{"zone", Request{Command: Connect, Target: Address{Host: "fe80::1%eth0", Port: 1}}, code.AddressUnsupported},
 		{"options", Request{Command: Connect, Target: good, Options: []Option{{1, make([]byte, 1022)}}}, code.Protocol},
 		{"huge option", Request{Command: Connect, Target: good, Options: []Option{{1, make([]byte, 1<<16+1)}}}, code.Protocol},
 	} {
@@ -167,35 +167,6 @@ func TestAppendBinaryRefuses(t *testing.T) {
 	}
 	if _, err := ReadRequest(bytes.NewReader(b)); err != nil {
 		t.Errorf("ReadRequest with 1024 bytes of options = %v", err)
-	}
-}
-
-func TestNewAddress(t *testing.T) {
-	for in, want := range map[string]string{
-		"example.com":      "example.com:7",
-		"Example.com.":     "Example.com.:7",
-		"192.0.2.1":        "192.0.2.1:7",
-		"2001:DB8:0::0001": "[2001:db8::1]:7",
-		"[2001:db8::1]":    "[2001:db8::1]:7",
-		"[192.0.2.1]":      "192.0.2.1:7",
-		"::ffff:192.0.2.1": "[::ffff:192.0.2.1]:7",
-		"bücher.example":   "bücher.example:7",
-	} {
-		if got, err := NewAddress(in, 7); err != nil || got.String() != want {
-			t.Errorf("NewAddress(%q, 7) = %v, %v; want %v", in, got, err, want)
-		}
-	}
-}
-
-func TestParseAddress(t *testing.T) {
-	for _, in := range []string{"example.com:443", "192.0.2.1:1", "[2001:db8::1]:65535"} {
-		if got, err := ParseAddress(in); err != nil || got.String() != in {
-			t.Errorf("ParseAddress(%q) = %v, %v; want the same", in, got, err)
-		}
-	}
-	for _, in := range []string{"", "a", "a:", ":1", "a:0", "a:65536", "a:-1", "a:http", "2001:db8::1:80", "a b:1"} {
-		_, err := ParseAddress(in)
-		wantCode(t, "ParseAddress("+in+")", err, code.AddressUnsupported)
 	}
 }
 

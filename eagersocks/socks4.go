@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"tunnels/internal/code"
+	"tunnels/internal/hostname"
 )
 
 // SOCKS4 has no RFC. Its request is
@@ -22,7 +23,7 @@ const (
 	version4 = 4
 	head4    = 8   // up to the user id
 	userMax4 = 512 // name, colon and password, each as long as in SOCKS5
-	most4    = head4 + userMax4 + 1 + maxName + 1
+	most4    = head4 + userMax4 + 1 + hostname.Max + 1
 
 	granted4   = 0x5a
 	rejected4  = 0x5b
@@ -73,7 +74,7 @@ func parseSocks4(b []byte) (r request4, size int, err error) {
 	}
 	if ip := r.addr.As4(); ip[0] == 0 && ip[1] == 0 && ip[2] == 0 && ip[3] != 0 {
 		r.named = true
-		if r.name, err = field("host name", maxName); err != nil {
+		if r.name, err = field("host name", hostname.Max); err != nil {
 			return r, 0, err
 		}
 	}

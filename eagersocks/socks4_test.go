@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 
 	"tunnels/internal/code"
+	"tunnels/internal/hostname"
 	"tunnels/internal/splice"
 )
 
@@ -41,16 +42,16 @@ func TestSocks4AtTheDoor(t *testing.T) {
 		want       Address // zero: refused
 		said       string
 	}{
-		{"4", request4Bytes + "\x00", nil, Address{"192.0.2.1", 80}, ""},
-		{"4 with id", request4Bytes + "root\x00", nil, Address{"192.0.2.1", 80}, ""},
-		{"4a", request4aBytes + "\x00example.com\x00", nil, Address{"example.com", 443}, ""},
-		{"4a with id", request4aBytes + "me\x00example.com\x00", nil, Address{"example.com", 443}, ""},
-		{"4a with an address", request4aBytes + "\x00::1\x00", nil, Address{"::1", 443}, ""},
-		{"4a with the longest name", request4aBytes + "\x00" + name + "\x00", nil, Address{name, 443}, ""},
-		{"0.0.0.0 is an address", "\x04\x01\x00\x50\x00\x00\x00\x00\x00", nil, Address{"0.0.0.0", 80}, ""},
-		{"longest id", request4Bytes + strings.Repeat("u", 512) + "\x00", nil, Address{"192.0.2.1", 80}, ""},
-		{"right user", request4Bytes + "alice:a:secret\x00", alice, Address{"192.0.2.1", 80}, ""},
-		{"right user, 4a", request4aBytes + "alice:a:secret\x00example.com\x00", alice, Address{"example.com", 443}, ""},
+		{"4", request4Bytes + "\x00", nil, Address{Host: "192.0.2.1", Port: 80}, ""},
+		{"4 with id", request4Bytes + "root\x00", nil, Address{Host: "192.0.2.1", Port: 80}, ""},
+		{"4a", request4aBytes + "\x00example.com\x00", nil, Address{Host: "example.com", Port: 443}, ""},
+		{"4a with id", request4aBytes + "me\x00example.com\x00", nil, Address{Host: "example.com", Port: 443}, ""},
+		{"4a with an address", request4aBytes + "\x00::1\x00", nil, Address{Host: "::1", Port: 443}, ""},
+		{"4a with the longest name", request4aBytes + "\x00" + name + "\x00", nil, Address{Host: name, Port: 443}, ""},
+		{"0.0.0.0 is an address", "\x04\x01\x00\x50\x00\x00\x00\x00\x00", nil, Address{Host: "0.0.0.0", Port: 80}, ""},
+		{"longest id", request4Bytes + strings.Repeat("u", 512) + "\x00", nil, Address{Host: "192.0.2.1", Port: 80}, ""},
+		{"right user", request4Bytes + "alice:a:secret\x00", alice, Address{Host: "192.0.2.1", Port: 80}, ""},
+		{"right user, 4a", request4aBytes + "alice:a:secret\x00example.com\x00", alice, Address{Host: "example.com", Port: 443}, ""},
 
 		{"wrong password", request4Bytes + "alice:b\x00", alice, Address{}, wrongUser},
 		{"wrong user", request4aBytes + "bob:a:secret\x00example.com\x00", alice, Address{}, wrongUser},
@@ -143,7 +144,7 @@ func FuzzSocks4(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if size > min(len(b), most4) || len(r.user) > userMax4 || len(r.name) > maxName {
+		if size > min(len(b), most4) || len(r.user) > userMax4 || len(r.name) > hostname.Max {
 			t.Fatalf("request %+v takes %d bytes of %d", r, size, len(b))
 		}
 		if _, _, err := parseSocks4(b[:size-1]); !errors.Is(err, errShort) {

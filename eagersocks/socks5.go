@@ -15,6 +15,7 @@ import (
 	"github.com/things-go/go-socks5/statute"
 
 	"tunnels/internal/code"
+	"tunnels/internal/socksaddr"
 )
 
 // socksServer parses SOCKS5 greetings with go-socks5, one connection at a time.
@@ -159,7 +160,7 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 	if a.AddrType != statute.ATYPDomain {
 		ip, ok := netip.AddrFromSlice(a.IP)
 		if !ok {
-			return Address{}, unsupported("IP address is empty")
+			return Address{}, &code.Error{Code: code.AddressUnsupported, Text: "IP address is empty"}
 		}
 		if a.AddrType == statute.ATYPIPv4 {
 			ip = ip.Unmap() // the parser keeps all in 16 bytes
@@ -174,15 +175,15 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 func sourceOf(a *statute.AddrSpec) Address {
 	port := uint16(a.Port)
 	if ip, ok := netip.AddrFromSlice(a.IP); ok && a.AddrType != statute.ATYPDomain {
-		return Address{ip.Unmap().String(), port}
+		return Address{Host: ip.Unmap().String(), Port: port}
 	}
-	if s, err := newAddress(a.FQDN, port); err == nil {
+	if s, err := socksaddr.NewAnyPort(a.FQDN, port); err == nil {
 		return s
 	}
 	if a.FQDN != "" { // nothing sensible, so its port says nothing either
 		port = 0
 	}
-	return Address{netip.IPv4Unspecified().String(), port}
+	return Address{Host: netip.IPv4Unspecified().String(), Port: port}
 }
 
 // noResolver leaves names as they are: they are resolved at the exit.

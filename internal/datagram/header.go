@@ -1,22 +1,14 @@
 package datagram
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"tunnels/internal/code"
 	"tunnels/internal/hostname"
-)
-
-// The address types of RFC 1928 section 5.
-const (
-	atypIPv4 = 1
-	atypName = 3
-	atypIPv6 = 4
+	"tunnels/internal/socksaddr"
 )
 
 const (
@@ -44,33 +36,12 @@ func (t Target) String() string {
 	return net.JoinHostPort(host, strconv.Itoa(int(t.Port)))
 }
 
-// headerSize is how many bytes appendHeader appends.
-func (t Target) headerSize() int {
-	switch {
-	case t.Name != "":
-		return headSize + 1 + len(t.Name) + 2
-	case t.IP.Is4():
-		return headSize + 4 + 2
-	}
-	return headSize + 16 + 2
-}
+// headerSize returns how many bytes appendHeader appends.
+func (t Target) headerSize() int { return headSize - 1 + socksaddr.EncodedSize(t.Name, t.IP) }
 
 // appendHeader appends the header of a datagram that is not a fragment.
 func (t Target) appendHeader(b []byte) []byte {
-	switch {
-	case t.Name != "":
-		b = append(b, 0, 0, 0, atypName, byte(len(t.Name)))
-		b = append(b, t.Name...)
-	case t.IP.Is4():
-		ip := t.IP.As4()
-		b = append(b, 0, 0, 0, atypIPv4)
-		b = append(b, ip[:]...)
-	default:
-		ip := t.IP.As16()
-		b = append(b, 0, 0, 0, atypIPv6)
-		b = append(b, ip[:]...)
-	}
-	return binary.BigEndian.AppendUint16(b, t.Port)
+	return socksaddr.Append(append(b, 0, 0, 0), t.Name, t.IP, t.Port)
 }
 
 // datagram is one that has been parsed.
@@ -89,7 +60,7 @@ func parseRecord(b []byte) (datagram, error) {
 		return datagram{}, err
 	case b[0] != 0 || b[1] != 0:
 		return datagram{}, malformed("reserved bytes are 0x%02x%02x, want 0x0000", b[0], b[1])
-	case b[3] == atypName && d.target.Name == "":
+	case b[3] == socksaddr.Name && d.target.Name == "":
 		return datagram{}, malformed("address %v is written as a name", d.target.IP)
 	}
 	return d, nil
@@ -101,41 +72,29 @@ func parse(b []byte) (datagram, error) {
 	if len(b) < headSize+1 {
 		return datagram{}, malformed("datagram of %d bytes has no header", len(b))
 	}
-	size := 0
-	switch b[3] {
-	case atypIPv4:
-		size = 4
-	case atypIPv6:
-		size = 16
-	case atypName:
-		size = 1 + int(b[headSize])
-	default:
+	size, ok := socksaddr.Size(b[3], b[headSize])
+	if !ok {
 		return datagram{}, malformed("address type 0x%02x is not supported", b[3])
 	}
 	end := headSize + size + 2
 	if len(b) < end {
 		return datagram{}, malformed("datagram of %d bytes, its header has %d", len(b), end)
 	}
-	d := datagram{fragment: b[2], data: b[end:]}
-	d.target.Port = binary.BigEndian.Uint16(b[end-2:])
-	if d.target.Port == 0 {
+	name, ip, port := socksaddr.Split(b[3], b[headSize:end])
+	if port == 0 {
 		return datagram{}, malformed("port is 0")
 	}
-	return d, d.target.setHost(b[3], b[headSize:end-2])
+	d := datagram{target: Target{IP: ip, Port: port}, fragment: b[2], data: b[end:]}
+	var err error
+	if b[3] == socksaddr.Name {
+		err = d.target.setName(name)
+	}
+	return d, err
 }
 
-// setHost sets what the bytes of ADDR say.
-func (t *Target) setHost(atyp byte, addr []byte) error {
-	if atyp != atypName {
-		t.IP, _ = netip.AddrFromSlice(addr) // of 4 or 16 bytes
-		return nil
-	}
-	name := string(addr[1:])
-	bare := name
-	if strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") {
-		bare = name[1 : len(name)-1]
-	}
-	if ip, err := netip.ParseAddr(bare); err == nil {
+// setName sets the host to a name, which may spell an IP address.
+func (t *Target) setName(name string) error {
+	if ip, ok := socksaddr.ParseIP(name); ok {
 		if ip.Zone() != "" {
 			return malformed("address %v has a zone", ip)
 		}
