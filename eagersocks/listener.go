@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/internal/netx"
 	"tunnels/internal/splice"
 )
 
@@ -94,12 +95,6 @@ func listen(ctx context.Context, network, address string) (Acceptor, error) {
 	lc.SetMultipathTCP(false) // Go's default; socket options do not work with it
 	return lc.Listen(ctx, network, address)
 }
-
-// The pause after a failed accept doubles between these two.
-const (
-	backoffMin = 5 * time.Millisecond
-	backoffMax = time.Second
-)
 
 // ErrBug marks what Config.Rejected should be told loudly: a defect of ours.
 var ErrBug = errors.New("BUG")
@@ -231,25 +226,15 @@ func (l *listener) end() error {
 
 // run accepts until the Acceptor is closed.
 func (l *listener) run() {
-	pause := backoffMin
+	var retry netx.Retry
+	report := func(err error, _ bool) { l.reject("", fmt.Errorf("accepting: %w", err)) }
 	for {
-		c, err := l.from.Accept()
-		switch {
-		case err == nil:
-			pause = backoffMin
-			l.admit(c)
-		case errors.Is(err, net.ErrClosed):
+		c, err := retry.Accept(l.from.Accept, l.done, report)
+		if err != nil {
 			_ = l.end() // its error is that of closing twice
 			return
-		default:
-			l.reject("", fmt.Errorf("accepting: %w", err))
-			select {
-			case <-l.done:
-				return
-			case <-time.After(pause):
-				pause = min(2*pause, backoffMax)
-			}
 		}
+		l.admit(c)
 	}
 }
 

@@ -83,10 +83,10 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 }
 
 func TestAcceptPauseHasACeiling(t *testing.T) {
-	l := newListener(newScripted(), Config{})
+	var r Retry
 	var last time.Duration
 	for range 100 {
-		last, _ = l.failed()
+		last, _ = r.failed()
 	}
 	if last != time.Second {
 		t.Errorf("pause after 100 errors = %v, want 1s", last)
