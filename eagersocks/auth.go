@@ -4,25 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 
 	"github.com/things-go/go-socks5"
 	"github.com/things-go/go-socks5/statute"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 )
 
-// Authenticator knows who may use a front door. Its method may be called from
+// Authenticator decides who may use a front door. Its method may be called from
 // any goroutine at any time.
-type Authenticator interface {
-	// Check is nil if password is that of the user name. It may block, to slow
-	// down who guesses: for about nine seconds at most. The error carries
-	// code.NotAuthorised if name and password do not belong together, and
-	// another code if that was not looked at. remote is who asks; nil: unknown.
-	// It is called for every request, also for further ones on one connection, so
-	// a name and password that were right before should cost little.
-	Check(remote net.Addr, name, password string) error
-}
+//
+//	Check(remote net.Addr, name, password string) error
+//
+// Check returns nil if password is that of the user name. It may block, to slow down
+// guessing: for about nine seconds at most. The error carries code.NotAuthorised if
+// name and password do not belong together, and another code if they were not
+// compared. remote is the application's address, or nil if unknown. Check is called
+// for every request, also for further ones on one connection, so a name and password
+// that were right before should cost little.
+type Authenticator = appconn.Authenticator
 
 // The words of RFC 1929.
 const (

@@ -3,6 +3,8 @@ package eagersocks
 import (
 	"cmp"
 	"time"
+
+	"tunnels/internal/appconn"
 )
 
 // Config bounds what a connection may do before its request is known. The zero
@@ -34,11 +36,11 @@ type Config struct {
 }
 
 func (c *Config) greetingTimeout() time.Duration {
-	return cmp.Or(c.GreetingTimeout, 10*time.Second)
+	return cmp.Or(c.GreetingTimeout, appconn.GreetingTimeout)
 }
 
 func (c *Config) requestTimeout() time.Duration {
 	return cmp.Or(c.RequestTimeout, 15*time.Second)
 }
 
-func (c *Config) pendingMax() int { return max(1, cmp.Or(c.PendingMax, 4096)) }
+func (c *Config) pendingMax() int { return max(1, cmp.Or(c.PendingMax, appconn.PendingMax)) }

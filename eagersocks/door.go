@@ -1,18 +1,16 @@
 package eagersocks
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
+
+	"tunnels/internal/appconn"
 )
 
 // firstRead is enough for what an application says in one go before it is
 // answered; what is longer is read on.
 const firstRead = 512
-
-// tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).
-const tlsHandshake = 0x16
 
 // NewSocksListener takes applications from the connections of a: it is the front
 // door. It speaks SOCKS5, of which CONNECT and UDP ASSOCIATE, SOCKS4 and SOCKS4a, of
@@ -53,11 +51,7 @@ func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
 	case 'A' <= first && first <= 'Z', 'a' <= first && first <= 'z':
 		return d.web.read(c, buf[:n])
 	default:
-		if first == tlsHandshake {
-			return nil, nil, mistake{fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04; it looks like TLS: "+
-				"the proxy's address begins with http:// or socks5h://, not with https://", first)}
-		}
-		return nil, nil, fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04", first)
+		return nil, nil, appconn.UnknownGreeting(first)
 	}
 }
 
@@ -72,13 +66,4 @@ func readMethods(c net.Conn, buf []byte, n int) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// turnAway tells the application no and returns what to report: always the same for
-// the same mistake, so that it can be counted, even where the application has gone.
-func turnAway(c net.Conn, said, report string) error {
-	if _, err := io.WriteString(c, said); err == nil {
-		hangUp(c)
-	}
-	return mistake{errors.New(report)}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
 )
@@ -26,10 +27,11 @@ func (c *Config) NewListener(a Acceptor) Listener {
 			resetFor(conn, err)
 			return nil, nil, err
 		}
-		req.answer = &answer{conn: conn}
+		var dialect appconn.Dialect
 		if req.ReplyWanted {
-			req.answer.dialect = socks5Dialect{}
+			dialect = socks5Dialect{}
 		}
+		req.asker = appconn.NewAnswer(conn, dialect)
 		return conn, req, nil
 	}
 	return newListener(a, read, timeout, c)

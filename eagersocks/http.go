@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
 )
@@ -49,11 +50,12 @@ func newWebFront(c *Config) *webFront {
 // web is one application's connection that speaks HTTP. Owned by the goroutine that
 // serves it, but for what is said to be guarded.
 type web struct {
-	front *webFront // static
-	conn  *appConn  // static
-	in    wire      // owned by exchange.send while there is an exchange
-	first *webRequest
-	kept  kept
+	front  *webFront       // static
+	conn   *appconn.Conn   // static
+	answer *appconn.Answer // static; to the first request
+	in     wire            // owned by exchange.send while there is an exchange
+	first  *webRequest
+	kept   kept
 
 	wrongHeader string // the last one that was refused, and why; what was right is checked each time
 	wrongErr    error
@@ -72,22 +74,22 @@ type web struct {
 // read takes the first request of a connection, of which first has been read
 // already. A CONNECT is handed over like one of SOCKS, everything else for ServeWeb.
 func (f *webFront) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
-	w := &web{front: f, conn: &appConn{Conn: c}, in: newWire(c, first), known: f.users == nil}
+	w := &web{front: f, conn: appconn.New(c, nil), in: newWire(c, first), known: f.users == nil}
 	r, err := readWebRequest(w.in)
 	if err != nil {
 		if e, ok := errors.AsType[*webError](err); ok {
-			return nil, nil, turnAway(c, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
+			return nil, nil, appconn.TurnAway(c, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
 		}
 		return nil, nil, fmt.Errorf("reading an HTTP request: %w", err)
 	}
 	if r.method == http.MethodConnect && w.authorised(r) == nil {
-		w.conn.early = w.in.take()
-		req := &Request{Command: Connect, Target: r.target, app: w.conn}
-		req.answer = &answer{conn: w.conn, dialect: httpDialect{r.target}}
-		return w.conn, req, nil
+		w.conn.SetEarly(w.in.take())
+		return w.conn, NewRequest(Connect, r.target, appconn.NewAnswer(w.conn, httpDialect{r.target})), nil
 	}
-	w.first = r
-	return w.conn, &Request{Command: Web, app: w.conn, web: w, answer: &answer{conn: w.conn, dialect: httpDialect{}}}, nil
+	w.first, w.answer = r, appconn.NewAnswer(w.conn, httpDialect{})
+	req := NewRequest(Web, Address{}, w.answer)
+	req.web = w
+	return w.conn, req, nil
 }
 
 // ErrWay marks an error of reading from a target that is none of the target's: the
@@ -109,7 +111,7 @@ type Dial func(ctx context.Context, target Address) (net.Conn, error)
 // stands for, 502 if it has none; later, the connection is aborted. The error says
 // why the connection did not end cleanly.
 func (r *Request) ServeWeb(ctx context.Context, dial func(ctx context.Context, target Address) (net.Conn, error)) error {
-	if r.web == nil || r.answerOnce() != nil {
+	if r.web == nil || r.web.answer.Claim() != nil {
 		return errNoWeb
 	}
 	w := r.web
@@ -181,7 +183,7 @@ func (w *web) serve(ctx context.Context, dial Dial) error {
 				continue
 			}
 			if err == nil {
-				hangUp(w.conn)
+				appconn.HangUp(w.conn)
 				return nil
 			}
 		}
@@ -191,7 +193,7 @@ func (w *web) serve(ctx context.Context, dial Dial) error {
 			_ = w.conn.Close()
 			return nil
 		case ok:
-			return turnAway(w.conn, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
+			return appconn.TurnAway(w.conn, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
 		}
 		why, _ := code.Of(err)
 		splice.Abort(w.conn, why, "")
@@ -264,7 +266,7 @@ func (w *web) handle(ctx context.Context, dial Dial, r *webRequest) (more bool, 
 func (w *web) say(r *webRequest, p *page) (more bool, err error) {
 	p.bare = r.method == http.MethodHead
 	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()
-	_ = w.conn.SetWriteDeadline(time.Now().Add(answerMax))
+	_ = w.conn.SetWriteDeadline(time.Now().Add(appconn.AnswerTimeout))
 	if _, err := w.conn.Write(p.appendTo(nil)); err != nil {
 		return false, gone(err)
 	}
@@ -280,7 +282,7 @@ func (w *web) tunnel(ctx context.Context, dial Dial, r *webRequest) (more bool, 
 	}
 	w.use(c)
 	defer w.use(nil)
-	if _, err := w.conn.Write(httpDialect{}.accepted(netip.AddrPort{})); err != nil {
+	if _, err := w.conn.Write(httpDialect{}.Accepted(netip.AddrPort{})); err != nil {
 		splice.Abort(c, code.Cancelled, "")
 		return false, gone(err)
 	}
@@ -295,7 +297,7 @@ func (w *web) tunnel(ctx context.Context, dial Dial, r *webRequest) (more bool, 
 func (w *web) join(c net.Conn) error {
 	far, ok := c.(splice.Stream)
 	if !ok {
-		far = &appConn{Conn: c}
+		far = appconn.New(c, nil)
 	}
 	if r := splice.Both(w.conn, far, code.Cancelled, code.General); r.Err != nil {
 		return r.Err

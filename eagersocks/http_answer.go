@@ -107,6 +107,6 @@ func (x *exchange) switchOver(resp *response) (more bool, err error) {
 		x.t.abort()
 		return false, gone(err)
 	}
-	x.w.conn.early = x.w.in.take()
+	x.w.conn.SetEarly(x.w.in.take())
 	return false, x.w.join(x.t.Conn)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 )
 
@@ -46,7 +47,7 @@ func (w *web) refuseUser(err error) *page {
 
 func (f *webFront) reject(c net.Conn, err error) {
 	if f.rejected != nil {
-		f.rejected(remoteOf(c), err)
+		f.rejected(appconn.Remote(c), err)
 	}
 }
 

@@ -105,11 +105,13 @@ func printable(text string) string {
 // httpDialect is how a CONNECT is answered (RFC 9110 section 9.3.6).
 type httpDialect struct{ target Address }
 
-func (httpDialect) accepted(netip.AddrPort) []byte {
+// Accepted implements appconn.Dialect.
+func (httpDialect) Accepted(netip.AddrPort) []byte {
 	return []byte("HTTP/1.1 200 Connection established\r\n\r\n")
 }
 
-func (d httpDialect) refused(c code.Code, text string) []byte {
+// Refused implements appconn.Dialect.
+func (d httpDialect) Refused(c code.Code, text string) []byte {
 	p := failedPage(d.target, c, text)
 	p.close = true
 	return p.appendTo(nil)

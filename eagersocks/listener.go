@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
@@ -100,17 +101,9 @@ func listen(ctx context.Context, network, address string) (Acceptor, error) {
 var ErrBug = errors.New("BUG")
 
 // ErrMistake marks what Config.Rejected, or ServeWeb's caller, is told of a request
-// that can only be somebody's mistake, such as TLS spoken to a front door.
-var ErrMistake = errors.New("mistake")
-
-// mistake is an error that is ErrMistake.
-type mistake struct{ error }
-
-// Is implements errors.Is for ErrMistake.
-func (m mistake) Is(target error) bool { return target == ErrMistake }
-
-// Unwrap returns what the mistake is.
-func (m mistake) Unwrap() error { return m.error }
+// that can only be a mistake in how an application is set up, such as TLS spoken to a
+// front door.
+var ErrMistake = appconn.ErrMistake
 
 var errCrowded = errors.New("pushed out by newer connections before its request was taken")
 
@@ -184,7 +177,7 @@ func (l *listener) Accept() (net.Conn, *Request, error) {
 				return a.conn, a.req, nil
 			}
 			<-a.dropped // at the last moment
-			l.reject(remoteOf(a.pending.conn), a.why)
+			l.reject(appconn.Remote(a.pending.conn), a.why)
 		}
 	}
 }
@@ -270,14 +263,14 @@ func (l *listener) serve(p *pending) {
 			err = p.why
 		}
 		_ = p.conn.Close()
-		l.reject(remoteOf(p.conn), err)
+		l.reject(appconn.Remote(p.conn), err)
 		return
 	}
 	_ = p.conn.SetDeadline(time.Time{})
 	select {
 	case l.ready <- accepted{p, conn, req}:
 	case <-p.dropped:
-		l.reject(remoteOf(p.conn), p.why)
+		l.reject(appconn.Remote(p.conn), p.why)
 	}
 }
 
@@ -350,14 +343,6 @@ func clientOf(c net.Conn) string {
 	if n, ok := lower.(interface{ PeerName() string }); ok && n.PeerName() != "" {
 		return n.PeerName()
 	}
-	host, _, _ := net.SplitHostPort(remoteOf(c))
+	host, _, _ := net.SplitHostPort(appconn.Remote(c))
 	return host
-}
-
-// remoteOf is c's peer, or "unknown".
-func remoteOf(c net.Conn) string {
-	if a := c.RemoteAddr(); a != nil && a.String() != "" {
-		return a.String()
-	}
-	return "unknown"
 }

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 )
 
@@ -74,11 +75,11 @@ func TestExitEager(t *testing.T) {
 	wantRead(t, conn, "first bytes")
 	io.WriteString(conn, "answer") // the first bytes that come back: no reply before them
 	wantRead(t, c, "answer")
-	if err := req.Refuse(code.Refused, ""); !errors.Is(err, errAnswered) {
-		t.Errorf("Refuse after Reply = %v, want %v", err, errAnswered)
+	if err := req.Refuse(code.Refused, ""); !errors.Is(err, appconn.ErrAnswered) {
+		t.Errorf("Refuse after Reply = %v, want %v", err, appconn.ErrAnswered)
 	}
-	if err := new(Request).Reply(); !errors.Is(err, errNobody) {
-		t.Errorf("Reply of a request of one's own = %v, want %v", err, errNobody)
+	if err := new(Request).Reply(); !errors.Is(err, errNoAsker) {
+		t.Errorf("Reply of a request of one's own = %v, want %v", err, errNoAsker)
 	}
 }
 

@@ -54,9 +54,8 @@ type Request struct {
 	// Options take 1 KiB at most: three bytes and its value each.
 	Options []Option
 
-	answer *answer  // nil: the request did not come from a Listener
-	app    *appConn // nil: it did not come through a front door
-	web    *web     // nil: its command is not Web
+	asker Asker // nil if the request did not come from a Listener
+	web   *web  // nil unless the command is Web
 }
 
 const (

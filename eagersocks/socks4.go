@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 	"tunnels/internal/hostname"
 )
@@ -33,8 +34,11 @@ const (
 // socks4Dialect is how SOCKS4 answers: there is one code for all that fails.
 type socks4Dialect struct{}
 
-func (socks4Dialect) accepted(netip.AddrPort) []byte   { return reply4(granted4) }
-func (socks4Dialect) refused(code.Code, string) []byte { return reply4(rejected4) }
+// Accepted implements appconn.Dialect.
+func (socks4Dialect) Accepted(netip.AddrPort) []byte { return reply4(granted4) }
+
+// Refused implements appconn.Dialect.
+func (socks4Dialect) Refused(code.Code, string) []byte { return reply4(rejected4) }
 
 func reply4(c byte) []byte { return []byte{0, c, 0, 0, 0, 0, 0, 0} }
 
@@ -106,17 +110,12 @@ func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Reque
 	}
 	if err != nil {
 		if _, werr := c.Write(reply4(said)); werr == nil {
-			hangUp(c)
+			appconn.HangUp(c)
 		}
 		return nil, nil, fmt.Errorf("SOCKS4 request: %w", err)
 	}
-	app := &appConn{Conn: c, early: bytes.Clone(b[size:])}
-	return app, &Request{
-		Command: Connect,
-		Target:  target,
-		answer:  &answer{conn: app, dialect: socks4Dialect{}},
-		app:     app,
-	}, nil
+	app := appconn.New(c, bytes.Clone(b[size:]))
+	return app, NewRequest(Connect, target, appconn.NewAnswer(app, socks4Dialect{})), nil
 }
 
 // allowed checks the user and password in the user id. With an error comes the
@@ -127,7 +126,7 @@ func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 	}
 	name, password, ok := strings.Cut(r.user, ":")
 	if !ok {
-		return wrongUser4, mistake{errors.New("user id is not of the form name:password")}
+		return wrongUser4, appconn.Mistake(errors.New("user id is not of the form name:password"))
 	}
 	err := users.Check(remote, name, password)
 	if c, _ := code.Of(err); c == code.NotAuthorised {
@@ -138,7 +137,7 @@ func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 
 func (r *request4) target() (Address, error) {
 	if r.command != byte(Connect) {
-		return Address{}, mistake{&code.Error{Code: code.CommandUnsupported, Text: fmt.Sprintf("command %d is not supported", r.command)}}
+		return Address{}, appconn.Mistake(&code.Error{Code: code.CommandUnsupported, Text: fmt.Sprintf("command %d is not supported", r.command)})
 	}
 	if r.named {
 		return NewAddress(r.name, r.port)

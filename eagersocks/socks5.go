@@ -14,6 +14,7 @@ import (
 	"github.com/things-go/go-socks5"
 	"github.com/things-go/go-socks5/statute"
 
+	"tunnels/internal/appconn"
 	"tunnels/internal/code"
 	"tunnels/internal/socksaddr"
 )
@@ -52,16 +53,16 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 	if g.readErr != nil { // what the parser makes of it has lost its type
 		return nil, nil, fmt.Errorf("reading a greeting: %w", g.readErr)
 	}
-	hangUp(c) // the application may have been told why
+	appconn.HangUp(c) // the application may have been told why
 	switch {
 	case g.refused != nil:
 		return nil, nil, g.refused
 	case err == nil:
 		return nil, nil, errors.New("greeting without a request")
 	case errors.Is(err, statute.ErrNoSupportedAuth):
-		return nil, nil, mistake{s.unwanted()}
+		return nil, nil, appconn.Mistake(s.unwanted())
 	case strings.HasPrefix(err.Error(), "unrecognized command"): // the parser has no type for it
-		return nil, nil, mistake{fmt.Errorf("reading a greeting: %w", err)}
+		return nil, nil, appconn.Mistake(fmt.Errorf("reading a greeting: %w", err))
 	default:
 		return nil, nil, fmt.Errorf("reading a greeting: %w", err)
 	}
@@ -84,9 +85,9 @@ type greeting struct {
 	readErr error        // the last error of reading
 	login   func() error // checks the user and password that were right; nil: nobody was asked
 
-	app     *appConn // result: the connection to hand over
-	req     *Request // result: nil if there is none
-	refused error    // result: why not
+	app     *appconn.Conn // result: the connection to hand over
+	req     *Request      // result: nil if there is none
+	refused error         // result: why not
 }
 
 // Read implements net.Conn.
@@ -121,7 +122,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	case statute.CommandAssociate:
 		command, target = UDP, sourceOf(r.RawDestAddr)
 	default:
-		return g.refuse(code.CommandUnsupported, mistake{fmt.Errorf("SOCKS5 command %d is not supported", r.Command)})
+		return g.refuse(code.CommandUnsupported, appconn.Mistake(fmt.Errorf("SOCKS5 command %d is not supported", r.Command)))
 	}
 	if err != nil {
 		return g.refuse(code.AddressUnsupported, err)
@@ -138,13 +139,8 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	// A copy, to let the parser's buffer go.
 	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail: that much is there
 	early := append(bytes.Clone(ahead), g.first...)
-	g.app = &appConn{Conn: g.Conn, early: early}
-	g.req = &Request{
-		Command: command,
-		Target:  target,
-		answer:  &answer{conn: g.app, dialect: socks5Dialect{}},
-		app:     g.app,
-	}
+	g.app = appconn.New(g.Conn, early)
+	g.req = NewRequest(command, target, appconn.NewAnswer(g.app, socks5Dialect{}))
 	return nil
 }
 

@@ -1,8 +1,7 @@
-package eagersocks
+package appconn
 
 import (
 	"errors"
-	"io"
 	"net"
 	"syscall"
 	"testing"
@@ -18,24 +17,36 @@ func (w *waitable) WaitReadable() error { w.waits++; return nil }
 
 func TestWaitingWithEarlyBytes(t *testing.T) {
 	inner := &waitable{}
-	c := &appConn{Conn: inner, early: []byte("ab")}
+	c := New(inner, []byte("ab"))
 	for i, want := range []int{0, 0, 1} {
 		if err := c.WaitReadable(); err != nil || inner.waits != want {
 			t.Fatalf("WaitReadable %d = %v after %d waits beneath, want %d", i, err, inner.waits, want)
 		}
 		if i < 2 {
-			wantRead(t, io.LimitReader(c, 1), "ab"[i:i+1])
+			got := make([]byte, 1)
+			if n, err := c.Read(got); n != 1 || err != nil || got[0] != "ab"[i] {
+				t.Fatalf("Read = %q, %v; want %q", got[:n], err, "ab"[i:i+1])
+			}
 		}
 	}
 }
 
 func TestSocketIsShownAfterEarlyBytes(t *testing.T) {
-	_, inner := tcpPair(t)
-	c := &appConn{Conn: inner, early: []byte("a")}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	inner, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	c := New(inner, []byte("a"))
 	if _, err := c.SyscallConn(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("SyscallConn with early bytes = %v, want unsupported", err)
 	}
-	c.takeEarly()
+	c.TakeEarly()
 	if _, err := c.SyscallConn(); err != nil {
 		t.Errorf("SyscallConn without early bytes = %v", err)
 	}
@@ -45,7 +56,7 @@ func TestWhatTheConnectionBeneathCannot(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	c := &appConn{Conn: a}
+	c := New(a, nil)
 	_, sysErr := c.SyscallConn()
 	for name, err := range map[string]error{
 		"CloseWrite": c.CloseWrite(), "WaitReadable": c.WaitReadable(), "SyscallConn": sysErr,

@@ -1,0 +1,122 @@
+package appconn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// ErrAnswered is returned by all methods of an Answer but the first one called.
+var ErrAnswered = errors.New("request has been answered already")
+
+// AnswerTimeout is how long writing an answer may take.
+const AnswerTimeout = 10 * time.Second
+
+const (
+	lingerMax   = 2 * time.Second // for a refused peer to close first
+	lingerBytes = 256 << 10       // read from it meanwhile
+)
+
+// Dialect encodes the answers of one protocol, for a peer that waits for a reply.
+type Dialect interface {
+	// Accepted returns the answer that the target is connected. bound is where
+	// datagrams are taken; it is invalid for a stream.
+	Accepted(bound netip.AddrPort) []byte
+	// Refused returns the answer that the target is not connected, and why.
+	Refused(c code.Code, text string) []byte
+}
+
+// Answer is the one answer that a request is owed.
+type Answer struct {
+	conn    net.Conn // static
+	dialect Dialect  // static; nil if the peer waits for no reply
+	given   atomic.Bool
+}
+
+// NewAnswer returns the answer to a request that came on c. dialect is nil if no reply
+// is wanted.
+func NewAnswer(c net.Conn, dialect Dialect) *Answer {
+	return &Answer{conn: c, dialect: dialect}
+}
+
+// Reply tells the peer that the target is connected, and where datagrams are taken if
+// bound is valid. It does nothing if no reply is wanted.
+func (a *Answer) Reply(bound netip.AddrPort) error {
+	if err := a.Claim(); err != nil {
+		return err
+	}
+	if a.dialect == nil {
+		return nil
+	}
+	return a.write(a.dialect.Accepted(bound))
+}
+
+// Refuse tells the peer why the target is not connected and ends the connection. A
+// peer that waits for a reply gets one, and up to two seconds to read it; any other is
+// aborted, with the code and the text if the connection can carry them
+// (code.Resetter).
+func (a *Answer) Refuse(c code.Code, text string) error {
+	if err := a.Claim(); err != nil {
+		return err
+	}
+	if c == code.OK {
+		c = code.General
+	}
+	if a.dialect == nil {
+		splice.Abort(a.conn, c, text)
+		return nil
+	}
+	if err := a.write(a.dialect.Refused(c, text)); err != nil {
+		splice.Abort(a.conn, c, text)
+		return err
+	}
+	HangUp(a.conn)
+	return nil
+}
+
+// Early returns the bytes that came behind the request and are unread, if they are
+// known: see Conn.TakeEarly.
+func (a *Answer) Early() []byte {
+	if c, ok := a.conn.(*Conn); ok {
+		return c.TakeEarly()
+	}
+	return nil
+}
+
+// Claim leaves the answering to the caller. It returns ErrAnswered if the request has
+// been answered or claimed before.
+func (a *Answer) Claim() error {
+	if a.given.Swap(true) {
+		return ErrAnswered
+	}
+	return nil
+}
+
+func (a *Answer) write(b []byte) error {
+	_ = a.conn.SetWriteDeadline(time.Now().Add(AnswerTimeout))
+	if _, err := a.conn.Write(b); err != nil {
+		return fmt.Errorf("writing a reply: %w", err)
+	}
+	_ = a.conn.SetWriteDeadline(time.Time{})
+	return nil
+}
+
+// HangUp ends a connection whose peer has been told why. It waits a little for
+// the peer to close first: closing a socket with unread bytes in it is a reset,
+// which can overtake the answer.
+func HangUp(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lingerMax))
+	_, _ = io.CopyN(io.Discard, c, lingerBytes)
+}

@@ -1,0 +1,46 @@
+package appconn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+)
+
+// ErrMistake marks the rejection of a request that can only be a mistake in how an
+// application is set up, such as TLS spoken to a front door.
+var ErrMistake = errors.New("mistake")
+
+// mistake is an error that is ErrMistake.
+type mistake struct{ error }
+
+// Is implements errors.Is for ErrMistake.
+func (m mistake) Is(target error) bool { return target == ErrMistake }
+
+// Unwrap returns what the mistake is.
+func (m mistake) Unwrap() error { return m.error }
+
+// Mistake returns err marked as ErrMistake.
+func Mistake(err error) error { return mistake{err} }
+
+// TurnAway sends answer to the application, closes its connection, and returns the
+// ErrMistake to report. That is always the same for the same mistake, so that it can
+// be counted, even if the application has gone.
+func TurnAway(c net.Conn, answer, report string) error {
+	if _, err := io.WriteString(c, answer); err == nil {
+		HangUp(c)
+	}
+	return Mistake(errors.New(report))
+}
+
+// tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).
+const tlsHandshake = 0x16
+
+// UnknownGreeting returns the error for a connection whose first byte no door knows.
+func UnknownGreeting(first byte) error {
+	if first == tlsHandshake {
+		return Mistake(fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04; it looks like TLS: "+
+			"the proxy's address begins with http:// or socks5h://, not with https://", first))
+	}
+	return fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04", first)
+}
