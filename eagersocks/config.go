@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tunnels/internal/appconn"
+	"tunnels/internal/door"
 )
 
 // Config bounds what a connection may do before its request is known. The zero
@@ -44,3 +45,8 @@ func (c *Config) requestTimeout() time.Duration {
 }
 
 func (c *Config) pendingMax() int { return max(1, cmp.Or(c.PendingMax, appconn.PendingMax)) }
+
+// limits returns the limits of a listener on which a request may take that long.
+func (c *Config) limits(timeout time.Duration) door.Config {
+	return door.Config{Timeout: timeout, Max: c.PendingMax, Rejected: c.Rejected}
+}

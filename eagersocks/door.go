@@ -2,15 +2,11 @@ package eagersocks
 
 import (
 	"fmt"
-	"io"
 	"net"
+	"slices"
 
-	"tunnels/internal/appconn"
+	"tunnels/internal/door"
 )
-
-// firstRead is enough for what an application says in one go before it is
-// answered; what is longer is read on.
-const firstRead = 512
 
 // NewSocksListener takes applications from the connections of a: it is the front
 // door. It speaks SOCKS5, of which CONNECT and UDP ASSOCIATE, SOCKS4 and SOCKS4a, of
@@ -20,50 +16,51 @@ const firstRead = 512
 // answered is kept: Request.Early or the connection's Read has it. Closing the
 // Listener closes a.
 func (c *Config) NewSocksListener(a Acceptor) Listener {
-	return newListener(a, newDoor(c).read, c.greetingTimeout(), c)
+	read := door.FirstByte[*Request](c.NewSocksDoor(), newWebFront(c))
+	return door.Listen(a, read, c.limits(c.GreetingTimeout))
 }
 
-// door reads what applications say first. It is static.
-type door struct {
-	socks socksServer
-	users Authenticator // nil: nobody is asked
-	web   *webFront
+// SocksDoor reads what applications say first in SOCKS5, SOCKS4 and SOCKS4a. It is a
+// door for a listener that has others beside it.
+type SocksDoor struct {
+	// Static.
+	socks5 socksServer
+	users  Authenticator // nil if no password is asked for
 }
 
-func newDoor(c *Config) *door {
-	return &door{socks: newSocksServer(c.Users), users: c.Users, web: newWebFront(c)}
+// NewSocksDoor returns a door that asks for the passwords of c.Users.
+func (c *Config) NewSocksDoor() *SocksDoor {
+	return &SocksDoor{socks5: newSocksServer(c.Users), users: c.Users}
 }
 
-func (d *door) read(c net.Conn) (net.Conn, *Request, error) {
-	buf := make([]byte, firstRead)
-	n, err := io.ReadAtLeast(c, buf, 1)
+// Takes reports whether first is the version of a SOCKS that is spoken here.
+func (d *SocksDoor) Takes(first byte) bool { return first == version || first == version4 }
+
+// Read reads the greeting and request of c, of which first, at least one byte, has been
+// read already.
+func (d *SocksDoor) Read(c net.Conn, first []byte) (net.Conn, *Request, error) {
+	if first[0] == version4 {
+		return readSocks4(c, first, d.users)
+	}
+	first, err := readMethods(c, first)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading a greeting: %w", err)
 	}
-	switch first := buf[0]; {
-	case first == version:
-		if n, err = readMethods(c, buf, n); err != nil {
-			return nil, nil, fmt.Errorf("reading a greeting: %w", err)
-		}
-		return d.socks.read(c, buf[:n])
-	case first == version4:
-		return readSocks4(c, buf[:n], d.users)
-	case 'A' <= first && first <= 'Z', 'a' <= first && first <= 'z':
-		return d.web.read(c, buf[:n])
-	default:
-		return nil, nil, appconn.UnknownGreeting(first)
-	}
+	return d.socks5.read(c, first)
 }
 
-// readMethods reads on until buf, of which n bytes are filled, holds the first
-// message of SOCKS5. Its parser takes ten times the memory, which is not for those
-// who connect and say nothing.
-func readMethods(c net.Conn, buf []byte, n int) (int, error) {
-	for n < 2 || n < 2+int(buf[1]) { // 257 at most
-		more, err := c.Read(buf[n:])
-		if n += more; more == 0 && err != nil {
-			return n, cutShort(err)
+// methodsMax is the size of the longest first message of SOCKS5.
+const methodsMax = 2 + 255
+
+// readMethods reads on until b holds the first message of SOCKS5. Its parser takes ten
+// times the memory, which is not for applications that connect and say nothing.
+func readMethods(c net.Conn, b []byte) ([]byte, error) {
+	b = slices.Grow(b, max(0, methodsMax-len(b)))
+	for len(b) < 2 || len(b) < 2+int(b[1]) {
+		n, err := c.Read(b[len(b):cap(b)])
+		if b = b[:len(b)+n]; n == 0 && err != nil {
+			return nil, cutShort(err)
 		}
 	}
-	return n, nil
+	return b, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"tunnels/internal/appconn"
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 	"tunnels/internal/splice"
 )
 
@@ -34,7 +35,7 @@ func (c *Config) NewListener(a Acceptor) Listener {
 		req.asker = appconn.NewAnswer(conn, dialect)
 		return conn, req, nil
 	}
-	return newListener(a, read, timeout, c)
+	return door.Listen(a, read, c.limits(timeout))
 }
 
 // resetFor ends a connection that made no request, with the code that err carries.

@@ -71,9 +71,14 @@ type web struct {
 	current  net.Conn // guarded by mu; the connection to a target that is in use, or nil
 }
 
-// read takes the first request of a connection, of which first has been read
+// Takes reports whether first may begin a request of HTTP.
+func (f *webFront) Takes(first byte) bool {
+	return 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z'
+}
+
+// Read takes the first request of a connection, of which first has been read
 // already. A CONNECT is handed over like one of SOCKS, everything else for ServeWeb.
-func (f *webFront) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
+func (f *webFront) Read(c net.Conn, first []byte) (net.Conn, *Request, error) {
 	w := &web{front: f, conn: appconn.New(c, nil), in: newWire(c, first), known: f.users == nil}
 	r, err := readWebRequest(w.in)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"tunnels/internal/appconn"
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 )
 
 // authorised is why r may not be served; nil: it may. A password that was right for
@@ -104,6 +105,6 @@ func (s *strangers) removeLocked(w *web) {
 func (w *web) countStranger() {
 	if out := w.front.strangers.add(w); out != nil {
 		out.abort(code.Overload)
-		w.front.reject(out.conn, errCrowded)
+		w.front.reject(out.conn, door.ErrCrowded)
 	}
 }

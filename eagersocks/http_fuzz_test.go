@@ -50,7 +50,7 @@ func FuzzHTTPFront(f *testing.F) {
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		app := &taped{Reader: bytes.NewReader(said)}
-		_, req, err := newWebFront(new(Config)).read(app, nil)
+		_, req, err := newWebFront(new(Config)).Read(app, nil)
 		if err != nil || req.Command != Web {
 			return
 		}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 )
 
 // oneUser knows one name and password, and counts how often it is asked.
@@ -88,8 +89,8 @@ func TestStrangers(t *testing.T) {
 		wantRead(t, app, "HTTP/1.1 200 OK\r\n")
 		others = append(others, app)
 	}
-	if err := <-reported; !errors.Is(err, errCrowded) {
-		t.Errorf("reported: %v, want %v", err, errCrowded)
+	if err := <-reported; !errors.Is(err, door.ErrCrowded) {
+		t.Errorf("reported: %v, want %v", err, door.ErrCrowded)
 	}
 	if _, err := io.ReadAll(others[0]); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the first stranger read %v, want a reset", err)

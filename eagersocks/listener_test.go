@@ -17,12 +17,13 @@ import (
 
 	"tunnels/internal/appconn"
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 )
 
 // The public faces, as they are promised.
 var (
 	_ Acceptor = net.Listener(nil)
-	_ Listener = (*listener)(nil)
+	_ Listener = (*door.Listener[*Request])(nil)
 
 	_ func(network, address string, options ...ListenOption) (Listener, error) = Listen
 	_ func(network, address string, options ...ListenOption) (Listener, error) = ListenSocks
@@ -54,8 +55,19 @@ func TestListenNetworks(t *testing.T) {
 			}
 			return a, nil
 		}))
-		if err != nil || ln.(*listener).pendingMax != 7 {
-			t.Errorf("%s with options = %v", name, err)
+		if err != nil {
+			t.Fatalf("%s with options = %v", name, err)
+		}
+		var pending []net.Conn
+		for range 8 { // one more than WithConfig allows
+			pending = append(pending, a.connect())
+		}
+		for i, c := range pending {
+			c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if _, err := c.Read(make([]byte, 1)); (err == io.EOF) != (i == 0) {
+				t.Errorf("%s: connection %d of 8: %v, want an end of the first alone", name, i, err)
+			}
+			defer c.Close()
 		}
 		ln.Close()
 	}
@@ -263,7 +275,7 @@ func TestSlowGreetingsDoNotHoldUpTheNext(t *testing.T) {
 			t.Errorf("Accept after %v = %v, want example.com at once", d, req.Target)
 		}
 		synctest.Wait()
-		if n := r.count(errCrowded); n != slow+1-room {
+		if n := r.count(door.ErrCrowded); n != slow+1-room {
 			t.Errorf("%d connections were pushed out, want %d", n, slow+1-room)
 		}
 		// The oldest are gone, the youngest are not.
@@ -315,8 +327,8 @@ func TestUnacceptedIsPushedOut(t *testing.T) {
 			t.Errorf("first connection: Read = %v, want an end", err)
 		}
 		ln.Close()
-		if r.count(errCrowded) != 1 || len(r.all()) != 1 {
-			t.Errorf("Rejected was told %v, want %v once", r.all(), errCrowded)
+		if r.count(door.ErrCrowded) != 1 || len(r.all()) != 1 {
+			t.Errorf("Rejected was told %v, want %v once", r.all(), door.ErrCrowded)
 		}
 		first.Close()
 		second.Close()

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,6 +50,13 @@ func (a *acceptor) connect() net.Conn {
 	app, c := net.Pipe()
 	a.next <- c
 	return app
+}
+
+// testDoor reads what applications say at a front door.
+type testDoor struct{ read door.Reader[*Request] }
+
+func newDoor(c *Config) testDoor {
+	return testDoor{door.FirstByte[*Request](c.NewSocksDoor(), newWebFront(c))}
 }
 
 // rejections collects what a listener rejected.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 	"tunnels/internal/users"
 )
 
@@ -210,8 +211,8 @@ func TestSlowedDownIsStillBounded(t *testing.T) {
 		if d := time.Since(start); d != 0 {
 			t.Errorf("Close took %v, want no time", d)
 		}
-		if r.count(errCrowded) != 1 || len(r.all()) != 3 {
-			t.Errorf("Rejected was told %v, want %v once among three", r.all(), errCrowded)
+		if r.count(door.ErrCrowded) != 1 || len(r.all()) != 3 {
+			t.Errorf("Rejected was told %v, want %v once among three", r.all(), door.ErrCrowded)
 		}
 		for _, c := range apps {
 			c.Close()

@@ -1,4 +1,4 @@
-package eagersocks
+package door
 
 import (
 	"net"
@@ -16,13 +16,16 @@ func (c ofClient) PeerName() string { return c.name }
 // The client with the most unfinished requests gives way to a newcomer.
 func TestPendingShareByClient(t *testing.T) {
 	dropped := make(chan string, 100)
-	l := &listener{
-		read:       func(c net.Conn) (net.Conn, *Request, error) { _, err := c.Read(make([]byte, 1)); return c, nil, err },
-		pendingMax: 10,
-		timeout:    time.Minute,
-		bySource:   map[string]int{},
-		done:       make(chan struct{}),
-		from:       noConns{},
+	l := &Listener[struct{}]{
+		read: func(c net.Conn) (stream net.Conn, req struct{}, err error) {
+			_, err = c.Read(make([]byte, 1))
+			return c, req, err
+		},
+		max:      10,
+		timeout:  time.Minute,
+		bySource: map[string]int{},
+		done:     make(chan struct{}),
+		from:     noConns{},
 	}
 	var all []*pending
 	add := func(name string) {
@@ -67,7 +70,7 @@ func (noConns) Close() error              { return nil }
 // TestOldestOfEqualSources: where no source has more than the others, the oldest of all
 // gives way, so that one who connects just now has time.
 func TestOldestOfEqualSources(t *testing.T) {
-	l := &listener{bySource: map[string]int{}}
+	l := &Listener[struct{}]{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
 		l.pending.PushBack(&pending{source: source})
 		l.bySource[source]++
