@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	"tunnels/internal/appconn"
 	"tunnels/internal/door"
 )
 
@@ -12,39 +11,26 @@ import (
 // Config works; every field names its default.
 type Config struct {
 	// GreetingTimeout cuts an application that has not finished its SOCKS
-	// greeting and request; 0: 10 s.
+	// greeting and request; 0 means 10 s.
 	GreetingTimeout time.Duration
-	// RequestTimeout cuts a session whose request has not come; 0: 15 s.
+	// RequestTimeout cuts a session whose request has not come; 0 means 15 s.
 	RequestTimeout time.Duration
 	// PendingMax is how many connections may be in that state at one time; one
-	// more ends the oldest of them. 0: 4096. As many again may have been answered
-	// over HTTP without having given the password that Users wants.
+	// more ends the oldest of them. 0 means 4096.
 	PendingMax int
-	// Users knows who may use a front door. Nil: everybody may, and is not
-	// asked. The pages of the port itself need no password, and listeners that
-	// are no front doors ask nobody.
+	// Users decides who may use a front door. If it is nil, anyone may and no
+	// password is asked for. Listeners of NewListener ask for none either way.
 	Users Authenticator
-	// PACDirect and PACProxy are for the PAC file: what goes direct, and what goes
-	// through. If PACProxy is empty, everything does but PACDirect and this machine
-	// itself; if not, nothing else.
-	PACDirect, PACProxy PACList
-	// Rejected is told of every connection that ended before its request was
+	// Rejected is called with each connection that ended before its request was
 	// complete or whose request was refused as malformed. With an empty remote
-	// it is told that accepting itself failed, which is tried again. It may be
-	// called from many goroutines at a time and must not close the listener.
-	// Nil: nobody is.
+	// it reports that accepting failed, which is retried. It may be called from
+	// many goroutines at a time and must not close the listener. It may be nil.
 	Rejected func(remote string, err error)
-}
-
-func (c *Config) greetingTimeout() time.Duration {
-	return cmp.Or(c.GreetingTimeout, appconn.GreetingTimeout)
 }
 
 func (c *Config) requestTimeout() time.Duration {
 	return cmp.Or(c.RequestTimeout, 15*time.Second)
 }
-
-func (c *Config) pendingMax() int { return max(1, cmp.Or(c.PendingMax, appconn.PendingMax)) }
 
 // limits returns the limits of a listener on which a request may take that long.
 func (c *Config) limits(timeout time.Duration) door.Config {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"tunnels/internal/users/userstest"
 )
 
 // curlBy loads a page through a proxy that is given by its URL.
@@ -60,7 +62,7 @@ func TestCurlWithUsers(t *testing.T) {
 	} {
 		cfg := &Config{}
 		if tt.asked {
-			cfg.Users = newUsersFile(t, name, password)
+			cfg.Users = userstest.New(t, name, password)
 		}
 		w := newWayOf(t, mustListen(t, cfg.listenSocks), On, names)
 		want := text
@@ -76,7 +78,7 @@ func TestCurlWithUsers(t *testing.T) {
 // TestCurlIsSlowedDown: each wrong password is answered later than the one before.
 func TestCurlIsSlowedDown(t *testing.T) {
 	const slowMin = 250 * time.Millisecond // see package users
-	u := newUsersFile(t, "alice", "secret")
+	u := userstest.New(t, "alice", "secret")
 	w := newWayOf(t, mustListen(t, (&Config{Users: u}).listenSocks), On, nil)
 	for i, least := range []time.Duration{0, slowMin, 2 * slowMin, 4 * slowMin} {
 		scheme, user := "socks5h", "alice:wrong@"

@@ -1,12 +1,12 @@
-// Package eagersocks is the request: what every session is for, how it is
-// written, who asks it and how it is answered.
+// Package eagersocks is the request: the purpose of every session, how it is written,
+// the SOCKS doors through which applications make it, and how it is answered.
 //
 // A request is the SOCKS5 request (RFC 1928 section 4) with the reserved byte
 // used for flags, written in front of the application's first bytes:
 //
 //	0x05 | CMD | FLAGS | ATYP | ADDR | PORT [ | options ]
 //
-// Nobody waits for an answer to it, unless its flag "reply wanted" is set. It
+// No answer is waited for, unless its flag "reply wanted" is set. It
 // needs an ordered stream and nothing else, so the same bytes serve over remux,
 // TLS, TCP and UNIX sockets.
 //
@@ -22,14 +22,6 @@
 //	}
 //	b, err := req.AppendBinary(nil)
 //	_, err = session.Write(append(b, req.Early()...))
-//
-// Applications that speak HTTP ask for many targets, one after the other, on one
-// connection. Unless it begins with CONNECT, such a connection is handed over with
-// the command Web, and served as a whole:
-//
-//	if req.Command == Web {
-//		err = req.ServeWeb(ctx, dial) // dial opens a session to one target
-//	}
 //
 // # At the exit
 //
@@ -47,7 +39,7 @@
 //
 // A greeting or a request that does not come is cut, and so is the oldest one
 // when too many are under way (Config). Options take 1 KiB at most, names 255
-// bytes, the head of an HTTP request 64 KiB. BIND is refused at the front door. UDP
+// bytes. BIND is refused at the front door. UDP
 // ASSOCIATE is handed over like any other request, to be answered by
 // Request.ReplyBound; its target is where the application says its datagrams will
 // come from, 0.0.0.0:0 if it does not.

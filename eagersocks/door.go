@@ -8,15 +8,14 @@ import (
 	"tunnels/internal/door"
 )
 
-// NewSocksListener takes applications from the connections of a: it is the front
-// door. It speaks SOCKS5, of which CONNECT and UDP ASSOCIATE, SOCKS4 and SOCKS4a, of
-// which CONNECT, and HTTP; other commands are refused with code 7 and with 0x5b. With
-// Config.Users it wants a user and password: those of RFC 1929, a SOCKS4 user id of
-// the form name:password, or HTTP's Basic. What an application sends before it is
-// answered is kept: Request.Early or the connection's Read has it. Closing the
-// Listener closes a.
+// NewSocksListener accepts applications from the connections of a: it is a front
+// door. It speaks SOCKS5, of which CONNECT and UDP ASSOCIATE, and SOCKS4 and SOCKS4a, of
+// which CONNECT; other commands are refused with code 7 and with 0x5b. With
+// Config.Users it wants a user and password: those of RFC 1929, or a SOCKS4 user id of
+// the form name:password. What an application sends before it is answered is kept:
+// Request.Early or the connection's Read returns it. Closing the Listener closes a.
 func (c *Config) NewSocksListener(a Acceptor) Listener {
-	read := door.FirstByte[*Request](c.NewSocksDoor(), newWebFront(c))
+	read := door.FirstByte[*Request](c.NewSocksDoor())
 	return door.Listen(a, read, c.limits(c.GreetingTimeout))
 }
 

@@ -93,7 +93,6 @@ func listen(ctx context.Context, network, address string) (Acceptor, error) {
 // ErrBug marks what Config.Rejected should report loudly: a defect of this package.
 var ErrBug = door.ErrBug
 
-// ErrMistake marks what Config.Rejected, or ServeWeb's caller, is told of a request
-// that can only be a mistake in how an application is set up, such as TLS spoken to a
-// front door.
+// ErrMistake marks what Config.Rejected is told of a request that can only be a mistake
+// in how an application is set up, such as TLS spoken to a front door.
 var ErrMistake = appconn.ErrMistake

@@ -56,7 +56,7 @@ func (a *acceptor) connect() net.Conn {
 type testDoor struct{ read door.Reader[*Request] }
 
 func newDoor(c *Config) testDoor {
-	return testDoor{door.FirstByte[*Request](c.NewSocksDoor(), newWebFront(c))}
+	return testDoor{door.FirstByte[*Request](c.NewSocksDoor())}
 }
 
 // rejections collects what a listener rejected.

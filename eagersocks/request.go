@@ -17,20 +17,15 @@ type Command uint8
 const (
 	Connect Command = 1 // a stream to the target
 	UDP     Command = 3 // datagrams
-
-	// Web is requests of HTTP, for Request.ServeWeb. It is never on the wire.
-	Web Command = 0x80
 )
 
-// String is the command in lower case.
+// String returns the command in lower case.
 func (c Command) String() string {
 	switch c {
 	case Connect:
 		return "connect"
 	case UDP:
 		return "udp"
-	case Web:
-		return "web"
 	}
 	return fmt.Sprintf("command 0x%02x", uint8(c))
 }
@@ -45,8 +40,7 @@ type Option struct {
 // Request is what a session is for.
 type Request struct {
 	Command Command
-	// Target is where the bytes go. Its port is 0 in a UDP request only; a Web
-	// request has none.
+	// Target is where the bytes go. Its port is 0 in a UDP request only.
 	Target Address
 	// ReplyWanted asks the exit for one SOCKS5 reply before the data. The zero
 	// value is eager: no reply comes.
@@ -55,7 +49,6 @@ type Request struct {
 	Options []Option
 
 	asker Asker // nil if the request did not come from a Listener
-	web   *web  // nil unless the command is Web
 }
 
 const (

@@ -11,7 +11,9 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/door"
 	"tunnels/internal/events"
+	"tunnels/internal/httpdoor"
 	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
 	"tunnels/internal/splice"
@@ -129,14 +131,21 @@ func (c *Client) listen() error {
 	for _, l := range lower {
 		c.addrs = append(c.addrs, l.Addr())
 	}
-	conf := c.cfg.Eager
-	if c.users != nil {
-		conf.Users = c.users
-	}
-	conf.Rejected = c.rejected
-	c.apps = conf.NewSocksListener(netx.Merge(lower...))
+	c.apps = c.newDoors(netx.Merge(lower...))
 	c.servers.Start()
 	return nil
+}
+
+// newDoors returns the front door at lower: a listener with a door for each protocol
+// that applications speak.
+func (c *Client) newDoors(lower net.Listener) eagersocks.Listener {
+	socks, web := c.cfg.Eager, c.cfg.Web
+	if c.users != nil {
+		socks.Users, web.Users = c.users, c.users
+	}
+	web.Rejected = c.rejected
+	read := door.FirstByte[*eagersocks.Request](socks.NewSocksDoor(), httpdoor.New(web))
+	return door.Listen(lower, read, door.Config{Timeout: socks.GreetingTimeout, Max: socks.PendingMax, Rejected: c.rejected})
 }
 
 // ServerAddrs are the servers it may use, with commas between.
@@ -235,11 +244,11 @@ func (c *Client) closeDoor() {
 // serve answers one application's request and carries it to the server, and
 // returns what carries the bytes; nil: there are none to carry.
 func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
-	switch req.Command {
-	case eagersocks.UDP:
+	if web, ok := app.(*httpdoor.Conn); ok {
+		return func() { c.serveWeb(web) }
+	}
+	if req.Command == eagersocks.UDP {
 		return c.associate(app, req)
-	case eagersocks.Web:
-		return func() { c.serveWeb(app, req) }
 	}
 	r := c.accept(req.Target.String())
 	eager := c.eager.Eager(req)

@@ -12,15 +12,16 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
 	"tunnels/internal/events"
+	"tunnels/internal/httpdoor"
 	"tunnels/internal/splice"
 	"tunnels/internal/upstream"
 )
 
 // serveWeb serves an application that speaks HTTP, on all its targets.
-func (c *Client) serveWeb(app net.Conn, req *eagersocks.Request) {
-	stop := context.AfterFunc(c.draining, req.Drain) // may be called at any time, so there is nothing to wait for
+func (c *Client) serveWeb(app *httpdoor.Conn) {
+	stop := context.AfterFunc(c.draining, app.Drain) // may be called at any time, so there is nothing to wait for
 	defer stop()
-	err := req.ServeWeb(c.ctx, c.dialWeb)
+	err := app.Serve(c.ctx, c.dialWeb)
 	switch {
 	case errors.Is(err, eagersocks.ErrMistake):
 		c.rejected(app.RemoteAddr().String(), err)
@@ -83,7 +84,7 @@ func (t *webTarget) Read(p []byte) (int, error) {
 	n, err := t.Wrap.Read(p)
 	t.came(n, err)
 	if err != io.EOF && upstream.Elsewhere(err) {
-		err = fmt.Errorf("%w: %w", eagersocks.ErrWay, err)
+		err = fmt.Errorf("%w: %w", httpdoor.ErrWay, err)
 	}
 	return n, err
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/httpdoor"
 	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
 	"tunnels/remux"
@@ -39,6 +40,7 @@ type Config struct {
 
 	Remux     remux.Config
 	Eager     eagersocks.Config
+	Web       httpdoor.Config // the HTTP proxy of the front door and its PAC file
 	EagerMode eagersocks.Mode
 	ServerTLS tls.Config // the server's certificate and its clients' CA
 	ClientTLS tls.Config // the client's certificate and its server's CA

@@ -28,15 +28,15 @@ type room struct {
 }
 
 // everything is what the verbs may import of us.
-var everything = []string{"internal/config", "internal/journal", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal"}
+var everything = []string{"internal/config", "internal/journal", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal/httpdoor", "internal"}
 
 // rooms is the way through the house: main → cli → config → tunnel → {eagersocks,
 // remux, tls, sla}; nobody looks up. "" is the root folder.
 var rooms = map[string]room{
 	"":                  {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
 	"internal/cli":      {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
-	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal"}, why: "config only fills the rooms' plain Config types"},
-	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/events", "internal/trial", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
+	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal/httpdoor", "internal"}, why: "config only fills the rooms' plain Config types"},
+	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/events", "internal/trial", "internal/httpdoor", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
 	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
 	"examples":          {ours: []string{"eagersocks", "remux", "tls"}, why: "an example has what everybody has: the public packages"},
 	"remux":             {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
@@ -44,6 +44,7 @@ var rooms = map[string]room{
 	"sla":               {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
 	"internal/admin":    {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
 	"internal/bench":    {why: "bench measures from outside, as an application does"},
+	"internal/httpdoor": {ours: []string{"eagersocks", "internal"}, why: "httpdoor is a door beside those of eagersocks: it makes the same requests, and must not know what serves them"},
 	"internal/upstream": {ours: []string{"remux", "internal"}, why: "upstream chooses between ways to servers and must not know who logs it, or what is asked of them"},
 	"internal/trial":    {ours: []string{"eagersocks", "remux", "tls", "internal/upstream", "internal"}, why: "trial makes the way itself, step by step, and needs no client"},
 	"internal/events":   {ours: []string{"remux", "internal/upstream", "internal"}, why: "events only names what the rooms below tunnel report"},
@@ -158,6 +159,10 @@ func TestJudge(t *testing.T) {
 		{"eagersocks/door.go", "github.com/things-go/go-socks5/statute", ""},
 		{"eagersocks/door.go", "github.com/things-go/go-socks5x", "whatever carries it"},
 		{"eagersocks/door.go", "tunnels/remux", "whatever carries it"},
+		{"eagersocks/door.go", "tunnels/internal/httpdoor", "whatever carries it"},
+		{"internal/httpdoor/door.go", "tunnels/eagersocks", ""},
+		{"internal/httpdoor/door.go", "tunnels/remux", "a door beside"},
+		{"internal/door/door.go", "tunnels/eagersocks", "must not look up"},
 		{"tls/load.go", "tunnels/internal/code", "the standard library"},
 		{"tls/load.go", "golang.org/x/sys/unix", "the standard library"},
 		{"sla/line.go", "gopkg.in/natefinch/lumberjack.v2", ""},

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/httpdoor"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -130,8 +131,8 @@ func TestPrecedence(t *testing.T) {
 
 func TestPACLists(t *testing.T) {
 	c := mustParse(t, try+" -client.pac.direct a.example,10.0.0.0/8 -client.pac.direct *.b.example")
-	want, err := eagersocks.ParsePACList("a.example,10.0.0.0/8,*.b.example")
-	if e := c.Tunnel.Eager; err != nil || !reflect.DeepEqual(e.PACDirect, want) || !reflect.DeepEqual(e.PACProxy, eagersocks.PACList{}) {
+	want, err := httpdoor.ParsePACList("a.example,10.0.0.0/8,*.b.example")
+	if e := c.Tunnel.Web; err != nil || !reflect.DeepEqual(e.PACDirect, want) || !reflect.DeepEqual(e.PACProxy, httpdoor.PACList{}) {
 		t.Errorf("PAC lists = %+v and %+v, want %+v and none", e.PACDirect, e.PACProxy, want)
 	}
 }

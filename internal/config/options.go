@@ -90,8 +90,8 @@ func (c *Config) clientOptions() []option {
 		{name: "client.net", arg: "NET", def: "tcp", help: "network of -client.addr entries that name none: tcp, tcp4, tcp6 or unix", set: oneOf(&c.clientNet, streams)},
 		{name: "client.users", arg: "FILE", show: "off", help: "require a user and password from FILE (made by: tunnels users add)", set: text(&t.ClientUsers)},
 		{name: "client.open", help: "let other machines use the proxy without a password", set: toggle(&c.ClientOpen)},
-		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "PAC file: hosts that bypass the tunnel, besides localhost: host, *.domain, address, CIDR", set: pacList(&t.Eager.PACDirect)},
-		{name: "client.pac.proxy", arg: "LIST", show: "everything", list: true, help: "PAC file: only these hosts use the tunnel", set: pacList(&t.Eager.PACProxy)},
+		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "PAC file: hosts that bypass the tunnel, besides localhost: host, *.domain, address, CIDR", set: pacList(&t.Web.PACDirect)},
+		{name: "client.pac.proxy", arg: "LIST", show: "everything", list: true, help: "PAC file: only these hosts use the tunnel", set: pacList(&t.Web.PACProxy)},
 		{name: "eagersocks.eager", arg: "MODE", def: "on", help: "answer applications before the target is connected: on, off or auto (host names only)", set: mode(&t.EagerMode)},
 	}
 }

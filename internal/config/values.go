@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tunnels/eagersocks"
+	"tunnels/internal/httpdoor"
 	"tunnels/internal/keytext"
 	"tunnels/internal/resolve"
 	"tunnels/sla"
@@ -142,9 +143,9 @@ func upstreams(dst *string) func(string) error {
 }
 
 // pacList stores a list of hosts for the PAC file.
-func pacList(dst *eagersocks.PACList) func(string) error {
+func pacList(dst *httpdoor.PACList) func(string) error {
 	return func(v string) (err error) {
-		*dst, err = eagersocks.ParsePACList(v)
+		*dst, err = httpdoor.ParsePACList(v)
 		return err
 	}
 }

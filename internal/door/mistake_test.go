@@ -1,0 +1,82 @@
+package door_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"tunnels/internal/appconn"
+)
+
+// goner is an application that has said something and gone: nothing can be told it,
+// and the error names a port that is another one each time.
+type goner struct {
+	net.Conn
+	said  string
+	port  int
+	hears int // answers before it goes
+}
+
+func (g *goner) Read(b []byte) (int, error) {
+	if g.said == "" {
+		return 0, fmt.Errorf("read tcp 127.0.0.1:1080->127.0.0.1:%d: connection reset by peer", g.port)
+	}
+	n := copy(b, g.said)
+	g.said = g.said[n:]
+	return n, nil
+}
+
+func (g *goner) Write(b []byte) (int, error) {
+	if g.hears > 0 {
+		g.hears--
+		return len(b), nil
+	}
+	return 0, fmt.Errorf("write tcp 127.0.0.1:1080->127.0.0.1:%d: broken pipe", g.port)
+}
+
+func (g *goner) Close() error                     { return nil }
+func (g *goner) SetDeadline(time.Time) error      { return nil }
+func (g *goner) SetReadDeadline(time.Time) error  { return nil }
+func (g *goner) SetWriteDeadline(time.Time) error { return nil }
+
+func (g *goner) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1080} }
+
+func (g *goner) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: g.port}
+}
+
+// TestMistakeOfOneWhoHasGone: the same mistake has the same words, so that it is
+// counted, also where the answer to it cannot be written.
+func TestMistakeOfOneWhoHasGone(t *testing.T) {
+	known := knownUser{}
+	for _, tt := range []struct {
+		name, said string
+		users      appconn.Authenticator
+		hears      int
+	}{
+		{"TLS", "\x16\x03\x01\x02\x00", nil, 0},
+		{"SOCKS5 methods", "\x05\x01\x02", nil, 0},
+		{"SOCKS5 without a password", "\x05\x01\x00", known, 0},
+		{"SOCKS5 BIND", "\x05\x01\x00\x05\x02\x00\x01\x7f\x00\x00\x01\x00\x50", nil, 1},
+		{"SOCKS4 BIND", "\x04\x02\x00\x50\x7f\x00\x00\x01\x00", nil, 0},
+		{"SOCKS4 user id", "\x04\x01\x00\x50\x7f\x00\x00\x01me\x00", known, 0},
+		{"HTTP without a host", "GET / HTTP/1.1\r\n\r\n", nil, 0},
+		{"HTTP line", "GET http://a.example/ HTTP/1.1 x\r\n\r\n", nil, 0},
+		{"CONNECT without a port", "CONNECT a.example HTTP/1.1\r\n\r\n", nil, 0},
+	} {
+		var texts []string
+		for port := range 2 {
+			_, _, err := allDoors(tt.users)(&goner{said: tt.said, port: 50000 + port, hears: tt.hears})
+			if !errors.Is(err, appconn.ErrMistake) {
+				t.Errorf("%s: %v: want a mistake", tt.name, err)
+				break
+			}
+			texts = append(texts, err.Error())
+		}
+		if len(texts) == 2 && texts[0] != texts[1] {
+			t.Errorf("%s is\n%s, and once more\n%s", tt.name, texts[0], texts[1])
+		}
+	}
+}

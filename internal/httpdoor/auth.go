@@ -1,0 +1,110 @@
+package httpdoor
+
+import (
+	"container/list"
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"tunnels/internal/appconn"
+	"tunnels/internal/code"
+	"tunnels/internal/door"
+)
+
+// authorised returns why r may not be served, or nil if it may. A password that was right for
+// an earlier request is checked again, because its user may have been removed since.
+func (w *Conn) authorised(r *request) error {
+	if w.front.users == nil {
+		return nil
+	}
+	header := r.get("Proxy-Authorization")
+	if header == "" {
+		return errNoPassword
+	}
+	if header == w.wrongHeader {
+		return w.wrongErr
+	}
+	err := w.check(header)
+	if why, _ := code.Of(err); why == code.NotAuthorised {
+		w.front.reject(w.Conn, err)
+		w.wrongHeader, w.wrongErr = header, err
+	}
+	return err
+}
+
+// refuseUser returns the page for a request that may not be served because of err.
+func (w *Conn) refuseUser(err error) *page {
+	w.refusals++
+	p := authPage()
+	if why, ok := code.Of(err); ok && why != code.NotAuthorised {
+		p = plainPage(http.StatusServiceUnavailable, "Too many passwords are being looked at. Try again in a moment.")
+	}
+	p.close = w.refusals >= refusalsMax
+	return p
+}
+
+func (f *Door) reject(c net.Conn, err error) {
+	if f.rejected != nil {
+		f.rejected(appconn.Remote(c), err)
+	}
+}
+
+var errNoPassword = errors.New("no name and password in a form that is known")
+
+// check checks the name and the password of a header (RFC 7617).
+func (w *Conn) check(header string) error {
+	scheme, rest, _ := strings.Cut(header, " ")
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+	name, password, ok := strings.Cut(string(decoded), ":")
+	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
+		return errNoPassword
+	}
+	return w.front.users.Check(w.Conn.RemoteAddr(), name, password)
+}
+
+// unauthenticated is the connections whose first request was taken and which have not
+// given the right password. The listener no longer limits them, so this does.
+type unauthenticated struct {
+	max int // static
+
+	mu   sync.Mutex
+	list list.List // guarded by mu; of *Conn, oldest first
+}
+
+// add takes w in. If there are too many, it returns the oldest one, whose connection
+// is to be ended.
+func (s *unauthenticated) add(w *Conn) (out *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list.Len() >= s.max {
+		out = s.list.Front().Value.(*Conn)
+		s.removeLocked(out)
+	}
+	w.listed = s.list.PushBack(w)
+	return out
+}
+
+// remove takes w off the list if it is on it.
+func (s *unauthenticated) remove(w *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removeLocked(w)
+}
+
+func (s *unauthenticated) removeLocked(w *Conn) {
+	if w.listed != nil {
+		s.list.Remove(w.listed)
+		w.listed = nil
+	}
+}
+
+// countUnauthenticated counts w among the unauthenticated, until it is removed.
+func (w *Conn) countUnauthenticated() {
+	if out := w.front.unauthenticated.add(w); out != nil {
+		out.abort(code.Overload)
+		w.front.reject(out, door.ErrCrowded)
+	}
+}

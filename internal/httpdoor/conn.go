@@ -1,0 +1,287 @@
+package httpdoor
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"tunnels/internal/appconn"
+	"tunnels/internal/code"
+	"tunnels/internal/socksaddr"
+	"tunnels/internal/splice"
+)
+
+const (
+	requestIdleMax = 2 * time.Minute // a connection is kept for that long without a request
+	refusalsMax    = 4               // wrong or missing passwords, one after the other, end it
+	bufferMax      = 32 << 10        // of bodies, read at a time
+)
+
+var errServed = errors.New("connection has been served or its first request answered already")
+
+// Conn is an application's connection that speaks HTTP. The fields are owned by the
+// goroutine that serves it, unless their comment says otherwise.
+type Conn struct {
+	*appconn.Conn // static
+
+	front  *Door           // static
+	answer *appconn.Answer // static; to the first request
+	in     wire            // owned by exchange.send while there is an exchange
+	first  *request
+	kept   kept
+
+	wrongHeader string // the last one that was refused, and why; a right one is checked each time
+	wrongErr    error
+	known       bool // has had the right password, or needs none
+	refusals    int  // requests without it, one after the other
+
+	listed *list.Element // guarded by unauthenticated.mu; nil once it is off that list
+
+	mu       sync.Mutex
+	idle     bool     // guarded by mu; between two requests
+	draining bool     // guarded by mu; no further requests
+	over     bool     // guarded by mu; abort was called
+	current  net.Conn // guarded by mu; the connection to a target that is in use, or nil
+}
+
+// ErrWay marks an error of reading from a target that is not the target's: the way to
+// it was lost. A request that may be made twice is then made again, once, if there was
+// no answer yet.
+var ErrWay = errors.New("way to the target lost")
+
+// Dial connects Serve to a target. The stream's first Write, which may be one of
+// no bytes, is the one to send a request of ours with. The stream should have
+// CloseWrite, and can be aborted (code.Resetter) if its far end is to see that.
+type Dial func(ctx context.Context, target socksaddr.Address) (net.Conn, error)
+
+// Serve serves the first request, and all that follow it on the connection, and ends
+// the connection: pages of this port itself, requests to be forwarded, and CONNECT. It
+// owns what dial, which is called for one target at a time, returns; its goroutines
+// have ended when it returns. When ctx ends everything is aborted. While nothing has
+// been sent to the application, an error becomes a page with its reason and the status
+// that the error's code (code.Of) stands for, 502 if it has none; later, the connection
+// is aborted. The error says why the connection did not end cleanly.
+func (w *Conn) Serve(ctx context.Context, dial Dial) error {
+	if w.answer.Claim() != nil {
+		return errServed
+	}
+	if !w.known {
+		w.countUnauthenticated()
+	}
+	defer w.front.unauthenticated.remove(w)
+	aborted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(aborted)
+		w.abort(code.GoingAway)
+	})
+	err := w.serve(ctx, dial)
+	if !stop() {
+		<-aborted
+	}
+	w.kept.close()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// Drain has Serve end the connection as soon as it has answered the requests it has
+// read. It may be called at any time.
+func (w *Conn) Drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.draining = true
+	if w.idle {
+		_ = w.SetReadDeadline(time.Unix(1, 0)) // wakes next
+	}
+}
+
+// abort ends the connection and what it has in use.
+func (w *Conn) abort(why code.Code) {
+	w.mu.Lock()
+	w.over = true
+	current := w.current
+	w.mu.Unlock()
+	splice.Abort(w.Conn, why, "")
+	if current != nil {
+		splice.Abort(current, why, "")
+	}
+}
+
+// use notes the connection to a target that an abort is to end, too; nil: none.
+func (w *Conn) use(c net.Conn) {
+	w.mu.Lock()
+	w.current = c
+	over := w.over
+	w.mu.Unlock()
+	if over && c != nil {
+		splice.Abort(c, code.GoingAway, "")
+	}
+}
+
+// serve answers requests until the connection ends.
+func (w *Conn) serve(ctx context.Context, dial Dial) error {
+	for {
+		r, err := w.next()
+		if err == nil {
+			var more bool
+			if more, err = w.handle(ctx, dial, r); err == nil && more {
+				continue
+			}
+			if err == nil {
+				appconn.HangUp(w.Conn)
+				return nil
+			}
+		}
+		e, ok := errors.AsType[*requestError](err)
+		switch {
+		case err == io.EOF: // it asks for no more, or was asked not to
+			_ = w.Conn.Close()
+			return nil
+		case ok:
+			return appconn.TurnAway(w.Conn, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
+		}
+		why, _ := code.Of(err)
+		splice.Abort(w.Conn, why, "")
+		return err
+	}
+}
+
+// next waits for the next request; io.EOF: there is none.
+func (w *Conn) next() (*request, error) {
+	if r := w.first; r != nil {
+		w.first = nil
+		return r, nil
+	}
+	idleMax := requestIdleMax
+	if !w.known {
+		idleMax = w.front.headTimeout
+	}
+	w.mu.Lock()
+	if w.draining {
+		w.mu.Unlock()
+		return nil, io.EOF
+	}
+	w.idle = true
+	_ = w.Conn.SetReadDeadline(time.Now().Add(idleMax))
+	w.mu.Unlock()
+	_, err := w.in.Peek(1)
+	w.mu.Lock()
+	w.idle = false
+	w.mu.Unlock()
+	if err != nil {
+		return nil, io.EOF // whatever it is: nothing has been lost
+	}
+	_ = w.Conn.SetReadDeadline(time.Now().Add(w.front.headTimeout))
+	r, err := readRequest(w.in)
+	if err != nil {
+		return nil, err
+	}
+	_ = w.Conn.SetReadDeadline(time.Time{})
+	return r, nil
+}
+
+// handle answers one request. It is false if no further one can be taken.
+func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, err error) {
+	if r.local {
+		return w.say(r, w.front.localPage(w.Conn.LocalAddr(), r))
+	}
+	if err := w.authorised(r); err != nil {
+		if w.known { // until the users file changed
+			w.known = false
+			w.countUnauthenticated()
+		}
+		return w.say(r, w.refuseUser(err))
+	}
+	if !w.known {
+		w.front.unauthenticated.remove(w)
+	}
+	w.refusals, w.known = 0, true
+	switch further := r.hops(); {
+	case r.method == http.MethodConnect:
+		return w.tunnel(ctx, dial, r)
+	case !further && r.method == http.MethodOptions:
+		return w.say(r, &page{status: http.StatusOK})
+	case !further:
+		return w.say(r, plainPage(http.StatusMethodNotAllowed, "TRACE is not answered here."))
+	}
+	return w.forward(ctx, dial, r)
+}
+
+// say answers r with a page. A body that has not been read ends the connection.
+func (w *Conn) say(r *request, p *page) (more bool, err error) {
+	p.bare = r.method == http.MethodHead
+	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()
+	_ = w.Conn.SetWriteDeadline(time.Now().Add(appconn.AnswerTimeout))
+	if _, err := w.Conn.Write(p.appendTo(nil)); err != nil {
+		return false, gone(err)
+	}
+	_ = w.Conn.SetWriteDeadline(time.Time{})
+	return !p.close, nil
+}
+
+// tunnel serves a CONNECT that was not the first request of its connection.
+func (w *Conn) tunnel(ctx context.Context, dial Dial, r *request) (more bool, err error) {
+	c, err := dial(ctx, r.target)
+	if err != nil {
+		return w.sayFailed(ctx, r, err, true)
+	}
+	w.use(c)
+	defer w.use(nil)
+	if _, err := w.Conn.Write(dialect{}.Accepted(netip.AddrPort{})); err != nil {
+		splice.Abort(c, code.Cancelled, "")
+		return false, gone(err)
+	}
+	if _, err := c.Write(w.in.take()); err != nil {
+		splice.Abort(c, code.Cancelled, "")
+		return false, err
+	}
+	return false, w.join(c)
+}
+
+// join carries bytes both ways until both have ended, and closes both.
+func (w *Conn) join(c net.Conn) error {
+	far, ok := c.(splice.Stream)
+	if !ok {
+		far = appconn.New(c, nil)
+	}
+	if r := splice.Both(w.Conn, far, code.Cancelled, code.General); r.Err != nil {
+		return r.Err
+	}
+	return nil
+}
+
+func (w *Conn) isDraining() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.draining
+}
+
+// sayFailed answers r with the page for err, unless ctx has ended: then err is most
+// likely a consequence of that, and the connection is to be aborted.
+func (w *Conn) sayFailed(ctx context.Context, r *request, err error, last bool) (more bool, _ error) {
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	p := w.failed(r, err)
+	p.close = last
+	return w.say(r, p)
+}
+
+// failed is the page for an error of a target or on the way there.
+func (w *Conn) failed(r *request, err error) *page {
+	if e, ok := errors.AsType[*code.Error](err); ok {
+		return failedPage(r.target, e.Code, e.Error())
+	}
+	why := code.General
+	if timedOut(err) {
+		why = code.Timeout
+	}
+	return failedPage(r.target, why, err.Error())
+}

@@ -1,0 +1,195 @@
+package httpdoor
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tunnels/internal/http1"
+)
+
+// delivery is an answer on its way to the application.
+type delivery struct {
+	*exchange
+	resp  *response
+	body  http1.Body     // nil: it has none
+	form  bodyForm       // as the application gets it
+	parts *http1.Chunked // is body, if that is chunked
+	close bool           // its connection ends with the answer
+}
+
+// bodyForm is how a body is framed.
+type bodyForm uint8
+
+const (
+	asIs     bodyForm = iota // by its length, or by the end of the connection
+	asChunks                 // in the chunks of the target
+	chunked                  // in chunks of our own
+)
+
+// newDelivery decides how resp is framed for the application: as the target has framed
+// it, as far as the application's version knows that. A body that ends with its
+// connection gets chunks, so that the application's connection need not end and a
+// body that was cut off is seen to be; but not if the head is an odd one, because then
+// the application may read on where we do not.
+func newDelivery(x *exchange, resp *response) *delivery {
+	d := &delivery{exchange: x, resp: resp}
+	in := x.t.in.Reader
+	open := false // its end is that of the connection
+	switch modern := x.r.modern(); {
+	case !resp.HasBody:
+	case resp.Chunked:
+		d.parts = http1.NewChunked(in, false)
+		d.body = d.parts
+		if open = !modern; modern {
+			d.form = asChunks
+		}
+	case resp.Length >= 0:
+		d.body = http1.NewFixed(in, resp.Length)
+	default:
+		d.body = http1.Rest{Reader: in}
+		if open = !modern || resp.Odd || len(resp.Codings) > 0 || len(resp.All("Content-Length")) > 0; !open {
+			d.form = chunked
+		}
+	}
+	strange := resp.Odd || x.oddInterim || !resp.HasBody && resp.Length > 0 && resp.Status == 204
+	d.close = open || strange || x.r.closes() || !x.taken.Load() || x.w.isDraining()
+	return d
+}
+
+// appendHead appends the head as the application gets it: the lines of the target as
+// they came, but for those that concern its connection.
+func (d *delivery) appendHead(b []byte) []byte {
+	b = d.resp.AppendStatus(b)
+	if d.close && d.resp.Odd { // before what may end the head for the application
+		b = appendField(b, "Connection", "close")
+	}
+	drop := droppedOfAnswer(d.resp.All("Connection"))
+	framed := false // a field that says how has been written
+	for _, f := range d.resp.Fields {
+		switch name := strings.ToLower(f.Name); {
+		case name == "content-length" && !framed && d.keepsLength():
+			b, framed = d.appendLength(b, f)
+		case name == "transfer-encoding" && !framed && d.keepsCodings():
+			b, framed = d.appendCodings(b, f)
+		case name == "trailer" && d.form == asChunks, !drop(name):
+			b = f.AppendTo(b)
+		}
+	}
+	if d.form == chunked {
+		b = appendField(b, "Transfer-Encoding", "chunked")
+	}
+	if d.close && !d.resp.Odd {
+		b = appendField(b, "Connection", "close")
+	}
+	return append(b, "\r\n"...)
+}
+
+// keepsLength says whether the length, which codings make meaningless, goes on.
+func (d *delivery) keepsLength() bool { return !d.resp.Chunked && len(d.resp.Codings) == 0 }
+
+// keepsCodings says whether the codings go on: if they can be undone.
+func (d *delivery) keepsCodings() bool {
+	return d.form == asChunks || d.form == asIs && d.body != nil && len(d.resp.Codings) > 0 && d.r.modern()
+}
+
+// appendLength appends a length once, however often it was said.
+func (d *delivery) appendLength(b []byte, f http1.Field) ([]byte, bool) {
+	lengths := d.resp.All("Content-Length")
+	if len(lengths) == 1 && strings.Trim(lengths[0], "0123456789") == "" || d.resp.Length < 0 {
+		return f.AppendTo(b), len(lengths) == 1
+	}
+	return appendField(b, f.Name, strconv.FormatInt(d.resp.Length, 10)), true
+}
+
+// appendCodings appends the codings in one field, with chunked at the end and without
+// identity.
+func (d *delivery) appendCodings(b []byte, f http1.Field) ([]byte, bool) {
+	want := slices.Clone(d.resp.Codings)
+	if d.resp.Chunked {
+		want = append(want, "chunked")
+	}
+	if said := http1.Tokens(d.resp.All("Transfer-Encoding")); slices.Equal(said, want) && len(d.resp.All("Transfer-Encoding")) == 1 {
+		return f.AppendTo(b), true
+	}
+	return appendField(b, f.Name, strings.Join(want, ", ")), true
+}
+
+// copy writes the answer as it comes. What is here already goes together with the
+// head.
+func (d *delivery) copy() error {
+	b := d.appendHead(nil)
+	if d.body == nil {
+		return d.write(b)
+	}
+	if d.form == asIs && (d.parts != nil || d.resp.Length < 0) { // its end is that of the connection:
+		_ = d.w.Conn.SetLinger(0) // which must be no clean one if this process is killed
+		defer func() { _ = d.w.Conn.SetLinger(-1) }()
+	}
+	if !d.body.Ready() {
+		if err := d.write(b); err != nil {
+			return err
+		}
+		b = b[:0]
+	}
+	buf := d.w.front.buffers.Get().(*[bufferMax]byte)
+	defer d.w.front.buffers.Put(buf)
+	for {
+		n, err := d.body.Read(buf[:])
+		if n > 0 {
+			b = d.appendPiece(b, buf[:n])
+		}
+		if err == nil && len(b) < bufferMax/2 && d.body.Ready() {
+			continue
+		}
+		if err == io.EOF {
+			b = d.appendEnd(b)
+		}
+		if werr := d.write(b); werr != nil {
+			return werr
+		}
+		b = b[:0]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the answer of %v: %w", d.r.target, err)
+		}
+	}
+}
+
+// appendPiece appends a piece of the body as the application gets it.
+func (d *delivery) appendPiece(b, piece []byte) []byte {
+	switch d.form {
+	case asChunks:
+		return d.parts.AppendPiece(b, piece)
+	case chunked:
+		b = fmt.Appendf(b, "%x\r\n", len(piece))
+		return append(append(b, piece...), "\r\n"...)
+	}
+	return append(b, piece...)
+}
+
+// appendEnd appends what ends the body.
+func (d *delivery) appendEnd(b []byte) []byte {
+	switch d.form {
+	case asChunks:
+		drop := droppedOfAnswer(d.resp.All("Connection"))
+		return appendTrailers(b, d.parts.Trailers, func(name string) bool { return !drop(name) })
+	case chunked:
+		return append(b, "0\r\n\r\n"...)
+	}
+	return b
+}
+
+func (d *delivery) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if _, err := d.w.Conn.Write(b); err != nil {
+		return gone(err)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package httpdoor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/appconn"
+	"tunnels/internal/socksaddr"
+)
+
+// Config configures a Door. The zero Config works; every field names its default.
+type Config struct {
+	// Users decides who may use the proxy. If it is nil, anyone may and no
+	// password is asked for. The pages of the port itself need no password.
+	Users appconn.Authenticator
+	// PACDirect and PACProxy are for the PAC file: hosts that bypass the tunnel, and
+	// hosts that use it. If PACProxy is empty, every host uses it but those of
+	// PACDirect and this machine; if not, no other host does.
+	PACDirect, PACProxy PACList
+	// HeadTimeout is how long the head of a request may take, from its first byte
+	// on; 0 means 10 s.
+	HeadTimeout time.Duration
+	// UnauthenticatedMax limits connections that were handed over and have not
+	// given the password that Users wants; one more ends the oldest. 0 means 4096.
+	UnauthenticatedMax int
+	// Rejected is called with each wrong password, and with each connection that
+	// gave way to newer ones. It may be called from many goroutines at a time. It
+	// may be nil.
+	Rejected func(remote string, err error)
+}
+
+// Door reads requests of HTTP. It is static but for the unauthenticated connections and
+// the pool, which guard themselves.
+type Door struct {
+	users           appconn.Authenticator // nil if no password is asked for
+	pac             pacRules
+	headTimeout     time.Duration
+	rejected        func(remote string, err error) // may be nil
+	unauthenticated unauthenticated
+	buffers         sync.Pool // of *[bufferMax]byte
+}
+
+// New returns a door for a listener: its requests are eagersocks', as those of other
+// doors are.
+func New(c Config) *Door {
+	return &Door{
+		users:           c.Users,
+		pac:             pacRules{direct: c.PACDirect, proxy: c.PACProxy},
+		headTimeout:     cmp.Or(c.HeadTimeout, appconn.GreetingTimeout),
+		rejected:        c.Rejected,
+		unauthenticated: unauthenticated{max: max(1, cmp.Or(c.UnauthenticatedMax, appconn.PendingMax))},
+		buffers:         sync.Pool{New: func() any { return new([bufferMax]byte) }},
+	}
+}
+
+// Takes reports whether first may begin a request of HTTP.
+func (f *Door) Takes(first byte) bool {
+	return 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z'
+}
+
+// Read takes the first request of a connection, of which first has been read
+// already. A CONNECT is handed over like a request of SOCKS. Everything else is handed
+// over as a *Conn, to be served as a whole by Conn.Serve; its Request has no command
+// and no target, and Refuse answers the first request with a page.
+func (f *Door) Read(c net.Conn, first []byte) (net.Conn, *eagersocks.Request, error) {
+	w := &Conn{Conn: appconn.New(c, nil), front: f, in: newWire(c, first), known: f.users == nil}
+	r, err := readRequest(w.in)
+	if err != nil {
+		if e, ok := errors.AsType[*requestError](err); ok {
+			return nil, nil, appconn.TurnAway(c, string(refusedPage(e).appendTo(nil)), "HTTP request refused: "+e.text)
+		}
+		return nil, nil, fmt.Errorf("reading an HTTP request: %w", err)
+	}
+	if r.method == http.MethodConnect && w.authorised(r) == nil {
+		w.SetEarly(w.in.take())
+		return w.Conn, eagersocks.NewRequest(eagersocks.Connect, r.target, appconn.NewAnswer(w.Conn, dialect{r.target})), nil
+	}
+	w.first, w.answer = r, appconn.NewAnswer(w.Conn, dialect{})
+	return w, eagersocks.NewRequest(0, socksaddr.Address{}, w.answer), nil
+}

@@ -1,0 +1,323 @@
+package httpdoor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/http1"
+)
+
+// gatherMax is how much of a body is read before its request is sent, if it is here
+// already.
+const gatherMax = 64 << 10
+
+const (
+	lastPieceMax = time.Second      // for a target that has answered to take the end of its request
+	nextPieceMax = 30 * time.Second // and for a piece before the end to be sent and taken
+)
+
+// exchange is one request on its way to a target, and the answer on its way back.
+type exchange struct {
+	// Static.
+	w *Conn
+	r *request
+	t *targetConn
+
+	// Owned by who answers.
+	invited    bool // the application was told to go on with the body
+	oddInterim bool // it got an interim answer that it may have read in another way
+
+	begun   atomic.Bool   // some of the body was read
+	taken   atomic.Bool   // all of it was read, so that a further one can follow
+	moved   atomic.Int64  // pieces of the body that the target has taken
+	written chan struct{} // closed when send sends no more of the request
+	whole   bool          // set before that: all of it was sent
+
+	sent chan struct{} // closed when send has ended
+	half bool          // set before that: the application says no more
+	gone error         // set before that: the application failed, or what it said is malformed
+}
+
+// gathered is the part of a body that was here together with its head: both go in
+// one piece, and what is malformed in it has reached no target.
+type gathered struct {
+	body []byte
+	end  bool // that is all of it
+}
+
+func (w *Conn) gather(r *request) (g gathered, err error) {
+	body := r.body()
+	if g.end = body == nil; g.end || r.waits() {
+		return g, nil
+	}
+	for !g.end && len(g.body) < gatherMax && body.Ready() {
+		buf := make([]byte, max(1, min(w.in.ready(), gatherMax)))
+		n, err := body.Read(buf)
+		g.body = append(g.body, buf[:n]...)
+		if g.end = err == io.EOF; err != nil && !g.end {
+			return g, w.bodyError(err)
+		}
+	}
+	return g, nil
+}
+
+// bodyError is an error of reading a body: the connection's, or else the parser's,
+// which says that the application did not keep to the rules.
+func (w *Conn) bodyError(err error) error {
+	switch w.in.src.err {
+	case nil:
+	case io.EOF:
+		return badRequest("its body ends too early")
+	default:
+		return gone(err)
+	}
+	return badRequest(fmt.Sprintf("its body is malformed: %v", err))
+}
+
+// goneError is an error of reading from or writing to the application.
+type goneError struct{ err error }
+
+// Error implements error.
+func (e *goneError) Error() string { return "application went away: " + e.err.Error() }
+
+// Unwrap is the connection's error.
+func (e *goneError) Unwrap() error { return e.err }
+
+func gone(err error) error { return &goneError{err} }
+
+func isGone(err error) bool {
+	_, ok := errors.AsType[*goneError](err)
+	return ok
+}
+
+func timedOut(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// forward has r answered by its target.
+func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, err error) {
+	g, err := w.gather(r)
+	if err != nil {
+		return false, err
+	}
+	defer w.use(nil)
+	for fresh := false; ; fresh = true {
+		t, err := w.open(ctx, dial, r, fresh)
+		if err != nil {
+			return w.sayFailed(ctx, r, err, false)
+		}
+		x := &exchange{w: w, r: r, t: t, written: make(chan struct{}), sent: make(chan struct{})}
+		x.taken.Store(g.end)
+		go x.send(g)
+		resp, err := x.answer()
+		if err == nil && x.refusesExpect(resp) {
+			again, err := x.dropExpect()
+			if err != nil {
+				return false, err
+			}
+			if again {
+				continue
+			}
+		}
+		if err == nil {
+			return x.deliver(resp)
+		}
+		x.stop()
+		if ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); ended {
+			_ = t.Close()
+			err = &code.Error{Code: code.General, Text: "it closed the connection without a whole answer"}
+		} else {
+			t.abort()
+		}
+		switch {
+		case x.gone != nil:
+			return false, x.gone
+		case isGone(err):
+			return false, err
+		case t.silent && r.repeatable() && (t.used || !fresh && errors.Is(err, ErrWay)):
+			continue // it was closed at this very moment, or the way to it was lost
+		}
+		return w.sayFailed(ctx, r, err, false)
+	}
+}
+
+// send sends the request, and watches the application from then on. It owns what
+// comes from there.
+func (x *exchange) send(g gathered) {
+	defer close(x.sent)
+	appErr, err := x.sendAll(g)
+	x.whole = appErr == nil && err == nil
+	close(x.written)
+	switch {
+	case appErr != nil && !timedOut(appErr):
+		x.gone = appErr
+		x.t.abort()
+	case x.whole:
+		x.watch()
+	}
+	// What the target does not take is not our concern: it may have said why.
+}
+
+// sendAll tells apart who failed.
+func (x *exchange) sendAll(g gathered) (appErr, err error) {
+	b := x.r.appendHead(nil)
+	if len(g.body) > 0 {
+		b = x.appendPiece(b, g.body)
+	}
+	if g.end {
+		_, err = x.t.Write(x.appendEnd(b))
+		return nil, err
+	}
+	if _, err = x.t.Write(b); err != nil {
+		return nil, err
+	}
+	buf := x.w.front.buffers.Get().(*[bufferMax]byte)
+	defer x.w.front.buffers.Put(buf)
+	for body := x.r.body(); ; {
+		n, rerr := readReady(body, buf[:])
+		b = b[:0]
+		if n > 0 {
+			x.begun.Store(true)
+			b = x.appendPiece(b, buf[:n])
+		}
+		if rerr == io.EOF {
+			x.taken.Store(true)
+			b = x.appendEnd(b)
+		}
+		if len(b) > 0 {
+			if _, err = x.t.Write(b); err != nil {
+				return nil, err
+			}
+			x.moved.Add(1)
+		}
+		if rerr == io.EOF {
+			return nil, nil
+		}
+		if rerr != nil {
+			return x.w.bodyError(rerr), nil
+		}
+	}
+}
+
+// readReady reads once, and on for as long as that need not wait.
+func readReady(body http1.Body, buf []byte) (n int, err error) {
+	for n, err = body.Read(buf); err == nil && n < len(buf) && body.Ready(); {
+		var more int
+		more, err = body.Read(buf[n:])
+		n += more
+	}
+	return n, err
+}
+
+// appendPiece appends bytes of the body as they go to the target.
+func (x *exchange) appendPiece(b, piece []byte) []byte {
+	if !x.r.chunked() {
+		return append(b, piece...)
+	}
+	b = fmt.Appendf(b, "%x\r\n", len(piece))
+	b = append(b, piece...)
+	return append(b, "\r\n"...)
+}
+
+// appendEnd appends what ends the body.
+func (x *exchange) appendEnd(b []byte) []byte {
+	if !x.r.chunked() {
+		return b
+	}
+	return appendTrailers(b, x.r.chunks.Trailers, goodTrailer)
+}
+
+// watch notices that the application ends its direction, which is passed on as it
+// would reach the target without us, or goes away. Requests that come meanwhile are
+// left to be read.
+func (x *exchange) watch() {
+	in := x.w.in
+	for n := in.Buffered() + 1; n <= in.Size(); n = in.Buffered() + 1 {
+		_, err := in.Peek(n)
+		switch {
+		case err == nil:
+			continue
+		case timedOut(err): // stop
+		case err == io.EOF && in.Buffered() > 0: // its last request is still to come
+		case err == io.EOF:
+			x.half = true
+			x.t.closeWrite()
+		default:
+			x.gone = gone(err)
+			x.t.abort()
+		}
+		return
+	}
+}
+
+// stop ends send and waits for it. A target that has answered may not have read all;
+// but the last piece is most often just being handed over.
+func (x *exchange) stop() {
+	if x.taken.Load() {
+		select {
+		case <-x.written:
+		case <-time.After(lastPieceMax):
+		}
+	}
+	if !x.isWritten() {
+		x.t.abort()
+	}
+	_ = x.w.Conn.SetReadDeadline(time.Unix(1, 0))
+	<-x.sent
+	_ = x.w.Conn.SetReadDeadline(time.Time{})
+}
+
+// rest waits until the rest of the request is sent to a target that has answered,
+// for as long as that goes on.
+func (x *exchange) rest() {
+	for moved := int64(-1); moved != x.moved.Load(); {
+		moved = x.moved.Load()
+		select {
+		case <-x.written:
+			return
+		case <-time.After(nextPieceMax):
+		}
+	}
+}
+
+func (x *exchange) isWritten() bool {
+	select {
+	case <-x.written:
+		return true
+	default:
+		return false
+	}
+}
+
+// answer waits for the head of the answer. Interim ones go to the application as
+// they come.
+func (x *exchange) answer() (*response, error) {
+	for range interimMax {
+		resp, err := readAnswer(x.t.in, x.r.method)
+		if err != nil {
+			return nil, fmt.Errorf("waiting for an answer: %w", err)
+		}
+		if resp.HasBody && len(resp.Codings) > 0 && !x.r.modern() {
+			return nil, malformed("answer has a transfer coding that HTTP/1.0 does not know")
+		}
+		if resp.Status >= 200 || resp.Status == http.StatusSwitchingProtocols {
+			return resp, nil
+		}
+		if !x.r.modern() {
+			continue // it knows none (RFC 9110 section 15.2)
+		}
+		if _, err := x.w.Conn.Write(appendInterim(nil, resp)); err != nil {
+			return nil, gone(err)
+		}
+		x.invited = x.invited || resp.Status == http.StatusContinue
+		x.oddInterim = x.oddInterim || resp.Odd
+	}
+	return nil, &code.Error{Code: code.Protocol, Text: "it sent too many interim answers"}
+}

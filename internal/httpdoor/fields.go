@@ -1,0 +1,61 @@
+package httpdoor
+
+import (
+	"slices"
+	"strings"
+
+	"tunnels/internal/http1"
+)
+
+// hopByHop are the fields that concern one connection and not the message (RFC 9110
+// section 7.6.1), and those that say how the message is framed, which is said anew.
+// Fields that Connection names belong to them, and in a request all that begin with
+// Proxy-.
+var hopByHop = []string{
+	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "http2-settings",
+}
+
+// dropped says which fields of a request are not passed on; connection is the values
+// of Connection.
+func dropped(connection []string) func(name string) bool {
+	named := http1.Tokens(connection)
+	return func(name string) bool {
+		name = strings.ToLower(name)
+		return slices.Contains(hopByHop, name) || strings.HasPrefix(name, "proxy-") || slices.Contains(named, name)
+	}
+}
+
+// answerHops are the fields of an answer that concern one connection, beside those
+// that Connection names.
+var answerHops = []string{
+	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
+	"proxy-connection", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
+}
+
+// droppedOfAnswer is dropped for an answer.
+func droppedOfAnswer(connection []string) func(name string) bool {
+	named := http1.Tokens(connection)
+	return func(name string) bool {
+		name = strings.ToLower(name)
+		return name != "" && (slices.Contains(answerHops, name) || slices.Contains(named, name))
+	}
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
+
+// appendTrailers appends the end of a chunked body: the last chunk, the trailer
+// fields that keep lets pass and an empty line.
+func appendTrailers(b []byte, trailers []http1.Field, keep func(name string) bool) []byte {
+	b = append(b, "0\r\n"...)
+	for _, f := range trailers {
+		if keep(f.Name) {
+			b = f.AppendTo(b)
+		}
+	}
+	return append(b, "\r\n"...)
+}

@@ -1,0 +1,185 @@
+package httpdoor
+
+import (
+	"context"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/socksaddr"
+	"tunnels/internal/splice"
+)
+
+const (
+	keptMax     = 4                // connections to targets, for each application's connection
+	keptIdleMax = 15 * time.Second // for a further request
+	// keptOnceMax is for one that must not be sent twice: a target that closes the
+	// connection at this very moment makes it fail. Few do that so early.
+	keptOnceMax = time.Second
+	// keptByeMax is how long a target may take to end its direction, too, when a
+	// connection is given up. One that says nothing would hold it for ever.
+	keptByeMax = 2 * time.Second
+)
+
+// targetConn is a connection to a target. Owned by who has it: by an exchange, or
+// by kept.
+type targetConn struct {
+	net.Conn
+	to     socksaddr.Address
+	in     wire
+	used   bool      // it has answered a request before
+	silent bool      // nothing has come since the last request
+	since  time.Time // of it being kept
+
+	watched chan struct{} // closed when kept's watch has looked at how it ended
+	dead    bool          // set by watch, before that: watch ends the connection
+	leaves  bool          // guarded by kept.mu; watch is to end it
+}
+
+// Read implements io.Reader for in.
+func (t *targetConn) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if n > 0 {
+		t.silent = false
+	}
+	return n, err
+}
+
+// closeWrite ends our direction, if the connection can.
+func (t *targetConn) closeWrite() {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // what that fails with, reading fails with too
+	}
+}
+
+// abort ends the connection for a cause of this side.
+func (t *targetConn) abort() { splice.Abort(t.Conn, code.Cancelled, "") }
+
+// open connects to r's target, by a connection that is left from an earlier request
+// unless fresh asks for a new one.
+func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*targetConn, error) {
+	if !fresh {
+		idleMax := keptIdleMax
+		if !r.repeatable() {
+			idleMax = keptOnceMax
+		}
+		if t := w.kept.take(r.target, idleMax); t != nil {
+			t.silent = true
+			w.use(t.Conn)
+			return t, nil
+		}
+	}
+	c, err := dial(ctx, r.target)
+	if err != nil {
+		return nil, err
+	}
+	t := &targetConn{Conn: c, to: r.target, silent: true}
+	t.in = newWire(t, nil)
+	w.use(c)
+	return t, nil
+}
+
+// kept is the connections to targets that wait for a further request of the same
+// application's connection: nobody else ever gets them.
+type kept struct {
+	wg sync.WaitGroup // a watch for each, and those that leave
+
+	mu   sync.Mutex
+	idle []*targetConn // guarded by mu; oldest first. Who takes one off owns it
+}
+
+// put keeps t.
+func (k *kept) put(t *targetConn) {
+	t.used, t.watched, t.dead, t.leaves, t.since = true, make(chan struct{}), false, false, time.Now()
+	_ = t.SetReadDeadline(t.since.Add(keptIdleMax))
+	k.mu.Lock()
+	k.idle = append(k.idle, t)
+	if len(k.idle) > keptMax {
+		k.idle[0].leaveLocked()
+		k.idle = k.idle[1:]
+	}
+	k.mu.Unlock()
+	k.wg.Go(func() { k.watch(t) })
+}
+
+// leaveLocked has the watch end t, which nobody can take any more.
+func (t *targetConn) leaveLocked() {
+	t.leaves = true
+	_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
+}
+
+// watch waits for what ends a kept connection: its target's end, a word that nobody
+// asked for, or that its time is up.
+func (k *kept) watch(t *targetConn) {
+	_, err := t.in.Peek(1)
+	k.mu.Lock()
+	i := slices.Index(k.idle, t)
+	if i >= 0 {
+		k.idle = slices.Delete(k.idle, i, i+1)
+	}
+	dead := i >= 0 || t.leaves || !timedOut(err)
+	k.mu.Unlock()
+	t.dead = dead
+	close(t.watched)
+	if dead { // else t is somebody's again
+		t.leave()
+	}
+}
+
+// drop ends t instead of keeping it.
+func (k *kept) drop(t *targetConn) { k.wg.Go(t.leave) }
+
+// leave ends a connection on which nothing is under way. Its target has a moment to
+// end its own direction, and is reset if it does not.
+func (t *targetConn) leave() {
+	t.closeWrite()
+	_ = t.SetReadDeadline(time.Now().Add(keptByeMax))
+	if _, err := io.Copy(io.Discard, t.in); err != nil {
+		t.abort()
+		return
+	}
+	_ = t.Close()
+}
+
+// take is the newest kept connection to that target, nil if there is none that was
+// kept for less than idleMax.
+func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
+	for {
+		t := k.remove(to, idleMax)
+		if t == nil {
+			return nil
+		}
+		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
+		<-t.watched
+		if !t.dead { // else the deadline is the watch's
+			_ = t.SetReadDeadline(time.Time{})
+			return t
+		}
+	}
+}
+
+func (k *kept) remove(to socksaddr.Address, idleMax time.Duration) *targetConn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, t := range slices.Backward(k.idle) {
+		if t.to == to && time.Since(t.since) < idleMax {
+			k.idle = slices.Delete(k.idle, i, i+1)
+			return t
+		}
+	}
+	return nil
+}
+
+// close ends all of them, and waits until they have ended.
+func (k *kept) close() {
+	k.mu.Lock()
+	for _, t := range k.idle {
+		t.leaveLocked()
+	}
+	k.idle = nil
+	k.mu.Unlock()
+	k.wg.Wait()
+}

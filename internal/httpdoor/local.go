@@ -1,0 +1,125 @@
+package httpdoor
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"tunnels/internal/socksaddr"
+)
+
+// localPage answers a request for this port itself, whatever name it was asked by: it
+// is never passed on, and what it says is no secret. None needs a password, as
+// browsers give none when they fetch a PAC file.
+func (f *Door) localPage(local net.Addr, r *request) *page {
+	path, _, _ := strings.Cut(r.requestHead.target, "?")
+	switch {
+	case path != "/" && path != "/proxy.pac":
+		return plainPage(http.StatusNotFound, "Here are / and /proxy.pac; everything else is asked for by its whole URL, as programs do\nthat have %s as their HTTP proxy.", f.where(local, r))
+	case r.method != http.MethodGet && r.method != http.MethodHead:
+		p := plainPage(http.StatusMethodNotAllowed, "This is to be read only.")
+		p.fields = []field{{"Allow", "GET, HEAD"}}
+		return p
+	case path == "/":
+		return f.helpPage(f.where(local, r))
+	}
+	return &page{
+		status: http.StatusOK,
+		kind:   "application/x-ns-proxy-autoconfig",
+		fields: []field{{"Cache-Control", "no-cache"}, {"Cross-Origin-Resource-Policy", "same-origin"}},
+		body:   f.pac.script(f.where(local, r), f.users != nil),
+	}
+}
+
+// where is host and port by which who asks has reached us: what Host says, if that
+// can be an address, and else what the connection says.
+func (f *Door) where(local net.Addr, r *request) string {
+	host := r.get("Host")
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host += ":" + strconv.Itoa(defaultPort)
+	}
+	if a, err := socksaddr.Parse(host); err == nil && !strings.ContainsFunc(a.Host, notInHost) {
+		return a.String()
+	}
+	if tcp, ok := local.(*net.TCPAddr); ok {
+		return tcp.String()
+	}
+	return "127.0.0.1:1080"
+}
+
+func notInHost(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
+}
+
+// helpPage says what to enter where.
+func (f *Door) helpPage(where string) *page {
+	host, port, _ := net.SplitHostPort(where) // it has both
+	browsers, login, note := helpSOCKS, "", ""
+	ssh := "ssh -o ProxyCommand='nc -X 5 -x {where} %h %p' host\n"
+	if f.users != nil {
+		browsers, login = helpHTTP, "NAME:PASSWORD@"
+		ssh = "" // nc has no passwords
+		note = "<p>This proxy wants a name and a password. Browsers can give them to an HTTP proxy only, not to SOCKS.</p>"
+	}
+	text := strings.Replace(strings.Replace(helpText, "{note}", note, 1), "{browsers}", browsers, 1)
+	text = strings.Replace(text, "{ssh}", ssh, 1)
+	text = strings.NewReplacer("{where}", where, "{host}", host, "{port}", port, "{login}", login).Replace(text)
+	return &page{
+		status: http.StatusOK,
+		kind:   "text/html; charset=utf-8",
+		fields: []field{{"Cache-Control", "no-cache"}, {"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"}},
+		body:   text,
+	}
+}
+
+const helpText = `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>TunneLS at {where}</title>
+<meta name="viewport" content="width=device-width">
+<style>
+body { font: 16px/1.5 sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
+code, pre { font: 14px/1.5 monospace; background: #f2f2f2; padding: .1em .3em }
+pre { padding: .6em; overflow-x: auto } dt { font-weight: bold; margin-top: .8em }
+</style></head><body>
+<h1>TunneLS</h1>
+<p>This port is a proxy: SOCKS5, SOCKS4a and HTTP on one address, <code>{where}</code>.
+What goes through it leaves at the other end of the tunnel; names are resolved there, too.</p>
+{note}
+<h2>Browsers</h2>
+<dl>
+<dt>Any, by one address</dt>
+<dd>Automatic proxy configuration (PAC): <code>http://{where}/proxy.pac</code></dd>
+{browsers}<dt>Windows</dt>
+<dd>Settings, Network, Proxy: &ldquo;Use setup script&rdquo; with the PAC address; or &ldquo;Use a proxy server&rdquo;
+with <code>{host}</code> and <code>{port}</code>, which is the HTTP proxy.</dd>
+</dl>
+<h2>Programs</h2>
+<pre>curl -x socks5h://{login}{where} https://example.com/
+git -c http.proxy=socks5h://{login}{where} clone https://example.com/some.git
+{ssh}apt -o Acquire::http::Proxy=http://{login}{where} -o Acquire::https::Proxy=http://{login}{where} update
+pip --proxy http://{login}{where} install something
+export http_proxy=http://{login}{where} https_proxy=http://{login}{where} all_proxy=socks5h://{login}{where}</pre>
+</body></html>
+`
+
+// What browsers are told of a proxy that asks for no password.
+const helpSOCKS = `<dt>Firefox</dt>
+<dd>Settings, Network Settings, Manual: SOCKS Host <code>{host}</code>, Port <code>{port}</code>, SOCKS v5, and tick
+&ldquo;Proxy DNS when using SOCKS v5&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
+<dt>Chrome, Chromium, Edge</dt>
+<dd>They use what the system says. On a command line: <code>chromium --proxy-server=socks5://{where}</code></dd>
+<dt>Safari and macOS</dt>
+<dd>System Settings, Network, Details, Proxies: SOCKS proxy <code>{host}</code>, port <code>{port}</code>;
+or &ldquo;Automatic proxy configuration&rdquo;.</dd>
+`
+
+// What they are told of one that does.
+const helpHTTP = `<dt>Firefox</dt>
+<dd>Settings, Network Settings, Manual: HTTP Proxy <code>{host}</code>, Port <code>{port}</code>, and tick
+&ldquo;Also use this proxy for HTTPS&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
+<dt>Chrome, Chromium, Edge</dt>
+<dd>They use what the system says. On a command line: <code>chromium --proxy-server=http://{where}</code></dd>
+<dt>Safari and macOS</dt>
+<dd>System Settings, Network, Details, Proxies: Web proxy (HTTP) and Secure web proxy (HTTPS) <code>{host}</code>,
+port <code>{port}</code>; or &ldquo;Automatic proxy configuration&rdquo;.</dd>
+`

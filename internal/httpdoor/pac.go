@@ -1,0 +1,155 @@
+package httpdoor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tunnels/internal/keytext"
+)
+
+// PACList is hosts for the PAC file: names, names below a domain, and networks. The
+// zero PACList is an empty one. It is not changed once it is made.
+type PACList struct {
+	names []string       // lower case: the hosts themselves
+	below []string       // lower case: all hosts below these
+	nets  []netip.Prefix // hosts that are written as addresses; IPv4 as such
+}
+
+// ParsePACList reads a list of entries separated by commas, each of them
+//
+//	example.com       that name alone
+//	*.example.com     every name below it, at any depth; .example.com likewise
+//	10.0.0.0/8        a network, for hosts that are written as addresses
+//	2001:db8::7       an address
+//
+// Spaces around entries are ignored; an empty text is an empty list. The error
+// names the entry and what would be right.
+func ParsePACList(list string) (PACList, error) {
+	var l PACList
+	if strings.TrimSpace(list) == "" {
+		return l, nil
+	}
+	for text := range strings.SplitSeq(list, ",") {
+		text = strings.TrimSpace(text)
+		if err := l.add(text); err != nil {
+			return PACList{}, fmt.Errorf("entry %s: %w", keytext.Quote(text), err)
+		}
+	}
+	return l, nil
+}
+
+func (l PACList) empty() bool { return len(l.names)+len(l.below)+len(l.nets) == 0 }
+
+func (l *PACList) add(text string) error {
+	switch a, err := netip.ParseAddr(text); {
+	case text == "":
+		return errors.New("is empty: there is a comma too many")
+	case strings.Contains(text, "://"):
+		return errors.New("is a URL: want its host alone")
+	case err == nil && a.Zone() != "":
+		return errors.New("an address here has no zone: leave out what begins at the % sign")
+	case err == nil:
+		a = a.Unmap()
+		l.nets = append(l.nets, netip.PrefixFrom(a, a.BitLen()))
+		return nil
+	case strings.Contains(text, "/"):
+		p, err := pacNet(text)
+		l.nets = append(l.nets, p)
+		return err
+	}
+	name := strings.ToLower(strings.TrimSuffix(text, "."))
+	bare := strings.TrimPrefix(strings.TrimPrefix(name, "*"), ".")
+	if err := pacName(bare); err != nil {
+		return err
+	}
+	switch name {
+	case bare:
+		l.names = append(l.names, bare)
+	case "." + bare, "*." + bare:
+		l.below = append(l.below, bare)
+	default:
+		return errPACEntry
+	}
+	return nil
+}
+
+var errPACEntry = errors.New("want a name, *.name, an address, or a network in CIDR notation; without a port")
+
+func pacNet(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, errors.New("want a network in CIDR notation, as in 10.0.0.0/8 or 2001:db8::/32")
+	}
+	if a := p.Addr(); a.Is4In6() {
+		return p, errors.New("write an IPv4 network as such, as in 10.0.0.0/8")
+	}
+	if m := p.Masked(); m != p {
+		return p, fmt.Errorf("has bits set behind its prefix: want %s, or %s for that one address", m, p.Addr())
+	}
+	return p, nil
+}
+
+// pacName is what is wrong with a name.
+func pacName(name string) error {
+	if name == "" || len(name) > maxHostName {
+		return errPACEntry
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 {
+			return errPACEntry
+		}
+		for _, r := range label {
+			switch {
+			case 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_':
+			case r > 0x7f:
+				return errors.New("write the name in its ASCII form (xn--...)")
+			default:
+				return errPACEntry
+			}
+		}
+	}
+	// A typing error in an address must not become a name that nothing has.
+	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
+		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
+	}
+	return nil
+}
+
+// maxHostName is the longest name DNS has.
+const maxHostName = 253
+
+// keys is the names as the script looks them up. No key is a word that means something
+// to JavaScript, whatever the names are.
+func (l PACList) keys() []string {
+	keys := make([]string, 0, len(l.names)+len(l.below))
+	for _, n := range l.names {
+		keys = append(keys, "="+n)
+	}
+	for _, n := range l.below {
+		keys = append(keys, "."+n)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// bits is the networks as the script compares them: 4 or 6, and the prefix in binary.
+func (l PACList) bits() []string {
+	all := make([]string, 0, len(l.nets))
+	for _, p := range l.nets {
+		b := "6"
+		if p.Addr().Is4() {
+			b = "4"
+		}
+		for _, octet := range p.Addr().AsSlice() {
+			s := strconv.FormatUint(uint64(octet), 2)
+			b += strings.Repeat("0", 8-len(s)) + s
+		}
+		all = append(all, b[:1+p.Bits()])
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

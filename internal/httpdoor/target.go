@@ -1,0 +1,125 @@
+package httpdoor
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"tunnels/internal/socksaddr"
+)
+
+// defaultPort is that of http:// URLs.
+const defaultPort = 80
+
+// What is wrong with a target. None of it repeats the target, which may hold a
+// password.
+const (
+	wantBrackets = "an IPv6 address with a port is written in brackets, as [ADDRESS]:PORT"
+	wantPort     = "its port is not a number from 1 to 65535"
+)
+
+// connectTarget is whom CONNECT is for: host:port. As there must be a port, an IPv6
+// address without brackets can be read in one way only.
+func connectTarget(s string) (socksaddr.Address, error) {
+	i := strings.LastIndexByte(s, ':')
+	switch {
+	case strings.ContainsAny(s, "@"):
+		return socksaddr.Address{}, badRequest("CONNECT wants host:port, without who asks")
+	case i < 0 || i == len(s)-1 || strings.ContainsAny(s, "/?#\\"):
+		return socksaddr.Address{}, badRequest("CONNECT wants host:port")
+	}
+	host, port := s[:i], s[i+1:]
+	if strings.Contains(host, ":") && host[0] != '[' && !isIPv6(host) {
+		return socksaddr.Address{}, badRequest(wantBrackets)
+	}
+	return newTarget(host, port)
+}
+
+// absoluteTarget takes http://user@host:port/path apart. Only host and port concern a
+// proxy: the path is passed on as it is, whatever the target makes of it, and who is
+// named before the host is left out.
+func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err error) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch {
+	case !ok:
+		return to, "", badRequest("its target is not http://host/path")
+	case strings.EqualFold(scheme, "https"):
+		return to, "", badRequest("https:// goes through a proxy by CONNECT, so that the proxy cannot read it")
+	case !strings.EqualFold(scheme, "http"):
+		return to, "", badRequest("only http:// URLs are forwarded, and CONNECT for everything else")
+	case strings.Contains(rest, "#"):
+		return to, "", badRequest("its target has a fragment")
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority, uri = rest[:i], rest[i:]
+	}
+	if uri == "" || uri[0] == '?' {
+		uri = "/" + uri
+	}
+	if strings.Contains(authority, "\\") { // browsers take it for a slash
+		return to, "", badRequest("its host holds a backslash")
+	}
+	authority = authority[strings.LastIndexByte(authority, '@')+1:]
+	host, port, err := splitAuthority(authority, hostField)
+	if err != nil {
+		return to, "", err
+	}
+	to, err = newTarget(host, port)
+	return to, escaped(uri), err
+}
+
+// splitAuthority takes host and port apart; the port may be missing. An IPv6 address
+// without brackets is understood if that is possible in one way only, or if the Host
+// field says which one is meant.
+func splitAuthority(s, hostField string) (host, port string, err error) {
+	i := strings.LastIndexByte(s, ':')
+	bracket := strings.LastIndexByte(s, ']')
+	switch {
+	case bracket > i || i < 0:
+		return s, "", nil
+	case strings.IndexByte(s, ':') == i || s[0] == '[':
+		return s[:i], s[i+1:], nil
+	}
+	host, port = s[:i], s[i+1:]
+	whole, part := isIPv6(s), isIPv6(host) && isPort(port)
+	switch {
+	case whole && part && hostField == "["+host+"]:"+port, part && !whole:
+		return host, port, nil
+	case whole && part && hostField == "["+s+"]", whole && !part:
+		return s, "", nil
+	}
+	return "", "", badRequest(wantBrackets)
+}
+
+// newTarget checks host and port; no port is that of http://.
+func newTarget(host, port string) (socksaddr.Address, error) {
+	if port == "" {
+		port = strconv.Itoa(defaultPort)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return socksaddr.Address{}, badRequest(wantPort)
+	}
+	if strings.Contains(host, "%") { // what it stands for is not for us to say
+		return socksaddr.Address{}, badRequest("its host holds a percent sign")
+	}
+	a, err := socksaddr.New(host, uint16(n))
+	switch {
+	case err != nil:
+		return socksaddr.Address{}, badRequest(err.Error())
+	case !isHostField(a.String()):
+		return socksaddr.Address{}, badRequest("host name " + strconv.QuoteToASCII(a.Host) + " is not ASCII")
+	}
+	return a, nil
+}
+
+func isIPv6(s string) bool {
+	ip, err := netip.ParseAddr(s)
+	return err == nil && ip.Is6() && ip.Zone() == ""
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
