@@ -17,8 +17,8 @@ type response struct {
 	http1.Framing
 }
 
-// readAnswer waits for the head of the next answer. What is wrong with it is an error
-// with code.Protocol.
+// readAnswer reads the head of the next answer. A malformed one is an error with
+// code.Protocol.
 func readAnswer(w wire, method string) (*response, error) {
 	r := new(response)
 	err := w.head(answerHeadMax, false, r.AddLine)
@@ -46,7 +46,8 @@ func appendInterim(b []byte, r *response) []byte {
 	return append(b, "\r\n"...)
 }
 
-// deliver passes on the answer, and says whether a further request can be taken.
+// deliver passes on the answer, and reports whether the connection can take another
+// request.
 func (x *exchange) deliver(resp *response) (more bool, err error) {
 	if resp.Status == http.StatusSwitchingProtocols {
 		return x.switchOver(resp)
@@ -60,8 +61,8 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 		}
 		return false, err
 	}
-	declined := x.r.waits() && !x.invited && !x.begun.Load() // then no body is to come
-	if !declined && !resp.Final {                            // it reads on, though it has answered
+	declined := x.r.waits() && !x.invited && !x.begun.Load() // then no body follows
+	if !declined && !resp.Final {                            // the target keeps reading although it has answered
 		x.rest()
 	}
 	x.stop()
@@ -76,7 +77,7 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 	return !d.close, nil
 }
 
-// begun is err where there is no place any more for a page that says it.
+// begun wraps err once the response has started and no error page can be sent.
 func begun(err error) error {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return malformed("request is malformed: %s", e.text)
@@ -84,12 +85,12 @@ func begun(err error) error {
 	return err
 }
 
-// switchOver goes on in the protocol that both ends have agreed upon (RFC 9110
+// switchOver continues in the protocol that both ends have agreed on (RFC 9110
 // section 7.8).
 func (x *exchange) switchOver(resp *response) (more bool, err error) {
 	if x.stop(); !x.whole || x.r.upgrade() == "" || len(resp.All("Upgrade")) == 0 {
 		x.t.abort()
-		return x.w.say(x.r, x.w.failed(x.r, malformed("it changes to a protocol that nobody asked for")))
+		return x.w.say(x.r, x.w.failed(x.r, malformed("it changes to a protocol that was not asked for")))
 	}
 	if x.gone != nil {
 		return false, x.gone

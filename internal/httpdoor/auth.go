@@ -40,7 +40,7 @@ func (w *Conn) refuseUser(err error) *page {
 	w.refusals++
 	p := authPage()
 	if why, ok := code.Of(err); ok && why != code.NotAuthorised {
-		p = plainPage(http.StatusServiceUnavailable, "Too many passwords are being looked at. Try again in a moment.")
+		p = plainPage(http.StatusServiceUnavailable, "Too many passwords are being checked. Try again in a moment.")
 	}
 	p.close = w.refusals >= refusalsMax
 	return p

@@ -20,7 +20,7 @@ import (
 const (
 	requestIdleMax = 2 * time.Minute // a connection is kept for that long without a request
 	refusalsMax    = 4               // wrong or missing passwords, one after the other, end it
-	bufferMax      = 32 << 10        // of bodies, read at a time
+	bufferMax      = 32 << 10        // of a body, read at a time
 )
 
 var errServed = errors.New("connection has been served or its first request answered already")
@@ -102,7 +102,7 @@ func (w *Conn) Drain() {
 	}
 }
 
-// abort ends the connection and what it has in use.
+// abort ends the connection and the one to a target that is in use.
 func (w *Conn) abort(why code.Code) {
 	w.mu.Lock()
 	w.over = true
@@ -114,7 +114,7 @@ func (w *Conn) abort(why code.Code) {
 	}
 }
 
-// use notes the connection to a target that an abort is to end, too; nil: none.
+// use sets the connection to a target that abort ends as well, or nil for none.
 func (w *Conn) use(c net.Conn) {
 	w.mu.Lock()
 	w.current = c
@@ -141,7 +141,7 @@ func (w *Conn) serve(ctx context.Context, dial Dial) error {
 		}
 		e, ok := errors.AsType[*requestError](err)
 		switch {
-		case err == io.EOF: // it asks for no more, or was asked not to
+		case err == io.EOF: // no more requests, or draining
 			_ = w.Conn.Close()
 			return nil
 		case ok:
@@ -153,7 +153,7 @@ func (w *Conn) serve(ctx context.Context, dial Dial) error {
 	}
 }
 
-// next waits for the next request; io.EOF: there is none.
+// next waits for the next request. It returns io.EOF when there is none.
 func (w *Conn) next() (*request, error) {
 	if r := w.first; r != nil {
 		w.first = nil
@@ -176,7 +176,7 @@ func (w *Conn) next() (*request, error) {
 	w.idle = false
 	w.mu.Unlock()
 	if err != nil {
-		return nil, io.EOF // whatever it is: nothing has been lost
+		return nil, io.EOF // nothing is lost, whatever the error
 	}
 	_ = w.Conn.SetReadDeadline(time.Now().Add(w.front.headTimeout))
 	r, err := readRequest(w.in)
@@ -187,13 +187,13 @@ func (w *Conn) next() (*request, error) {
 	return r, nil
 }
 
-// handle answers one request. It is false if no further one can be taken.
+// handle answers one request, and reports whether the connection can take another.
 func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, err error) {
 	if r.local {
 		return w.say(r, w.front.localPage(w.Conn.LocalAddr(), r))
 	}
 	if err := w.authorised(r); err != nil {
-		if w.known { // until the users file changed
+		if w.known { // the users file has changed
 			w.known = false
 			w.countUnauthenticated()
 		}
@@ -214,7 +214,7 @@ func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, er
 	return w.forward(ctx, dial, r)
 }
 
-// say answers r with a page. A body that has not been read ends the connection.
+// say answers r with a page. The connection ends if r has a body, which is unread.
 func (w *Conn) say(r *request, p *page) (more bool, err error) {
 	p.bare = r.method == http.MethodHead
 	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()
@@ -245,7 +245,7 @@ func (w *Conn) tunnel(ctx context.Context, dial Dial, r *request) (more bool, er
 	return false, w.join(c)
 }
 
-// join carries bytes both ways until both have ended, and closes both.
+// join copies both ways until both have ended, and closes both.
 func (w *Conn) join(c net.Conn) error {
 	far, ok := c.(splice.Stream)
 	if !ok {
@@ -263,8 +263,8 @@ func (w *Conn) isDraining() bool {
 	return w.draining
 }
 
-// sayFailed answers r with the page for err, unless ctx has ended: then err is most
-// likely a consequence of that, and the connection is to be aborted.
+// sayFailed answers r with the page for err. If ctx has ended, that most likely caused
+// err, and sayFailed returns the cause, to have the connection aborted.
 func (w *Conn) sayFailed(ctx context.Context, r *request, err error, last bool) (more bool, _ error) {
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
@@ -274,7 +274,7 @@ func (w *Conn) sayFailed(ctx context.Context, r *request, err error, last bool) 
 	return w.say(r, p)
 }
 
-// failed is the page for an error of a target or on the way there.
+// failed returns the page for an error of a target or on the way there.
 func (w *Conn) failed(r *request, err error) *page {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return failedPage(r.target, e.Code, e.Error())

@@ -14,10 +14,10 @@ import (
 type delivery struct {
 	*exchange
 	resp  *response
-	body  http1.Body     // nil: it has none
-	form  bodyForm       // as the application gets it
-	parts *http1.Chunked // is body, if that is chunked
-	close bool           // its connection ends with the answer
+	body  http1.Body     // nil if the answer has none
+	form  bodyForm       // how the application gets it
+	parts *http1.Chunked // same as body if that is chunked, else nil
+	close bool           // the application's connection ends with the answer
 }
 
 // bodyForm is how a body is framed.
@@ -26,18 +26,18 @@ type bodyForm uint8
 const (
 	asIs     bodyForm = iota // by its length, or by the end of the connection
 	asChunks                 // in the chunks of the target
-	chunked                  // in chunks of our own
+	chunked                  // in new chunks
 )
 
-// newDelivery decides how resp is framed for the application: as the target has framed
-// it, as far as the application's version knows that. A body that ends with its
-// connection gets chunks, so that the application's connection need not end and a
-// body that was cut off is seen to be; but not if the head is an odd one, because then
-// the application may read on where we do not.
+// newDelivery decides how resp is framed for the application: as the target framed it,
+// as far as the application's HTTP version allows. A body that ends with its connection
+// is sent in chunks, so that the application's connection can continue and a truncated
+// body is recognized; but not if the head is odd, because the application may then see
+// the end of the head elsewhere.
 func newDelivery(x *exchange, resp *response) *delivery {
 	d := &delivery{exchange: x, resp: resp}
 	in := x.t.in.Reader
-	open := false // its end is that of the connection
+	open := false // the body ends with the connection
 	switch modern := x.r.modern(); {
 	case !resp.HasBody:
 	case resp.Chunked:
@@ -59,15 +59,15 @@ func newDelivery(x *exchange, resp *response) *delivery {
 	return d
 }
 
-// appendHead appends the head as the application gets it: the lines of the target as
-// they came, but for those that concern its connection.
+// appendHead appends the head for the application: the target's lines as they came,
+// without its hop-by-hop fields.
 func (d *delivery) appendHead(b []byte) []byte {
 	b = d.resp.AppendStatus(b)
-	if d.close && d.resp.Odd { // before what may end the head for the application
+	if d.close && d.resp.Odd { // before anything the application may take for the end of the head
 		b = appendField(b, "Connection", "close")
 	}
 	drop := droppedOfAnswer(d.resp.All("Connection"))
-	framed := false // a field that says how has been written
+	framed := false // the field that frames the body has been written
 	for _, f := range d.resp.Fields {
 		switch name := strings.ToLower(f.Name); {
 		case name == "content-length" && !framed && d.keepsLength():
@@ -87,15 +87,16 @@ func (d *delivery) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// keepsLength says whether the length, which codings make meaningless, goes on.
+// keepsLength reports whether the length is passed on. Codings make it meaningless.
 func (d *delivery) keepsLength() bool { return !d.resp.Chunked && len(d.resp.Codings) == 0 }
 
-// keepsCodings says whether the codings go on: if they can be undone.
+// keepsCodings reports whether the codings are passed on: if the application can undo
+// them.
 func (d *delivery) keepsCodings() bool {
 	return d.form == asChunks || d.form == asIs && d.body != nil && len(d.resp.Codings) > 0 && d.r.modern()
 }
 
-// appendLength appends a length once, however often it was said.
+// appendLength appends the length once, however often the target sent it.
 func (d *delivery) appendLength(b []byte, f http1.Field) ([]byte, bool) {
 	lengths := d.resp.All("Content-Length")
 	if len(lengths) == 1 && strings.Trim(lengths[0], "0123456789") == "" || d.resp.Length < 0 {
@@ -117,15 +118,15 @@ func (d *delivery) appendCodings(b []byte, f http1.Field) ([]byte, bool) {
 	return appendField(b, f.Name, strings.Join(want, ", ")), true
 }
 
-// copy writes the answer as it comes. What is here already goes together with the
-// head.
+// copy writes the answer as it comes. The part of the body that is here already goes
+// together with the head.
 func (d *delivery) copy() error {
 	b := d.appendHead(nil)
 	if d.body == nil {
 		return d.write(b)
 	}
-	if d.form == asIs && (d.parts != nil || d.resp.Length < 0) { // its end is that of the connection:
-		_ = d.w.Conn.SetLinger(0) // which must be no clean one if this process is killed
+	if d.form == asIs && (d.parts != nil || d.resp.Length < 0) { // the body ends with the connection:
+		_ = d.w.Conn.SetLinger(0) // if this process is killed, that must be a reset and no clean end
 		defer func() { _ = d.w.Conn.SetLinger(-1) }()
 	}
 	if !d.body.Ready() {
@@ -160,7 +161,7 @@ func (d *delivery) copy() error {
 	}
 }
 
-// appendPiece appends a piece of the body as the application gets it.
+// appendPiece appends a piece of the body in the application's framing.
 func (d *delivery) appendPiece(b, piece []byte) []byte {
 	switch d.form {
 	case asChunks:
@@ -172,7 +173,7 @@ func (d *delivery) appendPiece(b, piece []byte) []byte {
 	return append(b, piece...)
 }
 
-// appendEnd appends what ends the body.
+// appendEnd appends the end of the body.
 func (d *delivery) appendEnd(b []byte) []byte {
 	switch d.form {
 	case asChunks:

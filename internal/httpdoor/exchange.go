@@ -14,13 +14,13 @@ import (
 	"tunnels/internal/http1"
 )
 
-// gatherMax is how much of a body is read before its request is sent, if it is here
-// already.
+// gatherMax limits how much of a body that is here already is read before its request
+// is sent.
 const gatherMax = 64 << 10
 
 const (
-	lastPieceMax = time.Second      // for a target that has answered to take the end of its request
-	nextPieceMax = 30 * time.Second // and for a piece before the end to be sent and taken
+	lastPieceMax = time.Second      // for a target that has answered to read the end of the request
+	nextPieceMax = 30 * time.Second // for a piece before the end to be sent and read
 )
 
 // exchange is one request on its way to a target, and the answer on its way back.
@@ -30,26 +30,26 @@ type exchange struct {
 	r *request
 	t *targetConn
 
-	// Owned by who answers.
-	invited    bool // the application was told to go on with the body
-	oddInterim bool // it got an interim answer that it may have read in another way
+	// Owned by the goroutine that calls answer and deliver.
+	invited    bool // the application was told to send the body
+	oddInterim bool // it got an interim answer that it may have parsed differently
 
 	begun   atomic.Bool   // some of the body was read
-	taken   atomic.Bool   // all of it was read, so that a further one can follow
-	moved   atomic.Int64  // pieces of the body that the target has taken
+	taken   atomic.Bool   // all of it was read, so another request can follow
+	moved   atomic.Int64  // pieces of the body that were written to the target
 	written chan struct{} // closed when send sends no more of the request
 	whole   bool          // set before that: all of it was sent
 
 	sent chan struct{} // closed when send has ended
-	half bool          // set before that: the application says no more
-	gone error         // set before that: the application failed, or what it said is malformed
+	half bool          // set before that: the application ended its direction
+	gone error         // set before that: the application failed, or its request is malformed
 }
 
-// gathered is the part of a body that was here together with its head: both go in
-// one piece, and what is malformed in it has reached no target.
+// gathered is the part of a body that came together with its head: both are sent in
+// one piece, and if it is malformed nothing of it has reached a target.
 type gathered struct {
 	body []byte
-	end  bool // that is all of it
+	end  bool // no more body follows
 }
 
 func (w *Conn) gather(r *request) (g gathered, err error) {
@@ -68,8 +68,8 @@ func (w *Conn) gather(r *request) (g gathered, err error) {
 	return g, nil
 }
 
-// bodyError is an error of reading a body: the connection's, or else the parser's,
-// which says that the application did not keep to the rules.
+// bodyError returns the error for err of reading a body: the connection's, or else that
+// the body is malformed.
 func (w *Conn) bodyError(err error) error {
 	switch w.in.src.err {
 	case nil:
@@ -87,7 +87,7 @@ type goneError struct{ err error }
 // Error implements error.
 func (e *goneError) Error() string { return "application went away: " + e.err.Error() }
 
-// Unwrap is the connection's error.
+// Unwrap returns the connection's error.
 func (e *goneError) Unwrap() error { return e.err }
 
 func gone(err error) error { return &goneError{err} }
@@ -101,7 +101,7 @@ func timedOut(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// forward has r answered by its target.
+// forward sends r to its target and passes on the answer.
 func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, err error) {
 	g, err := w.gather(r)
 	if err != nil {
@@ -142,14 +142,14 @@ func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, e
 		case isGone(err):
 			return false, err
 		case t.silent && r.repeatable() && (t.used || !fresh && errors.Is(err, ErrWay)):
-			continue // it was closed at this very moment, or the way to it was lost
+			continue // the target closed it at this very moment, or the way was lost
 		}
 		return w.sayFailed(ctx, r, err, false)
 	}
 }
 
-// send sends the request, and watches the application from then on. It owns what
-// comes from there.
+// send sends the request, and watches the application from then on. It owns reading
+// from the application.
 func (x *exchange) send(g gathered) {
 	defer close(x.sent)
 	appErr, err := x.sendAll(g)
@@ -162,10 +162,10 @@ func (x *exchange) send(g gathered) {
 	case x.whole:
 		x.watch()
 	}
-	// What the target does not take is not our concern: it may have said why.
+	// A failed write to the target is ignored: its answer may give the reason.
 }
 
-// sendAll tells apart who failed.
+// sendAll sends the request. It returns the application's error or the target's.
 func (x *exchange) sendAll(g gathered) (appErr, err error) {
 	b := x.r.appendHead(nil)
 	if len(g.body) > 0 {
@@ -206,7 +206,7 @@ func (x *exchange) sendAll(g gathered) (appErr, err error) {
 	}
 }
 
-// readReady reads once, and on for as long as that need not wait.
+// readReady reads once, and then as much as is available without waiting.
 func readReady(body http1.Body, buf []byte) (n int, err error) {
 	for n, err = body.Read(buf); err == nil && n < len(buf) && body.Ready(); {
 		var more int
@@ -216,7 +216,7 @@ func readReady(body http1.Body, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// appendPiece appends bytes of the body as they go to the target.
+// appendPiece appends a piece of the body in the target's framing.
 func (x *exchange) appendPiece(b, piece []byte) []byte {
 	if !x.r.chunked() {
 		return append(b, piece...)
@@ -226,7 +226,7 @@ func (x *exchange) appendPiece(b, piece []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendEnd appends what ends the body.
+// appendEnd appends the end of the body.
 func (x *exchange) appendEnd(b []byte) []byte {
 	if !x.r.chunked() {
 		return b
@@ -234,9 +234,8 @@ func (x *exchange) appendEnd(b []byte) []byte {
 	return appendTrailers(b, x.r.chunks.Trailers, goodTrailer)
 }
 
-// watch notices that the application ends its direction, which is passed on as it
-// would reach the target without us, or goes away. Requests that come meanwhile are
-// left to be read.
+// watch notices when the application closes its direction, which is passed on to the
+// target, or goes away. Requests that arrive meanwhile are left to be read.
 func (x *exchange) watch() {
 	in := x.w.in
 	for n := in.Buffered() + 1; n <= in.Size(); n = in.Buffered() + 1 {
@@ -244,8 +243,8 @@ func (x *exchange) watch() {
 		switch {
 		case err == nil:
 			continue
-		case timedOut(err): // stop
-		case err == io.EOF && in.Buffered() > 0: // its last request is still to come
+		case timedOut(err): // by stop
+		case err == io.EOF && in.Buffered() > 0: // more requests to serve first
 		case err == io.EOF:
 			x.half = true
 			x.t.closeWrite()
@@ -257,8 +256,8 @@ func (x *exchange) watch() {
 	}
 }
 
-// stop ends send and waits for it. A target that has answered may not have read all;
-// but the last piece is most often just being handed over.
+// stop ends send and waits for it. A target that has answered may not have read the
+// whole request, but usually the last piece is just being written.
 func (x *exchange) stop() {
 	if x.taken.Load() {
 		select {
@@ -274,8 +273,8 @@ func (x *exchange) stop() {
 	_ = x.w.Conn.SetReadDeadline(time.Time{})
 }
 
-// rest waits until the rest of the request is sent to a target that has answered,
-// for as long as that goes on.
+// rest waits until the rest of the request is sent to a target that has answered, for
+// as long as that makes progress.
 func (x *exchange) rest() {
 	for moved := int64(-1); moved != x.moved.Load(); {
 		moved = x.moved.Load()
@@ -296,8 +295,8 @@ func (x *exchange) isWritten() bool {
 	}
 }
 
-// answer waits for the head of the answer. Interim ones go to the application as
-// they come.
+// answer waits for the head of the final answer. It passes on interim ones as they
+// come.
 func (x *exchange) answer() (*response, error) {
 	for range interimMax {
 		resp, err := readAnswer(x.t.in, x.r.method)
@@ -311,7 +310,7 @@ func (x *exchange) answer() (*response, error) {
 			return resp, nil
 		}
 		if !x.r.modern() {
-			continue // it knows none (RFC 9110 section 15.2)
+			continue // HTTP/1.0 has none (RFC 9110 section 15.2)
 		}
 		if _, err := x.w.Conn.Write(appendInterim(nil, resp)); err != nil {
 			return nil, gone(err)

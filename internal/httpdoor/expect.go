@@ -6,21 +6,20 @@ import (
 	"time"
 )
 
-// refusesExpect says whether the target wants the request without its Expect
-// (RFC 9110 section 10.1.1), and whether that can be: the application still waits.
+// refusesExpect reports whether the target wants the request without its Expect
+// (RFC 9110 section 10.1.1), and that is possible because the application still waits.
 func (x *exchange) refusesExpect(resp *response) bool {
 	return resp.Status == http.StatusExpectationFailed && x.r.waits() && x.r.expectsOnly() && !x.invited && !x.begun.Load()
 }
 
-// dropExpect has the application send its body, for the request to be sent once more
-// without Expect. It is not left to the application: after 417 nobody could tell
-// whether what it sends next is the body, or the request once more. It is false if
-// the body has begun.
+// dropExpect tells the application to send its body, so that the request can be sent
+// again without Expect. That is not left to the application: after a 417, the next bytes
+// could be the body or the request again. It reports false if the body has begun.
 func (x *exchange) dropExpect() (again bool, err error) {
 	_ = x.w.Conn.SetReadDeadline(time.Unix(1, 0))
 	select {
 	case <-x.sent:
-	case <-time.After(lastPieceMax): // the target takes nothing
+	case <-time.After(lastPieceMax): // the target does not read
 		x.t.abort()
 		<-x.sent
 	}

@@ -7,16 +7,15 @@ import (
 	"tunnels/internal/http1"
 )
 
-// hopByHop are the fields that concern one connection and not the message (RFC 9110
-// section 7.6.1), and those that say how the message is framed, which is said anew.
-// Fields that Connection names belong to them, and in a request all that begin with
-// Proxy-.
+// hopByHop is the fields that concern one connection and not the message (RFC 9110
+// section 7.6.1), and those that frame the message, which are written anew. The fields
+// that Connection names belong to them, and in a request all that begin with Proxy-.
 var hopByHop = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "http2-settings",
 }
 
-// dropped says which fields of a request are not passed on; connection is the values
-// of Connection.
+// dropped returns a function that reports which fields of a request are not passed on;
+// connection is the values of Connection.
 func dropped(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
 	return func(name string) bool {
@@ -25,8 +24,8 @@ func dropped(connection []string) func(name string) bool {
 	}
 }
 
-// answerHops are the fields of an answer that concern one connection, beside those
-// that Connection names.
+// answerHops is the hop-by-hop fields of an answer, in addition to those that Connection
+// names.
 var answerHops = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
 	"proxy-connection", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
@@ -49,7 +48,7 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 // appendTrailers appends the end of a chunked body: the last chunk, the trailer
-// fields that keep lets pass and an empty line.
+// fields for which keep reports true, and an empty line.
 func appendTrailers(b []byte, trailers []http1.Field, keep func(name string) bool) []byte {
 	b = append(b, "0\r\n"...)
 	for _, f := range trailers {

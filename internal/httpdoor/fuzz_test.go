@@ -65,7 +65,7 @@ func FuzzHTTPFront(f *testing.F) {
 	})
 }
 
-// judge is a target that holds what it is told to the rules, and answers it.
+// judge is a target that checks the request it gets, and answers it.
 func judge(t *testing.T, far net.Conn, to socksaddr.Address, answer string, connect bool) {
 	defer far.Close()
 	var heard bytes.Buffer
@@ -86,10 +86,10 @@ func judge(t *testing.T, far net.Conn, to socksaddr.Address, answer string, conn
 			t.Errorf("target was told %q: %v", heard.Bytes(), err)
 		}
 	}
-	_, _ = io.WriteString(far, answer) // nobody may be there any more
+	_, _ = io.WriteString(far, answer) // fails if the proxy has gone
 }
 
-// FuzzPACList: what is a list makes a script in which nothing but our own code is
+// FuzzPACList checks that a valid list makes a script in which nothing but our code is
 // code.
 func FuzzPACList(f *testing.F) {
 	for _, s := range []string{"a.test,*.b.test,.c", "10.0.0.0/8, ::1", `a"b`, "a\\b", "</script>", "*.*", "1.2.3", "_-_._", "ä.test", " , "} {

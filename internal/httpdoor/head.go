@@ -12,14 +12,14 @@ import (
 // field is one header field, its name as it was written.
 type field struct{ name, value string }
 
-// requestHead is the head of a request, line by line. It accepts what RFC 9112
-// allows and nothing that two parsers could understand in two ways.
+// requestHead is the head of a request, parsed line by line. It accepts what RFC 9112
+// allows and nothing that two parsers could read differently.
 type requestHead struct {
 	method, target, version string
 	fields                  []field
 }
 
-// line takes the next line.
+// line parses the next line.
 func (h *requestHead) line(line []byte) error {
 	s, ok := strings.CutSuffix(string(line), "\r\n")
 	if !ok {
@@ -46,7 +46,7 @@ func (h *requestHead) line(line []byte) error {
 	return nil
 }
 
-// first takes the request line.
+// first parses the request line.
 func (h *requestHead) first(s string) error {
 	parts := strings.Split(s, " ")
 	if len(parts) != 3 || !http1.IsToken(parts[0]) || parts[1] == "" {
@@ -67,7 +67,7 @@ func (h *requestHead) first(s string) error {
 	return nil
 }
 
-// all is the values of the fields of that name.
+// all returns the values of the fields of that name.
 func (h *requestHead) all(name string) (values []string) {
 	for _, f := range h.fields {
 		if strings.EqualFold(f.name, name) {
@@ -77,7 +77,7 @@ func (h *requestHead) all(name string) (values []string) {
 	return values
 }
 
-// get is the value of the first field of that name.
+// get returns the value of the first field of that name, or "" if there is none.
 func (h *requestHead) get(name string) string {
 	if v := h.all(name); len(v) > 0 {
 		return v[0]
@@ -85,15 +85,15 @@ func (h *requestHead) get(name string) string {
 	return ""
 }
 
-// has says whether a list of tokens, such as Connection, has this one.
+// has reports whether a list of tokens, such as Connection, contains token.
 func (h *requestHead) has(name, token string) bool {
 	return slices.Contains(http1.Tokens(h.all(name)), token)
 }
 
 func (h *requestHead) modern() bool { return h.version == "HTTP/1.1" }
 
-// framing checks what says where the request ends (RFC 9112 section 6) and whom it
-// is for.
+// framing checks the fields that determine where the request ends (RFC 9112 section 6)
+// and its host.
 func (h *requestHead) framing() error {
 	lengths, codings, hosts := h.all("Content-Length"), h.all("Transfer-Encoding"), h.all("Host")
 	switch {
@@ -125,7 +125,7 @@ func (h *requestHead) framing() error {
 	return nil
 }
 
-// isLength says whether a number can be counted to.
+// isLength reports whether digits fit an int64.
 func isLength(digits string) bool {
 	_, err := strconv.ParseInt(digits, 10, 64)
 	return err == nil

@@ -16,27 +16,26 @@ import (
 const (
 	keptMax     = 4                // connections to targets, for each application's connection
 	keptIdleMax = 15 * time.Second // for a further request
-	// keptOnceMax is for one that must not be sent twice: a target that closes the
-	// connection at this very moment makes it fail. Few do that so early.
+	// keptOnceMax is for a request that must not be sent twice: it fails if the target
+	// closes the connection at this very moment. Few targets do that so early.
 	keptOnceMax = time.Second
-	// keptByeMax is how long a target may take to end its direction, too, when a
-	// connection is given up. One that says nothing would hold it for ever.
+	// keptByeMax is how long a target may take to end its direction as well when a
+	// connection is given up.
 	keptByeMax = 2 * time.Second
 )
 
-// targetConn is a connection to a target. Owned by who has it: by an exchange, or
-// by kept.
+// targetConn is a connection to a target. It is owned by an exchange or by kept.
 type targetConn struct {
 	net.Conn
 	to     socksaddr.Address
 	in     wire
 	used   bool      // it has answered a request before
 	silent bool      // nothing has come since the last request
-	since  time.Time // of it being kept
+	since  time.Time // when it was kept
 
-	watched chan struct{} // closed when kept's watch has looked at how it ended
+	watched chan struct{} // closed when kept's watch has ended
 	dead    bool          // set by watch, before that: watch ends the connection
-	leaves  bool          // guarded by kept.mu; watch is to end it
+	leaves  bool          // guarded by kept.mu; watch must end the connection
 }
 
 // Read implements io.Reader for in.
@@ -51,15 +50,15 @@ func (t *targetConn) Read(p []byte) (int, error) {
 // closeWrite ends our direction, if the connection can.
 func (t *targetConn) closeWrite() {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite() // what that fails with, reading fails with too
+		_ = half.CloseWrite() // reading fails with the same error
 	}
 }
 
-// abort ends the connection for a cause of this side.
+// abort ends the connection for a reason of this side.
 func (t *targetConn) abort() { splice.Abort(t.Conn, code.Cancelled, "") }
 
-// open connects to r's target, by a connection that is left from an earlier request
-// unless fresh asks for a new one.
+// open connects to r's target. It uses a connection kept from an earlier request,
+// unless fresh is set.
 func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*targetConn, error) {
 	if !fresh {
 		idleMax := keptIdleMax
@@ -82,13 +81,13 @@ func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*ta
 	return t, nil
 }
 
-// kept is the connections to targets that wait for a further request of the same
-// application's connection: nobody else ever gets them.
+// kept is the connections to targets that wait for another request on the same
+// application's connection. No other connection ever uses them.
 type kept struct {
 	wg sync.WaitGroup // a watch for each, and those that leave
 
 	mu   sync.Mutex
-	idle []*targetConn // guarded by mu; oldest first. Who takes one off owns it
+	idle []*targetConn // guarded by mu; oldest first. Taking one off the list is to own it
 }
 
 // put keeps t.
@@ -105,14 +104,14 @@ func (k *kept) put(t *targetConn) {
 	k.wg.Go(func() { k.watch(t) })
 }
 
-// leaveLocked has the watch end t, which nobody can take any more.
+// leaveLocked has watch end t, which is off the list.
 func (t *targetConn) leaveLocked() {
 	t.leaves = true
 	_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 }
 
-// watch waits for what ends a kept connection: its target's end, a word that nobody
-// asked for, or that its time is up.
+// watch waits until a kept connection is taken or must end: because its target ended
+// it or sent unexpected data, or its time is up.
 func (k *kept) watch(t *targetConn) {
 	_, err := t.in.Peek(1)
 	k.mu.Lock()
@@ -124,7 +123,7 @@ func (k *kept) watch(t *targetConn) {
 	k.mu.Unlock()
 	t.dead = dead
 	close(t.watched)
-	if dead { // else t is somebody's again
+	if dead { // else t is in use again
 		t.leave()
 	}
 }
@@ -132,8 +131,8 @@ func (k *kept) watch(t *targetConn) {
 // drop ends t instead of keeping it.
 func (k *kept) drop(t *targetConn) { k.wg.Go(t.leave) }
 
-// leave ends a connection on which nothing is under way. Its target has a moment to
-// end its own direction, and is reset if it does not.
+// leave ends an idle connection. Its target has a moment to end its own direction, and
+// is reset if it does not.
 func (t *targetConn) leave() {
 	t.closeWrite()
 	_ = t.SetReadDeadline(time.Now().Add(keptByeMax))
@@ -144,8 +143,8 @@ func (t *targetConn) leave() {
 	_ = t.Close()
 }
 
-// take is the newest kept connection to that target, nil if there is none that was
-// kept for less than idleMax.
+// take returns the newest kept connection to that target, or nil if none was kept for
+// less than idleMax.
 func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 	for {
 		t := k.remove(to, idleMax)
@@ -154,7 +153,7 @@ func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 		}
 		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 		<-t.watched
-		if !t.dead { // else the deadline is the watch's
+		if !t.dead { // else the deadline is watch's
 			_ = t.SetReadDeadline(time.Time{})
 			return t
 		}

@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// What programs take without a proxy they get through the door: curl takes heads of
+// Programs get through the door what they accept without a proxy: curl takes heads of
 // 300 KiB, Firefox of 384.
 func TestLargeAnswerHeads(t *testing.T) {
 	for _, tt := range []struct{ fields, size int }{

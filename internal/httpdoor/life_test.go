@@ -49,7 +49,7 @@ func (d dialed) next(t testing.TB) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// What a target says reaches the application at once, and the other way round.
+// Bytes of a target reach the application at once, and the other way round.
 func TestBodiesAsTheyCome(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -158,7 +158,7 @@ func TestKeptConnections(t *testing.T) {
 	wantRead(t, app, "HTTP/1.1 502 Bad Gateway\r\n")
 }
 
-// What must not be sent twice does not go to a target that may be closing the
+// A request that must not be sent twice does not go to a target that may be closing the
 // connection.
 func TestKeptForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestKeptConnectionsAreFew(t *testing.T) {
 	}
 }
 
-// toldReset is a connection that says how it was aborted.
+// toldReset is a connection that records how it was aborted.
 type toldReset struct {
 	net.Conn
 	told chan code.Code
@@ -298,7 +298,7 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// Who asked whether to send a body, and was told no, sees the end of the connection.
+// An application whose Expect was declined sees the end of the connection.
 func TestDeclinedBody(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)

@@ -9,16 +9,16 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// localPage answers a request for this port itself, whatever name it was asked by: it
-// is never passed on, and what it says is no secret. None needs a password, as
-// browsers give none when they fetch a PAC file.
+// localPage returns the page for a request to this port itself, whatever its Host: such
+// a request is never forwarded, and the pages hold no secret. They need no password,
+// because browsers send none when they fetch a PAC file.
 func (f *Door) localPage(local net.Addr, r *request) *page {
 	path, _, _ := strings.Cut(r.requestHead.target, "?")
 	switch {
 	case path != "/" && path != "/proxy.pac":
-		return plainPage(http.StatusNotFound, "Here are / and /proxy.pac; everything else is asked for by its whole URL, as programs do\nthat have %s as their HTTP proxy.", f.where(local, r))
+		return plainPage(http.StatusNotFound, "This proxy itself serves only / and /proxy.pac. Requests through it must use absolute URLs, as\nprograms do that have %s as their HTTP proxy.", f.where(local, r))
 	case r.method != http.MethodGet && r.method != http.MethodHead:
-		p := plainPage(http.StatusMethodNotAllowed, "This is to be read only.")
+		p := plainPage(http.StatusMethodNotAllowed, "This page can only be read.")
 		p.fields = []field{{"Allow", "GET, HEAD"}}
 		return p
 	case path == "/":
@@ -32,8 +32,8 @@ func (f *Door) localPage(local net.Addr, r *request) *page {
 	}
 }
 
-// where is host and port by which who asks has reached us: what Host says, if that
-// can be an address, and else what the connection says.
+// where returns the host:port that the application used to reach us: from Host if that
+// can be an address, else the local address of the connection.
 func (f *Door) where(local net.Addr, r *request) string {
 	host := r.get("Host")
 	if _, _, err := net.SplitHostPort(host); err != nil {
@@ -52,7 +52,7 @@ func notInHost(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
 }
 
-// helpPage says what to enter where.
+// helpPage returns the page that tells how to set up browsers and programs.
 func (f *Door) helpPage(where string) *page {
 	host, port, _ := net.SplitHostPort(where) // it has both
 	browsers, login, note := helpSOCKS, "", ""
@@ -60,7 +60,7 @@ func (f *Door) helpPage(where string) *page {
 	if f.users != nil {
 		browsers, login = helpHTTP, "NAME:PASSWORD@"
 		ssh = "" // nc has no passwords
-		note = "<p>This proxy wants a name and a password. Browsers can give them to an HTTP proxy only, not to SOCKS.</p>"
+		note = "<p>This proxy requires a name and a password. Browsers support them for HTTP proxies only, not for SOCKS.</p>"
 	}
 	text := strings.Replace(strings.Replace(helpText, "{note}", note, 1), "{browsers}", browsers, 1)
 	text = strings.Replace(text, "{ssh}", ssh, 1)
@@ -83,12 +83,12 @@ pre { padding: .6em; overflow-x: auto } dt { font-weight: bold; margin-top: .8em
 </style></head><body>
 <h1>TunneLS</h1>
 <p>This port is a proxy: SOCKS5, SOCKS4a and HTTP on one address, <code>{where}</code>.
-What goes through it leaves at the other end of the tunnel; names are resolved there, too.</p>
+Connections through it leave at the other end of the tunnel, where names are resolved, too.</p>
 {note}
 <h2>Browsers</h2>
 <dl>
-<dt>Any, by one address</dt>
-<dd>Automatic proxy configuration (PAC): <code>http://{where}/proxy.pac</code></dd>
+<dt>Any browser (PAC URL)</dt>
+<dd>Automatic proxy configuration: <code>http://{where}/proxy.pac</code></dd>
 {browsers}<dt>Windows</dt>
 <dd>Settings, Network, Proxy: &ldquo;Use setup script&rdquo; with the PAC address; or &ldquo;Use a proxy server&rdquo;
 with <code>{host}</code> and <code>{port}</code>, which is the HTTP proxy.</dd>
@@ -102,23 +102,23 @@ export http_proxy=http://{login}{where} https_proxy=http://{login}{where} all_pr
 </body></html>
 `
 
-// What browsers are told of a proxy that asks for no password.
+// helpSOCKS is the browsers' part of the help page if no password is required.
 const helpSOCKS = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: SOCKS Host <code>{host}</code>, Port <code>{port}</code>, SOCKS v5, and tick
 &ldquo;Proxy DNS when using SOCKS v5&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
 <dt>Chrome, Chromium, Edge</dt>
-<dd>They use what the system says. On a command line: <code>chromium --proxy-server=socks5://{where}</code></dd>
+<dd>They use the system proxy settings. On a command line: <code>chromium --proxy-server=socks5://{where}</code></dd>
 <dt>Safari and macOS</dt>
 <dd>System Settings, Network, Details, Proxies: SOCKS proxy <code>{host}</code>, port <code>{port}</code>;
 or &ldquo;Automatic proxy configuration&rdquo;.</dd>
 `
 
-// What they are told of one that does.
+// helpHTTP is the browsers' part if a password is required.
 const helpHTTP = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: HTTP Proxy <code>{host}</code>, Port <code>{port}</code>, and tick
 &ldquo;Also use this proxy for HTTPS&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
 <dt>Chrome, Chromium, Edge</dt>
-<dd>They use what the system says. On a command line: <code>chromium --proxy-server=http://{where}</code></dd>
+<dd>They use the system proxy settings. On a command line: <code>chromium --proxy-server=http://{where}</code></dd>
 <dt>Safari and macOS</dt>
 <dd>System Settings, Network, Details, Proxies: Web proxy (HTTP) and Secure web proxy (HTTPS) <code>{host}</code>,
 port <code>{port}</code>; or &ldquo;Automatic proxy configuration&rdquo;.</dd>

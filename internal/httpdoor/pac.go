@@ -11,12 +11,12 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// PACList is hosts for the PAC file: names, names below a domain, and networks. The
-// zero PACList is an empty one. It is not changed once it is made.
+// PACList is a list of hosts for the PAC file: names, names below a domain, and
+// networks. The zero PACList is empty. A PACList is never changed.
 type PACList struct {
 	names []string       // lower case: the hosts themselves
 	below []string       // lower case: all hosts below these
-	nets  []netip.Prefix // hosts that are written as addresses; IPv4 as such
+	nets  []netip.Prefix // hosts that are written as addresses; IPv4 unmapped
 }
 
 // ParsePACList reads a list of entries separated by commas, each of them
@@ -27,7 +27,7 @@ type PACList struct {
 //	2001:db8::7       an address
 //
 // Spaces around entries are ignored; an empty text is an empty list. The error
-// names the entry and what would be right.
+// names the entry and what is expected.
 func ParsePACList(list string) (PACList, error) {
 	var l PACList
 	if strings.TrimSpace(list) == "" {
@@ -93,7 +93,7 @@ func pacNet(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// pacName is what is wrong with a name.
+// pacName returns an error that tells what is wrong with a name, or nil.
 func pacName(name string) error {
 	if name == "" || len(name) > maxHostName {
 		return errPACEntry
@@ -112,18 +112,18 @@ func pacName(name string) error {
 			}
 		}
 	}
-	// A typing error in an address must not become a name that nothing has.
+	// A typo in an address must not become a name that does not exist.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
 		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
 	}
 	return nil
 }
 
-// maxHostName is the longest name DNS has.
+// maxHostName is the length of the longest DNS name.
 const maxHostName = 253
 
-// keys is the names as the script looks them up. No key is a word that means something
-// to JavaScript, whatever the names are.
+// keys returns the names as the script looks them up. Whatever the names, no key is a
+// property that JavaScript objects have anyway.
 func (l PACList) keys() []string {
 	keys := make([]string, 0, len(l.names)+len(l.below))
 	for _, n := range l.names {
@@ -136,7 +136,7 @@ func (l PACList) keys() []string {
 	return slices.Compact(keys)
 }
 
-// bits is the networks as the script compares them: 4 or 6, and the prefix in binary.
+// bits returns the networks as the script compares them: 4 or 6, and the prefix in binary.
 func (l PACList) bits() []string {
 	all := make([]string, 0, len(l.nets))
 	for _, p := range l.nets {

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// pacRules is what the PAC file says. Static.
+// pacRules is the rules of the PAC file. It is never changed.
 type pacRules struct {
-	direct PACList // these do not go through the tunnel
-	proxy  PACList // if it is not empty, nothing else does
+	direct PACList // hosts that bypass the tunnel
+	proxy  PACList // if not empty, the only hosts that use it
 }
 
-// thisMachine is the loopback addresses, as PACList.bits writes networks: 127.0.0.0/8
-// and ::1.
+// thisMachine is the loopback addresses, 127.0.0.0/8 and ::1, in the form of
+// PACList.bits.
 var thisMachine = []string{"4" + "01111111", "6" + strings.Repeat("0", 127) + "1"}
 
-// script is the PAC file for a browser that reaches us at hostPort. With users, SOCKS
-// is left out: browsers cannot give it a password.
+// script returns the PAC file for a browser that reaches us at hostPort. If a password
+// is required (users), SOCKS is left out, because browsers do not support it there.
 func (p *pacRules) script(hostPort string, users bool) string {
 	way := "SOCKS5 " + hostPort + "; PROXY " + hostPort
 	if users {
@@ -29,7 +29,7 @@ func (p *pacRules) script(hostPort string, users bool) string {
 		rest = way
 	}
 	var b strings.Builder
-	b.WriteString("// Which way to go, by host. Nothing is resolved here: that would tell names.\n")
+	b.WriteString("// The proxy for each host. No name is resolved here, because that would leak it.\n")
 	for _, v := range []struct {
 		name  string
 		value any
@@ -59,7 +59,7 @@ func set(keys []string) map[string]int {
 	return m
 }
 
-// pacCode is written for the oldest engines that read PAC files.
+// pacCode is written for the oldest engines that run PAC files.
 const pacCode = `
 function FindProxyForURL(url, host) {
   host = host.toLowerCase().replace(/^\[|\]$/g, "").replace(/\.$/, "");
@@ -81,7 +81,7 @@ function listed(host, bits, names, nets) {
   return false;
 }
 
-// An address as 4 or 6 and its bits; of a name it is "".
+// Returns an address as 4 or 6 and its bits, or "" for a name.
 function bitsOf(host) {
   if (host.indexOf(":") < 0) return bits4(host) && "4" + bits4(host);
   var tail = host.substring(host.lastIndexOf(":") + 1), last = bits4(tail);

@@ -66,7 +66,7 @@ func TestPACKeysAndBits(t *testing.T) {
 	}
 }
 
-// choice is what a PAC file says to a host.
+// choice is the result of a PAC file for a host.
 type choice struct{ host, want string }
 
 // TestPACScript has the scripts run by a JavaScript engine.
@@ -115,7 +115,7 @@ func TestPACScript(t *testing.T) {
 	}
 }
 
-// runPAC is what the script says to each host.
+// runPAC returns the result of the script for each host.
 func runPAC(t *testing.T, script string, hosts []string) (said []string) {
 	t.Helper()
 	quoted, _ := json.Marshal(hosts)

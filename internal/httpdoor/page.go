@@ -12,20 +12,20 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// pageTextMax is how much of a reason is shown.
+// pageTextMax limits how much of a reason is shown.
 const pageTextMax = 1000
 
-// page is an answer of our own.
+// page is an answer that the proxy itself gives.
 type page struct {
 	status int
 	kind   string // Content-Type; empty: plain text
 	fields []field
 	body   string
-	bare   bool // without the body: it was asked for by HEAD
+	bare   bool // without the body, for HEAD
 	close  bool
 }
 
-// appendTo appends the page as it goes to the application.
+// appendTo appends the page as an HTTP message.
 func (p *page) appendTo(b []byte) []byte {
 	b = fmt.Appendf(b, "HTTP/1.1 %d %s\r\n", p.status, http.StatusText(p.status))
 	b = appendField(b, "Content-Type", cmp.Or(p.kind, "text/plain; charset=utf-8"))
@@ -44,20 +44,21 @@ func (p *page) appendTo(b []byte) []byte {
 	return append(b, p.body...)
 }
 
-// plainPage is a page of text that says what is wrong.
+// plainPage returns a page of text that tells what is wrong.
 func plainPage(status int, format string, a ...any) *page {
 	body := fmt.Sprintf("%d %s\n\n%s\n", status, http.StatusText(status), fmt.Sprintf(format, a...))
 	return &page{status: status, body: body}
 }
 
-// refusedPage says that a request could not be taken as it is.
+// refusedPage returns the page for a request that is not forwarded.
 func refusedPage(e *requestError) *page {
 	p := plainPage(e.status, "This request is not forwarded: %s.", printable(e.text))
 	p.close = true
 	return p
 }
 
-// failedPage says why a target could not be reached, or did not answer.
+// failedPage returns the page that tells why a target could not be reached, or did not
+// answer.
 func failedPage(target socksaddr.Address, c code.Code, text string) *page {
 	status := statusOf(c)
 	where := "The target"
@@ -72,14 +73,14 @@ func failedPage(target socksaddr.Address, c code.Code, text string) *page {
 	}
 }
 
-// authPage asks for name and password.
+// authPage returns the page that asks for name and password.
 func authPage() *page {
-	p := plainPage(http.StatusProxyAuthRequired, "This proxy wants a name and a password that it knows.")
+	p := plainPage(http.StatusProxyAuthRequired, "This proxy requires a valid name and password.")
 	p.fields = []field{{"Proxy-Authenticate", `Basic realm="tunnels"`}}
 	return p
 }
 
-// statusOf is the status that says c.
+// statusOf returns the status for c.
 func statusOf(c code.Code) int {
 	switch c {
 	case code.NotAllowed, code.NotAuthorised:
@@ -90,8 +91,8 @@ func statusOf(c code.Code) int {
 	return http.StatusBadGateway
 }
 
-// printable is text that somebody else may have written, as it can be shown. What can
-// be shown as it is has perhaps been escaped before.
+// printable returns text from an untrusted source in a form that can be shown. Text
+// that is printable already may have been escaped before, so it stays as it is.
 func printable(text string) string {
 	if len(text) > pageTextMax {
 		text = text[:pageTextMax] + "..."
@@ -103,7 +104,7 @@ func printable(text string) string {
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
-// dialect is how a CONNECT is answered (RFC 9110 section 9.3.6).
+// dialect encodes the answers to a CONNECT (RFC 9110 section 9.3.6).
 type dialect struct{ target socksaddr.Address }
 
 // Accepted implements appconn.Dialect.

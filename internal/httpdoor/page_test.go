@@ -34,7 +34,7 @@ func (u *oneUser) Check(remote net.Addr, name, password string) error {
 	return nil
 }
 
-// busyOnce has no time for the first who asks, and knows everybody then.
+// busyOnce is overloaded for the first Check, and accepts everything later.
 type busyOnce struct{ asked atomic.Int32 }
 
 func (u *busyOnce) Check(net.Addr, string, string) error {
@@ -44,9 +44,9 @@ func (u *busyOnce) Check(net.Addr, string, string) error {
 	return nil
 }
 
-// TestProxyAuthenticationNotLookedAt: who was not looked at is not told that the
-// password is wrong, and has his next request looked at.
-func TestProxyAuthenticationNotLookedAt(t *testing.T) {
+// A password that could not be checked is not reported as wrong, and is checked with the
+// next request.
+func TestProxyAuthenticationOverloaded(t *testing.T) {
 	const answer = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
 	request := "GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("me:b") + "\n"
 	s := runScript(t, []step{{dial: "a.test:80", want: "GET / HTTP/1.1\nHost: a.test\n\n", answer: answer, hangUp: true}})
@@ -72,9 +72,9 @@ func TestProxyAuthenticationReported(t *testing.T) {
 	}
 }
 
-// TestStrangers: who has not given the right password cannot hold more connections
-// than may wait for their first request.
-func TestStrangers(t *testing.T) {
+// Connections without the right password are limited in number like those that wait for
+// their first request.
+func TestUnauthenticatedAreLimited(t *testing.T) {
 	reported := make(chan error, 1)
 	d := newDialed(t)
 	rig := newRig(t, &Config{Users: &oneUser{}, UnauthenticatedMax: 2, Rejected: func(_ string, err error) { reported <- err }}, d.dial)
@@ -93,12 +93,12 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("reported: %v, want %v", err, door.ErrCrowded)
 	}
 	if _, err := io.ReadAll(others[0]); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the first stranger read %v, want a reset", err)
+		t.Errorf("the first unauthenticated application read %v, want a reset", err)
 	}
 	for _, app := range others[1:] {
 		io.WriteString(app, "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
 		if got, err := io.ReadAll(app); err != nil || !strings.Contains(string(got), "HTTP/1.1 407 ") {
-			t.Errorf("a later stranger read %q, %v; want 407", got, err)
+			t.Errorf("a later one read %q, %v; want 407", got, err)
 		}
 	}
 	io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -166,7 +166,7 @@ func TestPagesOfThePort(t *testing.T) {
 		status  int
 		want    []string
 	}{
-		{"GET / HTTP/1.1\nHost: me.test:1080\n", 200, []string{"text/html", "http://me.test:1080/proxy.pac", "<code>1080</code>", "wants a name", "default-src 'none'"}},
+		{"GET / HTTP/1.1\nHost: me.test:1080\n", 200, []string{"text/html", "http://me.test:1080/proxy.pac", "<code>1080</code>", "requires a name", "default-src 'none'"}},
 		{"GET /?x HTTP/1.1\nHost: [::1]:1080\n", 200, []string{"<code>::1</code>", "[::1]:1080"}},
 		{"GET /proxy.pac HTTP/1.1\nHost: me.test:1080\n", 200, []string{"application/x-ns-proxy-autoconfig", `"PROXY me.test:1080"`, `"=intern.test":1`, "no-cache"}},
 		{"GET /proxy.pac?v=2 HTTP/1.1\nHost: me.test\n", 200, []string{`"PROXY me.test:80"`}},
@@ -191,7 +191,7 @@ func TestPagesOfThePort(t *testing.T) {
 		}
 	}
 	open := newRig(t, new(Config), nobody(t))
-	if got := open.said(t, lines("GET / HTTP/1.1\nHost: me.test:1080\nConnection: close\n\n")); strings.Contains(got, "wants a name") || strings.Contains(got, "{") && strings.Contains(got, "}}") {
+	if got := open.said(t, lines("GET / HTTP/1.1\nHost: me.test:1080\nConnection: close\n\n")); strings.Contains(got, "requires a name") || strings.Contains(got, "{") && strings.Contains(got, "}}") {
 		t.Errorf("without users the help reads %q", got)
 	}
 	if got := (&Door{}).where(&net.UnixAddr{Name: "/run/x"}, &request{}); got != "127.0.0.1:1080" {

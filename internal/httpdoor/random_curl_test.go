@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fetched is what curl makes of an answer, without what HTTP/1.0 does not know.
+// fetched is an answer as curl shows it, without what HTTP/1.0 does not have.
 type fetched struct {
 	status, lines string
 	body          string

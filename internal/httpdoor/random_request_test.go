@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRequest is a request as the application says it and as the target has to see it.
+// randomRequest is a request as the application sends it and as the target has to see it.
 type randomRequest struct {
 	said  []byte
 	first string   // line
@@ -141,7 +141,8 @@ type seenRequest struct {
 	err   error
 }
 
-// serveSeen hands over what a target is asked, until the connection or the test is over.
+// serveSeen hands over the requests that a target gets, until the connection or the test
+// is over.
 func serveSeen(far net.Conn, seen chan<- seenRequest, over <-chan struct{}) {
 	defer far.Close()
 	in := bufio.NewReader(far)

@@ -35,7 +35,7 @@ func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	return n, seed
 }
 
-// randomAnswer is what a target says to one request, and what that means.
+// randomAnswer is the answer of a target to one request, and its meaning.
 type randomAnswer struct {
 	method, version string   // of the request
 	pieces          [][]byte // as they are written, with a pause between them
@@ -106,7 +106,7 @@ func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	return a
 }
 
-// cut says whether the end of the body is left out, which must be seen then.
+// cut reports whether the body is truncated, which the application must notice then.
 func (a *randomAnswer) cut(r *rand.Rand, wire []byte, bodiless bool) bool {
 	if bodiless || len(wire) == 0 || bytes.Equal(wire, a.body) && !a.framed || r.IntN(4) != 0 {
 		return false
@@ -201,7 +201,7 @@ func newRandomTarget(t *testing.T, answers []*randomAnswer) (direct, door string
 	return ln.Addr().String(), rig.ln.(interface{ Addr() net.Addr }).Addr().String()
 }
 
-// hop says whether a line of a head is about one connection.
+// hop reports whether a line of a head is hop-by-hop.
 func hop(line string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(line), ":")
 	return slices.Contains([]string{"keep-alive", "connection", "x-hop", "proxy-connection", "upgrade", "transfer-encoding", "content-length", "trailer"}, strings.TrimSpace(name))
@@ -251,7 +251,7 @@ func hear(t *testing.T, door, target string, n int, a *randomAnswer) (h heard) {
 	return h
 }
 
-// TestRandomAnswers: what a target means arrives: status, lines, body, and whether it
+// The meaning of an answer arrives: status, lines, body, and whether it
 // is whole.
 func TestRandomAnswers(t *testing.T) {
 	n, seed := randomRun(t, 300)

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// nobody is targets that must not be reached.
+// nobody returns a Dial for tests in which no target must be reached.
 func nobody(t testing.TB) Dial {
 	return func(_ context.Context, target socksaddr.Address) (net.Conn, error) {
 		t.Errorf("%v was dialed", target)
@@ -86,7 +86,7 @@ func malformedFields() []refused {
 	}
 }
 
-// malformedTargets are requests that are for nobody.
+// malformedTargets is requests without a valid target.
 func malformedTargets() []refused {
 	return []refused{
 		{"https", "GET https://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
@@ -118,8 +118,8 @@ func malformedTargets() []refused {
 	}
 }
 
-// What is malformed, or could be understood in two ways, reaches no target.
-func TestMalformedReachesNobody(t *testing.T) {
+// A request that is malformed or ambiguous reaches no target.
+func TestMalformedIsNotForwarded(t *testing.T) {
 	for _, tt := range slices.Concat(malformedFraming(), malformedFields(), malformedTargets()) {
 		t.Run(tt.name, func(t *testing.T) {
 			rig := newRig(t, new(Config), nobody(t))
@@ -272,7 +272,7 @@ func TestFailurePages(t *testing.T) {
 		dialed := newRig(t, new(Config), dials["dial"])
 		for _, before := range []string{"", "GET / HTTP/1.1\nHost: a\n\n"} {
 			if _, coded := code.Of(tt.err); before == "" && !coded {
-				continue // it is whoever accepted it who refuses it, with a code
+				continue // refused by the caller of Accept, with a code
 			}
 			got := dialed.said(t, lines(before+"CONNECT a.test:80 HTTP/1.1\n\n"))
 			if !strings.Contains(got, "HTTP/1.1 "+tt.status) {

@@ -14,13 +14,13 @@ import (
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
 // A user who was removed, or whose password was changed, gets no further request on
-// a connection that is open; what is running goes on.
+// an open connection; running requests continue.
 func TestRemovedUserOnOpenConnection(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	for name, change := range map[string][]string{
 		"removed":          {"other", "x"},
 		"password changed": {"alice", "new"},
-		"nobody left":      {},
+		"none left":        {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := userstest.New(t, "alice", "old")
@@ -78,7 +78,7 @@ func basicValue(user string) string {
 func discardPage(t *testing.T, c net.Conn) {
 	t.Helper()
 	var b []byte
-	for !strings.HasSuffix(string(b), "that it knows.\n") {
+	for !strings.HasSuffix(string(b), "a valid name and password.\n") {
 		p := make([]byte, 1)
 		if _, err := io.ReadFull(c, p); err != nil {
 			t.Fatalf("read %q, %v; want the rest of a page", b, err)
@@ -87,8 +87,8 @@ func discardPage(t *testing.T, c net.Conn) {
 	}
 }
 
-// Who was removed counts as a stranger again, so that he cannot keep connections.
-func TestRemovedUserIsAStranger(t *testing.T) {
+// A removed user's connections count as unauthenticated again, so they are limited.
+func TestRemovedUserIsUnauthenticated(t *testing.T) {
 	u := userstest.New(t, "alice", "old")
 	d := newDialed(t)
 	rig := newRig(t, &Config{Users: u, UnauthenticatedMax: 1}, d.dial)
@@ -110,6 +110,6 @@ func TestRemovedUserIsAStranger(t *testing.T) {
 		discardPage(t, app)
 	}
 	if _, err := io.ReadAll(apps[0]); err == nil {
-		t.Error("the first of two strangers was not pushed out, though one is the limit")
+		t.Error("the first of two unauthenticated connections was not pushed out, though one is the limit")
 	}
 }

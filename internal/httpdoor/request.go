@@ -11,19 +11,18 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// request is a request that is in order. Its body is read from the wire it came by.
+// request is a valid request. Its body is read from the wire it came on.
 type request struct {
 	requestHead
-	in       http1.Body        // the body; nil: there is none
-	chunks   *http1.Chunked    // is in, if that is chunked
-	noExpect bool              // the target does not know Expect: it is sent without
+	in       http1.Body        // the body, or nil
+	chunks   *http1.Chunked    // same as in if that is chunked, else nil
+	noExpect bool              // sent without Expect, which the target does not know
 	local    bool              // for this port itself: a page, not a target
 	target   socksaddr.Address // unless local
 	uri      string            // unless local or CONNECT: what the target is asked for
 }
 
-// readRequest waits for the next request. An error that is a *requestError is for the
-// application to know.
+// readRequest reads the next request. A *requestError is reported to the application.
 func readRequest(w wire) (*request, error) {
 	r := &request{}
 	if err := w.head(requestHeadMax, true, r.line); err != nil {
@@ -42,8 +41,7 @@ func readRequest(w wire) (*request, error) {
 	return r, r.resolve()
 }
 
-// resolve finds out what the request is for, by the form of its target (RFC 9112
-// section 3.2).
+// resolve determines the target by the form of the request line (RFC 9112 section 3.2).
 func (r *request) resolve() (err error) {
 	switch target := r.requestHead.target; {
 	case r.method == http.MethodConnect:
@@ -59,7 +57,7 @@ func (r *request) resolve() (err error) {
 	return err
 }
 
-// escaped is s with the bytes escaped that no target may hold.
+// escaped returns s with the bytes escaped that a request line must not contain.
 func escaped(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e }) {
 		return s
@@ -75,35 +73,35 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// body is nil if there is none.
+// body returns the body, or nil if there is none.
 func (r *request) body() http1.Body { return r.in }
 
 func (r *request) chunked() bool { return r.chunks != nil }
 
-// waits says that the application sends the body only when it has been told to.
+// waits reports whether the application sends the body only after a 100 (Continue).
 func (r *request) waits() bool {
 	return r.body() != nil && r.modern() && !r.noExpect && r.has("Expect", "100-continue")
 }
 
-// expectsOnly says that Expect holds nothing else.
+// expectsOnly reports whether Expect holds nothing else.
 func (r *request) expectsOnly() bool {
 	all := r.all("Expect")
 	return len(all) == 1 && strings.EqualFold(all[0], "100-continue")
 }
 
-// closes says that the application makes no further request. A proxy does not keep
-// connections of HTTP/1.0 (RFC 9112 section 9.3).
+// closes reports whether this is the last request of its connection. A proxy does not
+// keep connections of HTTP/1.0 (RFC 9112 section 9.3).
 func (r *request) closes() bool { return !r.modern() || r.has("Connection", "close") }
 
-// repeatable says that sending it twice does no harm (RFC 9110 section 9.2.2) and
-// is possible.
+// repeatable reports whether the request is idempotent (RFC 9110 section 9.2.2) and has
+// no body, so that it can be sent twice.
 func (r *request) repeatable() bool {
 	safe := []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete}
 	return r.body() == nil && slices.Contains(safe, r.method)
 }
 
-// upgrade is the protocol that the application wants to go on with; empty: none. To
-// HTTP/2 nobody changes behind a proxy that has not asked for it.
+// upgrade returns the protocol that the application asks to continue with, or "" if
+// none. An upgrade to HTTP/2 is not passed on.
 func (r *request) upgrade() string {
 	v := strings.Join(r.all("Upgrade"), ", ")
 	if !r.modern() || !r.has("Connection", "upgrade") || strings.Contains(strings.ToLower(v), "h2c") {
@@ -112,8 +110,8 @@ func (r *request) upgrade() string {
 	return v
 }
 
-// hops takes one off Max-Forwards, where that means something (RFC 9110 section
-// 7.6.2). It is false if the request has come far enough.
+// hops decrements Max-Forwards where it applies (RFC 9110 section 7.6.2). It reports
+// false if the request must not be forwarded further.
 func (r *request) hops() bool {
 	if r.method != http.MethodTrace && r.method != http.MethodOptions {
 		return true
@@ -134,7 +132,7 @@ func (r *request) hops() bool {
 	return true
 }
 
-// host is what Host says: the port only if it is not http's own.
+// host returns the value of Host, which includes the port unless it is that of http.
 func (r *request) host() string {
 	if r.target.Port != defaultPort {
 		return r.target.String()
@@ -142,9 +140,9 @@ func (r *request) host() string {
 	return strings.TrimSuffix(r.target.String(), ":"+strconv.Itoa(defaultPort))
 }
 
-// appendHead appends the head as the target gets it: fields in their order and
-// spelling, without those of this connection. Nothing is added that tells of us or of
-// who asks: no Forwarded, and no Via either, though RFC 9110 section 7.6.3 wants it.
+// appendHead appends the head for the target: fields in their order and spelling,
+// without the hop-by-hop ones. Nothing is added that reveals the proxy or the
+// application: no Forwarded, and no Via, which RFC 9110 section 7.6.3 requires.
 func (r *request) appendHead(b []byte) []byte {
 	b = fmt.Appendf(b, "%s %s HTTP/1.1\r\n", r.method, r.uri)
 	b = appendField(b, "Host", r.host())
@@ -181,7 +179,7 @@ func (r *request) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendAnnounced appends the field that says which trailer fields are to come.
+// appendAnnounced appends the field that announces the trailer fields.
 func (r *request) appendAnnounced(b []byte) []byte {
 	var names []string
 	for _, v := range r.all("Trailer") {

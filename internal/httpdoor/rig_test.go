@@ -96,7 +96,7 @@ func (r *rig) app(t testing.TB) *net.TCPConn {
 	return c
 }
 
-// said is all that an application reads after it has said that.
+// said returns all that an application reads after it has sent say.
 func (r *rig) said(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -110,8 +110,8 @@ func (r *rig) said(t testing.TB, say string) string {
 	return string(all)
 }
 
-// heard is all that an application reads after it has said that, and that it says no
-// more.
+// heard returns all that an application reads after it has sent say and closed its
+// direction.
 func (r *rig) heard(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -126,20 +126,20 @@ func (r *rig) heard(t testing.TB, say string) string {
 
 // step is one thing a target does.
 type step struct {
-	dial   string // first of all it is dialed, by this name
-	want   string // what it must be told
-	answer string // what it says then
-	hangUp bool   // and that it ends its direction
+	dial   string // it is dialed first, by this name
+	want   string // what it must receive
+	answer string // sent then
+	hangUp bool   // then it ends its direction
 }
 
 // lines is a head or body, written down with \n for CR LF.
 func lines(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// script is targets that do what the steps say, in their order.
+// script plays targets that do the steps, in their order.
 type script struct {
 	t     testing.TB
 	steps []step
-	conns chan net.Conn // dialed, and waiting for the step that says so
+	conns chan net.Conn // dialed, and waiting for their step
 	names chan string
 	done  chan struct{}
 }
@@ -187,7 +187,7 @@ func (s *script) run() {
 					s.t.Errorf("step %d: %s was dialed, want %s", i, name, st.dial)
 				}
 			case <-time.After(10 * time.Second):
-				s.t.Errorf("step %d: nobody dialed %s", i, st.dial)
+				s.t.Errorf("step %d: %s was not dialed", i, st.dial)
 				return
 			}
 			c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -218,7 +218,7 @@ func (s *script) rest(c net.Conn) {
 	c.Close()
 }
 
-// wait waits until all steps were taken and nobody else was dialed.
+// wait waits until all steps are done, and checks that no other target was dialed.
 func (s *script) wait() {
 	s.t.Helper()
 	<-s.done

@@ -11,22 +11,23 @@ import (
 	"tunnels/internal/http1"
 )
 
-// isHostField says whether s can be in Host: what RFC 3986 section 3.2.2 allows.
+// isHostField reports whether s has only characters that RFC 3986 section 3.2.2 allows in
+// Host.
 func isHostField(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return !http1.IsAlphanumeric(r) && !strings.ContainsRune("-._~%!$&'()*+,;=:[]", r)
 	})
 }
 
-// beforeBody are fields that a receiver needs before the body, so that they are no
-// trailers (RFC 9110 section 6.5.1).
+// beforeBody is the fields that a receiver needs before the body, so they are not allowed
+// as trailers (RFC 9110 section 6.5.1).
 var beforeBody = []string{
 	"authorization", "cache-control", "content-encoding", "content-range", "content-type", "cookie", "date",
 	"expect", "expires", "host", "location", "max-forwards", "pragma", "range", "retry-after", "set-cookie", "vary",
 	"warning", "www-authenticate",
 }
 
-// goodTrailer says whether a field of that name may be passed on behind a body.
+// goodTrailer reports whether a field of that name may be passed on as a trailer.
 func goodTrailer(name string) bool {
 	lower := strings.ToLower(name)
 	return http1.IsToken(name) && !slices.Contains(beforeBody, lower) && !strings.HasPrefix(lower, "if-") && !dropped(nil)(name)

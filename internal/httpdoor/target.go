@@ -11,22 +11,21 @@ import (
 // defaultPort is that of http:// URLs.
 const defaultPort = 80
 
-// What is wrong with a target. None of it repeats the target, which may hold a
-// password.
+// Reasons to refuse a target. None repeats the target, which may contain a password.
 const (
-	wantBrackets = "an IPv6 address with a port is written in brackets, as [ADDRESS]:PORT"
+	wantBrackets = "an IPv6 address with a port must be written in brackets, as [ADDRESS]:PORT"
 	wantPort     = "its port is not a number from 1 to 65535"
 )
 
-// connectTarget is whom CONNECT is for: host:port. As there must be a port, an IPv6
-// address without brackets can be read in one way only.
+// connectTarget parses the host:port of CONNECT. Because the port is mandatory, an IPv6
+// address without brackets is unambiguous.
 func connectTarget(s string) (socksaddr.Address, error) {
 	i := strings.LastIndexByte(s, ':')
 	switch {
 	case strings.ContainsAny(s, "@"):
-		return socksaddr.Address{}, badRequest("CONNECT wants host:port, without who asks")
+		return socksaddr.Address{}, badRequest("CONNECT requires host:port, without a user")
 	case i < 0 || i == len(s)-1 || strings.ContainsAny(s, "/?#\\"):
-		return socksaddr.Address{}, badRequest("CONNECT wants host:port")
+		return socksaddr.Address{}, badRequest("CONNECT requires host:port")
 	}
 	host, port := s[:i], s[i+1:]
 	if strings.Contains(host, ":") && host[0] != '[' && !isIPv6(host) {
@@ -35,9 +34,8 @@ func connectTarget(s string) (socksaddr.Address, error) {
 	return newTarget(host, port)
 }
 
-// absoluteTarget takes http://user@host:port/path apart. Only host and port concern a
-// proxy: the path is passed on as it is, whatever the target makes of it, and who is
-// named before the host is left out.
+// absoluteTarget splits http://user@host:port/path. Only host and port concern a proxy:
+// the path is passed on as it is, and the user is left out.
 func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	switch {
@@ -57,7 +55,7 @@ func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err 
 	if uri == "" || uri[0] == '?' {
 		uri = "/" + uri
 	}
-	if strings.Contains(authority, "\\") { // browsers take it for a slash
+	if strings.Contains(authority, "\\") { // browsers treat it as a slash
 		return to, "", badRequest("its host holds a backslash")
 	}
 	authority = authority[strings.LastIndexByte(authority, '@')+1:]
@@ -69,9 +67,9 @@ func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err 
 	return to, escaped(uri), err
 }
 
-// splitAuthority takes host and port apart; the port may be missing. An IPv6 address
-// without brackets is understood if that is possible in one way only, or if the Host
-// field says which one is meant.
+// splitAuthority splits host and port, which may be missing. An IPv6 address without
+// brackets is accepted if it is unambiguous, or if the Host field resolves the
+// ambiguity.
 func splitAuthority(s, hostField string) (host, port string, err error) {
 	i := strings.LastIndexByte(s, ':')
 	bracket := strings.LastIndexByte(s, ']')
@@ -92,7 +90,7 @@ func splitAuthority(s, hostField string) (host, port string, err error) {
 	return "", "", badRequest(wantBrackets)
 }
 
-// newTarget checks host and port; no port is that of http://.
+// newTarget checks host and port. The default port is that of http://.
 func newTarget(host, port string) (socksaddr.Address, error) {
 	if port == "" {
 		port = strconv.Itoa(defaultPort)
@@ -101,7 +99,7 @@ func newTarget(host, port string) (socksaddr.Address, error) {
 	if err != nil || n == 0 {
 		return socksaddr.Address{}, badRequest(wantPort)
 	}
-	if strings.Contains(host, "%") { // what it stands for is not for us to say
+	if strings.Contains(host, "%") { // programs differ in whether they decode it
 		return socksaddr.Address{}, badRequest("its host holds a percent sign")
 	}
 	a, err := socksaddr.New(host, uint16(n))

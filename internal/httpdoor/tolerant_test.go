@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// exchanged is an answer, \n standing for CR LF, and what the application reads of it.
+// exchanged is an answer, with \n for CR LF, and what the application reads.
 type exchanged struct {
 	name, version string // of the request; empty: 1.1
 	answer, hear  string
 }
 
-// TestAnswersAsTheyCame: what a program shows without the proxy it shows with it: lines
+// Programs show the same through the proxy as without it: lines
 // keep their bytes and order, and framing that is old, doubled or odd is understood.
 func TestAnswersAsTheyCame(t *testing.T) {
 	const ok, closed = "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\nConnection: close\n"
@@ -115,7 +115,7 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// TestRequestsThatNameTheirHost: what is before and behind the host is not the proxy's.
+// User and path around the host do not concern the proxy.
 func TestRequestsThatNameTheirHost(t *testing.T) {
 	const v1, addr = "[::1]:8080", "[2001:db8:1:2:3:4:5:6]:80"
 	for _, tt := range []struct{ target, host, dial, path string }{
@@ -156,7 +156,7 @@ func TestRequestsThatNameTheirHost(t *testing.T) {
 	}
 }
 
-// TestRefusedHosts: a host that could be understood in two ways is refused with what is
+// An ambiguous host is refused with what is
 // wrong.
 func TestRefusedHosts(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))
@@ -178,7 +178,7 @@ func TestRefusedHosts(t *testing.T) {
 		"CONNECT fe80::1%lo:443":         wantBrackets,
 		"CONNECT 1:2:3:4:5:6:7:8":        wantBrackets,
 		"CONNECT a.test:443/":            "host:port",
-		"CONNECT evil.test\\@a.test:443": "without who asks",
+		"CONNECT evil.test\\@a.test:443": "without a user",
 		"CONNECT [::1]:https":            wantPort,
 	} {
 		got := rig.said(t, lines(line+" HTTP/1.1\nHost: x\n\n"))

@@ -10,12 +10,12 @@ import (
 
 const (
 	requestHeadMax   = 64 << 10  // request line and fields
-	requestFieldsMax = 256       // fields of a request: small ones take many times their size
-	answerHeadMax    = 384 << 10 // as Firefox, which takes the largest
+	requestFieldsMax = 256       // fields of a request: small ones take many times their size in memory
+	answerHeadMax    = 384 << 10 // as Firefox, which accepts the largest
 	blankMax         = 4         // empty lines before a head: some old clients end a body with one
 )
 
-// wire is what is read from one end that speaks HTTP. Owned by who reads.
+// wire reads from one peer that speaks HTTP. It is owned by the reading goroutine.
 type wire struct {
 	*bufio.Reader
 	src *rewinder
@@ -26,11 +26,11 @@ func newWire(r io.Reader, back []byte) wire {
 	return wire{bufio.NewReader(src), src}
 }
 
-// rewinder reads what was read before it existed, and then reads on.
+// rewinder returns the bytes of back first, and then reads from r.
 type rewinder struct {
 	r    io.Reader
 	back []byte
-	err  error // the last error of r since the last head was asked for
+	err  error // the last error of r since the last call of head
 }
 
 // Read implements io.Reader.
@@ -38,7 +38,7 @@ func (s *rewinder) Read(p []byte) (int, error) {
 	if len(s.back) > 0 {
 		n := copy(p, s.back)
 		if s.back = s.back[n:]; len(s.back) == 0 {
-			s.back = nil // lets go of its memory
+			s.back = nil // frees its memory
 		}
 		return n, nil
 	}
@@ -49,10 +49,10 @@ func (s *rewinder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ready is how many bytes are here already.
+// ready returns how many bytes can be read without waiting.
 func (w wire) ready() int { return w.Buffered() + len(w.src.back) }
 
-// take is all that is here already; Read does not return it any more.
+// take removes and returns all bytes that can be read without waiting.
 func (w wire) take() []byte {
 	ahead, _ := w.Peek(w.Buffered()) // cannot fail: that much is there
 	b := append(append([]byte(nil), ahead...), w.src.back...)
@@ -61,9 +61,9 @@ func (w wire) take() []byte {
 	return b
 }
 
-// head reads a whole head. Each of its lines is given to take, with its end of line, as
-// soon as it is there; the empty one at its end is not. The error is io.EOF if not a
-// byte came. A strict one, as that of a request, ends with CR LF alone in its line; some
+// head reads a whole head. It calls take with each line and its line ending as soon as
+// it is there, but not with the empty line at the end. The error is io.EOF if there was
+// no byte. A strict head, as that of a request, ends with a line of CR LF alone; some
 // servers write more CRs, or none.
 func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 	w.src.err = nil
@@ -101,7 +101,7 @@ func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 
 func blank(line []byte) bool { return len(bytes.TrimLeft(line, "\r")) == 1 }
 
-// requestError is why a request is not forwarded, as the application is told.
+// requestError is the reason, for the application, why a request is not forwarded.
 type requestError struct {
 	status int
 	text   string

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// onWire is an exchange, \n standing for CR LF: what an application says in one piece,
-// what reaches the targets and what they answer, and what comes back.
+// onWire is an exchange, with \n for CR LF: what an application sends in one piece,
+// what the targets receive and answer, and what comes back.
 type onWire struct {
 	name    string
 	say     string
@@ -15,7 +15,7 @@ type onWire struct {
 	hear    string
 }
 
-// requestsOnWire is what a proxy owes to requests (RFC 9110 and 9112).
+// requestsOnWire returns cases for how requests are forwarded (RFC 9110 and 9112).
 func requestsOnWire() []onWire {
 	return []onWire{
 		{"absolute form", "GET http://a.test/p?q=1 HTTP/1.1\nHost: other.test\nX-One: 1\nx-two:2\nConnection: close\n\n",
@@ -57,7 +57,7 @@ func requestsOnWire() []onWire {
 	}
 }
 
-// answersOnWire is what it owes to answers.
+// answersOnWire returns cases for how answers are passed on.
 func answersOnWire() []onWire {
 	return []onWire{
 		{"HEAD", "HEAD http://a.test/ HTTP/1.1\n" + aHost + "\nGET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
@@ -95,7 +95,7 @@ func TestHTTPOnTheWire(t *testing.T) {
 // talk is an application's part in a conversation that goes to and fro.
 type talk struct{ say, hear string }
 
-// TestHTTPConversations are those in which somebody waits for the other.
+// In these exchanges one end waits for the other.
 func TestHTTPConversations(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
