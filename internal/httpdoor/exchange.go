@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"tunnels/internal/code"
 	"tunnels/internal/http1"
 )
-
-// gatherMax limits how much of a body that is here already is read before its request
-// is sent.
-const gatherMax = 64 << 10
 
 const (
 	lastPieceMax = time.Second      // for a target that has answered to read the end of the request
@@ -43,62 +38,6 @@ type exchange struct {
 	sent chan struct{} // closed when send has ended
 	half bool          // set before that: the application ended its direction
 	gone error         // set before that: the application failed, or its request is malformed
-}
-
-// gathered is the part of a body that came together with its head: both are sent in
-// one piece, and if it is malformed nothing of it has reached a target.
-type gathered struct {
-	body []byte
-	end  bool // no more body follows
-}
-
-func (w *Conn) gather(r *request) (g gathered, err error) {
-	body := r.body()
-	if g.end = body == nil; g.end || r.waits() {
-		return g, nil
-	}
-	for !g.end && len(g.body) < gatherMax && body.Ready() {
-		buf := make([]byte, max(1, min(w.in.ready(), gatherMax)))
-		n, err := body.Read(buf)
-		g.body = append(g.body, buf[:n]...)
-		if g.end = err == io.EOF; err != nil && !g.end {
-			return g, w.bodyError(err)
-		}
-	}
-	return g, nil
-}
-
-// bodyError returns the error for err of reading a body: the connection's, or else that
-// the body is malformed.
-func (w *Conn) bodyError(err error) error {
-	switch w.in.src.err {
-	case nil:
-	case io.EOF:
-		return badRequest("its body ends too early")
-	default:
-		return gone(err)
-	}
-	return badRequest(fmt.Sprintf("its body is malformed: %v", err))
-}
-
-// goneError is an error of reading from or writing to the application.
-type goneError struct{ err error }
-
-// Error implements error.
-func (e *goneError) Error() string { return "application went away: " + e.err.Error() }
-
-// Unwrap returns the connection's error.
-func (e *goneError) Unwrap() error { return e.err }
-
-func gone(err error) error { return &goneError{err} }
-
-func isGone(err error) bool {
-	_, ok := errors.AsType[*goneError](err)
-	return ok
-}
-
-func timedOut(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // forward sends r to its target and passes on the answer.

@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// errWrong is what an Authenticator of a test says.
+// errWrong is the error of a test's Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
 // A user who was removed, or whose password was changed, gets no further request on
