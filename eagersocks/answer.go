@@ -36,13 +36,13 @@ func (socks5Dialect) Accepted(bound netip.AddrPort) []byte { return appendReply(
 // Refused implements appconn.Dialect.
 func (socks5Dialect) Refused(c code.Code, _ string) []byte { return AppendReply(nil, c) }
 
-// Reply says that the target is connected, or in the eager way that it is going
-// to be. For a request that wants no reply it does nothing. It fails if the
-// request has been answered before or cannot be. Not for use while others set
-// write deadlines on the connection.
+// Reply tells the application that the target is connected, or, if eager, that it is
+// going to be. For a request that wants no reply it does nothing. It fails if the
+// request has been answered before or cannot be answered. Reply sets and clears the
+// connection's write deadline.
 func (r *Request) Reply() error { return r.ReplyBound(netip.AddrPort{}) }
 
-// ReplyBound is Reply that also says where datagrams are taken (RFC 1928
+// ReplyBound is like Reply and also tells where datagrams are accepted (RFC 1928
 // section 7).
 func (r *Request) ReplyBound(bound netip.AddrPort) error {
 	if r.asker == nil {
@@ -51,10 +51,11 @@ func (r *Request) ReplyBound(bound netip.AddrPort) error {
 	return r.asker.Reply(bound)
 }
 
-// Refuse says why the target is not connected and ends the connection. A peer that
-// waits for a reply gets one, and up to two seconds to read it; any other is aborted,
-// with the code and the text if the connection can carry them (code.Resetter). It
-// fails if the request has been answered before or cannot be.
+// Refuse tells the application why the target is not connected and ends the connection.
+// A peer that waits for a reply gets one, and up to two seconds to read it; any other
+// is aborted, with the code and the text if the connection can carry them
+// (code.Resetter). It fails if the request has been answered before or cannot be
+// answered.
 func (r *Request) Refuse(c code.Code, text string) error {
 	if r.asker == nil {
 		return errNoAsker
@@ -62,9 +63,9 @@ func (r *Request) Refuse(c code.Code, text string) error {
 	return r.asker.Refuse(c, text)
 }
 
-// Early takes the bytes that the application has sent behind its request and
-// that are here already, so that they can be written together with it. Read does not
-// return what Early returned; call it before reading.
+// Early returns the bytes that the application has sent behind its request and that are
+// here already, so that they can be written together with the request. Read does not
+// return them again; call Early before reading.
 func (r *Request) Early() []byte {
 	if r.asker == nil {
 		return nil

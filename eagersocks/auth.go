@@ -25,21 +25,21 @@ import (
 // that were right before should cost little.
 type Authenticator = appconn.Authenticator
 
-// The words of RFC 1929.
+// Constants of RFC 1929.
 const (
 	passwordVersion = 1
 	passwordRight   = 0
 	passwordWrong   = 1
 )
 
-// userPass is SOCKS5's method "username/password" (RFC 1929) for go-socks5. That
-// package's own keeps the password as long as the connection lives.
+// userPass is SOCKS5's method "username/password" (RFC 1929) for go-socks5, whose own
+// implementation keeps the password for the life of the connection.
 type userPass struct{ users Authenticator }
 
 // GetCode implements socks5.Authenticator.
 func (userPass) GetCode() uint8 { return statute.MethodUserPassAuth }
 
-// Authenticate implements socks5.Authenticator. w is the greeting that is read.
+// Authenticate implements socks5.Authenticator. w is the *greeting being read.
 func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.AuthContext, error) {
 	if _, err := w.Write([]byte{version, statute.MethodUserPassAuth}); err != nil {
 		return nil, err
@@ -50,13 +50,13 @@ func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.Auth
 		g.login = func() error { return u.users.Check(g.RemoteAddr(), name, password) }
 		err = g.login()
 	} else if _, ok := code.Of(err); !ok {
-		return nil, err // there is nobody to answer
+		return nil, err // the connection failed, so there is no answer
 	}
-	said := byte(passwordRight)
+	status := byte(passwordRight)
 	if err != nil {
-		said = passwordWrong
+		status = passwordWrong
 	}
-	_, werr := w.Write([]byte{passwordVersion, said})
+	_, werr := w.Write([]byte{passwordVersion, status})
 	return &socks5.AuthContext{Method: statute.MethodUserPassAuth}, errors.Join(err, werr)
 }
 

@@ -112,7 +112,7 @@ var errGone = errors.New("gone")
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errGone }
 
-func TestPasswordOfWhoHasGone(t *testing.T) {
+func TestPasswordOfGoneApplication(t *testing.T) {
 	for _, wire := range []string{"\x05\x01\x02\x01\x01a\x01b" + aRequest, request4Bytes + "a:x\x00"} {
 		_, _, err := newDoor(&Config{Users: knownUser{"a", "b"}}).read(failingWriter{newScripted(strings.NewReader(wire))})
 		if err == nil {

@@ -15,8 +15,8 @@ type Config struct {
 	GreetingTimeout time.Duration
 	// RequestTimeout cuts a session whose request has not come; 0 means 15 s.
 	RequestTimeout time.Duration
-	// PendingMax is how many connections may be in that state at one time; one
-	// more ends the oldest of them. 0 means 4096.
+	// PendingMax limits the connections in that state at one time; one more ends
+	// the oldest. 0 means 4096.
 	PendingMax int
 	// Users decides who may use a front door. If it is nil, anyone may and no
 	// password is asked for. Listeners of NewListener ask for none either way.

@@ -6,9 +6,9 @@
 //
 //	0x05 | CMD | FLAGS | ATYP | ADDR | PORT [ | options ]
 //
-// No answer is waited for, unless its flag "reply wanted" is set. It
-// needs an ordered stream and nothing else, so the same bytes serve over remux,
-// TLS, TCP and UNIX sockets.
+// The client does not wait for an answer unless the flag "reply wanted" is set. A
+// request needs an ordered stream and nothing else, so the same bytes are used over
+// remux, TLS, TCP and UNIX sockets.
 //
 // # At the client
 //
@@ -18,7 +18,7 @@
 //	ln, err := eagersocks.ListenSocks("tcp", "127.0.0.1:1080")
 //	conn, req, err := ln.Accept()
 //	if req.ReplyWanted = !policy.Eager(req); !req.ReplyWanted {
-//		err = req.Reply() // the application goes on at once
+//		err = req.Reply() // the application continues at once
 //	}
 //	b, err := req.AppendBinary(nil)
 //	_, err = session.Write(append(b, req.Early()...))
@@ -37,10 +37,9 @@
 //
 // # Limits
 //
-// A greeting or a request that does not come is cut, and so is the oldest one
-// when too many are under way (Config). Options take 1 KiB at most, names 255
-// bytes. BIND is refused at the front door. UDP
-// ASSOCIATE is handed over like any other request, to be answered by
-// Request.ReplyBound; its target is where the application says its datagrams will
-// come from, 0.0.0.0:0 if it does not.
+// A connection whose greeting or request is not complete in time is closed, and so is
+// the oldest one when there are too many (Config). Options take 1 KiB at most, names
+// 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like any
+// other request, to be answered by Request.ReplyBound; its target is the address from
+// which the application announces to send its datagrams, or 0.0.0.0:0 if it does not.
 package eagersocks

@@ -19,8 +19,8 @@ func (c *Config) NewSocksListener(a Acceptor) Listener {
 	return door.Listen(a, read, c.limits(c.GreetingTimeout))
 }
 
-// SocksDoor reads what applications say first in SOCKS5, SOCKS4 and SOCKS4a. It is a
-// door for a listener that has others beside it.
+// SocksDoor reads requests of SOCKS5, SOCKS4 and SOCKS4a. It is one of the doors of a
+// listener that speaks other protocols too.
 type SocksDoor struct {
 	// Static.
 	socks5 socksServer
@@ -32,7 +32,7 @@ func (c *Config) NewSocksDoor() *SocksDoor {
 	return &SocksDoor{socks5: newSocksServer(c.Users), users: c.Users}
 }
 
-// Takes reports whether first is the version of a SOCKS that is spoken here.
+// Takes reports whether first is a supported version of SOCKS.
 func (d *SocksDoor) Takes(first byte) bool { return first == version || first == version4 }
 
 // Read reads the greeting and request of c, of which first, at least one byte, has been
@@ -51,8 +51,8 @@ func (d *SocksDoor) Read(c net.Conn, first []byte) (net.Conn, *Request, error) {
 // methodsMax is the size of the longest first message of SOCKS5.
 const methodsMax = 2 + 255
 
-// readMethods reads on until b holds the first message of SOCKS5. Its parser takes ten
-// times the memory, which is not for applications that connect and say nothing.
+// readMethods reads until b holds the first message of SOCKS5. The parser, which takes
+// ten times the memory, is not started for applications that connect and send nothing.
 func readMethods(c net.Conn, b []byte) ([]byte, error) {
 	b = slices.Grow(b, max(0, methodsMax-len(b)))
 	for len(b) < 2 || len(b) < 2+int(b[1]) {

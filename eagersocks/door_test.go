@@ -52,7 +52,7 @@ func TestPipelinedBytesStayIntact(t *testing.T) {
 	}
 }
 
-// Early bytes that nobody took are not lost to what reads from the socket itself.
+// Early bytes that were not taken are not lost when reading from the socket itself.
 func TestEarlyBytesThroughSplice(t *testing.T) {
 	payload := bytes.Repeat([]byte("early and late "), 20<<10)
 	ln := mustListen(t, ListenSocks)
@@ -204,7 +204,7 @@ func TestHostileAtTheDoor(t *testing.T) {
 	}
 }
 
-// What the application sent on must not turn the refusal into a reset.
+// Further bytes from the application must not turn the refusal into a reset.
 func TestRefusedGreetingIsHeard(t *testing.T) {
 	ln := mustListen(t, ListenSocks)
 	app := dialTo(t, ln)
@@ -215,7 +215,7 @@ func TestRefusedGreetingIsHeard(t *testing.T) {
 	}
 }
 
-// However small the parser's buffer is, what it has not taken comes after it.
+// However small the parser's buffer is, the bytes it has not taken follow it.
 func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	g := &greeting{Conn: newScripted(strings.NewReader("")), first: []byte("0123456789abcdefghij")}
 	small := bufio.NewReaderSize(g, 16)
@@ -231,9 +231,9 @@ func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	}
 }
 
-// scripted is a connection whose peer says what r has, and whose half-close is kept.
+// scripted is a connection from which r is read, and which keeps what is written.
 type scripted struct {
-	net.Conn // nil: what is not defined here is not used
+	net.Conn // nil: other methods are not used
 	r        io.Reader
 	said     bytes.Buffer
 }
@@ -246,7 +246,7 @@ func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
 
-// TestGreetingOfTLS: who entered https:// instead of http:// finds out from the log.
+// The log has a hint for users who entered https:// instead of http://.
 func TestGreetingOfTLS(t *testing.T) {
 	app, near := tcpPair(t)
 	if _, err := app.Write([]byte{0x16, 3, 1}); err != nil {

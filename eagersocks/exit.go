@@ -13,10 +13,10 @@ import (
 	"tunnels/internal/splice"
 )
 
-// NewListener takes requests from the connections of a: it is the exit's side.
-// A connection is handed over as a gave it, all bytes behind its request unread.
-// One whose request is malformed, or has not come after RequestTimeout, is reset.
-// Closing the Listener closes a.
+// NewListener returns a Listener for the exit, which reads requests from the
+// connections of a. A connection is handed over as a returned it, all bytes behind its
+// request unread. It is reset if its request is malformed or not complete after
+// RequestTimeout. Closing the Listener closes a.
 func (c *Config) NewListener(a Acceptor) Listener {
 	timeout := c.requestTimeout()
 	read := func(conn net.Conn) (net.Conn, *Request, error) {
@@ -38,10 +38,10 @@ func (c *Config) NewListener(a Acceptor) Listener {
 	return door.Listen(a, read, c.limits(timeout))
 }
 
-// resetFor ends a connection that made no request, with the code that err carries.
+// resetFor resets a connection that made no valid request, with the code of err.
 func resetFor(conn net.Conn, err error) {
 	if err == io.EOF {
-		return // it went without a word: a clean end is an answer to that
+		return // it sent nothing: a clean end is enough
 	}
 	why := code.Error{Code: code.Protocol}
 	if e, ok := errors.AsType[*code.Error](err); ok {

@@ -9,7 +9,7 @@ import (
 	"tunnels/internal/door"
 )
 
-// Acceptor is what requests come from: a net.Listener or a remux listener, for
+// Acceptor is the source of connections: a net.Listener or a remux listener, for
 // example.
 type Acceptor interface {
 	Accept() (net.Conn, error)
@@ -17,34 +17,34 @@ type Acceptor interface {
 }
 
 // Listener hands over connections together with their requests. Its methods may
-// be called from any goroutine at any time. Those this package makes also have
-// Addr() net.Addr if their Acceptor has it.
+// be called from any goroutine at any time. The Listeners of this package also have
+// Addr() net.Addr, which is nil if their Acceptor has no Addr.
 type Listener interface {
-	// Accept waits for the next connection whose request is complete. Nothing
-	// has been answered: the caller owes one Reply or Refuse. A connection
-	// from a front door has CloseWrite, and can be aborted with Reset. The
-	// error is net.ErrClosed after Close.
+	// Accept waits for the next connection whose request is complete. The
+	// request has not been answered: the caller owes one Reply or Refuse. A
+	// connection from a front door has CloseWrite, and can be aborted with Reset.
+	// The error is net.ErrClosed after Close.
 	Accept() (net.Conn, *Request, error)
-	// Close ends the accepting and all connections whose request is not
-	// complete, and waits until they are gone. Those that Accept returned
-	// stay as they are.
+	// Close stops accepting, closes all connections whose request is not
+	// complete, and waits until they are gone. Connections that Accept returned
+	// are not affected.
 	Close() error
 }
 
-// ListenOption changes what Listen and ListenSocks begin with.
+// ListenOption is an option of Listen and ListenSocks.
 type ListenOption func(*listening)
 
-// listening is how a listener begins.
+// listening is the options of a listener.
 type listening struct {
 	config *Config
 	listen func(ctx context.Context, network, address string) (Acceptor, error)
 }
 
-// WithConfig has c used in place of the defaults.
+// WithConfig replaces the default Config by c.
 func WithConfig(c *Config) ListenOption { return func(l *listening) { l.config = c } }
 
-// WithListen has connections accepted by what listen makes, which may know any network:
-// "tls" or "remux", for example.
+// WithListen has connections accepted by the Acceptor that listen returns, for any
+// network that listen knows: "tls" or "remux", for example.
 func WithListen(listen func(ctx context.Context, network, address string) (Acceptor, error)) ListenOption {
 	return func(l *listening) { l.listen = listen }
 }
@@ -57,8 +57,8 @@ func (l *listening) on(network, address string, options []ListenOption) (Accepto
 	return l.listen(context.Background(), network, address)
 }
 
-// Listen takes requests at address. The network is a stream network of package net, or
-// one that WithListen knows.
+// Listen listens for requests at address. The network is a stream network of package
+// net, or one that WithListen knows.
 func Listen(network, address string, options ...ListenOption) (Listener, error) {
 	var l listening
 	ln, err := l.on(network, address, options)
@@ -68,8 +68,8 @@ func Listen(network, address string, options ...ListenOption) (Listener, error) 
 	return l.config.NewListener(ln), nil
 }
 
-// ListenSocks takes applications at address, as NewSocksListener does. The network is
-// one of Listen's.
+// ListenSocks listens for applications at address, as NewSocksListener does. The network
+// is as for Listen.
 func ListenSocks(network, address string, options ...ListenOption) (Listener, error) {
 	var l listening
 	ln, err := l.on(network, address, options)
@@ -83,7 +83,7 @@ func listen(ctx context.Context, network, address string) (Acceptor, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
 	default:
-		return nil, fmt.Errorf("network %q is not one of tcp, tcp4, tcp6, unix: eagersocks.WithListen says who knows it", network)
+		return nil, fmt.Errorf("network %q is not one of tcp, tcp4, tcp6, unix: use eagersocks.WithListen for others", network)
 	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // Go's default; socket options do not work with it

@@ -46,7 +46,7 @@ func TestListenNetworks(t *testing.T) {
 			t.Errorf("%s of a bad address = nil, want an error", name)
 		}
 		if _, err := f("tls", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), `"tls"`) || !strings.Contains(err.Error(), "WithListen") {
-			t.Errorf("%s on a network nobody knows = %v, want it to say who would know it", name, err)
+			t.Errorf("%s on an unknown network = %v, want a hint at WithListen", name, err)
 		}
 		a := newAcceptor()
 		ln, err = f("tls", "x:1", WithConfig(&Config{PendingMax: 7}), WithListen(func(_ context.Context, network, address string) (Acceptor, error) {
@@ -311,7 +311,7 @@ func TestNoDeadlineAfterTheRequest(t *testing.T) {
 	})
 }
 
-// A complete request that nobody accepts counts as well.
+// A complete request that is not accepted counts as well.
 func TestUnacceptedIsPushedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r := newAcceptor(), new(rejections)
@@ -411,7 +411,7 @@ func TestAcceptorClosedBeneath(t *testing.T) {
 	ln.Close()
 }
 
-// panicking is a connection that breaks whoever reads it.
+// panicking is a connection whose Read panics.
 type panicking struct{ net.Conn }
 
 func (panicking) Read([]byte) (int, error) { panic("broken connection") }

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// acceptor hands out what it is given: connections and errors.
+// acceptor returns the connections and errors that are sent to next.
 type acceptor struct {
 	next   chan any
 	done   chan struct{}
@@ -52,14 +52,14 @@ func (a *acceptor) connect() net.Conn {
 	return app
 }
 
-// testDoor reads what applications say at a front door.
+// testDoor reads requests as a front door does.
 type testDoor struct{ read door.Reader[*Request] }
 
 func newDoor(c *Config) testDoor {
 	return testDoor{door.FirstByte[*Request](c.NewSocksDoor())}
 }
 
-// rejections collects what a listener rejected.
+// rejections collects the rejections of a listener.
 type rejections struct {
 	mu   sync.Mutex
 	errs []error // guarded by mu

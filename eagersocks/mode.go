@@ -2,20 +2,20 @@ package eagersocks
 
 import "fmt"
 
-// Mode says when an application is told "connected" before its target is.
+// Mode selects when an application is told "connected" before its target is.
 type Mode uint8
 
 // The modes of -eagersocks.eager.
 const (
-	On   Mode = iota // always, except where Policy knows better
+	On   Mode = iota // always, except where Policy expects a failure
 	Off              // never: every request waits for the exit's reply
-	Auto             // for names, not for addresses: who dials addresses may have others to try
+	Auto             // for names, not for addresses: an application that dials addresses may have others to try
 )
 
-// String is the flag's value.
+// String returns the flag's value.
 func (m Mode) String() string { return [...]string{"on", "off", "auto"}[m] }
 
-// ParseMode reads the flag's value.
+// ParseMode parses the flag's value.
 func ParseMode(s string) (Mode, error) {
 	for _, m := range []Mode{On, Off, Auto} {
 		if s == m.String() {

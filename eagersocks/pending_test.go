@@ -38,14 +38,14 @@ func (c *countedConn) Read(p []byte) (int, error) {
 // held is the memory of the heap and of stacks after a collection.
 func held() (heap, stacks uint64) {
 	runtime.GC()
-	runtime.GC() // what the first one found finalizers for
+	runtime.GC() // for objects with finalizers
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc, m.StackInuse
 }
 
-// TestPendingGreetingIsSmall: who connects and says one byte costs little, with
-// both ends of the connection in this process.
+// TestPendingGreetingIsSmall checks that a connection that has sent one byte costs
+// little, with both of its ends in this process.
 func TestPendingGreetingIsSmall(t *testing.T) {
 	const n, limit = 4096, 8 << 10
 	lower, err := net.Listen("tcp", "127.0.0.1:0")

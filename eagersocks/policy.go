@@ -10,42 +10,43 @@ import (
 )
 
 const (
-	failureMax = 30 * time.Second // for how long a failed target is remembered
-	failures   = 4096             // how many are
+	failureMax = 30 * time.Second // how long a failed target is remembered
+	failures   = 4096             // how many are remembered
 )
 
-// Policy decides who is answered eagerly. An eager answer to a target that cannot
-// be reached becomes a reset, which says little; so a target that failed a
-// moment ago is answered honestly, and browsers, which retry at once, get to see
-// the true code. The zero Policy works. Its methods may be called at any time
-// from any goroutine; all take constant time. Mode and Reachable are not to be
-// changed any more once it is in use.
+// Policy decides which requests are answered eagerly. If the target of an eager answer
+// cannot be reached, the application gets a reset, which tells it little; so a request
+// for a target that failed a moment ago is answered honestly, and browsers, which retry
+// at once, see the true code. The zero Policy works. Its methods may be called at any
+// time from any goroutine; all take constant time. Mode and Reachable must not be
+// changed once the Policy is in use.
 type Policy struct {
 	Mode Mode
-	// Reachable says whether a server can be reached; while none can, nobody
-	// is answered eagerly. Nil: always. Called with no lock held.
+	// Reachable reports whether a server can be reached; while none can, no
+	// request is answered eagerly. If it is nil, a server always can. It is called
+	// with no lock held.
 	Reachable func() bool
 
 	once sync.Once
 	last *recent.Map[Address, failure] // static once memory was called
 }
 
-// failure is how a remembered target failed.
+// failure is the reason why a remembered target failed.
 type failure struct {
 	code code.Code
-	text string // more about it; may be empty
+	text string // details; may be empty
 }
 
-// memory is the targets that failed lately.
+// memory returns the targets that failed recently.
 func (p *Policy) memory() *recent.Map[Address, failure] {
 	p.once.Do(func() { p.last = recent.New[Address, failure](failures) })
 	return p.last
 }
 
-// Eager says whether to answer r before its target is connected.
+// Eager reports whether to answer r before its target is connected.
 func (p *Policy) Eager(r *Request) bool {
 	if r.Command != Connect || p.Mode == Off {
-		return false // what UDP is answered depends on the exit
+		return false // the answer to UDP depends on the exit
 	}
 	if _, isIP := r.Target.IP(); isIP && p.Mode == Auto {
 		return false
@@ -57,9 +58,9 @@ func (p *Policy) Eager(r *Request) bool {
 	return !failed
 }
 
-// Failed notes that a could not be connected; text says more, for who asks again and
-// is told the code alone: Why. Codes that say nothing about the
-// target (the application went away, for instance) are not noted.
+// Failed notes that a could not be connected. text is returned by Why, because a later
+// reply has room for the code alone. Codes that are not about the target, such as that
+// the application went away, are not noted.
 func (p *Policy) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
@@ -67,8 +68,7 @@ func (p *Policy) Failed(a Address, c code.Code, text string) {
 	p.memory().Put(key(a), failure{c, text}, failureMax)
 }
 
-// Why is the text of a's last failure, if it was with c and is remembered; else it
-// is empty.
+// Why returns the text of a's last failure if that is remembered and had code c, else "".
 func (p *Policy) Why(a Address, c code.Code) string {
 	f, ok := p.memory().Get(key(a))
 	if !ok || f.code != c {
@@ -80,13 +80,13 @@ func (p *Policy) Why(a Address, c code.Code) string {
 // Succeeded notes that a was connected.
 func (p *Policy) Succeeded(a Address) { p.memory().Delete(key(a)) }
 
-// key is a as it is remembered: the case of a name says nothing.
+// key returns a with the name in lower case, as it is remembered.
 func key(a Address) Address {
 	return Address{Host: strings.ToLower(a.Host), Port: a.Port}
 }
 
-// aboutTarget says whether a session that ended with c would show a retry the
-// same code.
+// aboutTarget reports whether a retry of a session that ended with c is expected to get
+// the same code.
 func aboutTarget(c code.Code) bool {
 	switch c {
 	case code.NotAuthorised, code.Overload:

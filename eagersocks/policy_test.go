@@ -110,7 +110,7 @@ func TestMode(t *testing.T) {
 	}
 }
 
-// TestWhy: the reason of the last failure is there for who asks again and is told
+// TestWhy checks that the text of the last failure is returned for a later failure with
 // the same code.
 func TestWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// errWrong is what an Authenticator of a test says.
+// errWrong is the error of a test's Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
 // A user who is removed between a SOCKS greeting and its request is refused.
@@ -35,8 +35,8 @@ func TestRemovedUserDuringGreeting(t *testing.T) {
 	}
 }
 
-// TestSlowedDownIsStillBounded: the listener ends with its Users, though somebody
-// waits to be told that his password is wrong.
+// TestSlowedDownIsStillBounded checks that Users and listener close at once while wrong
+// passwords wait for their delayed answers.
 func TestSlowedDownIsStillBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := userstest.New(t, "alice", "secret")

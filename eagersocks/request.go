@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Command says what a session is for. The values are those of RFC 1928 section 4.
+// Command is the kind of a request. The values are those of RFC 1928 section 4.
 type Command uint8
 
 // The commands.
@@ -30,22 +30,22 @@ func (c Command) String() string {
 	return fmt.Sprintf("command 0x%02x", uint8(c))
 }
 
-// Option is something more about a request. Types that are not known are kept
-// and mean nothing.
+// Option is additional information about a request. Options of unknown types are kept
+// and have no effect.
 type Option struct {
 	Type  uint8
 	Value []byte
 }
 
-// Request is what a session is for.
+// Request is the purpose of a session.
 type Request struct {
 	Command Command
 	// Target is where the bytes go. Its port is 0 in a UDP request only.
 	Target Address
-	// ReplyWanted asks the exit for one SOCKS5 reply before the data. The zero
-	// value is eager: no reply comes.
+	// ReplyWanted asks the exit for one SOCKS5 reply before the data. If it is
+	// false, the request is eager: no reply comes.
 	ReplyWanted bool
-	// Options take 1 KiB at most: three bytes and its value each.
+	// Options take 1 KiB at most, where each takes three bytes more than its value.
 	Options []Option
 
 	asker Asker // nil if the request did not come from a Listener
@@ -63,8 +63,8 @@ const (
 	optionsLimit = 1024 // all options together
 )
 
-// AppendBinary appends the request as it goes over the wire. It fails, with a
-// code.Error, if ReadRequest would refuse it.
+// AppendBinary appends the request in its wire format. It fails, with a code.Error, if
+// ReadRequest would refuse it.
 func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 	target, err := r.checked()
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// checked is the target in its one spelling, if command and target are possible.
+// checked returns the target in canonical form, if command and target are valid.
 func (r *Request) checked() (Address, error) {
 	switch r.Command {
 	case Connect:
@@ -109,10 +109,10 @@ func (r *Request) checked() (Address, error) {
 	return Address{}, &code.Error{Code: code.CommandUnsupported, Text: r.Command.String() + " is not supported"}
 }
 
-// ReadRequest reads one request and not a byte of what follows it, in two reads
-// or, with options, three. The error is io.EOF if there was no byte at all; it
-// carries a code (code.Of) if the request is not an allowed one. What it accepts,
-// AppendBinary writes in the same bytes.
+// ReadRequest reads one request and no byte that follows it, in two reads or, with
+// options, three. The error is io.EOF if there was no byte at all; it carries a code
+// (code.Of) if the request is not valid. AppendBinary writes an accepted request in the
+// same bytes.
 func ReadRequest(r io.Reader) (*Request, error) {
 	req, err := readRequest(r)
 	if err != nil && err != io.EOF {
@@ -122,7 +122,7 @@ func ReadRequest(r io.Reader) (*Request, error) {
 }
 
 func readRequest(r io.Reader) (*Request, error) {
-	// The head and the first byte of the address, which may be its length: no
+	// The head and the first byte of the address, which may be its length. No
 	// request is shorter.
 	buf := make([]byte, headSize+socksaddr.MaxSize+2)
 	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
@@ -184,7 +184,8 @@ func readOptions(r io.Reader, n int) ([]Option, error) {
 	return options, nil
 }
 
-// cutShort is err of a read in the middle of something.
+// cutShort returns err of a read in the middle of something: an end there is an
+// unexpected one.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

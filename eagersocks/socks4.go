@@ -19,7 +19,7 @@ import (
 //	0x04 | CD | PORT | IPv4 address | user id | 0x00 [ | name | 0x00 ]
 //
 // with the name, which is 4a, if the address is 0.0.0.x and x is not 0. Its reply
-// is 0x00 | code | six bytes that say nothing.
+// is 0x00 | code | six bytes without meaning.
 const (
 	version4 = 4
 	head4    = 8   // up to the user id
@@ -31,7 +31,7 @@ const (
 	wrongUser4 = 0x5d
 )
 
-// socks4Dialect is how SOCKS4 answers: there is one code for all that fails.
+// socks4Dialect encodes the answers of SOCKS4, which has one code for all failures.
 type socks4Dialect struct{}
 
 // Accepted implements appconn.Dialect.
@@ -42,20 +42,20 @@ func (socks4Dialect) Refused(code.Code, string) []byte { return reply4(rejected4
 
 func reply4(c byte) []byte { return []byte{0, c, 0, 0, 0, 0, 0, 0} }
 
-// request4 is a request of SOCKS4 as it was written.
+// request4 is a parsed request of SOCKS4.
 type request4 struct {
 	command byte
 	port    uint16
 	addr    netip.Addr
 	user    string
-	name    string // of 4a; empty: addr is the target
-	named   bool   // there is a name, be it an empty one
+	name    string // of 4a, else empty
+	named   bool   // the target is name, which may be empty, and not addr
 }
 
-// errShort says that a request goes on.
+// errShort is returned for an incomplete request.
 var errShort = errors.New("request is not complete")
 
-// parseSocks4 reads the request that b begins with, and says how long it is.
+// parseSocks4 parses the request that b begins with, and returns its size.
 func parseSocks4(b []byte) (r request4, size int, err error) {
 	if len(b) < head4 {
 		return r, 0, errShort
@@ -85,7 +85,7 @@ func parseSocks4(b []byte) (r request4, size int, err error) {
 	return r, size, nil
 }
 
-// readSocks4 reads a request of which first has been read already.
+// readSocks4 reads a request, of which first has been read already.
 func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Request, error) {
 	b := first
 	r, size, err := parseSocks4(b)
@@ -118,8 +118,8 @@ func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Reque
 	return app, NewRequest(Connect, target, appconn.NewAnswer(app, socks4Dialect{})), nil
 }
 
-// allowed checks the user and password in the user id. With an error comes the
-// code to answer.
+// allowed checks the user and password in the user id. With an error it returns the
+// code of the reply.
 func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 	if users == nil {
 		return rejected4, nil

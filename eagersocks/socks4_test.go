@@ -23,7 +23,7 @@ const (
 	wrongUser      = "\x00\x5d\x00\x00\x00\x00\x00\x00"
 )
 
-// knownUser lets in one user. It keeps nothing and slows nobody down.
+// knownUser is an Authenticator that knows one user and never blocks.
 type knownUser struct{ name, password string }
 
 func (u knownUser) Check(_ net.Addr, name, password string) error {
@@ -123,8 +123,8 @@ func TestSocks4Answers(t *testing.T) {
 	}
 }
 
-// FuzzSocks4: whatever comes, the parser takes no more than it may, wants more
-// only of what could still be a request, and finds the same in what it took.
+// FuzzSocks4 checks that the parser never takes more than the limit, asks for more bytes
+// only while they can make a valid request, and parses the bytes it took in the same way.
 func FuzzSocks4(f *testing.F) {
 	for _, s := range []string{
 		request4Bytes + "\x00", request4Bytes + "alice:secret\x00payload",

@@ -20,14 +20,13 @@ import (
 )
 
 // socksServer parses SOCKS5 greetings with go-socks5, one connection at a time.
-// Of that server only the parsing is used: it accepts nothing, resolves nothing,
-// dials nothing and logs nothing.
+// Only the parsing of that server is used: it does not accept, resolve, dial or log.
 type socksServer struct {
 	*socks5.Server
-	asks bool // for a user and password
+	asks bool // requires a user and password
 }
 
-// newSocksServer asks for a user and password if users is not nil.
+// newSocksServer returns a server that requires a user and password if users is not nil.
 func newSocksServer(users Authenticator) socksServer {
 	var auth socks5.Authenticator = socks5.NoAuthAuthenticator{}
 	if users != nil {
@@ -50,7 +49,7 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 	if g.req != nil {
 		return g.app, g.req, nil
 	}
-	if g.readErr != nil { // what the parser makes of it has lost its type
+	if g.readErr != nil { // in the parser's error its type is lost
 		return nil, nil, fmt.Errorf("reading a greeting: %w", g.readErr)
 	}
 	appconn.HangUp(c) // the application may have been told why
@@ -68,26 +67,26 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 	}
 }
 
-// unwanted says why none of the methods that an application offered will do.
+// unwanted returns the error for an application that offers no acceptable method.
 func (s socksServer) unwanted() error {
 	if s.asks {
-		return errors.New("SOCKS5 greeting does not offer a user and password, which this proxy asks for")
+		return errors.New("SOCKS5 greeting does not offer a user and password, which this proxy requires")
 	}
-	return errors.New("SOCKS5 greeting offers a password or another method only, and this proxy asks for none")
+	return errors.New("SOCKS5 greeting offers a password or another method only, and this proxy requires none")
 }
 
 // greeting is the connection as the parser sees it. The parser closes it in the
-// end, which must not end an application's connection: that is the listener's.
-// Owned by the goroutine that serves the connection.
+// end, which must not close the application's connection: the listener owns that.
+// A greeting is owned by the goroutine that serves the connection.
 type greeting struct {
 	net.Conn
 	first   []byte       // read already, to be read again
 	readErr error        // the last error of reading
-	login   func() error // checks the user and password that were right; nil: nobody was asked
+	login   func() error // checks the user and password again; nil if none was required
 
 	app     *appconn.Conn // result: the connection to hand over
 	req     *Request      // result: nil if there is none
-	refused error         // result: why not
+	refused error         // result: why there is no request
 }
 
 // Read implements net.Conn.
@@ -107,7 +106,7 @@ func (g *greeting) Read(p []byte) (int, error) {
 // Close does nothing.
 func (g *greeting) Close() error { return nil }
 
-// handle takes over a complete request, of which w is the connection.
+// handle takes over a complete request; w is its *greeting.
 func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	g := w.(*greeting)
 	var (
@@ -136,7 +135,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	if !ok {
 		return g.refuse(code.General, fmt.Errorf("BUG: SOCKS5 parser reads from a %T", r.Reader))
 	}
-	// A copy, to let the parser's buffer go.
+	// A copy, so that the parser's buffer can be freed.
 	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail: that much is there
 	early := append(bytes.Clone(ahead), g.first...)
 	g.app = appconn.New(g.Conn, early)
@@ -150,7 +149,7 @@ func (g *greeting) refuse(c code.Code, why error) error {
 	return err
 }
 
-// targetOf checks what the parser let pass, and puts it into our form.
+// targetOf checks the parser's address and returns it as an Address.
 func targetOf(a *statute.AddrSpec) (Address, error) {
 	host := a.FQDN
 	if a.AddrType != statute.ATYPDomain {
@@ -166,8 +165,8 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 	return NewAddress(host, uint16(a.Port))
 }
 
-// sourceOf is where the application says that its datagrams will come from. Many
-// say nothing, or nothing sensible, which comes to the same: 0.0.0.0.
+// sourceOf returns the address from which the application announces to send its
+// datagrams. Many announce none or an invalid one, for which it returns 0.0.0.0.
 func sourceOf(a *statute.AddrSpec) Address {
 	port := uint16(a.Port)
 	if ip, ok := netip.AddrFromSlice(a.IP); ok && a.AddrType != statute.ATYPDomain {
@@ -176,7 +175,7 @@ func sourceOf(a *statute.AddrSpec) Address {
 	if s, err := socksaddr.NewAnyPort(a.FQDN, port); err == nil {
 		return s
 	}
-	if a.FQDN != "" { // nothing sensible, so its port says nothing either
+	if a.FQDN != "" { // invalid, so its port means nothing either
 		port = 0
 	}
 	return Address{Host: netip.IPv4Unspecified().String(), Port: port}

@@ -36,9 +36,9 @@ func (u knownUser) Check(_ net.Addr, name, password string) error {
 	return &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 }
 
-// scripted is a connection whose peer says what r has.
+// scripted is a connection from which r is read, and which keeps what is written.
 type scripted struct {
-	net.Conn // nil: what is not defined here is not used
+	net.Conn // nil: other methods are not used
 	r        io.Reader
 	said     bytes.Buffer
 }
@@ -51,9 +51,9 @@ func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
 
-// FuzzDoor lets an application say anything: the door does not panic, ends when
-// the application does, decides the same however the bytes are cut, passes on
-// only what can be written as a request, and loses nothing of what follows.
+// FuzzDoor sends arbitrary bytes: the door does not panic, ends when the application
+// does, decides the same however the bytes are split, passes on only requests that can
+// be written, and loses no byte behind them.
 func FuzzDoor(f *testing.F) {
 	for _, s := range []string{
 		greetingBytes + aRequest + "payload",

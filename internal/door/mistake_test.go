@@ -10,8 +10,8 @@ import (
 	"tunnels/internal/appconn"
 )
 
-// goner is an application that has said something and gone: nothing can be told it,
-// and the error names a port that is another one each time.
+// goner is an application that has sent something and gone: it cannot be answered, and
+// the error names a different port each time.
 type goner struct {
 	net.Conn
 	said  string
@@ -47,9 +47,9 @@ func (g *goner) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: g.port}
 }
 
-// TestMistakeOfOneWhoHasGone: the same mistake has the same words, so that it is
-// counted, also where the answer to it cannot be written.
-func TestMistakeOfOneWhoHasGone(t *testing.T) {
+// TestMistakeOfGoneApplication checks that the same mistake has the same text, so that it
+// is counted, even if the answer cannot be written.
+func TestMistakeOfGoneApplication(t *testing.T) {
 	known := knownUser{}
 	for _, tt := range []struct {
 		name, said string

@@ -52,8 +52,8 @@ func TestPendingShareByClient(t *testing.T) {
 		t.Errorf("%d of 52 gave way, want 42", len(dropped))
 	}
 	for len(dropped) > 0 {
-		if who := <-dropped; who != "flood" {
-			t.Errorf("a request of %s gave way", who)
+		if source := <-dropped; source != "flood" {
+			t.Errorf("a request of %s gave way", source)
 		}
 	}
 	l.Close()
@@ -67,8 +67,8 @@ type noConns struct{}
 func (noConns) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noConns) Close() error              { return nil }
 
-// TestOldestOfEqualSources: where no source has more than the others, the oldest of all
-// gives way, so that one who connects just now has time.
+// TestOldestOfEqualSources checks that the oldest connection of all gives way if no source
+// has more than the others, so that the newest have time.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &Listener[struct{}]{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
