@@ -25,8 +25,8 @@ func (c *conn) barredLocked() error {
 func (c *conn) bar() {
 	c.mu.Lock()
 	err := c.barredLocked()
-	first := err != nil && !c.barred && c.state != dead
-	c.barred = c.barred || first
+	first := err != nil && !c.end.barred && c.end.state != dead
+	c.end.barred = c.end.barred || first
 	c.mu.Unlock()
 	if first {
 		c.drain(code.NotAuthorised, err.Error())

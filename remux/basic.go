@@ -24,23 +24,23 @@ import (
 
 // holdsFinLocked reports whether FIN may cost the answer.
 func (c *conn) holdsFinLocked(s *Session) bool {
-	return s.local && !s.gotFin && c.peer != peerFull
+	return s.local && !s.gotFin && c.peer.kind != peerFull
 }
 
 // setBasicLocked: from now on no credits and no control frames. The caller calls gone
 // for the sessions returned.
 func (c *conn) setBasicLocked() (ended []*Session) {
-	c.peer = peerBasic
-	c.sendInit = math.MaxUint64
-	c.life.pingAt, c.life.probeAt = 0, 0
-	for _, number := range c.unheard {
-		c.ctrl = appendHeader(c.ctrl, number, 0)
+	c.peer.kind = peerBasic
+	c.peer.window = math.MaxUint64
+	c.keepalive.forgetLocked()
+	for _, number := range c.peer.unheard {
+		c.out.ctrl = appendHeader(c.out.ctrl, number, 0)
 	}
-	if len(c.unheard) > 0 {
-		c.unheard = nil
-		c.wake.Signal()
+	if len(c.peer.unheard) > 0 {
+		c.peer.unheard = nil
+		c.out.wake.Signal()
 	}
-	for _, s := range c.sessions {
+	for _, s := range c.table.sessions {
 		s.sendMax = math.MaxUint64
 		s.basic.Store(true)
 		switch {
@@ -65,7 +65,7 @@ type silence struct {
 func (c *conn) endUnanswered() {
 	var held []*Session
 	c.mu.Lock()
-	for _, s := range c.sessions {
+	for _, s := range c.table.sessions {
 		if s.fin == finHeld && len(s.wbuf) == 0 {
 			held = append(held, s)
 		}

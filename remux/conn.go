@@ -1,78 +1,90 @@
 package remux
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"tunnels/internal/code"
 )
 
-// conn is one lower connection and the sessions on it. Two goroutines serve
-// it, the reader and the writer; run starts both and waits for them. A session's
-// Write may take the writer's turn.
+// conn is one lower connection and the sessions on it. Two goroutines serve it, the
+// reader and the writer; run starts both and waits for them. A session's Write may
+// take the write lock and write by itself.
 type conn struct {
 	// Static after construction.
-	nc     net.Conn
-	now    nowWriter // nc, if it can; nil otherwise
-	cfg    *Config
-	dialer bool
-	born   time.Time
-	owner  owner
-	done   chan struct{} // closed when run has ended and told everybody
-	client string        // acceptor: whose it is, for fairness: the name in its certificate, or its address
-	rtts   *rttSamples   // of all conns to that peer, or nil if they are not kept. Set before run
+	nc      net.Conn
+	now     nowWriter // nc if it can write without waiting, or nil
+	cfg     *Config
+	dialer  bool // this end made the lower connection: its sessions have odd numbers
+	accepts int  // sessions accepted from the peer at one time, as HELLO says
+	born    time.Time
+	owner   owner
+	client  string        // acceptor: the peer's name or address, by which clients share the room
+	done    chan struct{} // closed when run has ended, after the hooks and the owner were called
 
-	id       atomic.Uint32
-	bytes    atomic.Int64 // carried, both ways
-	rttNanos atomic.Int64 // 0: not measured yet
-	asked    atomic.Int64 // when ask asked, in nanoseconds since the birth; 0: never. Written under mu
-	life     life
-	avoided  atomic.Bool // the pool has passed it over as suspect: tell the owner when something comes
+	id        atomic.Uint32 // chosen by the dialer; the acceptor learns it from HELLO
+	bytes     atomic.Int64  // carried, both ways
+	keepalive keepalive     // its own comments name the locks
 
-	mu sync.Mutex
-	// Guarded by mu.
-	wake      sync.Cond // the writer waits here
-	writing   bool      // somebody has the turn to write to nc
-	unsent    bool      // now.Flush is to be called; written by who has the turn
-	sessions  map[uint16]*Session
-	seen      seen // numbers the peer has opened
-	nextID    uint32
-	uses      int // sessions ever opened by this end
-	overMax   int // uses that the pool allows while the successor is on its way; 0: not sent for
-	locals    int // of the open ones, opened by this end
-	peer      peerKind
-	peerMax   int    // sessions the peer accepts at one time
-	maxFrame  int    // largest payload the peer accepts
-	sendInit  uint64 // what may be sent on a session before any WINDOW
-	ctrl      []byte // control frames and small gathered ones to be sent, encoded
-	pong      [8]byte
-	pongDue   bool
+	// mu guards the groups below. It may be taken while Pool.mu or
+	// SessionListener.mu is held, never together with Session.mu.
+	mu    sync.Mutex
+	peer  peerState
+	table table
+	out   outgoing
+	end   ending
+}
+
+// peerState is what is known of the other end. conn.mu guards it.
+type peerState struct {
+	kind     peerKind
+	spoke    bool     // its first frame has come
+	goneAway bool     // it has said GOAWAY
+	sessMax  int      // sessions it accepts at one time
+	maxFrame int      // largest payload it accepts
+	window   uint64   // what may be sent on a session before any WINDOW
+	unheard  []uint16 // sessions reset before its kind was known
+}
+
+// table holds the sessions of a conn and counts them. conn.mu guards it.
+type table struct {
+	sessions map[uint16]*Session
+	seen     seen // numbers the peer has opened
+	nextID   uint32
+	uses     int       // sessions ever opened by this end
+	overMax  int       // uses the pool allows while the successor is being dialed, or 0 if none is
+	locals   int       // open sessions that this end opened
+	served   bool      // the peer has opened a session
+	idleFrom time.Time // when the last session ended
+	dropped  uint64    // payload bytes received for sessions that are gone
+}
+
+// outgoing is what waits to be written and the write lock: while writing is true, one
+// goroutine alone may write to nc. conn.mu guards it.
+type outgoing struct {
+	wake      sync.Cond  // the writer waits here
+	writing   bool       // the write lock is held
+	unsent    bool       // now.Flush must be called before anything else is written
+	ctrl      []byte     // encoded control frames and coalesced data frames
 	due       []*Session // with a WINDOW to be sent
-	dueNow    bool       // and not only with the next frames that go out anyway
-	pace      pace
+	dueNow    bool       // send the WINDOWs of due now, not only with the next frames
+	pacer     pacer
 	sched     scheduler
-	crowd     crowd
-	told      bool  // Hooks.ConnOpened was called
-	err       error // why the conn ended; set once, with state
+	coalescer coalescer
+}
+
+// ending is how and why a conn ends. conn.mu guards it.
+type ending struct {
 	state     connState
-	spoke     bool          // its first frame has come
-	served    bool          // the peer has opened a session
-	drainFrom time.Duration // age at which GOAWAY was said
-	closeFrom time.Duration // age at which closing began, or anything of ours was last acknowledged since
-	closeSeen uint64        // netx.Sent.Moved then
-	goneAway  bool          // the peer has said GOAWAY
-	refuse    bool          // we have, and the peer knows: no new sessions
+	err       error         // why the conn ended, or nil after a clean end; set once, with state
+	told      bool          // Hooks.ConnOpened was called
 	barred    bool          // bar has said GOAWAY
-	idleFrom  time.Time
-	unheard   []uint16 // sessions reset before the peer's kind was known
-	dropped   uint64   // payload bytes for sessions that are gone
+	refuse    bool          // this end has said GOAWAY and the peer knows: no new sessions
+	drainFrom time.Duration // age at which GOAWAY was said
+	closeFrom time.Duration // age at which closing began, or at the last acknowledgment since
+	closeSeen uint64        // netx.Sent.Moved then
 }
 
 // connState is how far the end of a conn has got.
@@ -84,11 +96,11 @@ type connState uint8
 const (
 	open     connState = iota
 	draining           // GOAWAY was said; closing begins when the last session ends
-	closing            // no session left; what is queued is flushed, then the peer's end awaited
+	closing            // no session left; queued frames are flushed, then the peer's end is awaited
 	dead               // lost, or killed
 )
 
-// peerKind is what we know of the other end.
+// peerKind says which protocol the other end speaks.
 type peerKind uint8
 
 const (
@@ -97,59 +109,51 @@ const (
 	peerBasic // knows the four-byte frame and nothing else
 )
 
-// owner is told what a pool or listener needs to know. Called with no lock
-// held.
+// owner receives the events of a conn that its pool or listener needs. Its methods
+// are called with no lock held.
 type owner interface {
-	connGreeted() // the peer's first frame has come
-	sessionEnded(*Session)
+	connGreeted()                // the peer's first frame has come
+	sessionEnded(*Session)       // there may be room for another
 	answered()                   // a conn that was suspect has received something
 	connIdle(*conn)              // the last session has ended, or the peer says GOAWAY
-	connEnded(*conn, error)      // nil: cleanly
-	accept(*conn, *Session) bool // false: no room for the peer's session
+	connEnded(*conn, error)      // the error is nil after a clean end
+	accept(*conn, *Session) bool // false if there is no room for the peer's session
 }
 
-// errDead is what ends a conn whose peer gives no sign of life.
-var errDead = errors.New("no sign of life from the peer")
-
-func newConn(nc net.Conn, cfg *Config, dialer bool, o owner) *conn {
+func newConn(nc net.Conn, cfg *Config, dialer bool, accepts int, o owner) *conn {
 	c := &conn{
-		nc: nc, cfg: cfg, dialer: dialer, owner: o,
+		nc: nc, cfg: cfg, dialer: dialer, accepts: accepts, owner: o,
 		born: time.Now(), done: make(chan struct{}),
-		sessions: map[uint16]*Session{}, pace: newPace(),
-		peerMax: lastID, maxFrame: maxPayload, sendInit: floor,
+		peer: peerState{sessMax: lastID, maxFrame: maxPayload, window: floor},
 	}
 	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
 		c.now = now
 	}
-	c.wake.L = &c.mu
-	c.sched.quantum = c.pace.turn
-	c.crowd.batch = 1 // no session has a frame in it
-	c.idleFrom = c.born
-	c.nextID = 2
+	c.table.sessions, c.table.idleFrom, c.table.nextID = map[uint16]*Session{}, c.born, 2
+	c.out.wake.L = &c.mu
+	c.out.pacer = newPacer()
+	c.out.sched.quantum = c.out.pacer.quantum
+	c.out.coalescer.batch = 1 // no session has a frame in it
 	var id uint32
 	if dialer {
-		c.nextID = 1
+		c.table.nextID = 1
 		id = rand.Uint32()
 		c.id.Store(id)
-		c.told = true
+		c.end.told = true
 	}
 	switch n, ok := nc.(interface{ NegotiatedProtocol() string }); {
 	case !ok:
 	case n.NegotiatedProtocol() == Protocol:
-		c.peer = peerFull
+		c.peer.kind = peerFull
 	default:
-		c.peer = peerBasic
-		c.sendInit = math.MaxUint64
+		c.peer.kind = peerBasic
+		c.peer.window = math.MaxUint64
 	}
-	if c.peer != peerBasic {
-		accepts := uint32(cfg.SessMax)
-		if dialer {
-			accepts = 0 // servers open no sessions yet
-		}
-		c.ctrl = appendHello(c.ctrl, hello{
-			version: version, conn: id, window: floor, sessions: accepts, frame: maxPayload,
+	if c.peer.kind != peerBasic {
+		c.out.ctrl = appendHello(c.out.ctrl, hello{
+			version: version, conn: id, window: floor, sessions: uint32(accepts), frame: maxPayload,
 		})
-		c.life.pingLocked(c) // nobody else has the conn yet
+		c.keepalive.pingLocked(c) // no other goroutine has the conn yet
 	}
 	return c
 }
@@ -163,10 +167,10 @@ const Protocol = "tunnels/1"
 func (c *conn) run() {
 	if c.dialer {
 		c.cfg.Hooks.connOpened(c)
-	} else if c.peer == peerBasic {
+	} else if c.peer.kind == peerBasic {
 		c.tellOpened(rand.Uint32())
 	}
-	c.life.start(c)
+	c.keepalive.start(c)
 	var writer sync.WaitGroup
 	writer.Go(c.writeLoop)
 	c.fail(c.readLoop())
@@ -174,8 +178,8 @@ func (c *conn) run() {
 	c.nc.Close()
 
 	c.mu.Lock()
-	c.life.stopLocked()
-	err, told := c.err, c.told
+	c.keepalive.stopLocked()
+	err, told := c.end.err, c.end.told
 	c.mu.Unlock()
 	if told {
 		c.cfg.Hooks.connClosed(c, err)
@@ -186,140 +190,13 @@ func (c *conn) run() {
 
 func (c *conn) connID() ConnID { return ConnID(c.id.Load()) }
 
-func (c *conn) rtt() time.Duration { return time.Duration(c.rttNanos.Load()) }
+func (c *conn) age() time.Duration { return time.Since(c.born) }
 
-// tellOpened is for the accepting end, which learns the id from HELLO.
+// tellOpened reports the conn of an acceptor, which learns the id from HELLO.
 func (c *conn) tellOpened(id uint32) {
 	c.id.Store(id)
 	c.mu.Lock()
-	c.told = true
+	c.end.told = true
 	c.mu.Unlock()
 	c.cfg.Hooks.connOpened(c)
-}
-
-// fail ends the conn because of err, if it has not ended: at once, with all
-// its sessions. When it was closing anyway, the end is clean.
-func (c *conn) fail(err error) {
-	c.mu.Lock()
-	if c.state == dead {
-		c.mu.Unlock()
-		return
-	}
-	clean := c.state == closing || c.cleanLocked(err)
-	if c.err == nil && !clean {
-		c.err = lost(err)
-	}
-	c.state = dead
-	sessions := c.takeAllLocked()
-	c.wake.Broadcast()
-	c.mu.Unlock()
-
-	if clean {
-		c.nc.Close()
-	} else {
-		cut(c.nc)
-	}
-	c.abandon(sessions)
-}
-
-// cleanLocked: the peer closed its end of a conn that nobody used. A full peer
-// says GOAWAY before it does.
-func (c *conn) cleanLocked(err error) bool {
-	return err == io.EOF && len(c.sessions) == 0 && (c.goneAway || c.state == draining || c.peer == peerBasic)
-}
-
-// lost is what a conn's end is called in the log and by its sessions.
-func lost(err error) error {
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// takeAllLocked empties the conn because of c.err; abandon is to follow.
-func (c *conn) takeAllLocked() []*Session {
-	cause := c.err
-	if cause == nil {
-		cause = net.ErrClosed
-	}
-	err := fmt.Errorf("conn %s lost: %w", c.connID(), cause)
-	all := make([]*Session, 0, len(c.sessions))
-	for _, s := range c.sessions {
-		all = append(all, s)
-		c.removeLocked(s, err, err)
-	}
-	return all
-}
-
-// abandon completes takeAllLocked: what the sessions have received can still
-// be read, then comes the error.
-func (c *conn) abandon(sessions []*Session) {
-	for _, s := range sessions {
-		s.stopReading(s.endErr, true, false)
-		c.gone(s)
-	}
-}
-
-// violated ends the conn because of what the peer sent, and tells it why.
-func (c *conn) violated(why *code.Error) {
-	c.mu.Lock()
-	if c.state == dead || c.state == closing {
-		c.mu.Unlock()
-		return
-	}
-	c.err = why
-	c.state, c.closeFrom = closing, c.age()
-	sessions := c.takeAllLocked()
-	c.sayGoAwayLocked(why.Code, why.Text)
-	c.mu.Unlock()
-	c.nc.SetWriteDeadline(time.Now().Add(lingerMax))
-	c.abandon(sessions)
-}
-
-// kill ends the conn and its sessions at once, without a word to the peer. The
-// log calls it a clean end: it was wanted here.
-func (c *conn) kill() { c.fail(nil) }
-
-// drain says GOAWAY: the peer opens no new sessions, those that run finish,
-// then the conn closes.
-func (c *conn) drain(why code.Code, text string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state != open {
-		return
-	}
-	c.state = draining
-	c.drainFrom = c.age()
-	c.sayGoAwayLocked(why, text)
-	// The peer may have opened sessions that are on their way; they are
-	// still served. What comes after its answer to this PING is not.
-	c.life.barrierLocked(c)
-	c.closeIfDoneLocked()
-}
-
-// retire is drain for the end that opens the sessions and is through with it.
-func (c *conn) retire() { c.drain(code.OK, "") }
-
-func (c *conn) sayGoAwayLocked(why code.Code, text string) {
-	if c.peer != peerBasic {
-		c.ctrl = appendEnding(c.ctrl, typeGoAway, c.seen.last, why, text)
-	}
-	c.wake.Signal()
-}
-
-// closeIfDoneLocked begins the end of a draining conn without sessions.
-func (c *conn) closeIfDoneLocked() {
-	if c.state == draining && len(c.sessions) == 0 && (c.refuse || c.dialer || c.peer == peerBasic) {
-		c.state, c.closeFrom = closing, c.age()
-		c.wake.Signal()
-	}
-}
-
-// cut closes nc without waiting for a peer that does not read.
-func cut(nc net.Conn) {
-	if a, ok := nc.(interface{ Abort() error }); ok {
-		a.Abort()
-		return
-	}
-	nc.Close()
 }

@@ -26,7 +26,7 @@ func (c *conn) readLoop() error {
 	in := inbox{own: make([]byte, inboxSizes[0])}
 	defer in.resize(0)
 	buf := in.own
-	var split splitter
+	var split demux
 	have := 0
 	for {
 		n, err := read(buf[have:])
@@ -59,7 +59,7 @@ func (c *conn) discard(buf []byte) error {
 
 // feed handles the frames in p, as far as they have come, and says how many of
 // its bytes are done with.
-func (c *conn) feed(split *splitter, p []byte) (int, *code.Error) {
+func (c *conn) feed(split *demux, p []byte) (int, *code.Error) {
 	done := 0
 	for {
 		rest := p[done:]
@@ -108,7 +108,7 @@ func (c *conn) feed(split *splitter, p []byte) (int, *code.Error) {
 
 // feedControl handles the control frame at the start of p and returns its
 // length; 0: it has not come in full.
-func (c *conn) feedControl(split *splitter, p []byte, length int) (int, *code.Error) {
+func (c *conn) feedControl(split *demux, p []byte, length int) (int, *code.Error) {
 	if c.isBasic() && split.started {
 		split.session, split.left = nil, length
 		return headerLen, nil
@@ -137,7 +137,7 @@ func (c *conn) feedControl(split *splitter, p []byte, length int) (int, *code.Er
 func (c *conn) isBasic() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.peer == peerBasic
+	return c.peer.kind == peerBasic
 }
 
 // withoutHello: a peer whose first frame is not HELLO knows data frames only,
@@ -145,15 +145,15 @@ func (c *conn) isBasic() bool {
 func (c *conn) withoutHello() *code.Error {
 	var ended []*Session
 	c.mu.Lock()
-	c.spoke = true
-	switch c.peer {
+	c.peer.spoke = true
+	switch c.peer.kind {
 	case peerFull:
 		c.mu.Unlock()
 		return &code.Error{Code: code.Protocol, Text: "the first frame is not HELLO"}
 	case peerUnknown:
 		ended = c.setBasicLocked()
 	}
-	told := c.told
+	told := c.end.told
 	c.mu.Unlock()
 	for _, s := range ended {
 		c.gone(s)
@@ -179,15 +179,19 @@ func (c *conn) handle(f control) *code.Error {
 		return c.wasReset(f.session, &code.Error{Code: f.code, Text: string(f.text), Remote: true})
 	case typePing:
 		c.mu.Lock()
-		c.pong, c.pongDue = f.ping, true
-		c.wake.Signal()
+		c.keepalive.pingedLocked(c, f.ping)
 		c.mu.Unlock()
 	case typePong:
-		c.ponged(f.ping)
+		c.mu.Lock()
+		if c.keepalive.pongedLocked(c, f.ping) {
+			c.end.refuse = true
+			c.closeIfDoneLocked()
+		}
+		c.mu.Unlock()
 	case typeGoAway:
 		c.mu.Lock()
-		c.goneAway = true
-		idle := len(c.sessions) == 0
+		c.peer.goneAway = true
+		idle := len(c.table.sessions) == 0
 		c.mu.Unlock()
 		if idle {
 			c.owner.connIdle(c)
@@ -201,24 +205,24 @@ func (c *conn) handle(f control) *code.Error {
 
 func (c *conn) greeted(h hello) *code.Error {
 	c.mu.Lock()
-	if c.peer == peerBasic { // we have sent beyond any window since
+	if c.peer.kind == peerBasic { // we have sent beyond any window since
 		c.mu.Unlock()
 		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO came later than %s", helloMax)}
 	}
-	c.spoke = true
-	c.peer = peerFull
-	c.peerMax = int(min(h.sessions, lastID))
-	c.maxFrame = int(min(h.frame, maxPayload))
-	c.sendInit = uint64(h.window)
-	c.unheard = nil
-	for _, s := range c.sessions {
-		s.sendMax = max(s.sendMax, c.sendInit)
+	c.peer.spoke = true
+	c.peer.kind = peerFull
+	c.peer.sessMax = int(min(h.sessions, lastID))
+	c.peer.maxFrame = int(min(h.frame, maxPayload))
+	c.peer.window = uint64(h.window)
+	c.peer.unheard = nil
+	for _, s := range c.table.sessions {
+		s.sendMax = max(s.sendMax, c.peer.window)
 		if s.fin == finHeld {
 			s.fin = finWanted
 		}
 		c.readyLocked(s)
 	}
-	told := c.told
+	told := c.end.told
 	c.mu.Unlock()
 	if !told {
 		c.tellOpened(h.conn)
@@ -230,7 +234,7 @@ func (c *conn) greeted(h hello) *code.Error {
 func (c *conn) windowed(number uint16, limit uint64) *code.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.sessions[number]
+	s := c.table.sessions[number]
 	if s == nil {
 		return c.knownLocked(number, "WINDOW")
 	}
@@ -243,7 +247,7 @@ func (c *conn) windowed(number uint16, limit uint64) *code.Error {
 
 func (c *conn) wasReset(number uint16, why *code.Error) *code.Error {
 	c.mu.Lock()
-	s := c.sessions[number]
+	s := c.table.sessions[number]
 	if s == nil {
 		defer c.mu.Unlock()
 		return c.knownLocked(number, "RESET")
@@ -258,7 +262,7 @@ func (c *conn) wasReset(number uint16, why *code.Error) *code.Error {
 // knownLocked: a frame for a session that is gone is late, one for a session
 // that never was is an error.
 func (c *conn) knownLocked(number uint16, frame string) *code.Error {
-	if c.isOurs(number) && uint32(number) < c.nextID || c.seen.has(number) {
+	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.has(number) {
 		return nil
 	}
 	return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("%s for session %d, which was never opened", frame, number)}
@@ -268,21 +272,21 @@ func (c *conn) knownLocked(number uint16, frame string) *code.Error {
 // new. Nil: the frame is to be dropped.
 func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	c.mu.Lock()
-	if s := c.sessions[number]; s != nil {
+	if s := c.table.sessions[number]; s != nil {
 		c.mu.Unlock()
 		return s, nil
 	}
-	if c.isOurs(number) && (c.dialer || c.peer != peerBasic) {
+	if c.isOurs(number) && (c.dialer || c.peer.kind != peerBasic) {
 		defer c.mu.Unlock()
-		c.dropped += uint64(length)
+		c.table.dropped += uint64(length)
 		return nil, c.knownLocked(number, "data")
 	}
-	known := c.seen.has(number)
-	if known || length == 0 || c.state == closing || c.state == dead {
+	known := c.table.seen.has(number)
+	if known || length == 0 || c.end.state == closing || c.end.state == dead {
 		if !known {
-			c.seen.add(number)
+			c.table.seen.add(number)
 		}
-		c.dropped += uint64(length)
+		c.table.dropped += uint64(length)
 		c.mu.Unlock()
 		return nil, nil
 	}
@@ -302,26 +306,26 @@ func (c *conn) lookup(number uint16, length int) (*Session, *code.Error) {
 
 // acceptLocked begins a session of the peer; nil: it was refused.
 func (c *conn) acceptLocked(number uint16) *Session {
-	c.seen.add(number)
+	c.table.seen.add(number)
 	barred := c.barredLocked()
 	switch {
 	case barred != nil:
 		c.sayResetLocked(number, code.NotAuthorised, barred.Error(), false)
 		return nil
-	case c.refuse:
+	case c.end.refuse:
 		c.sayResetLocked(number, code.GoingAway, "", false)
 		return nil
-	case len(c.sessions)-c.locals >= c.cfg.SessMax:
+	case len(c.table.sessions)-c.table.locals >= c.cfg.SessMax:
 		c.sayResetLocked(number, code.Overload, fmt.Sprintf("more than %d sessions on one conn", c.cfg.SessMax), false)
 		return nil
 	}
-	c.served = true
+	c.table.served = true
 	s := c.addLocked(number)
 	s.opened.Store(true)
-	if c.peer == peerFull && s.granted.Load() > floor {
+	if c.peer.kind == peerFull && s.granted.Load() > floor {
 		s.flow.lazy = true // nobody else has the session yet
 		s.due = true
-		c.due = append(c.due, s)
+		c.out.due = append(c.out.due, s)
 	}
 	return s
 }
@@ -331,7 +335,7 @@ func (c *conn) acceptLocked(number uint16) *Session {
 func (s *Session) receive(pieces [][]byte, n int) bool {
 	s.mu.Lock()
 	if s.basic.Load() && s.rbuf.len+n > basicMax {
-		s.awaitRoomLocked(n)
+		s.awaitRoom(n)
 	}
 	var why *code.Error
 	switch f := &s.flow; {
@@ -396,9 +400,9 @@ func behind(pieces [][]byte, n int) [][]byte {
 	return pieces
 }
 
-// awaitRoomLocked waits, for a basic peer's sake, until n more bytes fit. It
+// awaitRoom waits, for a basic peer's sake, until n more bytes fit. It
 // holds up all sessions of that conn: such a peer cannot be told to wait.
-func (s *Session) awaitRoomLocked(n int) {
+func (s *Session) awaitRoom(n int) {
 	late := false
 	timer := time.AfterFunc(basicStall, func() {
 		s.mu.Lock()
@@ -427,7 +431,7 @@ func (s *Session) finished() {
 	c := s.conn
 	c.mu.Lock()
 	s.gotFin = true
-	if c.peer == peerBasic && s.fin != finSent { // its end is the session's
+	if c.peer.kind == peerBasic && s.fin != finSent { // its end is the session's
 		s.fin = finWanted
 		s.failWriteLocked(io.ErrClosedPipe)
 		c.readyLocked(s)

@@ -1,7 +1,6 @@
 package remux
 
 import (
-	"net"
 	"runtime"
 	"sync"
 	"time"
@@ -39,187 +38,208 @@ func (b *batchBuffer) recycle() {
 	}
 }
 
-// nowWriter is a lower connection that can be written to without waiting for
-// the peer, if CanWriteNow says so: WriteNow says whether all was sent; if not,
-// Flush has to follow.
+// nowWriter is a lower connection that can be written to without waiting for the
+// peer, if CanWriteNow returns true. WriteNow reports whether all of p was sent; if
+// not, Flush must be called next.
 type nowWriter interface {
 	CanWriteNow() bool
 	WriteNow(p []byte) (sent bool, err error)
 	Flush() error
 }
 
-// writeLoop writes what is there to be written, whenever it has the turn. It
-// ends when the conn is dead, or closing with everything sent.
+// writeLoop writes whatever is ready, under the write lock. It ends when the conn is
+// dead, or closing with everything sent.
 func (c *conn) writeLoop() {
-	for c.takeTurn() {
-		if c.crowded() {
-			// Whoever is just about to write comes into the same batch.
+	for c.lockWrite() {
+		if c.coalesces() {
+			// Sessions that are about to write join the same batch.
 			runtime.Gosched()
 		}
 		began := c.age()
 		var err error
-		if c.unsent {
+		if c.out.unsent {
 			err = c.now.Flush()
-			c.unsent = err != nil
+			c.out.unsent = err != nil
 		} else {
 			err = c.writeBatch()
 		}
-		c.passTurn(c.age() - began)
+		c.unlockWrite(c.age() - began)
 		if err != nil {
 			c.fail(err)
 			return
 		}
 	}
-	c.farewell()
+	c.closeWrite()
 }
 
-// writeBatch writes one batch. The caller has the turn.
-func (c *conn) writeBatch() error {
-	c.mu.Lock()
-	b := newBatch(c.pace.batch)
-	defer b.recycle()
-	out, ended := c.nextBatchLocked(b.data[:0])
-	c.mu.Unlock()
-	var err error
-	if len(out) > 0 {
-		_, err = c.nc.Write(out)
-		c.wrote(len(out))
-	}
-	for _, s := range ended {
+// batch is what is written at a time. The goroutine with the write lock owns it.
+type batch struct {
+	buf   *batchBuffer
+	out   []byte
+	ended []*Session // with this batch
+}
+
+// takeBatchLocked takes the next batch. The caller has the write lock.
+func (c *conn) takeBatchLocked() (b batch) {
+	b.buf = newBatch(c.out.pacer.batch)
+	b.out, b.ended = c.nextBatchLocked(b.buf.data[:0])
+	return b
+}
+
+// batchWritten completes takeBatchLocked once b.out is written.
+func (c *conn) batchWritten(b batch) {
+	b.buf.recycle()
+	for _, s := range b.ended {
 		c.gone(s)
 	}
+}
+
+// writeBatch writes one batch. The caller has the write lock.
+func (c *conn) writeBatch() error {
+	c.mu.Lock()
+	b := c.takeBatchLocked()
+	c.mu.Unlock()
+	var err error
+	if len(b.out) > 0 {
+		_, err = c.nc.Write(b.out)
+		c.wrote(len(b.out))
+	}
+	c.batchWritten(b)
 	return err
 }
 
-// takeTurn waits until there is something to write and nobody else writes;
-// false: there never will be.
-func (c *conn) takeTurn() bool {
+// lockWrite waits until there is something to write, takes the write lock and
+// returns true; or it returns false because nothing will be written any more.
+func (c *conn) lockWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.state != dead {
-		if !c.writing {
-			if c.unsent || c.workLocked() {
-				c.writing = true
+	for c.end.state != dead {
+		if !c.out.writing {
+			if c.out.unsent || c.workLocked() {
+				c.out.writing = true
 				return true
 			}
-			if c.state == closing {
+			if c.end.state == closing {
 				return false
 			}
 		}
-		c.wake.Wait()
+		c.out.wake.Wait()
 	}
 	return false
 }
 
-// passTurn ends a turn in which the lower connection took that long.
-func (c *conn) passTurn(took time.Duration) {
+// unlockWrite releases the write lock after the lower connection took that long.
+func (c *conn) unlockWrite(took time.Duration) {
 	c.mu.Lock()
-	c.pace.waited += took
-	c.writing = false
+	c.out.pacer.waited += took
+	c.out.writing = false
 	c.mu.Unlock()
 }
 
-// workLocked: there is something that should be written now.
+// workLocked reports whether something should be written now.
 func (c *conn) workLocked() bool {
-	return len(c.ctrl) > 0 || c.pongDue || c.dueNow || !c.sched.empty()
+	return len(c.out.ctrl) > 0 || c.keepalive.pongDue || c.out.dueNow || !c.out.sched.empty()
 }
 
-// writeNowLocked writes s's bytes itself, without the writer, if nobody writes
-// and nothing else waits: a change of goroutines costs more than a small frame.
-// It never waits for the peer; what the lower connection does not take at once
-// is left to the writer. mu is released meanwhile.
-func (c *conn) writeNowLocked(s *Session) {
-	for c.now != nil && !c.crowd.on && !c.writing && !c.unsent && c.state == open && !c.workLocked() && s.hasWorkLocked() && !s.stuckLocked() && !s.ended {
-		c.writing = true
-		c.sched.add(s)
-		b := newBatch(c.pace.batch)
-		out, ended := c.nextBatchLocked(b.data[:0])
-		c.mu.Unlock()
-
-		sent, err := c.now.WriteNow(out)
-		c.wrote(len(out))
-		b.recycle()
-		for _, e := range ended {
-			c.gone(e)
-		}
-		if err != nil {
-			c.fail(err)
-		}
-
-		c.mu.Lock()
-		c.writing, c.unsent = false, !sent
+// lockWriteNowLocked takes the write lock for s, whose Write then writes its bytes by
+// itself, if the lock is free and nothing else waits: a change of goroutines costs
+// more than a small frame.
+func (c *conn) lockWriteNowLocked(s *Session) bool {
+	o := &c.out
+	if c.now == nil || o.coalescer.on || o.writing || o.unsent || c.end.state != open || c.workLocked() || !s.hasWorkLocked() || s.stuckLocked() || s.ended {
+		return false
 	}
-	if !c.writing && (c.unsent || c.workLocked() || c.state == closing) {
-		c.wake.Signal()
+	o.writing = true
+	o.sched.add(s)
+	return true
+}
+
+// writeNow writes a batch without waiting for the peer and reports whether the lower
+// connection took all of it at once. The caller has the write lock.
+func (c *conn) writeNow(b batch) (sent bool) {
+	sent, err := c.now.WriteNow(b.out)
+	c.wrote(len(b.out))
+	c.batchWritten(b)
+	if err != nil {
+		c.fail(err)
+	}
+	return sent
+}
+
+// unlockWriteNowLocked releases the write lock after writeNow.
+func (c *conn) unlockWriteNowLocked(sent bool) {
+	c.out.writing, c.out.unsent = false, !sent
+}
+
+// passWriteLocked leaves to the writer what a session's Write has not written.
+func (c *conn) passWriteLocked() {
+	if !c.out.writing && (c.out.unsent || c.workLocked() || c.end.state == closing) {
+		c.out.wake.Signal()
 	}
 }
 
-// nextBatchLocked takes what is to be written: control frames first, then the
-// sessions in turn. The sessions it returns have ended with this batch.
+// nextBatchLocked takes what is to be written: control frames first, then the frames
+// of the sessions, one after the other. The sessions it returns have ended with this
+// batch; the caller calls gone for them once no lock is held.
 func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 	b = c.controlLocked(b)
 	c.batchedLocked()
-	// What is urgent takes nothing from the others' share of the batch.
-	b = b[:len(b):min(cap(b), len(b)+c.pace.batch)]
+	// Control frames take nothing from the sessions' share of the batch.
+	b = b[:len(b):min(cap(b), len(b)+c.out.pacer.batch)]
 	if cap(b)-len(b) <= headerLen+windowLen {
 		return b, nil
 	}
 	before := len(b)
-	b = c.sched.fill(b, c.maxFrame, func(s *Session, b []byte) []byte {
+	b = c.out.sched.fill(b, c.peer.maxFrame, func(s *Session, b []byte) []byte {
 		if !s.opened.Load() {
 			b = c.openedLocked(s, b)
 		}
-		if s.fin == finSent && (s.gotFin || c.peer == peerBasic) { // whose sessions end with a FIN of either end
+		if s.fin == finSent && (s.gotFin || c.peer.kind == peerBasic) { // for a basic peer either FIN ends the session
 			c.removeLocked(s, nil, nil)
 			ended = append(ended, s)
 		}
 		return b
 	})
 	if len(b) > before {
-		c.life.sent(c)
+		c.keepalive.sent(c)
 	}
-	if c.pace.wrote(len(b), c.age()) {
-		netx.SetUnsent(c.nc, c.pace.queue)
+	if c.out.pacer.wrote(len(b), c.age()) {
+		netx.SetUnsent(c.nc, c.out.pacer.queue)
 	}
-	c.sched.quantum = c.pace.turn
+	c.out.sched.quantum = c.out.pacer.quantum
 	return b, ended
 }
 
-// controlLocked appends the control frames that wait. Where they are more than
-// a batch, b is left and they are the batch.
+// controlLocked appends the control frames that wait. If they are more than half a
+// batch, they become the batch and b is not used.
 func (c *conn) controlLocked(b []byte) []byte {
-	if c.life.question.waiting {
-		c.life.question.waiting, c.life.taken = false, true
-	}
-	if len(c.ctrl) > cap(b)/2 {
-		b, c.ctrl = c.ctrl, nil
+	o := &c.out
+	if len(o.ctrl) > cap(b)/2 {
+		b, o.ctrl = o.ctrl, nil
 	} else {
-		b = append(b, c.ctrl...)
-		c.ctrl = c.ctrl[:0]
+		b = append(b, o.ctrl...)
+		o.ctrl = o.ctrl[:0]
 	}
-	if c.pongDue {
-		c.pongDue = false
-		b = appendPing(b, typePong, c.pong)
-	}
-	for len(c.due) > 0 && cap(b)-len(b) > 2*windowLen {
-		s := c.due[len(c.due)-1]
-		c.due[len(c.due)-1] = nil
-		c.due = c.due[:len(c.due)-1]
+	b = c.keepalive.batchLocked(b)
+	for len(o.due) > 0 && cap(b)-len(b) > 2*windowLen {
+		s := o.due[len(o.due)-1]
+		o.due[len(o.due)-1] = nil
+		o.due = o.due[:len(o.due)-1]
 		s.due = false
 		if !s.ended && s.opened.Load() {
 			b = appendWindow(b, s.number, s.granted.Load())
 		}
 	}
-	c.dueNow = c.dueNow && len(c.due) > 0
+	o.dueNow = o.dueNow && len(o.due) > 0
 	return b
 }
 
-// farewell ends our direction of a conn that closes cleanly, and bounds how
-// long the peer may take to end its own. Closing at once could destroy what
-// the peer has not read yet.
-func (c *conn) farewell() {
+// closeWrite ends our direction of a conn that closes cleanly, and bounds how long the
+// peer may take to end its own. Closing at once could destroy bytes that the peer has
+// not read yet.
+func (c *conn) closeWrite() {
 	c.mu.Lock()
-	dead := c.state == dead
+	dead := c.end.state == dead
 	c.mu.Unlock()
 	if dead {
 		return
@@ -230,5 +250,3 @@ func (c *conn) farewell() {
 	}
 	cut(c.nc)
 }
-
-var _ net.Conn = (*Session)(nil)

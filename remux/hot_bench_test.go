@@ -57,7 +57,7 @@ func (k *keeper) accept(_ *conn, s *Session) bool {
 func sender(t testing.TB, nc net.Conn) (*conn, *Session) {
 	t.Helper()
 	cfg := Config{}.defaults()
-	c := newConn(nc, &cfg, true, &keeper{})
+	c := newConn(nc, &cfg, true, 0, &keeper{})
 	s, err := c.open()
 	if err != nil {
 		t.Fatal(err)
@@ -82,10 +82,10 @@ type frameWriter struct {
 func newFrameWriter(t testing.TB, large int) *frameWriter {
 	to := &sink{}
 	c, s := sender(t, to)
-	c.pace.turn = max(recordFrame, large*largeFrame)
-	c.pace.batch = max(batchMin, large*64<<10+batchRoom)
-	c.pace.since = math.MaxInt64 // the counting never ends: the turn stays
-	c.sched.quantum = c.pace.turn
+	c.out.pacer.quantum = max(recordFrame, large*largeFrame)
+	c.out.pacer.batch = max(batchMin, large*64<<10+batchRoom)
+	c.out.pacer.since = math.MaxInt64 // the counting never ends: the turn stays
+	c.out.sched.quantum = c.out.pacer.quantum
 	w := &frameWriter{c, s, to, make([]byte, 4*batchMax)}
 	w.batch(t) // the first one opens the session and has its WINDOW
 	return w
@@ -101,8 +101,8 @@ func (w *frameWriter) batch(t testing.TB) {
 	w.c.mu.Unlock()
 	before := w.to.wrote
 	err := w.c.writeBatch()
-	if n := w.to.wrote - before; err != nil || n < w.c.pace.batch-batchRoom {
-		t.Fatalf("a batch of %d bytes, %v, want one of %d", n, err, w.c.pace.batch)
+	if n := w.to.wrote - before; err != nil || n < w.c.out.pacer.batch-batchRoom {
+		t.Fatalf("a batch of %d bytes, %v, want one of %d", n, err, w.c.out.pacer.batch)
 	}
 }
 
@@ -135,7 +135,7 @@ const framesRead = 8
 type frameReader struct {
 	c     *conn
 	s     *Session
-	split splitter
+	split demux
 	in    []byte // frames, as read from the lower connection
 	got   int    // payload that the application has read
 }
@@ -144,7 +144,7 @@ func newFrameReader(t testing.TB) *frameReader {
 	const number = 1
 	cfg := Config{}.defaults()
 	k := &keeper{}
-	r := &frameReader{c: newConn(&sink{}, &cfg, false, k)}
+	r := &frameReader{c: newConn(&sink{}, &cfg, false, cfg.SessMax, k)}
 	h := hello{version: version, conn: 1, window: floor, sessions: lastID, frame: maxPayload}
 	r.feed(t, appendOpen(appendHello(nil, h), number))
 	if r.s = k.session; r.s == nil {

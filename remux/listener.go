@@ -102,7 +102,7 @@ func (l *SessionListener) acceptLoop() {
 			l.mu.Unlock()
 			return
 		}
-		c := newConn(nc, &l.cfg, false, l)
+		c := newConn(nc, &l.cfg, false, l.cfg.SessMax, l)
 		c.client = clientOf(nc)
 		l.mu.Lock()
 		gives, own, err := l.admitLocked(c.client)

@@ -74,7 +74,7 @@ type standing struct {
 func (c *conn) standing() (standing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return standing{unserved: !c.served, idle: time.Since(c.idleFrom)}, len(c.sessions) == 0
+	return standing{unserved: !c.table.served, idle: time.Since(c.table.idleFrom)}, len(c.table.sessions) == 0
 }
 
 // unused finds the client's conn that can be spared best, or nil, and how many of
@@ -156,15 +156,15 @@ func (l *SessionListener) giveWay(c *conn, own bool) {
 // not said anything or does not end after GOAWAY, drain if it has been idle for
 // long.
 func (c *conn) unusedLocked(now time.Duration) (cut, drain bool) {
-	if c.dialer || len(c.sessions) != 0 {
+	if c.dialer || len(c.table.sessions) != 0 {
 		return false, false
 	}
-	idle := time.Since(c.idleFrom)
-	switch c.state {
+	idle := time.Since(c.table.idleFrom)
+	switch c.end.state {
 	case open:
-		return !c.spoke && now >= silentMax, c.spoke && idle >= unusedKept
+		return !c.peer.spoke && now >= silentMax, c.peer.spoke && idle >= unusedKept
 	case draining:
-		return min(idle, now-c.drainFrom) >= goneAwayMax, false
+		return min(idle, now-c.end.drainFrom) >= goneAwayMax, false
 	}
 	return false, false
 }

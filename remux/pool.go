@@ -86,7 +86,7 @@ func (p *Pool) Reachable() bool {
 		return true
 	}
 	for _, c := range p.conns {
-		if c.life.received.Load() != 0 {
+		if c.keepalive.heard() {
 			return true
 		}
 	}
@@ -117,12 +117,12 @@ func (p *Pool) failedLatelyLocked(now time.Time) bool {
 // succeedLocked sends for c's successor when c, just used, nears its limits
 // and nobody is there or on the way to follow it.
 func (p *Pool) succeedLocked(c *conn, now time.Time) {
-	w := c.wear(&p.cfg, now)
+	w := c.reuse(&p.cfg, now)
 	if !w.near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
 		return
 	}
 	for _, other := range p.conns {
-		if ow := other.wear(&p.cfg, now); other != c && ow.takes && !ow.near {
+		if ow := other.reuse(&p.cfg, now); other != c && ow.takes && !ow.near {
 			return
 		}
 	}
@@ -133,7 +133,7 @@ func (p *Pool) succeedLocked(c *conn, now time.Time) {
 func (p *Pool) connIdle(c *conn) {
 	now := time.Now()
 	p.mu.Lock()
-	over := p.overLocked(c, c.wear(&p.cfg, now), now)
+	over := p.overLocked(c, c.reuse(&p.cfg, now), now)
 	p.rearmLocked(now)
 	p.mu.Unlock()
 	if over {
@@ -171,7 +171,7 @@ func (p *Pool) connEnded(c *conn, err error) {
 	}
 	switch {
 	case err == nil:
-	case c.life.received.Load() == 0:
+	case !c.keepalive.heard():
 		// The server took the connection and said nothing on it: it refuses
 		// our certificate, or it fails as it starts. That is a failed dial.
 		p.failedLocked(err)

@@ -53,7 +53,7 @@ func (p *Pool) watchLocked(now time.Time) {
 		next = left
 	}
 	for _, c := range p.conns {
-		if w := c.wear(&p.cfg, now); w.takes && w.unheard {
+		if w := c.reuse(&p.cfg, now); w.takes && w.unheard {
 			if left := slowDial - now.Sub(c.born); next == 0 || left < next {
 				next = left
 			}
@@ -108,8 +108,8 @@ func (p *Pool) dial() {
 	case err != nil:
 		p.failedLocked(err)
 	case !p.closed:
-		c = newConn(nc, &p.cfg, true, p)
-		c.rtts = &p.health.rtts
+		c = newConn(nc, &p.cfg, true, 0, p)
+		c.keepalive.rtts = &p.health.rtts
 		p.conns = append(p.conns, c)
 		p.health.made = true
 		p.rearmLocked(time.Now())

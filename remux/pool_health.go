@@ -1,7 +1,6 @@
 package remux
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -121,7 +120,7 @@ func (p *Pool) lookLocked() (State, error) {
 		if at := c.askedAt(); !at.IsZero() && !at.Before(heard) {
 			silent = max(silent, now.Sub(c.stillSince(at)))
 		}
-		spoken = spoken || c.life.received.Load() != 0
+		spoken = spoken || c.keepalive.heard()
 	}
 	rtt, _ := p.RTT()
 	dialing := now.Sub(p.health.dialFrom)
@@ -145,7 +144,7 @@ func (p *Pool) lookLocked() (State, error) {
 // heardLocked is when the server was last heard of on any conn; zero: never.
 func (p *Pool) heardLocked() (heard time.Time) {
 	for _, c := range p.conns {
-		received := c.life.received.Load()
+		received := c.keepalive.received.Load()
 		if at := c.born.Add(time.Duration(received)); received != 0 && at.After(heard) {
 			heard = at
 		}
@@ -157,7 +156,7 @@ func (p *Pool) heardLocked() (heard time.Time) {
 // it since the server was last heard of.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
-		since := c.life.asked.Load()
+		since := c.keepalive.unanswered.Load()
 		if since == 0 || c.age()-time.Duration(since) < askAfter {
 			continue
 		}
@@ -196,30 +195,20 @@ func (p *Pool) lostLocked(err error) {
 		return
 	}
 	for _, c := range p.conns {
-		if c.life.received.Load() != 0 {
+		if c.keepalive.heard() {
 			return
 		}
 	}
 	p.health.lost = err
 }
 
-// askedAt is when the question was asked that the peer owes an answer to; zero:
-// there is none.
-func (c *conn) askedAt() time.Time {
-	at := c.asked.Load()
-	if at == 0 || c.life.received.Load() >= at {
-		return time.Time{}
-	}
-	return c.born.Add(time.Duration(at))
-}
-
-// stillSince is since when nothing has moved towards the question of that time.
+// stillSince returns since when nothing has moved towards the question of that time.
 func (c *conn) stillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := &c.life.question
+	q := &c.keepalive.question
 	if q.openLocked(c) {
-		q.lookLocked(c, c.age())
+		q.progressLocked(c, c.age())
 		if at := c.born.Add(q.movedAt); at.After(asked) {
 			return at
 		}
@@ -227,31 +216,9 @@ func (c *conn) stillSince(asked time.Time) time.Time {
 	return asked
 }
 
-// ask asks for a sign of life, unless that was done since the server was heard of
-// and is not answered; it says whether there is such a question now. Unlike a PING
-// of life's, it has no consequences for the conn. A peer that may not know PING is
-// watched only, until it says something, when there is something to answer.
+// ask asks for an answer as keepalive.askLocked does. It reports whether one is owed.
 func (c *conn) ask(heard time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != open && c.state != draining {
-		return false
-	}
-	if at := c.askedAt(); !at.IsZero() && !at.Before(heard) {
-		return true
-	}
-	l := &c.life
-	if c.peer != peerFull && (l.received.Load() != 0 || l.asked.Load() == 0) {
-		return false
-	}
-	now := max(c.age(), 1)
-	c.asked.Store(int64(now))
-	if c.peer == peerFull {
-		l.pingID++
-		l.pingAt, l.measured = now, now
-		l.question.askLocked(c, now)
-		c.ctrl = appendPing(c.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, l.pingID)))
-		c.wake.Signal()
-	}
-	return true
+	return (c.end.state == open || c.end.state == draining) && c.keepalive.askLocked(c, heard)
 }

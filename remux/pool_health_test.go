@@ -235,7 +235,7 @@ func TestLookSlowTarget(t *testing.T) {
 		c := s.pool.conns[0]
 		s.pool.mu.Unlock()
 		c.mu.Lock()
-		pings := c.life.pingID
+		pings := c.keepalive.pingID
 		c.mu.Unlock()
 		if pings > 5 {
 			t.Errorf("%d PINGs in 25 s for one request", pings)

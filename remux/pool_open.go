@@ -116,7 +116,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*Session, error) {
 func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
 	for _, c := range p.conns {
-		if w := c.wear(&p.cfg, now); w.takes && w.unheard {
+		if w := c.reuse(&p.cfg, now); w.takes && w.unheard {
 			room += max(w.overMax-w.uses, 0)
 			coming = true
 		}
@@ -135,7 +135,7 @@ func (p *Pool) pickLocked(now time.Time) *conn {
 	leastLoad := 0
 	for i := len(p.conns) - 1; i >= 0; i-- {
 		c := p.conns[i]
-		w := c.wear(&p.cfg, now)
+		w := c.reuse(&p.cfg, now)
 		slot := &worn
 		switch {
 		case !w.takes:

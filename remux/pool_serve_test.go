@@ -84,7 +84,7 @@ func TestSpent(t *testing.T) {
 		cfg   Config
 		spend func(*conn)
 	}{
-		{"numbers", Config{}, func(c *conn) { c.nextID = lastID + 2 }},
+		{"numbers", Config{}, func(c *conn) { c.table.nextID = lastID + 2 }},
 		{"bytes", Config{}, func(c *conn) { c.bytes.Store(keyMax) }},
 		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, func(c *conn) { c.bytes.Store(keyMax) }},
 		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, func(c *conn) { c.bytes.Store(2 * keyMax) }},
@@ -355,9 +355,9 @@ func (p *Pool) waitingInVain() error {
 	slow := p.dialing == 0 || time.Since(p.health.dialFrom) > slowDial
 	for _, c := range p.conns {
 		c.mu.Lock()
-		takes := c.takesLocked() && !c.life.suspectLocked(c)
-		worn := c.uses >= p.cfg.ReuseMaxCount || c.age() >= p.cfg.ReuseMaxAge
-		uses := c.uses
+		takes := c.takesLocked() && !c.keepalive.suspectLocked(c)
+		worn := c.table.uses >= p.cfg.ReuseMaxCount || c.age() >= p.cfg.ReuseMaxAge
+		uses := c.table.uses
 		c.mu.Unlock()
 		if takes && (!worn || slow || uses < 2*p.cfg.ReuseMaxCount || len(p.conns) >= p.cfg.ConnMax) {
 			return fmt.Errorf("conn %s takes sessions: used %d times", c.connID(), uses)

@@ -9,14 +9,14 @@ import (
 // question is a PING that waits for any byte of the peer, and how far the peer's system
 // has come towards it. While it lies behind other bytes and those are acknowledged, the
 // line is slow. Once it has arrived only an answer counts: the system of a process that
-// has stopped goes on acknowledging what comes later. Guarded by conn.mu.
+// has stopped goes on acknowledging later bytes. Guarded by conn.mu.
 type question struct {
-	at      time.Duration // when it was asked; 0: there is none
+	at      time.Duration // when it was asked, or 0 if there is none
 	waiting bool          // it is among the control frames that wait
-	goal    uint64        // what netx.Sent.Acked is when it has arrived; 0: it has not left
+	goal    uint64        // netx.Sent.Acked once it has arrived, or 0 before it has left
 	arrived bool
-	moved   uint64        // netx.Sent.Moved at the last look
-	movedAt time.Duration // when that had changed on the way to it; 0: it has not
+	moved   uint64        // netx.Sent.Moved when last checked
+	movedAt time.Duration // when that had changed on the way to it, or 0
 }
 
 // askLocked notes that a PING has joined the control frames. One that is still open
@@ -29,9 +29,9 @@ func (q *question) askLocked(c *conn, now time.Duration) {
 	*q = question{at: now, waiting: true, moved: p.Moved}
 }
 
-// openLocked: it was asked and nothing has come since.
+// openLocked reports whether it was asked and nothing has come since.
 func (q *question) openLocked(c *conn) bool {
-	return q.at != 0 && time.Duration(c.life.received.Load()) < q.at
+	return q.at != 0 && time.Duration(c.keepalive.received.Load()) < q.at
 }
 
 // leftLocked notes that a batch with a PING has been handed to our system.
@@ -44,8 +44,8 @@ func (q *question) leftLocked(c *conn) {
 	}
 }
 
-// lookLocked notes whether the peer's system has come nearer since the last look.
-func (q *question) lookLocked(c *conn, now time.Duration) {
+// progressLocked notes whether the peer's system has come nearer since the last check.
+func (q *question) progressLocked(c *conn, now time.Duration) {
 	p, ok := netx.Progress(c.nc)
 	if !ok || q.arrived || p.Moved == q.moved {
 		return

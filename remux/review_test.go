@@ -75,7 +75,7 @@ func TestRetiredConn(t *testing.T) {
 		c := b.pool.conns[0]
 		b.pool.mu.Unlock()
 		c.mu.Lock()
-		c.state = draining // as retire does, but the end never comes
+		c.end.state = draining // as retire does, but the end never comes
 		c.mu.Unlock()
 		b.pool.mu.Lock()
 		b.pool.rearmLocked(time.Now().Add(time.Minute))

@@ -39,7 +39,7 @@ type Session struct {
 	fin      finState
 	gotFin   bool
 	ended    bool // out of the conn's table
-	turn     turn
+	slot     slot
 	gathered uint32 // the batch that has its last gathered frame
 	due      bool   // a WINDOW is to be sent
 	told     bool   // Hooks.SessionOpened has returned
@@ -83,8 +83,8 @@ func newSession(c *conn, number uint16) *Session {
 	s := &Session{conn: c, number: number, done: make(chan struct{})}
 	s.wcond.L = &c.mu
 	s.rcond.L = &s.mu
-	s.basic.Store(c.peer == peerBasic)
-	s.flow.start(c.cfg, c.peer == peerBasic)
+	s.basic.Store(c.peer.kind == peerBasic)
+	s.flow.start(c.cfg, c.peer.kind == peerBasic)
 	s.granted.Store(s.flow.limit)
 	return s
 }
@@ -111,7 +111,7 @@ func (s *Session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
 func (s *Session) Read(p []byte) (int, error) {
 	s.announce()
 	s.mu.Lock()
-	if err := s.waitLocked(len(p) == 0); err != nil {
+	if err := s.await(len(p) == 0); err != nil {
 		s.mu.Unlock()
 		return 0, err
 	}
@@ -131,7 +131,7 @@ func (s *Session) Borrow() ([]byte, error) {
 	s.announce()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.waitLocked(false); err != nil {
+	if err := s.await(false); err != nil {
 		return nil, err
 	}
 	s.lent = s.rbuf.take()
@@ -231,9 +231,9 @@ func (s *Session) wakeReaderLocked() {
 	}
 }
 
-// waitLocked waits for bytes (unless none are wanted) or the reason why there
-// will be none.
-func (s *Session) waitLocked(none bool) error {
+// await waits for bytes, unless none are wanted, or returns why there will be none. The
+// caller holds mu, which is released while await waits.
+func (s *Session) await(none bool) error {
 	for {
 		if ready, err := s.readyLocked(); ready || none {
 			return err
@@ -267,7 +267,7 @@ func (s *Session) consumedLocked(n int) bool {
 	if s.basic.Load() {
 		s.rcond.Broadcast() // the conn's reader may wait for room
 	}
-	if !s.flow.consumed(n, s.conn.rtt()) || s.rerr != nil {
+	if !s.flow.consumed(n, s.conn.keepalive.rtt()) || s.rerr != nil {
 		return false
 	}
 	s.granted.Store(s.flow.limit)
@@ -290,7 +290,14 @@ func (s *Session) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	s.wbusy, s.wbuf = true, p
-	c.writeNowLocked(s)
+	for c.lockWriteNowLocked(s) {
+		b := c.takeBatchLocked()
+		c.mu.Unlock()
+		sent := c.writeNow(b)
+		c.mu.Lock()
+		c.unlockWriteNowLocked(sent)
+	}
+	c.passWriteLocked()
 	c.readyLocked(s)
 	for len(s.wbuf) > 0 && s.werr == nil && !s.wdl.expired {
 		s.wcond.Wait()

@@ -44,10 +44,10 @@ func (c *conn) open() (*Session, error) {
 	if !c.takesLocked() {
 		return nil, errNoRoom
 	}
-	number := uint16(c.nextID)
-	c.nextID += 2
-	c.uses++
-	c.locals++
+	number := uint16(c.table.nextID)
+	c.table.nextID += 2
+	c.table.uses++
+	c.table.locals++
 	s := c.addLocked(number)
 	s.local = true
 	return s, nil
@@ -56,13 +56,13 @@ func (c *conn) open() (*Session, error) {
 // takesLocked: the protocol allows this end one more session. The rules of
 // reuse are the pool's.
 func (c *conn) takesLocked() bool {
-	return c.state == open && !c.goneAway && c.nextID <= lastID && c.locals < c.peerMax
+	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= lastID && c.table.locals < c.peer.sessMax
 }
 
 func (c *conn) addLocked(number uint16) *Session {
 	s := newSession(c, number)
-	s.sendMax = c.sendInit
-	c.sessions[number] = s
+	s.sendMax = c.peer.window
+	c.table.sessions[number] = s
 	return s
 }
 
@@ -89,13 +89,13 @@ func (c *conn) removeLocked(s *Session, err, werr error) {
 		werr = errEnded
 	}
 	s.failWriteLocked(werr)
-	delete(c.sessions, s.number)
+	delete(c.table.sessions, s.number)
 	if s.local {
-		c.locals--
+		c.table.locals--
 	}
 	close(s.done)
-	if len(c.sessions) == 0 {
-		c.idleFrom = time.Now()
+	if len(c.table.sessions) == 0 {
+		c.table.idleFrom = time.Now()
 	}
 }
 
@@ -112,7 +112,7 @@ func (c *conn) gone(s *Session) {
 	c.mu.Lock()
 	told := s.told
 	s.tellLate = !told
-	idle := len(c.sessions) == 0
+	idle := len(c.table.sessions) == 0
 	c.closeIfDoneLocked()
 	c.mu.Unlock()
 	if told {
@@ -127,25 +127,25 @@ func (c *conn) gone(s *Session) {
 // readyLocked puts s in line if it has something to send.
 func (c *conn) readyLocked(s *Session) {
 	if s.hasWorkLocked() && !s.stuckLocked() {
-		c.sched.add(s)
-		c.wake.Signal()
+		c.out.sched.add(s)
+		c.out.wake.Signal()
 	}
 }
 
 // openLocked says OPEN for a session with nothing to send yet.
 func (c *conn) openLocked(s *Session) {
-	if c.peer != peerBasic { // which hears of it by its first bytes
-		c.ctrl = appendOpen(c.ctrl, s.number)
+	if c.peer.kind != peerBasic { // which hears of it by its first bytes
+		c.out.ctrl = appendOpen(c.out.ctrl, s.number)
 	}
-	c.ctrl = c.openedLocked(s, c.ctrl)
-	c.wake.Signal()
+	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
+	c.out.wake.Signal()
 }
 
 // openedLocked notes that the frame before has opened s, and grants behind it
 // what goes beyond the floor.
 func (c *conn) openedLocked(s *Session, b []byte) []byte {
 	s.opened.Store(true)
-	if limit := s.granted.Load(); limit > floor && limit != math.MaxUint64 && c.peer != peerBasic {
+	if limit := s.granted.Load(); limit > floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
 		b = appendWindow(b, s.number, limit)
 	}
 	return b
@@ -169,8 +169,8 @@ func (c *conn) finishLocked(s *Session, close bool) {
 // resetLocked ends s and tells the peer; gone is to follow.
 func (c *conn) resetLocked(s *Session, why *code.Error, werr error) {
 	if s.opened.Load() {
-		if c.peer == peerUnknown && s.fin != finSent && s.sent > 0 {
-			c.unheard = append(c.unheard, s.number)
+		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
+			c.peer.unheard = append(c.peer.unheard, s.number)
 		}
 		c.sayResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
 	}
@@ -180,12 +180,12 @@ func (c *conn) resetLocked(s *Session, why *code.Error, werr error) {
 // sayResetLocked sends RESET, or to a basic peer the only end it knows.
 func (c *conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
 	switch {
-	case c.peer != peerBasic:
-		c.ctrl = appendEnding(c.ctrl, typeReset, number, why, text)
+	case c.peer.kind != peerBasic:
+		c.out.ctrl = appendEnding(c.out.ctrl, typeReset, number, why, text)
 	case !finished:
-		c.ctrl = appendHeader(c.ctrl, number, 0)
+		c.out.ctrl = appendHeader(c.out.ctrl, number, 0)
 	}
-	c.wake.Signal()
+	c.out.wake.Signal()
 }
 
 // windowDue has the session's limit announced: at once, or (urgent false) with
@@ -193,16 +193,16 @@ func (c *conn) sayResetLocked(number uint16, why code.Code, text string, finishe
 func (c *conn) windowDue(s *Session, urgent bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.ended || c.peer == peerBasic {
+	if s.ended || c.peer.kind == peerBasic {
 		return
 	}
 	if !s.due {
 		s.due = true
-		c.due = append(c.due, s)
+		c.out.due = append(c.out.due, s)
 	}
 	if urgent {
-		c.dueNow = true
-		c.life.measureLocked(c)
-		c.wake.Signal()
+		c.out.dueNow = true
+		c.keepalive.measureLocked(c)
+		c.out.wake.Signal()
 	}
 }

@@ -2,8 +2,8 @@ package remux
 
 import "time"
 
-// wear is how a conn stands to the rules of reuse.
-type wear struct {
+// reuse is how a conn stands to the rules of reuse.
+type reuse struct {
 	open     bool // it has not begun to end
 	spent    bool // the protocol allows no session more, now or later
 	takes    bool // the protocol and its health allow one more session
@@ -21,24 +21,24 @@ type wear struct {
 // connection by itself.
 const keyMax = 64 << 30
 
-// wear looks at the conn with the pool's rules.
-func (c *conn) wear(cfg *Config, now time.Time) wear {
+// reuse looks at the conn with the pool's rules.
+func (c *conn) reuse(cfg *Config, now time.Time) reuse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	age, bytes := now.Sub(c.born), c.bytes.Load()
-	w := wear{
-		open:     c.state == open,
-		spent:    c.goneAway || c.nextID > lastID || bytes >= max(cfg.ReuseMaxBytes, keyMax),
-		over:     c.uses >= cfg.ReuseMaxCount || age >= cfg.ReuseMaxAge || bytes >= cfg.ReuseMaxBytes,
-		near:     c.uses >= (cfg.ReuseMaxCount+1)/2 || age >= cfg.ReuseMaxAge/4*3 || bytes >= cfg.ReuseMaxBytes/4*3,
-		uses:     c.uses,
-		overMax:  max(c.overMax, 2*cfg.ReuseMaxCount),
-		sessions: len(c.sessions),
+	w := reuse{
+		open:     c.end.state == open,
+		spent:    c.peer.goneAway || c.table.nextID > lastID || bytes >= max(cfg.ReuseMaxBytes, keyMax),
+		over:     c.table.uses >= cfg.ReuseMaxCount || age >= cfg.ReuseMaxAge || bytes >= cfg.ReuseMaxBytes,
+		near:     c.table.uses >= (cfg.ReuseMaxCount+1)/2 || age >= cfg.ReuseMaxAge/4*3 || bytes >= cfg.ReuseMaxBytes/4*3,
+		uses:     c.table.uses,
+		overMax:  max(c.table.overMax, 2*cfg.ReuseMaxCount),
+		sessions: len(c.table.sessions),
 	}
-	w.unheard = c.peer != peerBasic && !c.spoke && age < slowDial
+	w.unheard = c.peer.kind != peerBasic && !c.peer.spoke && age < slowDial
 	w.takes = c.takesLocked() && !w.spent && !c.suspectLocked()
 	if w.sessions == 0 {
-		w.idle = max(now.Sub(c.idleFrom), 1)
+		w.idle = max(now.Sub(c.table.idleFrom), 1)
 	}
 	return w
 }
@@ -46,18 +46,18 @@ func (c *conn) wear(cfg *Config, now time.Time) wear {
 // suspectLocked reports whether the conn may be dead. If so, the owner is told
 // when something is received.
 func (c *conn) suspectLocked() bool {
-	if !c.life.suspectLocked(c) {
+	if !c.keepalive.suspectLocked(c) {
 		return false
 	}
-	c.avoided.Store(true)
-	return c.life.suspectLocked(c) // something may have come before the reader saw avoided
+	c.keepalive.avoided.Store(true)
+	return c.keepalive.suspectLocked(c) // something may have come before the reader saw avoided
 }
 
 // grace renews the conn's allowance as a dial begins: a burst of twice the count
 // finds room here until it ends, however worn the conn was before.
 func (c *conn) grace(cfg *Config) {
 	c.mu.Lock()
-	c.overMax = c.uses + 2*cfg.ReuseMaxCount
+	c.table.overMax = c.table.uses + 2*cfg.ReuseMaxCount
 	c.mu.Unlock()
 }
 
@@ -69,7 +69,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 	next := time.Hour
 	for _, c := range p.conns {
-		w := c.wear(&p.cfg, now)
+		w := c.reuse(&p.cfg, now)
 		if !w.open {
 			continue
 		}
@@ -94,7 +94,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 const lastKept = time.Second
 
 // overLocked reports whether the conn is idle and no longer needed.
-func (p *Pool) overLocked(c *conn, w wear, now time.Time) bool {
+func (p *Pool) overLocked(c *conn, w reuse, now time.Time) bool {
 	return w.open && w.idle > 0 && p.overInLocked(c, w, now) <= 0
 }
 
@@ -103,7 +103,7 @@ func (p *Pool) overLocked(c *conn, w wear, now time.Time) bool {
 // idle for IdleMax. An unused conn is there for what comes next, so its time runs
 // from the last use of any conn. The last conn is kept for longer while dials
 // fail.
-func (p *Pool) overInLocked(c *conn, w wear, now time.Time) time.Duration {
+func (p *Pool) overInLocked(c *conn, w reuse, now time.Time) time.Duration {
 	if w.spent || w.over && p.successorLocked(c, now) {
 		return 0
 	}
@@ -122,8 +122,8 @@ func (p *Pool) overInLocked(c *conn, w wear, now time.Time) time.Duration {
 // spoken, may take sessions and is not worn.
 func (p *Pool) successorLocked(c *conn, now time.Time) bool {
 	for _, other := range p.conns {
-		if other != c && other.life.received.Load() != 0 {
-			if w := other.wear(&p.cfg, now); w.takes && !w.over {
+		if other != c && other.keepalive.heard() {
+			if w := other.reuse(&p.cfg, now); w.takes && !w.over {
 				return true
 			}
 		}
@@ -135,7 +135,7 @@ func (p *Pool) successorLocked(c *conn, now time.Time) bool {
 // may take sessions.
 func (p *Pool) otherLocked(c *conn, now time.Time) bool {
 	for _, other := range p.conns {
-		if other != c && other.life.received.Load() != 0 && other.wear(&p.cfg, now).takes {
+		if other != c && other.keepalive.heard() && other.reuse(&p.cfg, now).takes {
 			return true
 		}
 	}
@@ -149,7 +149,7 @@ func (p *Pool) look() {
 	now := time.Now()
 	var over []*conn
 	for _, c := range p.conns {
-		if p.overLocked(c, c.wear(&p.cfg, now), now) {
+		if p.overLocked(c, c.reuse(&p.cfg, now), now) {
 			over = append(over, c)
 		}
 	}
