@@ -26,7 +26,7 @@ func TestAdversaryConnLost(t *testing.T) {
 		for _, abrupt := range []bool{false, true} {
 			t.Run(where, func(t *testing.T) {
 				closed := make(chan error, 1)
-				s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
+				s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 				p := s.full()
 				x := s.wantNext("open", p, 1)
 				y := s.wantNext("a session that is complete", p, 3)
@@ -85,7 +85,7 @@ func TestAdversaryPeerGoesAway(t *testing.T) {
 	p.write(goAway(1, code.OK, "maintenance"))
 	p.barrier("GOAWAY has come")
 
-	second := make(chan *remux.Session, 1)
+	second := make(chan remux.Session, 1)
 	go func() {
 		y, err := c.Dial()
 		if err != nil {
@@ -93,7 +93,7 @@ func TestAdversaryPeerGoesAway(t *testing.T) {
 			close(second)
 			return
 		}
-		second <- y.(*remux.Session)
+		second <- y.(remux.Session)
 	}()
 	q := newPeer(t, c.accept())
 	q.write(hello(0))
@@ -144,7 +144,7 @@ func TestAdversaryWeGoAway(t *testing.T) {
 	p.wantReset("behind the barrier", 9, code.GoingAway)
 	p.write(data(9, "late"), fin(9), open(11))
 	p.wantReset("OPEN too", 11, code.GoingAway)
-	for n, w := range map[uint16]*remux.Session{5: x, 7: y, 3: z} {
+	for n, w := range map[uint16]remux.Session{5: x, 7: y, 3: z} {
 		p.write(data(n, "on"))
 		wantRead(t, "old ones go on", w, "on")
 		w.Write([]byte("on"))
@@ -172,7 +172,7 @@ func TestAdversaryWeGoAway(t *testing.T) {
 // 2 s at most for the peer's.
 func TestAdversaryGraceful(t *testing.T) {
 	closed := make(chan error, 1)
-	c := newClient(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
+	c := newClient(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 	p := c.full(1, 1<<30)
 	x := c.open()
 	p.write(padding())
@@ -243,7 +243,7 @@ func TestAdversaryLinger(t *testing.T) {
 func TestAdversaryPeerEnds(t *testing.T) {
 	for _, said := range []bool{false, true} {
 		closed := make(chan error, 1)
-		s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ConnID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
+		s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 		p := s.full()
 		if said {
 			p.write(goAway(0, code.OK, ""))
@@ -277,7 +277,7 @@ func TestAdversaryGoAwayAtOnce(t *testing.T) {
 			t.Errorf("want the end, got %v", f)
 		}
 		synctest.Wait()
-		if n := c.Conns(); n != 0 {
+		if n := remux.Conns(c.Pool); n != 0 {
 			t.Errorf("%d conns are left", n)
 		}
 		go newPeerOn(t, c)

@@ -96,7 +96,7 @@ func TestAdversarySessMax(t *testing.T) {
 	if h := p.wantHello(); h.keys[2] != 10 {
 		t.Errorf("HELLO grants %d sessions", h.keys[2])
 	}
-	var xs []*remux.Session
+	var xs []remux.Session
 	for n := uint16(1); n < 21; n += 2 {
 		xs = append(xs, s.wantNext("up to SessMax", p, n))
 	}
@@ -162,8 +162,8 @@ func TestAdversaryRapidReset(t *testing.T) {
 			var mu sync.Mutex
 			opened, closed := 0, 0
 			s := newServer(t, remux.Config{Budget: budget, Hooks: &remux.Hooks{
-				SessionOpened: func(remux.SessionID) { mu.Lock(); opened++; mu.Unlock() },
-				SessionClosed: func(remux.SessionID, error) { mu.Lock(); closed++; mu.Unlock() },
+				SessionOpened: func(remux.ID) { mu.Lock(); opened++; mu.Unlock() },
+				SessionClosed: func(remux.ID, error) { mu.Lock(); closed++; mu.Unlock() },
 			}})
 			p := s.full()
 			serve := func() {
@@ -226,7 +226,7 @@ func TestAdversaryRapidReset(t *testing.T) {
 			p.wantFrame("and its end", fin(last))
 			p.write(fin(last))
 			within(t, "nothing waits and nothing is granted", func() {
-				for budget.Waiting() != 0 || budget.Granted() != 0 {
+				for !remux.Unused(budget) {
 					runtime.Gosched()
 				}
 			})

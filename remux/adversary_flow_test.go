@@ -29,7 +29,7 @@ func TestAdversaryTooMuch(t *testing.T) {
 		p.write(hello(1))
 		h := p.wantHello()
 		other := s.wantNext("another session", p, 1)
-		var x *remux.Session
+		var x remux.Session
 		if !early {
 			x = s.wantNext("open", p, 3)
 		} else {
@@ -91,14 +91,14 @@ func TestAdversaryNeverGrants(t *testing.T) {
 	ends := []struct {
 		why  string
 		n    uint16
-		end  func(x *remux.Session) error
+		end  func(x remux.Session) error
 		want func(why string, n uint16)
 	}{
-		{"Close", 1, (*remux.Session).Close, func(why string, n uint16) { p.wantReset(why, n, code.Cancelled) }},
-		{"Reset", 3, func(x *remux.Session) error { return x.Reset(code.Timeout, "") },
+		{"Close", 1, (remux.Session).Close, func(why string, n uint16) { p.wantReset(why, n, code.Cancelled) }},
+		{"Reset", 3, func(x remux.Session) error { return x.Reset(code.Timeout, "") },
 			func(why string, n uint16) { p.wantReset(why, n, code.Timeout) }},
-		{"SetDeadline", 5, func(x *remux.Session) error { return x.SetDeadline(time.Unix(1, 0)) }, nil},
-		{"RESET of the peer", 7, func(x *remux.Session) error { p.write(reset(7, code.General, "")); return nil }, nil},
+		{"SetDeadline", 5, func(x remux.Session) error { return x.SetDeadline(time.Unix(1, 0)) }, nil},
+		{"RESET of the peer", 7, func(x remux.Session) error { p.write(reset(7, code.General, "")); return nil }, nil},
 	}
 	for _, c := range ends {
 		x := s.wantNext(c.why, p, c.n)

@@ -30,7 +30,7 @@ func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 				if err != nil {
 					return
 				}
-				go echo(c.(*remux.Session))
+				go echo(c.(remux.Session))
 			}
 		}()
 		end = l
@@ -40,7 +40,7 @@ func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 			for range 3 {
 				if x, err := c.Dial(); err == nil {
 					x.Write([]byte("hello"))
-					go echo(x.(*remux.Session))
+					go echo(x.(remux.Session))
 				}
 			}
 		}()
@@ -84,7 +84,7 @@ func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 	return fs
 }
 
-func echo(x *remux.Session) {
+func echo(x remux.Session) {
 	io.Copy(x, x)
 	x.Close()
 }

@@ -243,8 +243,8 @@ func TestAdversaryFirstFrames(t *testing.T) {
 
 // Both ends, both hooks, one name.
 func TestAdversaryConnID(t *testing.T) {
-	at := make(chan remux.ConnID, 4)
-	hooks := &remux.Hooks{ConnOpened: func(id remux.ConnID, _ net.Conn) { at <- id }}
+	at := make(chan remux.ID, 4)
+	hooks := &remux.Hooks{ConnOpened: func(id remux.ID, _ net.Conn) { at <- id }}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +261,7 @@ func TestAdversaryConnID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids [2]remux.ConnID
+	var ids [2]remux.ID
 	for i := range ids {
 		select {
 		case ids[i] = <-at:
@@ -269,8 +269,8 @@ func TestAdversaryConnID(t *testing.T) {
 			t.Fatalf("ConnOpened was told of %d ends", i)
 		}
 	}
-	a, b := x.(*remux.Session).ID(), y.(*remux.Session).ID()
-	if ids[0] != ids[1] || a != b || a.Conn != ids[0] || a.Number != 1 || ids[0] == 0 {
+	a, b := x.(remux.Session).ID(), y.(remux.Session).ID()
+	if ids[0] != ids[1] || a != b || a.Conn != ids[0].Conn || a.Number != 1 || ids[0] == (remux.ID{}) {
 		t.Fatalf("hooks %v and %v, sessions %v and %v", ids[0], ids[1], a, b)
 	}
 }

@@ -20,7 +20,7 @@ func about(t *testing.T, why string, start time.Time, d time.Duration) {
 
 // silentPeer is a full peer with a session that stops answering; all that came
 // before is out of the way, the last byte it sent was sent now.
-func silentPeer(t *testing.T) (p *peer, x *remux.Session) {
+func silentPeer(t *testing.T) (p *peer, x remux.Session) {
 	s := newPipeServer(t, remux.Config{}, nil)
 	p = s.full()
 	x = s.wantNext("open", p, 1)
@@ -178,7 +178,7 @@ func TestAdversaryWear(t *testing.T) {
 		}
 		x.Write([]byte("still here"))
 		p.wantData("the old one", 1, "still here")
-		on := map[remux.ConnID]int{}
+		on := map[uint32]int{}
 		for range 40 {
 			synctest.Wait() // the successor is there
 			z := c.open()

@@ -40,7 +40,7 @@ type modelSession struct {
 var errWrong = errors.New("wrong bytes")
 
 // write writes random sizes of d's stream, and then ends it, or all.
-func (m *modelSession) write(d *direction, x *remux.Session, dice *rand.Rand) error {
+func (m *modelSession) write(d *direction, x remux.Session, dice *rand.Rand) error {
 	stream := rand.New(rand.NewSource(d.seed))
 	b := make([]byte, 200000)
 	for range dice.Intn(12) {
@@ -70,7 +70,7 @@ func (m *modelSession) write(d *direction, x *remux.Session, dice *rand.Rand) er
 }
 
 // drain reads random sizes of d's stream to its end, with stalls.
-func (m *modelSession) drain(d *direction, x *remux.Session, dice *rand.Rand) error {
+func (m *modelSession) drain(d *direction, x remux.Session, dice *rand.Rand) error {
 	stream := rand.New(rand.NewSource(d.seed))
 	b, want := make([]byte, 100000), make([]byte, 100000)
 	x.SetReadDeadline(time.Now().Add(2 * patience))
@@ -111,7 +111,7 @@ func (m *modelSession) judge(d *direction) error {
 }
 
 // both is one end: it writes one direction and reads the other.
-func (m *modelSession) both(out, in *direction, x *remux.Session, seed int64) error {
+func (m *modelSession) both(out, in *direction, x remux.Session, seed int64) error {
 	errs := make(chan error, 1)
 	go func() { errs <- m.write(out, x, rand.New(rand.NewSource(seed))) }()
 	err := m.drain(in, x, rand.New(rand.NewSource(seed+1)))
@@ -160,7 +160,7 @@ func model(t *testing.T, seed int64, pipes bool) {
 				return
 			}
 			wg.Go(func() {
-				x := c.(*remux.Session)
+				x := c.(remux.Session)
 				var which [1]byte
 				x.SetReadDeadline(time.Now().Add(2 * patience))
 				if _, err := io.ReadFull(x, which[:]); err != nil {
@@ -207,7 +207,7 @@ func model(t *testing.T, seed int64, pipes bool) {
 		t.Errorf("Shutdown of the listener: %v", err)
 	}
 	wg.Wait()
-	if g, w := budget.Granted(), budget.Waiting(); g != 0 || w != 0 {
+	if w, _, g := budget.Usage(); g != 0 || w != 0 {
 		t.Errorf("%d bytes are granted and %d wait behind the end", g, w)
 	}
 }

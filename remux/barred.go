@@ -13,7 +13,7 @@ type barrer interface {
 // barredLocked returns why the peer may open no more sessions, or nil. It is
 // asked for every session as it begins, not left to a timer: after sleep, a
 // timer comes late.
-func (c *conn) barredLocked() error {
+func (c *Conn) barredLocked() error {
 	b, ok := c.nc.(barrer)
 	if !ok || c.dialer {
 		return nil
@@ -22,7 +22,7 @@ func (c *conn) barredLocked() error {
 }
 
 // bar says GOAWAY to a peer that may open no more sessions, if it has not.
-func (c *conn) bar() {
+func (c *Conn) bar() {
 	c.mu.Lock()
 	err := c.barredLocked()
 	first := err != nil && !c.end.barred && c.end.state != dead

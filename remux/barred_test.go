@@ -33,7 +33,7 @@ func visaServer(t *testing.T) (s *server, until *atomic.Pointer[time.Time], barr
 	until, barred = new(atomic.Pointer[time.Time]), new(atomic.Int32)
 	end := time.Now().Add(time.Hour)
 	until.Store(&end)
-	cfg := remux.Config{Hooks: &remux.Hooks{ConnBarred: func(_ remux.ConnID, err error) {
+	cfg := remux.Config{Hooks: &remux.Hooks{ConnBarred: func(_ remux.ID, err error) {
 		if !errors.Is(err, errVisa) {
 			t.Errorf("the conn is barred because of %v, want %v", err, errVisa)
 		}

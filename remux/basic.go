@@ -23,16 +23,17 @@ import (
 // understood RESET.
 
 // holdsFinLocked reports whether FIN may cost the answer.
-func (c *conn) holdsFinLocked(s *Session) bool {
+func (c *Conn) holdsFinLocked(s *session) bool {
 	return s.local && !s.gotFin && c.peer.kind != peerFull
 }
 
 // setBasicLocked: from now on no credits and no control frames. The caller calls gone
 // for the sessions returned.
-func (c *conn) setBasicLocked() (ended []*Session) {
+func (c *Conn) setBasicLocked() (ended []*session) {
 	c.peer.kind = peerBasic
 	c.peer.window = math.MaxUint64
 	c.keepalive.forgetLocked()
+	c.wakeOpenersLocked()
 	for _, number := range c.peer.unheard {
 		c.out.ctrl = appendHeader(c.out.ctrl, number, 0)
 	}
@@ -62,8 +63,8 @@ type silence struct {
 
 // endUnanswered ends the sessions whose application has finished, of which the basic
 // server cannot be told, and for which nothing has come for too long.
-func (c *conn) endUnanswered() {
-	var held []*Session
+func (c *Conn) endUnanswered() {
+	var held []*session
 	c.mu.Lock()
 	for _, s := range c.table.sessions {
 		if s.fin == finHeld && len(s.wbuf) == 0 {
@@ -81,7 +82,7 @@ func (c *conn) endUnanswered() {
 
 // silentFor is for how long nothing has come, as far as it was asked before. An
 // application that has yet to read is not kept waiting by the server.
-func (s *Session) silentFor(now time.Duration) time.Duration {
+func (s *session) silentFor(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q := &s.silence; q.since == 0 || q.received != s.flow.received || s.rbuf.len > 0 || s.lent != nil {

@@ -118,10 +118,10 @@ func TestBasicPeerUnread(t *testing.T) {
 // A conn that stands still for a basic peer's sake can be closed all the same.
 func TestBasicPeerStalledClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, end := range []func(s *server, x, y *remux.Session){
-			func(s *server, x, y *remux.Session) { s.SessionListener.Close() },
-			func(s *server, x, y *remux.Session) { x.Close(); wantRead(t, "it goes on", y, "next") },
-			func(s *server, x, y *remux.Session) { x.Reset(1, ""); wantRead(t, "it goes on", y, "next") },
+		for _, end := range []func(s *server, x, y remux.Session){
+			func(s *server, x, y remux.Session) { s.SessionListener.Close() },
+			func(s *server, x, y remux.Session) { x.Close(); wantRead(t, "it goes on", y, "next") },
+			func(s *server, x, y remux.Session) { x.Reset(1, ""); wantRead(t, "it goes on", y, "next") },
 		} {
 			s := newPipeServer(t, remux.Config{}, nil)
 			p := s.raw()
@@ -137,7 +137,7 @@ func TestBasicPeerStalledClose(t *testing.T) {
 	})
 }
 
-func wantReadBy(t *testing.T, d time.Duration, s *remux.Session, want string) {
+func wantReadBy(t *testing.T, d time.Duration, s remux.Session, want string) {
 	s.SetReadDeadline(time.Now().Add(d))
 	b := make([]byte, len(want))
 	if n, err := io.ReadFull(s, b); err != nil || string(b) != want {

@@ -16,12 +16,12 @@ import (
 func TestBasicFin(t *testing.T) {
 	var (
 		first    = func(p *peer) { p.wantHello(); p.wantFrame("the question", data(1, "question")) }
-		question = func(c *client) *remux.Session {
+		question = func(c *client) remux.Session {
 			x := c.open()
 			x.Write([]byte("question"))
 			return x
 		}
-		ended = func(t *testing.T, x *remux.Session) {
+		ended = func(t *testing.T, x remux.Session) {
 			t.Helper()
 			select {
 			case <-x.Done():
@@ -119,18 +119,18 @@ func TestOnEnd(t *testing.T) {
 		whole bool
 	}
 	for name, tt := range map[string]struct {
-		do    func(p *peer, x *remux.Session)
+		do    func(p *peer, x remux.Session)
 		want  error
 		whole bool
 	}{
-		"both finish":        {func(p *peer, x *remux.Session) { p.write(fin(1)); x.CloseWrite() }, nil, true},
-		"reset":              {func(p *peer, x *remux.Session) { p.write(reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, false},
-		"reset behind FIN":   {func(p *peer, x *remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
-		"conn lost":          {func(p *peer, x *remux.Session) { p.c.Close() }, io.ErrUnexpectedEOF, false},
-		"lost behind FIN":    {func(p *peer, x *remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
-		"violated":           {func(p *peer, x *remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
-		"reset by this end":  {func(p *peer, x *remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
-		"nobody waits: late": {func(p *peer, x *remux.Session) {}, &code.Error{Code: code.General}, false},
+		"both finish":        {func(p *peer, x remux.Session) { p.write(fin(1)); x.CloseWrite() }, nil, true},
+		"reset":              {func(p *peer, x remux.Session) { p.write(reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, false},
+		"reset behind FIN":   {func(p *peer, x remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
+		"conn lost":          {func(p *peer, x remux.Session) { p.c.Close() }, io.ErrUnexpectedEOF, false},
+		"lost behind FIN":    {func(p *peer, x remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
+		"violated":           {func(p *peer, x remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
+		"reset by this end":  {func(p *peer, x remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
+		"nobody waits: late": {func(p *peer, x remux.Session) {}, &code.Error{Code: code.General}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, remux.Config{})

@@ -180,7 +180,7 @@ func TestBasicPeerDials(t *testing.T) {
 			}
 			go func() {
 				c.Write(asked(t, c))
-				c.(*remux.Session).Close()
+				c.(remux.Session).Close()
 			}()
 		}
 	}()
@@ -209,7 +209,7 @@ func (p *basicPeer) wantAll(t *testing.T, wg *sync.WaitGroup) {
 func TestBasicPeerAccepts(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	var wg sync.WaitGroup
-	xs := make([]*remux.Session, len(basicSizes))
+	xs := make([]remux.Session, len(basicSizes))
 	c.Warm()
 	p := newBasicPeer(t, c.accept())
 	go func() {

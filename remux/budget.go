@@ -2,13 +2,11 @@ package remux
 
 import "sync/atomic"
 
-// DefaultBudget is what Config.Budget stands for when it is nil.
-const DefaultBudget = 256 << 20
+const defaultBudget = 256 << 20
 
-// Budget bounds what the sessions that share it may take of memory. It counts
-// two things: what their windows grant beyond the floor of 64 KiB that every
-// session has, and the bytes that really wait for applications. It is safe for
-// concurrent use.
+// Budget bounds the memory of the sessions that share it. It counts two things: what
+// their windows grant beyond the floor of 64 KiB that every session has, and the bytes
+// that really wait for applications. It is safe for concurrent use.
 type Budget struct {
 	limit   int64
 	granted atomic.Int64 // bytes of windows beyond the floors
@@ -16,17 +14,20 @@ type Budget struct {
 	peak    atomic.Int64 // of waiting, about
 }
 
-// NewBudget is a budget of limit bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+// NewBudget returns a budget of limit bytes; 0 means 256 MiB.
+func NewBudget(limit int64) *Budget {
+	if limit == 0 {
+		limit = defaultBudget
+	}
+	return &Budget{limit: limit}
+}
 
-// Waiting is how many bytes wait for applications now.
-func (b *Budget) Waiting() int64 { return b.waiting.Load() }
-
-// Peak is about how many bytes waited at most since the last call of Peak.
-func (b *Budget) Peak() int64 { return b.peak.Swap(b.waiting.Load()) }
-
-// Granted is what all windows grant beyond their floors now.
-func (b *Budget) Granted() int64 { return b.granted.Load() }
+// Usage returns how many bytes wait for applications now, about how many waited at most
+// since the last call, and how many the windows grant beyond their floors.
+func (b *Budget) Usage() (waiting, peak, granted int64) {
+	waiting = b.waiting.Load()
+	return waiting, max(b.peak.Swap(waiting), waiting), b.granted.Load()
+}
 
 // start takes n bytes for the first grant of a session. The second half of the
 // budget is out of its reach: thousands of idle sessions must not use up what
@@ -43,8 +44,8 @@ func (b *Budget) start(n int64) bool {
 	}
 }
 
-// grow takes up to n bytes for a window that grows, and says how many: at most a
-// quarter of what is free, so that the next session finds room to grow too.
+// grow takes up to n bytes for a window that grows, and returns how many: at most a
+// quarter of the free ones, so that the next session finds room to grow too.
 func (b *Budget) grow(n int64) int64 {
 	for {
 		used := b.granted.Load()
@@ -55,12 +56,12 @@ func (b *Budget) grow(n int64) int64 {
 	}
 }
 
-// giveBack returns what start and grow took.
+// giveBack gives back bytes that start and grow took.
 func (b *Budget) giveBack(n int64) { b.granted.Add(-n) }
 
-// take accounts for n bytes that begin to wait; false: there is no room for
-// them, and nothing was taken. Floors are promised to every session whatever
-// their number, so this is what bounds them all together.
+// take accounts for n bytes that begin to wait, or returns false, and takes nothing, if
+// there is no room for them. Every session is promised its floor, however many there
+// are: take bounds them all together.
 func (b *Budget) take(n int) bool {
 	now := b.waiting.Add(int64(n))
 	if now > b.limit {

@@ -121,7 +121,7 @@ func TestBulk(t *testing.T) {
 			if _, err := io.Copy(onlyWriter{c}, newNoise(seed, each, true)); err != nil {
 				t.Errorf("sending stream %d: %v", seed, err)
 			}
-			if err := c.(*Session).CloseWrite(); err != nil {
+			if err := c.(*session).CloseWrite(); err != nil {
 				t.Errorf("finishing stream %d: %v", seed, err)
 			}
 		})
@@ -132,7 +132,7 @@ func TestBulk(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range uint64(sessions) {
 		up, down := 2*i+10, 2*i+11
-		s, err := p.Open(t.Context())
+		s, err := p.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestBulk(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := p.cfg.Budget.Waiting() + l.cfg.Budget.Waiting(); n != 0 {
+	if n := p.cfg.Budget.waiting.Load() + l.cfg.Budget.waiting.Load(); n != 0 {
 		t.Errorf("%d bytes still counted as waiting after all was read", n)
 	}
 }
@@ -180,10 +180,10 @@ type onlyWriter struct{ io.Writer }
 func TestNumbers(t *testing.T) {
 	const total = 70_000
 	var mu sync.Mutex
-	seen := map[SessionID]bool{}
+	seen := map[ID]bool{}
 	closed := 0
 	hooks := &Hooks{
-		SessionOpened: func(id SessionID) {
+		SessionOpened: func(id ID) {
 			mu.Lock()
 			defer mu.Unlock()
 			if seen[id] {
@@ -191,7 +191,7 @@ func TestNumbers(t *testing.T) {
 			}
 			seen[id] = true
 		},
-		SessionClosed: func(SessionID, error) { mu.Lock(); closed++; mu.Unlock() },
+		SessionClosed: func(ID, error) { mu.Lock(); closed++; mu.Unlock() },
 	}
 	p, l := pair(t, Config{ReuseMaxCount: 1 << 15, ReuseMaxAge: time.Hour, Hooks: hooks}, Config{})
 
@@ -216,7 +216,7 @@ func TestNumbers(t *testing.T) {
 		wg.Go(func() {
 			for i := range total / 8 {
 				want := strconv.Itoa(w) + "/" + strconv.Itoa(i)
-				s, err := p.Open(t.Context())
+				s, err := p.open(t.Context())
 				if err != nil {
 					t.Errorf("open: %v", err)
 					return
@@ -237,7 +237,7 @@ func TestNumbers(t *testing.T) {
 	servers.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	conns := map[ConnID]bool{}
+	conns := map[uint32]bool{}
 	for id := range seen {
 		conns[id.Conn] = true
 	}
@@ -250,7 +250,7 @@ func TestNumbers(t *testing.T) {
 // ends, never the end of the stream, and the next session just works.
 func TestLost(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
-	s, err := p.Open(t.Context())
+	s, err := p.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestLost(t *testing.T) {
 	if _, err := io.ReadFull(s, buf); err != nil {
 		t.Fatal(err)
 	}
-	cut(far.(*Session).conn.nc)
+	cut(far.(*session).conn.nc)
 	if n, err := s.Read(buf); err == nil || err == io.EOF || errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read on a lost conn = %d, %v, want an error that says so", n, err)
 	}

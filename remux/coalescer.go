@@ -24,7 +24,7 @@ const (
 // gatherLocked puts p in the next batch if p is small and other sessions write too, or
 // returns false. A session has one such frame in a batch, so that writing often in
 // small pieces gains it nothing.
-func (c *conn) gatherLocked(s *Session, p []byte) bool {
+func (c *Conn) gatherLocked(s *session, p []byte) bool {
 	o := &c.out
 	if len(p) > min(smallMax, c.peer.maxFrame) {
 		return false
@@ -52,7 +52,7 @@ func (c *conn) gatherLocked(s *Session, p []byte) bool {
 
 // batchedLocked notes that the gathered frames are on their way. When they have come
 // from one session only for a while, gathering ends.
-func (c *conn) batchedLocked() {
+func (c *Conn) batchedLocked() {
 	k := &c.out.coalescer
 	if k.frames > 1 {
 		k.alone = 0
@@ -66,7 +66,7 @@ func (c *conn) batchedLocked() {
 	}
 }
 
-func (c *conn) coalesces() bool {
+func (c *Conn) coalesces() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.coalescer.on

@@ -6,49 +6,51 @@ import (
 	"time"
 )
 
-// Config says how conns are made, how long they are used and what they may
-// cost. The zero Config works; every field names its default.
+// Config says how conns are made, how long they are used and how much they may cost. The
+// zero Config works; every field names its default.
 type Config struct {
-	// Dial makes the lower connection. Nil: package net's Dialer.
+	// Dial makes the lower connection. The default is the Dialer of package net.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listen accepts lower connections. Nil: package net's ListenConfig.
+	// Listen accepts lower connections. The default is the ListenConfig of package net.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// When a conn is replaced. These are soft limits: see Pool.
-	ReuseMaxAge   time.Duration // its age; 0: 60 s
-	ReuseMaxCount int           // sessions it has had; 0: 16
-	ReuseMaxBytes int64         // bytes it has carried, both ways; 0: 64 GiB
+	ReuseMaxAge   time.Duration // its age; 0 means 60 s
+	ReuseMaxCount int           // sessions it has had; 0 means 16
+	ReuseMaxBytes int64         // bytes it has carried, both ways; 0 means 64 GiB
 
-	IdleMax   time.Duration // a conn without sessions is closed after; 0: 10 s
-	ConnMax   int           // never more conns than that; 0: 1024
-	Ping      time.Duration // a conn silent for that long is asked for a sign of life; 0: 15 s
-	WindowMax int           // ceiling of one session's window, in bytes; 0: 128 MiB
-	SessMax   int           // sessions accepted at one time on one conn; 0: 32768
+	IdleMax   time.Duration // a conn without sessions is closed after; 0 means 10 s
+	ConnMax   int           // conns at one time; 0 means 1024
+	Ping      time.Duration // silence before a keepalive PING; 0 means 15 s
+	WindowMax int           // ceiling of one session's window, in bytes; 0 means 128 MiB
+	// SessMax is how many sessions are accepted at one time on one conn; 0 means 32768,
+	// less than 0 none. A Pool accepts none in any case.
+	SessMax int
 
-	// Budget bounds the memory of all sessions that share it. Nil: one of
-	// 256 MiB for the pool or listener made from this Config.
+	// Budget bounds the memory of all sessions that share it. The default is one of
+	// 256 MiB for the pool, listener or conn made from this Config.
 	Budget *Budget
 
-	// Hooks are told what happens. Nil: nobody is.
+	// Hooks are called when something happens; or nil.
 	Hooks *Hooks
 }
 
-// firstWindow is what a session's window is raised to as soon as it has been
+// firstWindow is the size to which a session's window is raised as soon as it has been
 // opened, if the budget allows.
 const firstWindow = 256 << 10
 
-// The times of liveness that are not for configuration.
+// The times of liveness that cannot be configured.
 const (
-	answerMax  = 3 * time.Second  // something was sent and nothing came: ask
-	deathMax   = 5 * time.Second  // asked, and still nothing: the conn is dead
-	deathSlow  = 20 * time.Second // the same while bytes of ours still drain slowly
+	answerMax  = 3 * time.Second  // bytes were sent and nothing has come: send a PING
+	deathMax   = 5 * time.Second  // without anything after a PING, the conn is dead
+	deathSlow  = 20 * time.Second // as deathMax, while bytes of ours still drain slowly
 	helloMax   = 2 * time.Second  // on a plain network: no HELLO by then means a basic peer
 	lingerMax  = 2 * time.Second  // for the peer to close its end of a conn that ended cleanly
-	basicStall = 30 * time.Second // a basic peer's conn waits that long for one application
-	basicMax   = 1 << 20          // what is buffered for one session of a basic peer
+	basicStall = 30 * time.Second // how long a basic peer's conn waits for one application
+	basicMax   = 1 << 20          // buffered at most for one session of a basic peer
 )
 
-// defaults is c with its zero fields filled in.
+// defaults returns c with its zero fields filled in.
 func (c Config) defaults() Config {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
@@ -78,11 +80,11 @@ func (c Config) defaults() Config {
 		c.WindowMax = 128 << 20
 	}
 	c.WindowMax = max(c.WindowMax, floor)
-	if c.SessMax <= 0 {
+	if c.SessMax == 0 {
 		c.SessMax = 1 << 15
 	}
 	if c.Budget == nil {
-		c.Budget = NewBudget(DefaultBudget)
+		c.Budget = NewBudget(0)
 	}
 	return c
 }

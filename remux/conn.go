@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// conn is one lower connection and the sessions on it. Two goroutines serve it, the
-// reader and the writer; run starts both and waits for them. A session's Write may
-// take the write lock and write by itself.
-type conn struct {
+// Conn is one lower connection and the sessions on it, which either end may open where
+// the other permits it. All methods are safe for concurrent use.
+type Conn struct {
+	// Two goroutines serve a conn, the reader and the writer; run starts both and waits
+	// for them. A session's Write may take the write lock and write by itself.
+
 	// Static after construction.
 	nc      net.Conn
 	now     nowWriter // nc if it can write without waiting, or nil
@@ -21,6 +23,7 @@ type conn struct {
 	accepts int  // sessions accepted from the peer at one time, as HELLO says
 	born    time.Time
 	owner   owner
+	queue   *acceptQueue  // for the sessions of the peer, or nil if it may open none
 	client  string        // acceptor: the peer's name or address, by which clients share the room
 	done    chan struct{} // closed when run has ended, after the hooks and the owner were called
 
@@ -50,8 +53,9 @@ type peerState struct {
 
 // table holds the sessions of a conn and counts them. conn.mu guards it.
 type table struct {
-	sessions map[uint16]*Session
-	seen     seen // numbers the peer has opened
+	sessions map[uint16]*session
+	changed  chan struct{} // closed when Open may do more than before; nil if no call waits
+	seen     seen          // numbers the peer has opened
 	nextID   uint32
 	uses     int       // sessions ever opened by this end
 	overMax  int       // uses the pool allows while the successor is being dialed, or 0 if none is
@@ -68,7 +72,7 @@ type outgoing struct {
 	writing   bool       // the write lock is held
 	unsent    bool       // now.Flush must be called before anything else is written
 	ctrl      []byte     // encoded control frames and coalesced data frames
-	due       []*Session // with a WINDOW to be sent
+	due       []*session // with a WINDOW to be sent
 	dueNow    bool       // send the WINDOWs of due now, not only with the next frames
 	pacer     pacer
 	sched     scheduler
@@ -112,24 +116,28 @@ const (
 // owner receives the events of a conn that its pool or listener needs. Its methods
 // are called with no lock held.
 type owner interface {
-	connGreeted()                // the peer's first frame has come
-	sessionEnded(*Session)       // there may be room for another
-	answered()                   // a conn that was suspect has received something
-	connIdle(*conn)              // the last session has ended, or the peer says GOAWAY
-	connEnded(*conn, error)      // the error is nil after a clean end
-	accept(*conn, *Session) bool // false if there is no room for the peer's session
+	connGreeted()           // the peer's first frame has come
+	sessionEnded()          // there may be room for another
+	answered()              // a conn that was suspect has received something
+	connIdle(*Conn)         // the last session has ended, or the peer says GOAWAY
+	connEnded(*Conn, error) // the error is nil after a clean end
 }
 
-func newConn(nc net.Conn, cfg *Config, dialer bool, accepts int, o owner) *conn {
-	c := &conn{
-		nc: nc, cfg: cfg, dialer: dialer, accepts: accepts, owner: o,
+// newConn makes a conn; run serves it. The sessions that the peer opens go to queue, which
+// is nil if it may open none.
+func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner) *Conn {
+	c := &Conn{
+		nc: nc, cfg: cfg, dialer: dialer, queue: queue, owner: o,
 		born: time.Now(), done: make(chan struct{}),
-		peer: peerState{sessMax: lastID, maxFrame: maxPayload, window: floor},
+		peer: peerState{maxFrame: maxPayload, window: floor},
+	}
+	if queue != nil {
+		c.accepts = max(cfg.SessMax, 0)
 	}
 	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
 		c.now = now
 	}
-	c.table.sessions, c.table.idleFrom, c.table.nextID = map[uint16]*Session{}, c.born, 2
+	c.table.sessions, c.table.idleFrom, c.table.nextID = map[uint16]*session{}, c.born, 2
 	c.out.wake.L = &c.mu
 	c.out.pacer = newPacer()
 	c.out.sched.quantum = c.out.pacer.quantum
@@ -137,13 +145,14 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, accepts int, o owner) *conn 
 	var id uint32
 	if dialer {
 		c.table.nextID = 1
+		c.peer.sessMax = lastID // HELLO may say less; an acceptor waits for it
 		id = rand.Uint32()
 		c.id.Store(id)
 		c.end.told = true
 	}
 	switch n, ok := nc.(interface{ NegotiatedProtocol() string }); {
 	case !ok:
-	case n.NegotiatedProtocol() == Protocol:
+	case n.NegotiatedProtocol() == protocol:
 		c.peer.kind = peerFull
 	default:
 		c.peer.kind = peerBasic
@@ -151,20 +160,20 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, accepts int, o owner) *conn 
 	}
 	if c.peer.kind != peerBasic {
 		c.out.ctrl = appendHello(c.out.ctrl, hello{
-			version: version, conn: id, window: floor, sessions: uint32(accepts), frame: maxPayload,
+			version: version, conn: id, window: floor, sessions: uint32(c.accepts), frame: maxPayload,
 		})
 		c.keepalive.pingLocked(c) // no other goroutine has the conn yet
 	}
 	return c
 }
 
-// Protocol is the ALPN name (RFC 7301) by which two ends that speak all of the
+// protocol is the ALPN name (RFC 7301) by which two ends that speak all of the
 // protocol know each other on TLS. A lower connection with a method
 // NegotiatedProtocol() string says by it whether its peer does.
-const Protocol = "tunnels/1"
+const protocol = "tunnels/1"
 
 // run serves the conn until it has ended.
-func (c *conn) run() {
+func (c *Conn) run() {
 	if c.dialer {
 		c.cfg.Hooks.connOpened(c)
 	} else if c.peer.kind == peerBasic {
@@ -188,12 +197,12 @@ func (c *conn) run() {
 	close(c.done)
 }
 
-func (c *conn) connID() ConnID { return ConnID(c.id.Load()) }
+func (c *Conn) connID() ID { return ID{Conn: c.id.Load()} }
 
-func (c *conn) age() time.Duration { return time.Since(c.born) }
+func (c *Conn) age() time.Duration { return time.Since(c.born) }
 
 // tellOpened reports the conn of an acceptor, which learns the id from HELLO.
-func (c *conn) tellOpened(id uint32) {
+func (c *Conn) tellOpened(id uint32) {
 	c.id.Store(id)
 	c.mu.Lock()
 	c.end.told = true

@@ -11,7 +11,7 @@ import (
 
 // fail ends the conn because of err, if it has not ended: at once, with all its
 // sessions. The end is clean if the conn was closing anyway.
-func (c *conn) fail(err error) {
+func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	if c.end.state == dead {
 		c.mu.Unlock()
@@ -23,6 +23,7 @@ func (c *conn) fail(err error) {
 	}
 	c.end.state = dead
 	sessions := c.takeAllLocked()
+	c.wakeOpenersLocked()
 	c.out.wake.Broadcast()
 	c.mu.Unlock()
 
@@ -36,7 +37,7 @@ func (c *conn) fail(err error) {
 
 // cleanLocked reports whether the peer closed its end of a conn that carried nothing.
 // A full peer says GOAWAY before it does.
-func (c *conn) cleanLocked(err error) bool {
+func (c *Conn) cleanLocked(err error) bool {
 	return err == io.EOF && len(c.table.sessions) == 0 && (c.peer.goneAway || c.end.state == draining || c.peer.kind == peerBasic)
 }
 
@@ -50,9 +51,9 @@ func lost(err error) error {
 
 // takeAllLocked removes all sessions because of c.end.err. The caller calls abandon
 // for them once no lock is held.
-func (c *conn) takeAllLocked() []*Session {
+func (c *Conn) takeAllLocked() []*session {
 	err := c.lossLocked()
-	all := make([]*Session, 0, len(c.table.sessions))
+	all := make([]*session, 0, len(c.table.sessions))
 	for _, s := range c.table.sessions {
 		all = append(all, s)
 		c.removeLocked(s, err, err)
@@ -61,7 +62,7 @@ func (c *conn) takeAllLocked() []*Session {
 }
 
 // lossLocked returns the error of what the end of the conn broke.
-func (c *conn) lossLocked() error {
+func (c *Conn) lossLocked() error {
 	cause := c.end.err
 	if cause == nil {
 		cause = net.ErrClosed
@@ -71,7 +72,7 @@ func (c *conn) lossLocked() error {
 
 // abandon completes takeAllLocked: received bytes can still be read, then comes the
 // error.
-func (c *conn) abandon(sessions []*Session) {
+func (c *Conn) abandon(sessions []*session) {
 	for _, s := range sessions {
 		s.stopReading(s.endErr, true, false)
 		c.gone(s)
@@ -79,7 +80,7 @@ func (c *conn) abandon(sessions []*Session) {
 }
 
 // violated ends the conn because of what the peer sent, and tells it why.
-func (c *conn) violated(why *code.Error) {
+func (c *Conn) violated(why *code.Error) {
 	c.mu.Lock()
 	if c.end.state == dead || c.end.state == closing {
 		c.mu.Unlock()
@@ -88,6 +89,7 @@ func (c *conn) violated(why *code.Error) {
 	c.end.err = why
 	c.end.state, c.end.closeFrom = closing, c.age()
 	sessions := c.takeAllLocked()
+	c.wakeOpenersLocked()
 	c.sayGoAwayLocked(why.Code, why.Text)
 	c.mu.Unlock()
 	c.nc.SetWriteDeadline(time.Now().Add(lingerMax))
@@ -96,11 +98,11 @@ func (c *conn) violated(why *code.Error) {
 
 // kill ends the conn and its sessions at once, without a word to the peer. The log
 // calls it a clean end: it was wanted here.
-func (c *conn) kill() { c.fail(nil) }
+func (c *Conn) kill() { c.fail(nil) }
 
 // drain says GOAWAY: the peer opens no new sessions, open ones finish, then the conn
 // closes.
-func (c *conn) drain(why code.Code, text string) {
+func (c *Conn) drain(why code.Code, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.end.state != open {
@@ -108,6 +110,7 @@ func (c *conn) drain(why code.Code, text string) {
 	}
 	c.end.state = draining
 	c.end.drainFrom = c.age()
+	c.wakeOpenersLocked()
 	c.sayGoAwayLocked(why, text)
 	// Sessions that the peer opened before it read GOAWAY are still served;
 	// those that come after its answer to this PING are not.
@@ -116,9 +119,9 @@ func (c *conn) drain(why code.Code, text string) {
 }
 
 // retire drains the conn of an end that opens the sessions and needs it no longer.
-func (c *conn) retire() { c.drain(code.OK, "") }
+func (c *Conn) retire() { c.drain(code.OK, "") }
 
-func (c *conn) sayGoAwayLocked(why code.Code, text string) {
+func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
 	if c.peer.kind != peerBasic {
 		c.out.ctrl = appendEnding(c.out.ctrl, typeGoAway, c.table.seen.last, why, text)
 	}
@@ -127,7 +130,7 @@ func (c *conn) sayGoAwayLocked(why code.Code, text string) {
 
 // closeIfDoneLocked begins the end of a draining conn without sessions. Where the
 // peer may open sessions, its answer to the PING behind GOAWAY must have come.
-func (c *conn) closeIfDoneLocked() {
+func (c *Conn) closeIfDoneLocked() {
 	if c.end.state == draining && len(c.table.sessions) == 0 && (c.end.refuse || c.dialer && c.accepts == 0 || c.peer.kind == peerBasic) {
 		c.end.state, c.end.closeFrom = closing, c.age()
 		c.out.wake.Signal()

@@ -16,7 +16,7 @@ var errDead = errors.New("no sign of life from the peer")
 const closingMax = time.Minute
 
 // tick checks the conn once a second.
-func (c *conn) tick() {
+func (c *Conn) tick() {
 	c.mu.Lock()
 	if c.end.state == dead {
 		c.mu.Unlock()
@@ -29,7 +29,7 @@ func (c *conn) tick() {
 	k.wall = wall
 	k.timer.Reset(tickEvery)
 
-	var ended []*Session
+	var ended []*session
 	if c.peer.kind == peerUnknown && now >= helloMax {
 		ended = c.setBasicLocked()
 	}
@@ -67,7 +67,7 @@ func (c *conn) tick() {
 
 // stuckLocked reports whether the conn is closing and its peer does not take what is
 // left, even if the peer goes on sending.
-func (c *conn) stuckLocked(now time.Duration) bool {
+func (c *Conn) stuckLocked(now time.Duration) bool {
 	if c.end.state != closing {
 		return false
 	}

@@ -49,7 +49,7 @@ type nowWriter interface {
 
 // writeLoop writes whatever is ready, under the write lock. It ends when the conn is
 // dead, or closing with everything sent.
-func (c *conn) writeLoop() {
+func (c *Conn) writeLoop() {
 	for c.lockWrite() {
 		if c.coalesces() {
 			// Sessions that are about to write join the same batch.
@@ -76,18 +76,18 @@ func (c *conn) writeLoop() {
 type batch struct {
 	buf   *batchBuffer
 	out   []byte
-	ended []*Session // with this batch
+	ended []*session // with this batch
 }
 
 // takeBatchLocked takes the next batch. The caller has the write lock.
-func (c *conn) takeBatchLocked() (b batch) {
+func (c *Conn) takeBatchLocked() (b batch) {
 	b.buf = newBatch(c.out.pacer.batch)
 	b.out, b.ended = c.nextBatchLocked(b.buf.data[:0])
 	return b
 }
 
 // batchWritten completes takeBatchLocked once b.out is written.
-func (c *conn) batchWritten(b batch) {
+func (c *Conn) batchWritten(b batch) {
 	b.buf.recycle()
 	for _, s := range b.ended {
 		c.gone(s)
@@ -95,7 +95,7 @@ func (c *conn) batchWritten(b batch) {
 }
 
 // writeBatch writes one batch. The caller has the write lock.
-func (c *conn) writeBatch() error {
+func (c *Conn) writeBatch() error {
 	c.mu.Lock()
 	b := c.takeBatchLocked()
 	c.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *conn) writeBatch() error {
 
 // lockWrite waits until there is something to write, takes the write lock and
 // returns true; or it returns false because nothing will be written any more.
-func (c *conn) lockWrite() bool {
+func (c *Conn) lockWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.end.state != dead {
@@ -129,7 +129,7 @@ func (c *conn) lockWrite() bool {
 }
 
 // unlockWrite releases the write lock after the lower connection took that long.
-func (c *conn) unlockWrite(took time.Duration) {
+func (c *Conn) unlockWrite(took time.Duration) {
 	c.mu.Lock()
 	c.out.pacer.waited += took
 	c.out.writing = false
@@ -137,14 +137,14 @@ func (c *conn) unlockWrite(took time.Duration) {
 }
 
 // workLocked reports whether something should be written now.
-func (c *conn) workLocked() bool {
+func (c *Conn) workLocked() bool {
 	return len(c.out.ctrl) > 0 || c.keepalive.pongDue || c.out.dueNow || !c.out.sched.empty()
 }
 
 // lockWriteNowLocked takes the write lock for s, whose Write then writes its bytes by
 // itself, if the lock is free and nothing else waits: a change of goroutines costs
 // more than a small frame.
-func (c *conn) lockWriteNowLocked(s *Session) bool {
+func (c *Conn) lockWriteNowLocked(s *session) bool {
 	o := &c.out
 	if c.now == nil || o.coalescer.on || o.writing || o.unsent || c.end.state != open || c.workLocked() || !s.hasWorkLocked() || s.stuckLocked() || s.ended {
 		return false
@@ -156,7 +156,7 @@ func (c *conn) lockWriteNowLocked(s *Session) bool {
 
 // writeNow writes a batch without waiting for the peer and reports whether the lower
 // connection took all of it at once. The caller has the write lock.
-func (c *conn) writeNow(b batch) (sent bool) {
+func (c *Conn) writeNow(b batch) (sent bool) {
 	sent, err := c.now.WriteNow(b.out)
 	c.wrote(len(b.out))
 	c.batchWritten(b)
@@ -167,12 +167,12 @@ func (c *conn) writeNow(b batch) (sent bool) {
 }
 
 // unlockWriteNowLocked releases the write lock after writeNow.
-func (c *conn) unlockWriteNowLocked(sent bool) {
+func (c *Conn) unlockWriteNowLocked(sent bool) {
 	c.out.writing, c.out.unsent = false, !sent
 }
 
 // passWriteLocked leaves to the writer what a session's Write has not written.
-func (c *conn) passWriteLocked() {
+func (c *Conn) passWriteLocked() {
 	if !c.out.writing && (c.out.unsent || c.workLocked() || c.end.state == closing) {
 		c.out.wake.Signal()
 	}
@@ -181,7 +181,7 @@ func (c *conn) passWriteLocked() {
 // nextBatchLocked takes what is to be written: control frames first, then the frames
 // of the sessions, one after the other. The sessions it returns have ended with this
 // batch; the caller calls gone for them once no lock is held.
-func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
+func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*session) {
 	b = c.controlLocked(b)
 	c.batchedLocked()
 	// Control frames take nothing from the sessions' share of the batch.
@@ -190,7 +190,7 @@ func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 		return b, nil
 	}
 	before := len(b)
-	b = c.out.sched.fill(b, c.peer.maxFrame, func(s *Session, b []byte) []byte {
+	b = c.out.sched.fill(b, c.peer.maxFrame, func(s *session, b []byte) []byte {
 		if !s.opened.Load() {
 			b = c.openedLocked(s, b)
 		}
@@ -212,7 +212,7 @@ func (c *conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 
 // controlLocked appends the control frames that wait. If they are more than half a
 // batch, they become the batch and b is not used.
-func (c *conn) controlLocked(b []byte) []byte {
+func (c *Conn) controlLocked(b []byte) []byte {
 	o := &c.out
 	if len(o.ctrl) > cap(b)/2 {
 		b, o.ctrl = o.ctrl, nil
@@ -237,7 +237,7 @@ func (c *conn) controlLocked(b []byte) []byte {
 // closeWrite ends our direction of a conn that closes cleanly, and bounds how long the
 // peer may take to end its own. Closing at once could destroy bytes that the peer has
 // not read yet.
-func (c *conn) closeWrite() {
+func (c *Conn) closeWrite() {
 	c.mu.Lock()
 	dead := c.end.state == dead
 	c.mu.Unlock()

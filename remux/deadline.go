@@ -19,8 +19,8 @@ type side interface {
 }
 
 type (
-	readSide  struct{ *Session }
-	writeSide struct{ *Session }
+	readSide  struct{ *session }
+	writeSide struct{ *session }
 )
 
 // The methods of side; Lock and Unlock are those of what guards the direction.

@@ -14,8 +14,8 @@
 //
 // Over TLS the certificates come with whoever dials and listens:
 //
-//	pool, err := remux.NewDialer("tls", "vps.example:443", remux.WithDial(client.Dial))
-//	ln, err := remux.Listen("tls", ":443", remux.WithListen(server.Listen))
+//	pool, err := remux.NewDialer("tls", "vps.example:443", remux.Config{Dial: client.Dial})
+//	ln, err := remux.Listen("tls", ":443", remux.Config{Listen: server.Listen})
 //
 // docs/PROTOCOL.md is the wire, complete enough to write another end from.
 //

@@ -91,7 +91,7 @@ func (s *server) full(kv ...uint32) *peer {
 	return p
 }
 
-func (s *server) accept(why string) *remux.Session {
+func (s *server) accept(why string) remux.Session {
 	s.Helper()
 	ch := make(chan net.Conn, 1)
 	go func() {
@@ -103,7 +103,7 @@ func (s *server) accept(why string) *remux.Session {
 		if c == nil {
 			s.Fatalf("%s: the listener has ended", why)
 		}
-		return c.(*remux.Session)
+		return c.(remux.Session)
 	case <-time.After(patience):
 		s.Fatalf("%s: no session to accept", why)
 	}
@@ -111,7 +111,7 @@ func (s *server) accept(why string) *remux.Session {
 }
 
 // next accepts the session that p now opens as n: no other waits before it.
-func (s *server) wantNext(why string, p *peer, n uint16) *remux.Session {
+func (s *server) wantNext(why string, p *peer, n uint16) remux.Session {
 	s.Helper()
 	p.write(data(n, "sentinel"))
 	x := s.accept(why)
@@ -214,7 +214,7 @@ func newFedClient(nc net.Conn) *remux.Pool {
 	}}.NewPool("tcp", "pipe:1")
 }
 
-func (c *client) open() *remux.Session {
+func (c *client) open() remux.Session {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -247,7 +247,7 @@ func (p *peer) wantHello() helloFrame {
 }
 
 // wantRead reads as much as want is long.
-func wantRead(t testing.TB, why string, s *remux.Session, want string) {
+func wantRead(t testing.TB, why string, s remux.Session, want string) {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
 	b := make([]byte, len(want))
@@ -257,7 +257,7 @@ func wantRead(t testing.TB, why string, s *remux.Session, want string) {
 }
 
 // wantEOF wants want and then a clean end.
-func wantEOF(t testing.TB, why string, s *remux.Session, want string) {
+func wantEOF(t testing.TB, why string, s remux.Session, want string) {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
 	if b, err := io.ReadAll(s); err != nil || string(b) != want {
@@ -266,7 +266,7 @@ func wantEOF(t testing.TB, why string, s *remux.Session, want string) {
 }
 
 // wantBroken wants want and then an error, which it returns.
-func wantBroken(t testing.TB, why string, s *remux.Session, want string) error {
+func wantBroken(t testing.TB, why string, s remux.Session, want string) error {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(s)
@@ -277,7 +277,7 @@ func wantBroken(t testing.TB, why string, s *remux.Session, want string) error {
 }
 
 // wantCode wants want and then an error of the peer's with that code.
-func wantCode(t testing.TB, why string, s *remux.Session, want string, c code.Code) error {
+func wantCode(t testing.TB, why string, s remux.Session, want string, c code.Code) error {
 	t.Helper()
 	err := wantBroken(t, why, s, want)
 	if got, ok := code.Of(err); !ok || got != c {

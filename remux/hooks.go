@@ -6,65 +6,64 @@ import (
 	"time"
 )
 
-// ConnID names a conn; both ends know it by the same number.
-type ConnID uint32
-
-// String is the id as the log shows it: 8 hex digits.
-func (id ConnID) String() string { return fmt.Sprintf("%08x", uint32(id)) }
-
-// SessionID names a session on its conn.
-type SessionID struct {
-	Conn   ConnID
-	Number uint16
+// ID names a conn, or a session on it. Both ends know it by the same numbers.
+type ID struct {
+	Conn   uint32
+	Number uint16 // of the session; 0 if it is the conn that is named
 }
 
-// String is the id as the log shows it: 8f7ed46a:1.
-func (id SessionID) String() string { return fmt.Sprintf("%08x:%d", uint32(id.Conn), id.Number) }
+// String returns the ID as the log shows it: 8f7ed46a, or 8f7ed46a:1 for a session.
+func (id ID) String() string {
+	if id.Number == 0 {
+		return fmt.Sprintf("%08x", id.Conn)
+	}
+	return fmt.Sprintf("%08x:%d", id.Conn, id.Number)
+}
 
-// Hooks are told what happens in a pool or listener. Any may be nil. They are
-// called from many goroutines, with no lock held, must return soon, and of one
-// conn or session the opening is always told before the closing.
+// Hooks are called when something happens in a pool, a listener or a conn. Any may be
+// nil. They are called from many goroutines, with no lock held, and must return soon.
+// For one conn or session the opening is always reported before the closing.
 type Hooks struct {
-	// ConnOpened and ConnClosed are given the lower connection, to say who is at
-	// its other end; it is not to be read or written.
-	ConnOpened func(ConnID, net.Conn)
-	// ConnClosed is also told for how long it was open; no error: a clean end.
-	ConnClosed    func(ConnID, net.Conn, time.Duration, error)
-	SessionOpened func(SessionID)
-	SessionClosed func(SessionID, error) // nil: both ends had finished
-	// ConnBarred is told, once for each conn, why its peer may open no more
-	// sessions; those that run go on.
-	ConnBarred func(ConnID, error)
+	// ConnOpened and ConnClosed are given the lower connection, to ask for the
+	// identity of the peer; it must not be read or written.
+	ConnOpened func(ID, net.Conn)
+	// ConnClosed is also given how long the conn was open, and nil after a clean end.
+	ConnClosed    func(ID, net.Conn, time.Duration, error)
+	SessionOpened func(ID)
+	SessionClosed func(ID, error) // the error is nil if both ends had finished
+	// ConnBarred is called, once for each conn, with why its peer may open no more
+	// sessions; open ones go on.
+	ConnBarred func(ID, error)
 	// Refused is called for a lower connection that is turned away or cut because
 	// there is no room for it, or because it is not used. client is the name in its
-	// certificate or else its address.
+	// certificate, or else its address.
 	Refused func(client, remote string, why error)
-	// DialDone is told of every attempt to make a conn.
+	// DialDone is called after every attempt to make a conn.
 	DialDone func(address string, took time.Duration, err error)
-	// Turned is told whenever Pool.Look may say something else than before
+	// StateChanged is called when Pool.Health may return something else than before
 	// because a dial has ended or a conn was greeted or lost.
-	Turned func()
+	StateChanged func()
 }
 
-func (h *Hooks) connOpened(c *conn) {
+func (h *Hooks) connOpened(c *Conn) {
 	if h != nil && h.ConnOpened != nil {
 		h.ConnOpened(c.connID(), c.nc)
 	}
 }
 
-func (h *Hooks) connClosed(c *conn, err error) {
+func (h *Hooks) connClosed(c *Conn, err error) {
 	if h != nil && h.ConnClosed != nil {
 		h.ConnClosed(c.connID(), c.nc, c.age(), err)
 	}
 }
 
-func (h *Hooks) sessionOpened(id SessionID) {
+func (h *Hooks) sessionOpened(id ID) {
 	if h != nil && h.SessionOpened != nil {
 		h.SessionOpened(id)
 	}
 }
 
-func (h *Hooks) sessionClosed(id SessionID, err error) {
+func (h *Hooks) sessionClosed(id ID, err error) {
 	if h != nil && h.SessionClosed != nil {
 		h.SessionClosed(id, err)
 	}
@@ -76,7 +75,7 @@ func (h *Hooks) dialDone(address string, took time.Duration, err error) {
 	}
 }
 
-func (h *Hooks) connBarred(id ConnID, err error) {
+func (h *Hooks) connBarred(id ID, err error) {
 	if h != nil && h.ConnBarred != nil {
 		h.ConnBarred(id, err)
 	}
@@ -88,8 +87,8 @@ func (h *Hooks) refused(client, remote string, why error) {
 	}
 }
 
-func (h *Hooks) turned() {
-	if h != nil && h.Turned != nil {
-		h.Turned()
+func (h *Hooks) stateChanged() {
+	if h != nil && h.StateChanged != nil {
+		h.StateChanged()
 	}
 }

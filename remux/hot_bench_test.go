@@ -25,7 +25,7 @@ func (k *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (k *sink) NegotiatedProtocol() string { return Protocol }
+func (k *sink) NegotiatedProtocol() string { return protocol }
 
 // nowSink is one that a session's Write may write to by itself.
 type nowSink struct{ sink }
@@ -39,25 +39,12 @@ func (k *nowSink) WriteNow(p []byte) (bool, error) {
 
 func (k *nowSink) Flush() error { return nil }
 
-// keeper owns a conn that is not run, and keeps the session the peer opens.
-type keeper struct{ session *Session }
-
-func (k *keeper) connGreeted()           {}
-func (k *keeper) connIdle(*conn)         {}
-func (k *keeper) sessionEnded(*Session)  {}
-func (k *keeper) answered()              {}
-func (k *keeper) connEnded(*conn, error) {}
-func (k *keeper) accept(_ *conn, s *Session) bool {
-	k.session = s
-	return true
-}
-
 // sender is a session that its peer lets send for ever, and its conn, which is not
 // run: nobody but the caller writes.
-func sender(t testing.TB, nc net.Conn) (*conn, *Session) {
+func sender(t testing.TB, nc net.Conn) (*Conn, *session) {
 	t.Helper()
 	cfg := Config{}.defaults()
-	c := newConn(nc, &cfg, true, 0, &keeper{})
+	c := newConn(nc, &cfg, true, nil, alone{})
 	s, err := c.open()
 	if err != nil {
 		t.Fatal(err)
@@ -71,8 +58,8 @@ func sender(t testing.TB, nc net.Conn) (*conn, *Session) {
 
 // frameWriter is a session that always has bytes to send.
 type frameWriter struct {
-	c       *conn
-	s       *Session
+	c       *Conn
+	s       *session
 	to      *sink
 	payload []byte
 }
@@ -133,8 +120,8 @@ const framesRead = 8
 
 // frameReader is a session of the peer's, and what the peer sends on it.
 type frameReader struct {
-	c     *conn
-	s     *Session
+	c     *Conn
+	s     *session
 	split demux
 	in    []byte // frames, as read from the lower connection
 	got   int    // payload that the application has read
@@ -143,13 +130,14 @@ type frameReader struct {
 func newFrameReader(t testing.TB) *frameReader {
 	const number = 1
 	cfg := Config{}.defaults()
-	k := &keeper{}
-	r := &frameReader{c: newConn(&sink{}, &cfg, false, cfg.SessMax, k)}
+	r := &frameReader{c: newConn(&sink{}, &cfg, false, newAcceptQueue(), alone{})}
 	h := hello{version: version, conn: 1, window: floor, sessions: lastID, frame: maxPayload}
 	r.feed(t, appendOpen(appendHello(nil, h), number))
-	if r.s = k.session; r.s == nil {
-		t.Fatal("OPEN has opened no session")
+	s, err := r.c.Accept()
+	if err != nil {
+		t.Fatal(err)
 	}
+	r.s = s.(*session)
 	for range framesRead {
 		r.in = appendHeader(r.in, number, recordFrame)
 		r.in = append(r.in, make([]byte, recordFrame)...)
@@ -236,7 +224,7 @@ func (r *frameReader) bench(b *testing.B, read func()) {
 
 // ends are the two ends of a session, and what runs at the far one.
 type ends struct {
-	near, far *Session
+	near, far *session
 	running   sync.WaitGroup
 }
 
@@ -255,7 +243,7 @@ func newEnds(b *testing.B) *ends {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e.near, e.far = near.(*Session), far.(*Session)
+	e.near, e.far = near.(*session), far.(*session)
 	return e
 }
 
@@ -277,7 +265,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 // echo sends back what comes, until the session ends.
-func echo(s *Session) {
+func echo(s *session) {
 	buf := make([]byte, 64)
 	for {
 		n, err := s.Read(buf)
@@ -309,7 +297,7 @@ func BenchmarkOpenClose(b *testing.B) {
 
 // exchangeByte opens a session, writes a byte, reads one and closes.
 func exchangeByte(b *testing.B, p *Pool, one []byte) error {
-	s, err := p.Open(b.Context())
+	s, err := p.open(b.Context())
 	if err != nil {
 		return err
 	}
@@ -376,7 +364,7 @@ func benchBulk(b *testing.B, deliver bool) {
 }
 
 // borrowAll reads to the end of s and says how much that was, and what the end is.
-func borrowAll(s *Session) (int, error) {
+func borrowAll(s *session) (int, error) {
 	n := 0
 	for {
 		p, err := s.Borrow()

@@ -44,7 +44,7 @@ type keepalive struct {
 	taken bool // the question is in the batch being written; owned by the goroutine with the write lock
 }
 
-func (k *keepalive) start(c *conn) {
+func (k *keepalive) start(c *Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k.wall = time.Now().Round(0)
@@ -64,10 +64,10 @@ func (k *keepalive) rtt() time.Duration { return time.Duration(k.rttNanos.Load()
 func (k *keepalive) heard() bool { return k.received.Load() != 0 }
 
 // sent notes that the peer has something to answer.
-func (k *keepalive) sent(c *conn) { k.unanswered.CompareAndSwap(0, max(int64(c.age()), 1)) }
+func (k *keepalive) sent(c *Conn) { k.unanswered.CompareAndSwap(0, max(int64(c.age()), 1)) }
 
 // came notes n received bytes, each of which shows that the peer is alive.
-func (c *conn) came(n int) {
+func (c *Conn) came(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
 	k.received.Store(max(int64(c.age()), 1))
@@ -80,7 +80,7 @@ func (c *conn) came(n int) {
 }
 
 // wrote notes that n bytes left. The caller has the write lock.
-func (c *conn) wrote(n int) {
+func (c *Conn) wrote(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
 	if k.unanswered.Load() == 0 && !k.taken {
@@ -99,7 +99,7 @@ func (c *conn) wrote(n int) {
 }
 
 // pingLocked sends a PING: if nothing comes in answer, the conn is lost.
-func (k *keepalive) pingLocked(c *conn) {
+func (k *keepalive) pingLocked(c *Conn) {
 	if c.peer.kind == peerBasic {
 		return
 	}
@@ -109,7 +109,7 @@ func (k *keepalive) pingLocked(c *conn) {
 }
 
 // sendLocked sends a PING at age now, which measures the round trip.
-func (k *keepalive) sendLocked(c *conn, now time.Duration) {
+func (k *keepalive) sendLocked(c *Conn, now time.Duration) {
 	k.pingID++
 	k.pingAt, k.measured = now, now
 	k.question.askLocked(c, now)
@@ -119,14 +119,14 @@ func (k *keepalive) sendLocked(c *conn, now time.Duration) {
 
 // barrierLocked sends the PING whose PONG says that the peer has read everything
 // sent before.
-func (k *keepalive) barrierLocked(c *conn) {
+func (k *keepalive) barrierLocked(c *Conn) {
 	k.pingLocked(c)
 	k.barrierID = k.pingID
 }
 
 // measureLocked measures the round trip, by which windows are sized, at most every
 // half second.
-func (k *keepalive) measureLocked(c *conn) {
+func (k *keepalive) measureLocked(c *Conn) {
 	if k.pingAt == 0 && c.age()-k.measured > 500*time.Millisecond {
 		k.pingLocked(c)
 	}
@@ -137,7 +137,7 @@ func (k *keepalive) measureLocked(c *conn) {
 // that of pingLocked, this PING has no consequences for the conn. A peer that may not
 // know PING is only watched, until its first frame comes, and only when it has
 // something to answer.
-func (k *keepalive) askLocked(c *conn, heard time.Time) bool {
+func (k *keepalive) askLocked(c *Conn, heard time.Time) bool {
 	if at := c.askedAt(); !at.IsZero() && !at.Before(heard) {
 		return true
 	}
@@ -154,7 +154,7 @@ func (k *keepalive) askLocked(c *conn, heard time.Time) bool {
 
 // askedAt returns when the question was asked that the peer owes an answer to, or
 // the zero time if it owes none.
-func (c *conn) askedAt() time.Time {
+func (c *Conn) askedAt() time.Time {
 	at := c.keepalive.asked.Load()
 	if at == 0 || c.keepalive.received.Load() >= at {
 		return time.Time{}
@@ -163,14 +163,14 @@ func (c *conn) askedAt() time.Time {
 }
 
 // pingedLocked notes a PING of the peer. Of several, only the last is answered.
-func (k *keepalive) pingedLocked(c *conn, body [8]byte) {
+func (k *keepalive) pingedLocked(c *Conn, body [8]byte) {
 	k.pong, k.pongDue = body, true
 	c.out.wake.Signal()
 }
 
 // pongedLocked notes the answer to a PING, or to none. It reports whether the peer
 // has read GOAWAY.
-func (k *keepalive) pongedLocked(c *conn, body [8]byte) bool {
+func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	id := binary.BigEndian.Uint64(body[:])
 	passed := k.barrierID != 0 && id >= k.barrierID && id <= k.pingID
 	if id != k.pingID || k.pingAt == 0 {
@@ -213,7 +213,7 @@ func (k *keepalive) waitsLocked() bool {
 
 // suspectLocked reports whether the conn may be dead, so that new sessions had better
 // go elsewhere.
-func (k *keepalive) suspectLocked(c *conn) bool {
+func (k *keepalive) suspectLocked(c *Conn) bool {
 	if !k.waitsLocked() || k.rttNanos.Load() == 0 {
 		return false
 	}
@@ -225,7 +225,7 @@ func (k *keepalive) suspectLocked(c *conn) bool {
 
 // dueLocked reports whether a PING is due: the conn was silent for Config.Ping, an
 // answer is late, or the machine has slept.
-func (k *keepalive) dueLocked(c *conn, now time.Duration, slept bool) bool {
+func (k *keepalive) dueLocked(c *Conn, now time.Duration, slept bool) bool {
 	silent := now - time.Duration(k.received.Load())
 	unanswered := time.Duration(k.unanswered.Load())
 	return slept || silent >= c.cfg.Ping || unanswered != 0 && now-unanswered >= answerMax
@@ -233,7 +233,7 @@ func (k *keepalive) dueLocked(c *conn, now time.Duration, slept bool) bool {
 
 // checkLocked sends a PING if one is due. It reports whether the peer has left one
 // unanswered for too long.
-func (k *keepalive) checkLocked(c *conn, now time.Duration, slept bool) (died bool) {
+func (k *keepalive) checkLocked(c *Conn, now time.Duration, slept bool) (died bool) {
 	if k.waitsLocked() {
 		k.question.progressLocked(c, now)
 		return k.overdueLocked(now)

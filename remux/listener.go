@@ -33,13 +33,13 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 	l := &SessionListener{
 		cfg: c.defaults(), ln: ln,
 		queue: newAcceptQueue(),
-		room:  room{all: map[*conn]struct{}{}, byClient: map[string]map[*conn]struct{}{}},
+		room:  room{all: map[*Conn]struct{}{}, byClient: map[string]map[*Conn]struct{}{}},
 	}
 	l.wg.Go(l.acceptLoop)
 	return l
 }
 
-// Accept waits for the next session. Its dynamic type is *Session. After Close
+// Accept waits for the next session. Its dynamic type is *session. After Close
 // it returns net.ErrClosed.
 func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.take() }
 
@@ -74,15 +74,15 @@ func (l *SessionListener) Shutdown(ctx context.Context) error {
 	return errors.Join(err, l.Close())
 }
 
-func (l *SessionListener) connsLocked() []*conn {
-	conns := make([]*conn, 0, len(l.room.all))
+func (l *SessionListener) connsLocked() []*Conn {
+	conns := make([]*Conn, 0, len(l.room.all))
 	for c := range l.room.all {
 		conns = append(conns, c)
 	}
 	return conns
 }
 
-func (l *SessionListener) stop() []*conn {
+func (l *SessionListener) stop() []*Conn {
 	defer l.ln.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +102,7 @@ func (l *SessionListener) acceptLoop() {
 			l.mu.Unlock()
 			return
 		}
-		c := newConn(nc, &l.cfg, false, l.cfg.SessMax, l)
+		c := newConn(nc, &l.cfg, false, l.queue, l)
 		c.client = clientOf(nc)
 		l.mu.Lock()
 		gives, own, err := l.admitLocked(c.client)
@@ -121,32 +121,20 @@ func (l *SessionListener) acceptLoop() {
 	}
 }
 
-// accept is the owner's part.
-func (l *SessionListener) accept(c *conn, s *Session) bool {
-	refused, ended := l.queue.put(s, c.client)
-	if ended != nil {
-		ended.Close() // what it still holds is the budget's
-	}
-	if refused != nil && refused != s {
-		refused.reset(errQueueFull(), true)
-	}
-	return refused != s
-}
-
 // connIdle is the owner's part. Idle conns are the dialing end's to close.
-func (l *SessionListener) connIdle(*conn) {}
+func (l *SessionListener) connIdle(*Conn) {}
 
 // connGreeted is the owner's part.
 func (l *SessionListener) connGreeted() {}
 
 // sessionEnded is the owner's part.
-func (l *SessionListener) sessionEnded(s *Session) { l.queue.noteEnd(s) }
+func (l *SessionListener) sessionEnded() {}
 
 // answered is the owner's part.
 func (l *SessionListener) answered() {}
 
 // connEnded is the owner's part.
-func (l *SessionListener) connEnded(c *conn, _ error) {
+func (l *SessionListener) connEnded(c *Conn, _ error) {
 	l.mu.Lock()
 	l.room.remove(c)
 	l.mu.Unlock()

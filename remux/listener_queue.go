@@ -20,14 +20,14 @@ type acceptQueue struct {
 	some     sync.Cond
 	all      list.List // of *queued, the oldest first
 	ended    list.List // of *queued: those of all whose session has ended
-	of       map[*Session]*queued
+	of       map[*session]*queued
 	byClient map[string]*list.List // of *queued, the oldest first
 	err      error                 // what Accept returns once all is empty; nil: it waits
 }
 
 // queued is a session in the queue.
 type queued struct {
-	s      *Session
+	s      *session
 	client string
 
 	// The elements that hold it. Guarded by acceptQueue.mu.
@@ -36,7 +36,7 @@ type queued struct {
 }
 
 func newAcceptQueue() *acceptQueue {
-	q := &acceptQueue{of: map[*Session]*queued{}, byClient: map[string]*list.List{}}
+	q := &acceptQueue{of: map[*session]*queued{}, byClient: map[string]*list.List{}}
 	q.some.L = &q.mu
 	return q
 }
@@ -44,7 +44,7 @@ func newAcceptQueue() *acceptQueue {
 // put adds a session of that client. It returns the session that must be refused
 // because there is no room, which may be s or another, or nil; and one that has
 // ended and gave its place, or nil.
-func (q *acceptQueue) put(s *Session, client string) (refused, ended *Session) {
+func (q *acceptQueue) put(s *session, client string) (refused, ended *session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.all.Len() >= backlog {
@@ -90,7 +90,7 @@ func (q *acceptQueue) lenLocked(client string) int {
 	return 0
 }
 
-func (q *acceptQueue) removeLocked(w *queued) *Session {
+func (q *acceptQueue) removeLocked(w *queued) *session {
 	q.all.Remove(w.inAll)
 	if w.inEnded != nil {
 		q.ended.Remove(w.inEnded)
@@ -105,7 +105,7 @@ func (q *acceptQueue) removeLocked(w *queued) *Session {
 }
 
 // noteEnd notes that s has ended, if it waits.
-func (q *acceptQueue) noteEnd(s *Session) {
+func (q *acceptQueue) noteEnd(s *session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if w := q.of[s]; w != nil && w.inEnded == nil {

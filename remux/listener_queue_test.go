@@ -7,13 +7,13 @@ import (
 )
 
 // queuedSession is a session that may be put in an acceptQueue.
-func queuedSession() *Session { return &Session{done: make(chan struct{})} }
+func queuedSession() *session { return &session{done: make(chan struct{})} }
 
 // One client fills the queue; others still get in, at its cost, up to equal shares.
 func TestQueueShares(t *testing.T) {
 	q := newAcceptQueue()
-	of := map[*Session]string{}
-	put := func(client string) (refused *Session) {
+	of := map[*session]string{}
+	put := func(client string) (refused *session) {
 		t.Helper()
 		s := queuedSession()
 		of[s] = client
@@ -47,7 +47,7 @@ func TestQueueShares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n[of[s.(*Session)]]++
+		n[of[s.(*session)]]++
 	}
 	if n["greedy"]+n["small"]+n["smaller"] != backlog || n["small"] != 350 || n["smaller"] != 175 {
 		t.Errorf("accepted %v of %d places", n, backlog)

@@ -29,16 +29,16 @@ func shareOf(most int) int { return most - most/4 }
 // room is whose conns a listener has. Conns that give way to others are still
 // there until they have ended, but count no more.
 type room struct {
-	all      map[*conn]struct{}
-	byClient map[string]map[*conn]struct{} // of those that count
+	all      map[*Conn]struct{}
+	byClient map[string]map[*Conn]struct{} // of those that count
 	counted  int
 }
 
-func (r *room) add(c *conn) {
+func (r *room) add(c *Conn) {
 	r.all[c] = struct{}{}
 	mine := r.byClient[c.client]
 	if mine == nil {
-		mine = map[*conn]struct{}{}
+		mine = map[*Conn]struct{}{}
 		r.byClient[c.client] = mine
 	}
 	mine[c] = struct{}{}
@@ -46,7 +46,7 @@ func (r *room) add(c *conn) {
 }
 
 // discount notes that c gives way or has ended.
-func (r *room) discount(c *conn) {
+func (r *room) discount(c *Conn) {
 	mine := r.byClient[c.client]
 	if _, ok := mine[c]; !ok {
 		return
@@ -58,7 +58,7 @@ func (r *room) discount(c *conn) {
 	}
 }
 
-func (r *room) remove(c *conn) {
+func (r *room) remove(c *Conn) {
 	r.discount(c)
 	delete(r.all, c)
 }
@@ -71,7 +71,7 @@ type standing struct {
 }
 
 // standing returns false for a conn with sessions.
-func (c *conn) standing() (standing, bool) {
+func (c *Conn) standing() (standing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return standing{unserved: !c.table.served, idle: time.Since(c.table.idleFrom)}, len(c.table.sessions) == 0
@@ -79,7 +79,7 @@ func (c *conn) standing() (standing, bool) {
 
 // unused finds the client's conn that can be spared best, or nil, and how many of
 // them have never had a session.
-func (r *room) unused(client string, unservedOnly bool) (best *conn, unserved int) {
+func (r *room) unused(client string, unservedOnly bool) (best *Conn, unserved int) {
 	var least standing
 	for c := range r.byClient[client] {
 		s, ok := c.standing()
@@ -111,7 +111,7 @@ func (r *room) most() (client string) {
 // admitLocked makes room for a conn of that client, or returns why there is none.
 // The conn that must give way, if any, counts no more; own says that it is one of
 // the client's.
-func (l *SessionListener) admitLocked(client string) (gives *conn, own bool, err error) {
+func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err error) {
 	r, most := &l.room, l.cfg.ConnMax
 	n := len(r.byClient[client])
 	oldest, unserved := r.unused(client, true)
@@ -143,7 +143,7 @@ func (l *SessionListener) admitLocked(client string) (gives *conn, own bool, err
 
 // giveWay ends a conn without sessions. If it is for another client, its own learns
 // of it and may finish what is on its way.
-func (l *SessionListener) giveWay(c *conn, own bool) {
+func (l *SessionListener) giveWay(c *Conn, own bool) {
 	if !own {
 		c.drain(code.Overload, "the server has too many conns, and this one is not in use")
 		return
@@ -155,7 +155,7 @@ func (l *SessionListener) giveWay(c *conn, own bool) {
 // unusedLocked says what is due to an accepted conn that is not used: cut if it has
 // not said anything or does not end after GOAWAY, drain if it has been idle for
 // long.
-func (c *conn) unusedLocked(now time.Duration) (cut, drain bool) {
+func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
 	if c.dialer || len(c.table.sessions) != 0 {
 		return false, false
 	}

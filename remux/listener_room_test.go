@@ -79,8 +79,8 @@ func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struc
 func (s *roomServer) pool(client string) *Pool {
 	p := Config{Dial: func(_ context.Context, _, _ string) (net.Conn, error) {
 		near, far := net.Pipe()
-		s.pipes <- named{far, client, Protocol}
-		return named{near, "server", Protocol}, nil
+		s.pipes <- named{far, client, protocol}
+		return named{near, "server", protocol}, nil
 	}}.NewPool("pipe", "server")
 	s.pools = append(s.pools, p)
 	return p
@@ -112,7 +112,7 @@ func isEnded(c chan struct{}) bool {
 // A conn that says nothing, or not enough, is cut after some seconds, whatever it is
 // said to speak, and the report names its client.
 func TestSilentConns(t *testing.T) {
-	for _, protocol := range []string{"", Protocol} {
+	for _, protocol := range []string{"", protocol} {
 		for name, say := range map[string][]byte{"nothing": nil, "half a header": {0, 1}} {
 			t.Run(protocol+name, func(t *testing.T) {
 				withRoomServer(t, 8, func(t *testing.T, s *roomServer) {
@@ -143,7 +143,7 @@ func TestConnShares(t *testing.T) {
 		for _, most := range []int{8, 100} {
 			t.Run(fmt.Sprint(name, most), func(t *testing.T) {
 				withRoomServer(t, most, func(t *testing.T, s *roomServer) {
-					protocol := Protocol
+					protocol := protocol
 					if say == nil || say[0] == 0 && say[1] == 1 {
 						protocol = ""
 					}
@@ -191,7 +191,7 @@ func TestIdleGivesWay(t *testing.T) {
 			}
 		}
 		time.Sleep(3 * time.Second)
-		if n := greedy.Conns(); n != 2 {
+		if n := greedy.count(); n != 2 {
 			t.Errorf("greedy has %d conns, want 2", n)
 		}
 		if err := ask(greedy); err != nil {

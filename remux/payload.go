@@ -2,7 +2,7 @@ package remux
 
 // demux is the reader's position in the stream of frames. The conn's reader owns it.
 type demux struct {
-	session *Session // whose payload comes, or nil if it is dropped
+	session *session // whose payload comes, or nil if it is dropped
 	left    int      // of that payload
 	started bool     // the first frame has come
 	payload payload
@@ -11,7 +11,7 @@ type demux struct {
 // payload is what came together for one session, in consecutive frames. An
 // application that gets it at once is woken once.
 type payload struct {
-	of     *Session // nil if there is none
+	of     *session // nil if there is none
 	pieces [][]byte
 	len    int
 }

@@ -35,7 +35,7 @@ type Pool struct {
 
 	mu sync.Mutex // may be held when conn.mu is taken, never the other way round
 	// Guarded by mu.
-	conns    []*conn // oldest first
+	conns    []*Conn // oldest first
 	dialing  int
 	waiters  list.List // of chan opening: calls of Open that wait, the oldest first
 	lastErr  error     // why the server was last found out of reach; nil: it has spoken since
@@ -93,8 +93,8 @@ func (p *Pool) Reachable() bool {
 	return false
 }
 
-// Conns is how many conns there are now.
-func (p *Pool) Conns() int {
+// count returns how many conns there are now.
+func (p *Pool) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.conns)
@@ -102,7 +102,7 @@ func (p *Pool) Conns() int {
 
 // Dial opens a session and tells the server of it.
 func (p *Pool) Dial() (net.Conn, error) {
-	s, err := p.Open(context.Background())
+	s, err := p.open(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (p *Pool) failedLatelyLocked(now time.Time) bool {
 
 // succeedLocked sends for c's successor when c, just used, nears its limits
 // and nobody is there or on the way to follow it.
-func (p *Pool) succeedLocked(c *conn, now time.Time) {
+func (p *Pool) succeedLocked(c *Conn, now time.Time) {
 	w := c.reuse(&p.cfg, now)
 	if !w.near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
 		return
@@ -130,7 +130,7 @@ func (p *Pool) succeedLocked(c *conn, now time.Time) {
 }
 
 // connIdle is the owner's part: an idle conn that is no longer needed closes.
-func (p *Pool) connIdle(c *conn) {
+func (p *Pool) connIdle(c *Conn) {
 	now := time.Now()
 	p.mu.Lock()
 	over := p.overLocked(c, c.reuse(&p.cfg, now), now)
@@ -142,7 +142,7 @@ func (p *Pool) connIdle(c *conn) {
 }
 
 // sessionEnded is the owner's part: its conn may have room for another.
-func (p *Pool) sessionEnded(*Session) { p.answered() }
+func (p *Pool) sessionEnded() { p.answered() }
 
 // answered is the owner's part: a conn may take a session that it could not take
 // before.
@@ -154,8 +154,8 @@ func (p *Pool) answered() {
 
 // connEnded is the owner's part: where a conn was lost while it was wanted, the
 // next one is dialed before anybody asks.
-func (p *Pool) connEnded(c *conn, err error) {
-	defer p.cfg.Hooks.turned()
+func (p *Pool) connEnded(c *Conn, err error) {
+	defer p.cfg.Hooks.stateChanged()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, other := range p.conns {
@@ -198,11 +198,8 @@ func (p *Pool) connGreeted() {
 	p.serveLocked(now) // the HELLO may allow more sessions
 	p.rearmLocked(now) // and this conn may replace one that is worn
 	p.mu.Unlock()
-	p.cfg.Hooks.turned()
+	p.cfg.Hooks.stateChanged()
 }
-
-// accept is the owner's part. A server opens no sessions yet.
-func (p *Pool) accept(*conn, *Session) bool { return false }
 
 // Close ends all conns and their sessions at once, and waits for what served
 // them.
@@ -213,7 +210,7 @@ func (p *Pool) Close() error {
 		return net.ErrClosed
 	}
 	p.closed = true
-	conns := append([]*conn(nil), p.conns...)
+	conns := append([]*Conn(nil), p.conns...)
 	for _, t := range []*time.Timer{p.timer, p.retry, p.slow} {
 		if t != nil {
 			t.Stop()
@@ -232,7 +229,7 @@ func (p *Pool) Close() error {
 // Shutdown lets the sessions finish, until ctx ends, and closes the pool.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
-	conns := append([]*conn(nil), p.conns...)
+	conns := append([]*Conn(nil), p.conns...)
 	p.mu.Unlock()
 	for _, c := range conns {
 		c.retire()
@@ -245,7 +242,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 }
 
 // awaitConns waits for all conns to end.
-func awaitConns(ctx context.Context, conns []*conn) error {
+func awaitConns(ctx context.Context, conns []*Conn) error {
 	for _, c := range conns {
 		select {
 		case <-c.done:

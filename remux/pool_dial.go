@@ -101,14 +101,14 @@ func (p *Pool) dial() {
 		p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
 	}
 
-	var c *conn
+	var c *Conn
 	p.mu.Lock()
 	p.dialing--
 	switch {
 	case err != nil:
 		p.failedLocked(err)
 	case !p.closed:
-		c = newConn(nc, &p.cfg, true, 0, p)
+		c = newConn(nc, &p.cfg, true, nil, p)
 		c.keepalive.rtts = &p.health.rtts
 		p.conns = append(p.conns, c)
 		p.health.made = true
@@ -117,7 +117,7 @@ func (p *Pool) dial() {
 	}
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
-	p.cfg.Hooks.turned()
+	p.cfg.Hooks.stateChanged()
 	if c != nil {
 		c.run()
 	} else if err == nil {

@@ -42,8 +42,8 @@ const (
 	rttKept  = 8
 )
 
-// ErrNotYet is what Look returns beside Unknown.
-var ErrNotYet = errors.New("no dial has ended yet")
+// errNotYet is returned by Health beside Unknown.
+var errNotYet = errors.New("no dial has ended yet")
 
 // poolHealth is what a pool keeps for it.
 type poolHealth struct {
@@ -97,13 +97,13 @@ func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.best() }
 // bytes have been unanswered for a second it asks for a sign of life; called a few
 // times a second while sessions wait, it finds a server that has stopped Silent
 // within 4 s.
-func (p *Pool) Look() (State, error) {
+func (p *Pool) Health() (State, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lookLocked()
+	return p.healthLocked()
 }
 
-func (p *Pool) lookLocked() (State, error) {
+func (p *Pool) healthLocked() (State, error) {
 	heard := p.heardLocked()
 	if p.dueLocked(heard) {
 		asked := 0
@@ -136,7 +136,7 @@ func (p *Pool) lookLocked() (State, error) {
 	case len(p.conns) == 0 && p.dialing > 0 && dialing > silentDial:
 		return Silent, fmt.Errorf("no conn after %s", dialing.Round(100*time.Millisecond))
 	case !p.health.made:
-		return Unknown, ErrNotYet
+		return Unknown, errNotYet
 	}
 	return Up, nil
 }
@@ -176,7 +176,7 @@ func (p *Pool) Probe() bool {
 	if p.closed {
 		return false
 	}
-	state, _ := p.lookLocked()
+	state, _ := p.healthLocked()
 	asked, heard := false, p.heardLocked()
 	for i := len(p.conns) - 1; i >= 0 && !asked; i-- {
 		asked = p.conns[i].ask(heard)
@@ -203,7 +203,7 @@ func (p *Pool) lostLocked(err error) {
 }
 
 // stillSince returns since when nothing has moved towards the question of that time.
-func (c *conn) stillSince(asked time.Time) time.Time {
+func (c *Conn) stillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	q := &c.keepalive.question
@@ -217,7 +217,7 @@ func (c *conn) stillSince(asked time.Time) time.Time {
 }
 
 // ask asks for an answer as keepalive.askLocked does. It reports whether one is owed.
-func (c *conn) ask(heard time.Time) bool {
+func (c *Conn) ask(heard time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return (c.end.state == open || c.end.state == draining) && c.keepalive.askLocked(c, heard)

@@ -124,8 +124,8 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 				return &gated{Conn: near, s: s, closed: make(chan struct{})}, nil
 			},
 			Hooks: &Hooks{
-				Turned: func() { s.mu.Lock(); s.turns++; s.mu.Unlock() },
-				ConnClosed: func(_ ConnID, _ net.Conn, _ time.Duration, err error) {
+				StateChanged: func() { s.mu.Lock(); s.turns++; s.mu.Unlock() },
+				ConnClosed: func(_ ID, _ net.Conn, _ time.Duration, err error) {
 					s.mu.Lock()
 					s.ended = append(s.ended, err)
 					s.mu.Unlock()
@@ -158,7 +158,7 @@ func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Du
 	t.Helper()
 	start := time.Now()
 	for {
-		state, err := s.pool.Look()
+		state, err := s.pool.Health()
 		if (state == Up) != (err == nil) {
 			t.Fatalf("Look = %v, %v", state, err)
 		}
@@ -173,9 +173,9 @@ func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Du
 }
 
 // say opens a session and writes a byte.
-func (s *stopped) say(t *testing.T) *Session {
+func (s *stopped) say(t *testing.T) *session {
 	t.Helper()
-	session, err := s.pool.Open(t.Context())
+	session, err := s.pool.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,12 +194,12 @@ func TestLookSilent(t *testing.T) {
 			defer s.say(t).Close()
 		}
 		time.Sleep(time.Second)
-		if state, _ := s.pool.Look(); state != Up || s.pool.Conns() < 2 {
-			t.Fatalf("%v with %d conns, want it up with several", state, s.pool.Conns())
+		if state, _ := s.pool.Health(); state != Up || s.pool.count() < 2 {
+			t.Fatalf("%v with %d conns, want it up with several", state, s.pool.count())
 		}
 		s.stop()
 		time.Sleep(time.Second)
-		if state, _ := s.pool.Look(); state != Up {
+		if state, _ := s.pool.Health(); state != Up {
 			t.Errorf("%v before anybody had asked it anything", state)
 		}
 		waiting := s.say(t)
@@ -211,7 +211,7 @@ func TestLookSilent(t *testing.T) {
 		}
 		s.goOn()
 		s.lookFor(t, Up, time.Second)
-		for _, session := range []*Session{old, waiting} {
+		for _, session := range []*session{old, waiting} {
 			if _, err := io.ReadFull(session, make([]byte, 1)); err != nil {
 				t.Errorf("a session that had waited: %v", err)
 			}
@@ -227,7 +227,7 @@ func TestLookSlowTarget(t *testing.T) {
 		defer s.say(t).Close()
 		for range 100 {
 			time.Sleep(250 * time.Millisecond)
-			if state, err := s.pool.Look(); state != Up {
+			if state, err := s.pool.Health(); state != Up {
 				t.Fatalf("%v, %v: want up", state, err)
 			}
 		}
@@ -255,7 +255,7 @@ func TestLookStoppedForLong(t *testing.T) {
 		for range 60 {
 			time.Sleep(time.Second / 2)
 			s.pool.Probe()
-			if state, _ := s.pool.Look(); state == Up || state == Unknown {
+			if state, _ := s.pool.Health(); state == Up || state == Unknown {
 				t.Fatalf("%v while it is stopped", state)
 			}
 		}
@@ -269,7 +269,7 @@ func TestLookStoppedForLong(t *testing.T) {
 // and is lost.
 func TestLookDown(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
-		if state, _ := s.pool.Look(); state != Unknown {
+		if state, _ := s.pool.Health(); state != Unknown {
 			t.Errorf("%v before the first dial", state)
 		}
 		away := errors.New("away")
@@ -278,7 +278,7 @@ func TestLookDown(t *testing.T) {
 			t.Error("Probe of an unknown server began nothing")
 		}
 		synctest.Wait()
-		if state, err := s.pool.Look(); state != Down || !errors.Is(err, away) {
+		if state, err := s.pool.Health(); state != Down || !errors.Is(err, away) {
 			t.Errorf("%v, %v after a failed dial", state, err)
 		}
 		if s.pool.Probe() {
@@ -290,7 +290,7 @@ func TestLookDown(t *testing.T) {
 			t.Error("Probe a second after a failed dial began nothing")
 		}
 		synctest.Wait()
-		if state, err := s.pool.Look(); state != Up {
+		if state, err := s.pool.Health(); state != Up {
 			t.Errorf("%v, %v once it was reached", state, err)
 		}
 		s.set(0, away)
@@ -302,7 +302,7 @@ func TestLookDown(t *testing.T) {
 		s.pool.mu.Unlock()
 		c.nc.Close()
 		synctest.Wait()
-		if state, _ := s.pool.Look(); state != Down {
+		if state, _ := s.pool.Health(); state != Down {
 			t.Errorf("%v after the only conn was lost", state)
 		}
 		s.mu.Lock()
@@ -319,8 +319,8 @@ func TestLookIdle(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.pool.Probe()
 		time.Sleep(time.Minute)
-		if state, _ := s.pool.Look(); state != Up || s.pool.Conns() != 0 {
-			t.Errorf("%v with %d conns, want it up with none", state, s.pool.Conns())
+		if state, _ := s.pool.Health(); state != Up || s.pool.count() != 0 {
+			t.Errorf("%v with %d conns, want it up with none", state, s.pool.count())
 		}
 	})
 }

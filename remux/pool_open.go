@@ -16,7 +16,7 @@ const slowDial = time.Second
 
 // opening is the result of a call of Open.
 type opening struct {
-	session *Session
+	session *session
 	err     error
 }
 
@@ -24,7 +24,15 @@ type opening struct {
 // waits, until ctx ends, only while no conn can take the session; it fails at once
 // if the last dial failed less than a second ago. Waiting calls are served in the
 // order in which they came.
-func (p *Pool) Open(ctx context.Context) (*Session, error) {
+func (p *Pool) Open(ctx context.Context) (Session, error) {
+	s, err := p.open(ctx)
+	if err != nil {
+		return nil, err // not a nil *session
+	}
+	return s, nil
+}
+
+func (p *Pool) open(ctx context.Context) (*session, error) {
 	o, wait, leave := p.enter()
 	if wait != nil {
 		select {
@@ -86,7 +94,7 @@ func (p *Pool) serveLocked(now time.Time) {
 
 // tryOpenLocked opens a session or says why that is in vain. Neither: the caller
 // must wait, and what it waits for is under way.
-func (p *Pool) tryOpenLocked(now time.Time) (*Session, error) {
+func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 	if p.closed {
 		return nil, net.ErrClosed
 	}
@@ -130,8 +138,8 @@ func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 // allowance counts only if there is nothing to wait for: a dial that is not slow,
 // or a new conn on which the server will speak within a second. Otherwise it would
 // keep the whole of a burst, and one goroutine reads each conn.
-func (p *Pool) pickLocked(now time.Time) *conn {
-	var spare, worn, unheard, wornOut, full, least *conn // full: unheard, and beyond its allowance
+func (p *Pool) pickLocked(now time.Time) *Conn {
+	var spare, worn, unheard, wornOut, full, least *Conn // full: unheard, and beyond its allowance
 	leastLoad := 0
 	for i := len(p.conns) - 1; i >= 0; i-- {
 		c := p.conns[i]

@@ -22,7 +22,7 @@ type reuse struct {
 const keyMax = 64 << 30
 
 // reuse looks at the conn with the pool's rules.
-func (c *conn) reuse(cfg *Config, now time.Time) reuse {
+func (c *Conn) reuse(cfg *Config, now time.Time) reuse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	age, bytes := now.Sub(c.born), c.bytes.Load()
@@ -45,7 +45,7 @@ func (c *conn) reuse(cfg *Config, now time.Time) reuse {
 
 // suspectLocked reports whether the conn may be dead. If so, the owner is told
 // when something is received.
-func (c *conn) suspectLocked() bool {
+func (c *Conn) suspectLocked() bool {
 	if !c.keepalive.suspectLocked(c) {
 		return false
 	}
@@ -55,7 +55,7 @@ func (c *conn) suspectLocked() bool {
 
 // grace renews the conn's allowance as a dial begins: a burst of twice the count
 // finds room here until it ends, however worn the conn was before.
-func (c *conn) grace(cfg *Config) {
+func (c *Conn) grace(cfg *Config) {
 	c.mu.Lock()
 	c.table.overMax = c.table.uses + 2*cfg.ReuseMaxCount
 	c.mu.Unlock()
@@ -84,7 +84,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 	next = max(next, time.Millisecond)
 	if p.timer == nil {
-		p.timer = time.AfterFunc(next, p.look)
+		p.timer = time.AfterFunc(next, p.sweep)
 	} else {
 		p.timer.Reset(next)
 	}
@@ -94,7 +94,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 const lastKept = time.Second
 
 // overLocked reports whether the conn is idle and no longer needed.
-func (p *Pool) overLocked(c *conn, w reuse, now time.Time) bool {
+func (p *Pool) overLocked(c *Conn, w reuse, now time.Time) bool {
 	return w.open && w.idle > 0 && p.overInLocked(c, w, now) <= 0
 }
 
@@ -103,7 +103,7 @@ func (p *Pool) overLocked(c *conn, w reuse, now time.Time) bool {
 // idle for IdleMax. An unused conn is there for what comes next, so its time runs
 // from the last use of any conn. The last conn is kept for longer while dials
 // fail.
-func (p *Pool) overInLocked(c *conn, w reuse, now time.Time) time.Duration {
+func (p *Pool) overInLocked(c *Conn, w reuse, now time.Time) time.Duration {
 	if w.spent || w.over && p.successorLocked(c, now) {
 		return 0
 	}
@@ -120,7 +120,7 @@ func (p *Pool) overInLocked(c *conn, w reuse, now time.Time) time.Duration {
 
 // successorLocked reports whether a conn other than c, on which the server has
 // spoken, may take sessions and is not worn.
-func (p *Pool) successorLocked(c *conn, now time.Time) bool {
+func (p *Pool) successorLocked(c *Conn, now time.Time) bool {
 	for _, other := range p.conns {
 		if other != c && other.keepalive.heard() {
 			if w := other.reuse(&p.cfg, now); w.takes && !w.over {
@@ -133,7 +133,7 @@ func (p *Pool) successorLocked(c *conn, now time.Time) bool {
 
 // otherLocked reports whether a conn other than c, on which the server has spoken,
 // may take sessions.
-func (p *Pool) otherLocked(c *conn, now time.Time) bool {
+func (p *Pool) otherLocked(c *Conn, now time.Time) bool {
 	for _, other := range p.conns {
 		if other != c && other.keepalive.heard() && other.reuse(&p.cfg, now).takes {
 			return true
@@ -144,10 +144,10 @@ func (p *Pool) otherLocked(c *conn, now time.Time) bool {
 
 // look closes conns that are no longer needed and dials the successors of those
 // that grow old.
-func (p *Pool) look() {
+func (p *Pool) sweep() {
 	p.mu.Lock()
 	now := time.Now()
-	var over []*conn
+	var over []*Conn
 	for _, c := range p.conns {
 		if p.overLocked(c, c.reuse(&p.cfg, now), now) {
 			over = append(over, c)

@@ -59,7 +59,7 @@ func TestWornServesOn(t *testing.T) {
 					time.Sleep(min(tt.pause, time.Duration(i)*time.Second)) // the successor is wanted before the first pause
 					on, waited := b.use()
 					if on != first || waited > tt.waits {
-						t.Fatalf("session %d: on %s after %s, want %s within %s", i+2, on, waited, first, tt.waits)
+						t.Fatalf("session %d: on %08x after %s, want %08x within %s", i+2, on, waited, first, tt.waits)
 					}
 				}
 				b.set(handshake, nil)
@@ -82,12 +82,12 @@ func TestSpent(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		cfg   Config
-		spend func(*conn)
+		spend func(*Conn)
 	}{
-		{"numbers", Config{}, func(c *conn) { c.table.nextID = lastID + 2 }},
-		{"bytes", Config{}, func(c *conn) { c.bytes.Store(keyMax) }},
-		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, func(c *conn) { c.bytes.Store(keyMax) }},
-		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, func(c *conn) { c.bytes.Store(2 * keyMax) }},
+		{"numbers", Config{}, func(c *Conn) { c.table.nextID = lastID + 2 }},
+		{"bytes", Config{}, func(c *Conn) { c.bytes.Store(keyMax) }},
+		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, func(c *Conn) { c.bytes.Store(keyMax) }},
+		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, func(c *Conn) { c.bytes.Store(2 * keyMax) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, tt.cfg, func(t *testing.T, b *bubble) {
@@ -96,7 +96,7 @@ func TestSpent(t *testing.T) {
 				tt.spend(s.conn)
 				s.conn.mu.Unlock()
 				b.set(0, errors.New("away"))
-				if _, err := b.pool.Open(t.Context()); err == nil {
+				if _, err := b.pool.open(t.Context()); err == nil {
 					t.Error("a spent conn takes a session")
 				}
 				s.Close()
@@ -116,7 +116,7 @@ func TestRefusedSuccessor(t *testing.T) {
 		first, _ := b.use()
 		for i := range 300 {
 			if on, waited := b.use(); on != first || waited != 0 {
-				t.Fatalf("session %d: on %s after %s, want %s at once", i, on, waited, first)
+				t.Fatalf("session %d: on %08x after %s, want %08x at once", i, on, waited, first)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -174,7 +174,7 @@ func TestBurstIsShared(t *testing.T) {
 func TestColdBurst(t *testing.T) {
 	inBubbleWith(t, Config{}, Config{SessMax: 64}, func(t *testing.T, b *bubble) {
 		var mu sync.Mutex
-		on := map[ConnID]int{}
+		on := map[uint32]int{}
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
@@ -196,7 +196,7 @@ func TestColdBurst(t *testing.T) {
 		wg.Wait()
 		for id, n := range on {
 			if n > 64 {
-				t.Errorf("conn %s got %d of 200 sessions", id, n)
+				t.Errorf("conn %08x got %d of 200 sessions", id, n)
 			}
 		}
 	})
@@ -205,18 +205,18 @@ func TestColdBurst(t *testing.T) {
 // At the limit of conns, a waiting Open is served when a session ends, in whichever
 // way, in the order in which they came.
 func TestRoomAtTheLimit(t *testing.T) {
-	for name, end := range map[string]func(s *Session){
-		"both ends finish": func(s *Session) { s.CloseWrite(); io.Copy(io.Discard, s) },
-		"closed":           func(s *Session) { s.Close() },
-		"reset":            func(s *Session) { s.Reset(1, "") },
-		"reset by the peer": func(s *Session) {
+	for name, end := range map[string]func(s *session){
+		"both ends finish": func(s *session) { s.CloseWrite(); io.Copy(io.Discard, s) },
+		"closed":           func(s *session) { s.Close() },
+		"reset":            func(s *session) { s.Reset(1, "") },
+		"reset by the peer": func(s *session) {
 			s.conn.wasReset(s.number, &code.Error{Code: code.TargetReset, Remote: true})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubbleWith(t, Config{ConnMax: 1}, Config{SessMax: 3}, func(t *testing.T, b *bubble) {
 				b.use() // HELLO has come
-				var open []*Session
+				var open []*session
 				for range 3 {
 					s, _ := b.open()
 					s.Write([]byte("x"))
@@ -225,7 +225,7 @@ func TestRoomAtTheLimit(t *testing.T) {
 				served := make(chan int, 3)
 				for i := range 3 {
 					go func() {
-						s, err := b.pool.Open(t.Context())
+						s, err := b.pool.open(t.Context())
 						if err != nil {
 							t.Error(err)
 							return
@@ -237,7 +237,7 @@ func TestRoomAtTheLimit(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				if _, err := b.pool.Open(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := b.pool.open(ctx); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("the fourth waiting Open: %v, want its deadline", err)
 				}
 				for i, s := range open {
@@ -260,7 +260,7 @@ func TestRoomAtTheLimit(t *testing.T) {
 // While a dial hangs, a waiting Open is served as soon as a suspect conn answers.
 func TestSuspectAnswers(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
-		first, err := s.pool.Open(t.Context())
+		first, err := s.pool.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,9 +273,9 @@ func TestSuspectAnswers(t *testing.T) {
 		first.Write([]byte("x"))
 		time.Sleep(6 * time.Second) // asked after 3 s, suspect after 1 s more
 		start := time.Now()
-		got := make(chan *Session, 1)
+		got := make(chan *session, 1)
 		go func() {
-			more, err := s.pool.Open(t.Context())
+			more, err := s.pool.open(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
@@ -303,7 +303,7 @@ func TestSuspectAnswers(t *testing.T) {
 func TestSuspectIsSlow(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.acked.Store(1)
-		first, err := s.pool.Open(t.Context())
+		first, err := s.pool.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,9 +315,9 @@ func TestSuspectIsSlow(t *testing.T) {
 		s.stop()
 		first.Write([]byte("x"))
 		time.Sleep(5200 * time.Millisecond) // asked after 3 s to 4 s, suspect after 1 s more
-		got := make(chan *Session, 1)
+		got := make(chan *session, 1)
 		go func() {
-			more, err := s.pool.Open(t.Context())
+			more, err := s.pool.open(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
@@ -375,12 +375,12 @@ func TestNobodyWaitsInVain(t *testing.T) {
 		inBubbleWith(t, cfg, Config{SessMax: 1 + r.IntN(3)}, func(t *testing.T, b *bubble) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			sessions := make(chan *Session, 1000)
+			sessions := make(chan *session, 1000)
 			for step := range 300 {
 				switch r.IntN(10) {
 				case 0, 1, 2, 3:
 					go func() {
-						if s, err := b.pool.Open(ctx); err == nil {
+						if s, err := b.pool.open(ctx); err == nil {
 							s.Write([]byte("x"))
 							sessions <- s
 						}

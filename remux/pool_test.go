@@ -27,7 +27,7 @@ type bubble struct {
 	dials  int           // guarded by mu
 	delay  time.Duration // guarded by mu
 	refuse time.Duration // guarded by mu; not 0: conns end after that, without a word
-	opened []ConnID      // guarded by mu; by the pool
+	opened []ID          // guarded by mu; by the pool
 	closed int           // guarded by mu
 	lost   int           // guarded by mu; of closed, those not clean
 }
@@ -89,8 +89,8 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 		b := &bubble{t: t, pipes: make(chan net.Conn, 100), delay: handshake}
 		c.Dial = b.dial
 		c.Hooks = &Hooks{
-			ConnOpened: func(id ConnID, _ net.Conn) { b.mu.Lock(); b.opened = append(b.opened, id); b.mu.Unlock() },
-			ConnClosed: func(_ ConnID, _ net.Conn, _ time.Duration, err error) {
+			ConnOpened: func(id ID, _ net.Conn) { b.mu.Lock(); b.opened = append(b.opened, id); b.mu.Unlock() },
+			ConnClosed: func(_ ID, _ net.Conn, _ time.Duration, err error) {
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				b.closed++
@@ -121,10 +121,10 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 }
 
 // open opens a session and says how long that took.
-func (b *bubble) open() (*Session, time.Duration) {
+func (b *bubble) open() (*session, time.Duration) {
 	b.t.Helper()
 	start := time.Now()
-	s, err := b.pool.Open(b.t.Context())
+	s, err := b.pool.open(b.t.Context())
 	if err != nil {
 		b.t.Fatalf("open: %v", err)
 	}
@@ -132,7 +132,7 @@ func (b *bubble) open() (*Session, time.Duration) {
 }
 
 // use is one short session; it returns the conn it was on.
-func (b *bubble) use() (on ConnID, waited time.Duration) {
+func (b *bubble) use() (on uint32, waited time.Duration) {
 	b.t.Helper()
 	s, waited := b.open()
 	if _, err := s.Write([]byte("x")); err != nil {
@@ -156,12 +156,12 @@ func (b *bubble) counts() (opened, closed, lost int) {
 // after the first waits for a handshake.
 func TestRotation(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
-		var order []ConnID
+		var order []uint32
 		for i := range 64 {
 			on, waited := b.use()
 			if len(order) == 0 || order[len(order)-1] != on {
 				if i%16 != 0 {
-					t.Errorf("session %d is the first on conn %s, want a change after each 16", i+1, on)
+					t.Errorf("session %d is the first on conn %08x, want a change after each 16", i+1, on)
 				}
 				order = append(order, on)
 			}
@@ -254,13 +254,13 @@ func TestIdle(t *testing.T) {
 			b.use()
 		}
 		time.Sleep(9 * time.Second)
-		if b.pool.Conns() == 0 {
+		if b.pool.count() == 0 {
 			t.Error("no conn 9 s after the last session")
 		}
 		time.Sleep(3 * time.Second)
 		opened, closed, lost := b.counts()
-		if b.pool.Conns() != 0 || closed != opened || lost != 0 {
-			t.Errorf("12 s after the last session: %d conns, %d opened, %d closed, %d of them lost", b.pool.Conns(), opened, closed, lost)
+		if b.pool.count() != 0 || closed != opened || lost != 0 {
+			t.Errorf("12 s after the last session: %d conns, %d opened, %d closed, %d of them lost", b.pool.count(), opened, closed, lost)
 		}
 	})
 }
@@ -271,14 +271,14 @@ func TestFailedDial(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.fail = errors.New("no such luck")
 		start := time.Now()
-		if _, err := b.pool.Open(t.Context()); err == nil || time.Since(start) != handshake {
+		if _, err := b.pool.open(t.Context()); err == nil || time.Since(start) != handshake {
 			t.Errorf("Open = %v after %s, want the dial's error after %s", err, time.Since(start), handshake)
 		}
 		if b.pool.Reachable() {
 			t.Error("Reachable after a failed dial")
 		}
 		start = time.Now()
-		if _, err := b.pool.Open(t.Context()); err == nil || time.Since(start) != 0 {
+		if _, err := b.pool.open(t.Context()); err == nil || time.Since(start) != 0 {
 			t.Errorf("Open right after = %v after %s, want an error at once", err, time.Since(start))
 		}
 		b.mu.Lock()
@@ -318,13 +318,13 @@ func TestBackoff(t *testing.T) {
 // it while a conn lives.
 func TestConnMax(t *testing.T) {
 	inBubble(t, Config{ConnMax: 2, ReuseMaxCount: 2}, func(t *testing.T, b *bubble) {
-		var all []*Session
+		var all []*session
 		for range 50 {
 			s, _ := b.open()
 			all = append(all, s)
 			time.Sleep(handshake / 10)
 		}
-		if n := b.pool.Conns(); n != 2 {
+		if n := b.pool.count(); n != 2 {
 			t.Errorf("%d conns, want 2", n)
 		}
 		for _, s := range all {

@@ -21,7 +21,7 @@ type question struct {
 
 // askLocked notes that a PING has joined the control frames. One that is still open
 // remains the question.
-func (q *question) askLocked(c *conn, now time.Duration) {
+func (q *question) askLocked(c *Conn, now time.Duration) {
 	if q.openLocked(c) {
 		return
 	}
@@ -30,12 +30,12 @@ func (q *question) askLocked(c *conn, now time.Duration) {
 }
 
 // openLocked reports whether it was asked and nothing has come since.
-func (q *question) openLocked(c *conn) bool {
+func (q *question) openLocked(c *Conn) bool {
 	return q.at != 0 && time.Duration(c.keepalive.received.Load()) < q.at
 }
 
 // leftLocked notes that a batch with a PING has been handed to our system.
-func (q *question) leftLocked(c *conn) {
+func (q *question) leftLocked(c *Conn) {
 	if q.waiting { // that PING was an earlier one
 		return
 	}
@@ -45,7 +45,7 @@ func (q *question) leftLocked(c *conn) {
 }
 
 // progressLocked notes whether the peer's system has come nearer since the last check.
-func (q *question) progressLocked(c *conn, now time.Duration) {
+func (q *question) progressLocked(c *Conn, now time.Duration) {
 	p, ok := netx.Progress(c.nc)
 	if !ok || q.arrived || p.Moved == q.moved {
 		return

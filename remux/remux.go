@@ -6,51 +6,35 @@ import (
 	"net"
 )
 
-// Dialer opens sessions to one server. *Pool is one.
+// Dialer opens sessions to one server, as a *Pool does.
 type Dialer interface {
 	Dial() (net.Conn, error)
 }
 
-// Listener accepts sessions. *SessionListener is one.
+// Listener accepts sessions, as a *SessionListener or a *Conn does.
 type Listener interface {
 	Accept() (net.Conn, error)
 	Close() error
 }
 
-// Option changes the Config that NewDialer and Listen begin with.
-type Option func(*Config)
-
-// WithConfig has c used in place of the defaults. It comes before other options.
-func WithConfig(c Config) Option { return func(to *Config) { *to = c } }
-
-// WithDial has conns made by dial, which may know any network: "tls", if it is the Dial
-// of a tls.Client.
-func WithDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
-	return func(c *Config) { c.Dial = dial }
-}
-
-// WithListen has conns accepted by what listen makes, which may know any network:
-// "tls", if it is the Listen of a tls.Server.
-func WithListen(listen func(ctx context.Context, network, address string) (net.Listener, error)) Option {
-	return func(c *Config) { c.Listen = listen }
-}
-
-// NewDialer makes a pool, with the defaults of Config, for the server at address. The
-// network is one of package net's stream networks, or one that WithDial knows.
-func NewDialer(network, address string, options ...Option) (Dialer, error) {
-	c := configOf(options)
-	if err := c.knows(network, c.Dial != nil, "WithDial"); err != nil {
-		return nil, err
+// NewDialer returns a pool for the server at address. The network is one of package net's
+// stream networks, or any that Dial of the Config knows: "tls" if it is the Dial of a
+// tls.Client. At most one Config may be given; each of its fields has a default.
+func NewDialer(network, address string, config ...Config) (Dialer, error) {
+	c := configOf(config)
+	if c.Dial == nil && !netKnows(network) {
+		return nil, unknownNetwork(network, "Dial")
 	}
 	return c.NewPool(network, address), nil
 }
 
-// Listen accepts sessions, with the defaults of Config, at address. The network is one
-// of package net's stream networks, or one that WithListen knows.
-func Listen(network, address string, options ...Option) (Listener, error) {
-	c := configOf(options)
-	if err := c.knows(network, c.Listen != nil, "WithListen"); err != nil {
-		return nil, err
+// Listen accepts sessions at address. The network is one of package net's stream networks,
+// or any that Listen of the Config knows: "tls" if it is the Listen of a tls.Server. At
+// most one Config may be given; each of its fields has a default.
+func Listen(network, address string, config ...Config) (Listener, error) {
+	c := configOf(config)
+	if c.Listen == nil && !netKnows(network) {
+		return nil, unknownNetwork(network, "Listen")
 	}
 	c = c.defaults()
 	ln, err := c.Listen(context.Background(), network, address)
@@ -60,22 +44,23 @@ func Listen(network, address string, options ...Option) (Listener, error) {
 	return c.NewListener(ln), nil
 }
 
-func configOf(options []Option) (c Config) {
-	for _, o := range options {
-		o(&c)
+func configOf(config []Config) (c Config) {
+	if len(config) > 0 {
+		c = config[0]
 	}
 	return c
 }
 
-// knows returns an error for a network that package net does not know, if nobody else
-// is asked either; option is whom to ask by.
-func (c *Config) knows(network string, asked bool, option string) error {
+// netKnows reports whether package net has this stream network.
+func netKnows(network string) bool {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
-		return nil
+		return true
 	}
-	if asked {
-		return nil
-	}
-	return fmt.Errorf("network %q is not one of tcp, tcp4, tcp6, unix: remux.%s says who knows it", network, option)
+	return false
+}
+
+// unknownNetwork returns the error for a network that only a Config with that field knows.
+func unknownNetwork(network, field string) error {
+	return fmt.Errorf("network %q is not one of tcp, tcp4, tcp6, unix: set remux.Config.%s to use others", network, field)
 }

@@ -11,15 +11,15 @@ import (
 	"tunnels/tls"
 )
 
-// TestNetworks: package net's stream networks are known, others with an option that
-// knows them: TLS is one.
+// TestNetworks: package net's stream networks are known, others with a Config that knows
+// them, such as TLS.
 func TestNetworks(t *testing.T) {
 	_, err := remux.NewDialer("tls", "127.0.0.1:1")
-	if err == nil || !strings.Contains(err.Error(), "WithDial") {
-		t.Errorf("NewDialer on a network nobody knows = %v, want it to say who would", err)
+	if err == nil || !strings.Contains(err.Error(), "Config.Dial") {
+		t.Errorf("NewDialer on an unknown network = %v, want it to name the field to set", err)
 	}
-	if _, err = remux.Listen("tls", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "WithListen") {
-		t.Errorf("Listen on a network nobody knows = %v, want it to say who would", err)
+	if _, err = remux.Listen("tls", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "Config.Listen") {
+		t.Errorf("Listen on an unknown network = %v, want it to name the field to set", err)
 	}
 	mine, yours, err := tls.Throwaway("127.0.0.1")
 	if err != nil {
@@ -34,23 +34,20 @@ func TestNetworks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, options := range map[string][2]remux.Option{
+	for name, c := range map[string]remux.Config{
 		"tcp": {},
-		"tls": {remux.WithDial(client.Dial), remux.WithListen(server.Listen)},
-		"mine": {remux.WithConfig(remux.Config{Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", address)
-		}}), remux.WithListen(func(ctx context.Context, _, address string) (net.Listener, error) {
-			return new(net.ListenConfig).Listen(ctx, "tcp", address)
-		})},
+		"tls": {Dial: client.Dial, Listen: server.Listen},
+		"mine": {
+			Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", address)
+			},
+			Listen: func(ctx context.Context, _, address string) (net.Listener, error) {
+				return new(net.ListenConfig).Listen(ctx, "tcp", address)
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			none := func(*remux.Config) {}
-			for i, o := range options {
-				if o == nil {
-					options[i] = none
-				}
-			}
-			ln, err := remux.Listen(name, "127.0.0.1:0", options[1])
+			ln, err := remux.Listen(name, "127.0.0.1:0", c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,21 +62,21 @@ func TestNetworks(t *testing.T) {
 					_ = c.Close()
 				}
 			}()
-			pool, err := remux.NewDialer(name, ln.(*remux.SessionListener).Addr().String(), options[0])
+			pool, err := remux.NewDialer(name, ln.(*remux.SessionListener).Addr().String(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer pool.(*remux.Pool).Close()
-			c, err := pool.Dial()
+			s, err := pool.Dial()
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.Close()
+			defer s.Close()
 			b := []byte("echo")
-			if _, err := c.Write(b); err != nil {
+			if _, err := s.Write(b); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.ReadFull(c, b); err != nil || string(b) != "echo" {
+			if _, err := io.ReadFull(s, b); err != nil || string(b) != "echo" {
 				t.Errorf("read %q, %v", b, err)
 			}
 		})

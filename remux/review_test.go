@@ -15,14 +15,14 @@ import (
 func TestWeed(t *testing.T) {
 	p, l := pair(t, Config{ReuseMaxCount: 1 << 14}, Config{})
 	for range 2 * backlog {
-		s, err := p.Open(t.Context())
+		s, err := p.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Write(make([]byte, 1000))
 		s.Reset(code.TargetReset, "")
 	}
-	last, err := p.Open(t.Context())
+	last, err := p.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestWeed(t *testing.T) {
 			break
 		}
 	}
-	if n := l.cfg.Budget.Waiting(); n != 0 {
+	if n := l.cfg.Budget.waiting.Load(); n != 0 {
 		t.Errorf("%d bytes of sessions that ended unaccepted still counted", n)
 	}
 	last.Close()
@@ -99,7 +99,7 @@ func TestLateFin(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer far.Close()
-	s := c.(*Session)
+	s := c.(*session)
 	s.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	done := make(chan int)
 	go func() {
@@ -142,7 +142,7 @@ func TestStopWhileDialing(t *testing.T) {
 		if len(told) != 0 {
 			t.Errorf("told %v of a dial that nobody wanted any more", told)
 		}
-		if _, err := b.pool.Open(t.Context()); !errors.Is(err, net.ErrClosed) {
+		if _, err := b.pool.open(t.Context()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Open after Close = %v, want net.ErrClosed", err)
 		}
 	})

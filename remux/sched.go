@@ -9,7 +9,7 @@ package remux
 
 // slot is a session's place in the scheduler. conn.mu guards it.
 type slot struct {
-	next  *Session
+	next  *session
 	where place
 	left  int // of the quantum
 }
@@ -28,11 +28,11 @@ type scheduler struct {
 	quantum     int // payload bytes a session may send before the next one follows
 }
 
-type queue struct{ head, tail *Session }
+type queue struct{ head, tail *session }
 
 // The methods of queue and scheduler need conn.mu.
 
-func (q *queue) push(s *Session, where place) {
+func (q *queue) push(s *session, where place) {
 	s.slot.where, s.slot.next = where, nil
 	if q.tail == nil {
 		q.head = s
@@ -42,7 +42,7 @@ func (q *queue) push(s *Session, where place) {
 	q.tail = s
 }
 
-func (q *queue) pop() *Session {
+func (q *queue) pop() *session {
 	s := q.head
 	q.head = s.slot.next
 	if q.head == nil {
@@ -53,7 +53,7 @@ func (q *queue) pop() *Session {
 }
 
 // add puts s in line, unless it is already.
-func (q *scheduler) add(s *Session) {
+func (q *scheduler) add(s *session) {
 	if s.slot.where == nowhere {
 		s.slot.left = q.quantum
 		q.fresh.push(s, inFresh)
@@ -64,7 +64,7 @@ func (q *scheduler) empty() bool { return q.fresh.head == nil && q.rest.head == 
 
 // fill appends frames to b, up to its capacity, in the order of the sessions in line.
 // It calls sent for every session after each of its frames.
-func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []byte) []byte {
+func (q *scheduler) fill(b []byte, maxFrame int, sent func(*session, []byte) []byte) []byte {
 	begin := len(b)
 	for cap(b)-len(b) > headerLen+windowLen {
 		from := &q.fresh
@@ -99,13 +99,13 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 }
 
 // hasWorkLocked reports whether there is a frame to be sent.
-func (s *Session) hasWorkLocked() bool { return len(s.wbuf) > 0 || s.fin == finWanted }
+func (s *session) hasWorkLocked() bool { return len(s.wbuf) > 0 || s.fin == finWanted }
 
 // stuckLocked reports whether there are bytes to send but the peer allows none.
-func (s *Session) stuckLocked() bool { return len(s.wbuf) > 0 && s.sent >= s.sendMax }
+func (s *session) stuckLocked() bool { return len(s.wbuf) > 0 && s.sent >= s.sendMax }
 
 // nextFrameLocked appends the session's next frame: up to n bytes, or its end.
-func (s *Session) nextFrameLocked(b []byte, n int) []byte {
+func (s *session) nextFrameLocked(b []byte, n int) []byte {
 	if len(s.wbuf) == 0 {
 		s.fin = finSent
 		return appendHeader(b, s.number, 0)

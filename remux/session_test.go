@@ -57,11 +57,11 @@ func TestBorrow(t *testing.T) {
 	const size = 300_000
 	go func() {
 		s.Write(make([]byte, size))
-		s.(*Session).CloseWrite()
+		s.(*session).CloseWrite()
 	}()
 	got := 0
 	for {
-		b, err := far.(*Session).Borrow()
+		b, err := far.(*session).Borrow()
 		if err == io.EOF {
 			break
 		}
@@ -69,13 +69,13 @@ func TestBorrow(t *testing.T) {
 			t.Fatalf("Borrow = %d bytes, %v", len(b), err)
 		}
 		got += len(b)
-		if w := l.cfg.Budget.Waiting(); w < int64(len(b)) {
+		if w := l.cfg.Budget.waiting.Load(); w < int64(len(b)) {
 			t.Errorf("%d bytes wait while %d are lent out", w, len(b))
 		}
-		far.(*Session).GiveBack()
-		far.(*Session).GiveBack() // a second one does nothing
+		far.(*session).GiveBack()
+		far.(*session).GiveBack() // a second one does nothing
 	}
-	if w := l.cfg.Budget.Waiting(); got != size || w != 0 {
+	if w := l.cfg.Budget.waiting.Load(); got != size || w != 0 {
 		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
 	}
 	far.Close()
@@ -86,15 +86,15 @@ func TestBorrow(t *testing.T) {
 func TestOnReadable(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		act  func(near, far *Session)
+		act  func(near, far *session)
 	}{
-		{"bytes", func(near, _ *Session) { near.Write([]byte("x")) }},
-		{"an end", func(near, _ *Session) { near.CloseWrite() }},
-		{"a reset", func(near, _ *Session) { near.Reset(code.General, "") }},
-		{"a deadline", func(_, far *Session) { far.SetReadDeadline(time.Now().Add(time.Millisecond)) }},
-		{"a deadline that has passed", func(_, far *Session) { far.SetReadDeadline(time.Now()) }},
-		{"Close", func(_, far *Session) { far.Close() }},
-		{"the end of the conn", func(near, _ *Session) { near.conn.kill() }},
+		{"bytes", func(near, _ *session) { near.Write([]byte("x")) }},
+		{"an end", func(near, _ *session) { near.CloseWrite() }},
+		{"a reset", func(near, _ *session) { near.Reset(code.General, "") }},
+		{"a deadline", func(_, far *session) { far.SetReadDeadline(time.Now().Add(time.Millisecond)) }},
+		{"a deadline that has passed", func(_, far *session) { far.SetReadDeadline(time.Now()) }},
+		{"Close", func(_, far *session) { far.Close() }},
+		{"the end of the conn", func(near, _ *session) { near.conn.kill() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, l := pair(t, Config{}, Config{})
@@ -108,7 +108,7 @@ func TestOnReadable(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.Close()
-			near, far := c.(*Session), a.(*Session)
+			near, far := c.(*session), a.(*session)
 			called := make(chan struct{}, 2)
 			if !far.OnReadable(func() { called <- struct{}{} }) {
 				t.Fatal("OnReadable = false with nothing to read")

@@ -34,7 +34,7 @@ func (l *line) Progress() (netx.Sent, bool) {
 // several, until that is want or the time is up.
 func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, time.Duration) {
 	for start := time.Now(); ; time.Sleep(250 * time.Millisecond) {
-		state, _ := p.Look()
+		state, _ := p.Health()
 		if took := time.Since(start); state == want || took >= limit {
 			return state, took
 		}

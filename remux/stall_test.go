@@ -14,7 +14,7 @@ import (
 func stalled(t testing.TB, p *Pool, l *SessionListener, n int) {
 	t.Helper()
 	for range n {
-		s, err := p.Open(t.Context())
+		s, err := p.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,13 +41,13 @@ func TestStalledReaders(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			p, l := pair(t, Config{ReuseMaxCount: 1000}, Config{})
 			stalled(t, p, l, n)
-			if got, most := p.cfg.Budget.Waiting(), int64(n*firstWindow); got > most {
+			if got, most := p.cfg.Budget.waiting.Load(), int64(n*firstWindow); got > most {
 				t.Errorf("%d bytes wait, more than the %d that were granted", got, most)
 			}
 			const size = 32 << 20
 			var wg sync.WaitGroup
 			for range 4 {
-				s, err := p.Open(t.Context())
+				s, err := p.open(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -69,8 +69,8 @@ func TestStalledReaders(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if p.Conns() != 1 {
-				t.Errorf("%d conns, want all sessions on 1", p.Conns())
+			if p.count() != 1 {
+				t.Errorf("%d conns, want all sessions on 1", p.count())
 			}
 		})
 	}

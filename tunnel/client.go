@@ -67,11 +67,12 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-server.policy %w", err)
 	}
-	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget)) // one for all
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(0)) // one for all
 	c := &Client{cfg: cfg, way: w, eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
 	c.events = cfg.subscribe(&c.live)
 	c.work.Memory = trim.New(c.work.Count, func() (now, peak int64) {
-		return cfg.Remux.Budget.Waiting(), cfg.Remux.Budget.Peak()
+		now, peak, _ = cfg.Remux.Budget.Usage()
+		return now, peak
 	})
 	dial := upstream.NewDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).Dial
 	if w.secured {
@@ -104,7 +105,7 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 		hooks := remuxHooks(c.events, func(net.Conn) events.Conn { return events.Conn{Server: address} })
 		if c.way.mux {
 			conf.Hooks = hooks
-			conf.Hooks.Turned = turned
+			conf.Hooks.StateChanged = turned
 			return upstream.Pooled{Pool: conf.NewPool(c.way.network, address)}
 		}
 		d := upstream.DirectConfig{Dial: dial, Network: c.way.network, Address: address}

@@ -33,17 +33,17 @@ func (c *Config) subscribe(table *events.Table) *Events {
 // remuxHooks returns hooks that report what happens in a pool or listener. peer says
 // what is at the other end of a conn.
 func remuxHooks(e *Events, peer func(lower net.Conn) events.Conn) *remux.Hooks {
-	conn := func(id remux.ConnID, lower net.Conn) events.Conn {
+	conn := func(id remux.ID, lower net.Conn) events.Conn {
 		c := peer(lower)
 		c.ID = id
 		return c
 	}
 	return &remux.Hooks{
-		ConnOpened: func(id remux.ConnID, lower net.Conn) { e.ConnOpened(conn(id, lower)) },
-		ConnClosed: func(id remux.ConnID, lower net.Conn, lasted time.Duration, err error) {
+		ConnOpened: func(id remux.ID, lower net.Conn) { e.ConnOpened(conn(id, lower)) },
+		ConnClosed: func(id remux.ID, lower net.Conn, lasted time.Duration, err error) {
 			e.ConnClosed(conn(id, lower), lasted, err)
 		},
-		ConnBarred:    func(id remux.ConnID, err error) { e.ConnBarred(events.Conn{ID: id}, err) },
+		ConnBarred:    func(id remux.ID, err error) { e.ConnBarred(events.Conn{ID: id}, err) },
 		SessionOpened: e.SessionOpened,
 		SessionClosed: e.SessionClosed,
 		DialDone:      e.ServerDialed,

@@ -87,7 +87,8 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 	})
 	eventually(t, "no memory of the budget", func() bool {
 		b := r.cfg.Remux.Budget
-		return b.Waiting() == 0 && b.Granted() == 0
+		waiting, _, granted := b.Usage()
+		return waiting == 0 && granted == 0
 	})
 	if n := r.server.work.Count(); n != 0 {
 		t.Errorf("%d connections are still being served", n)
@@ -190,7 +191,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-func ownBudget(c *Config) { c.Remux.Budget = remux.NewBudget(remux.DefaultBudget) }
+func ownBudget(c *Config) { c.Remux.Budget = remux.NewBudget(0) }
 
 // TestGoneThrottled: a session that waits for its client's rate ends with the client.
 func TestGoneThrottled(t *testing.T) {
@@ -228,7 +229,7 @@ func TestGoneServer(t *testing.T) {
 			fillUp(t, far)
 			r.server.Close()
 			eventually(t, "the application is forgotten", func() bool { return r.clientL.Count(sla.Sock) == 0 })
-			eventually(t, "no memory of the budget", func() bool { return r.cfg.Remux.Budget.Waiting() == 0 })
+			eventually(t, "no memory of the budget", func() bool { waiting, _, _ := r.cfg.Remux.Budget.Usage(); return waiting == 0 })
 			wantTargetReset(t, app)
 		})
 	}
@@ -246,7 +247,7 @@ func TestGoneBefore(t *testing.T) {
 			r := start(t, w.eager, w.remux, w.server, func(c *Config) {
 				c.DialTimeout = time.Hour
 				c.EagerMode = eagersocks.On
-				c.Remux.Budget = remux.NewBudget(remux.DefaultBudget)
+				c.Remux.Budget = remux.NewBudget(0)
 			})
 			app := r.dial(t, target)
 			defer app.Close()

@@ -60,11 +60,12 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(remux.DefaultBudget))
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(0))
 	s := &Server{cfg: cfg, way: w}
 	s.events = cfg.subscribe(&s.live)
 	s.work.Memory = trim.New(s.work.Count, func() (now, peak int64) {
-		return cfg.Remux.Budget.Waiting(), cfg.Remux.Budget.Peak()
+		now, peak, _ = cfg.Remux.Budget.Usage()
+		return now, peak
 	})
 	if err := s.admit(); err != nil {
 		return nil, err

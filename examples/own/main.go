@@ -28,14 +28,14 @@ func main() {
 	check(err)
 
 	requests, err := eagersocks.Listen("remux", *exit, eagersocks.WithListen(func(_ context.Context, _, address string) (eagersocks.Acceptor, error) {
-		return remux.Listen("tls", address, remux.WithListen(server.Listen))
+		return remux.Listen("tls", address, remux.Config{Listen: server.Listen})
 	}))
 	check(err)
 	go serve(requests, func(req *eagersocks.Request) (net.Conn, error) { // the exit: out into the world
 		return net.Dial("tcp", req.Target.String())
 	})
 
-	pool, err := remux.NewDialer("tls", *exit, remux.WithDial(client.Dial))
+	pool, err := remux.NewDialer("tls", *exit, remux.Config{Dial: client.Dial})
 	check(err)
 	apps, err := eagersocks.ListenSocks("tcp", *socks)
 	check(err)

@@ -187,7 +187,7 @@ func TestChangedRules(t *testing.T) {
 // session itself, with all its short ways.
 func TestNoRateNoDetour(t *testing.T) {
 	c := newTestClients(t, testConfig{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
-	var s splice.Stream = new(remux.Session)
+	var s splice.Stream = &struct{ remux.Session }{}
 	for _, name := range []string{"", "other", "free"} {
 		g := mustAdmit(t, c, name)
 		defer g.Leave()

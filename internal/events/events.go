@@ -30,8 +30,8 @@ type Events struct {
 
 	// SessionOpened and SessionClosed report the sessions of remux. The error is nil
 	// if both ends had finished.
-	SessionOpened func(remux.SessionID)
-	SessionClosed func(id remux.SessionID, err error)
+	SessionOpened func(remux.ID)
+	SessionClosed func(id remux.ID, err error)
 
 	// RequestAccepted reports a request that will be carried if possible.
 	RequestAccepted func(*Request)
@@ -88,7 +88,7 @@ type Events struct {
 
 // Conn is a conn of remux, and its peer.
 type Conn struct {
-	ID     remux.ConnID
+	ID     remux.ID
 	Server string // at a client: the server's address
 	Client string // at a server: the name in the client's certificate, or empty
 	From   string // at a server: the client's address

@@ -61,7 +61,7 @@ func (j *Journal) Events() *events.Events {
 		ConnRefused: func(client, from string, err error) {
 			log.Debug("conn of client %s at %s refused: %v", client, from, err)
 		},
-		SessionOpened: func(id remux.SessionID) { log.Opened(sla.Sess, id.String()) },
+		SessionOpened: func(id remux.ID) { log.Opened(sla.Sess, id.String()) },
 		SessionClosed: j.sessionClosed,
 
 		RequestStarted:   j.opened,
@@ -113,7 +113,7 @@ func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
 
 // sessionClosed logs the end of a session. What the target or the application caused
 // is in the line of the sock, and what ended its conn in that of the conn.
-func (j *Journal) sessionClosed(id remux.SessionID, err error) {
+func (j *Journal) sessionClosed(id remux.ID, err error) {
 	why, ok := code.Of(err)
 	switch {
 	case ok && (why <= code.AddressUnsupported || why == code.Cancelled || why == code.TargetReset), isRefused(err):

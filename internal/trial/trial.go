@@ -237,7 +237,7 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 	defer tick.Stop()
 	var up time.Time
 	for {
-		state, err := pool.Look()
+		state, err := pool.Health()
 		rtt, measured := pool.RTT()
 		switch {
 		case measured:
@@ -251,7 +251,7 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 			t.certificate(conn)
 			t.done("round trip", 0, "not measured: the server answers no PING")
 			return true
-		case state != remux.Up && err != nil && !errors.Is(err, remux.ErrNotYet):
+		case state != remux.Up && state != remux.Unknown && err != nil:
 			t.unanswered(conn, time.Since(begin), err)
 			return false
 		}

@@ -38,9 +38,9 @@ func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, er
 	for {
 		why, answers := error(nil), ""
 		for _, v := range s.all {
-			state, err := v.Link.Look()
+			state, err := v.Link.Health()
 			if state != remux.Up {
-				why = fmt.Errorf("%s: %w", v.Address, contactError(err))
+				why = fmt.Errorf("%s: %w", v.Address, contactError(state, err))
 				continue
 			}
 			if rtt, ok := v.Link.RTT(); ok {
@@ -75,8 +75,8 @@ func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, er
 }
 
 // contactError is why a server has not answered, with what may be the matter.
-func contactError(err error) error {
-	if err == nil || errors.Is(err, remux.ErrNotYet) {
+func contactError(state remux.State, err error) error {
+	if err == nil || state == remux.Unknown {
 		return errors.New("no answer yet; is its port open in the firewall?")
 	}
 	return errors.New(err.Error() + Hint(err))

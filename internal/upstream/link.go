@@ -18,8 +18,8 @@ type Link interface {
 	Open(ctx context.Context) (splice.Stream, error)
 	// Reachable reports whether there is no reason to think that the server is not.
 	Reachable() bool
-	// Look says how the server appears to be, and why it is not Up.
-	Look() (remux.State, error)
+	// Health returns how the server appears to be, and why it is not Up.
+	Health() (remux.State, error)
 	// RTT returns the round trip to the server, or false if it is not known.
 	RTT() (time.Duration, bool)
 	// Probe finds out anew, in the background; false: it was tried just now.
@@ -35,7 +35,7 @@ type Pooled struct{ *remux.Pool }
 func (p Pooled) Open(ctx context.Context) (splice.Stream, error) {
 	s, err := p.Pool.Open(ctx)
 	if err != nil {
-		return nil, err // and not a nil *remux.Session
+		return nil, err // and not a nil remux.Session
 	}
 	return s, nil
 }
@@ -51,7 +51,7 @@ type DirectConfig struct {
 	Network, Address string
 	Limit            time.Duration                      // for a dial; 0: none but the context's
 	Told             func(string, time.Duration, error) // of every dial; may be nil
-	Turned           func()                             // Look may say something else; may be nil
+	Turned           func()                             // Health may return something else; may be nil
 }
 
 // Direct is the way by a connection for each request. Its round trip is the time that
@@ -128,8 +128,8 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 // Reachable implements Link.
 func (d *Direct) Reachable() bool { return d.reach.ok() }
 
-// Look implements Link.
-func (d *Direct) Look() (remux.State, error) {
+// Health implements Link.
+func (d *Direct) Health() (remux.State, error) {
 	if err := d.reach.failed(); err != nil {
 		return remux.Down, err
 	}

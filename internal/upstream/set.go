@@ -93,7 +93,7 @@ type Server struct {
 }
 
 // New makes the set; newLink makes the way to one server, which calls turned whenever
-// Look may say something else than before. With one server turned is nil.
+// Health may return something else than before. With one server turned is nil.
 func New(addresses []string, choice Choice, hooks Hooks, newLink func(address string, turned func()) Link) *Set {
 	s := &Set{choice: choice, hooks: hooks, poke: make(chan struct{}, 1), changed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -46,7 +46,7 @@ func (f *fakeLink) Open(ctx context.Context) (splice.Stream, error) {
 
 func (f *fakeLink) Reachable() bool { return true }
 
-func (f *fakeLink) Look() (remux.State, error) {
+func (f *fakeLink) Health() (remux.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.state == remux.Up {

@@ -155,7 +155,7 @@ func earlier(a, b time.Time) time.Time {
 func (s *Set) updateLocked(now time.Time) (turned bool) {
 	for _, v := range s.all {
 		var state remux.State
-		if state, v.why = v.Link.Look(); state != v.state {
+		if state, v.why = v.Link.Health(); state != v.state {
 			s.movedLocked(v, state, now)
 			turned = true
 		}

@@ -8,10 +8,10 @@ import (
 	"tunnels/internal/code"
 )
 
-// errEnded is what a Write gets to hear after a clean end.
+// errEnded is returned by Write after a clean end.
 var errEnded = errors.New("session has ended")
 
-// errNoRoom: the conn takes no more sessions from this end.
+// errNoRoom is returned for a conn that takes no more sessions from this end.
 var errNoRoom = errors.New("conn takes no more sessions")
 
 // seen is the set of numbers that the peer has opened; none is used twice.
@@ -36,38 +36,42 @@ func (s *seen) add(n uint16) {
 	s.last = max(s.last, n)
 }
 
-// open begins a session of this end. Its opener calls opened when no lock is
-// held.
-func (c *conn) open() (*Session, error) {
+// open begins a session of this end. Its opener calls opened when no lock is held.
+func (c *Conn) open() (*session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.takesLocked() {
 		return nil, errNoRoom
 	}
+	return c.beginLocked(), nil
+}
+
+// beginLocked begins a session of this end, which takesLocked allows.
+func (c *Conn) beginLocked() *session {
 	number := uint16(c.table.nextID)
 	c.table.nextID += 2
 	c.table.uses++
 	c.table.locals++
 	s := c.addLocked(number)
 	s.local = true
-	return s, nil
+	return s
 }
 
-// takesLocked: the protocol allows this end one more session. The rules of
+// takesLocked reports whether the protocol allows this end one more session. The rules of
 // reuse are the pool's.
-func (c *conn) takesLocked() bool {
+func (c *Conn) takesLocked() bool {
 	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= lastID && c.table.locals < c.peer.sessMax
 }
 
-func (c *conn) addLocked(number uint16) *Session {
+func (c *Conn) addLocked(number uint16) *session {
 	s := newSession(c, number)
 	s.sendMax = c.peer.window
 	c.table.sessions[number] = s
 	return s
 }
 
-// opened tells the hooks of a session, and of its end where that came first.
-func (c *conn) opened(s *Session) {
+// opened reports a session to the hooks, and its end if that came first.
+func (c *Conn) opened(s *session) {
 	c.cfg.Hooks.sessionOpened(s.ID())
 	c.mu.Lock()
 	s.told = true
@@ -78,12 +82,12 @@ func (c *conn) opened(s *Session) {
 	}
 }
 
-// isOurs: the number is one that this end opens.
-func (c *conn) isOurs(number uint16) bool { return c.dialer == (number&1 == 1) }
+// isOurs reports whether the number is one that this end opens.
+func (c *Conn) isOurs(number uint16) bool { return c.dialer == (number&1 == 1) }
 
-// removeLocked takes s out of the conn; err is what the hooks will hear, and
-// werr what Write says. Whoever calls it calls gone when no lock is held.
-func (c *conn) removeLocked(s *Session, err, werr error) {
+// removeLocked takes s out of the conn; err is for Hooks.SessionClosed, and Write returns
+// werr. The caller calls gone once no lock is held.
+func (c *Conn) removeLocked(s *session, err, werr error) {
 	s.ended, s.endErr = true, err
 	if werr == nil {
 		werr = errEnded
@@ -92,6 +96,7 @@ func (c *conn) removeLocked(s *Session, err, werr error) {
 	delete(c.table.sessions, s.number)
 	if s.local {
 		c.table.locals--
+		c.wakeOpenersLocked()
 	}
 	close(s.done)
 	if len(c.table.sessions) == 0 {
@@ -100,7 +105,7 @@ func (c *conn) removeLocked(s *Session, err, werr error) {
 }
 
 // gone completes removeLocked.
-func (c *conn) gone(s *Session) {
+func (c *Conn) gone(s *session) {
 	s.mu.Lock()
 	s.flow.close()
 	if s.rerr != nil || s.rclosed {
@@ -118,32 +123,35 @@ func (c *conn) gone(s *Session) {
 	if told {
 		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
 	}
-	c.owner.sessionEnded(s)
+	if c.queue != nil && !s.local {
+		c.queue.noteEnd(s)
+	}
+	c.owner.sessionEnded()
 	if idle {
 		c.owner.connIdle(c)
 	}
 }
 
 // readyLocked puts s in line if it has something to send.
-func (c *conn) readyLocked(s *Session) {
+func (c *Conn) readyLocked(s *session) {
 	if s.hasWorkLocked() && !s.stuckLocked() {
 		c.out.sched.add(s)
 		c.out.wake.Signal()
 	}
 }
 
-// openLocked says OPEN for a session with nothing to send yet.
-func (c *conn) openLocked(s *Session) {
-	if c.peer.kind != peerBasic { // which hears of it by its first bytes
+// sayOpenLocked sends OPEN for a session with nothing to send yet.
+func (c *Conn) sayOpenLocked(s *session) {
+	if c.peer.kind != peerBasic { // which learns of it by its first bytes
 		c.out.ctrl = appendOpen(c.out.ctrl, s.number)
 	}
 	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
 	c.out.wake.Signal()
 }
 
-// openedLocked notes that the frame before has opened s, and grants behind it
-// what goes beyond the floor.
-func (c *conn) openedLocked(s *Session, b []byte) []byte {
+// openedLocked notes that the frame before has opened s, and appends a WINDOW for what
+// is granted beyond the floor.
+func (c *Conn) openedLocked(s *session, b []byte) []byte {
 	s.opened.Store(true)
 	if limit := s.granted.Load(); limit > floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
 		b = appendWindow(b, s.number, limit)
@@ -152,8 +160,8 @@ func (c *conn) openedLocked(s *Session, b []byte) []byte {
 }
 
 // finishLocked ends our direction of s, behind all that was written, unless the FIN
-// has to be held and the application is not through (close).
-func (c *conn) finishLocked(s *Session, close bool) {
+// has to be held and the application may still read (close is false).
+func (c *Conn) finishLocked(s *session, close bool) {
 	switch {
 	case s.fin == finNone && !close && c.holdsFinLocked(s):
 		s.fin = finHeld
@@ -161,13 +169,13 @@ func (c *conn) finishLocked(s *Session, close bool) {
 		s.fin = finWanted
 	}
 	if !s.opened.Load() && len(s.wbuf) == 0 {
-		c.openLocked(s)
+		c.sayOpenLocked(s)
 	}
 	c.readyLocked(s)
 }
 
-// resetLocked ends s and tells the peer; gone is to follow.
-func (c *conn) resetLocked(s *Session, why *code.Error, werr error) {
+// resetLocked ends s and tells the peer. The caller calls gone once no lock is held.
+func (c *Conn) resetLocked(s *session, why *code.Error, werr error) {
 	if s.opened.Load() {
 		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
 			c.peer.unheard = append(c.peer.unheard, s.number)
@@ -177,8 +185,8 @@ func (c *conn) resetLocked(s *Session, why *code.Error, werr error) {
 	c.removeLocked(s, why, werr)
 }
 
-// sayResetLocked sends RESET, or to a basic peer the only end it knows.
-func (c *conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
+// sayResetLocked sends RESET, or FIN to a basic peer, which knows no other end.
+func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
 	switch {
 	case c.peer.kind != peerBasic:
 		c.out.ctrl = appendEnding(c.out.ctrl, typeReset, number, why, text)
@@ -188,9 +196,9 @@ func (c *conn) sayResetLocked(number uint16, why code.Code, text string, finishe
 	c.out.wake.Signal()
 }
 
-// windowDue has the session's limit announced: at once, or (urgent false) with
-// the next frames that go out anyway.
-func (c *conn) windowDue(s *Session, urgent bool) {
+// windowDue has the session's limit announced: at once if it is urgent, or else with the
+// next frames that go out anyway.
+func (c *Conn) windowDue(s *session, urgent bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.ended || c.peer.kind == peerBasic {

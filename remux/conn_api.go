@@ -1,0 +1,117 @@
+package remux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"tunnels/internal/code"
+)
+
+// errNotPermitted is returned by Open if the peer accepts no sessions.
+var errNotPermitted = errors.New("the peer accepts no sessions on this conn")
+
+// NewConn makes a conn over nc, which it owns from now on. dialed says which end this is:
+// the one that made the connection, or the one that accepted it. The peer may open up to
+// SessMax sessions at one time, which Accept returns. Close or GoAway ends the conn.
+func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
+	c = c.defaults()
+	conn := newConn(nc, &c, dialed, newAcceptQueue(), alone{})
+	if !dialed {
+		conn.client = clientOf(nc)
+	}
+	go conn.run()
+	return conn
+}
+
+// Open opens a session. The peer learns of it with the first Write or Read. Open waits,
+// until ctx ends, while the peer's HELLO has yet to come, if the peer made the
+// connection, and while as many sessions are open as the peer permits. It fails if the
+// peer permits none, or the conn has ended, is going away or has used up its numbers.
+// Waiting calls are served in no particular order.
+func (c *Conn) Open(ctx context.Context) (Session, error) {
+	for {
+		s, changed, err := c.tryOpen()
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			c.opened(s)
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no session on conn %s in time: %w", c.connID(), context.Cause(ctx))
+		}
+	}
+}
+
+// tryOpen begins a session, or returns why that is in vain, or a channel that is closed
+// when it may be worth another try.
+func (c *Conn) tryOpen() (*session, <-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.dialer || c.peer.spoke || c.peer.kind == peerBasic
+	switch {
+	case c.end.state == dead:
+		return nil, nil, c.lossLocked()
+	case c.end.state != open || c.peer.goneAway || c.table.nextID > lastID:
+		return nil, nil, errNoRoom
+	case told && c.peer.sessMax == 0:
+		return nil, nil, errNotPermitted
+	case c.takesLocked():
+		return c.beginLocked(), nil, nil
+	}
+	if c.table.changed == nil {
+		c.table.changed = make(chan struct{})
+	}
+	return nil, c.table.changed, nil
+}
+
+// wakeOpenersLocked has the waiting calls of Open try again.
+func (c *Conn) wakeOpenersLocked() {
+	if c.table.changed != nil {
+		close(c.table.changed)
+		c.table.changed = nil
+	}
+}
+
+// Accept waits for the next session that the peer opens. Once the conn has ended and
+// every session was returned, it returns net.ErrClosed, or why the conn was lost.
+func (c *Conn) Accept() (net.Conn, error) { return c.queue.take() }
+
+// Peer returns the name in the peer's certificate or, if it has none, the address.
+func (c *Conn) Peer() string { return clientOf(c.nc) }
+
+// Done returns a channel that is closed when the conn has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// GoAway tells the peer why this end wants no more sessions; code.OK is the ordinary end.
+// Neither end opens sessions from then on, except those that were on their way, open ones
+// go on, and behind the last one the conn ends. GoAway does not wait.
+func (c *Conn) GoAway(why code.Code, text string) { c.drain(why, text) }
+
+// Close ends the conn and its sessions at once, and waits for the goroutines that serve
+// it.
+func (c *Conn) Close() error {
+	c.kill()
+	<-c.done
+	c.queue.drop()
+	return nil
+}
+
+// alone is the owner of a conn that belongs to no pool or listener.
+type alone struct{}
+
+func (alone) connGreeted()   {}
+func (alone) sessionEnded()  {}
+func (alone) answered()      {}
+func (alone) connIdle(*Conn) {}
+func (alone) connEnded(c *Conn, err error) {
+	if err == nil {
+		err = net.ErrClosed
+	}
+	c.queue.finish(err)
+}

@@ -1,0 +1,316 @@
+package remux_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/remux"
+)
+
+// tcpPair returns the two ends of a TCP connection.
+func tcpPair(t testing.TB) (dialed, accepted net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if dialed, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if accepted, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return dialed, accepted
+}
+
+// connPair returns two conns that are each other's peers.
+func connPair(t testing.TB, dialer, acceptor remux.Config) (near, far *remux.Conn) {
+	t.Helper()
+	a, b := tcpPair(t)
+	near, far = dialer.NewConn(a, true), acceptor.NewConn(b, false)
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
+}
+
+// connAndPeer returns a conn, which is the dialer or the acceptor, and its peer, which
+// has said HELLO with these keys if it is to.
+func connAndPeer(t testing.TB, cfg remux.Config, dialed, greets bool, kv ...uint32) (*remux.Conn, *peer) {
+	t.Helper()
+	a, b := tcpPair(t)
+	if !dialed {
+		a, b = b, a
+	}
+	c := cfg.NewConn(a, dialed)
+	p := newPeer(t, b)
+	t.Cleanup(func() { c.Close() })
+	if greets {
+		p.write(hello(0x8f7ed46a, kv...))
+	}
+	return c, p
+}
+
+// soon returns a context for what must not wait for long.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func mustOpen(t testing.TB, c *remux.Conn) remux.Session {
+	t.Helper()
+	s, err := c.Open(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func mustAccept(t testing.TB, c *remux.Conn) (s remux.Session) {
+	t.Helper()
+	within(t, "Accept", func() {
+		x, err := c.Accept()
+		if err != nil {
+			t.Errorf("Accept: %v", err)
+			return
+		}
+		s = x.(remux.Session)
+	})
+	if s == nil {
+		t.FailNow()
+	}
+	return s
+}
+
+// mustNotOpen wants Open to fail at once.
+func mustNotOpen(t testing.TB, why string, c *remux.Conn) {
+	t.Helper()
+	ctx := soon(t)
+	if s, err := c.Open(ctx); err == nil {
+		t.Errorf("%s: Open returns session %v", why, s.ID())
+	} else if ctx.Err() != nil {
+		t.Errorf("%s: Open waits", why)
+	}
+}
+
+// echoAll serves the sessions that the peer of c opens, until the conn ends.
+func echoAll(c *remux.Conn) {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	for {
+		s, err := c.Accept()
+		if err != nil {
+			return
+		}
+		serving.Go(func() {
+			io.Copy(s, s)
+			s.(remux.Session).CloseWrite()
+			s.Close()
+		})
+	}
+}
+
+// TestBothEndsOpen: both ends open sessions at the same time, with numbers of their own.
+func TestBothEndsOpen(t *testing.T) {
+	const each = 40
+	near, far := connPair(t, remux.Config{}, remux.Config{})
+	var serving, asking sync.WaitGroup
+	for _, c := range []*remux.Conn{near, far} {
+		serving.Go(func() { echoAll(c) })
+	}
+	var mu sync.Mutex
+	numbers := map[uint16]bool{}
+	for odd, c := range map[uint16]*remux.Conn{1: near, 0: far} {
+		for i := range each {
+			asking.Go(func() {
+				s, err := c.Open(soon(t))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer s.Close()
+				want := pattern(20_000 + 1000*i)
+				go func() {
+					io.WriteString(s, want)
+					s.CloseWrite()
+				}()
+				s.SetReadDeadline(time.Now().Add(patience))
+				if got, err := io.ReadAll(s); err != nil || string(got) != want {
+					t.Errorf("session %v: read %d bytes, %v, want %d", s.ID(), len(got), err, len(want))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if n := s.ID().Number; n%2 != odd || numbers[n] {
+					t.Errorf("session %v, want a new number with remainder %d", s.ID(), odd)
+				}
+				numbers[s.ID().Number] = true
+			})
+		}
+	}
+	asking.Wait()
+	near.GoAway(code.OK, "")
+	within(t, "both conns end", func() { <-near.Done(); <-far.Done() })
+	serving.Wait()
+	if len(numbers) != 2*each {
+		t.Errorf("%d numbers, want %d", len(numbers), 2*each)
+	}
+}
+
+// TestPeerName: Peer names the other end, here by its address.
+func TestPeerName(t *testing.T) {
+	near, far := connPair(t, remux.Config{}, remux.Config{})
+	if near.Peer() != "127.0.0.1" || far.Peer() != "127.0.0.1" {
+		t.Errorf("Peer is %q and %q", near.Peer(), far.Peer())
+	}
+	a, b := net.Pipe()
+	defer b.Close()
+	c := remux.Config{}.NewConn(certified{a}, true)
+	defer c.Close()
+	if c.Peer() != "alice" {
+		t.Errorf("Peer is %q, want the name in the certificate", c.Peer())
+	}
+}
+
+type certified struct{ net.Conn }
+
+func (certified) PeerName() string { return "alice" }
+
+// TestAcceptorAwaitsHello: until HELLO has come, the acceptor does not know what it may
+// open, and sends nothing for a session.
+func TestAcceptorAwaitsHello(t *testing.T) {
+	c, p := connAndPeer(t, remux.Config{}, false, false)
+	p.wantHello()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if s, err := c.Open(ctx); err == nil {
+		t.Fatalf("Open returns session %v before HELLO", s.ID())
+	}
+	opened := make(chan remux.Session)
+	go func() {
+		s, _ := c.Open(soon(t))
+		opened <- s
+	}()
+	p.write(hello(1))
+	s := <-opened
+	if s == nil {
+		t.Fatal("Open fails after HELLO")
+	}
+	io.WriteString(s, "hi")
+	p.wantFrame("the acceptor opens 2", data(2, "hi"))
+	p.write(data(2, "yo"), fin(2))
+	wantEOF(t, "the answer", s, "yo")
+}
+
+// TestOpenNotPermitted: where HELLO permits no sessions, Open fails and nothing is sent.
+func TestOpenNotPermitted(t *testing.T) {
+	for _, dialed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("dialed=%v", dialed), func(t *testing.T) {
+			c, p := connAndPeer(t, remux.Config{}, dialed, true, 2, 0)
+			p.wantHello()
+			p.barrier("HELLO is read")
+			mustNotOpen(t, "key 2 is 0", c)
+			p.wantIdle("nothing is opened")
+		})
+	}
+	t.Run("a pool", func(t *testing.T) { // today's clients
+		a, b := tcpPair(t)
+		pool := remux.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }}.NewPool("tcp", "x")
+		defer pool.Close()
+		pool.Warm()
+		c := remux.Config{}.NewConn(b, false)
+		defer c.Close()
+		mustNotOpen(t, "a pool permits none", c)
+		if _, err := pool.Open(soon(t)); err != nil {
+			t.Errorf("the pool itself: %v", err)
+		}
+	})
+	t.Run("basic peer", func(t *testing.T) {
+		c, p := connAndPeer(t, remux.Config{}, false, false)
+		p.write(data(1, "x"))
+		mustNotOpen(t, "a basic dialer is sent no session", c)
+	})
+}
+
+// TestOpenLimit: Open waits while as many sessions are open as the peer permits.
+func TestOpenLimit(t *testing.T) {
+	c, p := connAndPeer(t, remux.Config{}, false, true, 2, 2)
+	p.wantHello()
+	x, y := mustOpen(t, c), mustOpen(t, c)
+	io.WriteString(x, "x")
+	p.wantFrame("the first", data(2, "x"))
+	io.WriteString(y, "y")
+	p.wantFrame("the second", data(4, "y"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if s, err := c.Open(ctx); err == nil {
+		t.Fatalf("Open returns %v, the third of 2", s.ID())
+	}
+	third := make(chan remux.Session)
+	go func() {
+		s, _ := c.Open(soon(t))
+		third <- s
+	}()
+	p.write(reset(2, code.Refused, "no"))
+	z := <-third
+	if z == nil {
+		t.Fatal("Open fails though a session has ended")
+	}
+	io.WriteString(z, "z")
+	p.wantFrame("the third", data(6, "z"))
+}
+
+// TestOpenUnpermitted: sessions beyond what this end permits are reset, and the others go
+// on.
+func TestOpenUnpermitted(t *testing.T) {
+	for most, announced := range map[int]uint32{-1: 0, 1: 1} {
+		for _, dialed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("most=%d, dialed=%v", most, dialed), func(t *testing.T) {
+				c, p := connAndPeer(t, remux.Config{SessMax: most}, dialed, true)
+				if h := p.wantHello(); h.keys[2] != announced {
+					t.Errorf("HELLO permits %d sessions, want %d", h.keys[2], announced)
+				}
+				first, mine := uint16(1), uint16(2)
+				if dialed {
+					first, mine = 2, 1
+				}
+				ours := mustOpen(t, c)
+				io.WriteString(ours, "hi")
+				p.wantFrame("its own session", data(mine, "hi"))
+				if most == 1 {
+					p.write(open(first))
+					mustAccept(t, c)
+					first += 2
+				}
+				p.write(data(first, "x"))
+				p.wantReset("one too many", first, code.Overload)
+				p.write(data(first, "late"), data(mine, "yo"))
+				wantRead(t, "the conn goes on", ours, "yo")
+			})
+		}
+	}
+}
+
+// TestWrongNumbers: a number that the other end would have to open is a protocol error,
+// whichever end this is.
+func TestWrongNumbers(t *testing.T) {
+	for _, dialed := range []bool{true, false} {
+		wrong := uint16(2) // the acceptor's
+		if dialed {
+			wrong = 1
+		}
+		for name, frame := range map[string][]byte{"data": data(wrong, "x"), "OPEN": open(wrong), "FIN": fin(wrong)} {
+			t.Run(fmt.Sprintf("%s, dialed=%v", name, dialed), func(t *testing.T) {
+				_, p := connAndPeer(t, remux.Config{}, dialed, true)
+				p.wantHello()
+				p.write(frame)
+				p.wantProtocolError("a number of this end's")
+			})
+		}
+	}
+}

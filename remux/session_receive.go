@@ -1,0 +1,125 @@
+package remux
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// receive takes n bytes of payload from the conn's reader; false: the session is
+// over and wants no more.
+func (s *session) receive(pieces [][]byte, n int) bool {
+	s.mu.Lock()
+	if s.basic.Load() && s.rbuf.len+n > basicMax {
+		s.awaitRoom(n)
+	}
+	var why *code.Error
+	switch f := &s.flow; {
+	case s.rclosed:
+		why = &code.Error{Code: code.Cancelled}
+	case s.rerr != nil:
+		why = &code.Error{Code: code.Protocol, Text: "data after the end of the session"}
+	case f.received+uint64(n) > f.limit && !s.basic.Load():
+		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.received+uint64(n), f.limit)}
+	case s.basic.Load() && s.rbuf.len+n > basicMax:
+		why = &code.Error{Code: code.Overload, Text: "the application does not read"}
+	case !f.budget.take(n):
+		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
+	default:
+		f.received += uint64(n)
+		return s.storeAndUnlock(pieces, n)
+	}
+	s.mu.Unlock()
+	s.reset(why, false)
+	return false
+}
+
+// storeAndUnlock hands the n bytes, for which there is room, to the application
+// or keeps them; false: nobody wants them any more.
+func (s *session) storeAndUnlock(pieces [][]byte, n int) bool {
+	grant, wanted := false, true
+	if sink := s.sink; sink != nil && s.rbuf.len == 0 && s.lent == nil {
+		// Whoever reads the session waits for rbuf meanwhile, so nothing that
+		// comes later can overtake.
+		s.mu.Unlock()
+		taken := sink(pieces)
+		s.mu.Lock()
+		grant = s.consumedLocked(taken)
+		pieces, n = behind(pieces, taken), n-taken
+		wanted = !s.rclosed && s.rerr == nil
+	}
+	switch {
+	case !wanted:
+		s.conn.cfg.Budget.free(n)
+	case n > 0:
+		for _, p := range pieces {
+			s.rbuf.append(p)
+		}
+		s.wakeReaderLocked()
+	}
+	s.mu.Unlock()
+	if grant {
+		s.conn.windowDue(s, true)
+	}
+	return wanted
+}
+
+// behind is what follows the first n bytes of pieces.
+func behind(pieces [][]byte, n int) [][]byte {
+	for len(pieces) > 0 && n >= len(pieces[0]) {
+		n -= len(pieces[0])
+		pieces = pieces[1:]
+	}
+	if n > 0 {
+		pieces[0] = pieces[0][n:]
+	}
+	return pieces
+}
+
+// awaitRoom waits, for a basic peer's sake, until n more bytes fit. It
+// holds up all sessions of that conn: such a peer cannot be told to wait.
+func (s *session) awaitRoom(n int) {
+	late := false
+	timer := time.AfterFunc(basicStall, func() {
+		s.mu.Lock()
+		late = true
+		s.rcond.Broadcast()
+		s.mu.Unlock()
+	})
+	defer timer.Stop()
+	for s.rbuf.len+n > basicMax && !late && !s.rclosed && s.rerr == nil {
+		s.rcond.Wait()
+	}
+}
+
+// finished is the peer's end of its direction.
+func (s *session) finished() {
+	s.mu.Lock()
+	if s.rerr == nil {
+		s.rerr = io.EOF
+	}
+	s.wakeReaderLocked()
+	s.mu.Unlock()
+	if s.basic.Load() {
+		s.tellEnd(nil) // before a Write fails
+	}
+
+	c := s.conn
+	c.mu.Lock()
+	s.gotFin = true
+	if c.peer.kind == peerBasic && s.fin != finSent { // its end is the session's
+		s.fin = finWanted
+		s.failWriteLocked(io.ErrClosedPipe)
+		c.readyLocked(s)
+	}
+	ended := s.fin == finSent && !s.ended
+	if ended {
+		c.removeLocked(s, nil, nil)
+	}
+	c.mu.Unlock()
+	if ended {
+		c.gone(s)
+	}
+}
