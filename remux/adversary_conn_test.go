@@ -205,7 +205,7 @@ func TestAdversaryGraceful(t *testing.T) {
 	}
 	p.write(fin(1))
 	p.wantClosed("our direction ends")
-	p.write(ping("too late"), padding()) // nobody minds
+	p.write(ping("too late"), padding()) // is no error
 	select {
 	case err := <-closed:
 		t.Fatalf("the conn did not wait for the peer's end: %v", err)

@@ -124,7 +124,7 @@ func TestAdversaryNobodyAccepts(t *testing.T) {
 	for n := 1; n < 65535; n += 2 {
 		b = append(b, data(uint16(n), "sentinel")...)
 	}
-	p.hog("sessions nobody accepts", b, 1)
+	p.hog("sessions that are not accepted", b, 1)
 	refused := map[uint16]bool{}
 	p.write(ping("all read"))
 	for {
@@ -154,7 +154,7 @@ func TestAdversaryNobodyAccepts(t *testing.T) {
 }
 
 // 30000 sessions opened and reset at once: nothing is left of them, no matter
-// whether somebody accepts.
+// whether they are accepted or not.
 func TestAdversaryRapidReset(t *testing.T) {
 	for _, accepted := range []bool{false, true} {
 		t.Run(fmt.Sprint("accepted ", accepted), func(t *testing.T) {

@@ -37,7 +37,7 @@ func TestAdversaryTooMuch(t *testing.T) {
 		}
 		p.wantIdle("what is granted has come")
 		p.write(chunks(3, pattern(p.limit(3, h)-len("sentinel"))))
-		p.wantIdle("all that is granted is accepted though nobody reads")
+		p.wantIdle("all that is granted is accepted though the application does not read")
 		if early {
 			x = s.accept("the session")
 		}
@@ -241,7 +241,7 @@ func TestAdversarySizes(t *testing.T) {
 	}
 }
 
-// An application that does not read keeps nobody from anything.
+// An application that does not read does not hold up any other.
 func TestAdversaryNotReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)

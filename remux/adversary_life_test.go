@@ -126,7 +126,7 @@ func TestAdversaryDraining(t *testing.T) {
 	})
 }
 
-// The end that dialed closes a conn that nobody uses for 10 s, in order.
+// The end that dialed closes a conn that is not used for 10 s, in order.
 func TestAdversaryIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)
@@ -199,7 +199,7 @@ func TestAdversaryWear(t *testing.T) {
 }
 
 // A peer that reads nothing, but guesses the PONG behind GOAWAY and goes on talking,
-// does not keep a conn that nobody uses.
+// does not keep a conn that is not used.
 func TestAdversaryClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)

@@ -34,7 +34,7 @@ type modelSession struct {
 	name   string
 	there  direction // from the opener
 	back   direction
-	broken atomic.Bool // somebody said Reset
+	broken atomic.Bool // one end has called Reset
 }
 
 var errWrong = errors.New("wrong bytes")
@@ -101,11 +101,11 @@ func (m *modelSession) judge(d *direction) error {
 	case d.read > d.begun.Load():
 		return fmt.Errorf("%s: %d bytes read, %d written", m.name, d.read, d.begun.Load())
 	case d.end == io.EOF && !d.finished.Load():
-		return fmt.Errorf("%s: a clean end after %d bytes, and nobody finished", m.name, d.read)
+		return fmt.Errorf("%s: a clean end after %d bytes, and no end had finished", m.name, d.read)
 	case d.end == io.EOF && d.read != w:
 		return fmt.Errorf("%s: a clean end after %d bytes of %d", m.name, d.read, w)
 	case d.end != io.EOF && !m.broken.Load():
-		return fmt.Errorf("%s: %w after %d bytes, and nobody broke it", m.name, d.end, d.read)
+		return fmt.Errorf("%s: %w after %d bytes, and no end had broken it", m.name, d.end, d.read)
 	}
 	return nil
 }

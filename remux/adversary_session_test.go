@@ -213,7 +213,7 @@ func TestAdversaryClose(t *testing.T) {
 	x.Close()
 	p.wantFrame("clean", fin(3))
 
-	x = s.wantNext("Close with bytes that nobody read", p, 5)
+	x = s.wantNext("Close with unread bytes", p, 5)
 	p.write(data(5, "unread"))
 	p.barrier("they have come")
 	x.Close()
@@ -223,7 +223,7 @@ func TestAdversaryClose(t *testing.T) {
 	x.Close()
 	p.wantFrame("FIN", fin(7))
 	p.write(data(7, "more"))
-	p.wantReset("nobody reads that", 7, code.Cancelled)
+	p.wantReset("it will not be read", 7, code.Cancelled)
 
 	x = s.wantNext("Close twice", p, 9)
 	x.Close()

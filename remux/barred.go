@@ -10,9 +10,8 @@ type barrer interface {
 	Barred() error
 }
 
-// barredLocked returns why the peer may open no more sessions, or nil. It is
-// asked for every session as it begins, not left to a timer: after sleep, a
-// timer comes late.
+// barredLocked returns why the peer may open no more sessions, or nil. It is called
+// for every session that begins: a timer would be late after sleep.
 func (c *Conn) barredLocked() error {
 	b, ok := c.nc.(barrer)
 	if !ok || c.dialer {
@@ -21,7 +20,7 @@ func (c *Conn) barredLocked() error {
 	return b.Barred()
 }
 
-// bar says GOAWAY to a peer that may open no more sessions, if it has not.
+// bar says GOAWAY to a peer that may open no more sessions, once.
 func (c *Conn) bar() {
 	c.mu.Lock()
 	err := c.barredLocked()

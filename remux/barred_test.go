@@ -71,7 +71,7 @@ func TestBarred(t *testing.T) {
 				p.write(open(7), data(9, "x"), fin(9))
 				p.wantFrame("a session behind GOAWAY", reset(7, code.NotAuthorised, errVisa.Error()))
 				p.wantFrame("another one", reset(9, code.NotAuthorised, errVisa.Error()))
-				time.Sleep(time.Minute) // and nobody is in a hurry
+				time.Sleep(time.Minute) // without any session
 				if _, err := running.Write([]byte("still here")); err != nil {
 					t.Fatalf("Write on a running session: %v", err)
 				}

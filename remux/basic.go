@@ -27,8 +27,8 @@ func (c *Conn) holdsFinLocked(s *session) bool {
 	return s.local && !s.gotFin && c.peer.kind != peerFull
 }
 
-// setBasicLocked: from now on no credits and no control frames. The caller calls gone
-// for the sessions returned.
+// setBasicLocked notes that the peer is basic: it gets no WINDOW and no other control
+// frame. The caller calls gone for the sessions returned once no lock is held.
 func (c *Conn) setBasicLocked() (ended []*session) {
 	c.peer.kind = peerBasic
 	c.peer.window = math.MaxUint64
@@ -55,14 +55,15 @@ func (c *Conn) setBasicLocked() (ended []*session) {
 	return ended
 }
 
-// silence is since when nothing has come for a session. Session.mu guards it.
+// silence is the time since which nothing has come for a session. session.mu guards
+// it.
 type silence struct {
 	since    time.Duration // age of the conn; 0 if it was not looked at before
 	received uint64        // bytes that had come then
 }
 
-// endUnanswered ends the sessions whose application has finished, of which the basic
-// server cannot be told, and for which nothing has come for too long.
+// endUnanswered ends the sessions whose application has finished, which a basic server
+// cannot be told, and for which nothing has come for too long.
 func (c *Conn) endUnanswered() {
 	var held []*session
 	c.mu.Lock()
@@ -80,8 +81,8 @@ func (c *Conn) endUnanswered() {
 	}
 }
 
-// silentFor is for how long nothing has come, as far as it was asked before. An
-// application that has yet to read is not kept waiting by the server.
+// silentFor returns for how long nothing has come, as far as earlier calls have seen.
+// While the application has bytes to read, it is not the server that keeps it waiting.
 func (s *session) silentFor(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -42,7 +42,7 @@ func TestBasicPeerEnds(t *testing.T) {
 	p.wantClosed("the conn ends when the peer ends it")
 }
 
-// Nothing is said on session 0, and nobody dies of silence.
+// Nothing is said on session 0, and silence ends nothing.
 func TestBasicPeerSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -91,7 +91,7 @@ func TestBasicPeerUnread(t *testing.T) {
 		p.write(data(3, "on"))
 		wantRead(t, "another session", other, "on")
 	})
-	synctest.Test(t, func(t *testing.T) { // who reads in time loses nothing
+	synctest.Test(t, func(t *testing.T) { // an application that reads in time loses nothing
 		s := newPipeServer(t, remux.Config{}, nil)
 		p := s.raw()
 		x := s.wantNext("open", p, 1)

@@ -123,21 +123,21 @@ func TestOnEnd(t *testing.T) {
 		want  error
 		whole bool
 	}{
-		"both finish":        {func(p *peer, x remux.Session) { p.write(fin(1)); x.CloseWrite() }, nil, true},
-		"reset":              {func(p *peer, x remux.Session) { p.write(reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, false},
-		"reset behind FIN":   {func(p *peer, x remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
-		"conn lost":          {func(p *peer, x remux.Session) { p.c.Close() }, io.ErrUnexpectedEOF, false},
-		"lost behind FIN":    {func(p *peer, x remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
-		"violated":           {func(p *peer, x remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
-		"reset by this end":  {func(p *peer, x remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
-		"nobody waits: late": {func(p *peer, x remux.Session) {}, &code.Error{Code: code.General}, false},
+		"both finish":       {func(p *peer, x remux.Session) { p.write(fin(1)); x.CloseWrite() }, nil, true},
+		"reset":             {func(p *peer, x remux.Session) { p.write(reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, false},
+		"reset behind FIN":  {func(p *peer, x remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
+		"conn lost":         {func(p *peer, x remux.Session) { p.c.Close() }, io.ErrUnexpectedEOF, false},
+		"lost behind FIN":   {func(p *peer, x remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
+		"violated":          {func(p *peer, x remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
+		"reset by this end": {func(p *peer, x remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
+		"no wait: late":     {func(p *peer, x remux.Session) {}, &code.Error{Code: code.General}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, remux.Config{})
 			p := s.full()
 			x := s.wantNext("open", p, 1)
 			ends := make(chan end, 2)
-			if name == "nobody waits: late" {
+			if name == "no wait: late" {
 				x.Reset(code.General, "")
 			}
 			if !x.OnEnd(func(err error, whole bool) { ends <- end{err, whole} }) {

@@ -15,9 +15,9 @@ import (
 	"tunnels/remux"
 )
 
-// basicPeer is an end as somebody writes it who knows the frame of four bytes
+// basicPeer is an end whose author knows the frame of four bytes
 // and nothing else: session 0 is skipped, length 0 is the end of a session and
-// is answered by length 0, and nobody grants anything.
+// is answered by length 0, and there are no windows.
 type basicPeer struct {
 	c net.Conn
 

@@ -2,8 +2,8 @@ package remux
 
 import "sync"
 
-// Chunks come in three sizes, so that a session which receives keystrokes does
-// not hold what one that receives a download needs.
+// Chunks come in three sizes, so that a session which receives keystrokes does not hold
+// the buffers that a download needs.
 var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10}
 
 // chunkPools recycle chunks; a pool is a cache, not state.
@@ -44,7 +44,7 @@ func (b *buffer) append(p []byte) {
 	b.len += len(p)
 	for len(p) > 0 {
 		if b.tail == nil || b.tail.w == len(b.tail.data) {
-			// What waits already is the best guess of what else will come.
+			// The bytes that wait already are the best guess of how many will come.
 			k := newChunk(max(len(p), b.len/2))
 			if b.tail == nil {
 				b.head = k
@@ -74,8 +74,8 @@ func (b *buffer) read(p []byte) int {
 	return n
 }
 
-// take removes the first chunk with bytes from the queue and hands it over;
-// nil if nothing waits. The caller recycles it.
+// take removes the first chunk with bytes from the queue and returns it, or nil if
+// nothing waits. The caller recycles it.
 func (b *buffer) take() *chunk {
 	k := b.head
 	if k == nil {
@@ -99,7 +99,7 @@ func (b *buffer) drop() {
 	k.recycle()
 }
 
-// discard drops all that waits and says how much it was.
+// discard drops all waiting bytes and returns how many there were.
 func (b *buffer) discard() int {
 	n := b.len
 	for b.head != nil {

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// clientOf names whose connection it is, so that clients can be served fairly: the
-// name in its certificate where there is one (a lower connection says so with a
-// method PeerName() string), else the address it comes from. An IPv6 client has a
-// /64 of its own. On a UNIX socket all are one client.
+// clientOf returns the client a connection belongs to, so that clients are served
+// fairly: the name in its certificate, if the connection has a method PeerName()
+// string that returns one, or else the address it comes from. An IPv6 client has a /64
+// of its own. On a UNIX socket all are one client.
 func clientOf(nc net.Conn) string {
 	if n, ok := nc.(interface{ PeerName() string }); ok && n.PeerName() != "" {
 		return strings.ToLower(n.PeerName())
@@ -30,7 +30,7 @@ func clientOf(nc net.Conn) string {
 	return addr.String()
 }
 
-// remoteOf is the address of the peer, empty if it has none.
+// remoteOf returns the address of the peer, or "" if it has none.
 func remoteOf(nc net.Conn) string {
 	if a := nc.RemoteAddr(); a != nil {
 		return a.String()

@@ -2,7 +2,7 @@ package remux
 
 // coalescer gathers the small writes of many sessions in one batch. A session that
 // writes alone writes at once and by itself, see lockWriteNowLocked; where several do,
-// a record and a system call for each keystroke would be most of their cost. conn.mu
+// a record and a system call for each keystroke would be most of their cost. Conn.mu
 // guards it.
 type coalescer struct {
 	on     bool   // small frames are gathered

@@ -40,18 +40,18 @@ type Conn struct {
 	end   ending
 }
 
-// peerState is what is known of the other end. conn.mu guards it.
+// peerState describes the other end. Conn.mu guards it.
 type peerState struct {
 	kind     peerKind
 	spoke    bool     // its first frame has come
 	goneAway bool     // it has said GOAWAY
 	sessMax  int      // sessions it accepts at one time
 	maxFrame int      // largest payload it accepts
-	window   uint64   // what may be sent on a session before any WINDOW
+	window   uint64   // payload bytes that may be sent on a session before any WINDOW
 	unheard  []uint16 // sessions reset before its kind was known
 }
 
-// table holds the sessions of a conn and counts them. conn.mu guards it.
+// table holds the sessions of a conn and counts them. Conn.mu guards it.
 type table struct {
 	sessions map[uint16]*session
 	changed  chan struct{} // closed when Open may do more than before; nil if no call waits
@@ -65,8 +65,8 @@ type table struct {
 	dropped  uint64    // payload bytes received for sessions that are gone
 }
 
-// outgoing is what waits to be written and the write lock: while writing is true, one
-// goroutine alone may write to nc. conn.mu guards it.
+// outgoing holds the frames that wait to be written, and the write lock: while writing
+// is true, one goroutine alone may write to nc. Conn.mu guards it.
 type outgoing struct {
 	wake      sync.Cond  // the writer waits here
 	writing   bool       // the write lock is held
@@ -79,7 +79,7 @@ type outgoing struct {
 	coalescer coalescer
 }
 
-// ending is how and why a conn ends. conn.mu guards it.
+// ending records how and why a conn ends. Conn.mu guards it.
 type ending struct {
 	state     connState
 	err       error         // why the conn ended, or nil after a clean end; set once, with state
@@ -169,7 +169,7 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner)
 
 // protocol is the ALPN name (RFC 7301) by which two ends that speak all of the
 // protocol know each other on TLS. A lower connection with a method
-// NegotiatedProtocol() string says by it whether its peer does.
+// NegotiatedProtocol() string returns it if its peer does.
 const protocol = "tunnels/1"
 
 // run serves the conn until it has ended.

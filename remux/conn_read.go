@@ -14,7 +14,7 @@ type moreReader interface {
 	ReadMore(p []byte) (int, error)
 }
 
-// readLoop reads frames until the conn ends, and says why. It waits for
+// readLoop reads frames until the conn ends, and returns why it did. It waits for
 // nothing but the lower connection.
 func (c *Conn) readLoop() error {
 	read := c.nc.Read
@@ -24,15 +24,15 @@ func (c *Conn) readLoop() error {
 	in := inbox{own: make([]byte, inboxSizes[0])}
 	defer in.resize(0)
 	buf := in.own
-	var split demux
+	var d demux
 	have := 0
 	for {
 		n, err := read(buf[have:])
 		if n > 0 {
 			c.came(n)
 			have += n
-			used, verr := c.feed(&split, buf[:have])
-			split.flush() // the pieces are in buf
+			used, verr := c.feed(&d, buf[:have])
+			d.flush() // the pieces are in buf
 			if verr != nil {
 				c.violated(verr)
 				return c.discard(buf)
@@ -45,8 +45,7 @@ func (c *Conn) readLoop() error {
 	}
 }
 
-// discard reads to the end of a conn that is over, so that the peer gets to
-// see why.
+// discard reads to the end of a conn that is over, so that the peer gets to read why.
 func (c *Conn) discard(buf []byte) error {
 	for {
 		if _, err := c.nc.Read(buf); err != nil {
@@ -55,19 +54,19 @@ func (c *Conn) discard(buf []byte) error {
 	}
 }
 
-// feed handles the frames in p, as far as they have come, and says how many of
-// its bytes are done with.
-func (c *Conn) feed(split *demux, p []byte) (int, *code.Error) {
+// feed handles the frames in p, as far as they have come, and returns how many bytes
+// of p it is done with.
+func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 	done := 0
 	for {
 		rest := p[done:]
-		if split.left > 0 {
-			n := min(split.left, len(rest))
+		if d.left > 0 {
+			n := min(d.left, len(rest))
 			if n == 0 {
 				return done, nil
 			}
-			split.add(rest[:n])
-			split.left -= n
+			d.add(rest[:n])
+			d.left -= n
 			done += n
 			continue
 		}
@@ -76,16 +75,16 @@ func (c *Conn) feed(split *demux, p []byte) (int, *code.Error) {
 		}
 		number, length := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
 		if number == 0 {
-			split.flush()
-			n, err := c.feedControl(split, rest, length)
+			d.flush()
+			n, err := c.feedControl(d, rest, length)
 			if n == 0 || err != nil {
 				return done, err
 			}
 			done += n
 			continue
 		}
-		if !split.started {
-			split.started = true
+		if !d.started {
+			d.started = true
 			if err := c.withoutHello(); err != nil {
 				return done, err
 			}
@@ -96,19 +95,19 @@ func (c *Conn) feed(split *demux, p []byte) (int, *code.Error) {
 			return done, err
 		}
 		if length == 0 && s != nil {
-			split.flush()
+			d.flush()
 			s.finished()
 			continue
 		}
-		split.session, split.left = s, length
+		d.session, d.left = s, length
 	}
 }
 
-// feedControl handles the control frame at the start of p and returns its
-// length; 0: it has not come in full.
-func (c *Conn) feedControl(split *demux, p []byte, length int) (int, *code.Error) {
-	if c.isBasic() && split.started {
-		split.session, split.left = nil, length
+// feedControl handles the control frame at the start of p and returns its length, or 0
+// if it has not come in full.
+func (c *Conn) feedControl(d *demux, p []byte, length int) (int, *code.Error) {
+	if c.isBasic() && d.started {
+		d.session, d.left = nil, length
 		return headerLen, nil
 	}
 	if length > maxControl {
@@ -121,14 +120,14 @@ func (c *Conn) feedControl(split *demux, p []byte, length int) (int, *code.Error
 	if err != nil {
 		return 0, &code.Error{Code: code.Protocol, Text: err.Error()}
 	}
-	if split.started == (f.typ == typeHello) {
-		if split.started {
+	if d.started == (f.typ == typeHello) {
+		if d.started {
 			return 0, &code.Error{Code: code.Protocol, Text: "a second HELLO"}
 		}
-		split.started = true
+		d.started = true
 		return headerLen + length, c.withoutHello()
 	}
-	split.started = true
+	d.started = true
 	return headerLen + length, c.handle(f)
 }
 
@@ -138,8 +137,8 @@ func (c *Conn) isBasic() bool {
 	return c.peer.kind == peerBasic
 }
 
-// withoutHello: a peer whose first frame is not HELLO knows data frames only,
-// unless it has said that it knows better.
+// withoutHello handles a first frame that is not HELLO: such a peer knows data frames
+// only, unless TLS has agreed on the full protocol.
 func (c *Conn) withoutHello() *code.Error {
 	var ended []*session
 	c.mu.Lock()

@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/netx"
 )
 
-// windowLen is the room a WINDOW frame takes.
+// windowLen is the length of a WINDOW frame.
 const windowLen = headerLen + 11
 
 // smallBatches and largeBatches recycle the writer's buffers: an idle conn holds
@@ -72,7 +72,7 @@ func (c *Conn) writeLoop() {
 	c.closeWrite()
 }
 
-// batch is what is written at a time. The goroutine with the write lock owns it.
+// batch holds the frames of one write. The goroutine with the write lock owns it.
 type batch struct {
 	buf   *batchBuffer
 	out   []byte
@@ -171,7 +171,8 @@ func (c *Conn) unlockWriteNowLocked(sent bool) {
 	c.out.writing, c.out.unsent = false, !sent
 }
 
-// passWriteLocked leaves to the writer what a session's Write has not written.
+// passWriteLocked wakes the writer for the bytes that a Write has not written by
+// itself.
 func (c *Conn) passWriteLocked() {
 	if !c.out.writing && (c.out.unsent || c.workLocked() || c.end.state == closing) {
 		c.out.wake.Signal()

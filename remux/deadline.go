@@ -15,7 +15,7 @@ type deadline struct {
 // side is one direction of a session, as its deadline sees it.
 type side interface {
 	sync.Locker
-	wakeLocked() // whoever waits in that direction
+	wakeLocked() // wakes the callers that wait in that direction
 }
 
 type (
@@ -23,7 +23,7 @@ type (
 	writeSide struct{ *session }
 )
 
-// The methods of side; Lock and Unlock are those of what guards the direction.
+// The methods of side. Lock and Unlock are those of the mutex that guards the direction.
 func (s readSide) Lock()       { s.mu.Lock() }
 func (s readSide) Unlock()     { s.mu.Unlock() }
 func (s readSide) wakeLocked() { s.wakeReaderLocked() }
@@ -32,7 +32,8 @@ func (s writeSide) Lock()       { s.conn.mu.Lock() }
 func (s writeSide) Unlock()     { s.conn.mu.Unlock() }
 func (s writeSide) wakeLocked() { s.wcond.Broadcast() }
 
-// at moves the deadline to t; zero: none. The side's lock is held.
+// at moves the deadline to t; the zero time means that there is none. The side's lock
+// is held.
 func (d *deadline) at(t time.Time, of side) {
 	if d.timer != nil {
 		d.timer.Stop()

@@ -3,8 +3,9 @@
 // A conn is one lower connection (TLS, TCP, a UNIX socket, a pipe) with frames
 // on it; a session is one bidirectional, ordered, flow-controlled byte stream
 // on a conn, a [net.Conn] with half-close. A [Pool] keeps the conns to one
-// server and decides which of them a new session goes to; a [Listener] accepts
-// the sessions of all conns that come in.
+// server and decides which of them a new session goes to; a [SessionListener]
+// accepts the sessions of all conns that come in. Both are built on [Conn], on
+// which either end may open sessions.
 //
 //	pool, err := remux.NewDialer("tcp", "127.0.0.1:7000")
 //	conn, err := pool.Dial()
@@ -12,19 +13,19 @@
 //	ln, err := remux.Listen("tcp", "127.0.0.1:7000")
 //	conn, err := ln.Accept()
 //
-// Over TLS the certificates come with whoever dials and listens:
+// Over TLS, the functions that dial and listen bring the certificates:
 //
 //	pool, err := remux.NewDialer("tls", "vps.example:443", remux.Config{Dial: client.Dial})
 //	ln, err := remux.Listen("tls", ":443", remux.Config{Listen: server.Listen})
 //
-// docs/PROTOCOL.md is the wire, complete enough to write another end from.
+// docs/PROTOCOL.md describes the wire, completely enough to write another end.
 //
 // # Rules
 //
 // The reader of a conn never waits for an application nor for the conn's
-// writer: the peer sends only what was granted, so there is always room. No
-// lock is held during I/O. Close takes no lock that is, and returns at once.
-// Opening a session costs no round trip.
+// writer: the peer sends only as much as it was granted, so there is always room.
+// No mutex is held during I/O. Closing or resetting a session never waits, and
+// opening one costs no round trip.
 //
 // # Limits
 //

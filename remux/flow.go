@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// flow is the window of one session: what its peer was granted and whether it
-// should get more. Session.mu guards it.
+// flow is the window of one session: how much its peer was granted and whether it
+// should get more. session.mu guards it.
 type flow struct {
 	budget *Budget
 	max    int64
 
 	limit    uint64 // payload bytes the peer may have sent since the opening
 	received uint64
-	read     uint64 // of those, what the application has taken
+	read     uint64 // by the application, of those
 	window   int64  // limit is kept up to that much ahead of read
-	closed   bool   // the budget has got its part back
+	closed   bool   // the budget has its part back
 	lazy     bool   // the first WINDOW waits for a frame to go out with
 
-	// The window doubles, the budget permitting, when what was read, more than
-	// half of it, was read at a rate of a window in less than two round trips: then it, and not the
-	// sender or the reader, is what limits the session. The epoch is the time
-	// since the last such look.
+	// The window doubles, the budget permitting, when more than half of it was read at
+	// a rate of a window in less than two round trips: then the window, and not the
+	// sender or the reader, limits the session. The epoch is the time since this was
+	// last checked.
 	epoch     time.Time
 	epochRead uint64
 }
@@ -31,13 +31,13 @@ type flow struct {
 // of goroutine, every 64 KiB.
 const rttFloor = 2 * time.Millisecond
 
-// stepMax is how far a large window may fall behind before the peer hears of more:
-// a sender that uses all of it gets that much less of it per round trip.
+// stepMax is how far a large window may fall behind before the peer is granted more: a
+// sender that uses all of it has that much less of it per round trip.
 const stepMax = 4 << 20
 
-// start sets the first limit: the floor, which needs nobody's leave, or none
-// at all towards a basic peer. The budget permitting, the first WINDOW raises
-// it at once.
+// start sets the first limit: the floor, which takes nothing from the budget, or none
+// at all towards a basic peer. The budget permitting, the first WINDOW raises it at
+// once.
 func (f *flow) start(cfg *Config, basic bool) {
 	f.budget, f.max = cfg.Budget, int64(cfg.WindowMax)
 	f.window = floor
@@ -51,8 +51,8 @@ func (f *flow) start(cfg *Config, basic bool) {
 	f.limit = uint64(f.window)
 }
 
-// consumed accounts for n bytes that the application took; true: limit was
-// raised and the peer should hear of it.
+// consumed accounts for n bytes that the application took. It reports whether limit
+// was raised and the peer should be told.
 func (f *flow) consumed(n int, rtt time.Duration) bool {
 	if f.epoch.IsZero() {
 		f.epoch = time.Now()
@@ -85,7 +85,7 @@ func (f *flow) tune(rtt time.Duration) {
 	f.epoch, f.epochRead = now, f.read
 }
 
-// close gives the budget back what it granted.
+// close returns to the budget the bytes that the window was granted.
 func (f *flow) close() {
 	if f.closed {
 		return

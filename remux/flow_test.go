@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestConsumedAtOnce: whoever has read all that was granted grants more, also when
+// TestConsumedAtOnce: a reader of all that was granted grants more, also when
 // it came in one piece and the first WINDOW has not been asked for yet. Nothing
 // else would come that could be read.
 func TestConsumedAtOnce(t *testing.T) {

@@ -40,7 +40,7 @@ func (k *nowSink) WriteNow(p []byte) (bool, error) {
 func (k *nowSink) Flush() error { return nil }
 
 // sender is a session that its peer lets send for ever, and its conn, which is not
-// run: nobody but the caller writes.
+// run: the caller alone writes.
 func sender(t testing.TB, nc net.Conn) (*Conn, *session) {
 	t.Helper()
 	cfg := Config{}.defaults()
@@ -64,14 +64,14 @@ type frameWriter struct {
 	payload []byte
 }
 
-// newFrameWriter makes one whose turns are of so many large frames; 0: of one
+// newFrameWriter makes one whose quantum is so many large frames; 0 means one
 // record.
 func newFrameWriter(t testing.TB, large int) *frameWriter {
 	to := &sink{}
 	c, s := sender(t, to)
 	c.out.pacer.quantum = max(recordFrame, large*largeFrame)
 	c.out.pacer.batch = max(batchMin, large*64<<10+batchRoom)
-	c.out.pacer.since = math.MaxInt64 // the counting never ends: the turn stays
+	c.out.pacer.since = math.MaxInt64 // the counting never ends: the quantum stays
 	c.out.sched.quantum = c.out.pacer.quantum
 	w := &frameWriter{c, s, to, make([]byte, 4*batchMax)}
 	w.batch(t) // the first one opens the session and has its WINDOW

@@ -2,8 +2,8 @@ package remux
 
 import "sync"
 
-// inbox is what a conn's reader reads into: little while nothing or little comes,
-// so that an idle conn holds no more, and ever more while much does.
+// inbox is the buffer that a conn's reader reads into: small while little comes, so
+// that an idle conn holds no more, and ever larger while much does.
 type inbox struct {
 	own  []byte // of the smallest size
 	kind int    // the size in use: index in inboxSizes
@@ -12,13 +12,13 @@ type inbox struct {
 
 // inboxSizes are for a request, a WINDOW or a keystroke; for ordinary traffic; and
 // for bulk, of which more at a time costs less. The large ones are multiples of
-// what a TLS record brings, and what may be left from the read before.
+// a TLS record's payload, with room for the rest of the read before.
 var inboxSizes = [...]int{512, 65 << 10, 257 << 10}
 
 // inboxPools recycle the large ones. A pool is a cache, not state.
 var inboxPools [len(inboxSizes)]sync.Pool
 
-// next is the buffer for the next read, with rest at its start, after one into
+// next returns the buffer for the next read, with rest at its start, after a read into
 // buf that gave n bytes.
 func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
 	kind := in.kind
@@ -36,13 +36,13 @@ func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
 	if kind == in.kind {
 		return buf, copy(buf, rest)
 	}
-	var left [headerLen + maxControl]byte // what rest can be at most: less than a control frame
+	var left [headerLen + maxControl]byte // rest is less than a control frame
 	have := copy(left[:], rest)
 	buf = in.resize(kind)
 	return buf, copy(buf, left[:have])
 }
 
-// resize gives the buffer in use back and returns one of another size.
+// resize returns the buffer in use to its pool and returns one of another size.
 func (in *inbox) resize(kind int) []byte {
 	if in.lent != nil {
 		inboxPools[in.kind].Put(in.lent)

@@ -22,12 +22,12 @@ const jumpMax = 5 * time.Second
 type keepalive struct {
 	received   atomic.Int64 // when something last came
 	unanswered atomic.Int64 // when something was first sent since, or 0 if nothing was
-	asked      atomic.Int64 // when ask last asked, or 0 if it never did; written under conn.mu
-	rttNanos   atomic.Int64 // 0 until it is measured; written under conn.mu
+	asked      atomic.Int64 // when ask last asked, or 0 if it never did; written under Conn.mu
+	rttNanos   atomic.Int64 // 0 until it is measured; written under Conn.mu
 	avoided    atomic.Bool  // the pool has passed the conn over as suspect: tell the owner when something comes
 	rtts       *rttSamples  // of all conns to that peer, or nil if they are not kept; set before run
 
-	// Guarded by conn.mu.
+	// Guarded by Conn.mu.
 	timer     *time.Timer
 	wall      time.Time     // wall clock of the last tick
 	pingID    uint64        // of the last PING

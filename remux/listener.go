@@ -9,8 +9,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// SessionListener accepts the sessions that peers open, on all conns that come
-// in. All methods are safe for concurrent use.
+// SessionListener accepts the sessions that peers open, on all conns that it accepts.
+// All methods are safe for concurrent use.
 type SessionListener struct {
 	// Static after construction.
 	cfg   Config
@@ -25,10 +25,9 @@ type SessionListener struct {
 	closing bool
 }
 
-// NewListener accepts sessions from the lower connections of ln, which it owns
-// from now on. ln's Accept is called from one goroutine and should not wait for
-// one client's handshake; an error of it that is not net.ErrClosed ends the
-// listener.
+// NewListener accepts sessions from the lower connections of ln, which it owns from
+// now on. One goroutine calls ln.Accept, which should not wait for a client's
+// handshake. An error of ln.Accept that is not net.ErrClosed ends the listener.
 func (c Config) NewListener(ln net.Listener) *SessionListener {
 	l := &SessionListener{
 		cfg: c.defaults(), ln: ln,
@@ -39,15 +38,15 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 	return l
 }
 
-// Accept waits for the next session. Its dynamic type is *session. After Close
-// it returns net.ErrClosed.
+// Accept waits for the next session, which is a Session. After Close it returns
+// net.ErrClosed.
 func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.take() }
 
-// Addr is where the listener is reached.
+// Addr returns the address at which the listener is reached.
 func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
 
-// Close ends everything at once: the listener, its conns and their sessions. It
-// waits for what served them.
+// Close ends everything at once: the listener, its conns and their sessions. It waits
+// for the goroutines that serve them.
 func (l *SessionListener) Close() error {
 	conns := l.stop()
 	for _, c := range conns {
@@ -58,9 +57,9 @@ func (l *SessionListener) Close() error {
 	return nil
 }
 
-// Shutdown takes no more conns, tells the peers to open no more sessions, and
-// waits for those that run until ctx ends; then it closes. Sessions that were
-// on their way are still accepted: go on calling Accept until it fails.
+// Shutdown accepts no more conns, tells the peers to open no more sessions, and waits
+// for open ones until ctx ends; then it closes. Sessions that were on their way are
+// still accepted: go on calling Accept until it fails.
 func (l *SessionListener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	l.closing = true // first: the accept loop must know why it fails
@@ -121,19 +120,19 @@ func (l *SessionListener) acceptLoop() {
 	}
 }
 
-// connIdle is the owner's part. Idle conns are the dialing end's to close.
+// connIdle implements owner. Idle conns are the dialing end's to close.
 func (l *SessionListener) connIdle(*Conn) {}
 
-// connGreeted is the owner's part.
+// connGreeted implements owner.
 func (l *SessionListener) connGreeted() {}
 
-// sessionEnded is the owner's part.
+// sessionEnded implements owner.
 func (l *SessionListener) sessionEnded() {}
 
-// answered is the owner's part.
+// answered implements owner.
 func (l *SessionListener) answered() {}
 
-// connEnded is the owner's part.
+// connEnded implements owner.
 func (l *SessionListener) connEnded(c *Conn, _ error) {
 	l.mu.Lock()
 	l.room.remove(c)

@@ -15,14 +15,14 @@ const backlog = 1024
 // that have ended give way first; then the client with the most sessions in it
 // loses its newest one, so that one client cannot fill it for the others.
 type acceptQueue struct {
-	mu sync.Mutex // may be held when no other lock is taken
+	mu sync.Mutex // a leaf: no other lock is taken while it is held
 	// Guarded by mu.
 	some     sync.Cond
 	all      list.List // of *queued, the oldest first
 	ended    list.List // of *queued: those of all whose session has ended
 	of       map[*session]*queued
 	byClient map[string]*list.List // of *queued, the oldest first
-	err      error                 // what Accept returns once all is empty; nil: it waits
+	err      error                 // returned by Accept once all is empty, or nil if it waits
 }
 
 // queued is a session in the queue.
@@ -32,7 +32,7 @@ type queued struct {
 
 	// The elements that hold it. Guarded by acceptQueue.mu.
 	inAll, inClient *list.Element
-	inEnded         *list.Element // nil: the session has not ended
+	inEnded         *list.Element // nil if the session has not ended
 }
 
 func newAcceptQueue() *acceptQueue {
@@ -42,8 +42,8 @@ func newAcceptQueue() *acceptQueue {
 }
 
 // put adds a session of that client. It returns the session that must be refused
-// because there is no room, which may be s or another, or nil; and one that has
-// ended and gave its place, or nil.
+// because there is no room, which may be s or another, or nil; and one that has ended
+// and lost its place, or nil.
 func (q *acceptQueue) put(s *session, client string) (refused, ended *session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,7 +73,7 @@ func (q *acceptQueue) put(s *session, client string) (refused, ended *session) {
 	return refused, ended
 }
 
-// mostLocked is what waits of the client of which most waits.
+// mostLocked returns the waiting sessions of the client that has the most.
 func (q *acceptQueue) mostLocked() (most *list.List) {
 	for _, l := range q.byClient {
 		if most == nil || l.Len() > most.Len() {
@@ -113,7 +113,7 @@ func (q *acceptQueue) noteEnd(s *session) {
 	}
 }
 
-// take waits for a session; the error is finish's, once none waits.
+// take waits for a session. Once none waits, it returns the error given to finish.
 func (q *acceptQueue) take() (net.Conn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,7 +126,7 @@ func (q *acceptQueue) take() (net.Conn, error) {
 	return nil, q.err
 }
 
-// finish makes take fail with err from now on, unless it does already.
+// finish makes take fail with err from now on, unless it fails already.
 func (q *acceptQueue) finish(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -26,8 +26,9 @@ var (
 // all, no client can lock the others out.
 func shareOf(most int) int { return most - most/4 }
 
-// room is whose conns a listener has. Conns that give way to others are still
-// there until they have ended, but count no more.
+// room counts the conns of a listener by client. Conns that give way to others are
+// still there until they have ended, but are not counted. SessionListener.mu guards
+// it.
 type room struct {
 	all      map[*Conn]struct{}
 	byClient map[string]map[*Conn]struct{} // of those that count
@@ -63,8 +64,8 @@ func (r *room) remove(c *Conn) {
 	delete(r.all, c)
 }
 
-// standing is how much a conn is in use: of the unused ones, the least is given up
-// first.
+// standing is how much a conn is in use: of the unused ones, the one with the least is
+// given up first.
 type standing struct {
 	unserved bool // it has never had a session
 	idle     time.Duration
@@ -77,8 +78,8 @@ func (c *Conn) standing() (standing, bool) {
 	return standing{unserved: !c.table.served, idle: time.Since(c.table.idleFrom)}, len(c.table.sessions) == 0
 }
 
-// unused finds the client's conn that can be spared best, or nil, and how many of
-// them have never had a session.
+// unused returns the client's conn that can best be given up, or nil, and how many of
+// its conns have never had a session.
 func (r *room) unused(client string, unservedOnly bool) (best *Conn, unserved int) {
 	var least standing
 	for c := range r.byClient[client] {
@@ -98,7 +99,7 @@ func (r *room) unused(client string, unservedOnly bool) (best *Conn, unserved in
 	return best, unserved
 }
 
-// most is the client with the most conns.
+// most returns the client with the most conns.
 func (r *room) most() (client string) {
 	for name, conns := range r.byClient {
 		if len(conns) > len(r.byClient[client]) {
@@ -108,9 +109,9 @@ func (r *room) most() (client string) {
 	return client
 }
 
-// admitLocked makes room for a conn of that client, or returns why there is none.
-// The conn that must give way, if any, counts no more; own says that it is one of
-// the client's.
+// admitLocked makes room for a conn of that client, or returns why there is none. The
+// conn that must give way, if any, counts no more; own reports whether it belongs to
+// the same client.
 func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err error) {
 	r, most := &l.room, l.cfg.ConnMax
 	n := len(r.byClient[client])
@@ -141,8 +142,8 @@ func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err
 	return gives, own, nil
 }
 
-// giveWay ends a conn without sessions. If it is for another client, its own learns
-// of it and may finish what is on its way.
+// giveWay ends a conn without sessions. If it makes room for another client, its own
+// client is told and may finish sessions that are on their way.
 func (l *SessionListener) giveWay(c *Conn, own bool) {
 	if !own {
 		c.drain(code.Overload, "the server has too many conns, and this one is not in use")
@@ -152,9 +153,8 @@ func (l *SessionListener) giveWay(c *Conn, own bool) {
 	c.kill()
 }
 
-// unusedLocked says what is due to an accepted conn that is not used: cut if it has
-// not said anything or does not end after GOAWAY, drain if it has been idle for
-// long.
+// unusedLocked reports how to end an accepted conn that is not used: cut it if nothing
+// has come or it does not end after GOAWAY, drain it if it has been idle for long.
 func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
 	if c.dialer || len(c.table.sessions) != 0 {
 		return false, false

@@ -165,7 +165,7 @@ func TestConnShares(t *testing.T) {
 						}
 					}
 					if len(s.told) == 0 {
-						t.Error("nobody was told")
+						t.Error("Refused was not called")
 					}
 				})
 			})

@@ -5,7 +5,7 @@ import "time"
 // pacer measures how fast the lower connection takes bytes and sizes the pieces by it.
 // Large pieces cost less, for this end and for the application that each one wakes,
 // but other sessions wait for them: a piece is as large as what leaves in a short
-// time. conn.mu guards it.
+// time. Conn.mu guards it.
 type pacer struct {
 	since  time.Duration // age of the conn when the counting began
 	bytes  int           // written since

@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// Pool keeps the conns to one server. A session goes to the newest conn in use
-// that may take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount,
-// ReuseMaxBytes), suspect or going away is passed over but keeps the sessions it
-// has.
+// Pool keeps the conns to one server. A session goes to the newest conn in use that
+// may take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount, ReuseMaxBytes),
+// suspect or going away is passed over but keeps the sessions it has.
 //
-// The limits of reuse are soft. Before a conn reaches one its successor is dialed,
-// so that no session waits for a handshake. Until the server has spoken on the new
-// conn, but for no longer than a second, a worn one takes up to 2*ReuseMaxCount more
-// sessions; what exceeds that waits. While no successor can be had (the dial fails,
-// takes longer than a second, or would exceed ConnMax), it takes sessions until its
-// numbers (32768) or the bytes one TLS key may protect (64 GiB, or ReuseMaxBytes if
-// that is more) are used up, and the last such conn is not closed for being idle.
+// The limits of reuse are soft. Before a conn reaches one, its successor is dialed, so
+// that no session waits for a handshake. Until the server has spoken on the new conn,
+// but for no longer than a second, a worn one takes up to 2*ReuseMaxCount more
+// sessions; further ones wait. While no successor can be had (the dial fails, takes
+// longer than a second, or would exceed ConnMax), it takes sessions until its numbers
+// (32768) or the bytes that one TLS key may protect (64 GiB, or ReuseMaxBytes if that
+// is more) are used up, and the last such conn is not closed for being idle.
 //
 // All methods are safe for concurrent use.
 type Pool struct {
@@ -33,18 +32,18 @@ type Pool struct {
 
 	wg sync.WaitGroup // dials and conns
 
-	mu sync.Mutex // may be held when conn.mu is taken, never the other way round
+	mu sync.Mutex // Conn.mu may be taken while it is held, never the other way round
 	// Guarded by mu.
 	conns    []*Conn // oldest first
 	dialing  int
-	waiters  list.List // of chan opening: calls of Open that wait, the oldest first
-	lastErr  error     // why the server was last found out of reach; nil: it has spoken since
+	waiters  list.List // of chan opening: waiting calls of Open, the oldest first
+	lastErr  error     // why the server was last out of reach, or nil if it has spoken since
 	failedAt time.Time
-	failures int // dials failed, and conns lost young, in a row
+	failures int // consecutive failed dials and early losses of conns
 	lastUse  time.Time
-	timer    *time.Timer // next look at ages and idleness
+	timer    *time.Timer // next sweep
 	retry    *time.Timer // next dial after a failed one
-	slow     *time.Timer // when a dial, or the silence of a new conn, becomes slow
+	slow     *time.Timer // when a dial, or the wait for a new conn's first frame, becomes slow
 	closed   bool
 
 	health poolHealth
@@ -52,15 +51,15 @@ type Pool struct {
 
 // The pool's own times.
 const (
-	freshFailure = time.Second     // a request need not try again what failed just now
-	keepTrying   = 5 * time.Minute // since the last use, a server is dialed again by itself
-	settled      = 5 * time.Second // a conn that lived so long was none of the failures in a row
+	freshFailure = time.Second     // a dial that failed so lately is not tried again for a request
+	keepTrying   = 5 * time.Minute // a server in use so lately is dialed again without a request
+	settled      = 5 * time.Second // a conn that lived so long ends a row of failures
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 30 * time.Second
 )
 
-// NewPool makes a pool for the server at address. Nothing is dialed before
-// Warm or Open. Close ends it.
+// NewPool returns a pool for the server at address. Nothing is dialed before Warm,
+// Probe or Open. Close ends it.
 func (c Config) NewPool(network, address string) *Pool {
 	p := &Pool{cfg: c.defaults(), network: network, address: address, lastUse: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -77,8 +76,8 @@ func (p *Pool) Warm() {
 	}
 }
 
-// Reachable says whether there is a conn on which the server has spoken, or
-// none but no reason to think that there could not be one.
+// Reachable reports whether there is a conn on which the server has spoken or, if
+// there is none, no reason to expect that one could not be made.
 func (p *Pool) Reachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +99,7 @@ func (p *Pool) count() int {
 	return len(p.conns)
 }
 
-// Dial opens a session and tells the server of it.
+// Dial opens a session and tells the server about it.
 func (p *Pool) Dial() (net.Conn, error) {
 	s, err := p.open(context.Background())
 	if err != nil {
@@ -114,8 +113,8 @@ func (p *Pool) failedLatelyLocked(now time.Time) bool {
 	return p.lastErr != nil && now.Sub(p.failedAt) < p.backoffMax()
 }
 
-// succeedLocked sends for c's successor when c, just used, nears its limits
-// and nobody is there or on the way to follow it.
+// succeedLocked dials c's successor when c, just used, nears its limits and there is
+// no other to follow it, ready or being dialed.
 func (p *Pool) succeedLocked(c *Conn, now time.Time) {
 	w := c.reuse(&p.cfg, now)
 	if !w.near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
@@ -129,7 +128,7 @@ func (p *Pool) succeedLocked(c *Conn, now time.Time) {
 	p.dialLocked()
 }
 
-// connIdle is the owner's part: an idle conn that is no longer needed closes.
+// connIdle implements owner: an idle conn that is no longer needed closes.
 func (p *Pool) connIdle(c *Conn) {
 	now := time.Now()
 	p.mu.Lock()
@@ -141,19 +140,18 @@ func (p *Pool) connIdle(c *Conn) {
 	}
 }
 
-// sessionEnded is the owner's part: its conn may have room for another.
+// sessionEnded implements owner: the conn may have room for another session.
 func (p *Pool) sessionEnded() { p.answered() }
 
-// answered is the owner's part: a conn may take a session that it could not take
-// before.
+// answered implements owner: a conn may take a session that it could not take before.
 func (p *Pool) answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
 }
 
-// connEnded is the owner's part: where a conn was lost while it was wanted, the
-// next one is dialed before anybody asks.
+// connEnded implements owner: if a conn was lost while it was wanted, the next one is
+// dialed before it is asked for.
 func (p *Pool) connEnded(c *Conn, err error) {
 	defer p.cfg.Hooks.stateChanged()
 	p.mu.Lock()
@@ -190,7 +188,7 @@ func (p *Pool) connEnded(c *Conn, err error) {
 	p.rearmLocked(now)
 }
 
-// connGreeted is the owner's part: the server has taken the conn.
+// connGreeted implements owner: the server has taken the conn.
 func (p *Pool) connGreeted() {
 	p.mu.Lock()
 	now := time.Now()
@@ -201,8 +199,8 @@ func (p *Pool) connGreeted() {
 	p.cfg.Hooks.stateChanged()
 }
 
-// Close ends all conns and their sessions at once, and waits for what served
-// them.
+// Close ends all conns and their sessions at once, and waits for the goroutines that
+// serve them.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	if p.closed {

@@ -10,21 +10,21 @@ import (
 // dialTimeout bounds one attempt to make a conn.
 const dialTimeout = 10 * time.Second
 
-// dialTimeoutError says that a dial took longer. It is a timeout as those of
-// package net are.
+// dialTimeoutError is returned for a dial that took longer than dialTimeout. It is a
+// timeout as those of package net are.
 type dialTimeoutError struct{}
 
 func (dialTimeoutError) Error() string   { return fmt.Sprintf("no answer within %s", dialTimeout) }
 func (dialTimeoutError) Timeout() bool   { return true }
 func (dialTimeoutError) Temporary() bool { return true }
 
-// dialsMax is how many dials are under way at one time, when more wait than
-// one conn will take.
+// dialsMax is how many dials are under way at one time, when more calls wait than one
+// conn will take.
 const dialsMax = 4
 
-// dialLocked makes a conn in the background. The first one that is on the way
-// renews the allowance of the others; a dial for more waiting calls does not, or
-// none of them would wait.
+// dialLocked makes a conn in the background. The first one under way renews the
+// allowance of the others; a dial for more waiting calls does not, or none of them
+// would wait.
 func (p *Pool) dialLocked() {
 	if p.closed || len(p.conns)+p.dialing >= p.cfg.ConnMax {
 		return
@@ -46,7 +46,7 @@ func (p *Pool) dialLocked() {
 }
 
 // watchLocked has the waiting calls served when the dial under way becomes slow, or
-// when a new conn has not been heard of for as long: worn conns may take them then.
+// when nothing has come on a new conn for as long: worn conns may take them then.
 func (p *Pool) watchLocked(now time.Time) {
 	var next time.Duration
 	if left := slowDial - now.Sub(p.health.dialFrom); p.dialing > 0 && left > 0 {
@@ -76,8 +76,8 @@ func (p *Pool) overdue() {
 	p.mu.Unlock()
 }
 
-// moreDialsLocked dials for those that wait and will find no room on the conns
-// that are on their way.
+// moreDialsLocked dials for waiting calls that will find no room on the conns under
+// way.
 func (p *Pool) moreDialsLocked() {
 	now := time.Now()
 	for p.dialing < dialsMax && !p.failedLatelyLocked(now) && len(p.conns)+p.dialing < p.cfg.ConnMax {
@@ -97,7 +97,7 @@ func (p *Pool) dial() {
 		err = cause
 	}
 	cancel()
-	if p.ctx.Err() == nil { // else nobody wanted it any more
+	if p.ctx.Err() == nil { // else the pool was closed meanwhile
 		p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
 	}
 
@@ -125,7 +125,7 @@ func (p *Pool) dial() {
 	}
 }
 
-// failedLocked notes a failed dial, and has the next one made by itself while
+// failedLocked notes a failed dial, and has the next one made without a request while
 // the pool is in use.
 func (p *Pool) failedLocked(err error) {
 	p.lastErr, p.failedAt = err, time.Now()
@@ -133,8 +133,8 @@ func (p *Pool) failedLocked(err error) {
 	p.retryLocked()
 }
 
-// retryLocked dials after a while, if the pool is in use and has no conn then that
-// is not worn.
+// retryLocked dials after a while, if the pool is in use and has no conn then that is
+// not worn.
 func (p *Pool) retryLocked() {
 	if p.closed || p.dialing > 0 || time.Since(p.lastUse) > keepTrying {
 		return
@@ -153,7 +153,7 @@ func (p *Pool) retryLocked() {
 	})
 }
 
-// backoffMax is how long the next dial may wait after so many failures.
+// backoffMax returns how long the next dial may wait after so many failures.
 func (p *Pool) backoffMax() time.Duration {
 	return min(retryMin<<min(p.failures, 10), retryMax)
 }

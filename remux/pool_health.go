@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// What follows is for who has several servers and chooses between their pools:
-// how far each is away and, well before a conn is given up as dead, that a server
-// does not answer. Nothing here ends a conn or a session.
+// Server health, used to choose between the pools of several servers: how far each is
+// away and, well before a conn is given up as dead, that a server does not answer.
+// Nothing here ends a conn or a session.
 
-// State is how a pool's server appears to be.
+// State describes the health of a pool's server.
 type State uint8
 
 // The states.
 const (
 	Unknown State = iota // no dial has ended yet
-	Up                   // it was there when it was last needed
-	Silent               // it owes an answer for too long; its sessions may yet go on
+	Up                   // the last dial or conn succeeded
+	Silent               // an answer is overdue; its sessions may yet go on
 	Down                 // the last dial failed, or the last conn was lost
 )
 
-// String is the state in a word.
+// String returns the state in a word.
 func (s State) String() string { return [...]string{"unknown", "up", "silent", "down"}[s] }
 
 const (
-	// askAfter is how long bytes of ours may be unanswered before Look asks for
-	// a sign of life on up to askConns conns.
+	// askAfter is how long bytes of ours may be unanswered before Health sends a PING
+	// on up to askConns conns.
 	askAfter = time.Second
 	askConns = 4
-	// silentAfter is how long a question may be open: that, or three round trips.
+	// silentAfter is how long an answer may take: that, or three round trips.
 	silentAfter = 2 * time.Second
 	// silentDial is how long a dial may take where there is no conn.
 	silentDial = 3 * time.Second
@@ -45,18 +45,18 @@ const (
 // errNotYet is returned by Health beside Unknown.
 var errNotYet = errors.New("no dial has ended yet")
 
-// poolHealth is what a pool keeps for it.
+// poolHealth is the state of a pool that Health needs besides that of its conns.
 type poolHealth struct {
 	rtts rttSamples
 
 	// Guarded by Pool.mu.
 	made     bool      // there has been a conn
-	lost     error     // how the last conn on which the server spoke was lost; nil: it has spoken since
+	lost     error     // how the last conn on which the server spoke was lost, or nil if it has spoken since
 	dialFrom time.Time // when the oldest dial under way began
 }
 
-// rttSamples are the last round trips. Its lock is a leaf: it may be taken while
-// any other is held.
+// rttSamples holds the last round trips. Its lock is a leaf: it may be taken while any
+// other is held.
 type rttSamples struct {
 	mu   sync.Mutex
 	took [rttKept]time.Duration // guarded by mu
@@ -72,8 +72,8 @@ func (r *rttSamples) note(took time.Duration) {
 	r.n++
 }
 
-// best is the shortest of the fresh ones, as longer ones have queued, or else
-// the last one.
+// best returns the shortest of the fresh round trips, as longer ones have queued, or
+// else the last one; false if there is none.
 func (r *rttSamples) best() (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,14 +89,13 @@ func (r *rttSamples) best() (time.Duration, bool) {
 	return best, true
 }
 
-// RTT is the round trip to the server: the shortest that was measured in the
-// last 5 s, or else the last one. False: none has been.
+// RTT returns the round trip to the server: the shortest that was measured in the last
+// 5 s, or else the last one. It returns false if none was measured.
 func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.best() }
 
-// Look says how the server appears to be and, where it is not Up, why. Where
-// bytes have been unanswered for a second it asks for a sign of life; called a few
-// times a second while sessions wait, it finds a server that has stopped Silent
-// within 4 s.
+// Health returns how the server appears to be and, if it is not Up, why. If bytes have
+// been unanswered for a second, Health sends a PING; called a few times a second while
+// sessions wait, it finds a server that has stopped Silent within 4 s.
 func (p *Pool) Health() (State, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,7 +140,8 @@ func (p *Pool) healthLocked() (State, error) {
 	return Up, nil
 }
 
-// heardLocked is when the server was last heard of on any conn; zero: never.
+// heardLocked returns when the server was last heard of on any conn, or the zero time
+// if it never was.
 func (p *Pool) heardLocked() (heard time.Time) {
 	for _, c := range p.conns {
 		received := c.keepalive.received.Load()
@@ -152,8 +152,8 @@ func (p *Pool) heardLocked() (heard time.Time) {
 	return heard
 }
 
-// dueLocked: bytes of ours wait for an answer and no question was asked about
-// it since the server was last heard of.
+// dueLocked reports whether bytes of ours wait for an answer and no PING was sent
+// about it since the server was last heard of.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
 		since := c.keepalive.unanswered.Load()
@@ -167,9 +167,9 @@ func (p *Pool) dueLocked(heard time.Time) bool {
 	return false
 }
 
-// Probe looks after the server while nobody uses it: it asks for the round trip
-// on a conn, or dials where there is none that is any good. It returns at once;
-// false: nothing was begun, as a dial failed less than a second ago.
+// Probe checks a server that is not in use: it measures the round trip on a conn, or
+// dials if no conn is usable. It returns at once, and false if it began nothing
+// because a dial failed less than a second ago.
 func (p *Pool) Probe() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,8 +188,9 @@ func (p *Pool) Probe() bool {
 	return p.dialing > 0 || asked && state != Down
 }
 
-// lostLocked notes how a conn ended. Where no other is left on which the server has
-// spoken, it may be gone: connections on which it has not may be its kernel's doing.
+// lostLocked notes how a conn ended. If no other is left on which the server has
+// spoken, the server may be gone: a connection on which nothing has come may be its
+// kernel's doing.
 func (p *Pool) lostLocked(err error) {
 	if err == nil {
 		return
@@ -202,7 +203,8 @@ func (p *Pool) lostLocked(err error) {
 	p.health.lost = err
 }
 
-// stillSince returns since when nothing has moved towards the question of that time.
+// stillSince returns since when nothing has moved towards the answer that is due since
+// asked.
 func (c *Conn) stillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 type stopped struct {
 	acked atomic.Uint64 // what the peer's system has acknowledged
 
-	pool  *Pool
-	turns int // guarded by mu
+	pool    *Pool
+	changes int // guarded by mu
 
 	mu    sync.Mutex
 	gate  chan struct{} // guarded by mu; closed while the server runs
@@ -124,7 +124,7 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 				return &gated{Conn: near, s: s, closed: make(chan struct{})}, nil
 			},
 			Hooks: &Hooks{
-				StateChanged: func() { s.mu.Lock(); s.turns++; s.mu.Unlock() },
+				StateChanged: func() { s.mu.Lock(); s.changes++; s.mu.Unlock() },
 				ConnClosed: func(_ ID, _ net.Conn, _ time.Duration, err error) {
 					s.mu.Lock()
 					s.ended = append(s.ended, err)
@@ -160,7 +160,7 @@ func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Du
 	for {
 		state, err := s.pool.Health()
 		if (state == Up) != (err == nil) {
-			t.Fatalf("Look = %v, %v", state, err)
+			t.Fatalf("Health = %v, %v", state, err)
 		}
 		if state == want {
 			return time.Since(start)
@@ -185,9 +185,9 @@ func (s *stopped) say(t *testing.T) *session {
 	return session
 }
 
-// TestLookSilent: a server that stops is found out within 4 s of a request, on any
+// TestHealthSilent: a server that stops is found out within 4 s of a request, on any
 // of its conns, without a conn or session lost; and when it goes on, so does all.
-func TestLookSilent(t *testing.T) {
+func TestHealthSilent(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		old := s.say(t)
 		for range 20 { // more than one conn takes
@@ -220,9 +220,9 @@ func TestLookSilent(t *testing.T) {
 	})
 }
 
-// TestLookSlowTarget: a target that takes its time is no silent server, nor does
+// TestHealthSlowTarget: a target that takes its time is no silent server, nor does
 // one question follow the other.
-func TestLookSlowTarget(t *testing.T) {
+func TestHealthSlowTarget(t *testing.T) {
 	withStopped(t, swallow, func(t *testing.T, s *stopped) {
 		defer s.say(t).Close()
 		for range 100 {
@@ -243,9 +243,9 @@ func TestLookSlowTarget(t *testing.T) {
 	})
 }
 
-// TestLookStoppedForLong: that its kernel takes new connections does not make a
+// TestHealthStoppedForLong: that its kernel takes new connections does not make a
 // server that is stopped one that is up, not even when the old conns are dead.
-func TestLookStoppedForLong(t *testing.T) {
+func TestHealthStoppedForLong(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.say(t).Close()
 		time.Sleep(time.Second)
@@ -265,9 +265,9 @@ func TestLookStoppedForLong(t *testing.T) {
 	})
 }
 
-// TestLookDown: what a pool says of a server that fails to be reached, is reached,
+// TestHealthDown: what a pool says of a server that fails to be reached, is reached,
 // and is lost.
-func TestLookDown(t *testing.T) {
+func TestHealthDown(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		if state, _ := s.pool.Health(); state != Unknown {
 			t.Errorf("%v before the first dial", state)
@@ -295,7 +295,7 @@ func TestLookDown(t *testing.T) {
 		}
 		s.set(0, away)
 		s.mu.Lock()
-		before := s.turns
+		before := s.changes
 		s.mu.Unlock()
 		s.pool.mu.Lock()
 		c := s.pool.conns[0]
@@ -307,15 +307,15 @@ func TestLookDown(t *testing.T) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.turns == before {
-			t.Error("nobody was told that a conn was lost")
+		if s.changes == before {
+			t.Error("StateChanged was not called for a lost conn")
 		}
 	})
 }
 
-// TestLookIdle: a server whose conns were closed because nobody needed them is
+// TestHealthIdle: a server whose conns were closed because they were not needed is
 // still up.
-func TestLookIdle(t *testing.T) {
+func TestHealthIdle(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.pool.Probe()
 		time.Sleep(time.Minute)

@@ -92,8 +92,8 @@ func (p *Pool) serveLocked(now time.Time) {
 	}
 }
 
-// tryOpenLocked opens a session or says why that is in vain. Neither: the caller
-// must wait, and what it waits for is under way.
+// tryOpenLocked opens a session or returns why that is in vain. If it returns neither,
+// the caller must wait for a conn that is under way.
 func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 	if p.closed {
 		return nil, net.ErrClosed
@@ -105,7 +105,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 		}
 		s, err := c.open()
 		if err != nil {
-			continue // it has just ended; the next look will not pick it
+			continue // it has just ended; pickLocked will not return it again
 		}
 		p.succeedLocked(c, now)
 		return s, nil
@@ -119,8 +119,8 @@ func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 	return nil, nil
 }
 
-// comingLocked reports whether a conn is on the way, being dialed or not yet heard
-// of, and for how many sessions there will be room on all of them.
+// comingLocked reports whether a conn is under way, being dialed or without its first
+// frame, and for how many sessions there will be room on all of them.
 func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
 	for _, c := range p.conns {

@@ -8,20 +8,19 @@ type reuse struct {
 	spent    bool // the protocol allows no session more, now or later
 	takes    bool // the protocol and its health allow one more session
 	over     bool // beyond a limit of reuse
-	unheard  bool // new, and it has yet to be seen whether the server takes it
-	near     bool // soon over: time to send for the successor
+	unheard  bool // new, and the server has yet to take it
+	near     bool // soon over: time to dial the successor
 	uses     int
-	overMax  int // uses up to which it serves on while its successor is on the way
+	overMax  int // uses up to which it serves on while its successor is being dialed
 	sessions int
-	idle     time.Duration // since the last session ended; 0: there are sessions
+	idle     time.Duration // since the last session ended, or 0 if there are sessions
 }
 
-// keyMax is how many bytes a conn may carry at most, if the configuration does not
-// allow more, and still take a session: crypto/tls never changes the keys of a
-// connection by itself.
+// keyMax is how many bytes a conn may carry, unless the configuration allows more, and
+// still take a session: crypto/tls never changes the keys of a connection by itself.
 const keyMax = 64 << 30
 
-// reuse looks at the conn with the pool's rules.
+// reuse applies the pool's rules to the conn.
 func (c *Conn) reuse(cfg *Config, now time.Time) reuse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,8 +42,8 @@ func (c *Conn) reuse(cfg *Config, now time.Time) reuse {
 	return w
 }
 
-// suspectLocked reports whether the conn may be dead. If so, the owner is told
-// when something is received.
+// suspectLocked reports whether the conn may be dead. If so, the owner is called when
+// something is received.
 func (c *Conn) suspectLocked() bool {
 	if !c.keepalive.suspectLocked(c) {
 		return false
@@ -90,7 +89,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 }
 
-// lastKept is how often an idle conn that is kept for want of another is looked at.
+// lastKept is how often an idle conn that is kept for want of another is checked.
 const lastKept = time.Second
 
 // overLocked reports whether the conn is idle and no longer needed.
@@ -98,11 +97,10 @@ func (p *Pool) overLocked(c *Conn, w reuse, now time.Time) bool {
 	return w.open && w.idle > 0 && p.overInLocked(c, w, now) <= 0
 }
 
-// overInLocked is how long an idle conn is still needed: not at all once it can
-// take no more sessions or is worn and has a successor, else until it has been
-// idle for IdleMax. An unused conn is there for what comes next, so its time runs
-// from the last use of any conn. The last conn is kept for longer while dials
-// fail.
+// overInLocked returns how long an idle conn is still needed: not at all once it can
+// take no more sessions or is worn and has a successor, else until it has been idle
+// for IdleMax. An unused conn is kept for the next sessions, so its time runs from the
+// last use of any conn. The last conn is kept for longer while dials fail.
 func (p *Pool) overInLocked(c *Conn, w reuse, now time.Time) time.Duration {
 	if w.spent || w.over && p.successorLocked(c, now) {
 		return 0
@@ -142,8 +140,8 @@ func (p *Pool) otherLocked(c *Conn, now time.Time) bool {
 	return false
 }
 
-// look closes conns that are no longer needed and dials the successors of those
-// that grow old.
+// sweep closes conns that are no longer needed and dials the successors of those that
+// grow old.
 func (p *Pool) sweep() {
 	p.mu.Lock()
 	now := time.Now()

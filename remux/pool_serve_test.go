@@ -169,7 +169,7 @@ func TestBurstIsShared(t *testing.T) {
 	}
 }
 
-// Those who wait for the first conn do not all go to it before the server has said
+// Calls that wait for the first conn do not all go to it before the server has said
 // how many it takes: they share the dials that were begun for them.
 func TestColdBurst(t *testing.T) {
 	inBubbleWith(t, Config{}, Config{SessMax: 64}, func(t *testing.T, b *bubble) {

@@ -168,7 +168,7 @@ func TestRotation(t *testing.T) {
 			if want := map[bool]time.Duration{true: handshake}[i == 0]; waited != want {
 				t.Errorf("session %d waited %s, want %s", i+1, waited, want)
 			}
-			time.Sleep(100 * time.Millisecond) // the pace of somebody who clicks
+			time.Sleep(100 * time.Millisecond) // as a user clicks
 		}
 		if len(order) != 4 {
 			t.Errorf("64 sessions used %d conns, want 4", len(order))
@@ -198,7 +198,7 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// TestLargeBurst: those who must wait share the dials.
+// TestLargeBurst: calls that must wait share the dials.
 func TestLargeBurst(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var wg sync.WaitGroup
@@ -309,12 +309,12 @@ func TestBackoff(t *testing.T) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if later := b.dials - dials; later > 20 {
-			t.Errorf("%d dials in the half hour after, although nobody uses the pool", later)
+			t.Errorf("%d dials in the half hour after, although the pool is not used", later)
 		}
 	})
 }
 
-// TestConnMax: the number of conns is a hard limit, and nobody is refused for
+// TestConnMax: the number of conns is a hard limit, and no call is refused for
 // it while a conn lives.
 func TestConnMax(t *testing.T) {
 	inBubble(t, Config{ConnMax: 2, ReuseMaxCount: 2}, func(t *testing.T, b *bubble) {
@@ -333,7 +333,7 @@ func TestConnMax(t *testing.T) {
 	})
 }
 
-// TestLostConn: a conn that breaks is replaced before anybody asks.
+// TestLostConn: a conn that breaks is replaced before a session needs it.
 func TestLostConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		s, _ := b.open()

@@ -9,7 +9,7 @@ import (
 // question is a PING that waits for any byte of the peer, and how far the peer's system
 // has come towards it. While it lies behind other bytes and those are acknowledged, the
 // line is slow. Once it has arrived only an answer counts: the system of a process that
-// has stopped goes on acknowledging later bytes. Guarded by conn.mu.
+// has stopped goes on acknowledging later bytes. Guarded by Conn.mu.
 type question struct {
 	at      time.Duration // when it was asked, or 0 if there is none
 	waiting bool          // it is among the control frames that wait

@@ -45,7 +45,7 @@ func TestWeed(t *testing.T) {
 }
 
 // TestDyingConns: a server on which every conn dies young is not dialed in a
-// hurry, and still by whoever asks.
+// hurry, and still on request.
 func TestDyingConns(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.delay = time.Millisecond
@@ -140,7 +140,7 @@ func TestStopWhileDialing(t *testing.T) {
 		b.pool.Warm()
 		b.pool.Close()
 		if len(told) != 0 {
-			t.Errorf("told %v of a dial that nobody wanted any more", told)
+			t.Errorf("told %v of a dial that was given up", told)
 		}
 		if _, err := b.pool.open(t.Context()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Open after Close = %v, want net.ErrClosed", err)

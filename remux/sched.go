@@ -7,7 +7,7 @@ package remux
 // gone keeps its place until the scheduler reaches it: a download whose next bytes
 // arrive meanwhile is not new.
 
-// slot is a session's place in the scheduler. conn.mu guards it.
+// slot is a session's place in the scheduler. Conn.mu guards it.
 type slot struct {
 	next  *session
 	where place
@@ -22,7 +22,7 @@ const (
 	inRest
 )
 
-// scheduler holds the sessions that may have something to send. conn.mu guards it.
+// scheduler holds the sessions that may have something to send. Conn.mu guards it.
 type scheduler struct {
 	fresh, rest queue
 	quantum     int // payload bytes a session may send before the next one follows
@@ -30,7 +30,7 @@ type scheduler struct {
 
 type queue struct{ head, tail *session }
 
-// The methods of queue and scheduler need conn.mu.
+// The methods of queue and scheduler need Conn.mu.
 
 func (q *queue) push(s *session, where place) {
 	s.slot.where, s.slot.next = where, nil

@@ -8,8 +8,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// receive takes n bytes of payload from the conn's reader; false: the session is
-// over and wants no more.
+// receive takes n bytes of payload from the conn's reader, or returns false if the
+// session is over and wants no more.
 func (s *session) receive(pieces [][]byte, n int) bool {
 	s.mu.Lock()
 	if s.basic.Load() && s.rbuf.len+n > basicMax {
@@ -36,13 +36,12 @@ func (s *session) receive(pieces [][]byte, n int) bool {
 	return false
 }
 
-// storeAndUnlock hands the n bytes, for which there is room, to the application
-// or keeps them; false: nobody wants them any more.
+// storeAndUnlock hands the n bytes, for which there is room, to the application or
+// keeps them. It returns false if the session is over meanwhile.
 func (s *session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
 	if sink := s.sink; sink != nil && s.rbuf.len == 0 && s.lent == nil {
-		// Whoever reads the session waits for rbuf meanwhile, so nothing that
-		// comes later can overtake.
+		// Readers wait for rbuf meanwhile, so nothing that comes later can overtake.
 		s.mu.Unlock()
 		taken := sink(pieces)
 		s.mu.Lock()
@@ -66,7 +65,7 @@ func (s *session) storeAndUnlock(pieces [][]byte, n int) bool {
 	return wanted
 }
 
-// behind is what follows the first n bytes of pieces.
+// behind returns the pieces that follow the first n bytes.
 func behind(pieces [][]byte, n int) [][]byte {
 	for len(pieces) > 0 && n >= len(pieces[0]) {
 		n -= len(pieces[0])
@@ -78,8 +77,9 @@ func behind(pieces [][]byte, n int) [][]byte {
 	return pieces
 }
 
-// awaitRoom waits, for a basic peer's sake, until n more bytes fit. It
-// holds up all sessions of that conn: such a peer cannot be told to wait.
+// awaitRoom waits until n more bytes of a basic peer fit. It holds up all sessions of
+// that conn, as such a peer cannot be told to wait. The caller holds mu, which is
+// released while awaitRoom waits.
 func (s *session) awaitRoom(n int) {
 	late := false
 	timer := time.AfterFunc(basicStall, func() {
@@ -94,7 +94,7 @@ func (s *session) awaitRoom(n int) {
 	}
 }
 
-// finished is the peer's end of its direction.
+// finished handles the peer's FIN.
 func (s *session) finished() {
 	s.mu.Lock()
 	if s.rerr == nil {

@@ -81,7 +81,7 @@ func TestBorrow(t *testing.T) {
 	far.Close()
 }
 
-// TestOnReadable: whatever ends a wait in Read calls who asked, once, and then
+// TestOnReadable: whatever ends a wait in Read calls the function, once, and then
 // there is something to read.
 func TestOnReadable(t *testing.T) {
 	for _, tt := range []struct {

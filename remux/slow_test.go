@@ -30,8 +30,8 @@ func (l *line) Progress() (netx.Sent, bool) {
 	return netx.Sent{Acked: n, Queued: l.queued, Moved: n}, true
 }
 
-// look asks the pool how its server appears to be, as those do who choose between
-// several, until that is want or the time is up.
+// look asks the pool for its health, as callers with several
+// servers do, until that is want or the time is up.
 func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, time.Duration) {
 	for start := time.Now(); ; time.Sleep(250 * time.Millisecond) {
 		state, _ := p.Health()

@@ -28,14 +28,14 @@ func stalled(t testing.TB, p *Pool, l *SessionListener, n int) {
 		// A write that ends by its deadline is a window that is full.
 		far.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 		if wrote, err := far.Write(make([]byte, firstWindow+1)); err == nil {
-			t.Fatalf("%d bytes written to a session that nobody reads", wrote)
+			t.Fatalf("%d bytes written to a session that is not read", wrote)
 		}
 		t.Cleanup(func() { s.Close(); far.Close() })
 	}
 }
 
-// TestStalledReaders: sessions that nobody reads keep what was granted to them
-// and hold up nobody else on their conn.
+// TestStalledReaders: sessions that are not read keep what was granted to them
+// and hold up no other session on their conn.
 func TestStalledReaders(t *testing.T) {
 	for _, n := range []int{1, 8, 32} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestCloseWithBlockedWriter(t *testing.T) {
 	s, done := blocked()
 	s.Close()
 	if err := <-done; err == nil {
-		t.Error("a Write of more than the window succeeded with nobody reading")
+		t.Error("a Write of more than the window succeeded without a reader")
 	}
 	_, done = blocked()
 	p.Close()
@@ -115,8 +115,8 @@ func TestCloseWithBlockedWriter(t *testing.T) {
 	l.Close()
 }
 
-// BenchmarkBeside measures downloads on one conn beside sessions that nobody
-// reads; compare with 0 of them.
+// BenchmarkBeside measures downloads on one conn beside sessions that are not
+// read; compare with 0 of them.
 func BenchmarkBeside(b *testing.B) {
 	for _, n := range []int{0, 1, 8, 32} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

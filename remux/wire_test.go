@@ -128,7 +128,7 @@ func newPeer(t testing.TB, c net.Conn) *peer {
 	return p
 }
 
-// mutePeer is a peer that does not read, until somebody calls read.
+// mutePeer is a peer that does not read, until read is called.
 func mutePeer(t testing.TB, c net.Conn) *peer {
 	t.Cleanup(func() { c.Close() })
 	return &peer{TB: t, c: c, max: map[uint16]uint64{}, wake: make(chan struct{}, 1)}
