@@ -83,7 +83,7 @@ type outgoing struct {
 type ending struct {
 	state     connState
 	err       error         // why the conn ended, or nil after a clean end; set once, with state
-	told      bool          // Hooks.ConnOpened was called
+	told      bool          // the id is known, and Hooks.ConnOpened was called, or by a dialer is about to be
 	barred    bool          // bar has said GOAWAY
 	refuse    bool          // this end has said GOAWAY and the peer knows: no new sessions
 	drainFrom time.Duration // age at which GOAWAY was said
@@ -201,11 +201,13 @@ func (c *Conn) connID() ID { return ID{Conn: c.id.Load()} }
 
 func (c *Conn) age() time.Duration { return time.Since(c.born) }
 
-// tellOpened reports the conn of an acceptor, which learns the id from HELLO.
+// tellOpened reports the conn of an acceptor, which learns the id from HELLO. Only then
+// may it open sessions. The conn's reader calls it.
 func (c *Conn) tellOpened(id uint32) {
 	c.id.Store(id)
+	c.cfg.Hooks.connOpened(c)
 	c.mu.Lock()
 	c.end.told = true
+	c.wakeOpenersLocked()
 	c.mu.Unlock()
-	c.cfg.Hooks.connOpened(c)
 }

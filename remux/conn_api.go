@@ -53,7 +53,7 @@ func (c *Conn) Open(ctx context.Context) (Session, error) {
 func (c *Conn) tryOpen() (*session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := c.dialer || c.peer.spoke || c.peer.kind == peerBasic
+	told := c.end.told || c.peer.kind == peerBasic // the peer's HELLO has come, or never will
 	switch {
 	case c.end.state == dead:
 		return nil, nil, c.lossLocked()
@@ -61,7 +61,7 @@ func (c *Conn) tryOpen() (*session, <-chan struct{}, error) {
 		return nil, nil, errNoRoom
 	case told && c.peer.sessMax == 0:
 		return nil, nil, errNotPermitted
-	case c.takesLocked():
+	case told && c.takesLocked():
 		return c.beginLocked(), nil, nil
 	}
 	if c.table.changed == nil {

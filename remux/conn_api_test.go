@@ -211,3 +211,22 @@ func TestWrongNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenedInOrder: the hooks of an acceptor that opens a session at once are told of the
+// conn first, and by the same number.
+func TestOpenedInOrder(t *testing.T) {
+	ids := make(chan remux.ID, 2)
+	hooks := &remux.Hooks{
+		ConnOpened: func(id remux.ID, _ net.Conn) {
+			time.Sleep(10 * time.Millisecond)
+			ids <- id
+		},
+		SessionOpened: func(id remux.ID) { ids <- id },
+	}
+	c, p := connAndPeer(t, remux.Config{Hooks: hooks}, false, false)
+	p.write(hello(0x8f7ed46a))
+	s := mustOpen(t, c)
+	if conn, session := <-ids, <-ids; conn.String() != "8f7ed46a" || session.String() != "8f7ed46a:2" || session != s.ID() {
+		t.Errorf("opened %v, then %v, want 8f7ed46a and 8f7ed46a:2", conn, session)
+	}
+}
