@@ -138,7 +138,7 @@ func (c *Conn) unlockWrite(took time.Duration) {
 
 // workLocked reports whether something should be written now.
 func (c *Conn) workLocked() bool {
-	return len(c.out.ctrl) > 0 || c.keepalive.pongDue || c.out.dueNow || !c.out.sched.empty()
+	return len(c.out.ctrl) > 0 || c.keepalive.pongsLocked() || c.out.dueNow || !c.out.sched.empty()
 }
 
 // lockWriteNowLocked takes the write lock for s, whose Write then writes its bytes by

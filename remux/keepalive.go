@@ -162,6 +162,19 @@ func (c *Conn) askedAt() time.Time {
 	return c.born.Add(time.Duration(at))
 }
 
+// movedLocked returns when the peer's system last came nearer to the open question, or 0
+// if it has not or there is none.
+func (k *keepalive) movedLocked(c *Conn) time.Duration {
+	if !k.question.openLocked(c) {
+		return 0
+	}
+	k.question.progressLocked(c, c.age())
+	return k.question.movedAt
+}
+
+// pongsLocked reports whether a PONG waits to be written.
+func (k *keepalive) pongsLocked() bool { return k.pongDue }
+
 // pingedLocked notes a PING of the peer. Of several, only the last is answered.
 func (k *keepalive) pingedLocked(c *Conn, body [8]byte) {
 	k.pong, k.pongDue = body, true

@@ -208,12 +208,8 @@ func (p *Pool) lostLocked(err error) {
 func (c *Conn) stillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := &c.keepalive.question
-	if q.openLocked(c) {
-		q.progressLocked(c, c.age())
-		if at := c.born.Add(q.movedAt); at.After(asked) {
-			return at
-		}
+	if at := c.born.Add(c.keepalive.movedLocked(c)); at.After(asked) {
+		return at
 	}
 	return asked
 }

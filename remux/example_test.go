@@ -1,0 +1,44 @@
+package remux_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+
+	"tunnels/internal/code"
+	"tunnels/remux"
+)
+
+// The end that accepted the connection opens a session on it, and the end that dialed
+// answers.
+func ExampleConn() {
+	a, b := net.Pipe() // any connection will do
+	dialer := remux.Config{}.NewConn(a, true)
+	acceptor := remux.Config{SessMax: -1}.NewConn(b, false) // it accepts none itself
+
+	go func() {
+		s, err := dialer.Accept()
+		if err != nil {
+			return
+		}
+		defer s.Close()
+		request, _ := io.ReadAll(s)
+		fmt.Fprintf(s, "you said %q", request)
+	}()
+
+	s, err := acceptor.Open(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	io.WriteString(s, "hello")
+	s.CloseWrite()
+	answer, err := io.ReadAll(s)
+	fmt.Println(string(answer), err)
+
+	acceptor.GoAway(code.OK, "") // the conn ends behind its last session
+	<-dialer.Done()
+	<-acceptor.Done()
+	// Output: you said "hello" <nil>
+}
