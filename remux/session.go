@@ -84,7 +84,9 @@ type session struct {
 	over    bool               // nothing written arrives any more
 	overErr error              // why, or nil after a clean end
 	silence silence
+	handing bool  // bytes that have come are in the hands of sink
 	rerr    error // ends reading when rbuf is empty; set once
+	kept    bool  // rerr comes behind bytes that can still be read
 	rclosed bool  // the application will read no more
 	rdl     deadline
 	flow    flow

@@ -90,7 +90,7 @@ func (s *session) stopReading(err error, keep, force bool) {
 	if !keep {
 		s.conn.cfg.Budget.free(s.rbuf.discard())
 	}
-	s.rerr = err
+	s.rerr, s.kept = err, keep
 	s.wakeReaderLocked()
 }
 
@@ -122,7 +122,7 @@ func (s *session) tellEnd(err error) {
 	}
 	s.over, s.overErr = true, err
 	if err == nil && s.rerr == nil { // a basic peer, which needs no FIN of its own behind ours
-		s.rerr = io.EOF
+		s.rerr, s.kept = io.EOF, true
 		s.wakeReaderLocked()
 	}
 	f, whole := s.onEnd, s.rerr == io.EOF

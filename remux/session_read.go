@@ -111,6 +111,8 @@ func (s *session) readyLocked() (ready bool, err error) {
 		return true, os.ErrDeadlineExceeded
 	case s.rbuf.len > 0:
 		return true, nil
+	case s.handing: // the end must not overtake what came before it
+		return false, nil
 	case s.rerr != nil:
 		return true, s.rerr
 	}

@@ -41,13 +41,19 @@ func (s *session) receive(pieces [][]byte, n int) bool {
 func (s *session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
 	if sink := s.sink; sink != nil && s.rbuf.len == 0 && s.lent == nil {
-		// Readers wait for rbuf meanwhile, so nothing that comes later can overtake.
+		// Readers wait for rbuf meanwhile, so neither bytes that come later nor the loss
+		// of the conn can overtake.
+		s.handing = true
 		s.mu.Unlock()
 		taken := sink(pieces)
 		s.mu.Lock()
+		s.handing = false
 		grant = s.consumedLocked(taken)
 		pieces, n = behind(pieces, taken), n-taken
-		wanted = !s.rclosed && s.rerr == nil
+		wanted = !s.rclosed && (s.rerr == nil || s.kept)
+		if s.rerr != nil {
+			s.wakeReaderLocked()
+		}
 	}
 	switch {
 	case !wanted:
