@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// How long certificates are good for. 825 days is the most that all systems
-// accept of a server's certificate.
+// How long certificates are valid. 825 days is the longest validity that all systems
+// accept for a server certificate.
 const (
 	caYears  = 10
 	leafDays = 825
-	skew     = time.Hour // begins that much early, for clocks that are behind
+	skew     = time.Hour // certificates start this much earlier, for clocks that are behind
 )
 
 // authority is a CA that can sign.
@@ -28,13 +28,13 @@ type authority struct {
 	key  crypto.Signer
 }
 
-// leaf is a certificate and its key, just issued.
+// leaf is a newly issued certificate with its key.
 type leaf struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes a CA that signs leaves and revocation lists, no other CA.
+// newAuthority returns a CA that signs leaves and revocation lists, but no other CA.
 func newAuthority(now time.Time) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -46,7 +46,7 @@ func newAuthority(now time.Time) (*authority, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
-		// The number keeps apart two CAs in one file, and in messages.
+		// The number distinguishes CAs within one file and in messages.
 		Subject:               pkix.Name{CommonName: fmt.Sprintf("tunnels CA %08x", uint32(serial.Uint64()))},
 		NotBefore:             now.Add(-skew).UTC().Truncate(time.Second),
 		NotAfter:              now.AddDate(caYears, 0, 0).UTC().Truncate(time.Second),
@@ -62,9 +62,9 @@ func newAuthority(now time.Time) (*authority, error) {
 	return &authority{cert, key}, nil
 }
 
-// issue makes a key and a certificate for one role. A server's certificate is
-// for all of names, host names and addresses; a client's for one name, which is
-// no host's and so goes where no host is looked for: into the common name.
+// issue makes a key and a certificate for one role. A server certificate is valid for
+// all names, host names and addresses. A client certificate has one name; it is not a
+// host name, so it goes into the common name, where no host name is looked up.
 func (a *authority) issue(role Role, names []string, from, to time.Time) (leaf, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -105,7 +105,7 @@ func (a *authority) issue(role Role, names []string, from, to time.Time) (leaf, 
 	return leaf{cert, key}, nil
 }
 
-// issueNow is issue with the usual dates.
+// issueNow calls issue with the usual dates.
 func (a *authority) issueNow(role Role, names []string, now time.Time) (leaf, error) {
 	return a.issue(role, names, now.Add(-skew), now.AddDate(0, 0, leafDays))
 }
@@ -118,8 +118,8 @@ func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.S
 	return x509.ParseCertificate(der)
 }
 
-// newSerial is 63 random bits: no two certificates of one CA ever share them by
-// chance, and they can still be typed.
+// newSerial returns 63 random bits: unique among the certificates of a CA, and still
+// short enough to type.
 func newSerial() (*big.Int, error) {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 63))
 	if err != nil {
@@ -128,8 +128,8 @@ func newSerial() (*big.Int, error) {
 	return n.Add(n, big.NewInt(1)), nil // never 0, RFC 5280 section 4.1.2.2
 }
 
-// revocations signs a list. Its next one is due when the CA ends: this CA makes
-// one when it revokes, not when a date has come.
+// revocations signs a list. Its next update is due when the CA expires: this CA issues
+// a list when it revokes, not on a schedule.
 func (a *authority) revocations(number *big.Int, entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
 	template := &x509.RevocationList{
 		Number:                    number,
@@ -150,7 +150,7 @@ func (l leaf) certPEM() []byte { return pemBlock("CERTIFICATE", l.cert.Raw) }
 
 func (l leaf) keyPEM() ([]byte, error) { return keyPEM(l.key) }
 
-// bundlePEM is key, certificate and CA in one text.
+// bundlePEM returns key, certificate and CA as one text.
 func (l leaf) bundlePEM(a *authority) ([]byte, error) {
 	text, err := l.keyPEM()
 	if err != nil {
@@ -167,10 +167,10 @@ func keyPEM(key crypto.Signer) ([]byte, error) {
 	return pemBlock("PRIVATE KEY", der), nil
 }
 
-// Throwaway makes a CA, a server's and a client's certificate in memory, for
-// trying out with both roles in one process. They are good for a server reached
-// by one of names, by localhost or by a loopback address. The CA's key is gone
-// when it returns, so nobody else ever gets a certificate from it.
+// Throwaway makes a CA, a server certificate and a client certificate in memory, for
+// trying out both roles in one process. The server certificate is valid for names,
+// localhost and the loopback addresses. The CA's key is discarded on return, so it
+// cannot issue further certificates.
 func Throwaway(names ...string) (server, client *Material, err error) {
 	now := time.Now()
 	names = append([]string{"localhost", "127.0.0.1", "::1"}, names...)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestDismissed: an open conn whose client is accepted no more ends with the
-// reason, for whoever reads it, writes to it, or comes later.
+// TestDismissed: an open conn whose client is no longer accepted ends with the reason,
+// for a pending Read, a Write and later calls.
 func TestDismissed(t *testing.T) {
 	p := newPKI(t)
 	laptop := p.leaf(ClientRole, "laptop")
@@ -41,7 +41,7 @@ func TestDismissed(t *testing.T) {
 	}
 }
 
-// TestBarred: when its certificate expires, a client's conn goes on and is barred.
+// TestBarred: when its certificate expires, a client's conn stays open and is barred.
 func TestBarred(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())

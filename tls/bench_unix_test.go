@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// cpu is the CPU time this process has used.
+// cpu returns the CPU time used by this process.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -19,8 +19,8 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkBulk sends in pieces of 64 KiB, as remux does, and reports the CPU
-// time of both ends together.
+// BenchmarkBulk sends in chunks of 64 KiB, as remux does, and reports the CPU time of
+// both ends together.
 func BenchmarkBulk(b *testing.B) {
 	serverM, clientM, err := Throwaway()
 	if err != nil {

@@ -11,21 +11,20 @@ import (
 	"strings"
 )
 
-// The marks between which a PEM block (RFC 7468) lies. They are searched for
-// with fewer dashes than they have: a block that lost one in copying has begun
-// all the same.
+// The markers around a PEM block (RFC 7468). They are searched for with fewer dashes
+// than they have, so that a block that lost one in copying is still found.
 var (
 	beginMark = []byte("--BEGIN ")
 	endMark   = []byte("--END ")
 	byteOrder = []byte("\xef\xbb\xbf")
 )
 
-// pemBlocks returns all blocks of a PEM text, or an error if one of them cannot
-// be read. pem.Decode skips such a block without a word, and what is skipped
-// could be the list with a revocation or the CA of half the clients. Text
-// between the blocks and byte order marks are ignored.
+// pemBlocks returns all blocks of a PEM text, or an error if one of them cannot be
+// read. pem.Decode silently skips such a block, which could be the list with a
+// revocation or the CA of half the clients. Text between blocks and byte order marks
+// are ignored.
 //
-// No error repeats anything of the text: it may be a key.
+// No error quotes the text: it may be a key.
 func pemBlocks(data []byte) ([]*pem.Block, error) {
 	data = bytes.ReplaceAll(data, byteOrder, nil)
 	total := max(bytes.Count(data, beginMark), bytes.Count(data, endMark))
@@ -45,8 +44,8 @@ func pemBlocks(data []byte) ([]*pem.Block, error) {
 	return blocks, nil
 }
 
-// damage says what is wrong with the first block of a text, if that can be
-// seen, as the rest of a sentence.
+// damage describes what is wrong with the first block of a text, as the end of a
+// sentence, or returns "" if it cannot tell.
 func damage(data []byte) string {
 	begin, end := bytes.Index(data, beginMark), bytes.Index(data, endMark)
 	switch {
@@ -57,24 +56,24 @@ func damage(data []byte) string {
 	}
 	line := data[bytes.LastIndexByte(data[:begin], '\n')+1 : begin]
 	if before := bytes.Trim(line, "-"); len(before) > 0 {
-		return ": something stands before its BEGIN on the same line"
+		return ": there is text before its BEGIN on the same line"
 	}
 	line, _, _ = bytes.Cut(data[end+len(endMark):], []byte("\n"))
 	if _, behind, _ := bytes.Cut(line, []byte("-----")); len(bytes.TrimSpace(behind)) > 0 {
-		return ": something stands behind its END on the same line"
+		return ": there is text after its END on the same line"
 	}
 	return ""
 }
 
-// blockTypes are the types of blocks that an error may name. A type that is not
-// among them could be part of a damaged key.
+// blockTypes are the block types that an error may name. Any other type could be part
+// of a damaged key.
 var blockTypes = []string{
 	typeCert, typeTrusted, "X509 CERTIFICATE", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PKCS7", "CMS", crlPEMType,
 	"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "DSA PRIVATE KEY", "OPENSSH PRIVATE KEY",
 	"PUBLIC KEY", "RSA PUBLIC KEY", "EC PARAMETERS", "DH PARAMETERS",
 }
 
-// blockName is what an error calls block i (from 0) of a text.
+// blockName returns what errors call block i (from 0) of a text.
 func blockName(blocks []*pem.Block, i int) string {
 	name := fmt.Sprintf("block %d of %d", i+1, len(blocks))
 	if slices.Contains(blockTypes, blocks[i].Type) {
@@ -83,8 +82,8 @@ func blockName(blocks []*pem.Block, i int) string {
 	return name
 }
 
-// notPEM says of a text without the wanted blocks what it is instead. The error
-// reads "no WANTED in PEM form".
+// notPEM returns an error for a text without the wanted blocks that says what the text
+// is instead. The error reads "no WANTED in PEM form".
 func notPEM(data []byte, blocks []*pem.Block, wanted string) error {
 	what := ""
 	switch {
@@ -103,7 +102,7 @@ func notPEM(data []byte, blocks []*pem.Block, wanted string) error {
 	return fmt.Errorf("no %s in PEM form: %s", wanted, what)
 }
 
-// otherBlocks says which blocks a text has instead of the ones wanted.
+// otherBlocks describes the blocks a text has instead of the wanted ones.
 func otherBlocks(blocks []*pem.Block) string {
 	var types []string
 	for _, b := range blocks {
@@ -117,7 +116,7 @@ func otherBlocks(blocks []*pem.Block) string {
 	return "it holds " + strings.Join(types, ", ")
 }
 
-// binaryForm says what a DER text is, with the command that makes PEM of it.
+// binaryForm describes a DER text, with the command that converts it to PEM.
 func binaryForm(data []byte) string {
 	if _, err := x509.ParseCertificate(data); err == nil {
 		return "this is a certificate in DER form; convert it with `openssl x509 -inform DER -in OLD -out NEW`"

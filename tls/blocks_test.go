@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// list is a revocation list of one serial number, signed by the CA of p.
+// list returns a revocation list of one serial number, signed by the CA of p.
 func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now()) }
 
-// listAt is list with a number and a date of its own.
+// listAt is list with a given number and date.
 func (p *pki) listAt(serial, number int64, made time.Time) []byte {
 	p.t.Helper()
 	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: p.since}
@@ -25,8 +25,8 @@ func (p *pki) listAt(serial, number int64, made time.Time) []byte {
 	return text
 }
 
-// TestDamagedBlock: whatever single byte is lost or changed, or wherever a copy
-// was cut, a text of several blocks is read whole or refused.
+// TestDamagedBlock: whichever single byte is lost or changed, or wherever the text is
+// cut, a text of several blocks is read completely or refused.
 func TestDamagedBlock(t *testing.T) {
 	a, b := newPKI(t), newPKI(t)
 	lists := slices.Concat(a.list(1), b.list(2))
@@ -78,20 +78,20 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		text []byte
-		want string // empty: two lists
+		want string // or empty if both lists are read
 	}{
 		{"whole", slices.Concat(la, lb), ""},
 		{"byte order mark", slices.Concat([]byte(mark), la, lb), ""},
 		{"byte order mark in the middle", slices.Concat(la, []byte(mark), lb), ""},
 		{"CR LF", []byte(strings.ReplaceAll(string(la)+string(lb), "\n", "\r\n")), ""},
 		{"text around", slices.Concat([]byte("old\n"), la, []byte("\nnew\n"), lb, []byte("end")), ""},
-		{"no newline between", slices.Concat(bytes.TrimSpace(la), lb), "block 1 of 2 is damaged: something stands behind its END on the same line"},
+		{"no newline between", slices.Concat(bytes.TrimSpace(la), lb), "block 1 of 2 is damaged: there is text after its END on the same line"},
 		{"no newline between two of three", slices.Concat(bytes.TrimSpace(la), lb, lb), "block 1 of 3 is damaged"},
 		{"cut first", slices.Concat(la[:len(la)-60], []byte("\n"), lb), "block 1 of 2 is damaged: its END line is missing"},
 		{"cut last", slices.Concat(la, lb[:len(lb)-60]), "block 2 of 2 is damaged: its END line is missing"},
 		{"without its head", slices.Concat(headless, lb), "block 1 of 2 is damaged: its BEGIN line is missing"},
 		{"last without its head", slices.Concat(lb, headless), "block 2 of 2 is damaged: its BEGIN line is missing"},
-		{"indented", slices.Concat(indented, []byte("\n"), lb), "block 1 of 2 is damaged: something stands before its BEGIN"},
+		{"indented", slices.Concat(indented, []byte("\n"), lb), "block 1 of 2 is damaged: there is text before its BEGIN"},
 		{"alone and indented", indented, "block 1 of 1 is damaged"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 	}
 }
 
-// TestNotPEM: a file of another form is named as what it is.
+// TestNotPEM: the error for a file of another format names that format.
 func TestNotPEM(t *testing.T) {
 	p := newPKI(t)
 	leaf := p.leaf(ClientRole, "laptop")
@@ -142,7 +142,7 @@ func TestNotPEM(t *testing.T) {
 		{"list in DER", list[0].Bytes, "openssl crl -inform DER"},
 		{"PKCS #12", pfx, "PKCS #12 file (.p12, .pfx); convert it with `openssl pkcs12"},
 		{"UTF-16", []byte("\xff\xfe-\x00-\x00"), "this is UTF-16 text"},
-		{"openssl's own", pemBlock(typeTrusted, leaf.cert.Raw), "block 1 of 1 (TRUSTED CERTIFICATE): this form is openssl's own"},
+		{"openssl's own", pemBlock(typeTrusted, leaf.cert.Raw), "block 1 of 1 (TRUSTED CERTIFICATE): this format is specific to openssl"},
 		{"openssl's own among others", slices.Concat(p.ca.certPEM(), pemBlock(typeTrusted, leaf.cert.Raw)), "block 2 of 2 (TRUSTED CERTIFICATE)"},
 		{"a request", pemBlock("CERTIFICATE REQUEST", []byte{1}), "it holds CERTIFICATE REQUEST"},
 		{"PKCS #7", pemBlock("PKCS7", []byte{1}), "openssl pkcs7 -print_certs"},
@@ -155,8 +155,8 @@ func TestNotPEM(t *testing.T) {
 	}
 }
 
-// TestErrorsShowNoKey: however a key's file is damaged, no part of the key is in
-// the error.
+// TestErrorsShowNoKey: however a key file is damaged, the error contains no part of the
+// key.
 func TestErrorsShowNoKey(t *testing.T) {
 	p := newPKI(t)
 	key, err := p.leaf(ClientRole, "laptop").keyPEM()

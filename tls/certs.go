@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The files of a CA's folder.
+// The files in a CA's folder.
 const (
 	caFile     = "ca.pem"
 	caKeyFile  = "ca.key"
@@ -26,20 +26,20 @@ const (
 	public  = 0o644
 )
 
-// Report is what Init or IssueClient did.
+// Report describes what Init or IssueClient did.
 type Report struct {
-	Files  []string // what was written, with their folder
-	Issued []Issued // the certificates made
+	Files  []string // files written, with their folder
+	Issued []Issued // certificates issued
 }
 
-// Init makes a CA in the folder dir, and with it a server's certificate for all
-// of names (host names and addresses the server is reached by) and a first
-// client's certificate: ca.pem, ca.key, ca.crl, server.pem, server.key, and
-// client.pem, which holds key, certificate and CA.
+// Init makes a CA in the folder dir, a server certificate for all of names (the host
+// names and addresses clients connect to) and a first client certificate: ca.pem,
+// ca.key, ca.crl, server.pem, server.key, and client.pem, which holds key, certificate
+// and CA.
 //
-// It never overwrites: if one of the files exists, nothing is written. In a
-// folder that has a CA but neither server.pem nor server.key any more, it makes
-// these two, signed by that CA; so is a server's certificate renewed.
+// It never overwrites: if one of the files exists, nothing is written. To renew a
+// server certificate, move server.pem and server.key away: in a folder that has a CA
+// but neither of these files, Init makes both, signed by that CA.
 func Init(dir string, names []string) (*Report, error) {
 	names, err := hostNames(names)
 	if err != nil {
@@ -116,8 +116,8 @@ func renewServer(dir string, names []string) (*Report, error) {
 	return report(dir, files, one)
 }
 
-// IssueClient makes one more client certificate with the CA in dir: NAME.pem,
-// which holds key, certificate and CA. It never overwrites.
+// IssueClient issues one more client certificate with the CA in dir: NAME.pem, which
+// holds key, certificate and CA. It never overwrites.
 func IssueClient(dir, name string) (*Report, error) {
 	if err := clientName(name); err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func makeClient(ca *authority, name string, now time.Time) (Issued, newFile, err
 	return issuedOf(l, ClientRole, []string{name}, file), newFile{file, private, text}, nil
 }
 
-// openAuthority reads the CA of a folder. One that has expired signs no more.
+// openAuthority reads the CA of a folder. An expired CA cannot sign.
 func openAuthority(dir string) (*authority, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	texts := make([][]byte, 2)
@@ -191,7 +191,7 @@ func openAuthority(dir string) (*authority, error) {
 	if pair == nil || !pair.Leaf.IsCA {
 		return nil, fmt.Errorf("%s and %s do not belong together as a CA and its key", certFile, keyFile)
 	}
-	signer := pair.PrivateKey.(crypto.Signer) // bundle.pair takes no other
+	signer := pair.PrivateKey.(crypto.Signer) // bundle.pair returns no other type
 	if text := outOfDate(pair.Leaf, time.Now()); text != "" {
 		return nil, fmt.Errorf("the CA %s %s; make a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
 	}

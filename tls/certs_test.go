@@ -21,7 +21,7 @@ func mustInit(t *testing.T, names ...string) (dir string, r *Report) {
 	return dir, r
 }
 
-// contents is all files of a folder, to see that nothing was written.
+// contents returns all files of a folder, to check that nothing was written.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -222,7 +222,7 @@ func TestListAndRevoke(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("List = %q, want %q", got, want)
 	}
-	if _, err := Revoke(dir, "laptop"); err == nil || !strings.Contains(err.Error(), "revoked already") {
+	if _, err := Revoke(dir, "laptop"); err == nil || !strings.Contains(err.Error(), "was revoked on") {
 		t.Errorf("second Revoke = %v, want an error that says so", err)
 	}
 	if _, err := Revoke(dir, "desktop"); err == nil || !strings.Contains(err.Error(), "127.0.0.1, client, laptop") {
@@ -301,8 +301,9 @@ func TestThrowaway(t *testing.T) {
 	}
 }
 
-// TestMissingList: in the folder of a CA a list that is gone is an error wherever it is
-// needed, as what it revoked would be valid again; and there is a way on.
+// TestMissingList: in a CA's folder a missing list is an error wherever it is needed,
+// because the certificates it revoked would be valid again; and the error says how to
+// go on.
 func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
 	cfg := Config{Cert: filepath.Join(dir, serverFile), Key: filepath.Join(dir, serverKey), CA: filepath.Join(dir, caFile)}

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Severity says whether something keeps a tunnel from working.
+// Severity says how much a Finding matters.
 type Severity string
 
 // The severities.
@@ -25,24 +25,24 @@ const (
 	Warning Severity = "warning" // it works, or will not for long, or not safely
 )
 
-// Finding is one thing that is not as it should be.
+// Finding is one problem with a configuration.
 type Finding struct {
 	Severity Severity
-	Text     string // what is wrong, with the flag or file
-	Mend     string // what to do about it; may be empty
+	Text     string // the problem, with the flag or file
+	Fix      string // how to fix it; may be empty
 
-	starts bool // a Fatal that may pass by itself, or that the other end may not mind
+	starts bool // a Fatal that may resolve itself or that the other end may not check
 }
 
-// String is the finding in one line.
+// String returns the finding as one line.
 func (f Finding) String() string {
-	if f.Mend == "" {
+	if f.Fix == "" {
 		return f.Text
 	}
-	return f.Text + "; " + f.Mend
+	return f.Text + "; " + f.Fix
 }
 
-// nearEnd is how long before its end a certificate is found to be near it.
+// nearEnd is how long before its expiry a certificate is reported.
 const nearEnd = 21 * 24 * time.Hour
 
 // checker collects the findings about one Config.
@@ -53,10 +53,9 @@ type checker struct {
 	found []Finding
 }
 
-// Check finds what is wrong with the files of one end at a time: with nothing
-// wrong, nothing. address is the one the server listens on or, for a client, the
-// one it dials; empty, names are not checked. It changes nothing and dials
-// nobody.
+// Check reports what is wrong with the files of one end; it returns nil if it finds
+// nothing. address is the one the server listens on or the client dials; if empty,
+// names are not checked. Check changes nothing and makes no connections.
 func Check(cfg Config, role Role, address string, now time.Time) []Finding {
 	c := &checker{cfg: cfg, role: role, now: now}
 	pair, err := loadPair(cfg, role)
@@ -79,57 +78,57 @@ func Check(cfg Config, role Role, address string, now time.Time) []Finding {
 	return c.found
 }
 
-func (c *checker) add(s Severity, mend, format string, a ...any) {
-	c.found = append(c.found, Finding{Severity: s, Text: fmt.Sprintf(format, a...), Mend: mend})
+func (c *checker) add(s Severity, fix, format string, a ...any) {
+	c.found = append(c.found, Finding{Severity: s, Text: fmt.Sprintf(format, a...), Fix: fix})
 }
 
 func (c *checker) fatal(err error) {
 	if err != nil {
-		mend := "`tunnels certs init NAME…` makes the server's files"
+		fix := "`tunnels certs init NAME…` makes the server's files"
 		switch {
 		case strings.Contains(err.Error(), "`tunnels certs"):
-			mend = "" // it says so itself
+			fix = "" // it says so itself
 		case errors.Is(err, fs.ErrPermission):
-			mend = "make it readable by the user that tunnels runs as, with chown or chmod"
+			fix = "make it readable by the user that tunnels runs as, with chown or chmod"
 		case c.role == ClientRole:
-			mend = mendClient
+			fix = fixClient
 		}
-		c.add(Fatal, mend, "%v", err)
+		c.add(Fatal, fix, "%v", err)
 	}
 }
 
-// renew is how this end gets a new certificate.
+// renew returns how to get a new certificate for this end.
 func (c *checker) renew() string {
 	if c.role == ServerRole {
-		return mendRenew
+		return fixRenew
 	}
-	return mendClient
+	return fixClient
 }
 
-// own checks this end's certificate by itself.
+// own checks this end's certificate on its own.
 func (c *checker) own(pair *ctls.Certificate) {
 	c.dates(pair.Leaf, "the "+string(c.role)+"'s certificate "+label(pair.Leaf), c.renew(), Fatal)
 }
 
-// dates checks when a certificate is valid; not to be is as bad as bad says. A
-// clock that is behind, as that of a small machine without a battery is when it
-// starts, will be right some time: so it is no reason not to start.
-func (c *checker) dates(cert *x509.Certificate, what, mend string, bad Severity) {
+// dates checks the validity of a certificate; bad is the severity of a certificate that
+// is not valid now. A clock that is behind, as on a small machine without a battery,
+// will be right later, so that does not prevent a start.
+func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) {
 	switch text := outOfDate(cert, c.now); {
 	case c.now.Before(cert.NotBefore):
-		c.add(bad, mendDates, "%s %s", what, text)
+		c.add(bad, fixDates, "%s %s", what, text)
 		c.found[len(c.found)-1].starts = true
 	case text != "":
-		c.add(bad, mend, "%s %s", what, text)
+		c.add(bad, fix, "%s %s", what, text)
 	case cert.NotAfter.Sub(c.now) < nearEnd:
 		days := int(cert.NotAfter.Sub(c.now) / (24 * time.Hour))
-		c.add(Warning, mend, "%s expires in %d days, on %s", what, days, day(cert.NotAfter))
+		c.add(Warning, fix, "%s expires in %d days, on %s", what, days, day(cert.NotAfter))
 	}
 }
 
-// serverNames checks that the server's certificate is for what clients expect.
+// serverNames checks that the server certificate is valid for the name clients expect.
 func (c *checker) serverNames(leaf *x509.Certificate, address string) {
-	if namesNobody(leaf) {
+	if matchesNoHost(leaf) {
 		reason, _ := wrongName(leaf, "")
 		c.add(Fatal, "make one with `tunnels certs init NAME…`, or with subjectAltName=DNS:NAME or IP:ADDRESS", "%s: %s, so every client refuses it", c.role.flag("cert"), reason)
 		return
@@ -138,17 +137,17 @@ func (c *checker) serverNames(leaf *x509.Certificate, address string) {
 	if name == "" {
 		host, _, err := net.SplitHostPort(address)
 		if ip, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && ip.IsUnspecified() {
-			return // any address: what clients dial cannot be known here
+			return // any address: the name clients dial is not known here
 		}
 		name, flag = host, "-server.addr"
 	}
 	if leaf.VerifyHostname(name) != nil {
 		reason, _ := wrongName(leaf, name)
-		c.add(Warning, "let clients use a name it is for, or set -tls.server.name to it; for a new certificate, "+mendRenew, "%s: the server's %s", flag, reason)
+		c.add(Warning, "let clients use one of its names, or set -tls.server.name to it; for a new certificate, "+fixRenew, "%s: the server's %s", flag, reason)
 	}
 }
 
-// clientName checks that a client knows whom to expect.
+// clientName checks that a client knows which server name to expect.
 func (c *checker) clientName(address string) {
 	if address == "" {
 		return
@@ -157,10 +156,10 @@ func (c *checker) clientName(address string) {
 	c.fatal(err)
 }
 
-// trust checks the CAs, and this end's certificate against them: with one CA for
-// both ends, as `tunnels certs init` makes it, they must fit.
+// trust checks the CAs, and this end's certificate against them: with one CA for both
+// ends, as `tunnels certs init` makes it, they must match.
 func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
-	bad := Fatal // with no CA that is valid, nobody is accepted; with one, its clients are
+	bad := Fatal // without a valid CA no peer is accepted; with one, its clients are
 	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return outOfDate(ca, c.now) == "" }) {
 		bad = Warning
 	}
@@ -186,32 +185,32 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	}
 	if err := checkRevoked(crls, chains); err != nil {
 		c.add(Fatal, c.renew(), "%v, so the other end refuses it", err)
-		c.found[len(c.found)-1].starts = true // if it knows of it
+		c.found[len(c.found)-1].starts = true // the other end may not know this
 	}
 }
 
-// unsigned says that no CA of this end has signed its own certificate. That may
-// be right where each end has a CA of its own, which those of `tunnels certs`
-// have not: there the other end certainly refuses it.
+// unsigned reports that no CA of this end has signed its own certificate. That may be
+// right where each end has its own CA. CAs of `tunnels certs` are shared by both ends,
+// so there the other end certainly rejects the certificate.
 func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 	for _, ca := range cas {
 		weak, ok := errors.AsType[x509.InsecureAlgorithmError](leaf.CheckSignatureFrom(ca))
 		if ok && bytes.Equal(leaf.RawIssuer, ca.RawSubject) {
-			c.add(Fatal, "have it signed with SHA-256", "the %s's certificate %s is signed with %s, which is not accepted any more", c.role, label(leaf), x509.SignatureAlgorithm(weak))
+			c.add(Fatal, "have it signed with SHA-256", "the %s's certificate %s is signed with %s, which is no longer accepted", c.role, label(leaf), x509.SignatureAlgorithm(weak))
 			return
 		}
 	}
 	severity := Warning
-	mend := "if both ends use one CA, take certificate and CA from the same `tunnels certs init`"
+	fix := "if both ends use one CA, take certificate and CA from the same `tunnels certs init`"
 	if allMadeHere(leaf, cas) {
-		severity, mend = Fatal, "take certificate and CA from the same `tunnels certs init`"
+		severity, fix = Fatal, "take certificate and CA from the same `tunnels certs init`"
 	}
-	c.add(severity, mend, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, label(leaf),
+	c.add(severity, fix, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, label(leaf),
 		plain(leaf.Issuer.CommonName), c.role.flag("ca"), trusted(cas, leaf.Issuer.CommonName))
 }
 
-// chainsOf are the chains from a certificate, over those it is sent with, to one
-// of the CAs. Only signatures count: dates are checked by themselves.
+// chainsOf returns the chains from a certificate, through those sent with it, to one of
+// the CAs. Only signatures count; dates are checked separately.
 func chainsOf(cert *x509.Certificate, between, cas []*x509.Certificate) [][]*x509.Certificate {
 	var chains [][]*x509.Certificate
 	for _, ca := range cas {
@@ -235,19 +234,19 @@ func signedBy(cert, ca *x509.Certificate) bool {
 	return bytes.Equal(cert.RawIssuer, ca.RawSubject) && cert.CheckSignatureFrom(ca) == nil
 }
 
-// sentWith are the certificates that are sent behind this end's own.
+// sentWith returns the certificates sent after this end's own.
 func sentWith(pair *ctls.Certificate) []*x509.Certificate {
 	var certs []*x509.Certificate
 	for _, der := range pair.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil { // loadPair parsed it before
+		if cert, err := x509.ParseCertificate(der); err == nil { // loadPair has parsed it before
 			certs = append(certs, cert)
 		}
 	}
 	return certs
 }
 
-// permissions warns of a key that others may read. Windows keeps such things
-// elsewhere.
+// permissions warns of a key that other users can read. On Windows, file modes do not
+// tell.
 func (c *checker) permissions() {
 	if c.cfg.Material != nil || runtime.GOOS == "windows" {
 		return

@@ -26,12 +26,12 @@ func TestCheck(t *testing.T) {
 		{"server on any address", func(p *pki) Config { return p.server() }, ServerRole, ":443", nil},
 		{"server on the unspecified address", func(p *pki) Config { return p.server() }, ServerRole, "[::]:443", nil},
 		{"other server address", func(p *pki) Config { return p.server() }, ServerRole, "vps.example.com:443",
-			[]string{"warning: -server.addr: the server's certificate of localhost is for localhost, 127.0.0.1 and not for vps.example.com; tunnels certs init"}},
+			[]string{"warning: -server.addr: the server's certificate of localhost is valid for localhost, 127.0.0.1, not for vps.example.com; tunnels certs init"}},
 		{"other server name", func(p *pki) Config {
 			c := p.server()
 			c.ServerName = "vps"
 			return c
-		}, ServerRole, ":443", []string{"warning: -tls.server.name: the server's certificate of localhost is for localhost, 127.0.0.1 and not for vps; tunnels certs init"}},
+		}, ServerRole, ":443", []string{"warning: -tls.server.name: the server's certificate of localhost is valid for localhost, 127.0.0.1, not for vps; tunnels certs init"}},
 		{"client of a path", func(p *pki) Config { return p.client("x") }, ClientRole, "/run/x.sock",
 			[]string{"error: set -tls.server.name; "}},
 		{"expired", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(-2), "x")) }, ClientRole, "",
@@ -81,9 +81,9 @@ func TestCheck(t *testing.T) {
 			return p.server()
 		}, ServerRole, "", []string{"error: expired on ; move server.pem", "error: the CA tunnels CA ; certs init -dir"}},
 		{"no name but the common name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "",
-			[]string{"error: -tls.server.cert: certificate of localhost is for no host: names count in subjectAltName alone; subjectAltName=DNS:NAME"}},
+			[]string{"error: -tls.server.cert: certificate of localhost is valid for no host: only names in subjectAltName count; subjectAltName=DNS:NAME"}},
 		{"an address as a DNS name", func(p *pki) Config { return p.withNames(ServerRole, "x", []string{"127.0.0.1"}, nil) }, ServerRole, "127.0.0.1:443",
-			[]string{"error: is for no host; certs init"}},
+			[]string{"error: is valid for no host; certs init"}},
 		{"an address as a DNS name beside a real one", func(p *pki) Config {
 			return p.withNames(ServerRole, "x", []string{"vps.example.com", "127.0.0.1"}, nil)
 		}, ServerRole, "127.0.0.1:443",
@@ -101,24 +101,24 @@ func TestCheck(t *testing.T) {
 			}
 			for i, f := range found {
 				severity, words, _ := strings.Cut(tt.want[i], ": ")
-				text, mend, _ := strings.Cut(words, "; ")
-				if string(f.Severity) != severity || !strings.Contains(f.Text, text) || !strings.Contains(f.Mend, mend) {
-					t.Errorf("Check = %s: %q; %q, want %q", f.Severity, f.Text, f.Mend, tt.want[i])
+				text, fix, _ := strings.Cut(words, "; ")
+				if string(f.Severity) != severity || !strings.Contains(f.Text, text) || !strings.Contains(f.Fix, fix) {
+					t.Errorf("Check = %s: %q; %q, want %q", f.Severity, f.Text, f.Fix, tt.want[i])
 				}
 			}
 		})
 	}
 }
 
-// TestStarts: what certainly keeps every connection from working keeps an end
-// from starting, with the way out; what may pass, or may work, does not.
+// TestStarts: an end does not start if every connection would certainly fail, and says
+// how to fix it; otherwise it starts with a warning.
 func TestStarts(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
 		name  string
 		setUp func(p *pki) Config
 		role  Role
-		want  string // empty: it starts, with a warning
+		want  string // or empty if it starts with a warning
 	}{
 		{"a client's certificate at the server", func(p *pki) Config { return p.client("laptop") }, ServerRole, "the server's is server.pem"},
 		{"a server's certificate at a client", func(p *pki) Config { return p.server() }, ClientRole, "a client's is the NAME.pem"},

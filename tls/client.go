@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// sessionsKept is how many TLS sessions a client keeps for resumption: a few
-// for each of its few servers.
+// sessionsKept is how many TLS sessions a client keeps for resumption: a few for each
+// of its few servers.
 const sessionsKept = 64
 
-// Client dials servers. Its methods may be called from several goroutines at
-// once; it owns no goroutine and need not be closed.
+// Client dials servers. Its methods may be called concurrently; it owns no goroutine
+// and need not be closed.
 type Client struct {
-	// DialLower makes the conns under TLS; nil: a net.Dialer does. To be set
-	// before the first Dial.
+	// DialLower dials the conns under TLS, or a net.Dialer if nil. Set it before the
+	// first Dial.
 	DialLower func(ctx context.Context, network, address string) (net.Conn, error)
 
 	cfg    Config
 	store  *store
 	keyLog io.Writer
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex // guards the fields below
 	sessions ctls.ClientSessionCache
-	shown    *ctls.Certificate // what sessions were made with
+	shown    *ctls.Certificate // the certificate that sessions were made with
 }
 
-// NewClient reads the files of cfg. An error names the flag and the command
-// that makes what is missing.
+// NewClient reads the files of cfg. An error names the flag and the command that
+// creates the missing file.
 func NewClient(cfg Config) (*Client, error) {
 	s, err := newStore(cfg, ClientRole)
 	if err != nil {
@@ -47,18 +47,17 @@ func NewClient(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, store: s, keyLog: newKeyLog(cfg.Hooks)}, nil
 }
 
-// Reload reads all files again, changed or not. What cannot be used is an error
-// and leaves its last good content in force.
+// Reload rereads all files, changed or not. It returns an error for files that cannot
+// be used; their previous content stays in force.
 func (c *Client) Reload() error {
 	events, err := c.store.reload()
 	c.cfg.Hooks.reloaded(events)
 	return err
 }
 
-// Dial makes a conn to a server: address "host:port", or the path of a UNIX
-// socket if Config.ServerName is set. Network "tls" is TLS over "tcp"; others are what
-// TLS is over. The result is a *Conn. The error of a handshake
-// does not name the server.
+// Dial connects to a server: address is "host:port", or the path of a UNIX socket if
+// Config.ServerName is set. Network "tls" is TLS over "tcp"; other networks are what
+// TLS runs over. The result is a *Conn. Handshake errors do not name the server.
 func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	network = lowerNetwork(network)
 	name, err := c.serverName(network, address)
@@ -76,7 +75,7 @@ func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	conn, err := c.handshake(ctx, raw, name)
 	if err != nil {
-		_ = raw.Close() // the handshake's error is the one to know
+		_ = raw.Close() // the handshake's error matters more
 		return nil, err
 	}
 	return conn, nil
@@ -102,15 +101,16 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Con
 	return conn, nil
 }
 
-// config is made anew for each dial, from what the files hold now.
+// config returns a new configuration for each dial, from the current content of the
+// files.
 func (c *Client) config(now *snapshot, name string) *ctls.Config {
 	return &ctls.Config{
 		MinVersion: ctls.VersionTLS13,
 		NextProtos: []string{c.cfg.protocol()},
 		ServerName: name,
 		RootCAs:    now.pool,
-		// Not Certificates: of these none is shown to a server that asks for
-		// another CA, and the refusal would be for the wrong reason.
+		// Not Certificates: crypto/tls would send none of those to a server that
+		// asks for another CA, and the refusal would have the wrong reason.
 		GetClientCertificate: func(*ctls.CertificateRequestInfo) (*ctls.Certificate, error) {
 			return now.pair, nil
 		},
@@ -122,9 +122,8 @@ func (c *Client) config(now *snapshot, name string) *ctls.Config {
 	}
 }
 
-// sessionsFor is the cache of sessions that were made with a certificate. A
-// resumed session stands for the certificate it was made with, so a new one
-// starts a new cache.
+// sessionsFor returns the cache of sessions made with a certificate. A resumed session
+// carries the identity of its certificate, so a new certificate starts a new cache.
 func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,10 +133,10 @@ func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 	return c.sessions
 }
 
-// explain puts an error of the handshake into words.
+// explain turns a handshake error into one that a user understands.
 func (c *Client) explain(err error, now *snapshot) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && op.Err.Error() == alertNoProtocol.Error() {
-		return fmt.Errorf("the server carries something else than %s in TLS; -eagersocks.net has to be the same at both ends: %w", c.cfg.protocol(), err)
+		return fmt.Errorf("the server speaks a protocol other than %s over TLS; -eagersocks.net must be the same on both ends: %w", c.cfg.protocol(), err)
 	}
 	if refused := c.refused(err, now.pair.Leaf); refused != nil {
 		return refused
@@ -152,27 +151,27 @@ func (c *Client) explain(err error, now *snapshot) error {
 	} else {
 		return err
 	}
-	reason, mend := verdict(err, leaf, ServerRole, time.Now())
+	reason, fix := verdict(err, leaf, ServerRole, time.Now())
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		mend = "-tls.client.ca trusts " + trusted(now.cas, issuerOf(err, leaf)) + "; it must name the CA that signed the server's certificate"
+		fix = "-tls.client.ca trusts " + trusted(now.cas, issuerOf(err, leaf)) + "; it must name the CA that signed the server's certificate"
 	}
-	return &CertificateError{Reason: reason, Mend: mend, Err: err}
+	return &CertificateError{Reason: reason, Fix: fix, Err: err}
 }
 
-// refused is the server's refusal of this client's certificate in words; nil if
-// err is none.
+// refused returns the server's refusal of this client's certificate as an error, or nil
+// if err is not a refusal.
 func (c *Client) refused(err error, own *x509.Certificate) error {
 	a, ok := remoteAlert(err)
 	if !ok {
 		return nil
 	}
 	c.mu.Lock()
-	c.sessions = nil // what they stood for is refused now
+	c.sessions = nil // the certificate they were made with is refused now
 	c.mu.Unlock()
 	return refusedByServer(a, err, own, time.Now())
 }
 
-// serverName is the name to expect in the server's certificate.
+// serverName returns the name to expect in the server's certificate.
 func (c *Client) serverName(network, address string) (string, error) {
 	if c.cfg.ServerName != "" {
 		return c.cfg.ServerName, nil

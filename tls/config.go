@@ -5,65 +5,64 @@ import (
 	"time"
 )
 
-// ALPN is the protocol (RFC 7301) that both ends offer where Config names no other.
+// ALPN is the protocol (RFC 7301) that both ends offer unless Config names another.
 const ALPN = "tunnels/1"
 
-// Config names the files of one end. A path may name one PEM file that holds
-// key, certificate and CA together, as `tunnels certs client` writes it.
+// Config names the files of one end. All paths may name the same PEM file if it holds
+// key, certificate and CA, as those written by `tunnels certs client` do.
 type Config struct {
-	Cert string // this end's certificate, its chain behind it
-	Key  string // its private key; empty: it is in the file Cert
-	CA   string // who signed the certificates of the other end
+	Cert string // this end's certificate, followed by its chain
+	Key  string // its private key, or empty if the file Cert holds it
+	CA   string // the CA that signed the other end's certificates
 
-	// ServerName is the name a client expects in the server's certificate.
-	// Empty: the host of the address it dials.
+	// ServerName is the name a client expects in the server's certificate, by default
+	// the host of the address it dials.
 	ServerName string
 
-	// Material is used instead of the three files if it is not nil.
+	// Material, if not nil, is used instead of the three files.
 	Material *Material
 
-	// Protocol is the ALPN name that this end offers; empty: ALPN. A peer that
-	// offers another one is refused, one that offers none is served: its conn's
-	// NegotiatedProtocol is empty.
+	// Protocol is the ALPN name this end offers; the default is ALPN. A peer that
+	// offers another protocol is refused. A peer that offers none is accepted, and
+	// NegotiatedProtocol of its conn is empty.
 	Protocol string
 
-	// HandshakeTimeout is how long a handshake may take; 0: 10 s.
+	// HandshakeTimeout limits the duration of a handshake; 0 means 10 s.
 	HandshakeTimeout time.Duration
 
-	// HandshakeMax is how many handshakes of a listener may be unfinished at
-	// one time; 0: 256.
+	// HandshakeMax limits the unfinished handshakes of a listener; 0 means 256.
 	HandshakeMax int
 
-	// Hooks are told what happens; nil: nobody is.
+	// Hooks are called when something happens; may be nil.
 	Hooks *Hooks
 
-	pollEvery time.Duration // how often the files are looked at; 0: 2 s
+	pollEvery time.Duration // interval between checks of the files; 0 means 2 s
 }
 
-// Material is what one end shows and trusts, in memory and in PEM. One text may
-// serve as all three, as one file may.
+// Material is the certificate, key and CAs of one end, in memory as PEM. The three may
+// be the same text, as the three files may be the same file.
 type Material struct {
-	Cert []byte // this end's certificate, its chain behind it
-	Key  []byte // its private key; empty: it is in Cert
-	CA   []byte // who signed the certificates of the other end
+	Cert []byte // this end's certificate, followed by its chain
+	Key  []byte // its private key, or empty if Cert holds it
+	CA   []byte // the CA that signed the other end's certificates
 }
 
-// Hooks are told what happens. Any of them may be nil. They are called from
-// several goroutines at once, with no lock held, and must not block for long.
+// Hooks are functions called on events. Any of them may be nil. They are called
+// concurrently, with no lock held, and must not block for long.
 type Hooks struct {
-	// Rejected is told that a conn was refused or, if its peer was revoked
-	// later, ended: one line that says who and why. remote is empty if the
-	// inner listener could not accept at all; accepting goes on.
+	// Rejected is called when a conn is refused or, if its peer is revoked later,
+	// closed. The error is one line with the peer and the reason. remote is empty if
+	// the inner listener could not accept; accepting continues.
 	Rejected func(remote string, err error)
 
-	// Reloaded is told that files were read again because they changed. With
-	// an error their last good content stays in force; while an error lasts it
-	// is told again, every minute if it is about CAs or revocations.
+	// Reloaded is called when changed files have been reloaded. On an error their
+	// previous content stays in force; a lasting error about CAs or revocations is
+	// repeated every minute, any other less often.
 	Reloaded func(what string, err error)
 
-	// Warning is told, when a client or a server is made, what does not keep
-	// it from working but should not stay: a key that others may read, a
-	// certificate near its end, session keys written to SSLKEYLOGFILE.
+	// Warning is called while a client or server is made, for problems that do not keep
+	// it from working: a key that other users can read, a certificate about to expire,
+	// session keys written to SSLKEYLOGFILE.
 	Warning func(text string)
 }
 
@@ -88,7 +87,7 @@ func (h *Hooks) warning(text string) {
 	}
 }
 
-// Role is which end of a conn a Config is for.
+// Role is the end of a conn that a Config is for.
 type Role string
 
 // The two roles.
@@ -97,7 +96,7 @@ const (
 	ClientRole Role = "client"
 )
 
-// flag is the name of the flag that sets a field of this role's Config.
+// flag returns the name of the flag that sets a field of this role's Config.
 func (r Role) flag(field string) string { return "-tls." + string(r) + "." + field }
 
 func (c Config) protocol() string { return cmp.Or(c.Protocol, ALPN) }

@@ -13,31 +13,31 @@ import (
 	"time"
 )
 
-// closeWait is how long Close may take to send its close_notify to a peer that
-// does not read.
+// closeWait limits how long Close tries to send close_notify to a peer that does not
+// read.
 const closeWait = 250 * time.Millisecond
 
-// Conn is one conn whose handshake is done. Its methods may be called from
-// several goroutines at once.
+// Conn is a conn that has completed its handshake. Its methods may be called
+// concurrently.
 type Conn struct {
 	tls   *ctls.Conn
 	low   *lower
-	peer  []*x509.Certificate // as the peer showed them, its own first; never empty
+	peer  []*x509.Certificate // as the peer sent them, its own first; never empty
 	proto string
-	since time.Time // when the handshake was done
+	since time.Time // when the handshake was completed
 
-	// expires is from when on the peer's certificate is valid no more.
+	// expires is when the peer's certificate expires.
 	expires time.Time
 
-	writing sync.Mutex // one Write gathers at a time; Close and Abort do not take it
+	writing sync.Mutex // serializes Write; Close and Abort do not take it
 
-	// cause is why this end has ended the conn, nil if there is nothing to say.
-	// Read and Write return it instead of the socket's error.
+	// cause is why this end closed the conn, or nil if no reason was given. Read and
+	// Write return it instead of the socket's error.
 	cause atomic.Pointer[error]
 
-	// readErr puts an error of Read into words; nil: as it is. Set before use.
+	// readErr translates errors of Read; nil leaves them as they are. Set before use.
 	readErr func(error) error
-	// forget tells the Server that the conn is over; nil on a client. Set before use.
+	// forget tells the Server that the conn is closed; nil on a client. Set before use.
 	forget func()
 }
 
@@ -52,8 +52,8 @@ func newConn(tc *ctls.Conn, low *lower) *Conn {
 	}
 }
 
-// validUntil is until when a certificate is valid: with one of the chains, each
-// only for as long as all of it is.
+// validUntil returns when a certificate expires. A chain is valid only while all of its
+// certificates are; the chain that lasts longest counts.
 func validUntil(leaf *x509.Certificate, chains [][]*x509.Certificate) time.Time {
 	var latest time.Time
 	for _, chain := range chains {
@@ -70,9 +70,9 @@ func validUntil(leaf *x509.Certificate, chains [][]*x509.Certificate) time.Time 
 	return latest
 }
 
-// Read reads at most one record, up to 16 KiB. A clean end is io.EOF; a conn that
-// ends without close_notify is io.ErrUnexpectedEOF. On a client, a certificate
-// that the server refused is a *CertificateError.
+// Read reads at most one record, up to 16 KiB. A clean end is io.EOF; an end without
+// close_notify is io.ErrUnexpectedEOF. On a client, a certificate refused by the server
+// is a *CertificateError.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.tls.Read(p)
 	switch {
@@ -85,8 +85,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, c.because(err)
 }
 
-// because is why an operation failed: the reason for which this end has ended
-// the conn, if there is one, else err.
+// because returns the reason for which this end closed the conn, if there is one, and
+// err otherwise.
 func (c *Conn) because(err error) error {
 	if err != nil {
 		if cause := c.cause.Load(); cause != nil {
@@ -96,9 +96,8 @@ func (c *Conn) because(err error) error {
 	return err
 }
 
-// ReadMore is Read that goes on for as long as p has room for a record and there
-// are bytes to be had without waiting. Not to be called by two goroutines at once,
-// nor beside Read.
+// ReadMore is like Read, but continues while p has room for a record and more bytes can
+// be read without waiting. It must not be called concurrently with itself or with Read.
 func (c *Conn) ReadMore(p []byte) (int, error) {
 	n, err := c.Read(p)
 	if err != nil || c.low.rawConn() == nil {
@@ -107,16 +106,15 @@ func (c *Conn) ReadMore(p []byte) (int, error) {
 	c.low.noWait = true
 	for err == nil && len(p)-n >= recordMax {
 		var m int
-		m, err = c.tls.Read(p[n:]) // crypto/tls keeps what is more than errNotNow for the next Read
+		m, err = c.tls.Read(p[n:]) // crypto/tls keeps any error but errNotNow for the next Read
 		n += m
 	}
 	c.low.noWait = false
 	return n, nil
 }
 
-// Write sends p in records of up to 16 KiB, those of up to 256 KiB with one system
-// call. After a Write that ran into its deadline the conn cannot be written to
-// any more.
+// Write sends p in records of up to 16 KiB, using one system call for up to 256 KiB. A
+// Write that exceeded its deadline leaves the conn unusable for writing.
 func (c *Conn) Write(p []byte) (int, error) {
 	if len(p) <= recordMax {
 		n, err := c.tls.Write(p)
@@ -132,13 +130,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, c.because(err)
 }
 
-// CanWriteNow says whether WriteNow works: the conn beneath is a socket, and the
-// system can write to it without waiting.
+// CanWriteNow reports whether WriteNow works: the conn beneath is a socket that
+// supports non-blocking writes.
 func (c *Conn) CanWriteNow() bool { return c.low.rawConn() != nil }
 
-// WriteNow is Write that does not wait for the peer: true says that all of p is
-// sent, false that Flush has to be called before anything else is written. The
-// error is errors.ErrUnsupported, with nothing sent, without CanWriteNow.
+// WriteNow is like Write, but does not wait for the peer. It returns true if all of p
+// was sent, false if Flush must be called before anything else is written. Where
+// CanWriteNow is false it sends nothing and returns errors.ErrUnsupported.
 func (c *Conn) WriteNow(p []byte) (bool, error) {
 	raw := c.low.rawConn()
 	if raw == nil {
@@ -148,52 +146,52 @@ func (c *Conn) WriteNow(p []byte) (bool, error) {
 	defer c.writing.Unlock()
 	c.low.gather.begin(len(p))
 	if _, err := c.tls.Write(p); err != nil {
-		_ = c.low.gather.flush(c.low.Conn) // for the error's sake the conn is over
+		_ = c.low.gather.flush(c.low.Conn) // the conn is over; err says why
 		return false, c.because(err)
 	}
 	sent, err := c.low.gather.try(raw)
 	return sent, c.because(err)
 }
 
-// Flush sends what WriteNow could not, and waits for it as Write does.
+// Flush sends what WriteNow could not, waiting for it as Write does.
 func (c *Conn) Flush() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	return c.because(c.low.gather.flush(c.low.Conn))
 }
 
-// recordMax is what fits into one record: there is nothing to gather.
+// recordMax is the payload of one record; up to that there is nothing to gather.
 const recordMax = 16 << 10
 
-// CloseWrite ends this direction; the peer reads io.EOF after all data. Unlike
-// that of crypto/tls, which gives up after 5 s, it waits for a peer that does not
-// read as long as a Write would: until the write deadline, Close or Abort.
+// CloseWrite ends this direction; the peer reads io.EOF after all data. crypto/tls
+// gives up after 5 s; this CloseWrite waits for a slow peer as long as Write would:
+// until the write deadline, Close or Abort.
 func (c *Conn) CloseWrite() error { return c.because(c.tls.CloseWrite()) }
 
-// Close ends the conn and tells the peer that the end is a clean one, if that
-// can be sent within a quarter of a second. A blocked Write ends at once.
+// Close closes the conn and sends close_notify, for at most a quarter of a second, so
+// that the peer sees a clean end. A blocked Write returns at once.
 func (c *Conn) Close() error {
 	c.low.beginClose()
 	c.over()
 	return c.tls.Close()
 }
 
-// Abort ends the conn at once, also with a Write blocked. The peer sees an error
-// (on TCP a reset), never a clean end; data on its way is lost.
+// Abort closes the conn at once, even while a Write is blocked. The peer sees an error
+// (on TCP a reset), never a clean end; data in flight is lost.
 func (c *Conn) Abort() error {
 	c.over()
 	return c.low.abort()
 }
 
-// dismiss is Abort with a reason, which Read and Write return from now on.
+// dismiss calls Abort with a reason, which Read and Write return from then on.
 func (c *Conn) dismiss(reason error) {
 	c.cause.CompareAndSwap(nil, &reason)
-	_ = c.Abort() // its only error is that it was closed before
+	_ = c.Abort() // its only error is that the conn was already closed
 }
 
-// Barred returns why the peer may begin nothing new on this conn, or nil if it
-// may: its certificate has expired since the handshake. The wall clock decides,
-// at the moment of the call. The conn itself goes on.
+// Barred returns an error if the peer may begin nothing new on this conn because its
+// certificate has expired since the handshake, and nil otherwise. It compares with the
+// wall clock at the time of the call. The conn itself stays open.
 func (c *Conn) Barred() error {
 	if c.expires.IsZero() || !time.Now().After(c.expires) {
 		return nil
@@ -201,9 +199,9 @@ func (c *Conn) Barred() error {
 	return &CertificateError{Reason: fmt.Sprintf("the certificate of %s expired on %s", label(c.peer[0]), day(c.expires)), Err: errExpired}
 }
 
-// SetLinger sets what the end of the socket beneath does, as (*net.TCPConn).SetLinger
-// says. With 0 the system resets it if the process is killed, so that a peer which
-// does not read at the moment notices.
+// SetLinger sets how the socket beneath is closed, as (*net.TCPConn).SetLinger does.
+// With 0 the system resets it if the process is killed, so that even a peer that is not
+// reading notices.
 func (c *Conn) SetLinger(sec int) error { return c.low.setLinger(sec) }
 
 func (c *Conn) over() {
@@ -212,25 +210,25 @@ func (c *Conn) over() {
 	}
 }
 
-// NetConn is the conn under TLS, for setting its socket options. What is read
-// from or written to it breaks this one.
+// NetConn returns the conn under TLS, for setting its socket options. Reading from it
+// or writing to it breaks this conn.
 func (c *Conn) NetConn() net.Conn { return c.low.Conn }
 
-// PeerName is who the peer's certificate says it is: its first DNS name or, as
-// clients have none, its common name.
+// PeerName returns the name in the peer's certificate: its first DNS name or, as client
+// certificates have none, its common name.
 func (c *Conn) PeerName() string { return peerName(c.peer[0]) }
 
-// PeerSerial is the serial number of the peer's certificate in hex, as `tunnels
-// certs list` writes it and `tunnels certs revoke` takes it.
+// PeerSerial returns the serial number of the peer's certificate in hex, as `tunnels
+// certs list` prints it and `tunnels certs revoke` accepts it.
 func (c *Conn) PeerSerial() string { return serialText(c.peer[0].SerialNumber) }
 
-// NegotiatedProtocol is ALPN, or empty if the peer offered no protocol.
+// NegotiatedProtocol returns the ALPN protocol, or "" if the peer offered none.
 func (c *Conn) NegotiatedProtocol() string { return c.proto }
 
-// LocalAddr is the address of this end.
+// LocalAddr returns the address of this end.
 func (c *Conn) LocalAddr() net.Addr { return c.low.LocalAddr() }
 
-// RemoteAddr is the address of the peer.
+// RemoteAddr returns the address of the peer.
 func (c *Conn) RemoteAddr() net.Addr { return c.low.RemoteAddr() }
 
 // SetDeadline sets both deadlines.
@@ -241,40 +239,41 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline makes Read fail from t on. A later deadline makes it work again.
+// SetReadDeadline makes Read fail from t on. Setting a later deadline makes it work
+// again.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.low.SetReadDeadline(t) }
 
-// SetWriteDeadline makes Write fail from t on. A Write that it cut short has
-// broken the conn.
+// SetWriteDeadline makes Write fail from t on. A Write interrupted by it leaves the
+// conn unusable for writing.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadline(t) }
 
-// lower is the conn under TLS. It takes two things out of the hands of crypto/tls.
-// One is what a conn's end means. The other are the write deadlines: close_notify
-// has 5 s whatever it is sent for, too long for Close and too short for CloseWrite.
+// lower is the conn under TLS. It takes two decisions away from crypto/tls: whether an
+// end is clean, and the write deadline of close_notify, which is always 5 s there: too
+// long for Close and too short for CloseWrite.
 type lower struct {
 	net.Conn
 	gather  gather
 	rawOnce sync.Once
 	raw     syscall.RawConn // see rawConn; written in rawOnce
 
-	// Owned by who reads:
+	// Owned by the reader:
 	noWait  bool // Read fails with errNotNow instead of waiting
-	drained bool // the last Read took all there was
+	drained bool // the last Read emptied the socket
 
 	// Of a server's conn, owned by its handshake:
 	serverName string    // the name the client dialed
-	heard      bool      // the client has said something
-	judgedBy   *snapshot // what the client's certificate was verified with
+	heard      bool      // the client has sent something
+	judgedBy   *snapshot // the snapshot that verified the client's certificate
 
-	// cut tells that the conn ended without close_notify: crypto/tls takes such
-	// an end for a clean one if it falls between two records.
+	// cut is set when the conn ended without close_notify: crypto/tls takes such an end
+	// for a clean one if it falls between two records.
 	cut atomic.Bool
 
 	mu    sync.Mutex // guards until; held while a write deadline is set
-	until time.Time  // when Close gives up; zero: no Close yet
+	until time.Time  // when Close gives up; zero before Close
 }
 
-// Read is called by crypto/tls alone, which does not read on after close_notify.
+// Read is called by crypto/tls only, which does not read past close_notify.
 func (l *lower) Read(p []byte) (n int, err error) {
 	switch {
 	case !l.noWait:
@@ -297,7 +296,7 @@ func (l *lower) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// rawConn is the socket beneath, nil if there is none that can be tried.
+// rawConn returns the socket beneath, or nil if it has no non-blocking I/O.
 func (l *lower) rawConn() syscall.RawConn {
 	l.rawOnce.Do(func() {
 		if sc, ok := l.Conn.(syscall.Conn); ok && canTry {
@@ -307,24 +306,24 @@ func (l *lower) rawConn() syscall.RawConn {
 	return l.raw
 }
 
-// Write is called by crypto/tls alone, with one record or a few.
+// Write is called by crypto/tls only, with one record or a few.
 func (l *lower) Write(p []byte) (int, error) { return l.gather.write(l.Conn, p) }
 
-// SetWriteDeadline is called by crypto/tls alone, around its close_notify: with
-// a time to come before it and with the present after it.
+// SetWriteDeadline is called by crypto/tls only, around its close_notify: before it
+// with a future time and after it with the current one.
 func (l *lower) SetWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.until.IsZero() && t.After(time.Now()):
-		return nil // CloseWrite: the user's deadline stays
+		return nil // CloseWrite: keep the user's deadline
 	case !l.until.IsZero() && t.After(l.until):
 		t = l.until
 	}
 	return l.Conn.SetWriteDeadline(t)
 }
 
-// setWriteDeadline is the user's, who cannot prolong a Close.
+// setWriteDeadline sets the user's deadline, which cannot extend a Close.
 func (l *lower) setWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -334,20 +333,20 @@ func (l *lower) setWriteDeadline(t time.Time) error {
 	return l.Conn.SetWriteDeadline(t)
 }
 
-// beginClose gives whatever is still being sent its last deadline. This also
-// frees a CloseWrite that waits, for which Close would have to wait.
+// beginClose sets the last deadline for data still being sent. It also unblocks a
+// waiting CloseWrite, which Close would otherwise wait for.
 func (l *lower) beginClose() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.until.IsZero() {
 		l.until = time.Now().Add(closeWait)
-		_ = l.Conn.SetWriteDeadline(l.until) // fails on a closed conn only
+		_ = l.Conn.SetWriteDeadline(l.until) // fails only on a closed conn
 	}
 }
 
-// abort closes the socket in such a way that its peer is reset.
+// abort closes the socket so that the peer sees a reset.
 func (l *lower) abort() error {
-	_ = l.setLinger(0) // fails on a closed conn only, or where there are no resets
+	_ = l.setLinger(0) // fails only on a closed conn, or on networks without resets
 	return l.Conn.Close()
 }
 
@@ -364,8 +363,8 @@ func (l *lower) setLinger(sec int) error {
 	}
 }
 
-// errNotNow says that nothing is there to be read. As it is temporary, crypto/tls
-// keeps the part of a record that it may have got and goes on with the next Read.
+// errNotNow means that nothing can be read now. It is temporary, so crypto/tls keeps a
+// partial record and continues with the next Read.
 var errNotNow net.Error = notNow{}
 
 type notNow struct{}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// soon is far more than what happens at once takes on a busy machine, and less
-// than the 5 s that crypto/tls would wait.
+// soon is far longer than an immediate result takes on a busy machine, and shorter than
+// the 5 s that crypto/tls would wait.
 const soon = 3 * time.Second
 
 func newPair(t *testing.T) (client, server *Conn) {
@@ -22,8 +22,8 @@ func newPair(t *testing.T) (client, server *Conn) {
 	return serve(t, p.server()).pair(newClient(t, p.client("laptop")))
 }
 
-// fill writes to a conn whose peer does not read, until a write blocks: then
-// the error of that write comes out of the channel when it ends.
+// fill writes to a conn whose peer does not read until a write blocks. The channel
+// receives the error of that write when it ends.
 func fill(t *testing.T, c *Conn) <-chan error {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -75,7 +75,7 @@ func TestAbortWithBlockedWriter(t *testing.T) {
 
 func TestAbortResets(t *testing.T) {
 	c, s := newPair(t)
-	wantTalk(t, c, s) // nothing is left unread, which would reset the conn by itself
+	wantTalk(t, c, s) // nothing is left unread, which would cause a reset
 	if err := c.Abort(); err != nil {
 		t.Errorf("Abort: %v", err)
 	}
@@ -87,8 +87,8 @@ func TestAbortResets(t *testing.T) {
 	}
 }
 
-// TestLingerResets: the socket is reset when the system closes it, as it does for a
-// process that is killed.
+// TestLingerResets: the socket is reset when the system closes it, as it does when a
+// process is killed.
 func TestLingerResets(t *testing.T) {
 	c, s := newPair(t)
 	wantTalk(t, c, s)
@@ -110,7 +110,7 @@ func TestCloseWithBlockedWriter(t *testing.T) {
 	}
 }
 
-// signalConn tells when a Write begins.
+// signalConn signals when a Write begins.
 type signalConn struct {
 	net.Conn
 	writing chan struct{}
@@ -124,9 +124,9 @@ func (c *signalConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// stuckPair is a conn over a pipe. Nobody reads at its far end, so whatever the
-// client sends waits, as it does when all buffers of a real one are full. end
-// ends it and waits for its goroutines.
+// stuckPair returns a conn over a pipe whose far end does not read, so that whatever
+// the client sends blocks, as when all buffers of a real connection are full. end
+// closes it and waits for its goroutines.
 func stuckPair(t *testing.T) (client *Conn, end func()) {
 	t.Helper()
 	smat, cmat, err := Throwaway()
@@ -142,7 +142,7 @@ func stuckPair(t *testing.T) (client *Conn, end func()) {
 	shaken := make(chan struct{})
 	wg.Go(func() {
 		defer close(shaken)
-		// It sends its session ticket at the end, which is read below.
+		// It sends its session ticket at the end, which the client reads below.
 		if err := ctls.Server(&lower{Conn: far}, server.base).Handshake(); err != nil {
 			t.Errorf("handshake of the server: %v", err)
 		}
@@ -170,8 +170,8 @@ func TestCloseWithFullBuffers(t *testing.T) {
 	})
 }
 
-// TestCloseEndsWaitingCloseWrite is in real time: Close waits for a lock of
-// crypto/tls, which a bubble does not take for waiting.
+// TestCloseEndsWaitingCloseWrite runs in real time: Close waits for a lock of
+// crypto/tls, which is not durably blocking in a synctest bubble.
 func TestCloseEndsWaitingCloseWrite(t *testing.T) {
 	c, end := stuckPair(t)
 	defer end()
@@ -248,7 +248,7 @@ func TestCloseIsACleanEnd(t *testing.T) {
 func TestCutIsNoCleanEnd(t *testing.T) {
 	c, s := newPair(t)
 	wantTalk(t, c, s)
-	if err := s.NetConn().Close(); err != nil { // as the kernel does for a process that is killed
+	if err := s.NetConn().Close(); err != nil { // as the kernel does when a process is killed
 		t.Fatal(err)
 	}
 	if err := endOf(c); err != io.ErrUnexpectedEOF {

@@ -14,29 +14,29 @@ const (
 	crlPEMType = "X509 CRL"
 )
 
-// errForeignCRL says that a revocation list is signed by none of the CAs.
+// errForeignCRL means that none of the CAs signed a revocation list.
 var errForeignCRL = errors.New("signed by none of the CAs in use")
 
-// crl is one revocation list (RFC 5280 section 5) whose signature was verified.
+// crl is one revocation list (RFC 5280 section 5) with a verified signature.
 type crl struct {
-	file   string   // that it was read from
+	file   string   // file it was read from
 	signer []byte   // public key of the CA that signed it
-	number *big.Int // nil if it has none; only grows
+	number *big.Int // nil if it has none; only increases
 	made   time.Time
 	due    time.Time
-	since  map[string]time.Time // by serial in hex: when it was revoked
+	since  map[string]time.Time // time of revocation by serial number in hex
 }
 
-// replaces reports whether l is the successor of old, or the same list: signed
-// by the same CA and not made before it.
+// replaces reports whether l is the same list as old or its successor: signed by the
+// same CA and no older.
 func (l crl) replaces(old crl) bool {
 	return bytes.Equal(l.signer, old.signer) && (!l.made.Before(old.made) || l.number != nil && old.number != nil && l.number.Cmp(old.number) >= 0)
 }
 
-// parseCRLs reads all revocation lists of a PEM text and verifies that one of
-// the CAs signed each. One that is damaged is an error: it may hold the
-// revocation that matters. If all can be read and some are signed by none of
-// the CAs, the error is errForeignCRL, and the others are returned beside it.
+// parseCRLs reads all revocation lists of a PEM text and verifies that one of the CAs
+// signed each. A damaged list is an error: it may hold the revocation that matters. If
+// all lists can be read but some are signed by none of the CAs, it returns
+// errForeignCRL together with the other lists.
 func parseCRLs(data []byte, cas []*x509.Certificate) ([]crl, error) {
 	blocks, err := pemBlocks(data)
 	if err != nil {
@@ -85,10 +85,10 @@ func verifyCRL(raw *x509.RevocationList, cas []*x509.Certificate) (crl, error) {
 	return crl{}, errForeignCRL
 }
 
-// serialText is how a serial number is written everywhere: in hex.
+// serialText returns a serial number as it is written everywhere: in hex.
 func serialText(n *big.Int) string { return n.Text(16) }
 
-// revokedError says that a certificate stands on a revocation list.
+// revokedError means that a certificate is on a revocation list.
 type revokedError struct {
 	cert  *x509.Certificate
 	since time.Time
@@ -98,9 +98,9 @@ func (e *revokedError) Error() string {
 	return fmt.Sprintf("certificate of %s is revoked since %s", label(e.cert), day(e.since))
 }
 
-// checkRevoked refuses chains of which each holds a revoked certificate. Chains
-// go from the leaf to the CA. A list counts for what its signer has issued: the
-// signer is known by its key, so a CA certificate made anew keeps its list.
+// checkRevoked refuses chains if each of them holds a revoked certificate. Chains go
+// from the leaf to the CA. A list applies to certificates issued by its signer. The
+// signer is identified by its key, so a renewed CA certificate keeps its list.
 func checkRevoked(lists []crl, chains [][]*x509.Certificate) error {
 	var refused error
 	for _, chain := range chains {

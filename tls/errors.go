@@ -13,48 +13,48 @@ import (
 	"time"
 )
 
-// What mends things, in the user's words.
+// Instructions for fixing a problem, as shown to users.
 const (
-	mendInit   = "`tunnels certs init NAME…` makes a CA, a server's and a client's certificate (NAME: what the server is reached by)"
-	mendClient = "`tunnels certs client NAME`, where the CA's key is, makes a file that -tls.client.ca, .cert and .key all accept"
-	mendDates  = "check the clocks of both machines"
+	fixInit   = "`tunnels certs init NAME…` makes a CA, a server's and a client's certificate (NAME: what the server is reached by)"
+	fixClient = "`tunnels certs client NAME`, where the CA's key is, makes a file that -tls.client.ca, .cert and .key all accept"
+	fixDates  = "check the clocks of both machines"
 )
 
-// CertificateError says that one end refused the other's certificate.
+// CertificateError means that one end refused the other's certificate.
 type CertificateError struct {
-	Reason string // whose certificate, and why, in one line
-	Mend   string // which command or flag mends it; may be empty
-	Err    error  // what crypto/tls said
+	Reason string // which certificate, and why, in one line
+	Fix    string // the command or flag that fixes it; may be empty
+	Err    error  // the error of crypto/tls
 }
 
 func (e *CertificateError) Error() string {
-	if e.Mend == "" {
+	if e.Fix == "" {
 		return e.Reason
 	}
-	return e.Reason + "; " + e.Mend
+	return e.Reason + "; " + e.Fix
 }
 
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// ErrSilent is what Hooks.Rejected is told of who connected and said nothing, as
-// probes of load balancers do.
-var ErrSilent = errors.New("client said nothing")
+// ErrSilent is passed to Hooks.Rejected for a client that connected and sent nothing,
+// as load balancer probes do.
+var ErrSilent = errors.New("client sent nothing")
 
-// unheard is an error that is ErrSilent.
+// unheard wraps an error so that it is ErrSilent.
 type unheard struct{ error }
 
 func (u unheard) Is(target error) bool { return target == ErrSilent }
 func (u unheard) Unwrap() error        { return u.error }
 
-// ErrDismissed is wrapped by the error with which a server's open conn ends when
-// its client is accepted no more: revoked, or its CA trusted no longer.
-var ErrDismissed = errors.New("client is accepted no more")
+// ErrDismissed is wrapped by the error of an open server conn whose client is no longer
+// accepted, because it was revoked or its CA is no longer trusted.
+var ErrDismissed = errors.New("client is no longer accepted")
 
 // errExpired is wrapped by the errors of Conn.Barred.
 var errExpired = errors.New("certificate has expired")
 
-// peerName is who a certificate says its holder is: its first DNS name, else
-// its common name, else its first address, else its serial number.
+// peerName returns the name of a certificate's holder: its first DNS name, else its
+// common name, else its first address, else its serial number.
 func peerName(cert *x509.Certificate) string {
 	switch {
 	case len(cert.DNSNames) > 0:
@@ -67,8 +67,8 @@ func peerName(cert *x509.Certificate) string {
 	return "serial " + serialText(cert.SerialNumber)
 }
 
-// label is peerName, safe to be printed: before a certificate is verified, its
-// names are whatever a stranger wrote.
+// label is peerName made safe to print: before a certificate is verified, its names can
+// be anything.
 func label(cert *x509.Certificate) string { return plain(peerName(cert)) }
 
 func plain(s string) string {
@@ -86,7 +86,7 @@ func plain(s string) string {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// covers lists the names a server's certificate is good for.
+// covers lists the names a server certificate is valid for.
 func covers(cert *x509.Certificate) string {
 	var names []string
 	for _, n := range cert.DNSNames {
@@ -103,7 +103,7 @@ func covers(cert *x509.Certificate) string {
 	return shortList(names)
 }
 
-// issuerOf names the CA that is not trusted: the last one that could be found.
+// issuerOf returns the name of the untrusted CA: the last issuer that could be found.
 func issuerOf(err error, leaf *x509.Certificate) string {
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && e.Cert != nil && e.Cert.Issuer.CommonName != "" {
 		return e.Cert.Issuer.CommonName
@@ -111,9 +111,9 @@ func issuerOf(err error, leaf *x509.Certificate) string {
 	return leaf.Issuer.CommonName
 }
 
-// verdict puts into words why a certificate was not accepted by this end.
-// Empty: err is not about a certificate.
-func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reason, mend string) {
+// verdict explains why this end did not accept a certificate. It returns "" if err is
+// not about a certificate.
+func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reason, fix string) {
 	who := "certificate of " + label(leaf)
 	if e, ok := errors.AsType[*revokedError](err); ok {
 		return e.Error(), ""
@@ -129,11 +129,11 @@ func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reaso
 	case !ok:
 		return fmt.Sprintf("%s is not accepted: %v", who, err), ""
 	case e.Reason == x509.IncompatibleUsage:
-		mend := ""
+		fix := ""
 		if want == ServerRole {
-			mend = "the server was started with the wrong file: " + mendServerFile
+			fix = "the server was started with the wrong file: " + fixServerFile
 		}
-		return fmt.Sprintf("%s is not a %s's certificate", who, want), mend
+		return fmt.Sprintf("%s is not a %s's certificate", who, want), fix
 	case e.Reason != x509.Expired:
 		return fmt.Sprintf("%s is not accepted: %v", who, e), ""
 	}
@@ -142,12 +142,12 @@ func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reaso
 		leaf = e.Cert
 	}
 	if text := outOfDate(leaf, now); text != "" {
-		return who + " " + text, mendDates
+		return who + " " + text, fixDates
 	}
 	return fmt.Sprintf("%s is not accepted: %v", who, e), ""
 }
 
-// outOfDate says how a certificate is not valid at a time; empty if it is.
+// outOfDate describes why a certificate is not valid at a time, or returns "" if it is.
 func outOfDate(cert *x509.Certificate, now time.Time) string {
 	switch {
 	case now.Before(cert.NotBefore):
@@ -158,8 +158,8 @@ func outOfDate(cert *x509.Certificate, now time.Time) string {
 	return ""
 }
 
-// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and
-// one that is about something else.
+// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and one
+// that has another cause.
 const (
 	alertBadCertificate      ctls.AlertError = 42
 	alertRevoked             ctls.AlertError = 44
@@ -171,7 +171,8 @@ const (
 )
 
 // remoteAlert finds the alert by which the peer refused this end's certificate.
-// crypto/tls keeps the type of received alerts to itself; their text it shares.
+// crypto/tls does not export the type of received alerts, but it does export their
+// texts.
 func remoteAlert(err error) (ctls.AlertError, bool) {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Op != "remote error" {
@@ -186,12 +187,12 @@ func remoteAlert(err error) (ctls.AlertError, bool) {
 	return 0, false
 }
 
-// refusedByServer puts an alert from the server into words. The alert says
-// little (crypto/tls sends "bad certificate" for several reasons), so this end's
-// own certificate is looked at as well.
+// refusedByServer explains an alert from the server. The alert itself says little
+// (crypto/tls sends "bad certificate" for several reasons), so this end's own
+// certificate is examined too.
 func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, now time.Time) *CertificateError {
 	who := fmt.Sprintf("the server refused this client's certificate (%s)", label(own))
-	e := &CertificateError{Mend: mendClient, Err: err}
+	e := &CertificateError{Fix: fixClient, Err: err}
 	dates := outOfDate(own, now)
 	switch {
 	case a == alertCertificateRequired:
@@ -202,7 +203,7 @@ func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, now ti
 		e.Reason = who + ": it " + dates
 	case a == alertExpired:
 		e.Reason = fmt.Sprintf("%s: the server's clock is outside of its dates (%s to %s)", who, day(own.NotBefore), day(own.NotAfter))
-		e.Mend = mendDates
+		e.Fix = fixDates
 	case !hasUse(own, x509.ExtKeyUsageClientAuth):
 		e.Reason = who + ": it is not a client's certificate"
 	default: // bad certificate, revoked, access denied
@@ -211,8 +212,8 @@ func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, now ti
 	return e
 }
 
-// refusedByClient puts an alert from a client into words. Go clients send "bad
-// certificate" whatever the reason; what can be known from here is said.
+// refusedByClient explains an alert from a client. Go clients send "bad certificate"
+// for any reason, so it adds what this end can find out.
 func refusedByClient(err error, own *x509.Certificate, name string, now time.Time) *CertificateError {
 	e := &CertificateError{Err: err}
 	who := fmt.Sprintf("the client refused this server's certificate (%s)", label(own))
@@ -230,8 +231,8 @@ func refusedByClient(err error, own *x509.Certificate, name string, now time.Tim
 	return e
 }
 
-// hasUse tells whether a certificate may be used so. No extended key usage at
-// all means any (RFC 5280 section 4.2.1.12).
+// hasUse reports whether a certificate permits a use. No extended key usage means any
+// (RFC 5280 section 4.2.1.12).
 func hasUse(cert *x509.Certificate, use x509.ExtKeyUsage) bool {
 	if len(cert.ExtKeyUsage) == 0 && len(cert.UnknownExtKeyUsage) == 0 {
 		return true
@@ -244,8 +245,8 @@ func hasUse(cert *x509.Certificate, use x509.ExtKeyUsage) bool {
 	return false
 }
 
-// endedEarly puts into words that a handshake ended without a word from the
-// other end; nil if it did not end so.
+// endedEarly returns an error for a handshake that the other end abandoned, or nil if
+// err is something else.
 func endedEarly(err error, peer Role, limit time.Duration) error {
 	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
 	switch {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// countingWriter notes each write; it fails once it has taken limit bytes.
+// countingWriter counts writes; it fails once it has taken limit bytes.
 type countingWriter struct {
 	got    bytes.Buffer
 	writes int
@@ -60,7 +60,7 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// TestGatherBroken: after a write that failed in the middle nothing follows.
+// TestGatherBroken: nothing follows a write that failed in the middle.
 func TestGatherBroken(t *testing.T) {
 	var g gather
 	w := countingWriter{limit: 150}
@@ -78,7 +78,7 @@ func TestGatherBroken(t *testing.T) {
 	}
 }
 
-// TestWriteNow: it never waits, loses nothing, and says when Flush has to follow.
+// TestWriteNow: WriteNow never waits, loses nothing, and says when Flush must follow.
 func TestWriteNow(t *testing.T) {
 	near, far := newPair(t)
 	if !near.CanWriteNow() {

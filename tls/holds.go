@@ -1,7 +1,7 @@
 package tls
 
-// HoldsCA reports whether the PEM file at path holds the certificate of a CA, as
-// the client.pem that `tunnels certs` makes does.
+// HoldsCA reports whether the PEM file at path holds a CA certificate, as the
+// client.pem of `tunnels certs` does.
 func HoldsCA(path string) (bool, error) {
 	data, err := readFile(path, maxPEM)
 	if err != nil {

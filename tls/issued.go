@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// Issued is one certificate of the CA.
+// Issued is one certificate issued by the CA.
 type Issued struct {
 	Serial    string    // in hex
-	Role      Role      // whose certificate it is
-	Names     []string  // a client's name; a server's host names and addresses
-	File      string    // the file it was written to, inside the CA's folder
+	Role      Role      // the role it is for
+	Names     []string  // a client's name, or a server's host names and addresses
+	File      string    // file it was written to, inside the CA's folder
 	NotBefore time.Time // UTC
 	NotAfter  time.Time // UTC
-	Revoked   time.Time // zero: it is not
+	Revoked   time.Time // zero if it is not revoked
 }
 
-// Name is what `tunnels certs list` calls it and `tunnels certs revoke` takes.
+// Name returns the name that `tunnels certs list` prints and `tunnels certs revoke`
+// accepts.
 func (i Issued) Name() string { return i.Names[0] }
 
 const issuedHeader = "# Certificates of this CA: serial, role, valid from, valid to, file, names\n"
 
-// line is the certificate in the file `issued`. No field has blanks in it.
+// line returns the certificate's line in the file `issued`. No field contains spaces.
 func (i Issued) line() string {
 	return fmt.Sprintf("%s %s %s %s %s %s\n", i.Serial, i.Role, i.NotBefore.UTC().Format(time.RFC3339),
 		i.NotAfter.UTC().Format(time.RFC3339), i.File, strings.Join(i.Names, ","))
@@ -42,9 +43,9 @@ func issuedOf(l leaf, role Role, names []string, file string) Issued {
 	}
 }
 
-// parseIssued reads the file `issued`. Empty lines and those that begin with #
-// are skipped; what it cannot understand is an error with its line, as a
-// certificate that is overlooked could not be revoked.
+// parseIssued reads the file `issued`. Empty lines and lines that begin with # are
+// skipped. Any other line it cannot parse is an error, because a certificate missing
+// from the list could not be revoked.
 func parseIssued(data []byte) ([]Issued, error) {
 	var all []Issued
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -64,20 +65,20 @@ func parseIssued(data []byte) ([]Issued, error) {
 
 func parseIssuedLine(fields []string) (Issued, error) {
 	if len(fields) != 6 {
-		return Issued{}, fmt.Errorf("%d fields, right is 6: serial, role, two dates, file, names", len(fields))
+		return Issued{}, fmt.Errorf("%d fields, want 6: serial, role, two dates, file, names", len(fields))
 	}
 	serial, ok := parseSerial(fields[0])
 	if !ok {
-		return Issued{}, fmt.Errorf("serial %.80q: right is a number in hex", fields[0])
+		return Issued{}, fmt.Errorf("serial %.80q: want a number in hex", fields[0])
 	}
 	one := Issued{Serial: serial, Role: Role(fields[1]), File: fields[4], Names: strings.Split(fields[5], ",")}
 	if one.Role != ServerRole && one.Role != ClientRole {
-		return Issued{}, fmt.Errorf("role %.80q: right is server or client", fields[1])
+		return Issued{}, fmt.Errorf("role %.80q: want server or client", fields[1])
 	}
 	for i, at := range []*time.Time{&one.NotBefore, &one.NotAfter} {
 		t, err := time.Parse(time.RFC3339, fields[2+i])
 		if year := t.UTC().Year(); err != nil || year < 1970 || year > 9999 {
-			return Issued{}, fmt.Errorf("date %.80q: right is a form like 2006-01-02T15:04:05Z", fields[2+i])
+			return Issued{}, fmt.Errorf("date %.80q: want a form like 2006-01-02T15:04:05Z", fields[2+i])
 		}
 		*at = t.UTC()
 	}
@@ -93,8 +94,8 @@ func parseIssuedLine(fields []string) (Issued, error) {
 	return one, nil
 }
 
-// parseSerial understands a serial number as this package and as openssl write
-// it: hex in either case, with or without colons.
+// parseSerial parses a serial number as this package and openssl write it: hex in
+// either case, with or without colons.
 func parseSerial(s string) (string, bool) {
 	const most = 64
 	s = strings.ReplaceAll(s, ":", "")

@@ -6,15 +6,15 @@ import (
 	"os"
 )
 
-// keyLogEnv names the file that gets the keys of every conn, in the format of
-// Wireshark and NSS. Whoever can read that file can read the traffic.
+// keyLogEnv names the file that receives the keys of every conn, in the format of
+// Wireshark and NSS. Anyone who can read that file can decrypt the traffic.
 const keyLogEnv = "SSLKEYLOGFILE"
 
-// keyLog appends to a file that is opened for each line: a few lines for each
-// conn, on a day of debugging, are not worth a file that somebody must close.
+// keyLog appends to a file that is opened for each line: a few lines per conn, while
+// debugging, do not justify a file that must be closed.
 type keyLog string
 
-// newKeyLog is the writer the environment asks for, nil if it asks for none.
+// newKeyLog returns the writer requested by the environment, or nil if there is none.
 func newKeyLog(hooks *Hooks) io.Writer {
 	file := os.Getenv(keyLogEnv)
 	if file == "" {
@@ -24,11 +24,11 @@ func newKeyLog(hooks *Hooks) io.Writer {
 		hooks.warning(fmt.Sprintf("%s: session keys cannot be written: %v", keyLogEnv, err))
 		return nil
 	}
-	hooks.warning(fmt.Sprintf("%s is set: THE KEYS OF EVERY CONN ARE WRITTEN TO %s; whoever reads that file can read all traffic", keyLogEnv, file))
+	hooks.warning(fmt.Sprintf("%s is set: THE KEYS OF EVERY CONN ARE WRITTEN TO %s; anyone who can read that file can decrypt all traffic", keyLogEnv, file))
 	return keyLog(file)
 }
 
-// Write appends p in one system call, so lines of several conns do not mix.
+// Write appends p in one system call, so that lines of different conns do not mix.
 func (k keyLog) Write(p []byte) (int, error) {
 	f, err := os.OpenFile(string(k), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -16,26 +16,26 @@ import (
 
 // listener runs the handshakes of one inner listener.
 //
-// The number of unfinished handshakes is bounded. One too many ends the oldest:
-// to let the new ones wait instead would allow a few hundred silent connections
-// to keep everybody out for the whole time a handshake may take, while whoever
-// is served in one or two round trips is never the oldest for long.
+// The number of unfinished handshakes is bounded, and one too many ends the oldest. If
+// new ones waited instead, a few hundred silent connections could block everyone for
+// the whole handshake timeout. A client that completes its handshake in one or two
+// round trips is never the oldest for long.
 //
-// A conn holds a slot from being accepted below until Accept has returned it. So
-// if nobody calls Accept, new connections wait in the kernel.
+// A conn holds a slot from when it is accepted below until Accept has returned it. So
+// if Accept is not called, new connections wait in the kernel.
 type listener struct {
 	inner net.Listener
 	srv   *Server
 	max   int           // unfinished handshakes
 	slots chan struct{} // 2*max of them: as many again may wait for Accept
-	ready chan *Conn    // has room for all slots, so that sending never blocks
+	ready chan *Conn    // has room for all slots, so sending never blocks
 	done  chan struct{} // closed by Close
-	ended chan struct{} // closed when accepting has ended
-	err   error         // why it has; written before ended is closed
+	ended chan struct{} // closed when the accept loop has ended
+	err   error         // why it ended; written before ended is closed
 	once  sync.Once
 	wg    sync.WaitGroup
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex // guards the fields below
 	closed   bool
 	pending  list.List      // of *attempt, the oldest first
 	bySource map[string]int // how many of pending each source has
@@ -44,12 +44,12 @@ type listener struct {
 // attempt is one unfinished handshake.
 type attempt struct {
 	low     *lower
-	source  string // static
-	dropped bool   // another one needed its place. Guarded by listener.mu
+	source  string // set once, never changed
+	dropped bool   // ended in favor of another. Guarded by listener.mu
 }
 
-// Listen listens on network "tls", which is TLS over "tcp", or on what TLS is over, as
-// Listener does.
+// Listen listens on network "tls", which is TLS over "tcp", or on the network that TLS
+// is to run over, as Listener does.
 func (s *Server) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	inner, err := new(net.ListenConfig).Listen(ctx, lowerNetwork(network), address)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Server) Listen(ctx context.Context, network, address string) (net.Liste
 	return s.Listener(inner), nil
 }
 
-// lowerNetwork is the network beneath TLS.
+// lowerNetwork returns the network beneath TLS.
 func lowerNetwork(network string) string {
 	if network == "tls" {
 		return "tcp"
@@ -66,10 +66,10 @@ func lowerNetwork(network string) string {
 	return network
 }
 
-// Listener makes a listener whose Accept returns conns (*Conn) that are already
-// handshaken. A client that is refused is told to Hooks.Rejected and never ends
-// the listener. Close closes inner, ends all unfinished handshakes and waits for
-// them; conns that Accept has returned go on.
+// Listener returns a listener whose Accept returns conns (*Conn) that have completed
+// their handshake. A refused client is reported to Hooks.Rejected and never ends the
+// listener. Close closes inner, ends all unfinished handshakes and waits for them;
+// conns that Accept has returned stay open.
 func (s *Server) Listener(inner net.Listener) net.Listener {
 	n := s.cfg.handshakeMax()
 	l := &listener{
@@ -87,7 +87,7 @@ func (s *Server) Listener(inner net.Listener) net.Listener {
 	return l
 }
 
-// Accept waits for the next client that is let in.
+// Accept waits for the next client that completes its handshake.
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case <-l.done:
@@ -109,7 +109,7 @@ func (l *listener) closedError() error {
 	return &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// Addr is the address of the inner listener.
+// Addr returns the address of the inner listener.
 func (l *listener) Addr() net.Addr { return l.inner.Addr() }
 
 // Close ends the listener; see Server.Listener.
@@ -121,14 +121,14 @@ func (l *listener) Close() error {
 		l.mu.Lock()
 		l.closed = true
 		for e := l.pending.Front(); e != nil; e = e.Next() {
-			_ = e.Value.(*attempt).low.Conn.Close() // its handshake ends by this
+			_ = e.Value.(*attempt).low.Conn.Close() // this ends its handshake
 		}
 		l.mu.Unlock()
 		l.wg.Wait()
 		for {
 			select {
 			case c := <-l.ready:
-				_ = c.Abort() // nobody will ever use it
+				_ = c.Abort() // never returned by Accept
 			default:
 				return
 			}
@@ -160,7 +160,7 @@ func (l *listener) acceptLoop() {
 			return
 		}
 		if pause == shortest {
-			l.srv.cfg.Hooks.rejected("", fmt.Errorf("accept on %v, will be tried again: %w", l.Addr(), err))
+			l.srv.cfg.Hooks.rejected("", fmt.Errorf("accept on %v, retrying: %w", l.Addr(), err))
 		}
 		select {
 		case <-time.After(pause):
@@ -170,8 +170,8 @@ func (l *listener) acceptLoop() {
 	}
 }
 
-// passing tells whether accepting may work again later, as when the process has
-// used up its file descriptors.
+// passing reports whether accepting may work again later, as when the process has run
+// out of file descriptors.
 func passing(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
@@ -181,7 +181,7 @@ func passing(err error) bool {
 	return system || ok && timeout.Timeout()
 }
 
-// begin starts a handshake, at the cost of the oldest one if there are too many.
+// begin starts a handshake; if there are too many, the oldest one is ended.
 func (l *listener) begin(raw net.Conn) {
 	a := &attempt{low: &lower{Conn: raw}}
 	l.mu.Lock()
@@ -196,15 +196,15 @@ func (l *listener) begin(raw net.Conn) {
 		oldest := l.oldestLocked(a.source)
 		l.forgetLocked(oldest)
 		oldest.Value.(*attempt).dropped = true
-		_ = oldest.Value.(*attempt).low.Conn.Close() // its handshake ends by this
+		_ = oldest.Value.(*attempt).low.Conn.Close() // this ends its handshake
 	}
 	e := l.pending.PushBack(a)
 	l.bySource[a.source]++
 	l.wg.Go(func() { l.serve(a, e) })
 }
 
-// oldestLocked chooses the handshake that must end for a new one from source: the
-// oldest of the sources with the most, so that one source takes no other's place.
+// oldestLocked chooses the handshake to end for a new one from source: the oldest one
+// of the sources with the most, so that no source can displace the others.
 func (l *listener) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {
@@ -226,8 +226,8 @@ func (l *listener) forgetLocked(e *list.Element) {
 	}
 }
 
-// sourceOf is the address a connection comes from, or the /64 of an IPv6 address;
-// on a UNIX socket all are one.
+// sourceOf returns the address a connection comes from, or the /64 of an IPv6 address;
+// all connections on a UNIX socket have the same source.
 func sourceOf(raw net.Conn) string {
 	remote := raw.RemoteAddr()
 	if remote == nil {
@@ -253,16 +253,17 @@ func (l *listener) serve(a *attempt, e *list.Element) {
 			l.ready <- conn
 			return
 		}
-		err = errors.New("ended together with its handshake")
-		_ = conn.Abort() // nobody has it
+		err = errors.New("closed while its handshake finished")
+		_ = conn.Abort() // not handed to a caller
 	}
 	l.reject(a, err)
 	l.finish(a, e)
-	_ = a.low.Conn.Close() // the reason was told
+	_ = a.low.Conn.Close() // the reason has been reported
 	<-l.slots
 }
 
-// finish takes an attempt from the unfinished ones; false if it was ended.
+// finish removes an attempt from the unfinished ones and reports whether it was still
+// there.
 func (l *listener) finish(a *attempt, e *list.Element) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -287,7 +288,7 @@ func (l *listener) handshake(a *attempt) (*Conn, error) {
 	return l.srv.admit(tc, a.low), nil
 }
 
-// reject tells why a handshake failed and lets the client read it as well.
+// reject reports why a handshake failed and gives the client time to read the alert.
 func (l *listener) reject(a *attempt, err error) {
 	l.mu.Lock()
 	dropped, closed := a.dropped, l.closed
@@ -306,15 +307,15 @@ func (l *listener) reject(a *attempt, err error) {
 	}
 }
 
-// linger waits until the client has read why it is refused. In TLS 1.3 it may
-// have written already, and to close a socket with unread bytes resets it: then
-// its writes fail before its read does, some systems throw away what they have
-// received, and an alert that the network lost is not sent again.
+// linger waits until the client has read why it is refused. In TLS 1.3 it may already
+// have written data, and closing a socket with unread data resets it. Then the client's
+// writes fail before its read does, some systems discard what they have received, and
+// an alert lost on the network is not retransmitted.
 func linger(raw net.Conn) {
 	const longest, most = 2 * time.Second, 256 << 10
 	half, ok := raw.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil || raw.SetReadDeadline(time.Now().Add(longest)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, raw, most) // how it ends does not matter
+	_, _ = io.CopyN(io.Discard, raw, most) // the outcome does not matter
 }

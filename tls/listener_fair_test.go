@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A source with many unfinished handshakes gives way, not one with few.
+// TestHandshakesShareBySource: a source with many unfinished handshakes loses one, not
+// a source with few.
 func TestHandshakesShareBySource(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	add := func(source string) {
@@ -56,15 +57,15 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestOldestOfEqualSources: where no source has more than the others, the oldest of all
-// gives way, so that one who connects just now has time.
+// TestOldestOfEqualSources: where no source has more than the others, the oldest
+// handshake of all ends, so that a new one has time to finish.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
 		l.pending.PushBack(&attempt{source: source})
 		l.bySource[source]++
 	}
-	for range 50 { // the order of a map is another one each time
+	for range 50 { // map order varies between iterations
 		for source, want := range map[string]string{"new": "a", "c": "c"} {
 			if got := l.oldestLocked(source).Value.(*attempt).source; got != want {
 				t.Fatalf("for one from %s, that of %s gives way, want %s", source, got, want)

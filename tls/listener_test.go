@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// silent opens connections that say nothing.
+// silent opens connections that send nothing.
 func silent(t *testing.T, addr string, n int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
@@ -52,7 +52,7 @@ func TestHandshakeDeadline(t *testing.T) {
 	}
 }
 
-// TestNobodyAccepts checks that handshaken conns that nobody takes are bounded,
+// TestNobodyAccepts checks that completed conns are bounded while Accept is not called,
 // and that Close ends them.
 func TestNobodyAccepts(t *testing.T) {
 	p := newPKI(t)
@@ -80,7 +80,7 @@ func TestNobodyAccepts(t *testing.T) {
 		conns = append(conns, c.(*Conn))
 		defer c.Close()
 		for start := time.Now(); watched(server) < len(conns) && time.Since(start) < patience; {
-			runtime.Gosched() // the server is a little behind its client
+			runtime.Gosched() // the server finishes slightly after its client
 		}
 	}
 	if got := len(conns); got != 4 {
@@ -102,7 +102,7 @@ func TestNobodyAccepts(t *testing.T) {
 	}
 }
 
-// watched is how many open conns a server knows of.
+// watched returns how many open conns a server tracks.
 func watched(s *Server) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func TestCloseEndsPendingHandshakes(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
 	conns := silent(t, h.addr, 5)
-	// A client served after them shows that they were accepted.
+	// Serving another client afterwards shows that they were accepted.
 	h.pair(newClient(t, p.client("laptop")))
 	within(t, soon, "Close", func() { _ = h.listener.Close() })
 	for _, c := range conns {
@@ -193,7 +193,7 @@ func TestAcceptErrors(t *testing.T) {
 				t.Fatalf("Accept after errors that pass: %v", err)
 			}
 			_ = c.Close()
-			if got := receive(t, ear.rejected, "line about accepting"); !strings.Contains(got, "will be tried again") {
+			if got := receive(t, ear.rejected, "line about accepting"); !strings.Contains(got, "retrying") {
 				t.Errorf("line = %q, want one that says it is tried again", got)
 			}
 			if n := len(ear.rejected); n != 0 {

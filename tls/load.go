@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// snapshot is what one end shows and trusts at one time. It never changes.
+// snapshot holds the certificate, key and CAs of one end at one time. It never changes.
 type snapshot struct {
 	pair *ctls.Certificate // with its Leaf
 	cas  []*x509.Certificate
@@ -21,7 +21,7 @@ type snapshot struct {
 	crls []crl
 }
 
-// judge verifies a peer's certificates as the handshake does, at the given time.
+// judge verifies a peer's certificates for the given time, as the handshake does.
 func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time.Time) error {
 	opts := x509.VerifyOptions{
 		Roots:         s.pool,
@@ -39,13 +39,13 @@ func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time
 	return checkRevoked(s.crls, chains)
 }
 
-// source is one text of a Config and how messages call it.
+// source is one text of a Config and its name in messages.
 type source struct {
 	name string // "certs/ca.pem (-tls.server.ca)"
 	data []byte
 }
 
-// read gets the text of one field: "cert", "key" or "ca".
+// read returns the text of one field: "cert", "key" or "ca".
 func (c Config) read(r Role, field string) (source, error) {
 	flag := r.flag(field)
 	if m := c.Material; m != nil {
@@ -72,13 +72,13 @@ func (c Config) read(r Role, field string) (source, error) {
 func emptyError(r Role, field string) error {
 	switch {
 	case field == "ca" && r == ServerRole:
-		return errors.New("a server without a CA for its clients would be an open proxy: -tls.server.ca and -tls.client.ca are empty; " + mendInit)
+		return errors.New("a server without a CA for its clients would be an open proxy: -tls.server.ca and -tls.client.ca are empty; " + fixInit)
 	case field == "ca":
-		return errors.New("a client without a CA cannot tell its server from another: -tls.client.ca is empty; " + mendClient)
+		return errors.New("a client without a CA cannot tell its server from another: -tls.client.ca is empty; " + fixClient)
 	case r == ServerRole:
-		return fmt.Errorf("%s is empty: a server needs a certificate and its key; %s", r.flag(field), mendInit)
+		return fmt.Errorf("%s is empty: a server needs a certificate and its key; %s", r.flag(field), fixInit)
 	}
-	return fmt.Errorf("%s is empty: the server wants a certificate of its clients; %s", r.flag(field), mendClient)
+	return fmt.Errorf("%s is empty: the server requires client certificates; %s", r.flag(field), fixClient)
 }
 
 func readFile(name string, limit int64) ([]byte, error) {
@@ -97,7 +97,7 @@ func readFile(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// loadPair reads certificate and key and finds what belongs together.
+// loadPair reads certificates and keys and finds a matching pair.
 func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	certs, err := c.read(r, "cert")
 	if err != nil {
@@ -133,8 +133,9 @@ func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	return pair, nil
 }
 
-// loadCAs reads who may sign the other end's certificates. Of a file that holds
-// more than CAs, only the CAs count: a peer must not become one by being listed.
+// loadCAs reads the CAs that may sign the other end's certificates. Of a file that also
+// holds other certificates only the CAs count: a peer's certificate must not become a
+// CA by being listed.
 func loadCAs(c Config, r Role) ([]*x509.Certificate, error) {
 	src, err := c.read(r, "ca")
 	if err != nil {
@@ -162,8 +163,8 @@ func poolOf(cas []*x509.Certificate) *x509.CertPool {
 	return pool
 }
 
-// crlFiles are the places where the revocation list of a CA file may lie. The
-// second is for a CA file that is a bundle (client.pem) beside the ca.crl.
+// crlFiles returns where the revocation list of a CA file may be. The second path is
+// for a CA file that is a bundle (client.pem) beside the ca.crl.
 func (c Config) crlFiles() []string {
 	if c.Material != nil || c.CA == "" {
 		return nil
@@ -176,10 +177,10 @@ func (c Config) crlFiles() []string {
 	return []string{own, shared}
 }
 
-// loadCRLs reads the revocation lists beside the CA file; found names the files
-// that exist, failed those of them that could not be read, with the error. Such
-// a file does not hide the lists of the other. A list of another CA in ca.crl is
-// none of ours if the CA file has a name of its own.
+// loadCRLs reads the revocation lists beside the CA file. found are the files that
+// exist, failed are those that could not be read, with the error. An unreadable file
+// does not hide the lists of another. A list of a foreign CA in ca.crl is ignored if
+// the CA file has a name of its own.
 func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []string, err error) {
 	var errs []error
 	for i, file := range c.crlFiles() {
@@ -210,8 +211,8 @@ func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []s
 	return lists, found, failed, errors.Join(errs...)
 }
 
-// missingCRL returns an error if dir is the folder of a CA, where there has always been
-// a list, and there is none: what it had revoked would be valid again.
+// missingCRL returns an error if dir is a CA's folder without a revocation list. Such a
+// folder always has one; without it, revoked certificates would be valid again.
 func missingCRL(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, issuedFile)); err != nil {
 		return nil
@@ -221,5 +222,5 @@ func missingCRL(dir string) error {
 		return nil
 	}
 	return fmt.Errorf("revocation list %s is missing, and what it revoked would be valid again: "+
-		"restore it, or run `tunnels certs crl -dir %s` for an empty one and revoke again what was revoked", path, dir)
+		"restore it, or run `tunnels certs crl -dir %s` for an empty one and repeat the revocations", path, dir)
 }

@@ -21,10 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what should happen at once.
+// patience is how long a test waits for something that should happen at once.
 const patience = 20 * time.Second
 
-// pki is a CA whose files lie in a folder of the test.
+// pki is a CA whose files are in a folder of the test.
 type pki struct {
 	t   testing.TB
 	dir string
@@ -46,7 +46,7 @@ func newPKI(t testing.TB) *pki {
 
 func (p *pki) path(file string) string { return filepath.Join(p.dir, file) }
 
-// write replaces a file as a careful program does: readers see old or new.
+// write replaces a file atomically: readers see the old or the new content.
 func (p *pki) write(file string, data []byte) string {
 	p.t.Helper()
 	path := p.path(file)
@@ -78,8 +78,8 @@ func (p *pki) leafAt(role Role, from, to time.Time, names ...string) leaf {
 	return l
 }
 
-// config writes a bundle of a leaf and makes it the configuration of one end,
-// which trusts the CA of the folder.
+// config writes a leaf's bundle and returns a configuration that uses it and trusts the
+// CA of the folder.
 func (p *pki) config(file string, l leaf) Config {
 	p.t.Helper()
 	text, err := l.bundlePEM(p.ca)
@@ -90,7 +90,7 @@ func (p *pki) config(file string, l leaf) Config {
 	return Config{Cert: path, Key: path, CA: p.path("ca.pem"), pollEvery: 10 * time.Millisecond}
 }
 
-// newForeignPKI is a CA that was not made by this package.
+// newForeignPKI returns a CA that was not made by this package.
 func newForeignPKI(t testing.TB, name string) *pki {
 	t.Helper()
 	p := newPKI(t)
@@ -100,7 +100,7 @@ func newForeignPKI(t testing.TB, name string) *pki {
 	return p
 }
 
-// expire makes the CA one that has ended.
+// expire makes the CA expire at end.
 func (p *pki) expire(end time.Time) {
 	p.t.Helper()
 	template := *p.ca.cert
@@ -119,7 +119,7 @@ func (p *pki) resign(template *x509.Certificate) {
 	p.write("ca.pem", p.ca.certPEM())
 }
 
-// withNames is an end whose certificate has these names alone.
+// withNames returns the configuration of an end whose certificate has only these names.
 func (p *pki) withNames(r Role, common string, dns []string, addrs []net.IP) Config {
 	p.t.Helper()
 	l := p.leaf(r, "localhost")
@@ -133,7 +133,7 @@ func (p *pki) withNames(r Role, common string, dns []string, addrs []net.IP) Con
 	return p.config("named.pem", leaf{cert, l.key})
 }
 
-// withKey is an end whose key is on a curve.
+// withKey returns the configuration of an end whose key is on a curve.
 func (p *pki) withKey(r Role, curve elliptic.Curve) Config {
 	p.t.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
@@ -147,7 +147,7 @@ func (p *pki) withKey(r Role, curve elliptic.Curve) Config {
 	return p.config("curve.pem", leaf{cert, key})
 }
 
-// forced is what an end with cfg shows and trusts, though it would not start so.
+// forced returns a snapshot of cfg without the checks of a start.
 func (p *pki) forced(cfg Config, r Role) *snapshot {
 	p.t.Helper()
 	data, err := os.ReadFile(cfg.Cert)
@@ -169,8 +169,7 @@ func (p *pki) forced(cfg Config, r Role) *snapshot {
 	return &snapshot{pair: b.pair(b.keys), cas: cas, pool: poolOf(cas), crls: crls}
 }
 
-// forcedClient is a client that shows and trusts what cfg says, though it would
-// not start so.
+// forcedClient returns a client for cfg without the checks of a start.
 func (p *pki) forcedClient(cfg Config) *Client {
 	p.t.Helper()
 	good := p.client("good-client")
@@ -186,7 +185,7 @@ func (p *pki) server() Config {
 
 func (p *pki) client(name string) Config { return p.config(name+".pem", p.leaf(ClientRole, name)) }
 
-// revoke replaces ca.crl by a list of the given certificates.
+// revoke replaces ca.crl with a list of the given certificates.
 func (p *pki) revoke(leaves ...leaf) {
 	p.t.Helper()
 	var entries []x509.RevocationListEntry
@@ -200,7 +199,7 @@ func (p *pki) revoke(leaves ...leaf) {
 	p.write("ca.crl", text)
 }
 
-// ear hears what the hooks are told.
+// ear records what the hooks are called with.
 type ear struct {
 	rejected chan string
 	reloaded chan event
@@ -225,7 +224,7 @@ func (e *ear) hooks() *Hooks {
 	}
 }
 
-// house is a running server whose accepted conns come out of a channel.
+// house is a running server that sends its accepted conns to a channel.
 type house struct {
 	t        testing.TB
 	server   *Server
@@ -271,7 +270,7 @@ func serve(t testing.TB, cfg Config) *house {
 	return h
 }
 
-// accepted is the next conn that the server has let in.
+// accepted returns the next conn accepted by the server.
 func (h *house) accepted() *Conn {
 	h.t.Helper()
 	c := receive(h.t, h.conns, "accepted conn")
@@ -308,7 +307,7 @@ func (h *house) dial(c *Client) (*Conn, error) {
 	return conn.(*Conn), nil
 }
 
-// pair is a conn with both its ends.
+// pair returns both ends of a new conn.
 func (h *house) pair(c *Client) (client, server *Conn) {
 	h.t.Helper()
 	client, err := h.dial(c)
@@ -318,7 +317,7 @@ func (h *house) pair(c *Client) (client, server *Conn) {
 	return client, h.accepted()
 }
 
-// wantTalk checks that bytes go both ways.
+// wantTalk checks that bytes pass in both directions.
 func wantTalk(t testing.TB, a, b *Conn) {
 	t.Helper()
 	for _, way := range [][2]*Conn{{a, b}, {b, a}} {
@@ -332,7 +331,7 @@ func wantTalk(t testing.TB, a, b *Conn) {
 	}
 }
 
-// endOf is how a conn ends: the error of its reads.
+// endOf returns the error with which a conn's reads end.
 func endOf(c *Conn) error {
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, c)
@@ -342,7 +341,7 @@ func endOf(c *Conn) error {
 	return err
 }
 
-// isReset tells whether an error is anything but a clean end or a timeout.
+// isReset reports whether an error is anything but a clean end or a timeout.
 func isReset(err error) bool {
 	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded)
 }

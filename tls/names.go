@@ -14,7 +14,7 @@ const (
 	firstClient   = "client"
 )
 
-// NameError is why a certificate cannot have a name, and what a right one is.
+// NameError says why a certificate cannot have a name and what a valid name looks like.
 type NameError string
 
 // Error implements error.
@@ -22,34 +22,33 @@ func (e NameError) Error() string { return string(e) }
 
 func badName(format string, a ...any) error { return NameError(fmt.Sprintf(format, a...)) }
 
-// clientName checks the name of a client. It becomes a file's name and a word
-// of log lines.
+// clientName checks a client's name, which becomes a file name and a word in log lines.
 func clientName(name string) error {
 	const right = "1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit first, as in laptop"
 	switch {
 	case name == "" || len(name) > maxCommonName || strings.Trim(name, clientLetters) != "":
-		return badName("client name %.80q: right is %s", name, right)
+		return badName("client name %.80q: want %s", name, right)
 	case strings.ContainsAny(name[:1], "._-") || strings.Contains(name, ".."):
-		return badName("client name %q: right is %s", name, right)
+		return badName("client name %q: want %s", name, right)
 	case strings.HasSuffix(strings.ToLower(name), ".pem"):
-		return badName("client name %q: give the name without .pem, which the file gets by itself", name)
+		return badName("client name %q: give the name without .pem; the file name gets it automatically", name)
 	}
 	for _, ours := range []string{"ca", "server"} {
 		if strings.EqualFold(name, ours) {
-			return badName("client name %q: %s.pem is a file of the CA; take another name, as in laptop", name, ours)
+			return badName("client name %q: %s.pem is a file of the CA; choose another name, as in laptop", name, ours)
 		}
 	}
 	return nil
 }
 
-// clientLetters are those a client's name is made of.
+// clientLetters are the characters allowed in a client's name.
 const clientLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
-// hostNames checks what a server is reached by and writes each in its usual
-// form, once.
+// hostNames checks the names clients connect to and returns each in canonical form,
+// without duplicates.
 func hostNames(names []string) ([]string, error) {
 	if len(names) == 0 {
-		return nil, badName("no name: give every host name and address the server is reached by, as in `tunnels certs init vps.example.com 203.0.113.7`")
+		return nil, badName("no name: give every host name and address clients connect to, as in `tunnels certs init vps.example.com 203.0.113.7`")
 	}
 	var good []string
 	for _, name := range names {
@@ -81,7 +80,7 @@ func hostName(name string) (string, error) {
 	case strings.Contains(host, ":"):
 		return bad("give the host or address alone, without port and brackets")
 	case host == "" || len(host) > maxHostName:
-		return bad("right is a host name of 1 to 253 letters or an IP address")
+		return bad("want a host name of 1 to 253 letters or an IP address")
 	case strings.Trim(host, "0123456789.") == "":
 		return bad("this is neither a whole IPv4 address nor a host name")
 	}
@@ -90,7 +89,7 @@ func hostName(name string) (string, error) {
 			continue // a wildcard for one level
 		}
 		if !hostLabel(part) {
-			return bad("right is a host name (letters, digits and hyphens between dots) or an IP address")
+			return bad("want a host name (letters, digits and hyphens between dots) or an IP address")
 		}
 	}
 	return host, nil

@@ -14,43 +14,43 @@ import (
 	"time"
 )
 
-// What gives each end a certificate of its own.
+// How each end gets a certificate of its own.
 const (
-	mendServerFile = "the server's is server.pem, which `tunnels certs init NAME…` makes"
-	mendClientFile = "a client's is the NAME.pem that `tunnels certs client NAME` makes"
-	mendRenew      = "move server.pem and server.key away and run `tunnels certs init NAME…` in the CA's folder"
+	fixServerFile = "the server's is server.pem, which `tunnels certs init NAME…` makes"
+	fixClientFile = "a client's is the NAME.pem that `tunnels certs client NAME` makes"
+	fixRenew      = "move server.pem and server.key away and run `tunnels certs init NAME…` in the CA's folder"
 )
 
-// ourSchemes are all signatures of TLS 1.3 (RFC 8446 section 4.2.3) that
-// crypto/tls makes and verifies.
+// ourSchemes are all TLS 1.3 signature schemes (RFC 8446 section 4.2.3) that crypto/tls
+// signs and verifies with.
 var ourSchemes = []ctls.SignatureScheme{
 	ctls.PSSWithSHA256, ctls.PSSWithSHA384, ctls.PSSWithSHA512,
 	ctls.ECDSAWithP256AndSHA256, ctls.ECDSAWithP384AndSHA384, ctls.ECDSAWithP521AndSHA512, ctls.Ed25519,
 }
 
-// maxRSA is the longest RSA key, in bits, that crypto/tls accepts of its peer.
+// maxRSA is the longest RSA key, in bits, that crypto/tls accepts from its peer.
 const maxRSA = 8192
 
-// usable checks that a certificate and its key can serve this end at all: the
-// other end would refuse every handshake with one that cannot.
+// usable checks that a certificate and its key can be used by this end at all;
+// otherwise the other end would refuse every handshake.
 func usable(pair *ctls.Certificate, r Role) error {
-	use, mend := x509.ExtKeyUsageServerAuth, mendServerFile
+	use, fix := x509.ExtKeyUsageServerAuth, fixServerFile
 	if r == ClientRole {
-		use, mend = x509.ExtKeyUsageClientAuth, mendClientFile
+		use, fix = x509.ExtKeyUsageClientAuth, fixClientFile
 	}
 	leaf := pair.Leaf
 	if !hasUse(leaf, use) {
-		return fmt.Errorf("it holds the certificate of %s, which is not a %s's, so every connection would fail; %s", label(leaf), r, mend)
+		return fmt.Errorf("it holds the certificate of %s, which is not a %s's, so every connection would fail; %s", label(leaf), r, fix)
 	}
 	ask := &ctls.CertificateRequestInfo{Version: ctls.VersionTLS13, SignatureSchemes: ourSchemes}
 	key, ok := leaf.PublicKey.(*rsa.PublicKey)
 	if ask.SupportsCertificate(pair) != nil || ok && key.N.BitLen() > maxRSA {
-		return fmt.Errorf("its key (%s) cannot be used in TLS 1.3, so every connection would fail; take ECDSA with P-256, P-384 or P-521, Ed25519, or RSA of 1024 to %d bits: %s", keyKind(leaf), maxRSA, mend)
+		return fmt.Errorf("its key (%s) cannot be used in TLS 1.3, so every connection would fail; take ECDSA with P-256, P-384 or P-521, Ed25519, or RSA of 1024 to %d bits: %s", keyKind(leaf), maxRSA, fix)
 	}
 	return nil
 }
 
-// keyKind is the kind of a certificate's key in words.
+// keyKind describes the kind of a certificate's key.
 func keyKind(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -61,9 +61,9 @@ func keyKind(cert *x509.Certificate) string {
 	return cert.PublicKeyAlgorithm.String()
 }
 
-// refuse checks the files of one end before it starts. What certainly keeps every
-// connection from working is an error; if there is none, the rest is told as
-// warnings.
+// refuse checks the files of one end before it starts. It returns an error for what
+// certainly breaks every connection; if there is nothing of the kind, it reports the
+// other findings as warnings.
 func refuse(cfg Config, role Role) error {
 	var bad, warnings []string
 	for _, f := range Check(cfg, role, "", time.Now()) {
@@ -82,8 +82,8 @@ func refuse(cfg Config, role Role) error {
 	return nil
 }
 
-// madeHere matches the names of the CAs that newAuthority makes. One such CA
-// signs for both ends, so certificates of two of them never fit.
+// madeHere matches the names of CAs made by newAuthority. Such a CA signs for both
+// ends, so certificates of two of them never match.
 var madeHere = regexp.MustCompile(`^tunnels CA [0-9a-f]{8}$`)
 
 // allMadeHere reports whether a certificate and all the CAs are from newAuthority.
@@ -93,7 +93,7 @@ func allMadeHere(leaf *x509.Certificate, cas []*x509.Certificate) bool {
 	})
 }
 
-// trusted lists the CAs of an end, for comparison with the one called other.
+// trusted lists the CAs of an end, for comparison with the CA named other.
 func trusted(cas []*x509.Certificate, other string) string {
 	var names []string
 	for _, ca := range cas {
@@ -116,33 +116,33 @@ func shortList(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// isAddress reports whether a name is written as an IP address. As a DNS name in
-// a certificate it matches nothing.
+// isAddress reports whether a name is an IP address. As a DNS name in a certificate it
+// matches nothing.
 func isAddress(name string) bool {
 	_, err := netip.ParseAddr(name)
 	return err == nil
 }
 
-// namesNobody reports whether a certificate matches no host at all: names count
-// in subjectAltName alone, and addresses only as addresses.
-func namesNobody(cert *x509.Certificate) bool {
+// matchesNoHost reports whether a certificate is valid for no host at all: only names
+// in subjectAltName count, and addresses only as IP addresses.
+func matchesNoHost(cert *x509.Certificate) bool {
 	return len(cert.IPAddresses) == 0 && !slices.ContainsFunc(cert.DNSNames, func(name string) bool { return !isAddress(name) })
 }
 
-// wrongName says in what way a server's certificate is not for a host, and what
-// to do about it.
-func wrongName(leaf *x509.Certificate, host string) (reason, mend string) {
+// wrongName explains why a server certificate is not valid for a host, and how to fix
+// that.
+func wrongName(leaf *x509.Certificate, host string) (reason, fix string) {
 	who := "certificate of " + label(leaf)
 	switch {
 	case !hasUse(leaf, x509.ExtKeyUsageServerAuth):
-		return who + " is not a server's certificate", "the server was started with the wrong file: " + mendServerFile
+		return who + " is not a server's certificate", "the server was started with the wrong file: " + fixServerFile
 	case slices.Contains(leaf.DNSNames, host) && isAddress(host):
 		return fmt.Sprintf("%s has the address %s as a DNS name, where it does not count", who, plain(host)),
 			fmt.Sprintf("make one with subjectAltName=IP:%s", plain(host))
-	case namesNobody(leaf):
-		return fmt.Sprintf("%s is for no host: names count in subjectAltName alone, not in the common name", who),
+	case matchesNoHost(leaf):
+		return fmt.Sprintf("%s is valid for no host: only names in subjectAltName count, not the common name", who),
 			fmt.Sprintf("make one for %s with subjectAltName, as `tunnels certs init` does", plain(host))
 	}
-	return fmt.Sprintf("%s is for %s and not for %s", who, covers(leaf), plain(host)),
-		"use a name it is for in -server.addr, or set -tls.server.name to it; for a new certificate, " + mendRenew
+	return fmt.Sprintf("%s is valid for %s, not for %s", who, covers(leaf), plain(host)),
+		"use one of its names in -server.addr, or set -tls.server.name to it; for a new certificate, " + fixRenew
 }

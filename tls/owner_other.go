@@ -4,6 +4,6 @@ package tls
 
 import "os"
 
-// keepOwner reports that f has the owner it should have: a file gets it from its
-// folder here.
+// keepOwner does nothing and returns true: on this system a file inherits its owner
+// from its folder.
 func keepOwner(*os.File, os.FileInfo) bool { return true }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// keepOwner gives f the owner and group of another file, and reports whether it
-// has them.
+// keepOwner gives f the owner and group of another file, and reports whether it has
+// them now.
 func keepOwner(f *os.File, of os.FileInfo) bool {
 	now, err := f.Stat()
 	if err != nil {

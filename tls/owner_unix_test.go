@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestRevocationCanBeRead: who could read the list before a revocation, or can
-// read the CA beside a new one, can read the list behind it, whatever the umask.
+// TestRevocationCanBeRead: users who could read the list before a revocation, or can
+// read the CA beside a new list, can read the list afterwards, whatever the umask.
 func TestRevocationCanBeRead(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, tt := range []struct {

@@ -32,7 +32,7 @@ func TestKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		key  crypto.Signer
-		text []byte // empty: PKCS #8
+		text []byte // or empty for PKCS #8
 	}{
 		{"ecdsa", ec, nil},
 		{"ecdsa-sec1", ec, pemBlock("EC PRIVATE KEY", sec1)},

@@ -14,29 +14,28 @@ import (
 	"strings"
 )
 
-// A PEM file is read whole, so its size is bounded; a system's whole list of
-// CAs, the largest that makes sense here, has about 150 blocks in 250 KiB.
+// PEM files are read whole, so their size is limited. The largest that makes sense
+// here, a system's list of CAs, has about 150 blocks in 250 KiB.
 const (
 	maxPEM    = 4 << 20
 	maxBlocks = 1000
 )
 
-// bundle is what a PEM text holds that is of use here, in the text's order.
+// bundle holds the useful content of a PEM text, in the order of the text.
 type bundle struct {
 	keys  []crypto.Signer
 	certs []*x509.Certificate
-	lists int // revocation lists, which are not read from here
+	lists int // revocation lists, which are not read from bundles
 }
 
-// The types of PEM blocks that hold a certificate.
+// The PEM block types that hold a certificate.
 const (
 	typeCert    = "CERTIFICATE"
 	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own words behind it
 )
 
-// parseBundle reads all keys and certificates of a PEM text, or none: one that
-// is damaged is an error. Text between the blocks and blocks of types that hold
-// neither are skipped.
+// parseBundle reads all keys and certificates of a PEM text; if one is damaged it
+// returns an error. Text between the blocks and blocks of other types are skipped.
 func parseBundle(data []byte) (bundle, error) {
 	var b bundle
 	blocks, err := pemBlocks(data)
@@ -59,17 +58,17 @@ func (b *bundle) add(block *pem.Block) error {
 	case block.Type == typeCert || block.Type == "X509 CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("it is damaged, or not a certificate that can be used: %w", err)
+			return fmt.Errorf("it is damaged, or not a certificate that is supported: %w", err)
 		}
 		b.certs = append(b.certs, cert)
 	case block.Type == typeTrusted:
-		return errors.New("this form is openssl's own; convert it with `openssl x509 -in OLD -out NEW`")
+		return errors.New("this format is specific to openssl; convert it with `openssl x509 -in OLD -out NEW`")
 	case block.Type == "PKCS7" || block.Type == "CMS":
 		return errors.New("convert it with `openssl pkcs7 -print_certs -in OLD -out NEW`")
 	case block.Type == crlPEMType:
 		b.lists++
 	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-		return errors.New("the key is encrypted; take its passphrase away with `openssl pkey -in OLD -out NEW`")
+		return errors.New("the key is encrypted; remove its passphrase with `openssl pkey -in OLD -out NEW`")
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 		key, err := parseKey(block)
 		if err != nil {
@@ -92,10 +91,10 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 	case "RSA PRIVATE KEY":
 		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 	default:
-		err = errors.New("unknown form of key")
+		err = errors.New("unknown key format")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it is damaged, or not a key that can be used: %w", err)
+		return nil, fmt.Errorf("it is damaged, or not a key that is supported: %w", err)
 	}
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
@@ -105,12 +104,12 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 	case *rsa.PrivateKey:
 		return key, nil
 	}
-	return nil, fmt.Errorf("key of type %T; ECDSA, Ed25519 and RSA can be used", key)
+	return nil, fmt.Errorf("key of type %T; supported are ECDSA, Ed25519 and RSA", key)
 }
 
-// pair finds the first certificate that belongs to one of the keys; the chain it
-// sends holds the text's other certificates but the self-signed ones, which the
-// other end either has or does not trust. Nil if no key fits.
+// pair finds the first certificate that matches one of the keys. Its chain holds the
+// text's other certificates except self-signed ones, which the other end either has or
+// does not trust. It returns nil if no key matches.
 func (b bundle) pair(keys []crypto.Signer) *ctls.Certificate {
 	for _, cert := range b.certs {
 		for _, key := range keys {
@@ -134,7 +133,7 @@ func sameKey(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// cas are the CA certificates of the text.
+// cas returns the CA certificates of the text.
 func (b bundle) cas() []*x509.Certificate {
 	var cas []*x509.Certificate
 	for _, cert := range b.certs {

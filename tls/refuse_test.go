@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestRefused has one row for each way in which a certificate is not good
-// enough, with the exact line each side gets to see.
+// TestRefused has one row for each reason to refuse a certificate, with the exact line
+// that each side reports.
 func TestRefused(t *testing.T) {
 	hour := time.Hour
 	now := time.Now()
@@ -32,7 +32,7 @@ func TestRefused(t *testing.T) {
 				return p.server(), cl
 			},
 			server: "certificate of mallory is signed by an unknown CA (STRANGER); -tls.server.ca trusts OURS",
-			client: "the server refused this client's certificate (mallory): the CA that signed it (STRANGER) is unknown to the server; " + mendClient,
+			client: "the server refused this client's certificate (mallory): the CA that signed it (STRANGER) is unknown to the server; " + fixClient,
 		},
 		{
 			name: "client expired",
@@ -40,7 +40,7 @@ func TestRefused(t *testing.T) {
 				return p.server(), p.config("laptop.pem", p.leafAt(ClientRole, now.Add(-48*hour), now.Add(-hour), "laptop"))
 			},
 			server: "certificate of laptop expired on " + past,
-			client: "the server refused this client's certificate (laptop): it expired on " + past + "; " + mendClient,
+			client: "the server refused this client's certificate (laptop): it expired on " + past + "; " + fixClient,
 		},
 		{
 			name: "client not yet valid",
@@ -48,7 +48,7 @@ func TestRefused(t *testing.T) {
 				return p.server(), p.config("laptop.pem", p.leafAt(ClientRole, now.Add(48*hour), now.Add(96*hour), "laptop"))
 			},
 			server: "certificate of laptop is not valid before " + future,
-			client: "the server refused this client's certificate (laptop): it is not valid before " + future + "; " + mendClient,
+			client: "the server refused this client's certificate (laptop): it is not valid before " + future + "; " + fixClient,
 		},
 		{
 			name: "client revoked",
@@ -58,7 +58,7 @@ func TestRefused(t *testing.T) {
 				return p.server(), p.config("laptop.pem", l)
 			},
 			server: "certificate of laptop is revoked since SINCE",
-			client: "the server refused this client's certificate (laptop): it is revoked; " + mendClient,
+			client: "the server refused this client's certificate (laptop): it is revoked; " + fixClient,
 		},
 		{
 			name: "server's certificate as a client's",
@@ -67,7 +67,7 @@ func TestRefused(t *testing.T) {
 				return s, s
 			},
 			server: "certificate of localhost is not a client's certificate",
-			client: "the server refused this client's certificate (localhost): it is not a client's certificate; " + mendClient,
+			client: "the server refused this client's certificate (localhost): it is not a client's certificate; " + fixClient,
 		},
 		{
 			name: "wrong server name",
@@ -76,8 +76,8 @@ func TestRefused(t *testing.T) {
 				cl.ServerName = "vps.example.com"
 				return p.server(), cl
 			},
-			server:    "the client refused this server's certificate (localhost): it is for localhost, 127.0.0.1 and not for vps.example.com",
-			client:    "certificate of localhost is for localhost, 127.0.0.1 and not for vps.example.com; use a name it is for in -server.addr, or set -tls.server.name to it; for a new certificate, " + mendRenew,
+			server:    "the client refused this server's certificate (localhost): it is valid for localhost, 127.0.0.1, not for vps.example.com",
+			client:    "certificate of localhost is valid for localhost, 127.0.0.1, not for vps.example.com; use one of its names in -server.addr, or set -tls.server.name to it; for a new certificate, " + fixRenew,
 			dialFails: true,
 		},
 		{
@@ -97,7 +97,7 @@ func TestRefused(t *testing.T) {
 				return p.config("server.pem", p.leafAt(ServerRole, now.Add(-48*hour), now.Add(-hour), "127.0.0.1")), p.client("laptop")
 			},
 			server:    "the client refused this server's certificate (127.0.0.1): it expired on " + past,
-			client:    "certificate of 127.0.0.1 expired on " + past + "; " + mendDates,
+			client:    "certificate of 127.0.0.1 expired on " + past + "; " + fixDates,
 			dialFails: true,
 		},
 		{
@@ -120,7 +120,7 @@ func TestRefused(t *testing.T) {
 				return cl, cl2
 			},
 			server:    "the client refused this server's certificate (laptop): it is not a server's certificate",
-			client:    "certificate of laptop is not a server's certificate; the server was started with the wrong file: " + mendServerFile,
+			client:    "certificate of laptop is not a server's certificate; the server was started with the wrong file: " + fixServerFile,
 			dialFails: true,
 		},
 		{
@@ -130,8 +130,8 @@ func TestRefused(t *testing.T) {
 				cl.ServerName = "localhost"
 				return p.withNames(ServerRole, "localhost", nil, nil), cl
 			},
-			server:    "the client refused this server's certificate (localhost): it is for no host: names count in subjectAltName alone, not in the common name",
-			client:    "certificate of localhost is for no host: names count in subjectAltName alone, not in the common name; make one for localhost with subjectAltName, as `tunnels certs init` does",
+			server:    "the client refused this server's certificate (localhost): it is valid for no host: only names in subjectAltName count, not the common name",
+			client:    "certificate of localhost is valid for no host: only names in subjectAltName count, not the common name; make one for localhost with subjectAltName, as `tunnels certs init` does",
 			dialFails: true,
 		},
 		{
@@ -149,7 +149,8 @@ func TestRefused(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
 			words := strings.NewReplacer("OURS", p.ca.cert.Subject.CommonName, "STRANGER", stranger.ca.cert.Subject.CommonName, "SINCE", day(p.since))
-			// The other end may be another program, which starts with anything.
+			// The other end may be another implementation, which starts with
+			// any certificate.
 			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))
 			h.server.store.now.Store(p.forced(scfg, ServerRole))
 			refused, err := attemptRefused(h, p.forcedClient(ccfg))
@@ -174,15 +175,15 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// attemptRefused dials, talks and returns how that ended; inDial: already Dial
-// did not succeed.
+// attemptRefused dials, talks and returns the resulting error; inDial is true if Dial
+// itself failed.
 func attemptRefused(h *house, c *Client) (inDial bool, err error) {
 	conn, err := h.dial(c)
 	if err != nil {
 		return true, err
 	}
-	// The client talks before it reads, as the protocol above does. This must
-	// not cost it the reason.
+	// The client talks before it reads, as the protocol above does. This must not hide
+	// the reason from it.
 	for range 8 {
 		if _, err := conn.Write(make([]byte, 4096)); err != nil {
 			break
@@ -206,9 +207,9 @@ func TestNothingElseIsDisturbed(t *testing.T) {
 	wantTalk(t, c2, s2)
 }
 
-// TestRefusalCanBeRead: the server goes on taking what a refused client writes
-// until the client reads, for a while. If it reset the conn instead, the client's
-// writes would fail first, for no reason that anybody understands.
+// TestRefusalCanBeRead: for a while the server keeps reading what a refused client
+// writes, until the client reads the alert. If the server reset the conn instead, the
+// client's writes would fail first, without the reason.
 func TestRefusalCanBeRead(t *testing.T) {
 	p, stranger := newPKI(t), newPKI(t)
 	h := serve(t, p.server())
@@ -248,7 +249,7 @@ func TestNoCertificate(t *testing.T) {
 		t.Fatalf("client's Read: %v, want the alert certificate required", err)
 	}
 	line := refusedByServer(alert, err, p.leaf(ClientRole, "laptop").cert, time.Now()).Error()
-	if want := "the server refused this client: it showed no certificate; " + mendClient; line != want {
+	if want := "the server refused this client: it showed no certificate; " + fixClient; line != want {
 		t.Errorf("client's line = %q, want %q", line, want)
 	}
 }
@@ -302,7 +303,7 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// TestOtherProtocol: an end that carries something else in TLS is refused, and told
+// TestOtherProtocol: a peer that speaks another protocol over TLS is refused and told
 // why.
 func TestOtherProtocol(t *testing.T) {
 	p := newPKI(t)
@@ -313,7 +314,7 @@ func TestOtherProtocol(t *testing.T) {
 	if err == nil {
 		c.Close()
 	}
-	if err == nil || !strings.Contains(err.Error(), "something else than other/1") {
+	if err == nil || !strings.Contains(err.Error(), "a protocol other than other/1") {
 		t.Errorf("Dial of a server of %s with other/1: %v, want to hear of that", ALPN, err)
 	}
 }

@@ -29,7 +29,7 @@ func TestRevokedWhileOpen(t *testing.T) {
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
 	}
-	want := "certificate of laptop is revoked since " + day(p.since) + "; its open conn is ended"
+	want := "certificate of laptop is revoked since " + day(p.since) + "; its open conn was closed"
 	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
@@ -49,7 +49,7 @@ func TestSignerGoneWhileOpen(t *testing.T) {
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a client whose CA is gone ended with %v, want a reset", err)
 	}
-	want := "certificate of laptop is signed by an unknown CA (" + p.ca.cert.Subject.CommonName + "); its open conn is ended"
+	want := "certificate of laptop is signed by an unknown CA (" + p.ca.cert.Subject.CommonName + "); its open conn was closed"
 	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
@@ -121,7 +121,7 @@ func TestReloadServerCertificate(t *testing.T) {
 	old := before.PeerSerial()
 
 	p.write("server.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
-	wantEvent(t, h.ear, partPair, "its last good content stays in force")
+	wantEvent(t, h.ear, partPair, "keeping the last good content")
 	if c, _ := h.pair(newClient(t, p.client("second"))); c.PeerSerial() != old {
 		t.Errorf("with a broken file the server shows %s, want the old %s", c.PeerSerial(), old)
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestRevocationStaysInForce: whatever becomes of a file of revocation lists,
-// what was revoked stays revoked for as long as its CA is trusted, what another
-// list says still takes effect, and an error says what is wrong.
+// TestRevocationStaysInForce: whatever happens to a file of revocation lists,
+// certificates stay revoked for as long as their CA is trusted, other lists still take
+// effect, and an error reports the problem.
 func TestRevocationStaysInForce(t *testing.T) {
 	a, b, other := newPKI(t), newPKI(t), newPKI(t)
 	a1, b2 := a.list(1), b.list(2)
@@ -19,8 +19,8 @@ func TestRevocationStaysInForce(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		change  func(own, shared string)
-		wantErr string   // empty: none
-		want    []string // serial numbers that are revoked, in order
+		wantErr string   // or empty for none
+		want    []string // serial numbers revoked, in order
 	}{
 		{"nothing", func(_, _ string) {}, "", []string{"1", "2"}},
 		{"both lists in one file", func(own, shared string) {
@@ -50,7 +50,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.change(own, shared)
-			for range 2 { // the second look finds what the first has left
+			for range 2 { // the second check gets the result of the first
 				_, err = s.reload()
 				if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
 					t.Errorf("reload = %v, want %q", err, tt.wantErr)
@@ -71,8 +71,8 @@ func TestRevocationStaysInForce(t *testing.T) {
 	}
 }
 
-// TestFailureIsRepeated: a list that cannot be read is reported for as long as
-// that lasts, not once.
+// TestFailureIsRepeated: an unreadable list is reported repeatedly for as long as that
+// lasts.
 func TestFailureIsRepeated(t *testing.T) {
 	p := newPKI(t)
 	cfg := p.server()
@@ -90,7 +90,7 @@ func TestFailureIsRepeated(t *testing.T) {
 		p.write("server.pem", []byte("broken"))
 		told := map[string]int{}
 		for range 3 * 60 / 2 {
-			for _, e := range s.look() {
+			for _, e := range s.check() {
 				if e.err == nil {
 					t.Errorf("event about %s without an error", e.what)
 				}
@@ -104,7 +104,7 @@ func TestFailureIsRepeated(t *testing.T) {
 		}
 		p.write("ca.crl", good)
 		p.server()
-		if events := s.look(); len(events) != 2 || events[0].err != nil || events[1].err != nil {
+		if events := s.check(); len(events) != 2 || events[0].err != nil || events[1].err != nil {
 			t.Errorf("events of the mended files: %v, want two without an error", events)
 		}
 	})

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// List lists the certificates of the CA in dir, the oldest first.
+// List returns the certificates of the CA in dir, oldest first.
 func List(dir string) ([]Issued, error) {
 	ca, err := readCA(dir)
 	if err != nil {
@@ -41,7 +41,7 @@ func List(dir string) ([]Issued, error) {
 	return all, nil
 }
 
-// readCA reads the CA's certificate alone: to list needs no key.
+// readCA reads only the CA's certificate: listing needs no key.
 func readCA(dir string) (*x509.Certificate, error) {
 	cas, err := loadCAs(Config{CA: filepath.Join(dir, caFile)}, ServerRole)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func appendIssued(dir string, one Issued) error {
 		return append(old, one.line()...), nil
 	})
 	if err != nil {
-		return fmt.Errorf("note the certificate of %s: %w", one.Name(), err)
+		return fmt.Errorf("record the certificate of %s: %w", one.Name(), err)
 	}
 	return nil
 }
@@ -92,10 +92,9 @@ func markRevoked(all []Issued, entries []x509.RevocationListEntry) {
 	}
 }
 
-// Revoke revokes, in the CA of the folder dir, the certificate with a serial
-// number, or all certificates of a name that have not expired. It returns those
-// that it revoked. A server that uses the ca.crl beside its CA file takes notice
-// within seconds, on open conns too.
+// Revoke revokes, with the CA in the folder dir, the certificate with a serial number,
+// or all unexpired certificates of a name, and returns them. A server that uses the
+// ca.crl beside its CA file applies it within seconds, to open conns too.
 func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -127,7 +126,7 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 		entries := old.RevokedCertificateEntries
 		for i := range chosen {
 			chosen[i].Revoked = now
-			serial, _ := new(big.Int).SetString(chosen[i].Serial, 16) // parseIssued took it
+			serial, _ := new(big.Int).SetString(chosen[i].Serial, 16) // parseIssued accepted it
 			entries = append(entries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
 		}
 		return ca.revocations(crlNumber(old.Number), entries, now)
@@ -138,9 +137,9 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	return chosen, nil
 }
 
-// NewCRL makes an empty revocation list for the CA of the folder dir, where the old one
-// is lost. It never overwrites. Its number is larger than that of any list before, so
-// that what is revoked from now on counts.
+// NewCRL makes an empty revocation list for the CA in the folder dir, to replace a lost
+// one. It never overwrites. Its number is higher than that of any earlier list, so that
+// later revocations take effect.
 func NewCRL(dir string) (string, error) {
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -160,8 +159,8 @@ func NewCRL(dir string) (string, error) {
 	return path, nil
 }
 
-// crlNumber is the number of the list after old, or of the first one. They only
-// grow (RFC 5280 section 5.2.3).
+// crlNumber returns the number of the list that follows old, or of the first one.
+// Numbers only increase (RFC 5280 section 5.2.3).
 func crlNumber(old *big.Int) *big.Int {
 	if old == nil {
 		return big.NewInt(1)
@@ -169,7 +168,7 @@ func crlNumber(old *big.Int) *big.Int {
 	return new(big.Int).Add(old, big.NewInt(1))
 }
 
-// parseOwnCRL reads the one list of a CA's folder.
+// parseOwnCRL reads the single list of a CA's folder.
 func parseOwnCRL(data []byte, ca *x509.Certificate) (*x509.RevocationList, error) {
 	blocks, err := pemBlocks(data)
 	if err != nil {
@@ -188,7 +187,7 @@ func parseOwnCRL(data []byte, ca *x509.Certificate) (*x509.RevocationList, error
 	return list, nil
 }
 
-// choose finds what is to be revoked.
+// choose returns the certificates to revoke.
 func choose(all []Issued, nameOrSerial string, now time.Time) ([]Issued, error) {
 	named := pick(all, func(i Issued) bool { return slices.Contains(i.Names, nameOrSerial) })
 	if serial, ok := parseSerial(nameOrSerial); ok && len(named) == 0 {
@@ -203,7 +202,7 @@ func choose(all []Issued, nameOrSerial string, now time.Time) ([]Issued, error) 
 	}
 	open := pick(valid, func(i Issued) bool { return i.Revoked.IsZero() })
 	if len(open) == 0 {
-		return nil, fmt.Errorf("it is revoked already, since %s", day(valid[len(valid)-1].Revoked))
+		return nil, fmt.Errorf("it was revoked on %s", day(valid[len(valid)-1].Revoked))
 	}
 	return open, nil
 }
@@ -218,7 +217,7 @@ func pick(all []Issued, keep func(Issued) bool) []Issued {
 	return some
 }
 
-// known lists the names of a CA's certificates, each once.
+// known lists the names of a CA's certificates, without duplicates.
 func known(all []Issued) string {
 	var names []string
 	for _, i := range all {

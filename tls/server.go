@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Server accepts clients. Its methods may be called from several goroutines at
-// once. It must be closed, as it owns the goroutine that follows its files.
+// Server accepts clients. Its methods may be called concurrently. It must be closed, as
+// it owns the goroutine that watches its files.
 type Server struct {
 	cfg   Config
 	store *store
@@ -24,11 +24,11 @@ type Server struct {
 	wg    sync.WaitGroup
 
 	mu    sync.Mutex         // guards conns
-	conns map[*Conn]struct{} // handshaken and not closed
+	conns map[*Conn]struct{} // open conns that have completed their handshake
 }
 
-// NewServer reads the files of cfg. An error names the flag and the command
-// that makes what is missing. Without a CA for its clients there is no server.
+// NewServer reads the files of cfg. An error names the flag and the command that
+// creates the missing file. A CA for the clients is required.
 func NewServer(cfg Config) (*Server, error) {
 	st, err := newStore(cfg, ServerRole)
 	if err != nil {
@@ -51,16 +51,16 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the following of the files. Listeners and conns are their owners'.
+// Close stops watching the files. Listeners and conns must be closed by their owners.
 func (s *Server) Close() error {
 	s.once.Do(func() { close(s.stop) })
 	s.wg.Wait()
 	return nil
 }
 
-// Reload reads all files again, changed or not, and ends the conns of peers that
-// are not accepted any more. What cannot be used is an error and leaves its last
-// good content in force.
+// Reload rereads all files, changed or not, and closes the conns of peers that are no
+// longer accepted. It returns an error for files that cannot be used; their previous
+// content stays in force.
 func (s *Server) Reload() error {
 	before := s.store.now.Load()
 	events, err := s.store.reload()
@@ -68,9 +68,8 @@ func (s *Server) Reload() error {
 	return err
 }
 
-// follow looks at the files again and again. Conns that are open must end when
-// their peer is revoked, though nobody connects: so this cannot be left to the
-// next handshake.
+// follow polls the files. Open conns must end when their peer is revoked, even if no
+// client connects, so this cannot wait for the next handshake.
 func (s *Server) follow() {
 	ticker := time.NewTicker(s.cfg.poll())
 	defer ticker.Stop()
@@ -80,12 +79,12 @@ func (s *Server) follow() {
 			return
 		case <-ticker.C:
 			before := s.store.now.Load()
-			s.applied(before, s.store.look())
+			s.applied(before, s.store.check())
 		}
 	}
 }
 
-// applied tells what was read again and ends the conns it concerns.
+// applied reports the reloaded files and closes the conns affected.
 func (s *Server) applied(before *snapshot, events []event) {
 	now := s.store.now.Load()
 	if now.pool != before.pool || !sameLists(now.crls, before.crls) {
@@ -94,8 +93,8 @@ func (s *Server) applied(before *snapshot, events []event) {
 	s.cfg.Hooks.reloaded(events)
 }
 
-// sameLists tells whether two snapshots share their revocation lists. A list is
-// never changed once it is read.
+// sameLists reports whether two snapshots share their revocation lists. A list never
+// changes once it is read.
 func sameLists(a, b []crl) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
@@ -109,8 +108,8 @@ func (s *Server) sweep(now *snapshot) {
 	}
 }
 
-// recheck ends a conn whose peer would be refused now. Dates are those of its
-// handshake: a conn does not end because its peer's certificate expired since.
+// recheck closes a conn whose peer would be refused now. Dates are those at the
+// handshake: a conn does not end because its peer's certificate has expired since.
 func (s *Server) recheck(c *Conn, now *snapshot) {
 	err := now.judge(c.peer, x509.ExtKeyUsageClientAuth, c.since)
 	if err == nil || !s.forget(c) {
@@ -122,10 +121,10 @@ func (s *Server) recheck(c *Conn, now *snapshot) {
 		Reason: "client " + name + ": " + strings.Replace(reason, "certificate of "+name, "its certificate", 1),
 		Err:    fmt.Errorf("%w: %w", ErrDismissed, err),
 	})
-	s.cfg.Hooks.rejected(c.RemoteAddr().String(), &CertificateError{Reason: reason + "; its open conn is ended", Err: err})
+	s.cfg.Hooks.rejected(c.RemoteAddr().String(), &CertificateError{Reason: reason + "; its open conn was closed", Err: err})
 }
 
-// forget ends the watching of a conn; false if it was not watched any more.
+// forget stops tracking a conn and reports whether it was tracked.
 func (s *Server) forget(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +133,7 @@ func (s *Server) forget(c *Conn) bool {
 	return ok
 }
 
-// configFor is asked at each handshake, so each sees the files as they are.
+// configFor is called for each handshake, so each one uses the current files.
 func (s *Server) configFor(hello *ctls.ClientHelloInfo) (*ctls.Config, error) {
 	now := s.store.now.Load()
 	if low, ok := hello.Conn.(*lower); ok {
@@ -150,22 +149,22 @@ func (s *Server) configFor(hello *ctls.ClientHelloInfo) (*ctls.Config, error) {
 	return cfg, nil
 }
 
-// admit makes a Conn of a finished handshake and watches it from now on.
+// admit makes a Conn from a completed handshake and starts tracking it.
 func (s *Server) admit(tc *ctls.Conn, low *lower) *Conn {
 	c := newConn(tc, low)
 	c.forget = func() { s.forget(c) }
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
-	// Files that were read during the handshake were in force before the conn
-	// was watched, then it is judged here, or later, then by the sweep.
+	// Files reloaded during the handshake may have been applied before the conn was
+	// tracked: then it is checked here. If they are applied later, the sweep checks it.
 	if now := s.store.now.Load(); now != low.judgedBy {
 		s.recheck(c, now)
 	}
 	return c
 }
 
-// explain puts into words why a handshake failed.
+// explain says why a handshake failed.
 func (s *Server) explain(err error, low *lower) error {
 	if _, ok := remoteAlert(err); ok {
 		own := s.store.now.Load().pair.Leaf
@@ -190,9 +189,9 @@ func (s *Server) explain(err error, low *lower) error {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	reason, _ := verdict(err, leaf, ClientRole, time.Now())
-	mend := ""
+	fix := ""
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		mend = "-tls.server.ca trusts " + trusted(s.store.now.Load().cas, issuerOf(err, leaf))
+		fix = "-tls.server.ca trusts " + trusted(s.store.now.Load().cas, issuerOf(err, leaf))
 	}
-	return &CertificateError{Reason: reason, Mend: mend, Err: err}
+	return &CertificateError{Reason: reason, Fix: fix, Err: err}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// store keeps what the files of one end hold, and follows their changes.
+// store holds the content of one end's files and follows their changes.
 //
 // Certificate, CA and revocation list are read independently: a broken
 // certificate must not keep a revocation from taking effect.
@@ -23,27 +23,27 @@ type store struct {
 	role Role
 	now  atomic.Pointer[snapshot] // what is in force; never nil
 
-	mu     sync.Mutex             // held while files are read, never while a hook runs; guards the rest
-	looked time.Time              // when the files were last looked at
-	stamps map[string]os.FileInfo // by file: as it was when last read; nil if missing
-	failed map[string]failure     // by part: what keeps it from being read
+	mu     sync.Mutex             // held while files are read, never while a hook runs; guards the fields below
+	looked time.Time              // when the files were last checked
+	stamps map[string]os.FileInfo // by file: its state when last read, nil if missing
+	failed map[string]failure     // by part: why it cannot be read
 }
 
-// The parts of a store, as hooks and errors call them.
+// The parts of a store, as named in hooks and errors.
 const (
 	partPair = "certificate"
 	partCA   = "CA"
 	partCRL  = "revocation list"
 )
 
-// failure is an error that lasts until the files are mended.
+// failure is an error that lasts until the files are fixed.
 type failure struct {
 	text string
 	told time.Time // when it was last reported
 }
 
-// repeatAfter is when a failure that lasts is reported again. A revocation that
-// is not in force must not be a single line of last week's log.
+// repeatAfter returns how often a lasting failure is reported. A revocation that is not
+// in force must not be a single line in last week's log.
 func repeatAfter(part string) time.Duration {
 	if part == partPair {
 		return time.Hour
@@ -51,14 +51,14 @@ func repeatAfter(part string) time.Duration {
 	return time.Minute
 }
 
-// event is one call of Hooks.Reloaded.
+// event holds the arguments of one call of Hooks.Reloaded.
 type event struct {
 	what string
 	err  error
 }
 
-// newStore reads everything once. Here, and only here, what cannot be read is
-// an error: there is no last good content yet.
+// newStore reads everything once. Only here is an unreadable file fatal: there is no
+// last good content yet.
 func newStore(cfg Config, role Role) (*store, error) {
 	s := &store{cfg: cfg, role: role, stamps: map[string]os.FileInfo{}, failed: map[string]failure{}}
 	s.changed()
@@ -95,8 +95,8 @@ func (s *store) files() map[string][]string {
 	}
 }
 
-// changed tells which parts have files that differ from when they were last
-// read, by the file's identity, size, mode and time of change.
+// changed returns the parts whose files differ from when they were last read, by
+// identity, size, mode and modification time.
 func (s *store) changed() map[string]bool {
 	parts := map[string]bool{}
 	seen := map[string]os.FileInfo{}
@@ -104,7 +104,7 @@ func (s *store) changed() map[string]bool {
 		for _, file := range files {
 			info, ok := seen[file]
 			if !ok {
-				info, _ = os.Stat(file) // missing: nil, which is a state as any other
+				info, _ = os.Stat(file) // nil if missing, which is a state like any other
 				seen[file] = info
 			}
 			if !sameStamp(s.stamps[file], info) {
@@ -123,7 +123,7 @@ func sameStamp(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && a.Mode() == b.Mode()
 }
 
-// poll looks at the files unless somebody does, or did less than the poll
+// poll checks the files unless a check is running or happened less than the poll
 // interval ago.
 func (s *store) poll() []event {
 	if !s.mu.TryLock() {
@@ -136,15 +136,15 @@ func (s *store) poll() []event {
 	return s.refreshLocked(false)
 }
 
-// look looks at the files now.
-func (s *store) look() []event {
+// check checks the files now.
+func (s *store) check() []event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refreshLocked(false)
 }
 
-// reload reads all files again, changed or not. Errors are returned instead of
-// being events.
+// reload rereads all files, changed or not. It returns errors instead of reporting them
+// as events.
 func (s *store) reload() ([]event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,8 +160,8 @@ func (s *store) reload() ([]event, error) {
 	return good, errors.Join(errs...)
 }
 
-// refreshLocked reads the parts that changed, those that could not be read the
-// last time, or all of them.
+// refreshLocked reads the parts that have changed or could not be read the last time,
+// or all of them.
 func (s *store) refreshLocked(all bool) []event {
 	s.looked = time.Now()
 	dirty := s.changed()
@@ -211,10 +211,10 @@ func (s *store) refreshLocked(all bool) []event {
 	return events
 }
 
-// loadCRLs is loadCRLs, but what was in force stays in force: a list counts until
-// one replaces it, or its CA is trusted no more. So a file that is damaged or
-// deleted revokes no revocation, nor does an older copy. The lists are returned
-// also with an error.
+// loadCRLs is like the function loadCRLs, but keeps lists in force: a list counts until
+// one replaces it or its CA is no longer trusted. So damaging or deleting a file, or
+// restoring an older copy, undoes no revocation. The lists are returned even with an
+// error.
 func (s *store) loadCRLs(cas []*x509.Certificate, old []crl) ([]crl, error) {
 	crls, found, failed, err := loadCRLs(s.cfg, cas)
 	read := crls
@@ -241,7 +241,7 @@ func (s *store) loadCRLs(cas []*x509.Certificate, old []crl) ([]crl, error) {
 	return crls, err
 }
 
-// outcome decides whether what became of one part is to be told.
+// outcome decides whether the result of reading one part is reported.
 func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
 	before, failing := s.failed[part]
 	if err == nil {
@@ -252,10 +252,10 @@ func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
 	if tell {
 		s.failed[part] = failure{err.Error(), time.Now()}
 	}
-	return event{s.describe(part), fmt.Errorf("%w; its last good content stays in force", err)}, tell
+	return event{s.describe(part), fmt.Errorf("%w; keeping the last good content", err)}, tell
 }
 
-// describe is a part with its files: "certificate (server.pem, server.key)".
+// describe returns a part with its files: "certificate (server.pem, server.key)".
 func (s *store) describe(part string) string {
 	files := slices.Compact(slices.Clone(s.files()[part]))
 	if len(files) == 0 {

@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// canTry: sockets can be written to by system calls that do not wait.
+// canTry reports whether sockets support non-blocking I/O through their system calls.
 const canTry = true
 
-// tryWrite writes what the socket takes at once.
+// tryWrite writes what the socket takes without blocking.
 func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
 	cerr := raw.Write(func(fd uintptr) bool {
 		for {
@@ -32,7 +32,7 @@ func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
 	return n, nil
 }
 
-// tryRead reads what is there; errNotNow: nothing is.
+// tryRead reads what is available, or returns errNotNow if nothing is.
 func tryRead(raw syscall.RawConn, p []byte) (n int, err error) {
 	cerr := raw.Read(func(fd uintptr) bool {
 		for {

@@ -8,21 +8,21 @@ import (
 	"path/filepath"
 )
 
-// newFile is a file that is to be written and must not exist.
+// newFile is a file to be created; it must not exist.
 type newFile struct {
 	name string
 	mode os.FileMode
 	data []byte
 }
 
-// writeAll writes all files or none, and never overwrites one.
+// writeAll writes all files or none, and never overwrites.
 func writeAll(dir string, files []newFile) (written []string, err error) {
 	defer func() {
 		if err == nil {
 			return
 		}
 		for _, path := range written {
-			_ = os.Remove(path) // the first error is the one to know
+			_ = os.Remove(path) // the first error matters more
 		}
 		written = nil
 	}()
@@ -41,14 +41,14 @@ func writeAll(dir string, files []newFile) (written []string, err error) {
 	return written, nil
 }
 
-// create writes a file that must not exist, whole or not at all.
+// create writes a new file, completely or not at all; it must not exist.
 func create(path string, mode os.FileMode, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(writeSync(f, data), f.Close()); err != nil {
-		_ = os.Remove(path) // the first error is the one to know
+		_ = os.Remove(path) // the first error matters more
 		return err
 	}
 	return nil
@@ -61,22 +61,23 @@ func writeSync(f *os.File, data []byte) error {
 	return f.Sync()
 }
 
-// replaceLocked replaces a file that holds no secret by what change makes of its
-// content (nil if it does not exist yet). The new content is written beside it
-// and renamed, so that readers see the old or the new; that the file beside it
-// must not exist keeps two of these from undoing each other.
+// replaceLocked replaces a file that holds no secret with the result of change, which
+// gets the old content (nil if there is no file). The new content is written to a
+// temporary file and renamed, so that readers see either the old or the new content.
+// Because the temporary file must not exist, two concurrent changes cannot overwrite
+// each other.
 //
-// Whoever could read the old file can read the new one, whatever the umask and
-// the user of this process: owner and mode are those of the old file or, if
-// there is none, of the file like beside it.
+// Users who could read the old file can read the new one, whatever the umask and the
+// user of this process: it gets owner and mode of the old file or, if there is none, of
+// the file like beside it.
 func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a link stays a link
+		path = real // a symbolic link stays one
 	}
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, public)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another tunnels is changing %s; if none is, one was interrupted: remove it and try again", beside, filepath.Base(path))
+		return fmt.Errorf("%s exists: another tunnels process is changing %s; if none is running, one was interrupted: remove the file and try again", beside, filepath.Base(path))
 	}
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) e
 		return writeSync(f, data)
 	}()
 	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(beside) // the first error is the one to know
+		_ = os.Remove(beside) // the first error matters more
 		return err
 	}
 	if err := os.Rename(beside, path); err != nil {
@@ -107,8 +108,8 @@ func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) e
 	return nil
 }
 
-// readableAs gives f the owner and mode of the first of the files that exists.
-// Where the owner cannot be given away, everyone may read f instead.
+// readableAs gives f the owner and mode of the first of the files that exists. If the
+// owner cannot be set, f becomes readable by everyone instead.
 func readableAs(f *os.File, files ...string) error {
 	mode := os.FileMode(public)
 	for _, file := range files {
@@ -125,10 +126,10 @@ func readableAs(f *os.File, files ...string) error {
 	return f.Chmod(mode)
 }
 
-// syncDir makes new names last, where the system can do that with a folder.
+// syncDir makes new names durable, where the system can sync a folder.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // not every system can
+		_ = d.Sync() // not all systems can
 		_ = d.Close()
 	}
 }

@@ -39,7 +39,7 @@ func TestRevokedLines(t *testing.T) {
 			for _, line := range way.lines {
 				r.serverLog.Wait(t, "server", line, "client client: its certificate is revoked since ")
 			}
-			r.serverLog.Wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn is ended")
+			r.serverLog.Wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn was closed")
 			for line := range strings.Lines(r.serverLog.String()) {
 				if strings.Contains(line, "[erro]") {
 					t.Errorf("the server calls it a failure: %s", line)

@@ -100,8 +100,8 @@ func serve(c call, args []string) error {
 // withMend adds to an error what the check of the certificates proposes for it.
 func withMend(err error, findings []tls.Finding) error {
 	for _, f := range findings {
-		if f.Severity == tls.Fatal && f.Mend != "" && strings.Contains(err.Error(), f.Text) && !strings.Contains(err.Error(), f.Mend) {
-			return fmt.Errorf("%w; %s", err, f.Mend)
+		if f.Severity == tls.Fatal && f.Fix != "" && strings.Contains(err.Error(), f.Text) && !strings.Contains(err.Error(), f.Fix) {
+			return fmt.Errorf("%w; %s", err, f.Fix)
 		}
 	}
 	return err
