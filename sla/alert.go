@@ -8,30 +8,30 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// A robot takes 20 messages a minute and then none for ten. One message every
-// alertGap keeps two processes with the same robot below that together.
+// A robot accepts 20 messages a minute; beyond that it accepts none for ten minutes.
+// One message every alertGap keeps two processes that share a robot below the limit.
 const (
-	alertGap      = 10 * time.Second // between messages, at least
-	maxAlertGap   = 5 * time.Minute  // between attempts while the robot fails, at most
-	throttlePause = 10 * time.Minute // after the robot said that it was too much
+	alertGap      = 10 * time.Second // minimum between messages
+	maxAlertGap   = 5 * time.Minute  // maximum between attempts while the robot fails
+	throttlePause = 10 * time.Minute // after the robot reported too many messages
 )
 
-// alerter sends lines at erro and fata to a robot. It is a logrus hook, which
-// runs in the goroutine that logs, and one goroutine that talks to the robot.
+// alerter sends lines at erro and fata to a robot. It consists of a logrus hook, which
+// runs in the logging goroutine, and one goroutine that talks to the robot.
 type alerter struct {
 	robot *robot
-	warn  func(format string, a ...any) // logs, and alerts nobody
-	box   box                           // its own lock
+	warn  func(format string, a ...any) // logs without alerting
+	box   box                           // has its own lock
 
-	ctx    context.Context // of every message; ends when Close has waited long enough
+	ctx    context.Context // for all messages; canceled when Close has waited long enough
 	cancel context.CancelFunc
 	stop   chan struct{} // closed by close
 	done   chan struct{} // closed by run
 
 	// Owned by run.
-	next      time.Time // no message before
+	next      time.Time // earliest time of the next message
 	throttled bool      // next is the end of a throttlePause
-	failures  int       // attempts that failed since the last that did not
+	failures  int       // consecutive failed attempts
 }
 
 func newAlerter(r *robot, l *Logger) *alerter {
@@ -46,7 +46,7 @@ func newAlerter(r *robot, l *Logger) *alerter {
 	return a
 }
 
-// Levels are those of the lines that alert.
+// Levels returns the levels of lines that alert.
 func (a *alerter) Levels() []logrus.Level {
 	return []logrus.Level{logrus.ErrorLevel, logrus.FatalLevel}
 }
@@ -59,10 +59,11 @@ func (a *alerter) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// forAlert returns what an alert may say of r. Alerts leave the machine, so without
-// targets they do not say who was talked to: an application's connection has no
-// name, and of the reason, which often repeats it, there is only what the error
-// itself says may be told. All other lines are ours, and must name no target at erro.
+// forAlert returns the part of r that an alert may contain. Alerts leave the machine,
+// so without targets they do not name the target: the id of an application's connection
+// is removed, and so is the reason, which often repeats it, except for what the error's
+// own Told method allows. All other lines come from this program and must name no
+// target at erro.
 func (r record) forAlert(targets bool) record {
 	if targets || r.sign == 0 || r.cat == Conn.String() {
 		return r
@@ -74,14 +75,14 @@ func (r record) forAlert(targets bool) record {
 	return r
 }
 
-// teller is an error that knows what of it may leave the machine.
+// teller is an error that knows which part of it may leave the machine.
 type teller interface {
 	error
-	// Told returns the error without anything that came from outside.
+	// Told returns the error without any text that came from outside.
 	Told() string
 }
 
-// toldOf returns what an alert may say of an error.
+// toldOf returns what an alert may say about an error.
 func toldOf(err error) string {
 	if t, ok := errors.AsType[teller](err); ok {
 		return quote(t.Told())
@@ -89,7 +90,7 @@ func toldOf(err error) string {
 	return ""
 }
 
-// close sends what is in the box, for at most the given time, and ends run.
+// close sends what is in the box, for at most the given time, and stops run.
 func (a *alerter) close(limit time.Duration) {
 	a.box.close()
 	close(a.stop)
@@ -116,7 +117,7 @@ func (a *alerter) run() {
 	}
 }
 
-// sleep reports whether the time passed before close.
+// sleep waits for d and reports whether it passed before close was called.
 func (a *alerter) sleep(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -128,8 +129,8 @@ func (a *alerter) sleep(d time.Duration) bool {
 	}
 }
 
-// deliver sends one message with what fits into it, and sets when the next may
-// follow. What could not be sent goes back into the box.
+// deliver sends one message with as many lines as fit and sets the time of the next.
+// Lines that could not be sent go back into the box.
 func (a *alerter) deliver() bool {
 	d, ok := a.box.take()
 	if !ok {
@@ -153,8 +154,8 @@ func (a *alerter) deliver() bool {
 	return false
 }
 
-// flush sends what is left when the alerter is closed, unless that is known to
-// be in vain. Nobody waits for a gap here: the box fills a few messages at most.
+// flush sends what is left when the alerter is closed, unless that is known to be
+// futile. It ignores the gap between messages: the box fills a few at most.
 func (a *alerter) flush() {
 	if !a.throttled || !time.Now().Before(a.next) {
 		for a.ctx.Err() == nil && !a.box.empty() && a.deliver() {

@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// toldError is an error whose kind may be told.
+// toldError is an error that implements teller.
 type toldError string
 
 func (e toldError) Error() string { return string(e) }
 func (e toldError) Told() string  { return "host unreachable" }
 
-// TestAlertsNameNoTarget logs a target's name wherever an event has room for it.
+// TestAlertsNameNoTarget logs a target's name in every part of an event that can hold
+// it.
 func TestAlertsNameNoTarget(t *testing.T) {
 	const host = "secret.example"
 	for _, targets := range []bool{false, true} {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// startAlerting makes, in a bubble, a Logger whose robot is rt.
+// startAlerting makes, in a synctest bubble, a Logger whose robot is rt.
 func startAlerting(t *testing.T, rt http.RoundTripper) (*Logger, *buffer) {
 	t.Helper()
 	stderr := new(buffer)
@@ -35,8 +35,8 @@ func startAlerting(t *testing.T, rt http.RoundTripper) (*Logger, *buffer) {
 
 var repeated = regexp.MustCompile(`\(×(\d+), last at \d\d:\d\d:\d\d\)$`)
 
-// alerted is how many lines a message stands for, as its parts say; it checks
-// that the first line says so too.
+// alerted returns how many lines a message reports, summed over its parts, and checks
+// that its first line gives the same number.
 func alerted(t *testing.T, text string) int {
 	t.Helper()
 	lines := strings.Split(text, "\n")
@@ -112,8 +112,8 @@ func TestAlertsAreGrouped(t *testing.T) {
 	})
 }
 
-// TestAlertRate floods the alerter, with a robot that fails at times: never too
-// many requests in a minute, and no line is forgotten.
+// TestAlertRate floods the alerter while the robot fails now and then: there are never
+// too many requests in a minute, and no line is lost.
 func TestAlertRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeRobot{answer: func(attempt int) (int, string) {
@@ -246,7 +246,7 @@ func TestCloseFlushes(t *testing.T) {
 		l.Error("first")
 		synctest.Wait()
 		n := 1
-		for i := range 3 * maxKinds { // more kinds than there is room for
+		for i := range 3 * maxKinds { // more kinds than fit
 			l.Error("%s", strings.Repeat(string([]byte{'a' + byte(i%26), 'a' + byte(i/26)}), 1000))
 			n++
 		}

@@ -13,33 +13,33 @@ import (
 )
 
 const (
-	maxKinds  = 64    // kinds of lines that wait in a box
+	maxKinds  = 64    // kinds of lines waiting in a box
 	maxDigest = 19000 // bytes of a message in JSON; the robot refuses 20000
 	maxAlert  = 1000  // bytes of a line in a message
 )
 
-// box holds the lines that wait to be sent, those of the same kind as one.
+// box holds the lines waiting to be sent; lines of the same kind share a group.
 type box struct {
-	full chan struct{} // has an element while the box may have something in it
+	full chan struct{} // has an element if the box may not be empty
 
-	mu      sync.Mutex // guards what follows; never held during I/O
+	mu      sync.Mutex // guards the fields below; never held during I/O
 	groups  []*group   // in the order of their first lines; at most maxKinds
-	dropped int        // lines for which there was no room
-	closed  bool       // takes no more lines
+	dropped int        // lines dropped because the box was full
+	closed  bool       // accepts no more lines
 }
 
-// group is the lines of one kind. The box's lock guards those in it; in a
-// digest they belong to the sender.
+// group holds the lines of one kind. The box's lock guards those in the box; in a
+// digest the sender owns them.
 type group struct {
 	kind  string
-	line  string // the first
+	line  string // of the first line
 	count int
 	last  time.Time
 }
 
 func newBox() box { return box{full: make(chan struct{}, 1)} }
 
-// add puts a line in, or drops and counts it.
+// add adds a line, or drops and counts it.
 func (b *box) add(t time.Time, level Level, r record) {
 	kind := kindOf(level, r)
 	b.mu.Lock()
@@ -59,7 +59,7 @@ func (b *box) add(t time.Time, level Level, r record) {
 	b.signal()
 }
 
-// find is the group of a kind, or nil. The caller holds mu.
+// find returns the group of a kind, or nil. The caller holds mu.
 func (b *box) find(kind string) *group {
 	i := slices.IndexFunc(b.groups, func(g *group) bool { return g.kind == kind })
 	if i < 0 {
@@ -76,7 +76,7 @@ func (b *box) signal() {
 	}
 }
 
-// close makes the box take no more lines; what is in it stays.
+// close makes the box accept no more lines; its content stays.
 func (b *box) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,7 +85,7 @@ func (b *box) close() {
 
 func (b *box) empty() bool { return b.lines() == 0 }
 
-// lines is how many lines wait, with those that were dropped.
+// lines returns how many lines wait, including dropped ones.
 func (b *box) lines() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -96,8 +96,8 @@ func (b *box) lines() int {
 	return n
 }
 
-// take takes as much out of the box as fits into one message; ok is false if
-// the box was empty.
+// take removes as many groups as fit into one message. ok is false if the box was
+// empty.
 func (b *box) take() (d digest, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,13 +116,14 @@ func (b *box) take() (d digest, ok bool) {
 	return d, n > 0 || d.dropped > 0
 }
 
-// jsonSize is how long s, or a new line with it, is in JSON.
+// jsonSize returns the size of s in JSON, including a newline.
 func jsonSize(s string) int {
-	b, _ := json.Marshal(s) // a string has no errors
+	b, _ := json.Marshal(s) // marshaling a string cannot fail
 	return len(b)
 }
 
-// putBack puts in what could not be sent, before what came since.
+// putBack returns the content of a message that could not be sent, ahead of newer
+// lines.
 func (b *box) putBack(d digest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,7 +148,7 @@ type digest struct {
 	dropped int
 }
 
-// text is the message: which machine, and a line for each kind.
+// text returns the message: the machine's name, and a line for each kind.
 func (d digest) text() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -168,7 +169,7 @@ func (d digest) text() string {
 	return s.String()
 }
 
-// String is the group's line of a message.
+// String returns the group's line in a message.
 func (g *group) String() string {
 	if g.count == 1 {
 		return g.line
@@ -176,9 +177,9 @@ func (g *group) String() string {
 	return fmt.Sprintf("%s (×%d, last at %s)", g.line, g.count, g.last.Format(time.TimeOnly))
 }
 
-// kindOf is equal for lines that tell the same story: level, category and what
-// happened, without whom it happened to. So the record's id goes, and whatever
-// has a digit in it: addresses, ports, sessions, counts, durations.
+// kindOf returns the same key for lines that report the same thing: level, category and
+// event, but not which id it concerns. So the record's id is left out, and so is every
+// word that contains a digit: addresses, ports, sessions, counts, durations.
 func kindOf(level Level, r record) string {
 	what := r.text
 	if r.sign != 0 {

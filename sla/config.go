@@ -12,20 +12,20 @@ import (
 	"unicode"
 )
 
-// Config says where the log goes and who is alerted. The zero Config logs at
-// level info, as text, to standard error, and alerts nobody.
+// Config says where the log goes and where alerts are sent. The zero Config logs at
+// level info, as text, to standard error, without alerts.
 //
-// Printed by package fmt or as JSON, a Config does not show its secrets.
+// When printed by package fmt or as JSON, a Config does not show its secrets.
 type Config struct {
-	Level   string // debug, info, warn, error or fatal; empty: info
-	Path    string // file; "-" or empty: standard error
-	Default bool   // Path is a default: if permission for it is missing, log to standard error without a warning
-	Format  string // text or json; empty: text
-	MaxMB   int    // size in MiB at which the file is rotated; 0: 100
-	Backups int    // rotated files that are kept; 0: 5
+	Level   string // debug, info, warn, error or fatal; default info
+	Path    string // file, or standard error if empty or "-"
+	Default bool   // Path is a default: without permission for it, log to standard error and do not warn
+	Format  string // text or json; default text
+	MaxMB   int    // size in MiB at which the file is rotated; 0 means 100
+	Backups int    // number of rotated files to keep; 0 means 5
 
-	DingTalkToken   string `json:"-"` // access token of the robot; empty: no alerts. "@file" reads it from a file
-	DingTalkSecret  string `json:"-"` // its signing secret, empty if the robot wants none; "@file" likewise
+	DingTalkToken   string `json:"-"` // access token of the robot; empty disables alerts. "@file" reads it from a file
+	DingTalkSecret  string `json:"-"` // signing secret, or empty if the robot does not check signatures; "@file" likewise
 	DingTalkTargets bool   // alerts may name targets
 	DingTalkURL     string `json:"-"` // where it listens, without the token; empty: the robot's public address
 
@@ -43,17 +43,17 @@ const (
 	robotURL = "https://oapi.dingtalk.com/robot/send"
 )
 
-// Validate reports what [New] would refuse. It reads the files that secrets are
-// in and does not touch the log file.
+// Validate reports what [New] would reject. It reads the files that hold secrets and
+// does not touch the log file.
 func (c Config) Validate() error {
 	_, err := c.settle()
 	return err
 }
 
-// String is c with its secrets masked.
+// String returns c with its secrets masked.
 func (c Config) String() string { return fmt.Sprintf("%+v", c.masked()) }
 
-// GoString is c with its secrets masked, as a Go value.
+// GoString returns c with its secrets masked, as a Go value.
 func (c Config) GoString() string { return fmt.Sprintf("%#v", c.masked()) }
 
 // shown is a Config without methods.
@@ -66,7 +66,7 @@ func (c Config) masked() shown {
 	return shown(c)
 }
 
-// mask hides a secret, but not the name of the file that one is in.
+// mask hides a secret, but not the name of a file that holds one.
 func mask(secret string) string {
 	if secret == "" || secret[0] == '@' {
 		return secret
@@ -74,20 +74,20 @@ func mask(secret string) string {
 	return "***"
 }
 
-// settings are a Config's values once defaults are filled in and files are read.
+// settings are a Config's values with defaults filled in and files read.
 type settings struct {
 	level   Level
-	path    string // empty: standard error
-	quiet   bool   // no warning if permission for path is missing
+	path    string // or empty for standard error
+	quiet   bool   // no warning without permission for path
 	json    bool
 	maxMB   int
 	backups int
-	robot   *robot // nil: no alerts
+	robot   *robot // or nil for no alerts
 	stderr  io.Writer
 }
 
-// settle checks c. Its errors name the flag, the value unless it is a secret,
-// and what would be right.
+// settle validates c. Errors name the flag, the value unless it is a secret, and the
+// expected form.
 func (c Config) settle() (settings, error) {
 	s := settings{
 		path:    c.Path,
@@ -104,8 +104,9 @@ func (c Config) settle() (settings, error) {
 	case "-", "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2":
 		s.path = ""
 	case "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
-		// As it is, not by its name: behind that may be a socket, which cannot
-		// be opened, or a file of somebody else, which is not ours to rotate.
+		// Use it directly and not by name: the name may lead to a socket, which
+		// cannot be opened, or to a file of another program, which must not be
+		// rotated.
 		s.path, s.stderr = "", os.Stdout
 	}
 
@@ -131,7 +132,8 @@ func (c Config) settle() (settings, error) {
 	return s, errors.Join(errs...)
 }
 
-// robot is the robot c names, nil if it names none. It passes errors to check.
+// robot returns the robot configured in c, or nil if there is none. It passes errors to
+// check.
 func (c Config) robot(check func(flag string, err error)) *robot {
 	token, err := secret(c.DingTalkToken)
 	check("dingtalk.token", err)
@@ -148,7 +150,7 @@ func (c Config) robot(check func(flag string, err error)) *robot {
 	return &robot{url: u, token: token, secret: key, targets: c.DingTalkTargets}
 }
 
-// secret is the value itself or, after "@", what is in the file of that name.
+// secret returns the value itself or, after "@", the content of the file of that name.
 func secret(value string) (string, error) {
 	path, isFile := strings.CutPrefix(value, "@")
 	if strings.Contains(value, pemBegin) {
@@ -167,20 +169,20 @@ func secret(value string) (string, error) {
 		return "", err
 	}
 	s := strings.TrimSpace(string(b))
-	if strings.Contains(s, pemBegin) { // would be sent to the robot
+	if strings.Contains(s, pemBegin) { // it would be sent to the robot
 		return "", fmt.Errorf("file %s is a certificate or key (PEM), not a secret", path)
 	}
 	if s == "" || len(b) > maxSecret {
 		return "", fmt.Errorf("file %s has %d bytes; want a secret of 1 to %d", path, len(b), maxSecret)
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) { // some other file
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) { // not a file for a secret
 		return "", fmt.Errorf("file %s has more than one word; want a secret", path)
 	}
 	return s, nil
 }
 
-// robotAddress checks where the robot listens. The address itself stays out of
-// the errors, because people paste the whole one, with the token in it.
+// robotAddress validates the robot's address. Errors do not repeat it, because people
+// paste the whole URL including the token.
 func robotAddress(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {

@@ -63,7 +63,7 @@ func TestValidate(t *testing.T) {
 	large := write("large", strings.Repeat("x", maxSecret+1))
 	for _, tt := range []struct {
 		c    Config
-		want []string // parts of the error; none: it is valid
+		want []string // parts of the error; empty if the Config is valid
 	}{
 		{c: Config{}},
 		{c: Config{Level: "debug", Format: "text", MaxMB: 1, Backups: 1}},

@@ -8,19 +8,19 @@ import (
 var (
 	standard atomic.Pointer[Logger] // nil until SetDefault
 
-	// toStderr is the default until there is another. Nothing has to close it.
+	// toStderr returns the default until SetDefault is called. It need not be closed.
 	toStderr = sync.OnceValue(func() *Logger {
 		s, _ := Config{}.settle() // the zero Config is valid
 		return newLogger(s, nil)
 	})
 )
 
-// SetDefault makes l the Logger of the package's functions; nil makes it again
-// the one they start with, which logs at level info to standard error. The
-// former one is not closed.
+// SetDefault sets the Logger used by the package's functions. With nil it restores the
+// initial one, which logs at level info to standard error. The previous one is not
+// closed.
 func SetDefault(l *Logger) { standard.Store(l) }
 
-// Default is the Logger of the package's functions.
+// Default returns the Logger used by the package's functions.
 func Default() *Logger {
 	if l := standard.Load(); l != nil {
 		return l
@@ -28,17 +28,17 @@ func Default() *Logger {
 	return toStderr()
 }
 
-// Debug is [Logger.Debug] of the default Logger.
+// Debug calls [Logger.Debug] of the default Logger.
 func Debug(format string, a ...any) { Default().Debug(format, a...) }
 
-// Info is [Logger.Info] of the default Logger.
+// Info calls [Logger.Info] of the default Logger.
 func Info(format string, a ...any) { Default().Info(format, a...) }
 
-// Warn is [Logger.Warn] of the default Logger.
+// Warn calls [Logger.Warn] of the default Logger.
 func Warn(format string, a ...any) { Default().Warn(format, a...) }
 
-// Error is [Logger.Error] of the default Logger.
+// Error calls [Logger.Error] of the default Logger.
 func Error(format string, a ...any) { Default().Error(format, a...) }
 
-// Fatal is [Logger.Fatal] of the default Logger.
+// Fatal calls [Logger.Fatal] of the default Logger.
 func Fatal(format string, a ...any) { Default().Fatal(format, a...) }

@@ -3,7 +3,7 @@
 //
 // # Lines
 //
-// One event is one line, whatever bytes it is about:
+// One event is one line, whatever bytes it contains:
 //
 //	2020.09.01 17:15:07 [info] [conn] + 8f7ed46a = 2
 //	2020.09.01 17:15:07 [debg] [sess] + 8f7ed46a:1 = 1
@@ -28,25 +28,24 @@
 //	reason   = printable { printable } .
 //	text     = printable { printable } .
 //
-// where printable is what [unicode.IsPrint] says and visible is that without
-// the space. Everything else is escaped as in a Go string (\n, \x1b, \u202e,
+// where printable means [unicode.IsPrint] and visible is the same without the
+// space. Everything else is escaped as in a Go string (\n, \x1b, \u202e,
 // \xff for a byte that is not UTF-8; \x20 for a space in an id), an id, a
 // reason or a text of over 4 KiB is cut and ends in "…", and an empty one is "".
 //
 // The category conn is a lower connection, sess a session, sock an
 // application's connection to a target, main everything else. The count is how
-// many of that category are open after the event. It is kept for hidden lines
-// too, and the lines of a category stand in the file in the order in which the
-// count changed, so a reader can check each against the one before. A count
-// below zero would mean that something was closed that was never opened; the
-// grammar does not admit it.
+// many of that category are open after the event. Hidden lines are counted too,
+// and the lines of a category appear in the order in which the count changed, so a
+// reader can check each line against the previous one. The grammar has no counts
+// below zero: nothing is closed that was not opened.
 //
-// conn and sock are logged at level info, sess at debg. An ending that was not
-// clean is erro, with its reason, unless the caller says by [Logger.ClosedAs]
-// that it was nobody's fault.
+// conn and sock are logged at level info, sess at debg. An unclean end is logged at
+// erro, with its reason, unless the caller chooses another level with
+// [Logger.ClosedAs].
 //
-// Behind the count come [Fields], such as client=phone, in a fixed order; a reason
-// never begins like one.
+// The count is followed by [Fields], such as client=phone, in a fixed order; a reason
+// never begins like a field.
 //
 // With Config.Format "json" a line is an object with time (RFC 3339 with
 // milliseconds), level and category, then sign, id, count, fields and reason of an
@@ -55,25 +54,24 @@
 // # The file
 //
 // No caller waits for the log: lines pass through a bounded queue to one writer.
-// Lines that cannot be written in time are dropped, and a line says how many
-// where they would have been.
+// Lines that cannot be written in time are dropped, and a line in their place says
+// how many.
 //
-// The file is rotated when it has reached its size; the older ones stand beside
-// it with the time of rotation in their names. Lines are always appended, so
-// another program may empty the file. To rotate it by renaming, call
-// [Logger.Reopen] afterwards. The file belongs to one process, which locks it
-// on Unix; a second one logs to standard error. A symbolic link is followed, and
-// a device or a pipe is written as it is. When the file cannot be written, one
-// warning says so and lines go to standard error; the file is tried again every
-// 30 s.
+// The file is rotated when it reaches its maximum size; older files are kept beside
+// it, with the time of rotation in their names. Lines are always appended, so another
+// program may truncate the file. After renaming it, call [Logger.Reopen]. The file
+// belongs to one process, which locks it on Unix; a second process logs to standard
+// error. Symbolic links are followed, and devices and pipes are written directly. If
+// the file cannot be written, one warning is logged, lines go to standard error and
+// the file is retried every 30 s.
 //
 // # Alerts
 //
-// Lines at erro and fata are sent to the robot, if there is one. The first goes
-// out at once, those of the next 10 s go together in one message, lines of the
-// same kind as one with a repeat count. Nothing waits for the robot: what cannot
-// be sent is kept and tried again, what is too much is counted and mentioned.
-// Every message contains the word "tunnels", for robots that want a keyword.
-// Without Config.DingTalkTargets messages do not say which targets applications
-// talked to: see record.forAlert. A message logged at erro must name none.
+// Lines at erro and fata are sent to the robot, if there is one. The first is sent at
+// once; those of the next 10 s share one message, in which lines of the same kind are
+// combined with a repeat count. Nothing waits for the robot: messages that cannot be
+// sent are kept and retried, and lines that do not fit are counted and reported. Every
+// message contains the word "tunnels", for robots that require a keyword. Unless
+// Config.DingTalkTargets is set, messages do not name the targets that applications
+// connect to: see record.forAlert. A message logged at erro must name none.
 package sla

@@ -1,7 +1,7 @@
 package sla
 
-// Opened counts one more of cat and logs it. The id may be any bytes.
-// At most one Fields is looked at, here and below.
+// Opened increments the count of cat and logs the event. The id may contain any bytes.
+// At most one Fields is used, here and below.
 func (l *Logger) Opened(cat Category, id string, more ...Fields) {
 	level := categories[cat].level
 	c := &l.counts[cat]
@@ -13,9 +13,9 @@ func (l *Logger) Opened(cat Category, id string, more ...Fields) {
 	}
 }
 
-// Closed counts one less of cat and logs it: at the category's own level if err
-// is nil, else at erro with the error's text as the reason. The id and the
-// error's text may be any bytes.
+// Closed decrements the count of cat and logs the event: at the category's own level if
+// err is nil, else at erro with the error's text as the reason. The id and the error's
+// text may contain any bytes.
 func (l *Logger) Closed(cat Category, id string, err error, more ...Fields) {
 	level := categories[cat].level
 	if err != nil {
@@ -35,9 +35,9 @@ func (l *Logger) Closed(cat Category, id string, err error, more ...Fields) {
 	l.event(level, n, r)
 }
 
-// ClosedAs is Closed for an ending whose weight the caller knows: one that the
-// application itself decided on is LevelInfo though it has a reason. An empty
-// reason shows none. The id and the reason may be any bytes.
+// ClosedAs is like Closed, but the caller chooses the level: an end that the
+// application itself caused is LevelInfo although it has a reason. An empty reason is
+// not shown. The id and the reason may contain any bytes.
 func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, more ...Fields) {
 	c := &l.counts[cat]
 	c.mu.Lock()
@@ -52,10 +52,10 @@ func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, m
 	l.event(level, n, record{cat: cat.String(), sign: '-', id: id, reason: reason, fields: first(more)})
 }
 
-// Count is how many of cat are open.
+// Count returns how many of cat are open.
 func (l *Logger) Count(cat Category) int { return int(l.counts[cat].n.Load()) }
 
-// event logs an event of which n are open now. The caller holds the category's lock.
+// event logs an event after which n are open. The caller holds the category's lock.
 func (l *Logger) event(level Level, n int64, r record) {
 	r.id, r.count, r.fields = quoteID(r.id), n, r.fields.quoted()
 	l.log(level, r)

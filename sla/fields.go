@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// Fields say more about an event than its id does. Its texts may be any bytes.
+// Fields add details to an event. Texts may contain any bytes.
 type Fields struct {
-	Client string // whose it is; empty: not shown
-	From   string // the address he comes from; empty: not shown
+	Client string // the client's name; not shown if empty
+	From   string // the client's address; not shown if empty
 
-	Counted  bool  // Up and Down are shown
-	Up, Down int64 // bytes from the application to the target, and from it
+	Counted  bool  // show Up and Down
+	Up, Down int64 // bytes from the application to the target, and back
 
-	Lasted time.Duration // how long it was open; 0: not shown
+	Lasted time.Duration // how long it was open; not shown if 0
 }
 
-// fieldsGrammar is the part of Grammar that is about them.
+// fieldsGrammar is the part of Grammar that matches Fields.
 const fieldsGrammar = `(?: client=(?P<client>[\pL\pM\pN\pP\pS]+))?(?: from=(?P<from>[\pL\pM\pN\pP\pS]+))?` +
 	`(?: up=(?P<up>\d+) down=(?P<down>\d+))?(?: sec=(?P<sec>\d+\.\d{3}))?`
 
-// likeField matches a reason that could be taken for a field.
+// likeField matches a reason that could be mistaken for a field.
 var likeField = regexp.MustCompile(`^(client|from|up|down|sec)=`)
 
-// quoteReason is quote for a reason: it does not begin like a field.
+// quoteReason is quote for a reason, which must not begin like a field.
 func quoteReason(s string) string {
 	s = quote(s)
 	if m := likeField.FindString(s); m != "" {
@@ -34,7 +34,7 @@ func quoteReason(s string) string {
 	return s
 }
 
-// quoted returns f with its texts fit for a line.
+// quoted returns f with its texts escaped for a line.
 func (f Fields) quoted() Fields {
 	if f.Client != "" {
 		f.Client = quoteID(f.Client)
@@ -45,7 +45,7 @@ func (f Fields) quoted() Fields {
 	return f
 }
 
-// appendText appends what is shown, each field behind a space.
+// appendText appends the fields that are shown, each after a space.
 func (f Fields) appendText(b []byte) []byte {
 	if f.Client != "" {
 		b = append(append(b, " client="...), f.Client...)

@@ -12,30 +12,29 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// errInUse is the answer of lockFile for a file that another process has locked.
+// errInUse is returned by lockFile for a file locked by another process.
 var errInUse = errors.New("another process is logging to it")
 
-// logFile is what the log's path names: a regular file, which is locked and
-// rotated, or a device or a pipe, which are written as they are. All writes
-// append. One goroutine uses it.
+// logFile is the file at the log's path. A regular file is locked and rotated; a device
+// or a pipe is only written. All writes append. It is used by one goroutine.
 type logFile struct {
 	path    string
 	max     int64                            // size at which it is rotated
-	backups int                              // rotated files that are kept
-	warn    func(format string, args ...any) // logs that it could not be rotated
+	backups int                              // number of rotated files to keep
+	warn    func(format string, args ...any) // logs that the file could not be rotated
 
-	f       *os.File // nil: not open
+	f       *os.File // nil if not open
 	regular bool
-	size    int64     // at least what f held when it was last looked at, with what was written since
-	retry   time.Time // do not try to rotate before
+	size    int64     // lower bound of f's size: its size when last checked plus bytes written since
+	retry   time.Time // earliest time of the next attempt to rotate
 
-	// rotator renames the file and removes old ones. It is kept, because each
-	// starts a goroutine that never ends; only a symbolic link that leads
-	// elsewhere needs another one.
+	// rotator renames the file and removes old ones. It is kept because each
+	// lumberjack.Logger starts a goroutine that never ends. A new one is made only when
+	// a symbolic link points to another file.
 	rotator *lumberjack.Logger
 }
 
-// open opens the file by its name, or makes it.
+// open opens the file by its name, or creates it.
 func (l *logFile) open() error {
 	flags := os.O_WRONLY | os.O_APPEND
 	info, err := os.Stat(l.path)
@@ -49,7 +48,7 @@ func (l *logFile) open() error {
 		return err
 	case info.Mode().IsRegular(), info.Mode()&fs.ModeCharDevice != 0:
 	case info.Mode()&fs.ModeNamedPipe != 0:
-		flags |= syscall.O_NONBLOCK // opening it does not wait for its reader, but fails
+		flags |= syscall.O_NONBLOCK // do not wait for a reader; opening fails without one
 	default:
 		return fmt.Errorf("open %s: not a regular file", l.path)
 	}
@@ -64,8 +63,8 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// take makes f the open file, locked if it is a regular one: of two processes
-// that rotate the same file, each would move away the other's.
+// take makes f the open file. A regular file is locked: two processes rotating the same
+// file would move each other's away.
 func (l *logFile) take(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -80,7 +79,7 @@ func (l *logFile) take(f *os.File) error {
 	return nil
 }
 
-// Write appends one line, after rotating if it would be too much.
+// Write appends one line, after rotating the file if it would become too large.
 func (l *logFile) Write(line []byte) (int, error) {
 	if l.tooMuch(len(line)) && !time.Now().Before(l.retry) {
 		if err := l.rotate(len(line)); err != nil {
@@ -92,7 +91,7 @@ func (l *logFile) Write(line []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the file, which gives up its lock.
+// Close closes the file, which releases its lock.
 func (l *logFile) Close() error {
 	if l.f == nil {
 		return nil
@@ -102,8 +101,8 @@ func (l *logFile) Close() error {
 	return f.Close()
 }
 
-// tooMuch reports whether n bytes more need another file. The file may have
-// been emptied by someone else, so its true size decides.
+// tooMuch reports whether n more bytes need another file. Another program may have
+// truncated the file, so its actual size decides.
 func (l *logFile) tooMuch(n int) bool {
 	if !l.regular || l.size+int64(n) <= l.max {
 		return false
@@ -114,18 +113,18 @@ func (l *logFile) tooMuch(n int) bool {
 	return l.size+int64(n) > l.max
 }
 
-// rotate renames the file and opens a new one in its place. If that fails, the
-// old one is written on. Its error means that no file is open.
+// rotate renames the file and opens a new one in its place. If that fails, the old one
+// stays in use. An error means that no file is open.
 func (l *logFile) rotate(n int) error {
 	name, same := l.name()
-	_ = l.Close() // Windows renames no open file; every line was handed to the system already
+	_ = l.Close() // Windows cannot rename an open file; the system has every line already
 	var failed error
 	if same {
 		if l.rotator == nil || l.rotator.Filename != name {
 			l.rotator = &lumberjack.Logger{Filename: name, MaxBackups: l.backups, LocalTime: true}
 		}
 		failed = l.rotator.Rotate()
-		_ = l.rotator.Close() // nothing was written by it; it would not append
+		_ = l.rotator.Close() // it wrote nothing; it would not append
 	}
 	if err := l.open(); err != nil {
 		return err
@@ -137,9 +136,9 @@ func (l *logFile) rotate(n int) error {
 	return nil
 }
 
-// name returns the name of the open file, behind symbolic links, and whether it
-// is that file still: what another program put there in the meantime is not
-// ours to rename.
+// name returns the name of the open file, with symbolic links resolved, and whether
+// that name still leads to it: a file another program has put there must not be
+// renamed.
 func (l *logFile) name() (string, bool) {
 	name, err := filepath.EvalSymlinks(l.path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// fill logs n MB, more slowly than a file takes them.
+// fill logs n MB, slowly enough for a file to keep up.
 func fill(l *Logger, mb int) {
 	text := strings.Repeat("x", 4000)
 	for i := range mb * 250 {
@@ -38,7 +38,7 @@ func names(t *testing.T, pattern string) []string {
 	return all
 }
 
-// wantLines checks that a file consists of lines of the log.
+// wantLines checks that a file consists of log lines.
 func wantLines(t *testing.T, path string) []string {
 	t.Helper()
 	lines := readLines(t, path)
@@ -50,8 +50,8 @@ func wantLines(t *testing.T, path string) []string {
 	return lines
 }
 
-// TestEmptiedInPlace checks that lines are appended to a file that was emptied,
-// whoever opened it and whenever.
+// TestEmptiedInPlace checks that lines are appended to a file after it was truncated,
+// at any time and however it had been opened.
 func TestEmptiedInPlace(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -79,8 +79,8 @@ func TestEmptiedInPlace(t *testing.T) {
 	}
 }
 
-// TestEmptiedFileIsNotRotated checks that the size that counts is that of the
-// file, not that of what was written.
+// TestEmptiedFileIsNotRotated checks that rotation depends on the size of the file and
+// not on the number of bytes written.
 func TestEmptiedFileIsNotRotated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	l, _ := start(t, Config{Path: path, MaxMB: 2})
@@ -99,7 +99,7 @@ func TestEmptiedFileIsNotRotated(t *testing.T) {
 func TestSymbolicLink(t *testing.T) {
 	dir, far := t.TempDir(), t.TempDir()
 	path, real := filepath.Join(dir, "t.log"), filepath.Join(far, "real.log")
-	if err := os.Symlink(real, path); err != nil { // what it names comes later
+	if err := os.Symlink(real, path); err != nil { // its target is created later
 		t.Fatal(err)
 	}
 	l, stderr := start(t, Config{Path: path, MaxMB: 1})
@@ -120,7 +120,7 @@ func TestSymbolicLink(t *testing.T) {
 	}
 }
 
-// TestLinkLeadsElsewhere checks that a link may be changed while it is in use.
+// TestLinkLeadsElsewhere checks that a link may be redirected while it is in use.
 func TestLinkLeadsElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "t.log")
@@ -148,8 +148,8 @@ func TestLinkLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// TestForeignFileIsNotRenamed checks that a file that someone else put in the
-// place of the log is appended to.
+// TestForeignFileIsNotRenamed checks that a file put in the place of the log by another
+// program is appended to.
 func TestForeignFileIsNotRenamed(t *testing.T) {
 	dir := t.TempDir()
 	path, moved := filepath.Join(dir, "t.log"), filepath.Join(dir, "moved")
@@ -178,7 +178,7 @@ func TestForeignFileIsNotRenamed(t *testing.T) {
 	}
 }
 
-// TestCannotRotate checks that a file that cannot be renamed is written on.
+// TestCannotRotate checks that a file that cannot be renamed stays in use.
 func TestCannotRotate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // no room for a time in its name
 	l, stderr := start(t, Config{Path: path, MaxMB: 1})
@@ -201,7 +201,7 @@ func TestCannotRotate(t *testing.T) {
 func TestTwoLoggersOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	a, errA := start(t, Config{Path: path, MaxMB: 1})
-	fill(a, 2) // lumberjack's goroutine must not be the bubble's, nor its writer be this one's
+	fill(a, 2) // start lumberjack's goroutine outside the bubble, and its writer outside this one
 	a.Flush(time.Minute)
 	for !a.out.queue.Idle() {
 		runtime.Gosched()
@@ -216,7 +216,7 @@ func TestTwoLoggersOneFile(t *testing.T) {
 		if len(lines) != 2 || !strings.Contains(lines[0], "[warn] [main] cannot write the log file: open "+path+": another process is logging to it") {
 			t.Errorf("standard error of the second = %q, want a warning and its line", lines)
 		}
-		fill(a, 2) // its rotation must not give the file away
+		fill(a, 2) // rotation must not release the lock
 		a.Info("a")
 		a.Reopen()
 		a.Info("still a")
@@ -240,8 +240,8 @@ func TestTwoLoggersOneFile(t *testing.T) {
 	}
 }
 
-// TestDefaultPath checks that only a path that somebody asked for is worth a
-// warning when there is no permission to write it.
+// TestDefaultPath checks that missing permission is a warning only for a path that was
+// set explicitly.
 func TestDefaultPath(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -309,14 +309,14 @@ func TestPipe(t *testing.T) {
 		if len(got) < 2 || !strings.Contains(stderr.String(), "cannot write the log file") {
 			t.Errorf("standard error has %d lines, want a warning and what the pipe did not take", len(got))
 		}
-		if !strings.Contains(stderr.String(), "lines of the log were lost") {
+		if !strings.Contains(stderr.String(), "log lines were lost") {
 			t.Error("standard error does not say how many lines were lost")
 		}
 	})
 }
 
-// stuck is a standard error that takes nothing until it is let go, and fails
-// then as often as wanted.
+// stuck is a standard error that blocks until released, and then fails a given number
+// of times.
 type stuck struct {
 	free chan struct{}
 	fail int // owned by the writer
@@ -332,12 +332,12 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// tally counts the lines of cat in a log and those it says were lost.
+// tally counts the lines of cat in a log and the lines reported as lost.
 func tally(t *testing.T, log, want string) (lines, lost int) {
 	t.Helper()
 	for _, line := range splitLines(log) {
 		text := untimed(t, line)
-		if n, ok := strings.CutSuffix(text, " lines of the log were lost here: they could not be written"); ok {
+		if n, ok := strings.CutSuffix(text, " log lines were lost here: they could not be written"); ok {
 			i, err := strconv.Atoi(strings.TrimPrefix(n, "[warn] [main] "))
 			if err != nil {
 				t.Fatal(err)
@@ -350,8 +350,8 @@ func tally(t *testing.T, log, want string) (lines, lost int) {
 	return lines, lost
 }
 
-// TestStuckStderr checks that nothing waits for a standard error that nobody
-// reads, neither a line nor Close, and that every line lost is counted.
+// TestStuckStderr checks that nothing waits for a standard error that is not read,
+// neither a line nor Close, and that every lost line is counted.
 func TestStuckStderr(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -395,8 +395,8 @@ func TestStuckStderr(t *testing.T) {
 	}
 }
 
-// TestCloseWithStuckStderr checks that a stuck standard error costs Close no
-// more than its limit.
+// TestCloseWithStuckStderr checks that a stuck standard error delays Close by no more
+// than its limit.
 func TestCloseWithStuckStderr(t *testing.T) {
 	for _, path := range []string{"-", "/nowhere\x00"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -421,8 +421,8 @@ func TestCloseWithStuckStderr(t *testing.T) {
 	}
 }
 
-// TestFileComesBackBesideStuckStderr checks that a file that can be written
-// again is used, though standard error is stuck with a line of its own.
+// TestFileComesBackBesideStuckStderr checks that a file that becomes writable again is
+// used even while standard error is stuck.
 func TestFileComesBackBesideStuckStderr(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	if err := os.Mkdir(path, 0o700); err != nil {
@@ -448,8 +448,8 @@ func TestFileComesBackBesideStuckStderr(t *testing.T) {
 	})
 }
 
-// TestCountsAroundLoss checks that what is said to be lost stands where the
-// lines were: the counts of the lines on either side fit.
+// TestCountsAroundLoss checks that the report of lost lines is where the lines were:
+// the counts on either side match.
 func TestCountsAroundLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stuck{free: make(chan struct{})}

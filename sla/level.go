@@ -20,8 +20,8 @@ const (
 )
 
 var levels = [...]struct {
-	word string // as a user writes it
-	tag  string // as a line shows it
+	word string // as users write it
+	tag  string // as lines show it
 	rus  logrus.Level
 }{
 	LevelDebug: {"debug", "debg", logrus.DebugLevel},
@@ -31,11 +31,11 @@ var levels = [...]struct {
 	LevelFatal: {"fatal", "fata", logrus.FatalLevel},
 }
 
-// String is the level's four letters, as they stand in a line.
+// String returns the level's four letters as shown in lines.
 func (l Level) String() string { return levels[l].tag }
 
-// ParseLevel reads a level: debug, info, warn, error or fatal, or the four
-// letters that stand in a line, in upper or lower case. Empty is info.
+// ParseLevel parses a level: debug, info, warn, error or fatal, or the four letters
+// shown in lines, in upper or lower case. Empty means info.
 func ParseLevel(s string) (Level, error) {
 	if s == "" {
 		return LevelInfo, nil
@@ -48,7 +48,7 @@ func ParseLevel(s string) (Level, error) {
 	return 0, fmt.Errorf("%q is not a level; want debug, info, warn, error or fatal", s)
 }
 
-// fromLogrus is the Level of a logrus level that this package uses.
+// fromLogrus returns the Level of a logrus level used by this package.
 func fromLogrus(rus logrus.Level) Level {
 	for l, v := range levels {
 		if v.rus == rus {
@@ -58,7 +58,7 @@ func fromLogrus(rus logrus.Level) Level {
 	return LevelError
 }
 
-// Category is what an event is about; each has a count of its own.
+// Category is the kind of thing an event is about; each has its own count.
 type Category uint8
 
 // The categories of events.
@@ -68,17 +68,17 @@ const (
 	Sock                 // an application's connection to a target
 )
 
-// mainTag is the category of lines that are about none of these.
+// mainTag is the category of all other lines.
 const mainTag = "main"
 
 var categories = [...]struct {
 	tag   string
-	level Level // of an opening and of a clean ending
+	level Level // of openings and of clean ends
 }{
 	Conn: {"conn", LevelInfo},
 	Sess: {"sess", LevelDebug},
 	Sock: {"sock", LevelInfo},
 }
 
-// String is the category's four letters, as they stand in a line.
+// String returns the category's four letters as shown in lines.
 func (c Category) String() string { return categories[c].tag }

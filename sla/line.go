@@ -13,9 +13,9 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Grammar is a regular expression that every line in text format matches,
-// without its newline. Its groups are time, level, category, sign, id, count,
-// client, from, up, down, sec and reason of an event, or time, level and text of a message.
+// Grammar is a regular expression that matches every line in text format, without its
+// newline. Its groups are time, level, category, sign, id, count, client, from, up,
+// down, sec and reason for an event, or time, level and text for a message.
 const Grammar = `^(?P<time>\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d) \[(?P<level>debg|info|warn|erro|fata)\] ` +
 	`(?:\[(?P<category>conn|sess|sock)\] (?P<sign>[+-]) (?P<id>[\pL\pM\pN\pP\pS]+) = (?P<count>\d+)` + fieldsGrammar + `(?: (?P<reason>[\pL\pM\pN\pP\pS ]+))?` +
 	`|\[main\] (?P<text>[\pL\pM\pN\pP\pS ]+))$`
@@ -28,8 +28,7 @@ const (
 
 var grammar = regexp.MustCompile(Grammar)
 
-// Check reports what is wrong with a line in text format; the line comes
-// without its newline.
+// Check reports what is wrong with a line in text format, given without its newline.
 func Check(line string) error {
 	m := grammar.FindStringSubmatch(line)
 	if m == nil || !utf8.ValidString(line) { // to a regexp, an invalid byte is U+FFFD
@@ -44,15 +43,15 @@ func Check(line string) error {
 	return nil
 }
 
-// record is what a line says besides time and level. Its strings are quoted.
+// record is the content of a line apart from time and level. Its strings are quoted.
 type record struct {
 	cat    string // four letters
-	sign   byte   // '+' or '-'; 0: a message
+	sign   byte   // '+' or '-', or 0 for a message
 	id     string
 	count  int64
 	fields Fields
 	reason string // why it was closed; may be empty
-	told   string // what of the reason may be in an alert
+	told   string // the part of the reason that an alert may contain
 	text   string // of a message
 }
 
@@ -111,13 +110,13 @@ func (r record) appendJSON(b []byte, t time.Time, level Level) ([]byte, error) {
 	return append(b, line...), err
 }
 
-// formatter makes lines of logrus entries.
+// formatter formats logrus entries as lines.
 type formatter struct{ json bool }
 
 // recordKey is the field of a logrus entry that holds its record.
 const recordKey = "record"
 
-// Format is the entry's line with its newline, in the entry's own buffer.
+// Format returns the entry's line with its newline, in the entry's own buffer.
 func (f formatter) Format(e *logrus.Entry) ([]byte, error) {
 	r, _ := e.Data[recordKey].(record)
 	return f.appendLine(e.Buffer.AvailableBuffer(), e.Time, fromLogrus(e.Level), r)
@@ -132,15 +131,15 @@ func (f formatter) appendLine(b []byte, t time.Time, level Level, r record) (_ [
 	return append(b, '\n'), err
 }
 
-// quote makes a text that came from anywhere fit for a line: printable, of
-// limited length, and never empty. What is already quoted stays as it is.
+// quote makes any text fit for a line: printable, limited in length and not empty. Text
+// that is already quoted stays as it is.
 func quote(s string) string { return escape(s, ' ') }
 
-// quoteID is quote for an id, which has no spaces either: a space would let the
-// id end where somebody else wants it to.
+// quoteID is quote for an id, which also has no spaces: an id from outside could
+// otherwise end the id field early.
 func quoteID(s string) string { return escape(s, '!') }
 
-// escape does quote's work; the printable ASCII characters from first on stay.
+// escape implements quote; printable ASCII characters from first on are kept.
 func escape(s string, first byte) string {
 	if s == "" {
 		return `""`
@@ -171,7 +170,7 @@ func escape(s string, first byte) string {
 	return b.String()
 }
 
-// isPlain reports whether s is printable ASCII from first on.
+// isPlain reports whether s consists of printable ASCII characters from first on.
 func isPlain(s string, first byte) bool {
 	for i := range len(s) {
 		if s[i] < first || s[i] > '~' {

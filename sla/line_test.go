@@ -118,7 +118,7 @@ func TestParseLevel(t *testing.T) {
 	}
 }
 
-// FuzzLine logs whatever it is given: each call is one line of the grammar.
+// FuzzLine checks that each call logs exactly one line that matches the grammar.
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{
 		"8f7ed46a", "google.com:443", "", " ", "a b = 7", "100%s%n", "x\ny", "\r\n[info] [conn] + 1 = 1",
@@ -149,7 +149,7 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-// FuzzFields logs fields with whatever texts, and reads them back.
+// FuzzFields logs fields with arbitrary texts and reads them back.
 func FuzzFields(f *testing.F) {
 	for _, s := range []string{"phone", "", "a b", "x=1", "up=3 down=4", " sec=1.000", "client=x from=y", "sec=0.100", "up=1 down=2 sec=3.000 gone", "\xff"} {
 		f.Add("example.com:80", s, "198.51.100.2:46554", int64(312), int64(51200), int64(1234), s, true)
@@ -191,7 +191,7 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
-// FuzzQuote checks that what is quoted is not quoted again.
+// FuzzQuote checks that quoted text is not quoted again.
 func FuzzQuote(f *testing.F) {
 	for _, s := range []string{"", "a", "a b", "\\x00", "\x00", "\xc3", "ü", strings.Repeat("a\n", 3000)} {
 		f.Add(s)
@@ -209,7 +209,7 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
-// textError is an error that is nothing but a text.
+// textError is an error that consists only of its text.
 type textError string
 
 func (e textError) Error() string { return string(e) }

@@ -17,25 +17,25 @@ const flushTime = 5 * time.Second
 
 // Logger writes the service log. Its methods may be called from any goroutine.
 type Logger struct {
-	rus    *logrus.Logger // its own locks
-	out    *sink          // its own lock
-	alerts *alerter       // nil: no alerts
+	rus    *logrus.Logger // has its own locks
+	out    *sink          // has its own lock
+	alerts *alerter       // nil if there are no alerts
 	exit   func(code int) // set before the Logger is shared
 
 	counts    [len(categories)]counter
 	closeOnce sync.Once
 }
 
-// counter counts what is open of one category.
+// counter counts the open conns, sessions or connections of one category.
 type counter struct {
-	mu sync.Mutex   // held while n changes and its line is queued, so that lines stand in the order of the count
-	n  atomic.Int64 // written under mu, read by anyone
+	mu sync.Mutex   // held while n changes and its line is queued, so that lines appear in the order of the count
+	n  atomic.Int64 // written under mu, read without it
 }
 
-// New makes a Logger, opens its file and, if there is a robot, starts the
-// goroutine that alerts it. A file that cannot be written is no error: lines go
-// to standard error, after one that says so. The errors are those of
-// [Config.Validate]. The caller must Close the Logger.
+// New returns a Logger. It opens the file and, if there is a robot, starts the
+// goroutine that sends alerts. A file that cannot be written is not an error: a warning
+// is logged and lines go to standard error. Errors are those of [Config.Validate]. The
+// caller must Close the Logger.
 func New(c Config) (*Logger, error) {
 	s, err := c.settle()
 	if err != nil {
@@ -44,7 +44,7 @@ func New(c Config) (*Logger, error) {
 	return newLogger(s, newTransport()), nil
 }
 
-// newLogger makes a Logger that reaches the robot by rt.
+// newLogger returns a Logger that uses rt to reach the robot.
 func newLogger(s settings, rt http.RoundTripper) *Logger {
 	f := formatter{json: s.json}
 	l := &Logger{
@@ -66,8 +66,8 @@ func newLogger(s settings, rt http.RoundTripper) *Logger {
 	return l
 }
 
-// Debug logs a message at level debg; format and a are those of [fmt.Sprintf].
-// A text from outside belongs into a, never into format.
+// Debug logs a message at level debug; format and a are those of [fmt.Sprintf]. Text
+// from outside belongs in a, never in format.
 func (l *Logger) Debug(format string, a ...any) { l.message(LevelDebug, format, a...) }
 
 // Info logs a message at level info, as Debug does.
@@ -79,9 +79,9 @@ func (l *Logger) Warn(format string, a ...any) { l.message(LevelWarn, format, a.
 // Error logs a message at level erro, as Debug does, and alerts.
 func (l *Logger) Error(format string, a ...any) { l.message(LevelError, format, a...) }
 
-// Fatal logs a message at level fata, as Debug does, and alerts; then it closes
-// the Logger, which takes up to 5 s, and ends the process with exit code 1.
-// It is for main alone: everyone else returns an error.
+// Fatal logs a message at level fata, as Debug does, and alerts; then it closes the
+// Logger, which takes up to 5 s, and exits the process with code 1. It is for main
+// only; everything else returns an error.
 func (l *Logger) Fatal(format string, a ...any) {
 	l.message(LevelFatal, format, a...)
 	l.Close()
@@ -92,31 +92,30 @@ func (l *Logger) Fatal(format string, a ...any) {
 // shared.
 func (l *Logger) SetExit(exit func(code int)) { l.exit = exit }
 
-// SetLevel hides the lines below level from now on.
+// SetLevel hides lines below level from now on.
 func (l *Logger) SetLevel(level Level) { l.rus.SetLevel(levels[level].rus) }
 
 // Enabled reports whether lines at level are shown. It costs one atomic load.
 func (l *Logger) Enabled(level Level) bool { return l.rus.IsLevelEnabled(levels[level].rus) }
 
-// File is the file that lines go to now, empty if it is standard error: because
-// that was wanted, or because the file cannot be written.
+// File returns the file that lines go to now, or "" for standard error, because that
+// was configured or the file cannot be written.
 func (l *Logger) File() string { return l.out.where() }
 
-// Reopen closes the file and opens the one that now has its name, or makes it.
-// It is what a program that moves log files away wants to happen afterwards,
-// usually on SIGUSR1. It does not wait: the lines logged before still go to the
-// old file, those logged afterwards to the new one.
+// Reopen closes the file and opens the one that has its name now, creating it if
+// necessary. A program that renames log files triggers it afterwards, usually with
+// SIGUSR1. Reopen does not wait: lines logged before it still go to the old file, later
+// ones to the new file.
 func (l *Logger) Reopen() { l.out.reopen() }
 
-// Flush waits until the lines logged so far have been written, for at most
-// limit, and reports whether they were. Nothing but Flush and Close waits for
-// the file or for standard error.
+// Flush waits until the lines logged so far have been written, for at most limit, and
+// reports whether they were. Only Flush and Close wait for the file or for standard
+// error.
 func (l *Logger) Flush(limit time.Duration) bool { return l.out.flush(limit) }
 
-// Close sends the alerts that are waiting, for at most 5 s, writes the lines
-// that are waiting, for at most 1 s each for file and standard error, and closes
-// the file. Lines logged afterwards are dropped and alert nobody. Calling it
-// again does nothing.
+// Close sends pending alerts, for at most 5 s, writes pending lines, for at most 1 s
+// each for the file and standard error, and closes the file. Lines logged afterwards
+// are dropped and cause no alert. Further calls do nothing.
 func (l *Logger) Close() {
 	l.closeOnce.Do(func() {
 		if l.alerts != nil {
@@ -126,7 +125,7 @@ func (l *Logger) Close() {
 	})
 }
 
-// message logs what does not belong to a category.
+// message logs a line that belongs to no category.
 func (l *Logger) message(level Level, format string, a ...any) {
 	if !l.Enabled(level) {
 		return
@@ -135,8 +134,8 @@ func (l *Logger) message(level Level, format string, a ...any) {
 	l.log(level, record{cat: mainTag, text: quote(text)})
 }
 
-// log hands a record to logrus, which calls the alerter, then the formatter,
-// then the sink, which queues the line, all before it returns.
+// log passes a record to logrus, which calls the alerter, then the formatter, then the
+// sink, which queues the line, all before it returns.
 func (l *Logger) log(level Level, r record) {
 	e := logrus.Entry{Logger: l.rus, Data: logrus.Fields{recordKey: r}}
 	e.Log(levels[level].rus)

@@ -171,8 +171,8 @@ func TestDefault(t *testing.T) {
 	}
 }
 
-// TestCountsUnderLoad opens and closes from many goroutines, reopens the file
-// meanwhile, and then checks each line against the one before of its category.
+// TestCountsUnderLoad opens and closes from many goroutines while the file is reopened,
+// then checks each line against the previous one of its category.
 func TestCountsUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "load.log")
 	l, stderr := start(t, Config{Path: path, Level: "debug"})
@@ -216,7 +216,7 @@ func TestCountsUnderLoad(t *testing.T) {
 	}
 }
 
-// checkCounts checks that each event's count follows from the one before.
+// checkCounts checks that each event's count follows from the previous one.
 func checkCounts(t *testing.T, lines []string) {
 	t.Helper()
 	re := regexp.MustCompile(Grammar)

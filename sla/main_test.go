@@ -11,14 +11,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack starts one goroutine for each of its loggers and has no means
-	// to end it.
+	// lumberjack starts one goroutine for each of its loggers and cannot stop it.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
-// buffer stands for standard error.
+// buffer replaces standard error.
 type buffer struct {
-	flush func() // makes the Logger write what it was told; may be nil; set before use
+	flush func() // makes the Logger write its queued lines; may be nil; set before use
 
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -39,7 +38,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// lines are what was written, each without its newline.
+// lines returns what was written, split into lines without their newlines.
 func (b *buffer) lines() []string { return splitLines(b.String()) }
 
 func splitLines(s string) []string {
@@ -49,7 +48,7 @@ func splitLines(s string) []string {
 	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 }
 
-// start makes a Logger with its standard error, and closes it after the test.
+// start returns a Logger with its standard error, and closes it after the test.
 func start(t testing.TB, c Config) (*Logger, *buffer) {
 	t.Helper()
 	stderr := new(buffer)
@@ -63,7 +62,7 @@ func start(t testing.TB, c Config) (*Logger, *buffer) {
 	return l, stderr
 }
 
-// untimed is a line without its date and time.
+// untimed returns a line without its date and time.
 func untimed(t *testing.T, line string) string {
 	t.Helper()
 	if err := Check(line); err != nil {
@@ -72,7 +71,7 @@ func untimed(t *testing.T, line string) string {
 	return line[len("2006.01.02 15:04:05 "):]
 }
 
-// untimedLines are lines without their dates and times.
+// untimedLines returns lines without their dates and times.
 func untimedLines(t *testing.T, lines []string) string {
 	t.Helper()
 	var s strings.Builder

@@ -18,28 +18,28 @@ import (
 )
 
 const (
-	sendTime  = 10 * time.Second // for one message, from the dial to the answer
-	maxAnswer = 64 << 10         // bytes of the robot's answer that are read
+	sendTime  = 10 * time.Second // for one message, from dialing to the answer
+	maxAnswer = 64 << 10         // bytes of the robot's answer to read
 
-	// codeTooFast is the robot's errcode for more messages than it takes.
+	// codeTooFast is the robot's errcode for too many messages.
 	codeTooFast = 130101
 )
 
-// errThrottled means that the robot takes no messages for some minutes.
+// errThrottled means that the robot accepts no messages for some minutes.
 var errThrottled = errors.New("the robot was sent too many messages")
 
-// robot is a DingTalk custom robot: a URL that takes signed messages.
-// It is read-only once it is in use.
+// robot is a DingTalk custom robot: a URL that accepts signed messages. It is read-only
+// once in use.
 type robot struct {
-	url     *url.URL // has no query
+	url     *url.URL // without a query
 	token   string
-	secret  string // empty: messages are not signed
+	secret  string // or empty to send messages unsigned
 	targets bool   // alerts may name targets
 	rt      http.RoundTripper
 }
 
-// newTransport is one that keeps no connections: messages are rare, and Close
-// shall leave nothing behind.
+// newTransport returns a transport that keeps no connections: messages are rare, and
+// Close must leave nothing behind.
 func newTransport() http.RoundTripper {
 	return &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
@@ -69,7 +69,7 @@ func (r *robot) post(ctx context.Context, text string) error {
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	client := http.Client{
 		Transport: r.rt,
-		// The token is for one place only.
+		// The token must not be sent to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
@@ -84,7 +84,7 @@ func (r *robot) post(ctx context.Context, text string) error {
 	return checkAnswer(resp.StatusCode, answer)
 }
 
-// address is where to post at a time: a signature is valid for an hour.
+// address returns the URL to post to at a given time: a signature is valid for an hour.
 func (r *robot) address(now time.Time) string {
 	q := url.Values{"access_token": {r.token}}
 	if r.secret != "" {
@@ -97,15 +97,15 @@ func (r *robot) address(now time.Time) string {
 	return u.String()
 }
 
-// sign is the signature of a message that is sent at a time in milliseconds.
+// sign returns the signature of a message sent at the time ms, in milliseconds.
 func sign(secret, ms string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(ms + "\n" + secret))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// checkAnswer says whether the robot took the message. It answers 200 to those
-// that it did not take, too.
+// checkAnswer returns an error if the robot did not accept the message. It answers 200
+// even then.
 func checkAnswer(status int, body []byte) error {
 	if status == http.StatusTooManyRequests {
 		return errThrottled
@@ -129,7 +129,7 @@ func checkAnswer(status int, body []byte) error {
 	return fmt.Errorf("errcode %d: %s", *answer.Code, cut(quote(answer.Text), 200))
 }
 
-// redactedError is an error whose text shows no secrets.
+// redactedError is an error whose text contains no secrets.
 type redactedError struct {
 	text string
 	err  error
@@ -138,8 +138,8 @@ type redactedError struct {
 func (e *redactedError) Error() string { return e.text }
 func (e *redactedError) Unwrap() error { return e.err }
 
-// redact takes out of err's text whatever could give the robot away: a
-// *url.Error contains the whole address, and the robot may repeat it.
+// redact removes from err's text everything that could reveal the robot: a *url.Error
+// contains the whole address, and the robot may repeat it.
 func (r *robot) redact(err error) error {
 	if err == nil {
 		return nil

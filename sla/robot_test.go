@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// The vector was computed by an implementation in another language.
+// The test vector was computed by an implementation in another language.
 func TestSign(t *testing.T) {
 	const want = "1zJ/w34EOSVAYr7cu7Vo8LnebmK2/GrCgegtr8mQrqM="
 	if got := sign("SEC000000000000000000000", "1700000000000"); got != want {
@@ -40,12 +40,12 @@ const (
 	testSecret = "SECc0ffee"
 )
 
-// fakeRobot checks what it is sent as the true one does, and keeps it.
+// fakeRobot checks requests as DingTalk does and records them.
 type fakeRobot struct {
-	mu       sync.Mutex     // guards what follows
-	messages []message      // those that it took
+	mu       sync.Mutex     // guards the fields below
+	messages []message      // those it accepted
 	attempts []time.Time    // all of them
-	signs    map[string]int // how often each signature came
+	signs    map[string]int // how often each signature was used
 	answer   func(attempt int) (status int, body string)
 }
 
@@ -62,7 +62,7 @@ func (f *fakeRobot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, body)
 }
 
-// RoundTrip makes it a robot without a network.
+// RoundTrip implements http.RoundTripper without a network.
 func (f *fakeRobot) RoundTrip(r *http.Request) (*http.Response, error) {
 	status, body := f.take(r)
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
@@ -89,7 +89,7 @@ func (f *fakeRobot) take(r *http.Request) (int, string) {
 	return http.StatusOK, okAnswer
 }
 
-// checkRequest is the text of a request, or what is wrong with it.
+// checkRequest returns the text of a request, or what is wrong with it.
 func checkRequest(r *http.Request) (text, wrong string) {
 	q := r.URL.Query()
 	ms, err := strconv.ParseInt(q.Get("timestamp"), 10, 64)
@@ -135,7 +135,7 @@ func (f *fakeRobot) tried() []time.Time {
 	return append([]time.Time(nil), f.attempts...)
 }
 
-// TestAlertOverHTTP is the whole way: a line, a request, the flush of Close.
+// TestAlertOverHTTP tests the whole path: a line, a request, the flush in Close.
 func TestAlertOverHTTP(t *testing.T) {
 	f := new(fakeRobot)
 	srv := httptest.NewServer(f)
@@ -220,7 +220,7 @@ func TestSendToNobody(t *testing.T) {
 	}
 }
 
-// FuzzCheckAnswer reads answers that robots never give.
+// FuzzCheckAnswer reads answers that no robot sends.
 func FuzzCheckAnswer(f *testing.F) {
 	f.Add(200, []byte(okAnswer))
 	f.Add(200, []byte(`{"errcode":130101,"errmsg":"too fast"}`))

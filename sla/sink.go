@@ -12,43 +12,43 @@ import (
 )
 
 const (
-	retryFile  = 30 * time.Second // how long a file that could not be written is left alone
-	maxWaiting = 2 << 20          // bytes of lines that may wait to be written
+	retryFile  = 30 * time.Second // pause before retrying a file that could not be written
+	maxWaiting = 2 << 20          // bytes of lines waiting to be written
 	openTime   = time.Second      // how long New waits for the file to be opened
 	closeTime  = time.Second      // how long Close waits for lines to be written
 )
 
-// sink is where lines go: the file, or standard error while it has none. No
-// caller waits for either: lines pass through a queue.
+// sink writes lines to the file, or to standard error while the file cannot be written.
+// Callers wait for neither: lines pass through a queue.
 type sink struct {
-	path   string // empty: standard error
-	quiet  bool   // path is a default, so lacking permission for it needs no warning
+	path   string // or empty for standard error
+	quiet  bool   // path is a default, so missing permission for it needs no warning
 	format formatter
-	queue  *lossy.Queue // of all lines
-	spare  *lossy.Queue // of those for standard error while there is no file; nil if path is empty
+	queue  *lossy.Queue // all lines
+	spare  *lossy.Queue // lines for standard error while there is no file; nil if path is empty
 
-	lost      atomic.Int64 // lines that were not written and not yet reported
+	lost      atomic.Int64 // lines lost and not yet reported
 	reopening atomic.Bool  // a reopen is queued
 	inFile    atomic.Bool  // lines go to the file
 
-	stderr stream // owned by the writer of spare or, if that is nil, of queue
+	stderr stream // owned by the writer of spare or, if spare is nil, of queue
 
 	// Owned by the writer of queue.
-	file   stream    // over log; its w is nil while lines go to standard error
+	file   stream    // wraps log; its w is nil while lines go to standard error
 	log    *logFile  // nil if path is empty
-	retry  time.Time // when to try the file again, if it is not open
-	warned bool      // about the file, since it was last written
+	retry  time.Time // when to try the file again if it is not open
+	warned bool      // a warning about the file was logged since it was last written
 }
 
-// stream writes whole lines where a write may fail halfway.
+// stream writes whole lines even if a write may fail halfway.
 type stream struct {
 	w    io.WriteCloser
-	torn bool // what was written last is no whole line
+	torn bool // the last write ended in the middle of a line
 }
 
 func (s *stream) write(line []byte) error {
 	if s.torn {
-		// What stands there is no line any more, but this one shall be.
+		// The torn line stays torn, but this one must be whole.
 		line = append([]byte{'\n'}, line...)
 	}
 	n, err := s.w.Write(line)
@@ -60,7 +60,7 @@ func (s *stream) write(line []byte) error {
 	return err
 }
 
-// unclosable is a Writer that is not ours to close.
+// unclosable is a Writer that the sink must not close.
 type unclosable struct{ io.Writer }
 
 func (unclosable) Close() error { return nil }
@@ -85,7 +85,7 @@ func newSink(s settings, f formatter) *sink {
 	return out
 }
 
-// where returns the file that lines go to, empty while they go to standard error.
+// where returns the file that lines go to, or "" for standard error.
 func (s *sink) where() string {
 	if !s.inFile.Load() {
 		return ""
@@ -93,22 +93,22 @@ func (s *sink) where() string {
 	return s.path
 }
 
-// Write queues one line. It always succeeds: logrus would print an error of its
-// own, in its own format, and wait for standard error to take it.
+// Write queues one line. It never fails: logrus would print an error in its own format
+// to standard error, and wait for that.
 func (s *sink) Write(line []byte) (int, error) {
 	s.queue.Put(line)
 	return len(line), nil
 }
 
-// flush waits until all lines are written, at most for limit each for the file
-// and standard error.
+// flush waits until all lines are written, for at most limit each for the file and
+// standard error.
 func (s *sink) flush(limit time.Duration) bool {
 	ok := s.queue.Flush(limit)
 	return ok && (s.spare == nil || s.spare.Flush(limit))
 }
 
-// reopen has the file closed, if it is open, and opened by its name, before the
-// lines that follow. It does not wait.
+// reopen makes the writer close the file, if it is open, and open it by its name before
+// the lines that follow. It does not wait.
 func (s *sink) reopen() {
 	if s.path == "" || !s.reopening.CompareAndSwap(false, true) {
 		return
@@ -120,8 +120,8 @@ func (s *sink) reopen() {
 	})
 }
 
-// close writes what is queued and closes the file. It does not wait for a file
-// or a standard error that is stuck.
+// close writes what is queued and closes the file. It does not wait for a stuck file or
+// standard error.
 func (s *sink) close() {
 	if s.path != "" {
 		s.queue.Do(s.closeFile)
@@ -132,15 +132,15 @@ func (s *sink) close() {
 	}
 }
 
-// writeFile writes one line to the file or, if that fails, passes it on to
-// standard error. It runs in the writer of queue.
+// writeFile writes one line to the file or, if that fails, passes it on to standard
+// error. It runs in the writer of queue.
 func (s *sink) writeFile(line []byte) { s.deliver(line, s.toFile) }
 
 // writeStderr writes one line to standard error, in the writer that owns it.
 func (s *sink) writeStderr(line []byte) { s.deliver(line, s.stderr.write) }
 
-// deliver writes a line, after one that says how many were lost before it. What
-// cannot be written is lost, too.
+// deliver writes a line, preceded by a report of the lines lost before it. A line that
+// cannot be written is lost too.
 func (s *sink) deliver(line []byte, write func([]byte) error) {
 	if s.report(write) != nil || write(line) != nil {
 		s.lost.Add(1)
@@ -149,11 +149,11 @@ func (s *sink) deliver(line []byte, write func([]byte) error) {
 
 // report writes how many lines were lost, if any.
 func (s *sink) report(write func([]byte) error) error {
-	n := s.lost.Swap(0) // two writers may be here: each loss is told once
+	n := s.lost.Swap(0) // there are two writers: each loss is reported once
 	if n == 0 {
 		return nil
 	}
-	if err := write(s.line("%d lines of the log were lost here: they could not be written", n)); err != nil {
+	if err := write(s.line("%d log lines were lost here: they could not be written", n)); err != nil {
 		s.lost.Add(n)
 		return err
 	}
@@ -167,10 +167,10 @@ func (s *sink) countLost(n int) {
 	if s.path == "" {
 		write = s.stderr.write
 	}
-	_ = s.report(write) // if it fails, the next line tries again
+	_ = s.report(write) // on failure the next line tries again
 }
 
-var errNoRoom = errors.New("standard error takes no more lines")
+var errNoRoom = errors.New("standard error accepts no more lines")
 
 // toFile writes a line to the file, or queues it for standard error.
 func (s *sink) toFile(line []byte) error {
@@ -191,7 +191,7 @@ func (s *sink) toFile(line []byte) error {
 	return nil
 }
 
-// open opens the file, or fails.
+// open tries to open the file.
 func (s *sink) open() {
 	if err := s.log.open(); err != nil {
 		s.fail(err)
@@ -204,16 +204,16 @@ func (s *sink) open() {
 // closeFile closes the file, if it is open.
 func (s *sink) closeFile() {
 	if s.file.w != nil {
-		_ = s.file.w.Close() // every line was handed to the system already
+		_ = s.file.w.Close() // the system has every line already
 	}
 	s.file.w, s.file.torn = nil, false
 }
 
-// fail gives the file up for a while and says so once.
+// fail gives up the file for a while and warns once.
 func (s *sink) fail(err error) {
 	torn := s.file.torn
 	s.closeFile()
-	s.file.torn = torn // it will be the same file, if it can be written again
+	s.file.torn = torn // if it becomes writable again, it is the same file
 	s.inFile.Store(false)
 	s.retry = time.Now().Add(retryFile)
 	if s.warned {
@@ -228,10 +228,10 @@ func (s *sink) fail(err error) {
 
 // warn writes a warning about the file into the file.
 func (s *sink) warn(format string, a ...any) {
-	_ = s.file.write(s.line(format, a...)) // if it fails, so does the next line, which is dealt with
+	_ = s.file.write(s.line(format, a...)) // if this fails, so does the next line, which is handled
 }
 
-// line returns a line of the sink's own.
+// line formats a line of the sink itself.
 func (s *sink) line(format string, a ...any) []byte {
 	b, _ := s.format.appendLine(nil, time.Now(), LevelWarn, record{cat: mainTag, text: quote(fmt.Sprintf(format, a...))})
 	return b

@@ -21,8 +21,8 @@ func TestRotation(t *testing.T) {
 		l.Info("%03d %s", i, text)
 		if i%200 == 0 {
 			l.Flush(time.Minute)
-			// Rotated files are named by the millisecond, so two of a kind
-			// would be one.
+			// Rotated files are named by the millisecond, so two within one
+			// millisecond would share a name.
 			for ms := time.Now().UnixMilli(); time.Now().UnixMilli() == ms; {
 				runtime.Gosched()
 			}
@@ -71,7 +71,7 @@ func TestBackups(t *testing.T) {
 			l.Flush(time.Minute) // no line is dropped
 		}
 	}
-	// Old files are removed in the background: each rotation asks for it.
+	// Old files are removed in the background, triggered by each rotation.
 	for deadline := time.Now().Add(10 * time.Second); len(rotated()) != 2; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("rotated files are %q, want 2", rotated())
@@ -246,7 +246,7 @@ func TestFullDisk(t *testing.T) {
 			lines[1] != "two, torn" || lines[2] != "three" {
 			t.Errorf("standard error = %q, want one warning and the lines the file did not take", lines)
 		}
-		f.n = 100 // there is room again
+		f.n = 100 // writable again
 		put()
 		write("four\n")
 		write("five\n")
