@@ -12,7 +12,7 @@ import (
 // attempt is the judge of one dial. The request starts when the first address may be
 // dialed, so that one that is refused is reported as a refusal alone.
 type attempt struct {
-	*admission.Guest
+	*admission.Lease
 	s *Server  // static
 	r *Request // static
 
@@ -22,7 +22,7 @@ type attempt struct {
 
 // AllowAddr implements exit.Judge.
 func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
-	err := a.Guest.AllowAddr(addr, viaName)
+	err := a.Lease.AllowAddr(addr, viaName)
 	if err == nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -41,7 +41,7 @@ func TestAttempt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := attempt{Guest: g, s: s, r: s.accept(g, "a.test:80")}
+		a := attempt{Lease: g, s: s, r: s.accept(g, "a.test:80")}
 		for _, addr := range tt.asked {
 			if err := a.AllowAddr(addr, "a.test"); (err == nil) != (addr == good) {
 				t.Errorf("%s: AllowAddr(%s) = %v", tt.name, addr, err)

@@ -110,7 +110,7 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 		}
 		d := upstream.DirectConfig{Dial: dial, Network: c.way.network, Address: address}
 		if turned != nil {
-			d.Limit, d.Told, d.Turned = upstream.Patience, hooks.DialDone, turned
+			d.Limit, d.Told, d.StateChanged = upstream.Patience, hooks.DialDone, turned
 		}
 		return upstream.NewDirect(d)
 	}
@@ -358,7 +358,7 @@ func (c *Client) request(req *eagersocks.Request, r *Request, eager bool) (splic
 	if req.Command != eagersocks.Connect || len(a.early) > 0 || !c.way.mux || c.servers.Single() {
 		return far, nil
 	}
-	return upstream.NewMovable(c.ctx, far, a.next), nil
+	return upstream.NewFailoverStream(c.ctx, far, a.next), nil
 }
 
 // open returns what carries one request, to the best server.

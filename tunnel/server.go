@@ -260,7 +260,7 @@ func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 }
 
 // connect is serve for a client that was admitted.
-func (s *Server) connect(g *admission.Guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
+func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	if req.Command == eagersocks.UDP {
 		return s.associate(g, conn, req)
 	}
@@ -273,7 +273,7 @@ func (s *Server) connect(g *admission.Guest, conn net.Conn, req *eagersocks.Requ
 		return nil
 	}
 	r := s.accept(g, req.Target.String())
-	a := attempt{Guest: g, s: s, r: r}
+	a := attempt{Lease: g, s: s, r: r}
 	target, took, err := s.dial(conn, g, &a, req.Target)
 	r.Resolved(took.Resolve)
 	r.Connected(took.Connect)
@@ -320,7 +320,7 @@ func targetError(err error) error {
 }
 
 // accept reports the request of a client that was admitted.
-func (s *Server) accept(g *admission.Guest, target string) *Request {
+func (s *Server) accept(g *admission.Lease, target string) *Request {
 	r := events.NewRequest(g.Name(), target)
 	r.Plain = !s.way.mux
 	s.events.RequestAccepted(r)
@@ -344,7 +344,7 @@ func (s *Server) invalid(from string, err error) {
 }
 
 // dial connects to the target, for as long as the session wants it.
-func (s *Server) dial(conn net.Conn, g *admission.Guest, j exit.Judge, target eagersocks.Address) (splice.Stream, exit.Times, error) {
+func (s *Server) dial(conn net.Conn, g *admission.Lease, j exit.Judge, target eagersocks.Address) (splice.Stream, exit.Times, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	if d, ok := conn.(interface{ Done() <-chan struct{} }); ok {
@@ -364,7 +364,7 @@ func (s *Server) dial(conn net.Conn, g *admission.Guest, j exit.Judge, target ea
 
 // askerOf names the client where clients share something fairly: by its certificate,
 // or by the address of conn where it has none.
-func askerOf(g *admission.Guest, conn net.Conn) string {
+func askerOf(g *admission.Lease, conn net.Conn) string {
 	if g.Name() != "" {
 		return g.Name()
 	}

@@ -13,7 +13,7 @@ import (
 
 // associate makes the exit's end of an association, and returns what carries the
 // datagrams; nil: there are none to carry.
-func (s *Server) associate(g *admission.Guest, conn net.Conn, req *eagersocks.Request) (carry func()) {
+func (s *Server) associate(g *admission.Lease, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	r := s.accept(g, "udp:"+req.Target.String())
 	s.start(r)
 	if err := req.Reply(); err != nil {

@@ -1,5 +1,5 @@
-// Package admission decides who may come in: it knows the clients of a server, what each
-// of them may reach and use, and what he uses.
+// Package admission decides which clients a server admits: it tracks each client's
+// policy, limits and usage.
 package admission
 
 import (
@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	openBurst = 5 // seconds' worth of opened sessions that may come at one time
+	openBurst = 5 // burst of new sessions, in seconds' worth of the rate
 
-	// A client without a session is remembered for idleKeep, in which its buckets
-	// are full again, and only so many are.
+	// A client without sessions is remembered for idleKeep, by which time its buckets
+	// are full again; the number of such clients is limited too.
 	idleKeep = time.Minute
 	idleMax  = 4096
 )
 
-// Refusal is a reason why a server refused a request.
+// Refusal is the reason for which a server refused a request.
 type Refusal string
 
 // The reasons.
@@ -40,36 +40,36 @@ const (
 
 var refusals = [...]Refusal{RefusedTarget, RefusedSessions, RefusedOpens, RefusedTotal, RefusedConns}
 
-// Config says who may do what.
+// Config holds the policy and limits for clients.
 type Config struct {
-	Policy  *policy.Exit // what holds for all
-	Rules   *rules.File  // what holds for each client; nil: nothing
-	Limits  rules.Limits // of a client of whom the rules say nothing
-	SessMax rules.Limit  // sessions of all clients together
+	Policy  *policy.Exit // applies to all clients
+	Rules   *rules.File  // per client; nil for none
+	Limits  rules.Limits // for clients that the rules do not limit
+	SessMax rules.Limit  // for the sessions of all clients together
 
-	// Refused is told of what was refused, with no lock held; client is the name in the
-	// certificate, or empty. The error names the target and the rule. May be nil.
+	// Refused, if not nil, is called for each refusal, with no lock held; client is the
+	// name in the certificate, or empty. The error names the target and the rule.
 	Refused func(reason Refusal, client string, why error)
 }
 
-// Clients are those of a server. A client is the name in his certificate, with all his
-// conns; those without one are one client together. The methods may be called from any
-// goroutine.
+// Clients are the clients of a server. A client is identified by its certificate name,
+// across conns; conns without a certificate count as one client. The methods may be
+// called from any goroutine.
 type Clients struct {
-	Config // static
+	Config // set once, never changed
 
-	refused [len(refusals)]atomic.Uint64 // how many, by reason
+	refused [len(refusals)]atomic.Uint64 // number of refusals by reason
 
 	mu       sync.Mutex
-	sessions int                // guarded by mu; of all
+	sessions int                // guarded by mu; of all clients
 	byName   map[string]*client // guarded by mu; by rules.Fold of the name
-	idle     list.List          // guarded by mu; of *client without a session, the longest so first
+	idle     list.List          // guarded by mu; of *client without sessions, the longest idle first
 }
 
-// New makes Clients.
+// New returns Clients configured by c.
 func New(c Config) *Clients { return &Clients{Config: c, byName: map[string]*client{}} }
 
-// Refuse counts a refusal and tells of it.
+// Refuse counts and reports a refusal.
 func (c *Clients) Refuse(reason Refusal, client string, why error) {
 	for i, r := range refusals {
 		if r == reason {
@@ -81,7 +81,7 @@ func (c *Clients) Refuse(reason Refusal, client string, why error) {
 	}
 }
 
-// Counts is how many refusals there were, by reason.
+// Counts returns the number of refusals by reason.
 func (c *Clients) Counts() map[Refusal]uint64 {
 	all := make(map[Refusal]uint64, len(refusals))
 	for i, r := range refusals {
@@ -90,45 +90,45 @@ func (c *Clients) Counts() map[Refusal]uint64 {
 	return all
 }
 
-// Sessions is how many sessions all clients have.
+// Sessions returns the number of sessions of all clients.
 func (c *Clients) Sessions() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sessions
 }
 
-// client is one of them.
+// client is the state of one client.
 type client struct {
-	key string // static
+	key string // set once, never changed
 
 	// Guarded by clients.mu:
 	sessions  int
 	idleSince time.Time
-	inIdle    *list.Element // nil: he has sessions
-	rule      *rules.Rule   // that exit was made for
+	inIdle    *list.Element // nil while it has sessions
+	rule      *rules.Rule   // the rule that exit was made from
 	exit      *policy.Exit
-	opens     *meter.Bucket // nil: not limited so far
+	opens     *meter.Bucket // nil if never limited
 	in, out   *meter.Bucket // likewise
 }
 
-// Admit lets the client of that name have one more session, or says why not; target is
-// what for. The rules are those of now; they stay the session's until its end.
-func (c *Clients) Admit(client, target string) (*Guest, error) {
-	c.Rules.Table() // looks whether it has changed
-	g := &Guest{clients: c, name: client}
-	reason, err := c.enter(g, target)
+// Admit grants the named client one more session for target, or returns the reason for
+// a refusal. The current rules apply, and stay in force for that session until it ends.
+func (c *Clients) Admit(client, target string) (*Lease, error) {
+	c.Rules.Table() // checks whether it has changed
+	l := &Lease{clients: c, name: client}
+	reason, err := c.enter(l, target)
 	if err != nil {
 		c.Refuse(reason, client, err)
 		return nil, err
 	}
-	return g, nil
+	return l, nil
 }
 
-// enter counts g in, if the limits allow it.
-func (c *Clients) enter(g *Guest, target string) (Refusal, error) {
+// enter counts l in if the limits allow it.
+func (c *Clients) enter(l *Lease, target string) (Refusal, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rule := c.Rules.Now().For(g.name) // with mu held, so that older rules cannot be put back
+	rule := c.Rules.Now().For(l.name) // with mu held, so that older rules cannot replace newer ones
 	limits := rule.Limits(c.Limits)
 	now := time.Now()
 	c.forgetLocked(now)
@@ -136,13 +136,13 @@ func (c *Clients) enter(g *Guest, target string) (Refusal, error) {
 	if c.sessions >= most {
 		return RefusedTotal, refused(target, "%s: all clients together have %d sessions", c.SessMax.Rule, most)
 	}
-	key := rules.Fold(g.name)
+	key := rules.Fold(l.name)
 	cl := c.byName[key]
 	if cl == nil {
 		cl = &client{key: key, exit: c.Policy.For(rule.Lists()), rule: rule}
 	}
 	if share := most - most/4; cl.sessions >= share {
-		return RefusedTotal, refused(target, "%s: the client has %d of the %d sessions, and the rest is for others", c.SessMax.Rule, cl.sessions, most)
+		return RefusedTotal, refused(target, "%s: the client has %d of the %d sessions, and the rest is reserved for others", c.SessMax.Rule, cl.sessions, most)
 	}
 	if most := limits.Sessions; most.Max > 0 && int64(cl.sessions) >= most.Max {
 		return RefusedSessions, refused(target, "%s: the client has %d sessions", most.Rule, most.Max)
@@ -158,9 +158,9 @@ func (c *Clients) enter(g *Guest, target string) (Refusal, error) {
 	}
 	c.sessions++
 	cl.sessions++
-	g.client, g.exit = cl, cl.exit
+	l.client, l.exit = cl, cl.exit
 	if limits.Rate.Max > 0 {
-		g.in, g.out = cl.in, cl.out
+		l.in, l.out = cl.in, cl.out
 	}
 	return "", nil
 }
@@ -169,7 +169,7 @@ func refused(target, format string, a ...any) error {
 	return &code.Error{Code: code.NotAllowed, Text: "target " + target + ": " + fmt.Sprintf(format, a...)}
 }
 
-// followLocked makes of cl what the rules and limits now say.
+// followLocked updates cl to the current rules and limits.
 func (cl *client) followLocked(c *Clients, rule *rules.Rule, limits rules.Limits) {
 	if rule != cl.rule {
 		cl.rule, cl.exit = rule, c.Policy.For(rule.Lists())
@@ -183,7 +183,7 @@ func (cl *client) followLocked(c *Clients, rule *rules.Rule, limits rules.Limits
 		cl.opens.Set(n, openBurst*n)
 	}
 	switch n := limits.Rate.Max; {
-	case cl.in != nil: // perhaps for running sessions, also without a limit
+	case cl.in != nil: // running sessions may use it, even without a limit
 		cl.in.SetBytes(n)
 		cl.out.SetBytes(n)
 	case n > 0:
@@ -191,7 +191,7 @@ func (cl *client) followLocked(c *Clients, rule *rules.Rule, limits rules.Limits
 	}
 }
 
-// leave counts one session of cl less.
+// leave ends one session of cl.
 func (c *Clients) leave(cl *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,7 +204,7 @@ func (c *Clients) leave(cl *client) {
 	}
 }
 
-// forgetLocked forgets who has been idle for long enough.
+// forgetLocked removes clients that have been idle for long enough.
 func (c *Clients) forgetLocked(now time.Time) {
 	for e := c.idle.Front(); e != nil; e = c.idle.Front() {
 		cl := e.Value.(*client)
@@ -216,40 +216,39 @@ func (c *Clients) forgetLocked(now time.Time) {
 	}
 }
 
-// Guest is one session of a client, from its request to its end. It is the judge
-// of the session's targets.
-type Guest struct {
-	// Static once it has been admitted.
+// Lease is one session of a client, from its request to its end. It judges the
+// session's targets.
+type Lease struct {
+	// Set once admitted, then never changed.
 	clients *Clients
 	client  *client
-	name    string // empty: the client has no certificate
+	name    string // or empty if the client has no certificate
 	exit    *policy.Exit
-	in, out *meter.Bucket // nil if its bytes are not limited
+	in, out *meter.Bucket // nil if its rate is not limited
 }
 
-// Name is the client's, empty for one without a certificate.
-func (g *Guest) Name() string { return g.name }
+// Name returns the client's name, or "" for a client without a certificate.
+func (l *Lease) Name() string { return l.name }
 
 // AllowName implements exit.Judge.
-func (g *Guest) AllowName(host string, port uint16) error { return g.exit.AllowName(host, port) }
+func (l *Lease) AllowName(host string, port uint16) error { return l.exit.AllowName(host, port) }
 
 // AllowAddr implements exit.Judge.
-func (g *Guest) AllowAddr(a netip.AddrPort, viaName string) error {
-	return g.exit.AllowAddr(a, viaName)
+func (l *Lease) AllowAddr(a netip.AddrPort, viaName string) error {
+	return l.exit.AllowAddr(a, viaName)
 }
 
-// Refused counts and tells that a target was not allowed; why is the judge's. The judge
-// does not do so by itself: of a name's addresses one may be allowed.
-func (g *Guest) Refused(why error) { g.clients.Refuse(RefusedTarget, g.name, why) }
+// Refused counts and reports a forbidden target; why is the judge's reason. The judge
+// does not report by itself, because another address of the same name may be allowed.
+func (l *Lease) Refused(why error) { l.clients.Refuse(RefusedTarget, l.name, why) }
 
-// Stream is s, at the client's rate if he has one: nothing stands between the ends
-// of the others.
-func (g *Guest) Stream(s splice.Stream, stop <-chan struct{}) splice.Stream {
-	if g.in == nil {
+// Stream returns s limited to the client's rate, or s itself if the client has none.
+func (l *Lease) Stream(s splice.Stream, stop <-chan struct{}) splice.Stream {
+	if l.in == nil {
 		return s
 	}
-	return meter.NewStream(s, g.in, g.out, stop)
+	return meter.NewStream(s, l.in, l.out, stop)
 }
 
 // Leave ends the session. It must be called once.
-func (g *Guest) Leave() { g.clients.leave(g.client) }
+func (l *Lease) Leave() { l.clients.leave(l.client) }

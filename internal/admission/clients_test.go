@@ -19,14 +19,14 @@ import (
 	"tunnels/remux"
 )
 
-// testConfig is what limits a test sets.
+// testConfig holds the limits that a test sets.
 type testConfig struct {
 	SessMax, ClientSessMax, ClientOpenMax int
 	ClientRateMax                         int64
 	Rules                                 string
 }
 
-// newTestClients makes clients with these limits.
+// newTestClients returns clients with these limits.
 func newTestClients(t *testing.T, cfg testConfig) *Clients {
 	t.Helper()
 	c := Config{
@@ -56,7 +56,7 @@ func rulesFile(t *testing.T, text string) string {
 	return path
 }
 
-// wantRefused checks that a session was not admitted because of a rule.
+// wantRefused checks that a session is refused because of a rule.
 func wantRefused(t *testing.T, c *Clients, client, rule string) {
 	t.Helper()
 	g, err := c.Admit(client, "x.test:80")
@@ -68,7 +68,7 @@ func wantRefused(t *testing.T, c *Clients, client, rule string) {
 	}
 }
 
-func mustAdmit(t *testing.T, c *Clients, client string) *Guest {
+func mustAdmit(t *testing.T, c *Clients, client string) *Lease {
 	t.Helper()
 	g, err := c.Admit(client, "x.test:80")
 	if err != nil {
@@ -79,17 +79,17 @@ func mustAdmit(t *testing.T, c *Clients, client string) *Guest {
 
 func TestSessionLimits(t *testing.T) {
 	c := newTestClients(t, testConfig{SessMax: 5, ClientSessMax: 2, Rules: rulesFile(t, "[three]\nsess.max.cnt = 3\n[any]\nsess.max.cnt = 0\n")})
-	guests := []*Guest{mustAdmit(t, c, "laptop"), mustAdmit(t, c, "Laptop")}
+	leases := []*Lease{mustAdmit(t, c, "laptop"), mustAdmit(t, c, "Laptop")}
 	wantRefused(t, c, "laptop", "-server.client.sess.max.cnt: the client has 2 sessions")
 	for range 3 {
-		guests = append(guests, mustAdmit(t, c, "three"))
+		leases = append(leases, mustAdmit(t, c, "three"))
 	}
 	wantRefused(t, c, "any", "-server.sess.max.cnt: all clients together have 5 sessions")
-	guests[0].Leave()
+	leases[0].Leave()
 	wantRefused(t, c, "three", "sess.max.cnt of [three]: the client has 3 sessions")
-	guests[0] = mustAdmit(t, c, "") // who has no certificate is one client, too
+	leases[0] = mustAdmit(t, c, "") // who has no certificate is one client, too
 	wantRefused(t, c, "", "-server.sess.max.cnt")
-	for _, g := range guests {
+	for _, g := range leases {
 		g.Leave()
 	}
 	for range 4 {
@@ -131,7 +131,7 @@ func TestOpenLimit(t *testing.T) {
 	})
 }
 
-// TestIdleClientsAreForgotten: neither time nor many names fill the memory.
+// TestIdleClientsAreForgotten: memory stays bounded over time and for many names.
 func TestIdleClientsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestClients(t, testConfig{ClientOpenMax: 2})
@@ -154,8 +154,8 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 	})
 }
 
-// TestChangedRules: they hold for the sessions that come; a running one keeps what
-// it began with, but goes at the client's new rate.
+// TestChangedRules: changes apply to new sessions; a running session keeps its policy,
+// but takes the client's new rate.
 func TestChangedRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := rulesFile(t, "[laptop]\nonly = 10.0.0.0/8\nrate.max.kb = 100\n")
@@ -169,7 +169,7 @@ func TestChangedRules(t *testing.T) {
 		after := mustAdmit(t, c, "laptop")
 		defer after.Leave()
 		for _, tt := range []struct {
-			g    *Guest
+			g    *Lease
 			host string
 			ok   bool
 		}{{before, "10.0.0.1", true}, {before, "192.168.0.1", false}, {after, "10.0.0.1", false}, {after, "192.168.0.1", true}} {
@@ -183,8 +183,8 @@ func TestChangedRules(t *testing.T) {
 	})
 }
 
-// TestNoRateNoDetour: what carries the bytes of a client without a rate is the
-// session itself, with all its short ways.
+// TestNoRateNoDetour: a client without a rate gets the session's stream unwrapped, so
+// splice can use all its fast paths.
 func TestNoRateNoDetour(t *testing.T) {
 	c := newTestClients(t, testConfig{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
 	var s splice.Stream = &struct{ remux.Session }{}

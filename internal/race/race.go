@@ -32,10 +32,10 @@ const (
 // Dialer connects by racing. Any number of goroutines may use it.
 type Dialer[C io.Closer] struct {
 	// Dial connects to one address, and must return soon after its context has
-	// ended. Static.
+	// ended. Set once, never changed.
 	Dial func(context.Context, netip.AddrPort) (C, error)
 
-	winners *recent.Map[string, netip.Addr] // static; by host, those that go first
+	winners *recent.Map[string, netip.Addr] // set once; by host, those that go first
 }
 
 // New makes a Dialer.
@@ -58,7 +58,7 @@ func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr
 	if w, ok := d.winners.Get(host); ok && slices.Contains(usual, w) {
 		order = interleave(addrs, w)
 	}
-	h := heat[C]{dial: d.Dial, allow: allow, port: port, left: order, results: make(chan result[C], len(order))}
+	h := dialRace[C]{dial: d.Dial, allow: allow, port: port, left: order, results: make(chan result[C], len(order))}
 	c, by, err := h.run(ctx)
 	switch {
 	case err != nil, by == order[0]:
@@ -106,8 +106,8 @@ func families(addrs []netip.Addr, winner netip.Addr) (first, second []netip.Addr
 	return first, second
 }
 
-// heat is one race. Its goroutine owns it; attempts only send results.
-type heat[C io.Closer] struct {
+// dialRace is one race. Its goroutine owns it; attempts only send results.
+type dialRace[C io.Closer] struct {
 	dial     func(context.Context, netip.AddrPort) (C, error)
 	allow    func(netip.AddrPort) error
 	port     uint16
@@ -125,7 +125,7 @@ type result[C io.Closer] struct {
 }
 
 // run is the race; by is the address that won it.
-func (h *heat[C]) run(ctx context.Context) (winner C, by netip.Addr, err error) {
+func (h *dialRace[C]) run(ctx context.Context) (winner C, by netip.Addr, err error) {
 	racing, cancel := context.WithCancel(ctx)
 	defer h.finish(cancel)
 	timer := time.NewTimer(attemptDelay)
@@ -161,7 +161,7 @@ func (h *heat[C]) run(ctx context.Context) (winner C, by netip.Addr, err error) 
 }
 
 // start begins an attempt with the next address that is allowed, if one is left.
-func (h *heat[C]) start(ctx context.Context) {
+func (h *dialRace[C]) start(ctx context.Context) {
 	for len(h.left) > 0 {
 		to := netip.AddrPortFrom(h.left[0], h.port)
 		h.left = h.left[1:]
@@ -179,7 +179,7 @@ func (h *heat[C]) start(ctx context.Context) {
 }
 
 // finish ends the attempts that have lost, and waits for them.
-func (h *heat[C]) finish(cancel context.CancelFunc) {
+func (h *dialRace[C]) finish(cancel context.CancelFunc) {
 	cancel()
 	for ; h.running > 0; h.running-- {
 		if r := <-h.results; r.err == nil {
@@ -189,7 +189,7 @@ func (h *heat[C]) finish(cancel context.CancelFunc) {
 }
 
 // err is the error of a race that nobody won.
-func (h *heat[C]) err(ctx context.Context) error {
+func (h *dialRace[C]) err(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return &code.Error{Code: code.Cancelled, Text: "connecting was cancelled"}
 	}

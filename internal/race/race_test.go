@@ -31,7 +31,7 @@ const never = time.Hour
 // track is where races are run: addresses that answer as the test says.
 type track struct {
 	*Dialer[*conn]
-	behave map[string]behaviour // static; an address that is not in it answers at once
+	behave map[string]behaviour // set once; an address that is not in it answers at once
 
 	mu    sync.Mutex
 	began time.Time // guarded by mu

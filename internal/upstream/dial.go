@@ -17,7 +17,7 @@ import (
 // Dialer connects to servers. All addresses of a server's name are raced, as
 // those of a target are: a silent one costs 250 ms, and nothing while the one that
 // won is remembered. The name is resolved for each connection, so that a change is
-// noticed. Static after construction.
+// noticed. Set once, never changed.
 type Dialer struct {
 	sockets *net.Dialer
 	timeout time.Duration // for resolving and connecting

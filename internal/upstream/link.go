@@ -51,13 +51,13 @@ type DirectConfig struct {
 	Network, Address string
 	Limit            time.Duration                      // for a dial; 0: none but the context's
 	Told             func(string, time.Duration, error) // of every dial; may be nil
-	Turned           func()                             // Health may return something else; may be nil
+	StateChanged     func()                             // Health may return something else; may be nil
 }
 
 // Direct is the way by a connection for each request. Its round trip is the time that
 // one takes to be made.
 type Direct struct {
-	// Static.
+	// Set once, never changed.
 	DirectConfig
 	ctx    context.Context // ends probes
 	cancel context.CancelFunc
@@ -119,8 +119,8 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	if d.Told != nil {
 		d.Told(d.Address, real, err)
 	}
-	if d.Turned != nil {
-		d.Turned()
+	if d.StateChanged != nil {
+		d.StateChanged()
 	}
 	return conn, err
 }

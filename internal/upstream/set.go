@@ -54,7 +54,7 @@ var errUnknown = errors.New("not known yet")
 // fails, or has stopped to answer, is left at once. With one server there is
 // nothing to choose and nobody watches it. All methods are safe for concurrent use.
 type Set struct {
-	// Static after construction.
+	// Set once, never changed.
 	all    []*Server
 	choice Choice
 	hooks  Hooks
@@ -65,19 +65,19 @@ type Set struct {
 
 	mu sync.Mutex // may be held when a link's or pool's lock is taken, never the other way round
 	// Guarded by mu.
-	current *Server       // gets the new sessions while it is Up, or nil before the first choice
-	settled bool          // the first choice among all was made
-	began   time.Time     // when start was called
-	lastUse time.Time     // of any
-	changed chan struct{} // closed, and made anew, when who waits for a server should look again
-	turn    uint64        // counts what was spread
-	rival   rival
-	said    []func() // calls of hooks, made when mu is released
+	current   *Server       // gets the new sessions while it is Up, or nil before the first choice
+	settled   bool          // the first choice among all was made
+	began     time.Time     // when start was called
+	lastUse   time.Time     // of any
+	changed   chan struct{} // closed, and made anew, when who waits for a server should look again
+	turn      uint64        // counts what was spread
+	candidate candidate
+	said      []func() // calls of hooks, made when mu is released
 }
 
 // Server is one of them.
 type Server struct {
-	// Static.
+	// Set once, never changed.
 	set     *Set
 	Address string
 	Link    Link

@@ -41,8 +41,8 @@ const (
 	roundEvery = 2 * time.Second
 )
 
-// rival is a server that may be better than the current one.
-type rival struct {
+// candidate is a server that may be better than the current one.
+type candidate struct {
 	server *Server // nil: there is none
 	won    int     // rounds
 	next   time.Time
@@ -121,8 +121,8 @@ func (s *Set) tick(now time.Time) time.Duration {
 	for _, v := range s.all {
 		next = earlier(next, v.next)
 	}
-	if s.rival.server != nil {
-		next = earlier(next, s.rival.next)
+	if s.candidate.server != nil {
+		next = earlier(next, s.candidate.next)
 	}
 	return max(next.Sub(now), time.Millisecond)
 }
@@ -231,7 +231,7 @@ func (s *Set) knownLocked() bool {
 // with all the others.
 func (s *Set) useLocked(v *Server, settling bool) {
 	old := s.current
-	s.current, s.rival = v, rival{}
+	s.current, s.candidate = v, candidate{}
 	if settling {
 		old = nil
 	}
@@ -277,19 +277,19 @@ func (s *Set) roundLocked(now time.Time) {
 	}
 	other := s.firstLocked(func(v *Server) bool { return v != c })
 	if other == nil || !other.closer(c) {
-		s.rival = rival{}
+		s.candidate = candidate{}
 		return
 	}
-	if other != s.rival.server {
-		s.rival = rival{server: other}
-	} else if now.Before(s.rival.next) {
+	if other != s.candidate.server {
+		s.candidate = candidate{server: other}
+	} else if now.Before(s.candidate.next) {
 		return
-	} else if s.rival.won++; s.rival.won == roundsWon {
+	} else if s.candidate.won++; s.candidate.won == roundsWon {
 		s.useLocked(other, false)
 		return
 	}
 	// Both at the same time: what slows our own line slows both.
-	s.rival.next = now.Add(roundEvery)
+	s.candidate.next = now.Add(roundEvery)
 	c.Link.Probe()
 	other.Link.Probe()
 }

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// userList is the content of a file. It is static.
+// userList is the content of a file. It never changes.
 type userList struct {
 	users map[string]*user
 	dummy []byte // a hash that matches no password, compared for unknown names

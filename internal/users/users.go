@@ -41,20 +41,20 @@ var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is 
 // is set up wrongly does not spoil the others on its machine, and nobody buys
 // guesses with an account of his own.
 type Users struct {
-	// Static after construction.
+	// Set once, never changed.
 	file *reload.File[userList]
 	key  [32]byte      // of digests; random
 	busy chan struct{} // bounds how many hashes are computed at a time
 	done chan struct{} // closed by Close
 
-	brake brake
+	throttle loginThrottle
 
 	closing sync.Once
 }
 
 // user is one of a file. It lives on in the next list if its hash is the same.
 type user struct {
-	hash []byte                            // static
+	hash []byte                            // set once, never changed
 	good atomic.Pointer[[sha256.Size]byte] // digest of the password that was right; nil: none was
 }
 
@@ -107,11 +107,11 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	if u.find(name).wasRight(digest) {
 		return nil
 	}
-	g, err := u.brake.enter(whoIs(remote))
+	g, err := u.throttle.enter(whoIs(remote))
 	if err != nil {
 		return err
 	}
-	defer u.brake.leave(g)
+	defer u.throttle.leave(g)
 	until := time.Now().Add(slowWait)
 	patience := time.NewTimer(slowWait)
 	defer patience.Stop()
@@ -122,7 +122,7 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	if u.find(name).wasRight(digest) { // found out while we waited
 		return nil
 	}
-	if err := u.slowDown(u.brake.pause(g), until); err != nil {
+	if err := u.slowDown(u.throttle.pause(g), until); err != nil {
 		return err
 	}
 	if err := u.wait(u.busy, patience); err != nil {
@@ -132,10 +132,10 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	ok := u.compare(who, password)
 	<-u.busy
 	if !ok {
-		u.brake.failed(g)
+		u.throttle.failed(g)
 		return errWrong
 	}
-	u.brake.right(g)
+	u.throttle.right(g)
 	who.good.Store(&digest)
 	if u.find(name) != who { // removed, or given another password, while that was computed
 		return errWrong
@@ -196,7 +196,7 @@ func (u *Users) digest(name, password string) (d [sha256.Size]byte) {
 	return d
 }
 
-// wasRight tells whether digest is that of the password which was right. There
+// wasRight reports whether digest is that of the password which was right. There
 // may be no user.
 func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	if w == nil {

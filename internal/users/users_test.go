@@ -174,14 +174,14 @@ func TestManyLoginsAtOnce(t *testing.T) {
 		if d := time.Since(start); d != 0 {
 			t.Errorf("they took %v, want no time", d)
 		}
-		if n := len(u.brake.all); n != 0 {
+		if n := len(u.throttle.all); n != 0 {
 			t.Errorf("%d addresses are remembered, want none", n)
 		}
 	})
 }
 
 func TestGuessersAreBounded(t *testing.T) {
-	var b brake
+	var b loginThrottle
 	enter := func(i int) *guesser {
 		a := net.IPv4(10, byte(i>>16), byte(i>>8), byte(i))
 		g, err := b.enter(whoIs(&net.TCPAddr{IP: a}))

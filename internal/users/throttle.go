@@ -27,9 +27,9 @@ var (
 	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "nobody is let in any more"}
 )
 
-// brake slows down who guesses. An address has its passwords looked at one at a
-// time, each the later the more were wrong. The zero brake works.
-type brake struct {
+// loginThrottle slows down who guesses. An address has its passwords looked at one at a
+// time, each the later the more were wrong. The zero loginThrottle works.
+type loginThrottle struct {
 	mu      sync.Mutex
 	all     map[netip.Addr]*guesser // guarded by mu
 	idle    list.List               // guarded by mu; of *guesser with nobody waiting, oldest failure first
@@ -41,7 +41,7 @@ type guesser struct {
 	addr netip.Addr
 	turn chan struct{} // of size 1: full while a password is looked at
 
-	// Guarded by brake.mu.
+	// Guarded by loginThrottle.mu.
 	waiting int // those between enter and leave
 	wrong   int // passwords in a row
 	last    time.Time
@@ -50,10 +50,10 @@ type guesser struct {
 
 // enter is the record of addr, or an error if too many are waiting already. It
 // owes a leave.
-func (b *brake) enter(addr netip.Addr) (*guesser, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	g := b.all[addr]
+func (t *loginThrottle) enter(addr netip.Addr) (*guesser, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.all[addr]
 	if g == nil {
 		g = &guesser{addr: addr, turn: make(chan struct{}, 1)}
 	}
@@ -61,61 +61,61 @@ func (b *brake) enter(addr netip.Addr) (*guesser, error) {
 		g.wrong = 0
 	}
 	switch {
-	case b.waiting >= waitingMax || g.waiting >= waitingOne:
+	case t.waiting >= waitingMax || g.waiting >= waitingOne:
 		return nil, errCrowdedCheck
 	case g.wrong > 0 && g.waiting >= waitingBad:
 		return nil, errGuessing
 	}
-	if b.all == nil {
-		b.all = make(map[netip.Addr]*guesser)
+	if t.all == nil {
+		t.all = make(map[netip.Addr]*guesser)
 	}
-	b.all[addr] = g
-	b.waiting++
+	t.all[addr] = g
+	t.waiting++
 	g.waiting++
 	if g.elem != nil {
-		b.idle.Remove(g.elem)
+		t.idle.Remove(g.elem)
 		g.elem = nil
 	}
 	return g, nil
 }
 
 // leave keeps the record if there is something to remember in it.
-func (b *brake) leave(g *guesser) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.waiting--
+func (t *loginThrottle) leave(g *guesser) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting--
 	g.waiting--
 	switch {
 	case g.waiting > 0:
 	case g.wrong == 0:
-		delete(b.all, g.addr)
+		delete(t.all, g.addr)
 	default:
-		if b.idle.Len() >= guessers {
-			oldest := b.idle.Remove(b.idle.Front()).(*guesser)
-			delete(b.all, oldest.addr)
+		if t.idle.Len() >= guessers {
+			oldest := t.idle.Remove(t.idle.Front()).(*guesser)
+			delete(t.all, oldest.addr)
 		}
-		g.elem = b.idle.PushBack(g)
+		g.elem = t.idle.PushBack(g)
 	}
 }
 
 // failed notes a wrong password, right a right one, which forgives the others.
-func (b *brake) failed(g *guesser) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (t *loginThrottle) failed(g *guesser) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g.wrong++
 	g.last = time.Now()
 }
 
-func (b *brake) right(g *guesser) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (t *loginThrottle) right(g *guesser) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	g.wrong = 0
 }
 
 // pause is how long the next answer takes.
-func (b *brake) pause(g *guesser) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (t *loginThrottle) pause(g *guesser) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if g.wrong == 0 {
 		return 0
 	}

@@ -23,7 +23,7 @@ func (d *delivering) Close() error                          { return nil }
 func TestLeftServerDeliversNothing(t *testing.T) {
 	next := &delivering{read: func(p []byte) (int, error) { return copy(p, "new"), nil }}
 	left := &delivering{read: func([]byte) (int, error) { return 0, errFake }}
-	m := NewMovable(t.Context(), left, func(context.Context) (splice.Stream, error) { return next, nil })
+	m := NewFailoverStream(t.Context(), left, func(context.Context) (splice.Stream, error) { return next, nil })
 	took := 0
 	if err := m.Deliver(func(p [][]byte) int { took += len(p[0]); return len(p[0]) }); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,276 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// FailoverStream is the server's side of a request with which nothing was sent. Until a
+// byte of the application's or the target's has passed, it survives the loss of its
+// server: the request is made again at another one. Who reads from it finds the loss
+// and moves it; who writes waits for that. Without remux it cannot be told from the
+// failure of a target.
+type FailoverStream struct {
+	again  func(context.Context) (splice.Stream, error) // set once; makes the request elsewhere
+	ctx    context.Context                              // set once; ends again
+	cancel context.CancelFunc
+
+	stays atomic.Bool // it is where it will stay; far is static then. Written under mu
+
+	mu      sync.Mutex
+	turned  sync.Cond            // of mu; a change of far, stays or writing
+	far     splice.Stream        // guarded by mu
+	writing bool                 // guarded by mu; bytes are being handed to far
+	take    func(p [][]byte) int // guarded by mu; see Deliver; nil: there is none
+	linger  *int                 // guarded by mu; see SetLinger; nil: not set
+	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
+}
+
+var _ splice.Whole = (*FailoverStream)(nil)
+
+// NewFailoverStream returns a stream that is far until far's server is lost, and then what again
+// makes, as long as nothing was sent. The end of parent ends the moving.
+func NewFailoverStream(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *FailoverStream {
+	fs := &FailoverStream{again: again, far: far}
+	fs.ctx, fs.cancel = context.WithCancel(parent)
+	fs.turned.L = &fs.mu
+	return fs
+}
+
+// stay has it stay where it is, for good.
+func (fs *FailoverStream) stay() splice.Stream {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.stayLocked()
+	return fs.far
+}
+
+func (fs *FailoverStream) stayLocked() {
+	if !fs.stays.Load() {
+		fs.stays.Store(true)
+		fs.cancel()
+		fs.turned.Broadcast()
+		if e, ok := fs.far.(splice.Ender); ok && fs.onEnd != nil {
+			e.OnEnd(fs.onEnd)
+		}
+	}
+}
+
+// OnEnd implements splice.Ender. The loss of a server is no end before it stays.
+func (fs *FailoverStream) OnEnd(f func(err error, whole bool)) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	e, ok := fs.far.(splice.Ender)
+	if !ok {
+		return false
+	}
+	if fs.stays.Load() {
+		return e.OnEnd(f)
+	}
+	fs.onEnd = f
+	return true
+}
+
+func (fs *FailoverStream) now() splice.Stream {
+	if fs.stays.Load() {
+		return fs.far
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.far
+}
+
+// read calls f to read from where it is, until that is where it stays.
+func (fs *FailoverStream) read(f func(splice.Stream) error) error {
+	for {
+		if fs.stays.Load() {
+			return f(fs.far)
+		}
+		from := fs.now()
+		err := f(from)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		if err == nil || err == io.EOF || !Elsewhere(err) {
+			fs.stay()
+			return err
+		}
+		if !fs.move() {
+			return err
+		}
+	}
+}
+
+// move moves it; false: it stays, though it has failed.
+func (fs *FailoverStream) move() bool {
+	fs.mu.Lock()
+	for fs.writing { // that fails, too, or some of it has gone out
+		fs.turned.Wait()
+	}
+	stays := fs.stays.Load()
+	old := fs.far
+	fs.mu.Unlock()
+	if stays {
+		return false
+	}
+	far, err := fs.again(fs.ctx)
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if err != nil {
+		fs.stayLocked()
+		return false
+	}
+	if fs.stays.Load() { // it was closed meanwhile
+		splice.Abort(far, code.Cancelled, "")
+		return false
+	}
+	_ = old.Close() // it has ended
+	fs.far = far
+	if d, ok := far.(splice.Deliverer); ok && fs.take != nil {
+		_ = d.Deliver(fs.takeFrom(far, fs.take)) // if it cannot, all is read
+	}
+	if fs.linger != nil {
+		_ = splice.Wrap{Stream: far}.SetLinger(*fs.linger)
+	}
+	fs.turned.Broadcast()
+	return true
+}
+
+// Write implements net.Conn. The first bytes that go out bind it to its server.
+func (fs *FailoverStream) Write(p []byte) (int, error) {
+	for !fs.stays.Load() {
+		fs.mu.Lock()
+		far := fs.far
+		fs.writing = true
+		fs.mu.Unlock()
+		n, err := far.Write(p)
+		fs.mu.Lock()
+		fs.writing = false
+		fs.turned.Broadcast()
+		if n > 0 || err == nil || !Elsewhere(err) {
+			fs.stayLocked()
+			fs.mu.Unlock()
+			return n, err
+		}
+		for fs.far == far && !fs.stays.Load() {
+			fs.turned.Wait()
+		}
+		fs.mu.Unlock()
+	}
+	return fs.far.Write(p)
+}
+
+// Read implements net.Conn.
+func (fs *FailoverStream) Read(p []byte) (n int, err error) {
+	err = fs.read(func(far splice.Stream) error { n, err = far.Read(p); return err })
+	return n, err
+}
+
+// Borrow implements splice.Lender as far as the stream does.
+func (fs *FailoverStream) Borrow() (b []byte, err error) {
+	err = fs.read(func(far splice.Stream) error { b, err = splice.Wrap{Stream: far}.Borrow(); return err })
+	return b, err
+}
+
+// GiveBack implements splice.Lender; it follows a Borrow that succeeded.
+func (fs *FailoverStream) GiveBack() { splice.Wrap{Stream: fs.now()}.GiveBack() }
+
+// WaitReadable implements splice.Waiter as far as the stream does.
+func (fs *FailoverStream) WaitReadable() error {
+	return fs.read(func(far splice.Stream) error { return splice.Wrap{Stream: far}.WaitReadable() })
+}
+
+// Deliver implements splice.Deliverer as far as the stream does.
+func (fs *FailoverStream) Deliver(take func([][]byte) int) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	d, ok := fs.far.(splice.Deliverer)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	fs.take = take
+	return d.Deliver(fs.takeFrom(fs.far, take))
+}
+
+// takeFrom is take for what far delivers, which binds it to far. What a server that
+// was left still had in hand is not mixed with what the next one says.
+func (fs *FailoverStream) takeFrom(far splice.Stream, take func([][]byte) int) func([][]byte) int {
+	return func(pieces [][]byte) int {
+		if fs.stays.Load() && fs.far == far {
+			return take(pieces)
+		}
+		fs.mu.Lock()
+		here := fs.far == far
+		if here {
+			fs.stayLocked()
+		}
+		fs.mu.Unlock()
+		if !here {
+			return 0
+		}
+		return take(pieces)
+	}
+}
+
+// OnReadable implements splice.Sleeper as far as the stream does.
+func (fs *FailoverStream) OnReadable(f func()) bool { return splice.Wrap{Stream: fs.now()}.OnReadable(f) }
+
+// NetConn returns the stream, for looking at its socket.
+func (fs *FailoverStream) NetConn() net.Conn { return fs.now() }
+
+// Throttled is the stream's.
+func (fs *FailoverStream) Throttled() bool { return splice.Wrap{Stream: fs.now()}.Throttled() }
+
+// CloseWrite ends the direction to the server, and binds it to that.
+func (fs *FailoverStream) CloseWrite() error { return fs.stay().CloseWrite() }
+
+// Close implements net.Conn.
+func (fs *FailoverStream) Close() error { return fs.stay().Close() }
+
+// Reset implements code.Resetter.
+func (fs *FailoverStream) Reset(c code.Code, text string) error {
+	splice.Abort(fs.stay(), c, text)
+	return nil
+}
+
+// SetLinger is that of the stream, if it has one.
+func (fs *FailoverStream) SetLinger(sec int) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.linger = &sec
+	return splice.Wrap{Stream: fs.far}.SetLinger(sec)
+}
+
+// LocalAddr is the stream's.
+func (fs *FailoverStream) LocalAddr() net.Addr { return fs.now().LocalAddr() }
+
+// RemoteAddr is the stream's.
+func (fs *FailoverStream) RemoteAddr() net.Addr { return fs.now().RemoteAddr() }
+
+// SetDeadline is the stream's, and binds it to its server.
+func (fs *FailoverStream) SetDeadline(t time.Time) error { return fs.stay().SetDeadline(t) }
+
+// SetReadDeadline is the stream's, and binds it to its server.
+func (fs *FailoverStream) SetReadDeadline(t time.Time) error { return fs.stay().SetReadDeadline(t) }
+
+// SetWriteDeadline is the stream's, and binds it to its server.
+func (fs *FailoverStream) SetWriteDeadline(t time.Time) error { return fs.stay().SetWriteDeadline(t) }
+
+// Elsewhere reports whether a request that failed so may do better at another server:
+// it was the way to this one that failed, or the server that was not willing, and
+// not the target.
+func Elsewhere(err error) bool {
+	if e, ok := errors.AsType[*code.Error](err); ok {
+		return e.Remote && (e.Code == code.GoingAway || e.Code == code.Overload)
+	}
+	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded)
+}
