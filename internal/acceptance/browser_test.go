@@ -53,11 +53,11 @@ type resource struct {
 // site serves the page at / and its resources on several origins, because a
 // browser makes only six connections to each.
 type site struct {
-	mu      sync.Mutex      // guards what follows
+	mu      sync.Mutex      // guards the fields below
 	origins []string        // URLs of the servers
 	done    map[string]bool // paths that were answered whole
 
-	name string // static; what the page is called instead of by its address, if not empty
+	name string // set once; what the page is called instead of by its address, if not empty
 }
 
 // listen gives the site one more origin.

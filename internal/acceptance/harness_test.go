@@ -175,7 +175,7 @@ func flagValue(args []string, name string) (value string) {
 	return value
 }
 
-// plain tells whether the arguments, as -name=value, choose a carrier without
+// plain reports whether the arguments, as -name=value, choose a carrier without
 // TLS.
 func plain(args []string) bool {
 	carrier := flagValue(args, "eagersocks.net")

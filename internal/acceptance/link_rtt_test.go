@@ -61,7 +61,7 @@ func TestLinkLatency(t *testing.T) {
 
 // linkClock notes what took more than one round trip.
 type linkClock struct {
-	scale time.Duration // static; of round trips
+	scale time.Duration // set once; of round trips
 
 	mu   sync.Mutex
 	late []string // guarded by mu

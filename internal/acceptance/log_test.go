@@ -193,7 +193,7 @@ func TestLogJSON(t *testing.T) {
 type robot struct {
 	secret string
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	messages []message
 	wrong    []string // what was not as the robot wants it
 }

@@ -75,7 +75,7 @@ func (j job) start(t testing.TB, name, program string, args ...string) *process 
 // Pid is the process's number.
 func (p *process) Pid() int { return p.cmd.Process.Pid }
 
-// Running tells whether it has not ended yet.
+// Running reports whether it has not ended yet.
 func (p *process) Running() bool {
 	select {
 	case <-p.ended:

@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// errorLines are all messages that are logged at erro, and so leave the machine by an
-// alert, with what fills them. None may name a target or say what an application sent.
+// errorLines are all messages logged at erro, which therefore leave the machine in
+// alerts, with what their arguments hold. None may name a target or quote an
+// application.
 var errorLines = map[string]string{
 	"%v":                         "a listener that cannot accept: its address and the system's error",
 	"cannot start: %v":           "configuration and listeners",
@@ -25,8 +26,8 @@ var errorLines = map[string]string{
 	"a request could not be read for a defect of ours; the line before says which": "nothing",
 }
 
-// TestErrorLinesNameNoTarget: whoever adds a message at erro says here what fills it.
-// What sessions end with is looked after by the logger: see package sla.
+// TestErrorLinesNameNoTarget: a new message at erro must be entered in the table. The
+// logger itself handles the reasons of closed sessions: see package sla.
 func TestErrorLinesNameNoTarget(t *testing.T) {
 	found := map[string]bool{}
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {

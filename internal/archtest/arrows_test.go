@@ -13,25 +13,25 @@ import (
 	"testing"
 )
 
-// module is the name our own import paths begin with.
+// module is the prefix of our import paths.
 const module = "tunnels/"
 
-// root is the repository.
+// root is the path of the repository.
 const root = "../.."
 
-// room says what the packages of one folder, named in rooms, may import, beside the
-// standard library, and why no more.
+// room lists what the packages in one folder of rooms may import, besides the standard
+// library, and why no more.
 type room struct {
-	ours   []string // rooms of this repository
-	others []string // modules of others, or folders of them
+	ours   []string // folders of this repository
+	others []string // third-party modules, or packages of them
 	why    string
 }
 
-// everything is what the verbs may import of us.
+// everything is what the verbs may import from this repository.
 var everything = []string{"internal/config", "internal/journal", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal/httpdoor", "internal"}
 
-// rooms is the way through the house: main → cli → config → tunnel → {eagersocks,
-// remux, tls, sla}; nobody looks up. "" is the root folder.
+// rooms defines the import order: main → cli → config → tunnel → {eagersocks, remux,
+// tls, sla}. No package imports one above it. "" is the root folder.
 var rooms = map[string]room{
 	"":                  {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
 	"internal/cli":      {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
@@ -52,8 +52,8 @@ var rooms = map[string]room{
 	"internal":          {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
 }
 
-// TestImportArrows: every import goes the way the table says. Test files may
-// import what helps them, but not look up into main, cli or config.
+// TestImportArrows checks every import against the table. Test files may import
+// anything helpful, except main, cli and config from below.
 func TestImportArrows(t *testing.T) {
 	seen := 0
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
@@ -90,10 +90,10 @@ func TestImportArrows(t *testing.T) {
 	}
 }
 
-// upper are the rooms above all others.
+// upper lists the folders above all others.
 var upper = []string{"", "internal/cli", "internal/config"}
 
-// judge says what is wrong with a file's import; empty: nothing.
+// judge describes what is wrong with a file's import, or returns "".
 func judge(file, imported string) string {
 	from := folder(path.Dir(file) + "/")
 	r, known := rooms[from]
@@ -126,8 +126,8 @@ func judge(file, imported string) string {
 	return file + " must not import " + imported + ", because " + r.why
 }
 
-// folder is the room of a path that ends in a slash: its first part, or the first two
-// if those are a room of their own; of "./" it is "".
+// folder returns the key in rooms for a path that ends in a slash: its first element,
+// or the first two if rooms has them. For "./" it returns "".
 func folder(p string) string {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(p, "./"), "/")
 	second, _, _ := strings.Cut(rest, "/")
@@ -137,11 +137,11 @@ func folder(p string) string {
 	return first
 }
 
-// TestJudge: the arrows themselves are held to.
+// TestJudge tests the checks themselves.
 func TestJudge(t *testing.T) {
 	tests := []struct {
 		file, imported string
-		want           string // what the refusal says; empty: allowed
+		want           string // part of the refusal, or empty if allowed
 	}{
 		{"main.go", "tunnels/internal/cli", ""},
 		{"main.go", "tunnels/tunnel", "main only starts"},

@@ -1,3 +1,3 @@
-// Package archtest holds the tests of the house itself: who may import whom, and what
-// may leave the machine. It has no code.
+// Package archtest tests the architecture: which packages may import which, and what
+// may leave the machine in alerts. It has no code of its own.
 package archtest

@@ -1,5 +1,5 @@
-// Package code is the one space of codes that says why a session, a conn or a
-// request ended: on the wire (RESET, GOAWAY), in a SOCKS reply and in the log.
+// Package code defines the codes that say why a session, a conn or a request ended: on
+// the wire (RESET, GOAWAY), in SOCKS replies and in the log.
 package code
 
 import (
@@ -7,29 +7,29 @@ import (
 	"fmt"
 )
 
-// Code says why something ended. 0x00 to 0x08 are the reply codes of SOCKS5
-// (RFC 1928 section 6); those above 0x10 exist only between our two ends.
+// Code says why something ended. 0x00 to 0x08 are the SOCKS5 reply codes (RFC 1928
+// section 6); those above 0x10 are used only between client and server.
 type Code uint8
 
 // The codes. Their values are part of the wire: docs/PROTOCOL.md lists them.
 const (
-	OK                 Code = 0x00 // nothing is wrong
-	General            Code = 0x01 // failure that no other code names
+	OK                 Code = 0x00 // no error
+	General            Code = 0x01 // any failure without a code of its own
 	NotAllowed         Code = 0x02 // the exit's policy forbids the target
 	NetUnreachable     Code = 0x03
-	HostUnreachable    Code = 0x04 // also: the name does not resolve
+	HostUnreachable    Code = 0x04 // also if the name does not resolve
 	Refused            Code = 0x05
 	Timeout            Code = 0x06 // SOCKS5 calls it "TTL expired"
 	CommandUnsupported Code = 0x07
 	AddressUnsupported Code = 0x08
 
-	Cancelled     Code = 0x11 // the application went away
+	Cancelled     Code = 0x11 // the application closed its connection
 	TargetReset   Code = 0x12 // the target reset its connection; what it sent before arrives first
-	FlowControl   Code = 0x13 // the peer sent more than it was granted
-	Protocol      Code = 0x14 // the peer sent what the protocol does not allow
-	Overload      Code = 0x15 // no room for one more
+	FlowControl   Code = 0x13 // the peer sent more than its window allowed
+	Protocol      Code = 0x14 // the peer violated the protocol
+	Overload      Code = 0x15 // a limit was reached
 	NotAuthorised Code = 0x16
-	GoingAway     Code = 0x17 // this end is being stopped
+	GoingAway     Code = 0x17 // this end is shutting down
 	Idle          Code = 0x18 // unused for too long
 )
 
@@ -53,7 +53,7 @@ var names = map[Code]string{
 	Idle:               "idle for too long",
 }
 
-// String is the code in words, as the log and the user see it.
+// String returns the code's description, as in the log and in messages to users.
 func (c Code) String() string {
 	if s, ok := names[c]; ok {
 		return s
@@ -61,8 +61,8 @@ func (c Code) String() string {
 	return fmt.Sprintf("code 0x%02x", uint8(c))
 }
 
-// Reply is the SOCKS5 reply code (RFC 1928 section 6) that says c to an
-// application; codes SOCKS5 does not know become "general failure".
+// Reply returns the SOCKS5 reply code (RFC 1928 section 6) to send for c; codes that
+// SOCKS5 does not have become "general failure".
 func (c Code) Reply() byte {
 	if c <= AddressUnsupported {
 		return byte(c)
@@ -73,15 +73,15 @@ func (c Code) Reply() byte {
 	return byte(General)
 }
 
-// Error is an ending that was not clean.
+// Error is the error of anything that did not end cleanly.
 type Error struct {
 	Code   Code
-	Text   string // more about it; may be empty; from a peer: any bytes, quote before printing
-	Remote bool   // the peer said so, not this end
+	Text   string // details; may be empty; from a peer it can be any bytes, so quote it before printing
+	Remote bool   // sent by the peer
 }
 
-// Error is the text if there is one, else the code in words. Bytes from the
-// peer that are not printable are escaped.
+// Error returns the text if there is one, else the code's description. Unprintable
+// bytes from the peer are escaped.
 func (e *Error) Error() string {
 	if e.Text == "" {
 		return e.Code.String()
@@ -93,10 +93,10 @@ func (e *Error) Error() string {
 	return q[1 : len(q)-1]
 }
 
-// Told returns the code in words, which nobody outside had a hand in.
+// Told returns the code's description, which contains nothing from outside.
 func (e *Error) Told() string { return e.Code.String() }
 
-// Of is the code that err, or an error it wraps, carries.
+// Of returns the code carried by err or an error it wraps.
 func Of(err error) (Code, bool) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code, true
@@ -104,8 +104,8 @@ func Of(err error) (Code, bool) {
 	return OK, false
 }
 
-// Resetter is a connection that can be ended abruptly, with a reason: its peer
-// sees an error, never a clean end. It ends both directions and returns at once.
+// Resetter is a connection that can be reset with a reason: its peer sees an error,
+// never a clean end. Reset ends both directions and returns at once.
 type Resetter interface {
 	Reset(c Code, text string) error
 }

@@ -56,14 +56,14 @@ const (
 	byDefault   = "default"
 )
 
-// Given tells whether the option of that name ("server.addr") was given, rather
+// Given reports whether the option of that name ("server.addr") was given, rather
 // than left at its default.
 func (c *Config) Given(name string) bool {
 	_, ok := c.given[name]
 	return ok
 }
 
-// CertsGiven tells whether any certificate, key or CA was given. With both
+// CertsGiven reports whether any certificate, key or CA was given. With both
 // roles in one process and none given, throw-away ones will do.
 func (c *Config) CertsGiven() bool {
 	s, l := c.Tunnel.ServerTLS, c.Tunnel.ClientTLS

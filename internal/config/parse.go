@@ -139,7 +139,7 @@ func isPath(name string) bool {
 	return err == nil
 }
 
-// isOurs tells whether err holds an *Error.
+// isOurs reports whether err holds an *Error.
 func isOurs(err error) bool {
 	_, ok := errors.AsType[*Error](err)
 	return ok

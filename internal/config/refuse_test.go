@@ -200,7 +200,7 @@ func TestFile(t *testing.T) {
 		{`sla.log.path = "x`, "double quote is not closed"},
 		{`sla.log.path = 'x`, "single quote is not closed"},
 		{`sla.log.path = "x" y`, "nothing but a comment"},
-		{`sla.log.path = "\q"`, "an escape that Go does not know"},
+		{`sla.log.path = "\q"`, "an invalid escape"},
 		{"config = x", "cannot name another"},
 		{"\nremux.ping.sec = soon", `-remux.ping.sec "soon" (`},
 		{"\nremux.ping.sec = soon", ":2): want whole seconds"},

@@ -233,7 +233,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// isHost tells whether s is an address or could be a name.
+// isHost reports whether s is an address or could be a name.
 func isHost(s string) bool {
 	if ip, err := netip.ParseAddr(s); err == nil {
 		return strings.IndexFunc(ip.Zone(), notInLabel) < 0 // which may hold anything otherwise

@@ -11,45 +11,45 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Counts says what did and did not get through one end of an association.
+// Counts counts the datagrams and bytes of one end of an association.
 type Counts struct {
-	// Dropped: a queue was full, the datagram was too large for a record or a
-	// socket, could not be sent, or its target's name could not be resolved.
+	// Dropped counts datagrams lost because a queue was full, the datagram was too
+	// large for a record or a socket, sending failed, or the target's name did not
+	// resolve.
 	Dropped uint64
-	// Refused: the exit's policy forbids the target.
+	// Refused counts datagrams whose target is forbidden by the exit's policy.
 	Refused uint64
-	// Ignored: datagrams from an address that is not listened to, fragments, and
-	// what is no SOCKS5 datagram.
+	// Ignored counts datagrams from other addresses, fragments and malformed datagrams.
 	Ignored uint64
-	// Forgotten: targets, not datagrams, that had to make room for others within
-	// the time in which they may answer.
+	// Forgotten counts targets (not datagrams) evicted for others while they could
+	// still have answered.
 	Forgotten uint64
 
-	// Up and Down are the bytes, without headers, of the datagrams that were taken
-	// from the application and from its targets. They may yet be dropped on the way.
+	// Up and Down count the bytes, without headers, of datagrams received from the
+	// application and from its targets. Some may be dropped later.
 	Up, Down uint64
 }
 
-// Association is the client's end: a UDP socket for one application (RFC 1928
-// section 7). Only datagrams from the application's address are heard, and from
-// the first port there that sends a proper one. Its methods may be called from
-// any goroutine, Run once.
+// Association is the client's end: a UDP socket for one application (RFC 1928 section
+// 7). It accepts datagrams only from the application's address, and only from the first
+// port there that sends a valid one. Its methods may be called from any goroutine, Run
+// only once.
 type Association struct {
-	// Static after construction.
+	// Set once, never changed.
 	socket *net.UDPConn
 	peer   netip.Addr
 	link   link
 
-	port             atomic.Uint32 // the application's; 0: not known; set by who hears the socket
+	port             atomic.Uint32 // application's port, 0 if unknown; written by the socket reader
 	dropped, ignored atomic.Uint64
 	up, down         atomic.Uint64
 }
 
-// Listen opens the socket of an association: at the local address of its control
-// connection, for the remote one. Both must be IP addresses, or those of a UNIX
-// socket, which stand for 127.0.0.1. hint is what the application asked for: if it
-// names a port, of its own address or of the unspecified one, then only datagrams
-// from that port are accepted.
+// Listen opens the socket of an association on the local address of its control
+// connection, for the application at the remote one. Both must be IP addresses or UNIX
+// socket addresses, which stand for 127.0.0.1. hint is the address in the application's
+// request: if it names a port, on the application's own or the unspecified address,
+// only datagrams from that port are accepted.
 func Listen(local, remote net.Addr, hint netip.AddrPort) (*Association, error) {
 	at, err := ipOf(local)
 	if err != nil {
@@ -86,26 +86,26 @@ func ipOf(a net.Addr) (netip.Addr, error) {
 	return ip, nil
 }
 
-// Addr is where the application has to send its datagrams.
+// Addr returns the address to which the application must send its datagrams.
 func (a *Association) Addr() netip.AddrPort {
 	return a.socket.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// Run carries datagrams until ctx ends or the session does, and closes the socket.
-// It returns nil if that was a clean end. The session, whose read and write
-// deadlines are Run's, is then still to be closed or aborted.
+// Run relays datagrams until ctx or the session ends, and closes the socket. It returns
+// nil after a clean end. Run uses the session's read and write deadlines; the caller
+// must still close or abort the session.
 func (a *Association) Run(ctx context.Context, session splice.Stream) error {
 	var hearing sync.WaitGroup
 	hearing.Go(func() { hear(a.socket, idleAfter, a.fromApplication) })
 	stop := context.AfterFunc(ctx, a.finish)
 	err := a.link.run(session, a.fromSession)
 	stop()
-	_ = a.Close() // perhaps a second time
+	_ = a.Close() // may be closed already
 	hearing.Wait()
 	return err
 }
 
-// finish: the application has gone.
+// finish ends the association after the application has gone.
 func (a *Association) finish() {
 	_ = a.Close()
 	a.link.finish()
@@ -114,12 +114,12 @@ func (a *Association) finish() {
 // Close closes the socket.
 func (a *Association) Close() error { return a.socket.Close() }
 
-// Counts is what did not get through so far.
+// Counts returns the counts so far.
 func (a *Association) Counts() Counts {
 	return Counts{Dropped: a.dropped.Load() + a.link.queue.drops(), Ignored: a.ignored.Load(), Up: a.up.Load(), Down: a.down.Load()}
 }
 
-// fromApplication queues a datagram that came to the socket.
+// fromApplication queues a datagram received by the socket.
 func (a *Association) fromApplication(from netip.AddrPort, b []byte) {
 	port := uint32(from.Port())
 	known := a.port.Load()
@@ -139,8 +139,8 @@ func (a *Association) fromApplication(from netip.AddrPort, b []byte) {
 	a.link.queue.put(d.target, d.data)
 }
 
-// fromSession sends the application a datagram, which has in a record the form
-// that it has in SOCKS5.
+// fromSession sends a datagram to the application. A record has the same form as a
+// SOCKS5 datagram.
 func (a *Association) fromSession(record []byte) error {
 	d, err := parseRecord(record)
 	switch {
@@ -155,7 +155,7 @@ func (a *Association) fromSession(record []byte) error {
 		return nil
 	}
 	if _, err := a.socket.WriteToUDPAddrPort(record, netip.AddrPortFrom(a.peer, uint16(port))); err != nil {
-		a.dropped.Add(1) // too large, or the machine is short of something
+		a.dropped.Add(1) // too large, or the system lacks resources
 		return nil
 	}
 	a.down.Add(uint64(len(d.data)))

@@ -13,9 +13,9 @@ import (
 	"tunnels/internal/code"
 )
 
-// runAssociation runs an association for an application at 127.0.0.1, and gives the
-// exit's end of its session, what reads from that, what ends the control connection,
-// and how it ended.
+// runAssociation runs an association for an application at 127.0.0.1. It returns the
+// exit's end of the session with a reader for it, a function that ends the control
+// connection, and a channel with the result of Run.
 func runAssociation(t *testing.T, hint string) (*Association, *net.TCPConn, *recordReader, context.CancelFunc, <-chan error) {
 	t.Helper()
 	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
@@ -47,7 +47,7 @@ func TestAssociationCarries(t *testing.T) {
 	a, far, records, end, ended := runAssociation(t, "0.0.0.0:0")
 	app := udp(t, "127.0.0.1")
 	answer := record(t, "192.0.2.1:53", "answer")
-	say(t, far, answer) // nobody is there yet
+	say(t, far, answer) // nothing is listening yet
 	until(t, "that is dropped", func() bool { return a.Counts().Dropped == 1 })
 	a.sendFrom(t, app, record(t, "dns.example:53", "question")[2:])
 	if to, data := next(t, records); to != "dns.example:53" || data != "question" {
@@ -70,9 +70,9 @@ func TestAssociationCarries(t *testing.T) {
 	}
 }
 
-// TestWhoIsHeard: hints that name a port of the application's hold, others mean
-// nothing; the port is locked by the first proper datagram.
-func TestWhoIsHeard(t *testing.T) {
+// TestWhichPortIsAccepted: a hint that names one of the application's ports applies,
+// other hints are ignored; the first valid datagram fixes the port.
+func TestWhichPortIsAccepted(t *testing.T) {
 	first, second := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	port := second.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	for hint, want := range map[netip.AddrPort]string{
@@ -106,8 +106,8 @@ func TestAssociationNeedsAnAddress(t *testing.T) {
 	}
 }
 
-// TestAssociationOverUNIX: an application on this machine may have its control
-// connection over a UNIX socket.
+// TestAssociationOverUNIX: a local application may have its control connection over a
+// UNIX socket.
 func TestAssociationOverUNIX(t *testing.T) {
 	a, err := Listen(&net.UnixAddr{Name: "/x", Net: "unix"}, &net.UnixAddr{Net: "unix"}, netip.AddrPort{})
 	if err != nil {
@@ -122,11 +122,12 @@ func TestAssociationOverUNIX(t *testing.T) {
 	}
 }
 
-// TestWhatIsQueuedIsSent: an application that sends and goes has sent.
+// TestWhatIsQueuedIsSent: datagrams sent before the application closes are still
+// delivered.
 func TestWhatIsQueuedIsSent(t *testing.T) {
 	a, far, records, end, ended := runAssociation(t, "0.0.0.0:0")
 	const n = 5
-	for range n { // as fromApplication does, and there is no telling when that has run
+	for range n { // like fromApplication, whose timing a test cannot observe
 		a.link.queue.put(mustTarget(t, "192.0.2.1:53"), []byte(strings.Repeat("x", 20_000)))
 	}
 	end()
@@ -141,8 +142,8 @@ func TestWhatIsQueuedIsSent(t *testing.T) {
 	}
 }
 
-// TestAssociationEndsAfterAll: an exit that does not end its direction does not keep
-// the association.
+// TestAssociationEndsAfterAll: an exit that does not end its direction cannot keep the
+// association open.
 func TestAssociationEndsAfterAll(t *testing.T) {
 	_, _, _, end, ended := runAssociation(t, "0.0.0.0:0")
 	start := time.Now()

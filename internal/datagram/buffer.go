@@ -2,7 +2,7 @@ package datagram
 
 import "sync"
 
-// buffer holds the largest record with its length, or the largest datagram.
+// buffer holds the largest record including its length, or the largest datagram.
 type buffer [2 + recordMax]byte
 
 // buffers recycles buffers; a pool is a cache, not state.

@@ -13,21 +13,21 @@ import (
 
 const (
 	headSize  = 4     // reserved (2), fragment, address type
-	recordMax = 65535 // a record's length is two bytes
+	recordMax = 65535 // the length of a record has two bytes
 )
 
-// Target is where a datagram goes, or came from. It is comparable.
+// Target is the destination or the source of a datagram. It is comparable.
 type Target struct {
-	Name string     // to be resolved at the exit; empty: IP says
-	IP   netip.Addr // invalid if there is a name
+	Name string     // resolved at the exit; empty if IP is set
+	IP   netip.Addr // invalid if Name is set
 	Port uint16
 }
 
-// targetOf is the target with that address.
+// targetOf returns the target with address a.
 func targetOf(a netip.AddrPort) Target { return Target{IP: a.Addr(), Port: a.Port()} }
 
-// String is host:port, with brackets around an IPv6 address. A name in it is
-// as the application wrote it: to be quoted before it is printed.
+// String returns host:port, with brackets around an IPv6 address. A name is as the
+// application wrote it: quote it before printing.
 func (t Target) String() string {
 	host := t.Name
 	if host == "" {
@@ -39,20 +39,20 @@ func (t Target) String() string {
 // headerSize returns how many bytes appendHeader appends.
 func (t Target) headerSize() int { return headSize - 1 + socksaddr.EncodedSize(t.Name, t.IP) }
 
-// appendHeader appends the header of a datagram that is not a fragment.
+// appendHeader appends the header of an unfragmented datagram.
 func (t Target) appendHeader(b []byte) []byte {
 	return socksaddr.Append(append(b, 0, 0, 0), t.Name, t.IP, t.Port)
 }
 
-// datagram is one that has been parsed.
+// datagram is a parsed datagram.
 type datagram struct {
 	target   Target
-	fragment byte   // not 0: to be dropped, as RFC 1928 section 7 has it
-	data     []byte // part of what was parsed
+	fragment byte   // if not 0 the datagram is dropped, as RFC 1928 section 7 requires
+	data     []byte // a slice of the parsed bytes
 }
 
-// parseRecord reads what a record holds: one datagram, written as appendHeader
-// writes it. The error has code.Protocol.
+// parseRecord parses the content of a record: one datagram with a header as written by
+// appendHeader. The error has code.Protocol.
 func parseRecord(b []byte) (datagram, error) {
 	d, err := parse(b)
 	switch {
@@ -66,8 +66,8 @@ func parseRecord(b []byte) (datagram, error) {
 	return d, nil
 }
 
-// parse reads a datagram as an application may write it: the reserved bytes
-// mean nothing, and an address may be written as a name.
+// parse parses a datagram from an application, less strictly: reserved bytes are
+// ignored, and an address may be written as a name.
 func parse(b []byte) (datagram, error) {
 	if len(b) < headSize+1 {
 		return datagram{}, malformed("datagram of %d bytes has no header", len(b))

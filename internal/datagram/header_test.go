@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// golden pairs targets with their headers.
+// golden maps targets to their headers.
 var golden = map[string]string{
 	"192.0.2.1:53":                           "\x00\x00\x00\x01\xc0\x00\x02\x01\x00\x35",
 	"[2001:db8::1]:443":                      "\x00\x00\x00\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\xbb",
@@ -64,7 +64,7 @@ func TestRefusedHeaders(t *testing.T) {
 	}
 }
 
-// An application's own way of writing is no reason to leave it unheard.
+// TestLooseHeaders: unusual but valid headers from applications are accepted.
 func TestLooseHeaders(t *testing.T) {
 	for wire, want := range map[string]string{
 		"\x12\x34\x00\x01\xc0\x00\x02\x01\x00\x35":        "192.0.2.1:53",
@@ -114,8 +114,9 @@ func TestRecordReader(t *testing.T) {
 	}
 }
 
-// FuzzRecords lets the other end say anything: it is cut the same however it comes,
-// and what is taken for a datagram is written in the same bytes again.
+// FuzzRecords feeds arbitrary bytes from the peer: they are split the same way in
+// whatever pieces they arrive, and a parsed datagram is encoded to the same bytes
+// again.
 func FuzzRecords(f *testing.F) {
 	for s, wire := range golden {
 		f.Add(record(f, s, "data"))

@@ -11,35 +11,35 @@ import (
 	"tunnels/internal/splice"
 )
 
-// lingerMax is for what is under way when an association ends.
+// lingerMax is how long data in flight may take when an association ends.
 const lingerMax = 2 * time.Second
 
-var past = time.Unix(1, 0) // as a deadline: now
+var past = time.Unix(1, 0) // as a deadline, expires at once
 
-// link carries records over a session, both ways, until one end ends it.
+// link carries records in both directions over a session, until one end closes it.
 type link struct {
-	queue *queue // what is to be sent
+	queue *queue // outgoing records
 
 	mu      sync.Mutex
 	session splice.Stream // guarded by mu; set by run
 	ended   bool          // guarded by mu
-	err     error         // guarded by mu; why it ended; nil: cleanly
+	err     error         // guarded by mu; why it ended, or nil if cleanly
 }
 
-// run hands the records that come to handle, each valid for the call only, and
-// sends those that are queued. It returns when the session has ended in both
-// directions, with nil if that was its clean end. An error of handle ends it.
-// The session is then still to be closed, or aborted.
+// run passes received records to handle, each valid only during the call, and sends
+// queued ones. It returns when both directions of the session have ended, with nil
+// after a clean end. An error from handle ends the link. The caller must still close or
+// abort the session.
 func (l *link) run(session splice.Stream, handle func(record []byte) error) error {
 	l.mu.Lock()
 	l.session = session
 	early := l.ended
 	l.mu.Unlock()
-	if early { // finish was called before
+	if early { // finish was called before run
 		_ = session.SetDeadline(time.Now().Add(lingerMax))
 	}
 	if e, ok := session.(splice.Ender); ok {
-		// Read may be waiting for the client's rate, with much left to be read.
+		// Read may be waiting for the client's rate, with much left to read.
 		e.OnEnd(func(err error, _ bool) {
 			if err != nil {
 				l.fail(fmt.Errorf("carrying datagrams: %w", err))
@@ -75,7 +75,7 @@ func (l *link) read(handle func([]byte) error) {
 	}
 }
 
-// write sends what is queued, as much at a time as there is.
+// write sends queued records, as many at a time as there are.
 func (l *link) write() {
 	for l.queue.wait() {
 		b := getBuffer()
@@ -90,22 +90,22 @@ func (l *link) write() {
 		}
 	}
 	if l.hasFailed() {
-		return // an end now would look like a clean one
+		return // ending the direction now would look like a clean end
 	}
 	if err := l.session.CloseWrite(); err != nil {
 		l.fail(fmt.Errorf("ending datagrams: %w", err))
 	}
 }
 
-// finish ends the link cleanly: what is queued is still sent, what comes is
-// dropped, and the other end has lingerMax to do the same.
+// finish ends the link cleanly: queued records are still sent, new ones are dropped,
+// and the other end has lingerMax to do the same.
 func (l *link) finish() { l.end(nil, time.Now().Add(lingerMax)) }
 
-// fail ends the link at once because of err.
+// fail ends the link at once with err.
 func (l *link) fail(err error) { l.end(err, past) }
 
-// end ends the link, if it is the first to do so, and gives what the session
-// still does until then.
+// end ends the link unless it has ended already, and sets the deadline for what the
+// session still does.
 func (l *link) end(err error, until time.Time) {
 	l.mu.Lock()
 	first, session := !l.ended, l.session
@@ -115,7 +115,7 @@ func (l *link) end(err error, until time.Time) {
 	l.mu.Unlock()
 	l.queue.end()
 	if session != nil && (first || err != nil) {
-		_ = session.SetDeadline(until) // fails on an ended session only
+		_ = session.SetDeadline(until) // fails only on an ended session
 	}
 }
 
@@ -131,17 +131,17 @@ func (l *link) hasEnded() bool {
 	return l.ended
 }
 
-// recordReader cuts a stream into records. It holds a buffer only while there
-// is something in it.
+// recordReader splits a stream into records. It holds a buffer only while there is data
+// in it.
 type recordReader struct {
 	from       io.Reader
-	lead       [16]byte // to wait with
-	buf        *buffer  // nil: nothing has been read ahead
-	start, end int      // of what has been
+	lead       [16]byte // read first, so that waiting needs no buffer
+	buf        *buffer  // nil if nothing has been read ahead
+	start, end int      // of the data read ahead
 }
 
-// next is the next record, without its length, valid until the next call. The
-// error is io.EOF only between two records.
+// next returns the next record, without its length, valid until the next call. It
+// returns io.EOF only between two records.
 func (r *recordReader) next() ([]byte, error) {
 	for {
 		if b := r.waiting(); len(b) >= 2 {
@@ -179,7 +179,7 @@ func (r *recordReader) fill() error {
 		}
 		r.buf = getBuffer()
 		r.end = copy(r.buf[:], r.lead[:n])
-		return nil // an error comes again
+		return nil // an error will be returned again
 	}
 	r.end = copy(r.buf[:], r.buf[r.start:r.end])
 	r.start = 0
@@ -191,7 +191,7 @@ func (r *recordReader) fill() error {
 	return err
 }
 
-// release lets go of the buffer.
+// release returns the buffer to the pool.
 func (r *recordReader) release() {
 	if r.buf != nil {
 		putBuffer(r.buf)

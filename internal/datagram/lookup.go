@@ -10,9 +10,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// lookUpLocked resolves an entry's name, in a goroutine of its own. There are as
-// many of them as names that are being resolved, at most, and a few that are just
-// ending.
+// lookUpLocked resolves an entry's name in a new goroutine. There are at most as many
+// of these as names being resolved, plus a few that are just ending.
 func (r *Relay) lookUpLocked(e *entry) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.exit.Timeout)
 	e.cancel = cancel
@@ -27,7 +26,7 @@ func (r *Relay) lookUpLocked(e *entry) {
 		waited := len(r.table.unwait(e))
 		r.table.remove(e)
 		r.mu.Unlock()
-		if waited == 0 { // it was pushed out
+		if waited == 0 { // it was evicted
 			return
 		}
 		count := &r.dropped
@@ -39,8 +38,8 @@ func (r *Relay) lookUpLocked(e *entry) {
 	})
 }
 
-// locate is where a name's datagrams go: the first of its addresses that policy
-// allows and that this machine has a way to.
+// locate returns where to send a name's datagrams: the first of its addresses that
+// policy allows and this machine can route to.
 func (r *Relay) locate(ctx context.Context, t Target) (netip.AddrPort, error) {
 	select {
 	case r.lookups <- struct{}{}:
@@ -73,7 +72,7 @@ func (r *Relay) locate(ctx context.Context, t Target) (netip.AddrPort, error) {
 	return allowed[0], nil
 }
 
-// hasRoute says whether datagrams can leave for a. It sends none.
+// hasRoute reports whether this machine has a route to a. It sends nothing.
 func hasRoute(a netip.AddrPort) bool {
 	c, err := net.DialUDP(network(a.Addr()), nil, net.UDPAddrFromAddrPort(a))
 	if err != nil {
@@ -83,16 +82,16 @@ func hasRoute(a netip.AddrPort) bool {
 	return true
 }
 
-// found sends what waits for an entry's name. What comes meanwhile waits behind it,
-// so that the order stays.
+// found sends the datagrams waiting for an entry's name. Datagrams that arrive
+// meanwhile are queued behind them, to keep their order.
 func (r *Relay) found(e *entry, addr netip.AddrPort) {
 	for {
 		r.mu.Lock()
-		if e.elem == nil { // pushed out
+		if e.elem == nil { // evicted
 			r.mu.Unlock()
 			return
 		}
-		if e.source == nil { // before an answer can come
+		if e.source == nil { // before an answer can arrive
 			r.table.locate(e, addr, time.Now())
 		}
 		waiting := r.table.unwait(e)

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sessionPair is a session's two ends, in the form of TCP.
+// sessionPair returns the two ends of a session, as TCP connections.
 func sessionPair(t testing.TB) (near, far *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -37,7 +37,7 @@ func sessionPair(t testing.TB) (near, far *net.TCPConn) {
 	return c.(*net.TCPConn), d.(*net.TCPConn)
 }
 
-// record is a record with its length, for a target that is host:port.
+// record returns a record, with its length, for the target host:port.
 func record(t testing.TB, target, data string) []byte {
 	t.Helper()
 	q := newQueue()
@@ -64,7 +64,7 @@ func mustTarget(t testing.TB, s string) Target {
 	return target
 }
 
-// next is what the next record holds.
+// next returns the target and data of the next record.
 func next(t testing.TB, r *recordReader) (target, data string) {
 	t.Helper()
 	b, err := r.next()
@@ -85,7 +85,7 @@ func wantCode(t testing.TB, what string, err error, want code.Code) {
 	}
 }
 
-// udp is a socket at a free port of ip.
+// udp returns a socket on a free port of ip.
 func udp(t testing.TB, ip string) *net.UDPConn {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
@@ -97,7 +97,7 @@ func udp(t testing.TB, ip string) *net.UDPConn {
 	return c
 }
 
-// hears checks what comes next to a socket, and says from where.
+// hears checks the next datagram received by a socket and returns its source.
 func hears(t testing.TB, c *net.UDPConn, want string) netip.AddrPort {
 	t.Helper()
 	b := make([]byte, 65536)
@@ -108,7 +108,7 @@ func hears(t testing.TB, c *net.UDPConn, want string) netip.AddrPort {
 	return from
 }
 
-// anything is an Exit without a policy, that knows no name.
+// anything returns an Exit without a policy that resolves no names.
 func anything() Exit {
 	return Exit{
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
@@ -119,8 +119,8 @@ func anything() Exit {
 	}
 }
 
-// runRelay runs a relay, and gives the client's end of its session, what reads from
-// that, and how it ended.
+// runRelay runs a relay. It returns the client's end of the session with a reader for
+// it, and a channel with the result of Run.
 func runRelay(t testing.TB, exit Exit) (*Relay, *net.TCPConn, *recordReader, <-chan error) {
 	t.Helper()
 	near, far := sessionPair(t)
@@ -143,7 +143,7 @@ func say(t testing.TB, c net.Conn, b []byte) {
 	}
 }
 
-// until waits until cond holds.
+// until waits until cond is true.
 func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !cond(); <-time.After(time.Millisecond) {

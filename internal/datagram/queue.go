@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// queueMax is how many bytes of records wait for the session. More would only
-// make late what is better lost.
+// queueMax limits the bytes of records waiting for the session. A longer queue would
+// only deliver datagrams too late.
 const queueMax = 256 << 10
 
-// queue is the records that wait for the session. It holds memory only while
-// some do.
+// queue holds the records waiting for the session. It uses memory only while it is not
+// empty.
 type queue struct {
 	mu      sync.Mutex
-	more    sync.Cond // of mu: there are records, or the queue has ended
+	more    sync.Cond // of mu; signaled when there are records or the queue has ended
 	buf     []byte    // guarded by mu; whole records with their lengths
-	head    int       // guarded by mu; where in buf the oldest begins
+	head    int       // guarded by mu; start of the oldest record in buf
 	dropped uint64    // guarded by mu
 	ended   bool      // guarded by mu
 }
@@ -26,8 +26,8 @@ func newQueue() *queue {
 	return q
 }
 
-// put adds a record at the cost of the oldest ones, if there is no room. What
-// cannot be a record is dropped, too. After end it does nothing.
+// put appends a record, dropping the oldest ones if there is no room. Data that does
+// not fit into a record is dropped too. After end it does nothing.
 func (q *queue) put(t Target, data []byte) {
 	size := t.headerSize() + len(data)
 	q.mu.Lock()
@@ -50,13 +50,13 @@ func (q *queue) put(t Target, data []byte) {
 	q.more.Signal()
 }
 
-// oldestLocked is the size of the oldest record.
+// oldestLocked returns the size of the oldest record.
 func (q *queue) oldestLocked() int {
 	return 2 + int(binary.BigEndian.Uint16(q.buf[q.head:]))
 }
 
-// makeRoomLocked sees to it that n bytes can be appended. It moves what waits
-// only when that is less than what it gains.
+// makeRoomLocked ensures that n bytes can be appended. It moves the queued bytes only
+// when fewer than are gained.
 func (q *queue) makeRoomLocked(n int) {
 	waiting := len(q.buf) - q.head
 	switch {
@@ -74,7 +74,7 @@ func (q *queue) makeRoomLocked(n int) {
 	}
 }
 
-// releaseLocked lets go of the memory.
+// releaseLocked releases the memory.
 func (q *queue) releaseLocked() {
 	if cap(q.buf) == len(buffer{}) {
 		putBuffer((*buffer)(q.buf[:cap(q.buf)]))
@@ -82,7 +82,7 @@ func (q *queue) releaseLocked() {
 	q.buf, q.head = nil, 0
 }
 
-// wait waits for records; false: there will be no more.
+// wait waits for records and returns false if there will be no more.
 func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -92,8 +92,8 @@ func (q *queue) wait() bool {
 	return len(q.buf) > q.head
 }
 
-// take fills b with the oldest records, as many as there are and fit, and says
-// how many bytes that is.
+// take fills b with as many of the oldest records as fit and returns their size in
+// bytes.
 func (q *queue) take(b *buffer) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -113,7 +113,7 @@ func (q *queue) take(b *buffer) int {
 	return n
 }
 
-// end lets nothing more in; what waits can still be taken.
+// end makes the queue accept no more records; those in it can still be taken.
 func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -121,7 +121,7 @@ func (q *queue) end() {
 	q.more.Broadcast()
 }
 
-// drops is how many records were dropped.
+// drops returns how many records were dropped.
 func (q *queue) drops() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// drain is the data of all records in q.
+// drain returns the data of all records in q.
 func drain(t *testing.T, q *queue) (all []string) {
 	t.Helper()
 	b := getBuffer()
@@ -56,8 +56,7 @@ func TestQueueDropsOldest(t *testing.T) {
 	}
 }
 
-// TestQueueInAndOut: whatever the pattern of putting and taking, what comes out is
-// what went in.
+// TestQueueInAndOut: for any pattern of put and take, the output equals the input.
 func TestQueueInAndOut(t *testing.T) {
 	q := newQueue()
 	target := mustTarget(t, "dns.example:53")

@@ -11,48 +11,48 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Exit is what a Relay asks and tells. Its functions, but Refused, must not be
-// nil, and may be called by many goroutines at a time.
+// Exit holds the functions that a Relay calls. Resolve, AllowName and AllowAddr must
+// not be nil. All may be called concurrently.
 type Exit struct {
-	// Resolve is the addresses of a name, in the order of preference.
+	// Resolve returns the addresses of a name, in order of preference.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// AllowName judges the target of a datagram that is a name, before it is
+	// AllowName judges the target of a datagram, if it is a name, before it is
 	// resolved.
 	AllowName func(host string, port uint16) error
-	// AllowAddr judges the address that a datagram is about to be sent to;
-	// via is the name that was resolved to it, if one was.
+	// AllowAddr judges the address to which a datagram is about to be sent; via is the
+	// name that resolved to it, or empty.
 	AllowAddr func(a netip.AddrPort, via string) error
-	// Timeout bounds the resolving of a name; 0: 10 s.
+	// Timeout limits each name lookup; 0 means 10 s.
 	Timeout time.Duration
-	// Refused is told why datagrams for a target are not sent: they may not
-	// be, its name cannot be resolved, or sending fails. It is told once for a
-	// target, and of 256 targets at most. Nil: nobody is.
+	// Refused, if not nil, is called with the reason why datagrams to a target are not
+	// sent: policy forbids it, its name does not resolve, or sending failed. It is
+	// called once for each target, for at most 256 targets.
 	Refused func(target Target, err error)
-	// Crowded is called once, when a target has to make room for another one
-	// although it may still answer. May be nil.
+	// Crowded, if not nil, is called once, when a target is evicted for another
+	// although it may still answer.
 	Crowded func()
-	// Room is shared by all associations of an exit. If nil, this one has its own.
+	// Room is shared by all associations of an exit. If nil, this Relay has its own.
 	Room *Room
 }
 
-// Relay is the exit's end of an association. It has one socket for each family
-// of addresses, so that a target, and whoever it tells, sees one port of ours for
-// as long as the association lasts. Only addresses that were sent to are heard.
-// Run is called once; Counts may be called at any time.
+// Relay is the exit's end of an association. It uses one socket for each address
+// family, so that all targets, and any peers they tell, see the same port for as long
+// as the association lasts. Datagrams are accepted only from addresses that were sent
+// to. Run is called once; Counts may be called at any time.
 type Relay struct {
-	// Static after construction.
+	// Set once, never changed.
 	exit    Exit
 	link    link
-	ctx     context.Context // of resolving
+	ctx     context.Context // context for DNS lookups
 	cancel  context.CancelFunc
-	lookups chan struct{} // a place for each name that is being resolved
+	lookups chan struct{} // one slot for each name being resolved
 
-	wg sync.WaitGroup // who hears the sockets and who resolves names
+	wg sync.WaitGroup // socket readers and name lookups
 
 	mu      sync.Mutex
-	sockets map[string]*net.UDPConn // guarded by mu; by network; nil: it is over
+	sockets map[string]*net.UDPConn // guarded by mu; by network; nil after the end
 	table   table                   // guarded by mu
-	told    map[Target]struct{}     // guarded by mu; those Refused was told of
+	told    map[Target]struct{}     // guarded by mu; targets reported to Refused
 
 	dropped, refused, ignored atomic.Uint64
 	up, down                  atomic.Uint64
@@ -63,7 +63,7 @@ const (
 	lookupsMax = 64
 )
 
-// NewRelay makes a Relay that takes nothing of the system's before Run.
+// NewRelay returns a Relay; it uses no system resources before Run.
 func NewRelay(exit Exit) *Relay {
 	if exit.Timeout <= 0 {
 		exit.Timeout = 10 * time.Second
@@ -83,9 +83,9 @@ func NewRelay(exit Exit) *Relay {
 	return r
 }
 
-// Run carries datagrams until the session ends. It returns nil if that was a
-// clean end, and an error with code.Protocol if the client sent what is no record.
-// The session, whose deadlines are Run's, is then still to be closed or aborted.
+// Run relays datagrams until the session ends. It returns nil after a clean end, and an
+// error with code.Protocol if the client sent a malformed record. Run uses the
+// session's deadlines; the caller must still close or abort the session.
 func (r *Relay) Run(session splice.Stream) error {
 	err := r.link.run(session, r.fromSession)
 	r.cancel()
@@ -103,7 +103,7 @@ func (r *Relay) Run(session splice.Stream) error {
 	return err
 }
 
-// Counts is what did not get through so far.
+// Counts returns the counts so far.
 func (r *Relay) Counts() Counts {
 	r.mu.Lock()
 	waited, forgotten := r.table.dropped, r.table.forgotten
@@ -119,8 +119,8 @@ func (r *Relay) Counts() Counts {
 	}
 }
 
-// fromSession sends one datagram on, or lets it wait for its target's name. An
-// error says that it is none.
+// fromSession sends one datagram on, or queues it until its target's name is resolved.
+// It returns an error for a malformed record.
 func (r *Relay) fromSession(record []byte) error {
 	d, err := parseRecord(record)
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *Relay) fromSession(record []byte) error {
 		return nil
 	}
 	t := d.target
-	// Before it can push another target out.
+	// Before it can evict another target.
 	if err := r.allowed(t); err != nil {
 		r.refuse(t, err)
 		return nil
@@ -162,7 +162,7 @@ func (r *Relay) fromSession(record []byte) error {
 	return nil
 }
 
-// allowed judges a target as it was given.
+// allowed judges a target as the client wrote it.
 func (r *Relay) allowed(t Target) error {
 	if t.Name == "" {
 		return r.exit.AllowAddr(netip.AddrPortFrom(t.IP, t.Port), "")
@@ -170,7 +170,7 @@ func (r *Relay) allowed(t Target) error {
 	return r.exit.AllowName(t.Name, t.Port)
 }
 
-// send sends a datagram to where its target is.
+// send sends a datagram to the address of its target.
 func (r *Relay) send(t Target, addr netip.AddrPort, data []byte) {
 	if t.Name != "" {
 		if err := r.exit.AllowAddr(addr, t.Name); err != nil {
@@ -189,7 +189,7 @@ func (r *Relay) send(t Target, addr netip.AddrPort, data []byte) {
 	r.up.Add(uint64(len(data)))
 }
 
-// socket is the one for that family, opened when it is needed first.
+// socket returns the socket for the family of a, opening it if necessary.
 func (r *Relay) socket(a netip.Addr) (*net.UDPConn, error) {
 	family := network(a)
 	r.mu.Lock()
@@ -213,9 +213,9 @@ func (r *Relay) socket(a netip.Addr) (*net.UDPConn, error) {
 	return s, nil
 }
 
-// fromTarget queues an answer. Its source is the address that it came from, also
-// where the application had named a target: that is what RFC 1928 says, what others
-// do, and what applications can compare.
+// fromTarget queues an answer. Its source is the address it came from, even if the
+// application had named the target: RFC 1928 requires that, other implementations do
+// it, and applications can compare addresses.
 func (r *Relay) fromTarget(from netip.AddrPort, data []byte) {
 	r.mu.Lock()
 	heard := r.table.heard(from.Addr(), time.Now())
@@ -228,7 +228,7 @@ func (r *Relay) fromTarget(from netip.AddrPort, data []byte) {
 	r.link.queue.put(targetOf(from), data)
 }
 
-// refuse counts a datagram that policy forbids.
+// refuse counts a datagram forbidden by policy.
 func (r *Relay) refuse(t Target, err error) {
 	r.refused.Add(1)
 	r.tell(t, err)
@@ -240,7 +240,7 @@ func (r *Relay) drop(t Target, err error) {
 	r.tell(t, err)
 }
 
-// tell tells Refused why, if it is to know.
+// tell calls Refused, unless it has been called for that target.
 func (r *Relay) tell(t Target, err error) {
 	if r.exit.Refused == nil || r.ctx.Err() != nil {
 		return

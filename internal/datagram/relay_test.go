@@ -18,7 +18,7 @@ import (
 func TestRelayCarries(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		if !hasRoute(netip.AddrPortFrom(netip.MustParseAddr(ip), 9)) {
-			continue // a machine without IPv6
+			continue // no IPv6 on this machine
 		}
 		target := udp(t, ip)
 		_, near, answers, ended := runRelay(t, anything())
@@ -44,8 +44,8 @@ func TestRelayCarries(t *testing.T) {
 	}
 }
 
-// TestOnePort: every target sees the same port, and one that it told of us, at an
-// address that was sent to, may answer.
+// TestOnePort: all targets see the same port, and a third party that learns it can
+// answer if datagrams were sent to its address.
 func TestOnePort(t *testing.T) {
 	a, b, friend := udp(t, "127.0.0.1"), udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	_, near, answers, _ := runRelay(t, anything())
@@ -85,8 +85,8 @@ func TestRelayHearsOnlyTargets(t *testing.T) {
 	until(t, "three datagrams are ignored", func() bool { return r.Counts().Ignored == 3 })
 }
 
-// TestSlowNames: a name that is slow to resolve holds nothing else up, and its
-// datagrams keep their order.
+// TestSlowNames: a name that resolves slowly delays nothing else, and its datagrams
+// keep their order.
 func TestSlowNames(t *testing.T) {
 	fast, slow := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	goOn := make(chan struct{})
@@ -110,7 +110,7 @@ func TestSlowNames(t *testing.T) {
 		hears(t, fast, fmt.Sprint(i))
 	}
 	close(goOn)
-	for i := range 100 { // while those that waited are being sent, and after
+	for i := range 100 { // before, while and after the queued datagrams are sent
 		if i < 80 {
 			say(t, near, record(t, "slow.test:"+port, fmt.Sprint(i+20)))
 		}
@@ -118,7 +118,7 @@ func TestSlowNames(t *testing.T) {
 		if _, err := slow.WriteToUDPAddrPort([]byte("pong"), from); err != nil {
 			t.Fatal(err)
 		}
-		// By address: that is where it came from.
+		// The source is an address: that is where the datagram came from.
 		if source, _ := next(t, answers); source != slow.LocalAddr().String() {
 			t.Errorf("answer comes from %s, want %v", source, slow.LocalAddr())
 		}
@@ -128,8 +128,8 @@ func TestSlowNames(t *testing.T) {
 	}
 }
 
-// TestNamesLookedUpAtOnce: there is a bound to them, and the end of the session ends
-// those that are under way.
+// TestNamesLookedUpAtOnce: concurrent lookups are limited, and the end of the session
+// cancels them.
 func TestNamesLookedUpAtOnce(t *testing.T) {
 	var now, most atomic.Int32
 	exit := anything()
@@ -157,7 +157,7 @@ func TestNamesLookedUpAtOnce(t *testing.T) {
 	}
 }
 
-// judged is an Exit that refuses what deny says, and collects what it tells.
+// judged is an Exit that refuses what deny refuses, and records what it is told.
 type judged struct {
 	Exit
 	mu   sync.Mutex
@@ -186,8 +186,8 @@ func (j *judged) all() []string {
 	return append([]string(nil), j.told...)
 }
 
-// TestPolicyForEachDatagram: what was allowed for the first datagram is asked again
-// for the next.
+// TestPolicyForEachDatagram: policy is checked again for each datagram to the same
+// target.
 func TestPolicyForEachDatagram(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	var denied atomic.Bool
@@ -211,8 +211,8 @@ func TestPolicyForEachDatagram(t *testing.T) {
 	}
 }
 
-// TestNameWithForbiddenAddress: of a name's addresses only those are used that
-// policy allows; if there is none, that is a refusal.
+// TestNameWithForbiddenAddress: only the allowed addresses of a name are used; if there
+// is none, the datagram is refused.
 func TestNameWithForbiddenAddress(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	j := judgedBy(func(a netip.AddrPort, via string) bool {
@@ -262,7 +262,7 @@ func TestRefusalsAreToldOnce(t *testing.T) {
 	}
 }
 
-// TestRelaySurvives: what cannot be sent is counted and ends nothing.
+// TestRelaySurvives: datagrams that cannot be sent are counted and end nothing.
 func TestRelaySurvives(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	to := target.LocalAddr().String()
@@ -300,7 +300,8 @@ func TestProtocolErrorEndsRelay(t *testing.T) {
 	}
 }
 
-// TestClientThatDoesNotRead: what cannot go back is dropped, the oldest first.
+// TestClientThatDoesNotRead: answers that cannot be delivered are dropped, oldest
+// first.
 func TestClientThatDoesNotRead(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	r, near, _, ended := runRelay(t, anything())
@@ -314,10 +315,10 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	})
 	_ = near.SetLinger(0)
 	near.Close()
-	<-ended // TCP tells the reset to one of those who read and write, so any error will do
+	<-ended // either the reader or the writer gets the TCP reset, so any error will do
 }
 
-// lost returns c without what did get through.
+// lost returns c without the counts of delivered bytes.
 func lost(c Counts) Counts {
 	c.Up, c.Down = 0, 0
 	return c

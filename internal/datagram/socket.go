@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	socketMax = 1 << 20              // what may wait in the kernel, where it allows that
-	idleAfter = time.Second          // a socket silent for that long is left without a buffer
-	readPause = 5 * time.Millisecond // after an error that is none of the socket's end
+	socketMax = 1 << 20              // kernel buffer, where the system allows it
+	idleAfter = time.Second          // a socket idle for this long releases its buffer
+	readPause = 5 * time.Millisecond // pause after an error that did not close the socket
 )
 
-// openSocket opens a UDP socket that is not connected, so that a closed port
-// at one target is no error of it.
+// openSocket opens an unconnected UDP socket, so that a closed port at one target is
+// not an error of the socket.
 func openSocket(local netip.AddrPort) (*net.UDPConn, error) {
 	c, err := net.ListenUDP(network(local.Addr()), net.UDPAddrFromAddrPort(local))
 	if err != nil {
 		return nil, fmt.Errorf("opening a UDP socket: %w", err)
 	}
-	_ = c.SetReadBuffer(socketMax) // less will do
+	_ = c.SetReadBuffer(socketMax) // a smaller buffer will do
 	_ = c.SetWriteBuffer(socketMax)
 	return c, nil
 }
 
-// network is the one that has such addresses and no others.
+// network returns the network that has addresses like a and no others.
 func network(a netip.Addr) string {
 	if a.Is4() {
 		return "udp4"
@@ -35,10 +35,10 @@ func network(a netip.Addr) string {
 	return "udp6"
 }
 
-// hear hands the datagrams that come to take, each valid for the call only,
-// until the socket is closed. It gives its buffer away when nothing has come for the
-// time idle, or twice that. Errors are survived: they are those of single
-// datagrams, which some systems report to who reads next.
+// hear passes received datagrams to take, each valid only during the call, until the
+// socket is closed. It releases its buffer when nothing was received for idle to twice
+// idle. It ignores errors: they concern single datagrams, and some systems report them
+// to the next read.
 func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, data []byte)) {
 	for waitReadable(c) == nil {
 		b := getBuffer()
@@ -49,12 +49,13 @@ func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, dat
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			time.Sleep(readPause) // if it should come again and again
+			time.Sleep(readPause) // in case it repeats
 		}
 	}
 }
 
-// hearWhileBusy is hear with a buffer, until nothing has come for a while.
+// hearWhileBusy is hear with a buffer; it returns when nothing was received for a
+// while.
 func hearWhileBusy(c *net.UDPConn, idle time.Duration, b *buffer, take func(netip.AddrPort, []byte)) error {
 	for {
 		if canWait {

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// canWait says whether a socket can be waited for without a buffer.
+// canWait reports whether waiting for a socket needs no buffer.
 const canWait = false
 
 func waitReadable(*net.UDPConn) error { return nil }
 
-// isUnreachable: a datagram that was sent before has come to a closed port
-// (WSAECONNRESET).
+// isUnreachable reports whether err means that an earlier datagram reached a closed
+// port (WSAECONNRESET).
 func isUnreachable(err error) bool { return errors.Is(err, syscall.Errno(10054)) }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestHearingThroughIdleness: a socket that has given its buffer away hears what
-// comes as well as one that has it.
+// TestHearingThroughIdleness: a socket that has released its buffer still receives
+// everything.
 func TestHearingThroughIdleness(t *testing.T) {
 	c, from := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	_ = c.SetDeadline(time.Time{})
@@ -19,7 +19,7 @@ func TestHearingThroughIdleness(t *testing.T) {
 		hear(c, time.Millisecond, func(_ netip.AddrPort, b []byte) { heard <- string(b) })
 	}()
 	for i := range 100 {
-		if i%2 == 0 { // on both sides of the idle time
+		if i%2 == 0 { // shorter and longer than the idle time
 			<-time.After(time.Duration(i) * 50 * time.Microsecond)
 		}
 		want := fmt.Sprint(i)
@@ -42,7 +42,7 @@ func TestHearingThroughIdleness(t *testing.T) {
 	<-done
 }
 
-// TestNoRoute: an address that nothing can be sent to is not chosen.
+// TestNoRoute: an address without a route is not chosen.
 func TestNoRoute(t *testing.T) {
 	if !hasRoute(netip.MustParseAddrPort("127.0.0.1:9")) {
 		t.Error("no route to this machine")

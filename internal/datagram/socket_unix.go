@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// canWait says whether a socket can be waited for without a buffer.
+// canWait reports whether waiting for a socket needs no buffer.
 const canWait = true
 
-// waitReadable returns when there is a datagram or an error to be read. The
-// error is that of a closed socket.
+// waitReadable returns when a datagram or an error can be read. It returns an error
+// only for a closed socket.
 func waitReadable(c *net.UDPConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -29,5 +29,6 @@ func waitReadable(c *net.UDPConn) error {
 	})
 }
 
-// isUnreachable: a datagram that was sent before has come to a closed port.
+// isUnreachable reports whether err means that an earlier datagram reached a closed
+// port.
 func isUnreachable(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -10,63 +10,63 @@ import (
 )
 
 const (
-	silenceMax = 60 * time.Second // then a target is forgotten
-	namesMax   = 256              // names of one association that are being resolved
-	waitingMax = 32               // datagrams that wait for one name
-	waitBytes  = 256 << 10        // and those for all names of one association
+	silenceMax = 60 * time.Second // after which a target is forgotten
+	namesMax   = 256              // names of one association being resolved
+	waitingMax = 32               // datagrams waiting for one name
+	waitBytes  = 256 << 10        // and the total for all names of one association
 )
 
-// The bounds of the targets: one costs about 500 bytes. One more ends the one that was
-// sent to longest ago.
+// Limits on the number of targets, which cost about 500 bytes each. Beyond them, the
+// least recently used target is evicted.
 const (
 	targetsMax   = 8192    // of one association
 	allTargets   = 1 << 18 // of all associations of an exit
-	targetsFloor = 256     // that an association may have even then
+	targetsFloor = 256     // guaranteed to each association
 )
 
-// Room counts the targets of all associations of an exit. The zero Room is empty.
+// Room counts the targets of all associations of an exit. The zero value is empty.
 type Room struct{ taken atomic.Int64 }
 
-// table is the targets of one association: where they are, and whose answers are
-// taken. Its owner locks.
+// table holds the targets of one association: their addresses, and which sources may
+// answer. Its owner locks it.
 type table struct {
 	targets map[Target]*entry
-	order   list.List // of *entry; the one that was sent to longest ago is first
-	asked   list.List // of *entry whose name is being resolved; the oldest first
+	order   list.List // of *entry; least recently sent to first
+	asked   list.List // of *entry whose name is being resolved; oldest first
 	sources map[netip.Addr]*source
 	room    *Room
 
-	bytes     int    // of the datagrams that wait
-	dropped   uint64 // datagrams that waited in vain
-	forgotten uint64 // targets that had to make room
+	bytes     int    // of waiting datagrams
+	dropped   uint64 // datagrams dropped while waiting
+	forgotten uint64 // targets evicted for others
 }
 
 // entry is one target.
 type entry struct {
 	target Target
-	elem   *list.Element // in order; nil if it is not in the table any more
+	elem   *list.Element // in order; nil once removed from the table
 	asked  *list.Element // in asked; nil if its name is not being resolved
-	source *source       // of addr; nil: that is not known
+	source *source       // of addr; nil while unknown
 	addr   netip.AddrPort
 	ready  bool // datagrams need not wait
 
-	waiting [][]byte           // datagrams, while not ready
-	cancel  context.CancelFunc // ends that; nil for an address
+	waiting [][]byte           // datagrams, until ready
+	cancel  context.CancelFunc // cancels the lookup; nil for an address
 }
 
-// source is an address that has been sent to and may answer, from any port: some
-// protocols answer from another one than was asked.
+// source is an address that was sent to and may answer, from any port: some protocols
+// answer from another port.
 type source struct {
-	entries int       // that have it
-	last    time.Time // something was sent to it or came from it
+	entries int       // number of entries with this address
+	last    time.Time // last datagram sent to it or received from it
 }
 
 func newTable(room *Room) table {
 	return table{targets: map[Target]*entry{}, sources: map[netip.Addr]*source{}, room: room}
 }
 
-// use is the entry of a target that is sent to now; fresh: there was none, or it
-// was forgotten.
+// use returns the entry of a target that a datagram is being sent to; fresh reports
+// whether it is a new entry.
 func (t *table) use(target Target, now time.Time) (e *entry, fresh bool) {
 	e = t.targets[target]
 	if e != nil && e.expired(now) {
@@ -103,13 +103,13 @@ func (t *table) use(target Target, now time.Time) (e *entry, fresh bool) {
 	return e, true
 }
 
-// full reports whether one more target must take the place of another one.
+// full reports whether another target must be evicted to add one.
 func (t *table) full() bool {
 	n := len(t.targets)
 	return n >= targetsMax || n >= targetsFloor && t.room.taken.Load() >= allTargets
 }
 
-// clear forgets all targets.
+// clear removes all targets.
 func (t *table) clear() {
 	for _, e := range t.targets {
 		t.remove(e)
@@ -120,7 +120,7 @@ func (e *entry) expired(now time.Time) bool {
 	return e.source != nil && now.Sub(e.source.last) >= silenceMax
 }
 
-// locate says where an entry's target is. From now on that may answer.
+// locate sets the address of an entry's target, which may answer from then on.
 func (t *table) locate(e *entry, addr netip.AddrPort, now time.Time) {
 	s := t.sources[addr.Addr()]
 	if s == nil {
@@ -133,7 +133,7 @@ func (t *table) locate(e *entry, addr netip.AddrPort, now time.Time) {
 	t.answered(e)
 }
 
-// answered notes that the name of an entry is not being resolved any more.
+// answered records that the lookup of an entry's name has ended.
 func (t *table) answered(e *entry) {
 	if e.asked != nil {
 		t.asked.Remove(e.asked)
@@ -141,7 +141,7 @@ func (t *table) answered(e *entry) {
 	}
 }
 
-// heard says whether an answer from ip is taken.
+// heard reports whether an answer from ip is accepted.
 func (t *table) heard(ip netip.Addr, now time.Time) bool {
 	s := t.sources[ip]
 	if s == nil || now.Sub(s.last) >= silenceMax {
@@ -151,7 +151,7 @@ func (t *table) heard(ip netip.Addr, now time.Time) bool {
 	return true
 }
 
-// remove forgets an entry, with the datagrams that wait for it.
+// remove removes an entry and drops its waiting datagrams.
 func (t *table) remove(e *entry) {
 	if e.elem == nil {
 		return
@@ -172,8 +172,8 @@ func (t *table) remove(e *entry) {
 	t.dropped += uint64(len(t.unwait(e)))
 }
 
-// wait lets a datagram wait for the name of its target, at the cost of older ones
-// if there is no room.
+// wait queues a datagram until its target's name is resolved, dropping older ones if
+// there is no room.
 func (t *table) wait(e *entry, data []byte) {
 	for len(e.waiting) > 0 && (len(e.waiting) >= waitingMax || t.bytes+len(data) > waitBytes) {
 		t.bytes -= len(e.waiting[0])
@@ -188,7 +188,7 @@ func (t *table) wait(e *entry, data []byte) {
 	e.waiting = append(e.waiting, bytes.Clone(data))
 }
 
-// unwait is what waits for an entry, which then waits no more.
+// unwait returns and removes the datagrams waiting for an entry.
 func (t *table) unwait(e *entry) [][]byte {
 	w := e.waiting
 	for _, b := range w {

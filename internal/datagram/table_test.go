@@ -24,7 +24,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	target := func(i int) string { return fmt.Sprintf("192.0.%d.%d:53", i/256, i%256) }
 	for i := range all {
 		sendTo(t, &tab, target(i), now)
-		sendTo(t, &tab, target(0), now) // keeps it young
+		sendTo(t, &tab, target(0), now) // keeps it recently used
 	}
 	if len(tab.targets) != targetsMax || len(tab.sources) != targetsMax || tab.order.Len() != targetsMax {
 		t.Errorf("%d targets, %d sources, %d in order; want %d each", len(tab.targets), len(tab.sources), tab.order.Len(), targetsMax)
@@ -44,8 +44,8 @@ func TestTargetsAreBounded(t *testing.T) {
 	}
 }
 
-// TestTargetsShareRoom: where all associations together have too many targets, one
-// that has few may have more, and one that has many makes room of its own.
+// TestTargetsShareRoom: when all associations together have too many targets, one with
+// few may add more, and one with many must evict its own.
 func TestTargetsShareRoom(t *testing.T) {
 	room, now := new(Room), time.Now()
 	many, few := newTable(room), newTable(room)
@@ -74,7 +74,7 @@ func TestTargetsShareRoom(t *testing.T) {
 	}
 }
 
-// TestNamesAreBounded: what is being resolved is bounded more tightly than what is not.
+// TestNamesAreBounded: names being resolved have a lower limit than addresses.
 func TestNamesAreBounded(t *testing.T) {
 	tab, now := newTable(new(Room)), time.Now()
 	for i := range namesMax + 10 {
@@ -120,7 +120,8 @@ func TestTargetsExpire(t *testing.T) {
 	}
 }
 
-// Two targets at one address: the end of one does not silence the other.
+// TestSourcesAreShared: of two targets with one address, removing one does not block
+// answers to the other.
 func TestSourcesAreShared(t *testing.T) {
 	tab, now := newTable(new(Room)), time.Now()
 	sendTo(t, &tab, "192.0.2.1:53", now)

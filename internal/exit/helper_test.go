@@ -21,7 +21,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ips is addresses separated by blanks.
+// ips parses addresses separated by spaces.
 func ips(list string) []netip.Addr {
 	var as []netip.Addr
 	for _, s := range strings.Fields(list) {
@@ -30,8 +30,8 @@ func ips(list string) []netip.Addr {
 	return as
 }
 
-// zone is a DNS server that knows these names; of each, addresses separated by
-// blanks.
+// zone returns a DNS server that knows these names, each with addresses separated by
+// spaces.
 func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	t.Helper()
 	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
@@ -44,19 +44,19 @@ func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	})
 }
 
-// testConfig is what an exit under test is like.
+// testConfig configures an exit under test.
 type testConfig struct {
 	Allow, Deny []string
 	DialTimeout time.Duration
 }
 
-// testExit is an exit, and a policy to judge by.
+// testExit is an exit with a policy as its judge.
 type testExit struct {
 	*Exit
 	policy policy.Exit
 }
 
-// newTestExit is an exit that asks dns; change may be nil.
+// newTestExit returns an exit that uses dns; change may be nil.
 func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *testExit {
 	t.Helper()
 	cfg := testConfig{DialTimeout: 10 * time.Second}
@@ -78,17 +78,16 @@ func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *test
 	return e
 }
 
-// ledger is a judge, and a network that nothing answers on; it writes down what
-// it is asked.
+// ledger is a judge, and a network on which nothing answers; it records how it is used.
 type ledger struct {
-	Judge // static; says what the ledger says
+	Judge // set once; makes the ledger's decisions
 
 	mu      sync.Mutex
 	allowed []netip.AddrPort // guarded by mu
 	dialed  []netip.AddrPort // guarded by mu
 }
 
-// keep puts a ledger between e and its policy and network.
+// keep inserts a ledger between e and its policy and network.
 func keep(e *testExit) *ledger {
 	l := &ledger{Judge: &e.policy}
 	e.race.Dial = l.dial
@@ -112,8 +111,8 @@ func (l *ledger) dial(_ context.Context, to netip.AddrPort) (*net.TCPConn, error
 	return nil, syscall.ECONNREFUSED
 }
 
-// entries is the addresses dialed since the last call, separated by blanks; each
-// of them was allowed before.
+// entries returns the addresses dialed since the last call, separated by spaces, and
+// checks that each had been allowed before.
 func (l *ledger) entries(t *testing.T) string {
 	t.Helper()
 	l.mu.Lock()
@@ -129,7 +128,7 @@ func (l *ledger) entries(t *testing.T) string {
 	return strings.Join(texts, " ")
 }
 
-// wantDialError dials host through e, which has to fail with that code and text.
+// wantDialError dials host through e, which must fail with that code and text.
 func wantDialError(t *testing.T, e *testExit, j Judge, host string, want code.Code, text string) {
 	t.Helper()
 	c, _, err := e.Dial(t.Context(), "client", j, host, 80)

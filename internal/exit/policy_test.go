@@ -12,9 +12,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestExitRefuses: what leads to the exit's own machine and its neighbours, by
-// whatever name, is refused and not dialed, unless it is allowed by name or
-// address.
+// TestExitRefuses: targets on the exit's own machine and network, under any name, are
+// refused and not dialed unless they are allowed by name or address.
 func TestExitRefuses(t *testing.T) {
 	names := map[string]string{
 		"loop.test": "127.0.0.1", "loop6.test": "::1", "both.test": "127.0.0.1 ::1", "private.test": "10.1.2.3 192.168.1.1",
@@ -50,7 +49,7 @@ func TestExitRefuses(t *testing.T) {
 	}
 }
 
-// TestExitPicks: of a name's addresses only those that are allowed are dialed.
+// TestExitPicks: only the allowed addresses of a name are dialed.
 func TestExitPicks(t *testing.T) {
 	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *testConfig) {
 		c.Deny = []string{"2001:db8::/32"}
@@ -67,8 +66,8 @@ func TestExitPicks(t *testing.T) {
 	}
 }
 
-// TestRebinding: a name that is public when it is judged and loopback a moment
-// later is asked for once; what is dialed is what was judged.
+// TestRebinding: a name that is public when judged and loopback a moment later is
+// resolved only once; the dialed address is the one that was judged.
 func TestRebinding(t *testing.T) {
 	var asked atomic.Int32
 	dns := testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {

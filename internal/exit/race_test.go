@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// halfDead is a port that answers on 127.0.0.1 and is a black hole on ::1.
+// halfDead returns a port that answers on 127.0.0.1 and is a black hole on ::1.
 func halfDead(t *testing.T) uint16 {
 	t.Helper()
 	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
@@ -24,7 +24,7 @@ func halfDead(t *testing.T) uint16 {
 	} else {
 		ln.Close()
 	}
-	for range 20 { // the port has to be free on both
+	for range 20 { // the port must be free on both
 		ln, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -45,8 +45,8 @@ func halfDead(t *testing.T) uint16 {
 	return 0
 }
 
-// TestBlackHoledIPv6: a name whose IPv6 address is silent is reached by IPv4 in
-// less than 400 ms, and the next time at once. A busy machine gets three tries.
+// TestBlackHoledIPv6: a name whose IPv6 address is silent is reached over IPv4 in less
+// than 400 ms, and the next time at once. For busy machines there are three attempts.
 func TestBlackHoledIPv6(t *testing.T) {
 	port := halfDead(t)
 	dns := zone(t, map[string]string{"dual.test": "127.0.0.1 ::1"})
@@ -78,7 +78,7 @@ func TestBlackHoledIPv6(t *testing.T) {
 	}
 }
 
-// TestOneQuery: a thousand requests for one name are one query of each family.
+// TestOneQuery: a thousand requests for one name cause one query per address family.
 func TestOneQuery(t *testing.T) {
 	dns := zone(t, map[string]string{"a.test": "192.0.2.1 2001:db8::1"})
 	e := newTestExit(t, dns, nil)
@@ -96,7 +96,7 @@ func TestOneQuery(t *testing.T) {
 	}
 }
 
-// no is a judge that allows no address.
+// no is a judge that allows no addresses.
 type no struct{}
 
 func (no) AllowName(string, uint16) error { return nil }
@@ -105,8 +105,8 @@ func (no) AllowAddr(a netip.AddrPort, _ string) error {
 	return &code.Error{Code: code.NotAllowed, Text: a.String() + " is not for you"}
 }
 
-// TestDeadTarget: a target that did not answer is not dialed again at once, by
-// whatever name, but only for those who may know of it.
+// TestDeadTarget: a target that did not answer is not dialed again at once, under any
+// name, but only clients that may use the address can tell.
 func TestDeadTarget(t *testing.T) {
 	host, port, err := net.SplitHostPort(testnet.BlackHole(t))
 	if err != nil {
@@ -149,8 +149,8 @@ func TestDeadTarget(t *testing.T) {
 	}
 }
 
-// TestRefusedIsNotDead: a closed port may open the next moment, and who gave up
-// has found nothing out.
+// TestRefusedIsNotDead: a closed port may open the next moment, and a canceled dial
+// says nothing about the target.
 func TestRefusedIsNotDead(t *testing.T) {
 	e := newTestExit(t, zone(t, nil), func(c *testConfig) { c.Allow = []string{"all"} })
 	a, err := netip.ParseAddrPort(testnet.ClosedPort(t))

@@ -1,5 +1,4 @@
-// Package hostname says which names may stand for a host, in a request and in a
-// datagram alike.
+// Package hostname defines which names are valid for a host, in requests and datagrams.
 package hostname
 
 import (
@@ -11,18 +10,18 @@ import (
 	"tunnels/internal/code"
 )
 
-// Max is how many bytes a name can have: on the wire its length is one byte.
+// Max is the maximum length of a name in bytes: on the wire its length has one byte.
 const Max = 255
 
-// Check says what is wrong with a name that is no IP address: it must be 1 to
-// 255 bytes of UTF-8 without white space, control characters, colons and
-// brackets. The error is a *code.Error with code.AddressUnsupported.
+// Check reports what is wrong with a name that is not an IP address: it must be 1 to
+// 255 bytes of UTF-8 without white space, control characters, colons and brackets. The
+// error is a *code.Error with code.AddressUnsupported.
 func Check(name string) error {
 	switch {
 	case name == "":
 		return unsupported("host is empty")
 	case len(name) > Max:
-		return unsupported("host name has " + strconv.Itoa(len(name)) + " bytes, 255 are possible")
+		return unsupported("host name has " + strconv.Itoa(len(name)) + " bytes, the maximum is 255")
 	case !utf8.ValidString(name):
 		return unsupported("host name " + strconv.QuoteToASCII(name) + " is not UTF-8")
 	}

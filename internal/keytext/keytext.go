@@ -1,6 +1,6 @@
-// Package keytext recognizes the text of keys, certificates and passwords, so that a
-// message never repeats it. People give a key's file, or what is in it, where
-// something else was expected.
+// Package keytext recognizes keys, certificates and passwords in text, so that messages
+// never repeat them. Users sometimes enter a key file, or its content, where something
+// else is expected.
 package keytext
 
 import (
@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// IsPEM reports whether text holds a block in PEM form: a certificate, a key, or
-// whatever else begins like that.
+// IsPEM reports whether text contains a PEM block: a certificate, a key or anything
+// else that begins like one.
 func IsPEM(text string) bool { return strings.Contains(text, "-----BEGIN") }
 
-// Looks reports whether text may hold a key: in PEM form, or as base64. A name or
-// path that mixes letters and digits without any pattern is taken for one, too, so
-// it decides what is shown and never what is accepted.
+// Looks reports whether text may contain a key, as PEM or base64. A name or path that
+// mixes letters and digits randomly also matches, so use it to decide what to show,
+// never what to accept.
 func Looks(text string) bool {
 	if IsPEM(text) {
 		return true
@@ -40,8 +40,8 @@ func Looks(text string) bool {
 // userinfo matches a user and password in front of a host.
 var userinfo = regexp.MustCompile(`[^\s/@:,"]+:[^\s/@,"]*@`)
 
-// Show returns text without passwords in front of hosts, or says that it is not
-// shown.
+// Show returns text without passwords in front of hosts, or a placeholder if it looks
+// like a key.
 func Show(text string) string {
 	if Looks(text) {
 		return "(looks like a key, not shown)"
@@ -49,8 +49,8 @@ func Show(text string) string {
 	return userinfo.ReplaceAllString(text, "…@")
 }
 
-// Hide returns text without the passwords in front of hosts that the words hold, which
-// the system's and other packages' errors repeat.
+// Hide removes from text the passwords in front of hosts that words contain, because
+// errors of the system and of other packages repeat them.
 func Hide(text string, words []string) string {
 	for _, word := range words {
 		for _, secret := range userinfo.FindAllString(word, -1) {
@@ -60,7 +60,7 @@ func Hide(text string, words []string) string {
 	return text
 }
 
-// Quote is Show in quotes, as %q makes them.
+// Quote returns Show's text quoted as by %q.
 func Quote(text string) string {
 	if Looks(text) {
 		return Show(text)
@@ -69,12 +69,12 @@ func Quote(text string) string {
 }
 
 const (
-	size     = 24 // characters looked at together
+	size     = 24 // characters examined together
 	changes  = 12 // of 23; random base64 has 15, words and paths have fewer than 8
 	shortest = 6  // characters before padding
 )
 
-// kind is the kind of a character of base64.
+// kind is the kind of a base64 character.
 type kind uint8
 
 const (
@@ -99,7 +99,7 @@ func kindOf(c byte) kind {
 	return other
 }
 
-// window is the kinds of the last characters of a run of base64.
+// window holds the kinds of the last characters of a base64 run.
 type window struct {
 	kinds  [size]kind
 	length int // of the run
@@ -142,8 +142,8 @@ func (w *window) kindsSeen() (n int) {
 	return n
 }
 
-// padding reports whether rest is the padding at the end of a line of base64 that
-// has had n characters.
+// padding reports whether rest is the padding at the end of a base64 line of n
+// characters.
 func padding(rest string, n int) bool {
 	equals := len(rest) - len(strings.TrimLeft(rest, "="))
 	end := rest[equals:]

@@ -1,6 +1,6 @@
-// Package lines reads the lines that our files are made of: key = value. A line
-// that begins with # is a comment, as is what follows a # behind a blank; a value
-// may stand in double quotes, with Go's escapes, or in single quotes, as it is.
+// Package lines parses the lines of our files: key = value. A line that begins with #
+// is a comment, as is the text after a # that follows a space. A value may be in double
+// quotes, with Go's escapes, or in single quotes, taken literally.
 package lines
 
 import (
@@ -15,13 +15,12 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// MaxFile is how many bytes a file may have: more than any needs, so that a wrong
-// path, to a log or a device, is noticed soon.
+// MaxFile limits the size of a file in bytes. It is more than any file needs, so that a
+// wrong path, to a log or a device, is noticed early.
 const MaxFile = 1 << 20
 
-// ReadFile reads a file of at most MaxFile bytes that holds no certificate and no
-// key. kind is what an error calls it: "configuration". No error holds anything of
-// the file's text.
+// ReadFile reads a file of at most MaxFile bytes that contains no certificate or key.
+// kind is its name in errors: "configuration". Errors never quote the file.
 func ReadFile(path, kind string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -41,10 +40,10 @@ func ReadFile(path, kind string) (string, error) {
 	return strings.TrimPrefix(string(data), "\ufeff"), nil // what some editors put before the first line
 }
 
-// Parse reads one line without its newline; the key is empty if the line holds
-// nothing. The error repeats nothing of the line, which may be one of a key's file;
-// what would be right it shows by the example. The key that comes with an error is
-// as it stands in the line: the caller must not show it unless it knows it.
+// Parse parses one line, without its newline; key is empty if the line has no content.
+// The error does not quote the line, which may be part of a key file; it shows the
+// expected form by example. The key returned with an error is as written in the line:
+// the caller must not show it unless it is a known key.
 func Parse(line, example string) (key, value string, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
@@ -64,7 +63,7 @@ func Parse(line, example string) (key, value string, err error) {
 	case '"':
 		q, err := strconv.QuotedPrefix(value)
 		if err != nil {
-			return key, "", errors.New("the value's double quote is not closed, or has an escape that Go does not know")
+			return key, "", errors.New("the value's double quote is not closed, or has an invalid escape")
 		}
 		rest = value[len(q):]
 		value, _ = strconv.Unquote(q) // cannot fail: q is what QuotedPrefix found
@@ -83,8 +82,8 @@ func Parse(line, example string) (key, value string, err error) {
 	return key, value, nil
 }
 
-// CutComment is s without what follows a # at its begin or behind a blank, and
-// without blanks around it.
+// CutComment returns s without a comment, which begins with a # at the start or after a
+// space, and without surrounding spaces.
 func CutComment(s string) string {
 	for i, r := range s {
 		if r == '#' && (i == 0 || s[i-1] == ' ' || s[i-1] == '\t') {
@@ -95,7 +94,7 @@ func CutComment(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// Quote is value as Parse reads it.
+// Quote returns value in a form that Parse reads back.
 func Quote(value string) string {
 	plain := value == strings.TrimSpace(value) && value == CutComment(value) && value != ""
 	if plain && value[0] != '"' && value[0] != '\'' && strings.IndexFunc(value, unicode.IsControl) < 0 {

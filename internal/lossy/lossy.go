@@ -1,5 +1,5 @@
-// Package lossy writes lines without making their callers wait: they go through
-// a bounded queue to one writer, and what does not fit is dropped and counted.
+// Package lossy writes lines without blocking its callers: lines pass through a bounded
+// queue to one writer, and those that do not fit are dropped and counted.
 package lossy
 
 import (
@@ -7,42 +7,42 @@ import (
 	"time"
 )
 
-// overhead is what an entry of the queue costs beside its bytes.
+// overhead is the cost of a queue entry besides its bytes.
 const overhead = 64
 
-// Queue passes lines to a function that may block. Its methods may be called
-// from any goroutine and, but for Flush and Close, never wait.
+// Queue passes lines to a function that may block. Its methods may be called from any
+// goroutine and, except Flush and Close, never block.
 //
 // The writer is a goroutine that runs only while there is something to write,
 // so an idle Queue has none.
 type Queue struct {
-	max   int               // bytes that may wait
+	max   int               // maximum bytes waiting
 	write func(line []byte) // called by the writer alone
 	lost  func(n int)       // likewise; may be nil
 
-	mu      sync.Mutex    // guards what follows; never held during I/O
+	mu      sync.Mutex    // guards the fields below; never held during I/O
 	entries []entry       // what waits
-	size    int           // of entries
-	dropped int           // lines since entries became full
-	idle    chan struct{} // closed when the writer ends; nil while none runs
+	size    int           // of entries, in bytes
+	dropped int           // lines dropped since entries became full
+	idle    chan struct{} // closed when the writer ends; nil if none is running
 	closed  bool
 }
 
-// entry is a line or, if do is set, a call.
+// entry is a line or, if do is set, a function to call.
 type entry struct {
 	line []byte
 	do   func()
 }
 
-// New returns a Queue in which at most max bytes wait, and as many again may be
-// with the writer. The writer calls write for each line and lost, unless it is
-// nil, where lines were dropped, with their number.
+// New returns a Queue that holds at most max bytes; the writer may hold as many again.
+// The writer calls write for each line and, if lost is not nil, lost with the number of
+// lines dropped, in their place.
 func New(max int, write func(line []byte), lost func(n int)) *Queue {
 	return &Queue{max: max, write: write, lost: lost}
 }
 
-// Put queues a copy of line. It reports false if there is no room or the Queue
-// is closed; the line is dropped then.
+// Put queues a copy of line. It returns false, dropping the line, if there is no room
+// or the Queue is closed.
 func (q *Queue) Put(line []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -58,9 +58,9 @@ func (q *Queue) Put(line []byte) bool {
 	return true
 }
 
-// Do queues a call, which the writer makes between the lines queued before and
-// after it. It is never dropped, so callers must bound how many they queue. It
-// reports false if the Queue is closed.
+// Do queues a call, which the writer makes between the lines queued before and after
+// it. It is never dropped, so callers must limit how many they queue. It returns false
+// if the Queue is closed.
 func (q *Queue) Do(f func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,7 +71,7 @@ func (q *Queue) Do(f func()) bool {
 	return true
 }
 
-// add queues e and starts the writer if none runs. The caller holds mu.
+// add queues e and starts the writer if it is not running. The caller holds mu.
 func (q *Queue) add(e entry, size int) {
 	q.entries = append(q.entries, e)
 	q.size += size
@@ -81,7 +81,7 @@ func (q *Queue) add(e entry, size int) {
 	}
 }
 
-// run is the writer: it ends when the queue is empty.
+// run is the writer goroutine: it ends when the queue is empty.
 func (q *Queue) run() {
 	for {
 		entries, dropped := q.take()
@@ -101,8 +101,8 @@ func (q *Queue) run() {
 	}
 }
 
-// take returns everything that waits, and how many lines were dropped behind
-// it. If nothing waits the writer has ended.
+// take returns all entries, and how many lines were dropped after them. If there are
+// none, the writer has ended.
 func (q *Queue) take() ([]entry, int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,8 +115,8 @@ func (q *Queue) take() ([]entry, int) {
 	return entries, dropped
 }
 
-// Flush waits until everything queued so far has been written, at most for
-// limit, and reports whether it was.
+// Flush waits until everything queued so far has been written, for at most limit, and
+// reports whether it was.
 func (q *Queue) Flush(limit time.Duration) bool {
 	done := make(chan struct{})
 	if !q.Do(func() { close(done) }) {
@@ -133,8 +133,8 @@ func (q *Queue) Idle() bool {
 	return q.idle == nil
 }
 
-// Close makes Put and Do fail from now on, and waits like Flush. A writer that
-// is stuck is left behind; it ends when it can.
+// Close makes Put and Do fail from then on, and waits like Flush. A stuck writer is
+// abandoned; it ends when it can.
 func (q *Queue) Close(limit time.Duration) bool {
 	q.mu.Lock()
 	q.closed = true

@@ -18,7 +18,7 @@ func TestOrder(t *testing.T) {
 	q := New(1<<20, func(line []byte) { got.Write(line) }, nil)
 	line := []byte("a")
 	for i := range 100 {
-		line[0] = 'a' + byte(i%26) // the Queue must have its own copy
+		line[0] = 'a' + byte(i%26) // the Queue must copy it
 		if !q.Put(line) {
 			t.Fatal("Put = false, want true: there is room")
 		}
@@ -44,8 +44,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestStuckWriter checks that nothing waits for a writer that is stuck, that
-// what has no room is counted, and that the count stands where the lines were.
+// TestStuckWriter checks that nothing blocks on a stuck writer, that lines that do not
+// fit are counted, and that the count appears in their place.
 func TestStuckWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -115,8 +115,8 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-// TestLossBehindTheLastLine: a line that is dropped while the writer has all the others
-// in hand is counted, too.
+// TestLossBehindTheLastLine: a line dropped while the writer holds all others is
+// counted too.
 func TestLossBehindTheLastLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := 0 // owned by the writer until Close

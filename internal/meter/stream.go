@@ -13,10 +13,10 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Stream is a stream of which no byte is read or written before its bucket has
-// given it. Waiting for that ends at once when the stream is closed or reset, from
-// either side, at its deadline, and when all is being stopped. One goroutine may
-// read and one may write.
+// Stream is a stream that reads and writes no byte before its bucket has granted it.
+// Waiting for the bucket ends at once when the stream is closed or reset from either
+// side, at its deadline, and when everything is being stopped. One goroutine may read
+// and one may write.
 type Stream struct {
 	splice.Wrap // the one that is metered
 
@@ -25,7 +25,7 @@ type Stream struct {
 	stop <-chan struct{}
 
 	in, out lane
-	paying  atomic.Bool // who reads waits for the bucket
+	paying  atomic.Bool // the reader is waiting for the bucket
 
 	once sync.Once
 	over chan struct{} // closed by Close and Reset
@@ -43,8 +43,8 @@ func NewStream(s splice.Stream, in, out *Bucket, stop <-chan struct{}) *Stream {
 	return m
 }
 
-// Read implements net.Conn. It reads at most a chunk: whoever waits with more in
-// hand would hear late of a stream that has failed beneath.
+// Read implements net.Conn. It reads at most a chunk: a reader waiting with more would
+// notice late that the stream beneath has failed.
 func (m *Stream) Read(p []byte) (int, error) {
 	n, err := m.Stream.Read(p[:min(len(p), m.in.bucket.chunk())])
 	if perr := m.payIn(n); perr != nil && err == nil {
@@ -53,7 +53,7 @@ func (m *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender as far as the stream does.
+// Borrow implements splice.Lender if the stream does.
 func (m *Stream) Borrow() ([]byte, error) {
 	b, err := m.Wrap.Borrow()
 	if err != nil {
@@ -70,8 +70,8 @@ func (m *Stream) Borrow() ([]byte, error) {
 // bucket.
 func (m *Stream) Deliver(func([][]byte) int) error { return errors.ErrUnsupported }
 
-// Throttled reports whether the reader waits for the bucket, and so does not see how
-// the stream ends.
+// Throttled reports whether the reader is waiting for the bucket and so does not notice
+// the end of the stream.
 func (m *Stream) Throttled() bool { return m.paying.Load() }
 
 // payIn waits until n bytes that have been read may be used. The deadline does not
@@ -89,7 +89,7 @@ func (m *Stream) payIn(n int) error {
 		case err != errDone:
 			return err
 		}
-		// An end of both directions may be a clean one, with bytes left to be read.
+		// A clean end of both directions may leave bytes to be read.
 		_, err = m.Stream.Read(nil)
 		if err != nil && err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -103,7 +103,7 @@ func (m *Stream) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		chunk := p[n:min(len(p), n+m.out.bucket.chunk())]
 		m.out.owed = len(chunk)
-		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // errDone: Write knows why
+		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // errDone: Write reports the reason
 			return n, err
 		}
 		k, err := m.Stream.Write(chunk)
@@ -115,10 +115,10 @@ func (m *Stream) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// errDone says that the stream has ended.
+// errDone means that the stream has ended.
 var errDone = errors.New("stream has ended")
 
-// pay waits until the bucket has given what is owed, or says why not.
+// pay waits until the bucket has granted what is owed, or returns why not.
 func (m *Stream) pay(l *lane, done <-chan struct{}) error {
 	for l.owed > 0 {
 		n := min(l.owed, l.bucket.chunk())
@@ -167,7 +167,7 @@ func (m *Stream) Close() error {
 
 // Reset implements code.Resetter.
 func (m *Stream) Reset(c code.Code, text string) error {
-	splice.Abort(m.Stream, c, text) // first: who waits is then told the reason
+	splice.Abort(m.Stream, c, text) // first, so that waiting calls return the reason
 	m.end()
 	return nil
 }
@@ -196,14 +196,14 @@ func (m *Stream) SetWriteDeadline(t time.Time) error {
 // lane is one direction.
 type lane struct {
 	bucket *Bucket
-	owed   int // bytes not given yet; owned by who reads or writes
+	owed   int // bytes not yet granted; owned by the reader or writer
 
 	mu    sync.Mutex
 	until time.Time     // guarded by mu; the deadline
-	moved chan struct{} // guarded by mu; closed when until changes; nil: nobody waits
+	moved chan struct{} // guarded by mu; closed when until changes; nil without waiters
 }
 
-// deadline is the deadline, and what is closed when it changes.
+// deadline returns the deadline and a channel that is closed when it changes.
 func (l *lane) deadline() (time.Time, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a stream that always has bytes and always takes them, until it ends.
+// fake is a stream that always has bytes to read and accepts writes, until it ends.
 type fake struct {
 	splice.Stream
 	mu       sync.Mutex
@@ -36,7 +36,7 @@ func newFake(unread int) *fake { return &fake{unread: unread, ended: make(chan s
 
 func (f *fake) Done() <-chan struct{} { return f.ended }
 
-// end ends it for both directions: with nil cleanly, with what is unread left.
+// end ends both directions: cleanly if err is nil, leaving unread bytes.
 func (f *fake) end(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +95,7 @@ func (f *fake) written() int {
 	return f.wrote.Len()
 }
 
-// lender is a fake that lends pieces of 50 000 bytes.
+// lender is a fake that lends chunks of 50 000 bytes.
 type lender struct{ *fake }
 
 func (l lender) Borrow() ([]byte, error) {
@@ -112,7 +112,7 @@ func (l lender) GiveBack() {
 
 const (
 	perSecond = 1 << 20
-	most      = perSecond/10 + chunkMax // what may pass beyond the rate: a full bucket, a chunk on its way
+	most      = perSecond/10 + chunkMax // what may pass beyond the rate: a full bucket and a chunk in flight
 )
 
 // wantTime checks how long n bytes took at the rate.
@@ -167,8 +167,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestShared: streams of one bucket share it evenly, and a few bytes beside them
-// do not wait for long.
+// TestShared: the streams of one bucket share it evenly, and a few bytes beside them do
+// not wait long.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := NewBytes(perSecond), make(chan struct{})
@@ -207,7 +207,7 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// TestEnds: whatever ends a stream ends the waiting at once, in every way to wait.
+// TestEnds: the end of a stream ends every kind of waiting at once.
 func TestEnds(t *testing.T) {
 	gone := &code.Error{Code: code.Cancelled, Text: "gone", Remote: true}
 	ends := []struct {
@@ -269,7 +269,8 @@ func TestEndsCleanly(t *testing.T) {
 	})
 }
 
-// TestDeadlines: they end the waiting, nothing is lost, and later ones count anew.
+// TestDeadlines: a deadline ends the waiting, no bytes are lost, and a later deadline
+// works anew.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBytes(chunkMin) // a chunk a second
@@ -327,8 +328,8 @@ func TestTake(t *testing.T) {
 	})
 }
 
-// TestDeadlineBehindTheEnd: of a stream that has ended cleanly, too, the deadline
-// costs no bytes that were read.
+// TestDeadlineBehindTheEnd: a deadline loses no bytes of a stream that has ended
+// cleanly either.
 func TestDeadlineBehindTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBytes(chunkMin)
@@ -337,7 +338,7 @@ func TestDeadlineBehindTheEnd(t *testing.T) {
 		b.reserve(chunkMax)
 		b.reserve(chunkMax)
 		time.AfterFunc(time.Second, func() {
-			f.SetReadDeadline(time.Now()) // it is noticed beneath first
+			f.SetReadDeadline(time.Now()) // the stream beneath notices it first
 			f.end(nil)
 			synctest.Wait()
 			s.SetReadDeadline(time.Now())

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Endpoint is where to listen or to dial.
+// Endpoint is an address to listen on or to dial.
 type Endpoint struct {
 	Network string // tcp, tcp4, tcp6 or unix
 	Address string // host:port, or the path of a socket file
 }
 
-// ParseEndpoint reads an address that may have its network before it, as in
-// unix:/run/tunnels.sock or tcp:127.0.0.1:1080; network is that of one that has not.
-// Nothing else is checked.
+// ParseEndpoint parses an address that may be prefixed by its network, as in
+// unix:/run/tunnels.sock or tcp:127.0.0.1:1080; network is the default. It does not
+// validate the address.
 func ParseEndpoint(network, s string) Endpoint {
 	for _, n := range []string{"tcp", "tcp4", "tcp6", "unix"} {
 		if address, ok := strings.CutPrefix(s, n+":"); ok {
@@ -24,8 +24,8 @@ func ParseEndpoint(network, s string) Endpoint {
 	return Endpoint{network, s}
 }
 
-// String is the address as ParseEndpoint reads it. That tcp is meant goes without
-// saying.
+// String returns the address in the form that ParseEndpoint reads, without the prefix
+// for tcp.
 func (e Endpoint) String() string {
 	if e.Network == "tcp" {
 		return e.Address
@@ -33,11 +33,11 @@ func (e Endpoint) String() string {
 	return e.Network + ":" + e.Address
 }
 
-// IsLoopback is IsLoopback of its parts.
+// IsLoopback calls the function IsLoopback for e.
 func (e Endpoint) IsLoopback() bool { return IsLoopback(e.Network, e.Address) }
 
-// ListenAll listens on all of the endpoints, in their order, or on none: the error
-// names the one that failed.
+// ListenAll listens on all endpoints in order, or on none. The error names the endpoint
+// that failed.
 func (c Config) ListenAll(ctx context.Context, all []Endpoint) ([]net.Listener, error) {
 	var open []net.Listener
 	for _, e := range all {
@@ -46,7 +46,7 @@ func (c Config) ListenAll(ctx context.Context, all []Endpoint) ([]net.Listener, 
 			for _, o := range open {
 				o.Close()
 			}
-			return nil, err // which names it
+			return nil, err // err names it
 		}
 		open = append(open, l)
 	}

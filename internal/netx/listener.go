@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// listener is a listener whose Accept fails only once it is closed.
+// listener is a listener whose Accept fails only after Close.
 type listener struct {
-	net.Listener // static; only its Close and Accept are used, from any goroutine
+	net.Listener // set once; only its Close and Accept are used, from any goroutine
 	cfg          Config
 	closing      chan struct{} // closed by Close
 	closeOnce    sync.Once
@@ -39,7 +39,7 @@ func (l *listener) report(err error, first bool) {
 	}
 }
 
-// Close ends waiting Accepts, also paused ones. Later calls do nothing.
+// Close ends waiting and paused Accepts. Later calls do nothing.
 func (l *listener) Close() error {
 	l.closeOnce.Do(func() {
 		close(l.closing)
@@ -48,10 +48,9 @@ func (l *listener) Close() error {
 	return l.closeErr
 }
 
-// setCarrierConn sets a carrier's options on an accepted connection. It does so
-// itself because not every option is inherited from the listening socket. An
-// option that cannot be set costs speed, or time until a dead peer is noticed:
-// no reason to turn the connection away.
+// setCarrierConn sets the carrier options on an accepted connection, because not every
+// option is inherited from the listening socket. If an option cannot be set, the
+// connection is slower or detects a dead peer later, which is no reason to reject it.
 func setCarrierConn(c net.Conn) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {

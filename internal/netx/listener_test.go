@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// scripted is a listener whose Accept gives what the test says, and blocks
-// until Close when there is nothing left.
+// scripted is a listener whose Accept returns the scripted results and then blocks
+// until Close.
 type scripted struct {
-	results chan error // nil: a connection
+	results chan error // nil for a connection
 	closed  chan struct{}
 	once    sync.Once
 }
@@ -105,7 +105,7 @@ func TestCloseInterruptsPause(t *testing.T) {
 			_, err := l.Accept()
 			got <- err
 		}()
-		time.Sleep(10*time.Second + time.Millisecond) // into the middle of a pause of a second
+		time.Sleep(10*time.Second + time.Millisecond) // into the middle of a one-second pause
 		start := time.Now()
 		l.Close()
 		if err := <-got; !errors.Is(err, net.ErrClosed) {

@@ -8,7 +8,7 @@ import (
 
 // merged accepts from several listeners.
 type merged struct {
-	// Static after construction.
+	// Set once, never changed.
 	all  []net.Listener
 	next chan accepted // unbuffered
 	over chan struct{} // closed by Close, or when none of all accepts any more
@@ -18,16 +18,15 @@ type merged struct {
 	closeErr  error // owned by closeOnce
 }
 
-// accepted is what one Accept returned.
+// accepted is the result of one Accept.
 type accepted struct {
 	conn net.Conn
 	err  error
 }
 
-// Merge is one listener of all those given, of which there is at least one. Its
-// Accept takes from each of them and hands on their errors too; it fails for good,
-// with net.ErrClosed, once all are closed. Its Addr is that of the first. Close
-// closes all of them.
+// Merge combines listeners, of which there must be at least one. Accept returns
+// connections and errors of each; it fails for good, with net.ErrClosed, once all are
+// closed. Addr returns the address of the first. Close closes all.
 func Merge(all ...net.Listener) net.Listener {
 	if len(all) == 1 {
 		return all[0]
@@ -39,12 +38,12 @@ func Merge(all ...net.Listener) net.Listener {
 	}
 	m.wg.Go(func() {
 		accepting.Wait()
-		_ = m.close() // of what has ended by itself
+		_ = m.close() // all have ended
 	})
 	return m
 }
 
-// accept hands on what l accepts until it is closed.
+// accept passes on what l accepts until it is closed.
 func (m *merged) accept(l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -77,7 +76,7 @@ func (m *merged) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. It waits until nothing accepts any more.
+// Close implements net.Listener. It waits until all accept loops have ended.
 func (m *merged) Close() error {
 	err := m.close()
 	m.wg.Wait()

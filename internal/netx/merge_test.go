@@ -37,13 +37,13 @@ func TestMergeTakesFromAll(t *testing.T) {
 		waiting := make(chan error)
 		go func() { _, err := m.Accept(); waiting <- err }()
 		synctest.Wait()
-		b.Close() // one alone does not end it
+		b.Close() // closing one of them does not end the merged listener
 		synctest.Wait()
 		a.results <- nil
 		if err := <-waiting; err != nil {
 			t.Errorf("Accept with one listener left = %v", err)
 		}
-		a.results <- nil // accepted by nobody: Close closes it
+		a.results <- nil // not accepted: Close must close it
 		synctest.Wait()
 		for range 2 {
 			if err := m.Close(); err != nil {

@@ -1,4 +1,4 @@
-// Package netx makes sockets the way a tunnel needs them.
+// Package netx opens sockets with the options that a tunnel needs.
 //
 // What it does differently from package net:
 //
@@ -23,26 +23,25 @@ import (
 )
 
 const (
-	// notSentLowat is how many bytes of a carrier wait unsent in the kernel, until
-	// SetUnsent.
-	// More would only be a queue in which nothing can overtake.
+	// notSentLowat is how many unsent bytes of a carrier may wait in the kernel, until
+	// SetUnsent changes it. More would only be a queue in which nothing can overtake.
 	notSentLowat = 128 << 10
-	// userTimeout is how long sent bytes of a carrier may stay unacknowledged.
+	// userTimeout is how long sent bytes of a carrier may remain unacknowledged.
 	userTimeout = 20 * time.Second
 )
 
-// keepAlive finds peers that vanished while a connection was silent: after
-// 15 s a probe every 15 s, nine of them.
+// keepAlive detects peers that vanished while a connection was idle: after 15 s, a
+// probe every 15 s, nine of them.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9}
 
-// Config says what the sockets are for. The zero Config makes ordinary ones.
+// Config says what sockets are for. The zero Config is for ordinary connections.
 type Config struct {
 	// Carrier marks TCP connections that hold many sessions: they get
 	// TCP_NOTSENT_LOWAT (128 KiB) and TCP_USER_TIMEOUT (20 s) where the system
 	// has them.
 	Carrier bool
-	// Report is told of the first error of each burst of failing Accepts. It
-	// is called by the goroutine that accepts. Nil: nobody is told.
+	// Report, if not nil, is called with the first error of each burst of failing
+	// Accepts, by the accepting goroutine.
 	Report func(error)
 }
 
@@ -51,17 +50,17 @@ func Listen(ctx context.Context, network, address string) (net.Listener, error) 
 	return Config{}.Listen(ctx, network, address)
 }
 
-// Dialer is a dialer with the zero Config.
+// Dialer returns a dialer with the zero Config.
 func Dialer(timeout time.Duration) *net.Dialer {
 	return Config{}.Dialer(timeout)
 }
 
-// Listen listens on a stream network of package net: tcp, tcp4, tcp6 or unix.
-// 0.0.0.0 is IPv4 alone; [::] and an empty host are both families.
+// Listen listens on a stream network of package net: tcp, tcp4, tcp6 or unix. 0.0.0.0
+// means IPv4 only; [::] and an empty host mean both families.
 //
-// Accept of the returned listener fails only once it is closed: every other
-// error is reported, followed by a pause (5 ms, doubled up to 1 s, which Close
-// interrupts) and the next try. Its connections are package net's own.
+// Accept of the returned listener fails only after Close: any other error is reported
+// and followed by a pause (5 ms, doubling up to 1 s, interrupted by Close) and a retry.
+// Its connections are those of package net.
 func (c Config) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	lc.SetMultipathTCP(false)
@@ -75,13 +74,13 @@ func (c Config) Listen(ctx context.Context, network, address string) (net.Listen
 		inner, err = lc.Listen(ctx, family(network, address), address)
 	}
 	if err != nil {
-		return nil, err // package net and listenUnix say what was listened on
+		return nil, err // the error of package net or listenUnix names the address
 	}
 	return newListener(inner, c), nil
 }
 
-// family is the network to listen on. Package net takes 0.0.0.0 for every address of
-// both families, which would open a port to IPv6 for somebody who asked for IPv4.
+// family returns the network to listen on. Package net takes 0.0.0.0 for all addresses
+// of both families, which would open a port on IPv6 to users who asked for IPv4.
 func family(network, address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if ip, ipErr := netip.ParseAddr(host); network == "tcp" && err == nil && ipErr == nil && ip == netip.IPv4Unspecified() {
@@ -90,8 +89,8 @@ func family(network, address string) string {
 	return network
 }
 
-// Dialer dials stream networks of package net; timeout bounds one dial, 0: no
-// bound but the system's.
+// Dialer returns a dialer for stream networks of package net. timeout limits each dial;
+// with 0 only the system's limit applies.
 func (c Config) Dialer(timeout time.Duration) *net.Dialer {
 	d := &net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive}
 	d.SetMultipathTCP(false)
@@ -101,7 +100,7 @@ func (c Config) Dialer(timeout time.Duration) *net.Dialer {
 				return nil
 			}
 			if err := setCarrier(raw); err != nil {
-				return fmt.Errorf("setting socket options towards %s: %w", address, err)
+				return fmt.Errorf("setting socket options for %s: %w", address, err)
 			}
 			return nil
 		}
@@ -109,10 +108,9 @@ func (c Config) Dialer(timeout time.Duration) *net.Dialer {
 	return d
 }
 
-// IsLoopback tells whether address on network is reachable from this machine
-// alone: a UNIX socket, a loopback address, or "localhost". A host that is
-// empty means every interface, so it is not; neither is any other name, as
-// nobody knows what it resolves to later.
+// IsLoopback reports whether address on network is reachable only from this machine: a
+// UNIX socket, a loopback address, or "localhost". An empty host means every interface,
+// so it is not; nor is any other name, because it may resolve to anything later.
 func IsLoopback(network, address string) bool {
 	if isUnix(network) {
 		return true
@@ -130,25 +128,25 @@ func IsLoopback(network, address string) bool {
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 
-// SetUnsent changes how many bytes of c, a carrier or what wraps one and says so
-// by NetConn, may wait unsent in the kernel: 128 KiB at first. It does nothing
-// where the system has no such limit.
+// SetUnsent changes how many bytes of c, a carrier or a wrapper with a NetConn method,
+// may wait unsent in the kernel; the initial value is 128 KiB. It does nothing where
+// the system has no such limit.
 func SetUnsent(c net.Conn, n int) {
 	if raw := rawTCP(c); raw != nil {
 		setUnsent(raw, n)
 	}
 }
 
-// Sent is what the system knows of the bytes that were sent on a connection.
+// Sent is the kernel's state of the bytes sent on a connection.
 type Sent struct {
-	Acked  uint64 // bytes that the peer's system has acknowledged in order
-	Queued uint64 // bytes that were handed over and are not acknowledged
-	Moved  uint64 // changes whenever the peer's system has acknowledged anything
+	Acked  uint64 // bytes acknowledged in order by the peer's system
+	Queued uint64 // bytes written and not yet acknowledged
+	Moved  uint64 // changes whenever the peer's system acknowledges anything
 }
 
-// Progress says how far the peer's system has come with what was sent on c, a carrier
-// or what wraps one and says so by NetConn. A connection with a Progress method of its
-// own is asked instead. ok is false where the system does not tell.
+// Progress returns how much of what was sent on c, a carrier or a wrapper with a
+// NetConn method, has been acknowledged. If a connection has a Progress method of its
+// own, that is used. ok is false where the system does not tell.
 func Progress(c net.Conn) (s Sent, ok bool) {
 	if p, ok := c.(interface{ Progress() (Sent, bool) }); ok {
 		return p.Progress()
@@ -159,7 +157,8 @@ func Progress(c net.Conn) (s Sent, ok bool) {
 	return Sent{}, false
 }
 
-// rawTCP is the TCP socket of c or of what it wraps, or nil if there is none.
+// rawTCP returns the TCP socket of c or of the connection it wraps, or nil if there is
+// none.
 func rawTCP(c net.Conn) syscall.RawConn {
 	for {
 		if tcp, ok := c.(*net.TCPConn); ok {

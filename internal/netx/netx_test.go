@@ -40,7 +40,7 @@ func TestIsLoopback(t *testing.T) {
 	}
 }
 
-// pair is both ends of a connection through a listener made from cfg.
+// pair returns both ends of a connection through a listener made from cfg.
 func pair(t *testing.T, cfg Config) (dialed, accepted *net.TCPConn) {
 	t.Helper()
 	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -108,7 +108,8 @@ func TestCarrierDialerTakesUnix(t *testing.T) {
 	c.Close()
 }
 
-// An address that means IPv4 opens no port to IPv6, and one that means both opens both.
+// TestListenFamilies: an IPv4 address opens no port on IPv6, and one for both families
+// opens both.
 func TestListenFamilies(t *testing.T) {
 	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
 		t.Skip("no IPv6 here: ", err)

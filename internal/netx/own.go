@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// ownEvery is how old what is known of the interfaces may be.
+// ownEvery is the maximum age of the list of interface addresses.
 const ownEvery = 5 * time.Second
 
-// Own knows the addresses of this machine's interfaces. The zero Own works; it may be
-// used by any number of goroutines.
+// Own knows the addresses of this machine's interfaces. The zero value is ready to use,
+// also concurrently.
 type Own struct {
 	mu    sync.Mutex
 	asked time.Time               // guarded by mu
 	addrs map[netip.Addr]struct{} // guarded by mu
 }
 
-// Has tells whether a is one of them, as far as was known 5 s ago. While the system
-// does not say, what it said before holds.
+// Has reports whether a is an address of this machine, using a list up to 5 s old. If
+// the system returns an error, the previous list is used.
 func (o *Own) Has(a netip.Addr) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -45,7 +45,7 @@ func TestCarrierOptions(t *testing.T) {
 		if got := sockopt(t, tt.c, unix.TCP_USER_TIMEOUT); got != tt.timeout {
 			t.Errorf("%s: TCP_USER_TIMEOUT = %d ms, want %d", name, got, tt.timeout)
 		}
-		// Unset, the option reads as what the system's default is, written 0 or -1.
+		// If unset, the option reads as the system default, which is 0 or -1.
 		got := sockopt(t, tt.c, unix.TCP_NOTSENT_LOWAT)
 		if tt.unsent > 0 && got != tt.unsent || tt.unsent < 0 && got == 128<<10 {
 			t.Errorf("%s: TCP_NOTSENT_LOWAT = %d, want %d", name, got, tt.unsent)
@@ -56,8 +56,8 @@ func TestCarrierOptions(t *testing.T) {
 	}
 }
 
-// TestAcceptWithoutDescriptors runs itself in a process of its own, whose limit
-// of open files it can lower without hurting other tests.
+// TestAcceptWithoutDescriptors runs itself in a process of its own, so that it can
+// lower the limit of open files without affecting other tests.
 func TestAcceptWithoutDescriptors(t *testing.T) {
 	if os.Getenv("NETX_LOW_LIMIT") == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAcceptWithoutDescriptors$", "-test.v")
@@ -87,7 +87,7 @@ func exhaust(t *testing.T) error {
 	}
 	defer d.Close()
 
-	// Below every open descriptor: nothing can be opened any more.
+	// Lower than every open descriptor: nothing can be opened any more.
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 		return err
@@ -121,7 +121,8 @@ func exhaust(t *testing.T) error {
 	return nil
 }
 
-// TestProgress: what the peer's system acknowledges is seen, also beneath a wrapper.
+// TestProgress: acknowledgments by the peer's system are visible, also through a
+// wrapper.
 func TestProgress(t *testing.T) {
 	d, a := pair(t, Config{Carrier: true})
 	before, ok := Progress(d)
@@ -157,7 +158,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// wrapped is a connection beneath another one.
+// wrapped wraps a connection.
 type wrapped struct{ net.Conn }
 
 func (w wrapped) NetConn() net.Conn { return w.Conn }

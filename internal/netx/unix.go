@@ -15,16 +15,16 @@ import (
 )
 
 // unixPathMax is the longest path that fits into Linux's sockaddr_un with its
-// final zero byte. Other systems allow a few bytes less and say so themselves.
+// terminating zero. Other systems allow a few bytes less and return their own error.
 const unixPathMax = 107
 
-// probeTimeout bounds the question whether somebody answers on a socket file.
+// probeTimeout limits the check whether a socket file is in use.
 const probeTimeout = 2 * time.Second
 
-// listenUnix listens on the socket file path, which only this user may open.
-// A socket file on which nobody answers is replaced; any other file is not.
-// Two processes that start in the same instant may both find the old file
-// stale; the later one then owns the path.
+// listenUnix listens on the socket file path, which only this user can open. A socket
+// file that nothing listens on is replaced; any other file is not. Two processes that
+// start at the same moment may both find the old file stale; the later one then owns
+// the path.
 func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) (net.Listener, error) {
 	if strings.HasPrefix(path, "@") { // Linux's abstract names are no files
 		return lc.Listen(ctx, network, path)
@@ -86,26 +86,26 @@ func removeStale(ctx context.Context, network, path string) error {
 	c, err := d.DialContext(ctx, network, path)
 	if err == nil {
 		c.Close()
-		return errors.New("somebody is listening there already")
+		return errors.New("another process is already listening there")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if !refused(err) {
-		return fmt.Errorf("cannot tell whether somebody is listening there: %w", err)
+		return fmt.Errorf("cannot tell whether the socket file is in use: %w", err)
 	}
-	// It may have been replaced by a live one while we asked.
+	// It may have been replaced by a live one meanwhile.
 	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
 		return errors.New("the socket file changed meanwhile: another process is starting there")
 	}
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("removing the socket file that nobody answers on: %w", err)
+		return fmt.Errorf("removing the stale socket file: %w", err)
 	}
 	return nil
 }
 
-// refused tells "nobody answers" from every other failure.
+// refused reports whether err means that nothing is listening.
 func refused(err error) bool {
-	const wsaConnRefused = syscall.Errno(10061) // Windows' number, which package syscall does not map
+	const wsaConnRefused = syscall.Errno(10061) // the number on Windows, which package syscall does not map
 	return errors.Is(err, syscall.ECONNREFUSED) || runtime.GOOS == "windows" && errors.Is(err, wsaConnRefused)
 }

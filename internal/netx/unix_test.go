@@ -19,7 +19,7 @@ func listenUnixFor(t *testing.T, path string) net.Listener {
 	return l
 }
 
-// leaveStale leaves a socket file behind as a killed process does.
+// leaveStale leaves a socket file behind, as a killed process does.
 func leaveStale(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
@@ -84,7 +84,7 @@ func TestUnixRefusals(t *testing.T) {
 		{"regular file", file, "is not a socket"},
 		{"folder", dir, "is not a socket"},
 		{"symbolic link", link, "is not a socket"},
-		{"live socket", live, "somebody is listening"},
+		{"live socket", live, "already listening"},
 		{"no parent", filepath.Join(dir, "no", "s"), "does not exist: create it"},
 		{"parent is a file", filepath.Join(file, "s"), "not a"},
 		{"empty", "", "path of the socket file is missing"},

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// ZoneProblem says what is wrong with the zone of a host:port to listen on or to
-// dial, or "". A link-local address means nothing without the interface it is used on.
+// ZoneProblem describes what is wrong with the zone of a host:port to listen on or to
+// dial, or returns "". A link-local address is valid only with its interface.
 func ZoneProblem(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -27,7 +27,7 @@ func ZoneProblem(address string) string {
 	return ""
 }
 
-// isIndex: an interface may be meant by its number.
+// isIndex reports whether zone is the number of an interface.
 func isIndex(zone string) bool {
 	n, err := strconv.Atoi(zone)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // any number of goroutines.
 type Exit struct {
 	Allow, Deny *List
-	// Own tells whether an address is one of this machine, which is denied by
+	// Own reports whether an address is one of this machine, which is denied by
 	// default: what listens there may rely on a firewall that the exit is behind.
 	// Nil: nobody knows.
 	// Entries self and loopback name it.

@@ -22,21 +22,21 @@ func forms(addr netip.Addr) [2]netip.Addr {
 	return f
 }
 
-// MatchAddr tells whether an entry contains the address, at that port. An
+// MatchAddr reports whether an entry contains the address, at that port. An
 // IPv4-mapped or NAT64 address is matched by entries for its IPv4 address too.
 func (l *List) MatchAddr(a netip.AddrPort) bool {
 	_, ok := l.matchAddr(a, nil)
 	return ok
 }
 
-// MatchName tells whether an entry holds the name, at that port. Upper case and
+// MatchName reports whether an entry holds the name, at that port. Upper case and
 // a final dot make no difference; a host that is an address is matched as one.
 func (l *List) MatchName(host string, port uint16) bool {
 	_, ok := l.matchName(host, port, nil)
 	return ok
 }
 
-// Empty tells whether the list has no entries.
+// Empty reports whether the list has no entries.
 func (l *List) Empty() bool { return l == nil || len(l.entries) == 0 }
 
 // String is the list as Parse reads it.

@@ -90,7 +90,7 @@ func (l *List) Inner() *List {
 	return inner
 }
 
-// notDenied tells whether p has an address that is not denied by default.
+// notDenied reports whether p has an address that is not denied by default.
 func notDenied(p netip.Prefix) bool {
 	for _, d := range denied {
 		if d.prefix.Bits() <= p.Bits() && d.prefix.Contains(p.Addr()) {
@@ -100,19 +100,19 @@ func notDenied(p netip.Prefix) bool {
 	return true
 }
 
-// All tells whether an entry is every target at every port.
+// All reports whether an entry is every target at every port.
 func (l *List) All() bool {
 	return l != nil && slices.ContainsFunc(l.entries, func(e entry) bool { return e.all && e.port == 0 })
 }
 
-// match tells whether an entry contains the address, or holds the name by which
+// match reports whether an entry contains the address, or holds the name by which
 // it was found if that is not empty.
 func (l *List) match(a netip.AddrPort, via string, own ownFunc) bool {
 	_, ok := l.matchAddr(a, own)
 	return ok || via != "" && l.MatchName(via, a.Port())
 }
 
-// hasAddrs tells whether an address at that port could match.
+// hasAddrs reports whether an address at that port could match.
 func (l *List) hasAddrs(port uint16) bool {
 	return slices.ContainsFunc(l.entries, func(e entry) bool {
 		return e.atPort(port) && (e.all || len(e.prefixes) > 0)

@@ -12,7 +12,7 @@ import (
 // makes room. Every call takes constant time, and any number of goroutines may
 // call.
 type Map[K comparable, V any] struct {
-	max int // static
+	max int // set once, never changed
 
 	mu    sync.Mutex
 	byKey map[K]*list.Element // guarded by mu; the elements of order

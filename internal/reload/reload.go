@@ -43,11 +43,11 @@ type Config[T any] struct {
 // File is a file that is read again when it changes. While it is broken or gone, what
 // was read before stays in force. Its methods may be called from any goroutine.
 type File[T any] struct {
-	Config[T] // static
+	Config[T] // set once, never changed
 
 	now atomic.Pointer[T] // what is in force; never nil
 
-	mu     sync.Mutex        // held while the file is read, never while Report runs; guards the rest
+	mu     sync.Mutex        // held while the file is read, never while Report runs; guards the fields below
 	looked time.Time         // when the file was last looked at
 	read   time.Time         // when it was last read, well or badly
 	stamp  os.FileInfo       // of the file as it was read then; nil: it was gone or could not be read
@@ -91,7 +91,7 @@ func (f *File[T]) Reload() error {
 	return err
 }
 
-// lookLocked tells whether there is something to report.
+// lookLocked reports whether there is something to report.
 func (f *File[T]) lookLocked() (report bool, err error) {
 	if time.Since(f.looked) < Every {
 		return false, nil
@@ -119,7 +119,7 @@ func (f *File[T]) noteLocked(err error) {
 	}
 }
 
-// isReadLocked tells whether the file of info is the one that was read last, as far as
+// isReadLocked reports whether the file of info is the one that was read last, as far as
 // that can be known without reading it.
 func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 	was := f.stamp
@@ -127,7 +127,7 @@ func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 		f.read.Sub(info.ModTime()) >= settled
 }
 
-// readLocked reads the file, and puts it in force if it is right. It tells whether that
+// readLocked reads the file, and puts it in force if it is right. It reports whether that
 // changes anything.
 func (f *File[T]) readLocked() (changed bool, err error) {
 	f.looked = time.Now()

@@ -19,8 +19,8 @@ type flight struct {
 	landed chan struct{} // closed when answer is there
 	answer answer        // static once landed is closed
 
-	cancel  context.CancelFunc // static
-	turn    *ticket            // static; to ask upstreams
+	cancel  context.CancelFunc // set once, never changed
+	turn    *ticket            // set once; to ask upstreams
 	waiters int                // guarded by Resolver.mu
 }
 

@@ -42,7 +42,7 @@ const (
 
 // Resolver resolves names. Any number of goroutines may use it.
 type Resolver struct {
-	// Static.
+	// Set once, never changed.
 	servers  []*server
 	patience []time.Duration // for an upstream to answer, round by round
 	answers  *recent.Map[question, answer]

@@ -10,7 +10,7 @@ import (
 // or gone, what was read before stays in force. Its methods may be called from
 // any goroutine.
 type File struct {
-	file *reload.File[Table] // static
+	file *reload.File[Table] // set once, never changed
 }
 
 // Read reads a file once.

@@ -14,10 +14,10 @@ import (
 
 // DNS is a DNS server on loopback, over UDP and TCP on one port.
 type DNS struct {
-	tb     testing.TB                                                                // static
-	handle func(query *dnsmessage.Message, tcp bool) (answers []*dnsmessage.Message) // static
-	udp    *net.UDPConn                                                              // static
-	tcp    net.Listener                                                              // static
+	tb     testing.TB                                                                // set once, never changed
+	handle func(query *dnsmessage.Message, tcp bool) (answers []*dnsmessage.Message) // set once, never changed
+	udp    *net.UDPConn                                                              // set once, never changed
+	tcp    net.Listener                                                              // set once, never changed
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex

@@ -7,7 +7,7 @@ import (
 
 // link is one connection through a Relay: both its sides.
 type link struct {
-	client *net.TCPConn  // static
+	client *net.TCPConn  // set once, never changed
 	ended  chan struct{} // closed once the link is to end
 
 	mu     sync.Mutex

@@ -222,7 +222,9 @@ func (fs *FailoverStream) takeFrom(far splice.Stream, take func([][]byte) int) f
 }
 
 // OnReadable implements splice.Sleeper as far as the stream does.
-func (fs *FailoverStream) OnReadable(f func()) bool { return splice.Wrap{Stream: fs.now()}.OnReadable(f) }
+func (fs *FailoverStream) OnReadable(f func()) bool {
+	return splice.Wrap{Stream: fs.now()}.OnReadable(f)
+}
 
 // NetConn returns the stream, for looking at its socket.
 func (fs *FailoverStream) NetConn() net.Conn { return fs.now() }
