@@ -51,8 +51,8 @@ func TestRefused(t *testing.T) {
 		{try + " -server.allow 10.0.0.1/8", "", `-server.allow "10.0.0.1/8" (command line): entry "10.0.0.1/8": has bits set`},
 		{try, "TUNNELS_SERVER_DENY=a,,b", `-server.deny "a,,b" (environment variable TUNNELS_SERVER_DENY): entry ""`},
 		{try + " -server.dns dns.example", "", `-server.dns (command line): entry "dns.example": want an address`},
-		{try + " -server.dns 1.1.1.1 -server.dns https://dns.example/?k=hush", "", `entry "https://dns.example…": has something behind its path`},
-		{try, "TUNNELS_SERVER_DNS=1.1.1.1,,8.8.8.8", "a comma too many"},
+		{try + " -server.dns 1.1.1.1 -server.dns https://dns.example/?k=hush", "", `entry "https://dns.example…": has something after its path`},
+		{try, "TUNNELS_SERVER_DNS=1.1.1.1,,8.8.8.8", "an extra comma"},
 		{try + " -client.pac.direct a.example:80", "", `-client.pac.direct "a.example:80" (command line): entry "a.example:80": want a name, *.name, an address`},
 		{try, "TUNNELS_CLIENT_PAC_PROXY=10.0.0.1/8", "want 10.0.0.0/8"},
 		{try + " -tls.server.name vps.example:443", "", "without a port"},
@@ -61,7 +61,7 @@ func TestRefused(t *testing.T) {
 		{try + " -server.client.open.max.sec 16777217", "", "from 0 to 16777216"},
 		{try + " -server.client.rate.max.kb 1073741825", "", "from 0 to 1073741824"},
 		{try + " -server.rules /no/such/file", "", `-server.rules "/no/such/file" (command line): stat /no/such/file`},
-		{try + " -server.rules " + rules, "", rules + ":2: is no line of a block: did you mean allow?"},
+		{try + " -server.rules " + rules, "", rules + ":2: is not a line of a block: did you mean allow?"},
 		{try + " -server.rules " + rules, "", rules + `:3: sess.max.cnt: "many": want a whole number`},
 
 		// addresses

@@ -10,23 +10,21 @@ import (
 	"tunnels/internal/code"
 )
 
-// Exit decides about targets. Deny wins; Allow overrides what is denied by
-// default; what neither list names is allowed unless it is denied by default.
-// The rules of one client (For) can forbid more and open more, but nothing that
-// Deny names. The zero Exit denies what is denied by default. It may be used by
-// any number of goroutines.
+// Exit judges targets. Deny wins; Allow overrides what is denied by default; a target
+// in neither list is allowed unless it is denied by default. The rules of one client
+// (For) can restrict and allow more, but nothing in Deny. The zero Exit denies what is
+// denied by default. It may be used concurrently.
 type Exit struct {
 	Allow, Deny *List
-	// Own reports whether an address is one of this machine, which is denied by
-	// default: what listens there may rely on a firewall that the exit is behind.
-	// Nil: nobody knows.
-	// Entries self and loopback name it.
+	// Own reports whether an address is one of this machine. These are denied by
+	// default, because what listens there may rely on a firewall in front of the exit.
+	// If nil, the addresses are unknown. The entries self and loopback include them.
 	Own func(netip.Addr) bool
 
-	client *Rules // nil: none
+	client *Rules // or nil for none
 }
 
-// denied by default, in the order in which they are looked at.
+// denied lists the prefixes denied by default, in the order in which they are checked.
 var denied = []struct {
 	prefix netip.Prefix
 	why    string
@@ -56,10 +54,10 @@ var denied = []struct {
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"},      // RFC 8215: which IPv4 it means is anybody's guess
 }
 
-// AllowName judges a target before its name is resolved. Nil means "not
-// forbidden so far": what it resolves to has to pass AllowAddr. The error is a
-// *code.Error with code.NotAllowed that names the rule. A host that is an
-// address is judged as one.
+// AllowName judges a target before its name is resolved. Nil means "not forbidden so
+// far": the addresses it resolves to must pass AllowAddr. The error is a *code.Error
+// with code.NotAllowed that names the rule. A host that is an IP address is judged as
+// one.
 func (e *Exit) AllowName(host string, port uint16) error {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return e.AllowAddr(netip.AddrPortFrom(a, port), "")
@@ -73,10 +71,10 @@ func (e *Exit) AllowName(host string, port uint16) error {
 	return nil
 }
 
-// AllowAddr judges an address right before it is dialed; viaName is the name
-// that was resolved to it, empty if the target was given as an address. An
-// entry of Allow that holds the name allows whatever it resolves to. The error
-// is a *code.Error with code.NotAllowed that names the rule.
+// AllowAddr judges an address right before it is dialed; viaName is the name that
+// resolved to it, or empty if the target was given as an address. An entry of Allow for
+// the name allows all addresses it resolves to. The error is a *code.Error with
+// code.NotAllowed that names the rule.
 func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	target := a.Addr().Unmap().String()
 	if viaName != "" {
@@ -119,8 +117,8 @@ func (e *Exit) unnamed(entry string) string {
 	return "neither -server.allow nor allow of " + e.client.Who + " names it (allow = " + entry + " would)"
 }
 
-// entryFor returns the entry of a list that holds the address, or the name that led
-// to it, and nothing else.
+// entryFor returns the list entry that matches exactly the address, or the name that
+// resolved to it.
 func entryFor(a netip.AddrPort, viaName string) string {
 	port := strconv.Itoa(int(a.Port()))
 	if entry := viaName + ":" + port; viaName != "" {
@@ -146,7 +144,7 @@ func join(target string, port uint16) string {
 	return net.JoinHostPort(target, strconv.Itoa(int(port)))
 }
 
-// printable is a name from outside with everything but printable ASCII escaped.
+// printable returns a name from outside with everything but printable ASCII escaped.
 func printable(name string) string {
 	q := strconv.QuoteToASCII(name)
 	return q[1 : len(q)-1]

@@ -15,11 +15,10 @@
 // and each with an optional port: 192.0.2.7:22, [2001:db8::7]:22,
 // [2001:db8::/32]:22, *.example:443, private:5432.
 //
-// An [Exit] joins two lists, and the [Rules] of a client if he has some, with
-// what is denied by default: addresses that only the exit's own machine and
-// neighbours are meant to reach, such as a cloud's metadata service. It judges a
-// name before it is resolved and every address before it is dialed, so that a
-// name cannot stand for a forbidden address.
+// An [Exit] combines two lists, and the [Rules] of a client if it has any, with what is
+// denied by default: addresses meant only for the exit's own machine and network, such
+// as a cloud's metadata service. It judges a name before it is resolved and every
+// address before it is dialed, so that a name cannot lead to a forbidden address.
 package policy
 
 import (
@@ -32,32 +31,32 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// List is a parsed list. A nil List is an empty one; it matches nothing. It is
-// never changed after Parse, so any number of goroutines may use it.
+// List is a parsed list. A nil List is empty and matches nothing. It never changes
+// after Parse, so it may be used concurrently.
 type List struct {
 	entries []entry
 }
 
 // entry is one rule. Exactly one of prefixes, name and all is set.
 type entry struct {
-	own      bool           // beside prefixes, the addresses of this machine
-	text     string         // as it was written, for messages
+	own      bool           // besides prefixes, the addresses of this machine
+	text     string         // as written, for messages
 	prefixes []netip.Prefix // addresses
 	name     string         // lower case, without a final dot
-	below    bool           // the names below name rather than name itself
+	below    bool           // the names below name, not name itself
 	all      bool           // every target
-	port     uint16         // 0: every port
+	port     uint16         // 0 means every port
 }
 
-// words are the networks that have a name of their own.
+// words are the networks with a name of their own.
 var words = map[string][]netip.Prefix{
 	wordSelf:     prefixes("127.0.0.0/8", "::1/128"),
 	wordLoopback: prefixes("127.0.0.0/8", "::1/128"),
 	"private":    prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
 }
 
-// The words that also mean the addresses of this machine's interfaces: what listens
-// there listens on loopback too, as a rule.
+// The words that include the addresses of this machine's interfaces: services that
+// listen there usually listen on loopback too.
 const (
 	wordSelf     = "self"
 	wordLoopback = "loopback"
@@ -71,8 +70,8 @@ func prefixes(texts ...string) []netip.Prefix {
 	return ps
 }
 
-// Parse reads a list. Spaces around entries are ignored; an empty text is an
-// empty list. The error names the entry and what would be right.
+// Parse parses a list. Spaces around entries are ignored; an empty text is an empty
+// list. The error names the entry and the expected form.
 func Parse(list string) (*List, error) {
 	l := &List{}
 	if strings.TrimSpace(list) == "" {
@@ -94,7 +93,7 @@ var errEntry = errors.New("want a CIDR, an address, a name, *.name, self, loopba
 
 func parseEntry(text string) (entry, error) {
 	if text == "" {
-		return entry{}, errors.New("is empty: there is a comma too many")
+		return entry{}, errors.New("is empty: there is an extra comma")
 	}
 	if strings.Contains(text, "://") {
 		return entry{}, errors.New("is a URL: want its host alone")
@@ -122,7 +121,7 @@ func parseEntry(text string) (entry, error) {
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return entry{}, errors.New("an address here has no zone: leave out what begins at the % sign")
+			return entry{}, errors.New("an address here has no zone: remove the part from the % sign on")
 		}
 		a = a.Unmap()
 		e.prefixes = []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}
@@ -133,7 +132,7 @@ func parseEntry(text string) (entry, error) {
 	return e, checkName(e.name)
 }
 
-// splitPort takes the port off an entry; 0 if it has none.
+// splitPort splits the port off an entry; the port is 0 if there is none.
 func splitPort(text string) (host string, port uint16, err error) {
 	digits := ""
 	switch {
@@ -150,7 +149,7 @@ func splitPort(text string) (host string, port uint16, err error) {
 			return host, 0, nil
 		}
 		if digits[0] != ':' {
-			return "", 0, errors.New("want a colon and the port behind the bracket")
+			return "", 0, errors.New("want a colon and the port after the bracket")
 		}
 		digits = digits[1:]
 	case strings.Count(text, ":") == 1:
@@ -170,14 +169,14 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if err != nil {
 		return p, errors.New("want a network in CIDR notation, as in 10.0.0.0/8 or 2001:db8::/32")
 	}
-	if a := p.Addr(); a.Is4In6() { // would never match: addresses are compared unmapped
+	if a := p.Addr(); a.Is4In6() { // it would never match: addresses are compared unmapped
 		if p.Bits() < 96 {
 			return p, errors.New("write an IPv4 network as such, as in 10.0.0.0/8")
 		}
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}
 	if m := p.Masked(); m != p {
-		return p, fmt.Errorf("has bits set behind its prefix: want %s, or %s for that one address", m, p.Addr())
+		return p, fmt.Errorf("has bits set after its prefix: want %s, or %s for that one address", m, p.Addr())
 	}
 	return p, nil
 }
@@ -204,7 +203,7 @@ func checkName(name string) error {
 			}
 		}
 	}
-	// A typing error in an address must not become a name that nothing has.
+	// A typo in an address must not become a name that no host has.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
 		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
 	}

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// nat64 is the well-known prefix under which IPv4 addresses are reached from an
-// IPv6 network (RFC 6052): their last four bytes are the address really meant.
+// nat64 is the well-known prefix for reaching IPv4 addresses from an IPv6 network (RFC
+// 6052); the last four bytes are the IPv4 address.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// forms is every way to see addr: as itself without its zone, as which no
-// prefix would contain it, and as the IPv4 address it stands for. The second
-// is invalid if there is none.
+// forms returns the forms in which addr is matched: without its zone, with which no
+// prefix would contain it, and as the IPv4 address it embeds, which is invalid if there
+// is none.
 func forms(addr netip.Addr) [2]netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	f := [2]netip.Addr{addr}
@@ -22,15 +22,15 @@ func forms(addr netip.Addr) [2]netip.Addr {
 	return f
 }
 
-// MatchAddr reports whether an entry contains the address, at that port. An
-// IPv4-mapped or NAT64 address is matched by entries for its IPv4 address too.
+// MatchAddr reports whether an entry contains the address at that port. Entries for an
+// IPv4 address also match its IPv4-mapped and NAT64 forms.
 func (l *List) MatchAddr(a netip.AddrPort) bool {
 	_, ok := l.matchAddr(a, nil)
 	return ok
 }
 
-// MatchName reports whether an entry holds the name, at that port. Upper case and
-// a final dot make no difference; a host that is an address is matched as one.
+// MatchName reports whether an entry contains the name at that port. Case and a final
+// dot do not matter; a host that is an IP address is matched as one.
 func (l *List) MatchName(host string, port uint16) bool {
 	_, ok := l.matchName(host, port, nil)
 	return ok
@@ -39,7 +39,7 @@ func (l *List) MatchName(host string, port uint16) bool {
 // Empty reports whether the list has no entries.
 func (l *List) Empty() bool { return l == nil || len(l.entries) == 0 }
 
-// String is the list as Parse reads it.
+// String returns the list in a form that Parse reads.
 func (l *List) String() string {
 	if l == nil {
 		return ""
@@ -51,7 +51,7 @@ func (l *List) String() string {
 	return strings.Join(texts, ",")
 }
 
-// ownFunc reports whether an address is one of this machine; nil if nobody knows.
+// ownFunc reports whether an address is one of this machine; nil if unknown.
 type ownFunc = func(netip.Addr) bool
 
 // matchAddr returns the text of the first entry that matches.

@@ -10,8 +10,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestOwn: what is an address of the exit's machine is denied by default, in every
-// form, and allowed where a list names it.
+// TestOwn: addresses of the exit's machine are denied by default, in every form, and
+// allowed where a list names them.
 func TestOwn(t *testing.T) {
 	own := netip.MustParseAddr("198.51.100.7")
 	e := Exit{Own: func(a netip.Addr) bool { return a == own }}
@@ -134,8 +134,8 @@ func TestMatchName(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	tests := []struct{ list, want string }{
-		{"a,,b", "a comma too many"},
-		{",", "a comma too many"},
+		{"a,,b", "an extra comma"},
+		{",", "an extra comma"},
 		{"10.0.0.1/8", "want 10.0.0.0/8, or 10.0.0.1"},
 		{"10.0.0.0/33", "CIDR notation"},
 		{"10.0.0.0/", "CIDR notation"},
@@ -184,9 +184,9 @@ func TestNilList(t *testing.T) {
 func TestExit(t *testing.T) {
 	tests := []struct {
 		allow, deny string
-		name        string // resolved to addr; empty: the target is the address
+		name        string // resolves to addr; empty if the target is the address
 		addr        string
-		want        string // what the refusal says; empty: allowed
+		want        string // part of the refusal, or empty if allowed
 	}{
 		{addr: "1.1.1.1:443"},
 		{addr: "[2606:4700::1]:443"},
@@ -220,7 +220,7 @@ func TestExit(t *testing.T) {
 		{addr: "[64:ff9b::808:808]:80"},
 		{name: "metadata.example", addr: "169.254.169.254:80", want: "target metadata.example (169.254.169.254) port 80 is link-local"},
 
-		// allowed all the same
+		// allowed nevertheless
 		{allow: "loopback", addr: "127.0.0.1:80"},
 		{allow: "loopback", addr: "[::1]:80"},
 		{allow: "loopback", addr: "10.0.0.1:80", want: "is private"},

@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// Rules are what holds for one client, beside the lists that hold for all.
+// Rules are the lists for one client, in addition to those for all.
 type Rules struct {
-	Who   string // how a message names them: "[laptop]"
-	Only  *List  // if not nil, nothing but these
-	Allow *List  // these though they are denied by default
-	Deny  *List  // not these, whatever is allowed
+	Who   string // their name in messages: "[laptop]"
+	Only  *List  // if not nil, only these are allowed
+	Allow *List  // allowed although denied by default
+	Deny  *List  // never allowed
 }
 
-// For is e with the rules of one client; nil: there are none.
+// For returns e with the rules of one client; r may be nil.
 func (e *Exit) For(r *Rules) *Exit {
 	return &Exit{Allow: e.Allow, Deny: e.Deny, Own: e.Own, client: r}
 }
 
-// nameRefused is why the rules refuse a name before it is resolved; empty: they
-// do not, for now.
+// nameRefused returns why the rules refuse a name before it is resolved, or "" if they
+// do not at this point.
 func (r *Rules) nameRefused(host string, port uint16, own ownFunc) string {
 	if r == nil {
 		return ""
@@ -33,8 +33,8 @@ func (r *Rules) nameRefused(host string, port uint16, own ownFunc) string {
 	return ""
 }
 
-// addrRefused is why the rules refuse an address, to which via was resolved if
-// that is not empty; empty: they do not.
+// addrRefused returns why the rules refuse an address, or "" if they do not; via is the
+// name that resolved to it, or empty.
 func (r *Rules) addrRefused(a netip.AddrPort, via string, own ownFunc) string {
 	if r == nil {
 		return ""
@@ -56,7 +56,7 @@ func (r *Rules) addrRefused(a netip.AddrPort, via string, own ownFunc) string {
 func (r *Rules) denies(rule string) string { return "deny of " + r.Who + " has " + rule }
 func (r *Rules) leavesOut() string         { return "not in the only list of " + r.Who }
 
-// allow is the list that opens what is denied by default.
+// allow returns the list that allows what is denied by default.
 func (r *Rules) allow() *List {
 	if r == nil {
 		return nil
@@ -64,7 +64,7 @@ func (r *Rules) allow() *List {
 	return r.Allow
 }
 
-// Join is the entries of both lists.
+// Join returns the entries of both lists.
 func (l *List) Join(other *List) *List {
 	joined := &List{}
 	for _, from := range []*List{l, other} {
@@ -75,8 +75,8 @@ func (l *List) Join(other *List) *List {
 	return joined
 }
 
-// Inner is the entries that would be void if nobody allowed them: addresses and
-// networks that are denied by default as a whole.
+// Inner returns the entries that have no effect unless they are allowed: addresses and
+// networks denied by default as a whole.
 func (l *List) Inner() *List {
 	inner := &List{}
 	if l == nil {
@@ -90,7 +90,7 @@ func (l *List) Inner() *List {
 	return inner
 }
 
-// notDenied reports whether p has an address that is not denied by default.
+// notDenied reports whether p contains an address that is not denied by default.
 func notDenied(p netip.Prefix) bool {
 	for _, d := range denied {
 		if d.prefix.Bits() <= p.Bits() && d.prefix.Contains(p.Addr()) {
@@ -100,13 +100,13 @@ func notDenied(p netip.Prefix) bool {
 	return true
 }
 
-// All reports whether an entry is every target at every port.
+// All reports whether an entry matches every target at every port.
 func (l *List) All() bool {
 	return l != nil && slices.ContainsFunc(l.entries, func(e entry) bool { return e.all && e.port == 0 })
 }
 
-// match reports whether an entry contains the address, or holds the name by which
-// it was found if that is not empty.
+// match reports whether an entry contains the address, or the name via unless it is
+// empty.
 func (l *List) match(a netip.AddrPort, via string, own ownFunc) bool {
 	_, ok := l.matchAddr(a, own)
 	return ok || via != "" && l.MatchName(via, a.Port())

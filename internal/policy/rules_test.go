@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// TestRules: a client's rules beside the lists that hold for all. The target is
-// name, resolved to addr, or addr alone.
+// TestRules tests a client's rules together with the lists for all. The target is name,
+// resolved to addr, or only addr.
 func TestRules(t *testing.T) {
 	tests := []struct {
 		allow, deny string // for all
-		only        string // empty: none
+		only        string // empty for none
 		yes, no     string // allow and deny of the client
 		name, addr  string
-		want        string // what the refusal says; empty: allowed
+		want        string // part of the refusal, or empty if allowed
 	}{
 		{addr: "1.1.1.1:443"},
 		{addr: "10.0.0.1:443", want: "is private (10.0.0.0/8): neither -server.allow nor allow of [c] names it"},
@@ -32,12 +32,12 @@ func TestRules(t *testing.T) {
 		{no: "private", yes: "10.0.0.0/8", allow: "all", addr: "10.0.0.1:80", want: "deny of [c] has private"},
 		{no: "private", addr: "[::ffff:10.0.0.1]:80", want: "deny of [c] has private"},
 
-		// what is denied to all stays so
+		// what is denied to all stays denied
 		{deny: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny has 10.1.0.0/16"},
 		{deny: "10.1.0.0/16", only: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny has 10.1.0.0/16"},
 		{deny: "db.example", yes: "all", name: "db.example", addr: "10.1.0.1:80", want: "-server.deny has db.example"},
 
-		// only restricts, and opens nothing
+		// only restricts and allows nothing
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:443"},
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:80", want: "not in the only list of [c]"},
 		{only: "*.corp.example:443", name: "a.example", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
@@ -64,7 +64,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesNames: what can be refused before it is resolved is, and nothing else.
+// TestRulesNames: names are refused before they are resolved where that is certain.
 func TestRulesNames(t *testing.T) {
 	tests := []struct{ only, no, host, want string }{
 		{"", "", "a.example", ""},

@@ -19,8 +19,8 @@ func mustList(t *testing.T, text string) *List {
 	return l
 }
 
-// TestSelf: self and loopback are every address of the exit's own machine, at the
-// port that is named, and deny wins as for everything else.
+// TestSelf: self and loopback mean every address of the exit's own machine, at the
+// given port, and deny wins as for any other entry.
 func TestSelf(t *testing.T) {
 	for _, tt := range []struct {
 		allow, deny string
@@ -59,7 +59,8 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestRefusalNamesTheEntry: the entry that a refusal proposes allows just that.
+// TestRefusalNamesTheEntry: the entry suggested by a refusal allows exactly that
+// target.
 func TestRefusalNamesTheEntry(t *testing.T) {
 	proposed := regexp.MustCompile(`\((?:-server\.allow|allow =) (\S+) would\)$`)
 	for _, tt := range []struct{ addr, via, want string }{

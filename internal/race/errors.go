@@ -14,21 +14,21 @@ import (
 	"tunnels/internal/code"
 )
 
-// maxNamed is how many failures a text has room for: it travels to the client
-// in one small frame.
+// maxNamed limits the number of failures in a text, which is sent to the client in one
+// small frame.
 const maxNamed = 4
 
-// failure is why an address was not connected to.
+// failure records why connecting to an address failed.
 type failure struct {
 	to  netip.AddrPort
 	err error
 }
 
-// telling is codes in the order of what they tell about a target, most first: it
-// is there; it may be; it is not for us; nothing.
+// telling lists codes by how much they reveal about a target, most first: it exists; it
+// may exist; it is not allowed; nothing.
 var telling = []code.Code{code.Refused, code.Timeout, code.HostUnreachable, code.NotAllowed, code.NetUnreachable}
 
-// combine is one error for all failures, of which there is one at least.
+// combine returns one error for all failures, of which there is at least one.
 func combine(failures []failure) *code.Error {
 	rank := func(f failure) int {
 		if i := slices.Index(telling, Code(f.err)); i >= 0 {
@@ -58,9 +58,9 @@ func all(failures []failure, c code.Code) bool {
 	return !slices.ContainsFunc(failures, func(f failure) bool { return Code(f.err) != c })
 }
 
-// String names the address and what was wrong with it.
+// String returns the address and its error.
 func (f failure) String() string {
-	if e, ok := errors.AsType[*code.Error](f.err); ok { // names its target
+	if e, ok := errors.AsType[*code.Error](f.err); ok { // it names its target
 		return e.Error()
 	}
 	why := Code(f.err).String()
@@ -73,7 +73,7 @@ func (f failure) String() string {
 	return f.to.String() + ": " + why
 }
 
-// Code is what an application should see of an error of connecting.
+// Code returns the code that an application should see for a connection error.
 func Code(err error) code.Code {
 	if c, ok := code.Of(err); ok {
 		return c
@@ -93,14 +93,14 @@ func Code(err error) code.Code {
 	return code.General
 }
 
-// isReset reports whether a connection was reset as soon as it was made, which may be
-// found out before connecting is over.
+// isReset reports whether a connection was reset as soon as it was established, which
+// can be noticed before connecting is complete.
 func isReset(err error) bool {
 	return isErrno(err, syscall.ECONNRESET, 10054) || isErrno(err, syscall.ECONNABORTED, 10053)
 }
 
-// isErrno compares with the number that Windows has for it, too: package
-// syscall invents others there.
+// isErrno also compares with Windows' number for the error: package syscall defines
+// other numbers there.
 func isErrno(err error, unix, windows syscall.Errno) bool {
 	return errors.Is(err, unix) || runtime.GOOS == "windows" && errors.Is(err, windows)
 }

@@ -15,7 +15,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestFailures: the code is the most telling one, the text names all.
+// TestFailures: the code is the most telling one and the text names all failures.
 func TestFailures(t *testing.T) {
 	const c4 = "192.0.2.3"
 	silent := behaviour{after: never}
@@ -48,7 +48,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestBounds: hundreds of silent addresses cost few attempts, and the text stays
+// TestBounds: hundreds of silent addresses cause few attempts, and the text stays
 // short.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestContext: what is cancelled, what had no time, and what had no address.
+// TestContext: races that are canceled, have no time or have no address.
 func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}, a6: {after: never}})
@@ -118,7 +118,7 @@ func TestCode(t *testing.T) {
 	}
 }
 
-// TestConcurrent: many races share one memory.
+// TestConcurrent: many concurrent races share the remembered winners.
 func TestConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a6: {after: never}})

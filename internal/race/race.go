@@ -1,6 +1,6 @@
-// Package race connects to the first of several addresses that answers, as RFC
-// 8305 has it: the families take turns, IPv6 first, and the next address is
-// tried when the one before it has failed or been silent for 250 ms.
+// Package race connects to the first of several addresses that answers (Happy Eyeballs,
+// RFC 8305): address families alternate, IPv6 first, and the next address is tried when
+// the previous one has failed or been silent for 250 ms.
 package race
 
 import (
@@ -17,40 +17,40 @@ import (
 )
 
 const (
-	// attemptDelay is between one attempt and the next (RFC 8305 section 5).
+	// attemptDelay is the delay between two attempts (RFC 8305 section 5).
 	attemptDelay = 250 * time.Millisecond
-	// maxAttempts is how many addresses are tried: a name with hundreds of
-	// silent ones must not take hundreds of sockets.
+	// maxAttempts limits the addresses tried: a name with hundreds of silent addresses
+	// must not use hundreds of sockets.
 	maxAttempts = 16
-	// maxHosts is how many hosts are remembered with the address that won.
+	// maxHosts limits the hosts whose winning address is remembered.
 	maxHosts = 4096
-	// winnerFor is how long an address goes first once it has won against one that
-	// was tried before it. Then the others are given another chance.
+	// winnerFor is how long an address is tried first after it has won against an
+	// earlier one. Afterwards the others get another chance.
 	winnerFor = 10 * time.Minute
 )
 
-// Dialer connects by racing. Any number of goroutines may use it.
+// Dialer connects by racing addresses. It may be used concurrently.
 type Dialer[C io.Closer] struct {
-	// Dial connects to one address, and must return soon after its context has
-	// ended. Set once, never changed.
+	// Dial connects to one address. It must return soon after its context has ended.
+	// Set once, never changed.
 	Dial func(context.Context, netip.AddrPort) (C, error)
 
-	winners *recent.Map[string, netip.Addr] // set once; by host, those that go first
+	winners *recent.Map[string, netip.Addr] // set once; by host, the address to try first
 }
 
-// New makes a Dialer.
+// New returns a Dialer.
 func New[C io.Closer](dial func(context.Context, netip.AddrPort) (C, error)) *Dialer[C] {
 	return &Dialer[C]{Dial: dial, winners: recent.New[string, netip.Addr](maxHosts)}
 }
 
-// Connect connects to one of addrs, which are those of host, at port. Nothing
-// but ctx bounds its time. Each address is given to allow right before it is
-// dialed; one that allow has an error for is not dialed. When Connect returns,
-// all attempts have ended and every connection but the returned one is closed.
+// Connect connects to one of addrs, the addresses of host, at port. Only ctx limits its
+// duration. Each address is passed to allow right before it is dialed, and skipped if
+// allow returns an error. When Connect returns, all attempts have ended and every
+// connection but the returned one is closed.
 //
-// The error is a *code.Error that names the addresses that were tried. Its code
-// is that of the most telling failure; if allow refused all addresses with
-// code.NotAllowed, it is the first refusal itself.
+// The error is a *code.Error that names the addresses tried, with the code of the most
+// telling failure. If allow refused all addresses with code.NotAllowed, it is the first
+// refusal itself.
 func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr, port uint16, allow func(netip.AddrPort) error) (C, error) {
 	host = strings.ToLower(host)
 	usual := interleave(addrs, netip.Addr{})
@@ -62,8 +62,8 @@ func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr
 	c, by, err := h.run(ctx)
 	switch {
 	case err != nil, by == order[0]:
-		// Winning with a head start is no evidence, or the others would never be
-		// tried again.
+		// A win with a head start is not evidence; otherwise the others would never
+		// be tried again.
 	case by == usual[0]:
 		d.winners.Delete(host)
 	default:
@@ -72,8 +72,8 @@ func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr
 	return c, err
 }
 
-// interleave returns addrs, each once, with the families taking turns (RFC 8305
-// section 4). IPv6 begins, or winner, unless that is the zero Addr.
+// interleave returns addrs without duplicates, with alternating families (RFC 8305
+// section 4). IPv6 is first, or winner unless it is the zero Addr.
 func interleave(addrs []netip.Addr, winner netip.Addr) []netip.Addr {
 	first, second := families(addrs, winner)
 	var order []netip.Addr
@@ -88,7 +88,7 @@ func interleave(addrs []netip.Addr, winner netip.Addr) []netip.Addr {
 	return order[:min(len(order), maxAttempts)]
 }
 
-// families sorts addrs by family: that of winner, or IPv6, is first.
+// families splits addrs by family; the first is that of winner, or IPv6.
 func families(addrs []netip.Addr, winner netip.Addr) (first, second []netip.Addr) {
 	if winner.IsValid() {
 		addrs = append([]netip.Addr{winner}, addrs...)
@@ -112,19 +112,19 @@ type dialRace[C io.Closer] struct {
 	allow    func(netip.AddrPort) error
 	port     uint16
 	left     []netip.Addr   // not tried yet
-	running  int            // attempts whose result has not come
-	results  chan result[C] // has room for all
+	running  int            // attempts without a result yet
+	results  chan result[C] // has room for all results
 	failures []failure
 }
 
-// result is how one attempt ended.
+// result is the outcome of one attempt.
 type result[C io.Closer] struct {
 	to   netip.AddrPort
 	conn C
 	err  error
 }
 
-// run is the race; by is the address that won it.
+// run runs the race; by is the winning address.
 func (h *dialRace[C]) run(ctx context.Context) (winner C, by netip.Addr, err error) {
 	racing, cancel := context.WithCancel(ctx)
 	defer h.finish(cancel)
@@ -139,7 +139,7 @@ func (h *dialRace[C]) run(ctx context.Context) (winner C, by netip.Addr, err err
 			timer.Reset(attemptDelay)
 			due = false
 		}
-		if h.running == 0 { // and none is left, or it would have been started
+		if h.running == 0 { // and none is left, else it would have been started
 			return winner, by, h.err(ctx)
 		}
 		next := timer.C
@@ -160,7 +160,7 @@ func (h *dialRace[C]) run(ctx context.Context) (winner C, by netip.Addr, err err
 	}
 }
 
-// start begins an attempt with the next address that is allowed, if one is left.
+// start begins an attempt with the next allowed address, if there is one.
 func (h *dialRace[C]) start(ctx context.Context) {
 	for len(h.left) > 0 {
 		to := netip.AddrPortFrom(h.left[0], h.port)
@@ -178,7 +178,7 @@ func (h *dialRace[C]) start(ctx context.Context) {
 	}
 }
 
-// finish ends the attempts that have lost, and waits for them.
+// finish cancels the losing attempts and waits for them.
 func (h *dialRace[C]) finish(cancel context.CancelFunc) {
 	cancel()
 	for ; h.running > 0; h.running-- {
@@ -188,7 +188,7 @@ func (h *dialRace[C]) finish(cancel context.CancelFunc) {
 	}
 }
 
-// err is the error of a race that nobody won.
+// err returns the error of a race without a winner.
 func (h *dialRace[C]) err(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return &code.Error{Code: code.Cancelled, Text: "connecting was cancelled"}

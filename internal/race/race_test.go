@@ -25,13 +25,13 @@ const (
 	a4, b4 = "192.0.2.1", "192.0.2.2"
 )
 
-// never is how long a silent address takes.
+// never is how long a silent address takes to answer.
 const never = time.Hour
 
-// track is where races are run: addresses that answer as the test says.
+// track is a fake network with addresses that answer as the test says.
 type track struct {
 	*Dialer[*conn]
-	behave map[string]behaviour // set once; an address that is not in it answers at once
+	behave map[string]behaviour // set once; addresses not in it answer at once
 
 	mu    sync.Mutex
 	began time.Time // guarded by mu
@@ -39,15 +39,14 @@ type track struct {
 	open  int       // guarded by mu; connections
 }
 
-// behaviour is how an address answers, and when. One that is stubborn does not
-// notice that it is not wanted any more.
+// behaviour is how and when an address answers. A stubborn one ignores cancellation.
 type behaviour struct {
 	after    time.Duration
 	err      error
 	stubborn bool
 }
 
-// conn is a connection that counts itself.
+// conn is a connection that is counted while open.
 type conn struct {
 	to netip.AddrPort
 	t  *track
@@ -91,7 +90,7 @@ func (t *track) dial(ctx context.Context, to netip.AddrPort) (*conn, error) {
 
 func allowAll(netip.AddrPort) error { return nil }
 
-// run races to addrs, 10 s long at most, and returns who won.
+// run races to addrs for at most 10 s and returns the winner.
 func (t *track) run(ctx context.Context, addrs string, allow func(netip.AddrPort) error) (string, error) {
 	t.mu.Lock()
 	t.began, t.tried = time.Now(), nil
@@ -113,7 +112,7 @@ func parseAddrs(list string) []netip.Addr {
 	return as
 }
 
-// want checks what the last race has tried, and that nothing is left open.
+// want checks what the last race tried, and that nothing is left open.
 func (t *track) want(tb testing.TB, tried string, took time.Duration) {
 	tb.Helper()
 	t.mu.Lock()
@@ -168,8 +167,8 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestWinnerGoesFirst: where one of several addresses of a family is silent, the one
-// that won goes first for a while, and others that were not tried stay in their order.
+// TestWinnerGoesFirst: if one of several addresses of a family is silent, the winner is
+// tried first for a while, and addresses that were not tried keep their order.
 func TestWinnerGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}})
@@ -192,7 +191,7 @@ func TestWinnerGoesFirst(t *testing.T) {
 	})
 }
 
-// TestMemory: the family that won goes first, for a while.
+// TestMemory: the family that won is tried first for a while.
 func TestMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a6: {after: never}})
@@ -223,7 +222,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestAllow: what is not allowed is not dialed, and costs no time.
+// TestAllow: a forbidden address is not dialed and costs no time.
 func TestAllow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {err: syscall.ECONNREFUSED}})
@@ -245,7 +244,7 @@ func TestAllow(t *testing.T) {
 		if want := []string{a6, a4, b4}; !slices.Equal(asked, want) {
 			t.Errorf("asked about %s, want %s", asked, want)
 		}
-		tr.Dialer = New(tr.dial) // what it has learnt is of no matter here
+		tr.Dialer = New(tr.dial) // forget remembered winners
 		_, err := tr.run(t.Context(), a6+" "+a4, only())
 		if e, ok := errors.AsType[*code.Error](err); !ok || e.Code != code.NotAllowed || e.Text != "["+a6+"]:80 is private" {
 			t.Errorf("all refused: %v, want the first refusal", err)

@@ -1,5 +1,5 @@
-// Package recent remembers what was learnt a short while ago: addresses of
-// names, targets that do not answer. Memory is bounded whatever is put in.
+// Package recent remembers recent findings, such as the addresses of names or targets
+// that do not answer, in bounded memory.
 package recent
 
 import (
@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// Map keeps values until they expire. When it is full, what was used longest ago
-// makes room. Every call takes constant time, and any number of goroutines may
-// call.
+// Map keeps values until they expire. When it is full, the least recently used value is
+// evicted. Every call takes constant time and may be made concurrently.
 type Map[K comparable, V any] struct {
 	max int // set once, never changed
 
 	mu    sync.Mutex
 	byKey map[K]*list.Element // guarded by mu; the elements of order
-	order list.List           // guarded by mu; of *entry[K, V], used last in front
+	order list.List           // guarded by mu; of *entry[K, V], most recently used in front
 }
 
 type entry[K comparable, V any] struct {
@@ -25,12 +24,12 @@ type entry[K comparable, V any] struct {
 	until time.Time
 }
 
-// New makes a Map of at most size values, which is 1 at least.
+// New returns a Map of at most size values; size must be at least 1.
 func New[K comparable, V any](size int) *Map[K, V] {
 	return &Map[K, V]{max: max(size, 1), byKey: map[K]*list.Element{}}
 }
 
-// Get is the value of k; false if there is none, or none any more.
+// Get returns the value of k and whether there is one that has not expired.
 func (m *Map[K, V]) Get(k K) (V, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,7 +46,7 @@ func (m *Map[K, V]) Get(k K) (V, bool) {
 	return el.Value.(*entry[K, V]).value, true
 }
 
-// Put keeps v under k for d from now on, instead of what was there.
+// Put stores v under k for d, replacing any previous value.
 func (m *Map[K, V]) Put(k K, v V, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -58,7 +57,7 @@ func (m *Map[K, V]) Put(k K, v V, d time.Duration) {
 	if m.order.Len() > m.max {
 		m.remove(m.order.Back())
 	}
-	// What nobody asks for again is not left lying until the map is full.
+	// Values that are not used again must not stay until the map is full.
 	for range 2 {
 		if el := m.order.Back(); el != nil && m.expired(el) {
 			m.remove(el)
@@ -66,7 +65,7 @@ func (m *Map[K, V]) Put(k K, v V, d time.Duration) {
 	}
 }
 
-// Delete forgets k.
+// Delete removes k.
 func (m *Map[K, V]) Delete(k K) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,7 +74,7 @@ func (m *Map[K, V]) Delete(k K) {
 	}
 }
 
-// Len is how many values are kept, expired ones that were not noticed included.
+// Len returns the number of values, including expired ones not yet removed.
 func (m *Map[K, V]) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -64,7 +64,7 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestExpiredMakesRoom: what has expired goes without being asked for.
+// TestExpiredMakesRoom: expired values are removed even if they are not requested.
 func TestExpiredMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New[string, int](1000)

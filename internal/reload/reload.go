@@ -1,4 +1,4 @@
-// Package reload keeps what a file says, and reads it again when the file changes.
+// Package reload parses a file and reloads it when it changes.
 package reload
 
 import (
@@ -15,47 +15,47 @@ import (
 )
 
 const (
-	// Every is how often a file is looked at, if somebody asks.
+	// Every is the minimum interval between checks of a file.
 	Every = time.Second
-	// settled is the age from which a file's time tells versions apart: on some
-	// systems it is no finer than that.
+	// settled is the age beyond which a file's modification time identifies its
+	// version: on some systems it has no finer resolution.
 	settled = 2 * time.Second
 )
 
-// Config says what a File is. T is what its text means.
+// Config describes a File. T is the parsed content.
 type Config[T any] struct {
 	Path string
-	Kind string // what errors call it: "users"
+	Kind string // name in errors: "users"
 
-	// Parse reads the file's text; old is what was in force before, nil at first.
+	// Parse parses the file's text; old is the content in force, nil at first.
 	Parse func(text string, old *T) (*T, error)
 
-	// Report is told what became of a change: nil after the file was read again, else
-	// what is wrong with it, the same thing once. It runs in the caller of
-	// Look. Nil reports nothing.
+	// Report, if not nil, is called after a change: with nil if the file was reloaded,
+	// else with the error, once for the same error. It is called by the goroutine that
+	// calls Look.
 	Report func(error)
 
-	// KeepIfEmpty leaves what is in force while the file is empty, as it is for a moment
-	// when it is written in place. Reload reads it all the same.
+	// KeepIfEmpty keeps the content in force while the file is empty, as it is for a
+	// moment when it is written in place. Reload loads it nevertheless.
 	KeepIfEmpty bool
 }
 
-// File is a file that is read again when it changes. While it is broken or gone, what
-// was read before stays in force. Its methods may be called from any goroutine.
+// File is a file that is reloaded when it changes. While it is invalid or missing, the
+// previous content stays in force. Its methods may be called from any goroutine.
 type File[T any] struct {
 	Config[T] // set once, never changed
 
-	now atomic.Pointer[T] // what is in force; never nil
+	now atomic.Pointer[T] // the content in force; never nil
 
 	mu     sync.Mutex        // held while the file is read, never while Report runs; guards the fields below
-	looked time.Time         // when the file was last looked at
-	read   time.Time         // when it was last read, well or badly
-	stamp  os.FileInfo       // of the file as it was read then; nil: it was gone or could not be read
+	looked time.Time         // when the file was last checked
+	read   time.Time         // when it was last read, with or without success
+	stamp  os.FileInfo       // of the file as it was then; nil if it was missing or unreadable
 	sum    [sha256.Size]byte // of the text in force
-	failed string            // the error that was reported last; empty: all is well
+	failed string            // the error last reported, or empty after success
 }
 
-// Open reads a file, which must be right.
+// Open reads a file, which must be valid.
 func Open[T any](c Config[T]) (*File[T], error) {
 	f := &File[T]{Config: c}
 	f.mu.Lock()
@@ -66,11 +66,11 @@ func Open[T any](c Config[T]) (*File[T], error) {
 	return f, nil
 }
 
-// Now returns what is in force. It does not look at the file.
+// Now returns the content in force without checking the file.
 func (f *File[T]) Now() *T { return f.now.Load() }
 
-// Look reads the file again if it may have changed, at most every second. Nobody waits
-// for another one who does so.
+// Look reloads the file if it may have changed, checking at most once a second. It does
+// not wait for another caller that is checking.
 func (f *File[T]) Look() {
 	if !f.mu.TryLock() {
 		return
@@ -119,16 +119,16 @@ func (f *File[T]) noteLocked(err error) {
 	}
 }
 
-// isReadLocked reports whether the file of info is the one that was read last, as far as
-// that can be known without reading it.
+// isReadLocked reports whether info is that of the file last read, as far as can be
+// told without reading it.
 func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 	was := f.stamp
 	return was != nil && os.SameFile(info, was) && info.Size() == was.Size() && info.ModTime().Equal(was.ModTime()) &&
 		f.read.Sub(info.ModTime()) >= settled
 }
 
-// readLocked reads the file, and puts it in force if it is right. It reports whether that
-// changes anything.
+// readLocked reads the file and puts it in force if it is valid. It reports whether
+// that changes anything.
 func (f *File[T]) readLocked() (changed bool, err error) {
 	f.looked = time.Now()
 	f.read = f.looked
@@ -149,10 +149,10 @@ func (f *File[T]) readLocked() (changed bool, err error) {
 	return changed, nil
 }
 
-// Read reads a file once, as lines.ReadFile does, but nothing that is no file: opening a
-// pipe could wait for ever. The info is that of the file before it was read, so that a
-// change meanwhile is seen as one; nil: there is none, or it could not be read: that may
-// change without a trace in the info. An error names the file.
+// Read reads a file once, like lines.ReadFile, but only a regular file: opening a pipe
+// could block forever. The info is from before reading, so that a concurrent change is
+// noticed later. It is nil if the file is missing or could not be read, because the
+// reason may disappear without a change of the info. An error names the file.
 func Read(path, kind string) (text string, info os.FileInfo, err error) {
 	info, err = os.Stat(path)
 	if err != nil {
@@ -162,7 +162,7 @@ func Read(path, kind string) (text string, info os.FileInfo, err error) {
 		return "", info, fmt.Errorf("%s is not a file", path)
 	}
 	text, err = lines.ReadFile(path, kind)
-	if _, failed := errors.AsType[*fs.PathError](err); failed { // which names it
+	if _, failed := errors.AsType[*fs.PathError](err); failed { // the error names it
 		return "", nil, err
 	}
 	if err != nil {

@@ -2,8 +2,8 @@ package reload
 
 import "testing"
 
-// TestUnreadableIsNotRead: a file that becomes readable by a change of its mode or
-// owner keeps its size and time, so those of one that was not read say nothing.
+// TestUnreadableIsNotRead: a file that becomes readable by a change of mode or owner
+// keeps its size and time, so the info of a file that could not be read proves nothing.
 func TestUnreadableIsNotRead(t *testing.T) {
 	const path = "/proc/self/mem" // whose first page nobody can read
 	if _, info, err := Read(path, "test"); err == nil || info != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// kept is a file under test: its text is what it means, unless that is "bad".
+// kept is a file under test: its content is its text, unless that is "bad".
 type kept struct {
 	*File[string]
 	t    *testing.T
@@ -53,7 +53,7 @@ func (k *kept) write(text string) {
 	}
 }
 
-// want checks what is in force after a second, and what was reported meanwhile.
+// want checks the content in force after a second, and what was reported meanwhile.
 func (k *kept) want(text string, said ...string) {
 	k.t.Helper()
 	time.Sleep(Every)
@@ -64,7 +64,7 @@ func (k *kept) want(text string, said ...string) {
 	k.said = nil
 }
 
-// TestFile: what changes is read within a second, what is wrong is said once and changes
+// TestFile: changes are loaded within a second; an error is reported once and changes
 // nothing.
 func TestFile(t *testing.T) {
 	for _, keepIfEmpty := range []bool{false, true} {
@@ -90,7 +90,7 @@ func TestFile(t *testing.T) {
 				t.Error("Reload of bad = nil")
 			}
 			k.said = nil
-			k.want(*k.Now()) // Reload has said it
+			k.want(*k.Now()) // Reload has returned it
 			k.write("three")
 			if err := k.Reload(); err != nil || *k.Now() != "three" {
 				t.Errorf("Reload = %v, %q", err, *k.Now())
@@ -100,8 +100,9 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestSettledFileIsNotRead: a file that was not touched for a while, and whose stamp is
-// the same, is not read. The clock of files is the system's, so this is no synctest.
+// TestSettledFileIsNotRead: a file that has not been touched for a while and has the
+// same info is not read. File times come from the system clock, so this does not use
+// synctest.
 func TestSettledFileIsNotRead(t *testing.T) {
 	k := keep(t, "one", false)
 	old := time.Now().Add(-time.Hour)

@@ -12,36 +12,36 @@ import (
 	"tunnels/internal/code"
 )
 
-// For how long answers are remembered, whatever they say themselves.
+// Limits on how long answers are remembered.
 const (
-	minTTL = time.Second // also 0 means: as many as ask in this second get the same
+	minTTL = time.Second // also if it is 0: all requests within this second share an answer
 	maxTTL = time.Hour
-	// maxNegativeTTL: who has just made a name wants to use it soon.
+	// maxNegativeTTL is short because a newly created name is used soon.
 	maxNegativeTTL = 5 * time.Minute
-	// failureTTL: RFC 9520 wants a second at least.
+	// failureTTL is more than the second that RFC 9520 requires.
 	failureTTL = 2 * time.Second
-	// rest is for how long an upstream that did not answer is asked last.
+	// rest is how long an upstream that did not answer is asked last.
 	rest = 30 * time.Second
 )
 
-// upstream is who can be asked.
+// upstream is a source of answers.
 type upstream interface {
-	// lookup asks once, and waits as long as patience for the answer. An error
-	// means that it could not say; an *rcodeError, that it said so.
+	// lookup asks once and waits at most patience for the answer. An error means that
+	// there was no answer, an *rcodeError that the upstream answered with a failure.
 	lookup(ctx context.Context, q question, patience time.Duration) (answer, error)
 	String() string
 	close()
 }
 
-// server is an upstream and what is known of it.
+// server is an upstream with its state.
 type server struct {
 	upstream
 	restsUntil atomic.Int64 // in Unix nanoseconds
 }
 
-// ask asks upstreams until one of them can say: the next one when one fails or has
-// been silent for a while, then all again, as a datagram may be lost. A slow answer
-// is not lost: those that were asked before are listened to until the end.
+// ask queries upstreams until one of them has an answer: the next one when one fails or
+// has been silent for a while, then all again, because datagrams may be lost. Slow
+// answers still count: all upstreams asked before can answer until the end.
 func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	defer r.turns.end(turn)
 	select {
@@ -73,15 +73,15 @@ func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 				s.restsUntil.Store(time.Now().Add(rest).UnixNano())
 			}
 		}
-		if !silent { // all have said that they cannot say
+		if !silent { // all have answered with a failure
 			break
 		}
 	}
 	return r.failure(ctx, q, errs)
 }
 
-// inOrder is the upstreams as they are to be asked: as they were given, but
-// those that did not answer a moment ago last.
+// inOrder returns the upstreams in the order of the list, except that those that
+// recently did not answer are last.
 func (r *Resolver) inOrder() []*server {
 	order := slices.Clone(r.servers)
 	now := time.Now().UnixNano()
@@ -98,7 +98,8 @@ func (r *Resolver) inOrder() []*server {
 	return order
 }
 
-// checked is a with its bounds, and in words if there is no address.
+// checked returns a with its limits applied and, if there is no address, with an error
+// text.
 func checked(a answer, q question, s *server) answer {
 	if len(a.addrs) > 0 {
 		a.addrs = slices.Clone(a.addrs[:min(len(a.addrs), maxAddrs)])
@@ -112,13 +113,13 @@ func checked(a answer, q question, s *server) answer {
 	if a.why == nil {
 		a.why = &code.Error{Code: code.HostUnreachable, Text: "name " + q.name + " has no address"}
 	} else {
-		a.why = &code.Error{Code: a.why.Code, Text: "name " + q.name + " " + a.why.Text + ", says " + s.String()}
+		a.why = &code.Error{Code: a.why.Code, Text: "name " + q.name + " " + a.why.Text + " (" + s.String() + ")"}
 	}
 	return a
 }
 
-// failure is the answer when nobody could say. If it is because ctx has ended
-// before its time, it is not worth remembering.
+// failure returns the answer when no upstream has one. If ctx was canceled early, it is
+// not remembered.
 func (r *Resolver) failure(ctx context.Context, q question, errs []error) answer {
 	a := answer{failed: true, ttl: failureTTL}
 	switch {

@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// both says 192.0.2.1 for 10 s and 2001:db8::1 for 30 s.
+// both answers 192.0.2.1 for 10 s and 2001:db8::1 for 30 s.
 func both(_ context.Context, q question) (answer, error) {
 	if q.v6 {
 		return answer{addrs: addrs("2001:db8::1"), ttl: 30 * time.Second}, nil
@@ -20,7 +20,7 @@ func both(_ context.Context, q question) (answer, error) {
 	return answer{addrs: addrs("192.0.2.1"), ttl: 10 * time.Second}, nil
 }
 
-// TestTTL: each family is kept as long as its own records say.
+// TestTTL: each family is kept for its own records' TTL.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, asked := newFake(t, both)
@@ -35,7 +35,7 @@ func TestTTL(t *testing.T) {
 	})
 }
 
-// TestBoundsOfTTL: what is remembered, and for how long at most.
+// TestBoundsOfTTL: the limits on what is remembered, and for how long.
 func TestBoundsOfTTL(t *testing.T) {
 	notThere := &code.Error{Code: code.HostUnreachable, Text: "does not exist"}
 	tests := []struct {
@@ -78,7 +78,7 @@ func TestBoundsOfTTL(t *testing.T) {
 	}
 }
 
-// TestWhy: what the error says when there is no address.
+// TestWhy: the error texts when there is no address.
 func TestWhy(t *testing.T) {
 	none := answer{ttl: time.Minute}
 	gone := answer{ttl: time.Minute, why: &code.Error{Code: code.HostUnreachable, Text: "does not exist"}}
@@ -91,7 +91,7 @@ func TestWhy(t *testing.T) {
 		text       string
 	}{
 		{"neither", none, none, nil, nil, code.HostUnreachable, "name a.example has no address"},
-		{"no name", gone, gone, nil, nil, code.HostUnreachable, "name a.example does not exist, says fake"},
+		{"no name", gone, gone, nil, nil, code.HostUnreachable, "name a.example does not exist (fake)"},
 		{"SERVFAIL", answer{}, answer{}, servfail, servfail, code.HostUnreachable, "resolving a.example: fake: answers SERVFAIL"},
 		{"IPv4 unknown", answer{}, none, servfail, nil, code.HostUnreachable, "answers SERVFAIL"},
 		{"IPv6 unknown", none, answer{}, nil, context.DeadlineExceeded, code.Timeout, "deadline exceeded"},
@@ -108,7 +108,7 @@ func TestWhy(t *testing.T) {
 	}
 }
 
-// TestNotAsked: what needs no question, and what must not become one.
+// TestNotAsked: hosts that need no query, and hosts that must not be queried.
 func TestNotAsked(t *testing.T) {
 	r, asked := newFake(t, both)
 	for host, want := range map[string]string{
@@ -152,7 +152,7 @@ func TestNotAsked(t *testing.T) {
 	wantAsked(t, "names", asked, 2, 2)
 }
 
-// TestBoundOfAnswers: a million names leave no more than was meant.
+// TestBoundOfAnswers: a million names do not exceed the limit.
 func TestBoundOfAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no answer is late, so each is kept whole
 		r := newResolver([]upstream{&fake{answer: both}})
@@ -171,7 +171,7 @@ func TestBoundOfAnswers(t *testing.T) {
 	})
 }
 
-// TestBoundOfAddrs: an answer with thousands of addresses does not keep them.
+// TestBoundOfAddrs: an answer with thousands of addresses is truncated.
 func TestBoundOfAddrs(t *testing.T) {
 	r, _ := newFake(t, func(_ context.Context, q question) (answer, error) {
 		if q.v6 {
@@ -184,7 +184,7 @@ func TestBoundOfAddrs(t *testing.T) {
 	}
 }
 
-// TestAnswersAreCopies: what a caller does to its addresses is its own affair.
+// TestAnswersAreCopies: callers may change the addresses they get.
 func TestAnswersAreCopies(t *testing.T) {
 	r, _ := newFake(t, both)
 	got, err := r.Lookup(t.Context(), "client", "a.example")
@@ -195,7 +195,7 @@ func TestAnswersAreCopies(t *testing.T) {
 	wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
 }
 
-// TestMapped: an IPv4 address in the dress of an IPv6 one is undressed.
+// TestMapped: IPv4-mapped IPv6 addresses are unmapped.
 func TestMapped(t *testing.T) {
 	r, _ := newFake(t, func(_ context.Context, q question) (answer, error) {
 		if q.v6 {

@@ -7,40 +7,39 @@ import (
 	"tunnels/internal/code"
 )
 
-// flightTime is how long a question may be on its way, whatever the number of
-// upstreams.
+// flightTime limits the duration of a query, for any number of upstreams.
 const flightTime = 10 * time.Second
 
-// flight is a question on its way to upstreams, for all who wait for its answer.
+// flight is a query in progress, shared by all callers waiting for its answer.
 //
-// It is not golang.org/x/sync/singleflight because it ends with the last one who
-// waits: a client that asks and goes away must not leave work behind.
+// golang.org/x/sync/singleflight does not end a call with its last waiter, but here
+// clients that ask and disconnect must not leave work behind.
 type flight struct {
-	landed chan struct{} // closed when answer is there
-	answer answer        // static once landed is closed
+	landed chan struct{} // closed when answer is set
+	answer answer        // set once landed is closed
 
 	cancel  context.CancelFunc // set once, never changed
-	turn    *ticket            // set once; to ask upstreams
+	turn    *ticket            // set once; permission to query upstreams
 	waiters int                // guarded by Resolver.mu
 }
 
-// landed is a flight that has landed.
+// landed returns a flight that has its answer already.
 func landed(a answer) *flight {
 	f := &flight{landed: make(chan struct{}), answer: a}
 	close(f.landed)
 	return f
 }
 
-// join returns the flight that answers a client's question; leave is to follow,
-// unless it is worth having the answer although nobody waits for it any more.
+// join returns the flight that answers a client's question. The caller must leave it,
+// unless the answer is worth having after all waiters have left.
 func (r *Resolver) join(client string, q question) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// An answer is remembered before its flight is forgotten, so that one of
-	// them is found.
+	// An answer is remembered before its flight is removed, so one of the two is always
+	// found.
 	if f := r.flights[q]; f != nil {
 		f.waiters++
-		r.turns.wait(client, f.turn) // it may be this client's turn before
+		r.turns.wait(client, f.turn) // this client's turn may come earlier
 		return f
 	}
 	if a, ok := r.answers.Get(q); ok {
@@ -61,7 +60,7 @@ func (r *Resolver) join(client string, q question) *flight {
 	return f
 }
 
-// leave gives f up; with the last one who waits it ends.
+// leave gives up f; when the last waiter leaves, the query is canceled.
 func (r *Resolver) leave(q question, f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

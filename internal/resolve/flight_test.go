@@ -12,8 +12,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestSingleFlight: a thousand who ask at one time are one question, and one of
-// them who gives up is alone with that.
+// TestSingleFlight: a thousand concurrent requests cause one query, and canceling one
+// of them does not affect the others.
 func TestSingleFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answerNow := make(chan struct{})
@@ -50,8 +50,8 @@ func TestSingleFlight(t *testing.T) {
 	})
 }
 
-// TestLastOneEnds: when nobody waits any more the question is given up, and
-// nothing of it is remembered.
+// TestLastOneEnds: when the last waiter leaves, the query is canceled and nothing is
+// remembered.
 func TestLastOneEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 2)
@@ -79,9 +79,8 @@ func TestLastOneEnds(t *testing.T) {
 	})
 }
 
-// TestResolutionDelay: IPv4 addresses wait 50 ms for those of IPv6, not longer, and
-// those of IPv6 two seconds for those of IPv4; what comes later is there for the next
-// one.
+// TestResolutionDelay: IPv4 addresses wait at most 50 ms for IPv6, and IPv6 addresses
+// at most two seconds for IPv4; a later answer is there for the next request.
 func TestResolutionDelay(t *testing.T) {
 	for _, tt := range []struct {
 		slow4, slow6 time.Duration
@@ -122,7 +121,8 @@ func TestResolutionDelay(t *testing.T) {
 	}
 }
 
-// TestNext: when one does not answer the next is asked, and first for a while.
+// TestNext: when an upstream does not answer, the next one is asked, and for a while
+// first.
 func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := &fake{asked: make(chan question, 100), answer: func(ctx context.Context, _ question) (answer, error) {
@@ -149,8 +149,8 @@ func TestNext(t *testing.T) {
 	})
 }
 
-// TestNextSays: an upstream that cannot say is not asked twice, nor later, but
-// the next is asked.
+// TestNextSays: after a failure answer the upstream is not asked again, but the next
+// one is.
 func TestNextSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servfail := func(context.Context, question) (answer, error) { return answer{}, &rcodeError{"SERVFAIL"} }
@@ -167,8 +167,8 @@ func TestNextSays(t *testing.T) {
 	})
 }
 
-// TestSlowUpstream: an answer that takes longer than the patience with which an
-// upstream is asked first is taken when it comes, and not only that to a second try.
+// TestSlowUpstream: an answer that takes longer than the initial patience is accepted
+// when it arrives, not only on a second try.
 func TestSlowUpstream(t *testing.T) {
 	for _, needs := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -189,9 +189,9 @@ func TestSlowUpstream(t *testing.T) {
 	}
 }
 
-// TestTurns: a client that asks for thousands of names that nobody answers does not
-// delay another one: not when all have been asked at one time, and not when those of
-// before are given up.
+// TestTurns: a client with thousands of names that no upstream answers does not delay
+// another client: neither when all are requested at once nor when earlier ones are
+// given up.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
@@ -215,7 +215,7 @@ func TestTurns(t *testing.T) {
 				t.Errorf("the lookup of another client took %v", took)
 			}
 		}
-		// One name that both ask for is asked for in the turn of the one that waits less.
+		// A name requested by both takes the turn of the client that waits less.
 		go r.Lookup(t.Context(), "flooder", "shared.example")
 		synctest.Wait()
 		begin := time.Now()
@@ -229,7 +229,7 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// TestTooMany: questions beyond the limit wait for their turn.
+// TestTooMany: queries beyond the limit wait for their turn.
 func TestTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answerNow := make(chan struct{})
@@ -251,7 +251,7 @@ func TestTooMany(t *testing.T) {
 	})
 }
 
-// TestClose: who waits is told, and nobody waits afterwards.
+// TestClose: waiters get an error, and later calls do not wait.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, _ question) (answer, error) {

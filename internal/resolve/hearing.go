@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// hearing is the upstreams that have been asked one question and may still answer.
-// The goroutine that asks owns it.
+// hearing tracks the upstreams asked one question that may still answer. It is owned by
+// the asking goroutine.
 type hearing struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	q        question
-	patience time.Duration // of each one, from when it was asked
-	running  int           // those asked that have not said anything
-	said     chan verdict  // has room for all
+	patience time.Duration // per upstream, from when it was asked
+	running  int           // upstreams asked that have not answered
+	said     chan verdict  // has room for all verdicts
 }
 
-// verdict is what an upstream said.
+// verdict is the result from one upstream.
 type verdict struct {
 	s      *server
 	answer answer
@@ -34,7 +34,7 @@ func (r *Resolver) newHearing(ctx context.Context, q question) *hearing {
 	return h
 }
 
-// ask asks an upstream; hear is to follow.
+// ask starts a query to an upstream; hear must follow.
 func (h *hearing) ask(s *server) {
 	h.running++
 	go func() { // end waits for its verdict
@@ -43,8 +43,8 @@ func (h *hearing) ask(s *server) {
 	}()
 }
 
-// hear waits for an answer from any of those that were asked. The error is that of
-// s, or says that it has been silent for that long.
+// hear waits for an answer from any upstream asked. The error is that of s, or a
+// timeout after patience.
 func (h *hearing) hear(s *server, patience time.Duration) (verdict, error) {
 	silence := time.NewTimer(patience)
 	defer silence.Stop()
@@ -63,7 +63,7 @@ func (h *hearing) hear(s *server, patience time.Duration) (verdict, error) {
 	}
 }
 
-// end ends what has not answered, and waits for it.
+// end cancels the unanswered queries and waits for them.
 func (h *hearing) end() {
 	h.cancel()
 	for ; h.running > 0; h.running-- {

@@ -20,8 +20,8 @@ const (
 	messageType = "application/dns-message"
 )
 
-// https is a server that is asked over HTTPS (RFC 8484). Its host, if it is a
-// name, is resolved by the system.
+// https is a DNS over HTTPS server (RFC 8484). If its host is a name, the system
+// resolves it.
 type https struct {
 	Upstream
 	transport *http.Transport
@@ -33,14 +33,14 @@ func newHTTPS(u Upstream) *https {
 		DialContext:            netx.Dialer(0).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
-		MaxConnsPerHost:        32, // of HTTP/1.1; one is enough for HTTP/2
+		MaxConnsPerHost:        32, // for HTTP/1.1; one is enough for HTTP/2
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: 16 << 10,
 		DisableCompression:     true,
-		// A connection that is dead without having said so is noticed.
+		// Pings detect a connection that died silently.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
-		// No Proxy: the environment's may be this very tunnel.
+		// No Proxy: the one in the environment may be this tunnel.
 	}
 	return &https{u, t, &http.Client{
 		Transport:     t,
@@ -68,7 +68,7 @@ func (h *https) lookup(ctx context.Context, q question, patience time.Duration) 
 	return parseAnswer(reply, 0, dq)
 }
 
-// post sends a message and reads the reply. Errors do not show the URL's path.
+// post sends a message and reads the reply. Errors do not contain the URL's path.
 func (h *https) post(ctx context.Context, msg []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, bytes.NewReader(msg))
 	if err != nil {
@@ -79,7 +79,7 @@ func (h *https) post(ctx context.Context, msg []byte) ([]byte, error) {
 	req.Header["User-Agent"] = nil
 	resp, err := h.client.Do(req)
 	if err != nil {
-		h.transport.CloseIdleConnections() // the next try is not to meet the same fate
+		h.transport.CloseIdleConnections() // the next attempt must not use the same connection
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}

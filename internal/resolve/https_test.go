@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// newDoH is a resolver that asks handle over HTTPS; path is the URL's.
+// newDoH returns a resolver that queries handle over HTTPS; path is the URL's.
 func newDoH(t *testing.T, path string, handle http.HandlerFunc) *Resolver {
 	t.Helper()
 	site := httptest.NewUnstartedServer(handle)
@@ -59,8 +59,8 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// TestHTTPSRefused: whatever is no answer is an error that says what it was, but
-// not the path, which may be a customer's key.
+// TestHTTPSRefused: the error for an invalid answer says what it was, but not the path,
+// which may be a customer's key.
 func TestHTTPSRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -90,7 +90,7 @@ func TestHTTPSRefused(t *testing.T) {
 	}
 }
 
-// TestHTTPSUntrusted: a server whose certificate nobody signed is not believed.
+// TestHTTPSUntrusted: a server with an untrusted certificate is not used.
 func TestHTTPSUntrusted(t *testing.T) {
 	r := newDoH(t, "/dns-query", func(http.ResponseWriter, *http.Request) { t.Error("asked although it is not trusted") })
 	r.servers[0].upstream.(*https).transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}

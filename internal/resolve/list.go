@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// maxUpstreams is how many upstreams make sense; one question may ask them all.
+// maxUpstreams limits the list, because one question may query all of it.
 const maxUpstreams = 8
 
 const (
@@ -19,7 +19,7 @@ const (
 	httpsPort = 443
 )
 
-// Upstream is one entry of a list: who is asked, and how.
+// Upstream is one entry of a list: an upstream and how to query it.
 type Upstream struct {
 	scheme string         // "system", "udp", "tcp" or "https"
 	addr   netip.AddrPort // of udp and tcp
@@ -27,7 +27,7 @@ type Upstream struct {
 	host   string         // of https, host:port
 }
 
-// String is the entry in its full form; a URL without its path, which may hold
+// String returns the entry in its full form; of a URL without the path, which may hold
 // an account's key.
 func (u Upstream) String() string {
 	switch u.scheme {
@@ -39,7 +39,7 @@ func (u Upstream) String() string {
 	return u.scheme + "://" + u.addr.String()
 }
 
-// open makes what can be asked.
+// open returns the upstream for the entry.
 func (u Upstream) open() upstream {
 	switch u.scheme {
 	case "system":
@@ -109,7 +109,7 @@ var errUpstream = errors.New("want system, an address with or without :port, udp
 
 func parseUpstream(text string) (Upstream, error) {
 	if text == "" {
-		return Upstream{}, errors.New("is empty: there is a comma too many")
+		return Upstream{}, errors.New("is empty: there is an extra comma")
 	}
 	if strings.EqualFold(text, "system") {
 		return Upstream{scheme: "system"}, nil
@@ -125,12 +125,12 @@ func parseUpstream(text string) (Upstream, error) {
 	case "https":
 		return parseURL(text)
 	case "http":
-		return Upstream{}, errors.New("anybody on the way could change its answers: want https://")
+		return Upstream{}, errors.New("anyone on the path could change its answers: want https://")
 	}
 	return Upstream{}, errUpstream
 }
 
-// parseServer reads address or address:port.
+// parseServer parses address or address:port.
 func parseServer(text string) (netip.AddrPort, error) {
 	bare := text
 	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
@@ -147,26 +147,26 @@ func parseServer(text string) (netip.AddrPort, error) {
 	}
 	switch {
 	case ap.Addr().Zone() != "":
-		return ap, errors.New("an address here has no zone: leave out what begins at the % sign")
+		return ap, errors.New("an address here has no zone: remove the part from the % sign on")
 	case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
-		return ap, errors.New("is no address of a server")
+		return ap, errors.New("is not the address of a server")
 	case ap.Port() == 0:
 		return ap, errors.New("port 0: want 1 to 65535")
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 }
 
-// parseURL reads the address of a DNS over HTTPS server.
+// parseURL parses the URL of a DNS over HTTPS server.
 func parseURL(text string) (Upstream, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return Upstream{}, errors.New("is no URL: want https://HOST/PATH")
+		return Upstream{}, errors.New("is not a URL: want https://HOST/PATH")
 	}
 	switch {
 	case u.User != nil:
 		return Upstream{}, errors.New("has a user or password, which is not supported")
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		return Upstream{}, errors.New("has something behind its path: want https://HOST/PATH")
+		return Upstream{}, errors.New("has something after its path: want https://HOST/PATH")
 	case u.Path == "" || u.Path == "/":
 		return Upstream{}, errors.New("has no path: most servers want /dns-query")
 	}
@@ -179,7 +179,7 @@ func parseURL(text string) (Upstream, error) {
 	host := u.Hostname()
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return Upstream{}, errors.New("an address here has no zone: leave out what begins at the % sign")
+			return Upstream{}, errors.New("an address here has no zone: remove the part from the % sign on")
 		}
 		host = netip.AddrPortFrom(a, uint16(port)).String()
 	} else if checkName(host) != "" {

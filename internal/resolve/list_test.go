@@ -36,16 +36,16 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for list, want := range map[string]string{
-		",":                                       `entry "": is empty: there is a comma too many`,
-		"1.1.1.1,":                                "comma too many",
+		",":                                       `entry "": is empty: there is an extra comma`,
+		"1.1.1.1,":                                "extra comma",
 		"1.1.1":                                   "want system, an address",
 		"dns.example":                             `entry "dns.example": want an address: a name would have to be resolved first`,
 		"udp://dns.example":                       "want an address: a name",
 		"dns.example:53":                          "want system, an address",
 		"1.1.1.1:0":                               "port 0",
 		"1.1.1.1:65536":                           "want system, an address",
-		"0.0.0.0":                                 "is no address of a server",
-		"224.0.0.251:5353":                        "is no address of a server",
+		"0.0.0.0":                                 "is not the address of a server",
+		"224.0.0.251:5353":                        "is not the address of a server",
 		"fe80::1%eth0":                            "has no zone",
 		"udp://1.1.1.1/":                          "want system, an address",
 		"tls://1.1.1.1":                           `entry "tls://1.1.1.1": want system, an address`,
@@ -53,13 +53,13 @@ func TestParseRefuses(t *testing.T) {
 		"https://dns.example":                     "has no path: most servers want /dns-query",
 		"https://dns.example/":                    "has no path",
 		"https://u:hush@dns.example/q":            `entry "https://dns.example…": has a user or password`,
-		"https://dns.example/q?k=hush":            "has something behind its path",
-		"https://dns.example/#hush":               "has something behind its path",
+		"https://dns.example/q?k=hush":            "has something after its path",
+		"https://dns.example/#hush":               "has something after its path",
 		"https://dns.example:0/hush":              `port "0"`,
 		"https://dns.example:99999/q":             `port "99999"`,
 		"https://d_s..example/hush":               "its host is neither an address nor a name",
 		"https:///hush":                           "its host is neither",
-		"https://dns.example:x/hush":              "is no URL",
+		"https://dns.example:x/hush":              "is not a URL",
 		"https://[fe80::1%25eth0]/hush":           "has no zone",
 		"u:hush@192.0.2.1":                        `entry "…@192.0.2.1": want system, an address`,
 		"tcp://u:hush@192.0.2.1":                  `entry "tcp://…@192.0.2.1": want system, an address`,
@@ -78,8 +78,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParse: what Parse takes can be shown, and read again unless it is a URL,
-// whose path is not shown; nothing harmful is in it.
+// FuzzParse: an accepted list can be printed without anything harmful and parsed again,
+// except for a URL, whose path is not shown.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "system", "1.1.1.1", "1.1.1.1:53,[::1]:53", "udp://::1", "tcp://9.9.9.9", "https://dns.example/dns-query",

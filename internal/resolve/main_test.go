@@ -16,9 +16,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is an upstream whose answers the test makes.
+// fake is an upstream with answers made by the test.
 type fake struct {
-	asked  chan question // has room; nil: nobody counts
+	asked  chan question // has room; nil if questions are not counted
 	answer func(ctx context.Context, q question) (answer, error)
 }
 
@@ -34,8 +34,8 @@ func (f *fake) lookup(ctx context.Context, q question, patience time.Duration) (
 	return f.answer(ctx, q)
 }
 
-// newFake is a resolver of one fake that says what answer says; asked has what
-// it was asked for.
+// newFake returns a resolver with one fake upstream that answers with answer; asked
+// receives the questions.
 func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer, error)) (r *Resolver, asked chan question) {
 	asked = make(chan question, 10_000)
 	r = newResolver([]upstream{&fake{asked, answer}})
@@ -43,7 +43,7 @@ func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer,
 	return r, asked
 }
 
-// drain is how many questions of each family were asked since the last call.
+// drain returns the number of questions of each family since the last call.
 func drain(asked chan question) (v4, v6 int) {
 	for {
 		select {
@@ -66,7 +66,7 @@ func wantAsked(t *testing.T, when string, asked chan question, want4, want6 int)
 	}
 }
 
-// addrs is addresses separated by blanks.
+// addrs parses addresses separated by spaces.
 func addrs(list string) []netip.Addr {
 	var as []netip.Addr
 	for _, s := range strings.Fields(list) {

@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// udpSize is how long a datagram with an answer may be: one that is not
-	// fragmented on the way.
+	// udpSize is the maximum size of a datagram with an answer, small enough to avoid
+	// fragmentation.
 	udpSize = 1232
-	// maxHops is how many CNAMEs may follow each other.
+	// maxHops limits the length of a CNAME chain.
 	maxHops = 16
-	// maxRecords is how many records of an answer are looked at.
+	// maxRecords limits how many records of an answer are read.
 	maxRecords = 256
 )
 
 var (
-	// errForeign: these bytes do not answer the question.
+	// errForeign means that the message does not answer the question.
 	errForeign   = errors.New("the answer is to another question")
 	errTruncated = errors.New("the answer is truncated")
 )
 
-// rcodeError: the upstream says that it cannot say.
+// rcodeError means that the upstream answered with a failure code.
 type rcodeError struct{ text string }
 
 // Error implements error.
 func (e *rcodeError) Error() string { return "answers " + e.text }
 
-// newRcodeError says SERVFAIL and its like as administrators know them.
+// newRcodeError uses the names administrators know, such as SERVFAIL.
 func newRcodeError(rc dnsmessage.RCode) error {
 	switch rc {
 	case dnsmessage.RCodeServerFailure:
@@ -49,7 +49,7 @@ func newRcodeError(rc dnsmessage.RCode) error {
 	return &rcodeError{fmt.Sprintf("with code %d", rc)}
 }
 
-// dnsQuestion is q as it stands in a message.
+// dnsQuestion returns q in the form used in a message.
 func (q question) dnsQuestion() (dnsmessage.Question, error) {
 	name, err := dnsmessage.NewName(strings.TrimSuffix(q.name, ".") + ".")
 	if err != nil {
@@ -80,8 +80,8 @@ func query(b []byte, id uint16, dq dnsmessage.Question) ([]byte, error) {
 	return b, nil
 }
 
-// parseAnswer reads the answer to dq asked as id. The error is errForeign,
-// errTruncated, an *rcodeError, or says what is wrong with the message.
+// parseAnswer parses the answer to dq with that id. The error is errForeign,
+// errTruncated, an *rcodeError, or describes what is wrong with the message.
 func parseAnswer(msg []byte, id uint16, dq dnsmessage.Question) (answer, error) {
 	var p dnsmessage.Parser
 	h, err := p.Start(msg)
@@ -110,7 +110,7 @@ func parseAnswer(msg []byte, id uint16, dq dnsmessage.Question) (answer, error) 
 		return a, err
 	}
 	if h.RCode == dnsmessage.RCodeSuccess && !h.Authoritative && !h.RecursionAvailable {
-		return answer{}, &rcodeError{"that others have to be asked"} // RFC 1034 section 4.3.1
+		return answer{}, &rcodeError{"with a referral to other servers"} // RFC 1034 section 4.3.1
 	}
 	a.ttl = negativeTTL(&p)
 	if h.RCode == dnsmessage.RCodeNameError {
@@ -123,13 +123,13 @@ func parseAnswer(msg []byte, id uint16, dq dnsmessage.Question) (answer, error) 
 type record struct {
 	owner dnsmessage.Name
 	ttl   uint32
-	alias dnsmessage.Name // of a CNAME
-	addr  netip.Addr      // invalid: it is a CNAME
+	alias dnsmessage.Name // for a CNAME
+	addr  netip.Addr      // invalid for a CNAME
 }
 
 type records []record
 
-// readRecords reads the answers of a message; of addresses those of type want.
+// readRecords reads the answer section of a message; only addresses of type want.
 func readRecords(p *dnsmessage.Parser, want dnsmessage.Type) (records, error) {
 	var recs records
 	for range maxRecords {
@@ -169,9 +169,8 @@ func readRecords(p *dnsmessage.Parser, want dnsmessage.Type) (records, error) {
 	return nil, fmt.Errorf("it has more than %d records", maxRecords)
 }
 
-// follow is the addresses of name, which may be those of what it is an alias
-// for. An alias that leads nowhere has none; records of other names count for
-// nothing.
+// follow returns the addresses of name, following aliases. An alias without a target
+// has none; records of other names are ignored.
 func (recs records) follow(name dnsmessage.Name) (answer, error) {
 	a := answer{ttl: maxTTL}
 	for range maxHops + 1 {
@@ -196,11 +195,11 @@ func (recs records) follow(name dnsmessage.Name) (answer, error) {
 		a.ttl = min(a.ttl, lifetime(next.ttl))
 		name = next.alias
 	}
-	return answer{}, fmt.Errorf("more than %d aliases follow each other", maxHops)
+	return answer{}, fmt.Errorf("the chain of aliases is longer than %d", maxHops)
 }
 
-// negativeTTL is for how long it is true that there is no address (RFC 2308
-// section 5): 0 if the message does not say.
+// negativeTTL returns how long a negative answer is valid (RFC 2308 section 5), or 0 if
+// the message does not say.
 func negativeTTL(p *dnsmessage.Parser) time.Duration {
 	if err := p.SkipAllAnswers(); err != nil {
 		return 0
@@ -225,7 +224,7 @@ func negativeTTL(p *dnsmessage.Parser) time.Duration {
 	return 0
 }
 
-// lifetime is a TTL; one with its highest bit set is 0 (RFC 2181 section 8).
+// lifetime converts a TTL; with the highest bit set it is 0 (RFC 2181 section 8).
 func lifetime(ttl uint32) time.Duration {
 	if ttl > 1<<31-1 {
 		return 0
@@ -233,7 +232,7 @@ func lifetime(ttl uint32) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
-// sameName compares without regard to case; names of the wire are not escaped.
+// sameName compares names case-insensitively; names from the wire are not escaped.
 func sameName(a, b dnsmessage.Name) bool {
 	return strings.EqualFold(string(a.Data[:a.Length]), string(b.Data[:b.Length]))
 }

@@ -28,7 +28,7 @@ func a4(owner string, ttl uint32, addr string) dnsmessage.Resource {
 	return dnsmessage.Resource{Header: header(owner, ttl), Body: &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()}}
 }
 
-// askA is the question for the A records of a.example, as a message and as it is.
+// askA returns the question for the A records of a.example, as a message and parsed.
 func askA(t testing.TB) (*message, dnsmessage.Question) {
 	t.Helper()
 	dq, err := question{"a.example", false}.dnsQuestion()
@@ -54,7 +54,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestAliases: which records count, and for how long they are good.
+// TestAliases: which records count, and how long they are valid.
 func TestAliases(t *testing.T) {
 	var loop, long, many []dnsmessage.Resource
 	for i := range 20 {
@@ -82,8 +82,8 @@ func TestAliases(t *testing.T) {
 		{"alias, the other way round", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.1"), cname("a.example.", 600, "b.example.")}, "192.0.2.1", time.Minute, ""},
 		{"alias beside what is none", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), a4("c.example.", 60, "192.0.2.66")}, "", 0, ""},
 		{"two hops", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), cname("b.example.", 60, "c.example."), a4("c.example.", 60, "192.0.2.1")}, "192.0.2.1", time.Minute, ""},
-		{"circle", loop, "", 0, "more than 16 aliases follow each other"},
-		{"too many hops", long, "", 0, "more than 16 aliases"},
+		{"circle", loop, "", 0, "the chain of aliases is longer than 16"},
+		{"too many hops", long, "", 0, "chain of aliases is longer than 16"},
 		{"too many records", many, "", 0, "more than 256 records"},
 		{"signed bit of the TTL", []dnsmessage.Resource{a4("a.example.", 1<<31, "192.0.2.1")}, "192.0.2.1", 0, ""},
 		{"nothing", nil, "", 0, ""},
@@ -111,7 +111,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestMalformed: an answer cut anywhere, and addresses of a wrong length.
+// TestMalformed: answers truncated anywhere, and addresses of a wrong length.
 func TestMalformed(t *testing.T) {
 	q, dq := askA(t)
 	m := testnet.DNSAnswer(q, 60)
@@ -131,7 +131,7 @@ func TestMalformed(t *testing.T) {
 	for _, size := range []byte{0, 3, 5, 16} {
 		bad := slices.Clone(b)
 		bad = append(bad, make([]byte, 16)...)
-		bad[len(b)-5] = size // the low byte of the length before the four of the address
+		bad[len(b)-5] = size // low byte of the length field before the four address bytes
 		if a, err := parseAnswer(bad, 7, dq); err == nil {
 			t.Errorf("address of %d bytes: %v, want an error", size, a.addrs)
 		}
@@ -157,7 +157,7 @@ func TestRCode(t *testing.T) {
 	}
 }
 
-// FuzzAnswer: whatever a server sends, it is no more than was asked for.
+// FuzzAnswer: whatever a server sends, only what was asked for is returned.
 func FuzzAnswer(f *testing.F) {
 	q, dq := askA(f)
 	for _, recs := range [][]dnsmessage.Resource{

@@ -13,13 +13,13 @@ const (
 	maxLabel = 63
 )
 
-// literal is the addresses of what need not be asked for: addresses, and the
-// names that always mean this machine (RFC 6761 section 6.3). It refuses what
-// must not be asked for. Without either, host is a name.
+// literal returns the addresses of hosts that need no query: IP addresses, and the
+// names that always mean this machine (RFC 6761 section 6.3). It returns an error for
+// hosts that must not be queried. If it returns neither, host is a name.
 func literal(host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return nil, badName(host, "has a zone, which means nothing to another machine")
+			return nil, badName(host, "has a zone, which is meaningless on another machine")
 		}
 		return []netip.Addr{a.Unmap()}, nil
 	}
@@ -28,13 +28,14 @@ func literal(host string) ([]netip.Addr, error) {
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		// IPv4 first: who takes but one finds most servers there.
+		// IPv4 first: a caller that tries only one address finds most services
+		// there.
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
 	}
 	return nil, nil
 }
 
-// checkName is what keeps host from being a host name; empty: nothing.
+// checkName returns why host is not a valid host name, or "".
 func checkName(host string) string {
 	host = strings.TrimSuffix(host, ".")
 	switch {
@@ -52,15 +53,15 @@ func checkName(host string) string {
 			switch c := label[i]; {
 			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 			case c > 0x7f:
-				return "is not ASCII: the form to ask for begins with xn--"
+				return "is not ASCII: use the form that begins with xn--"
 			default:
-				return "has a byte that no name has"
+				return "has a byte that is not allowed in names"
 			}
 		}
 		last = label
 	}
 	// Some resolvers take 127.1, 0x7f.1 or 2130706433 for addresses, others for names.
-	// There is no such top level, so nothing is lost.
+	// There is no numeric top-level domain, so rejecting them loses nothing.
 	if isNumber(last) {
 		return numeric(host)
 	}

@@ -19,10 +19,10 @@ type message = dnsmessage.Message
 
 var twoAddrs = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 
-// right is the answer that a decent server gives.
+// right returns the answer of a correct server.
 func right(q *message) *message { return testnet.DNSAnswer(q, 60, twoAddrs...) }
 
-// newNet is a resolver with that list.
+// newNet returns a resolver for list.
 func newNet(t *testing.T, list string) *Resolver {
 	t.Helper()
 	r, err := New(list)
@@ -41,7 +41,7 @@ func wantQueries(t *testing.T, d *testnet.DNS, want int) {
 	}
 }
 
-// TestThousand: a thousand requests for one name are two queries.
+// TestThousand: a thousand requests for one name cause two queries.
 func TestThousand(t *testing.T) {
 	all := make(chan struct{})
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
@@ -57,7 +57,7 @@ func TestThousand(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	begun := time.Now()
-	for waiting := 0; waiting < 2000; <-tick.C { // all of them are, for both families
+	for waiting := 0; waiting < 2000; <-tick.C { // until all are waiting, for both families
 		r.mu.Lock()
 		waiting = 0
 		for _, f := range r.flights {
@@ -74,7 +74,7 @@ func TestThousand(t *testing.T) {
 	wantQueries(t, d, 1)
 }
 
-// TestTransports: UDP, TCP, and TCP after UDP was too short.
+// TestTransports: UDP, TCP, and TCP after a truncated UDP answer.
 func TestTransports(t *testing.T) {
 	for _, tt := range []struct {
 		scheme    string
@@ -98,8 +98,8 @@ func TestTransports(t *testing.T) {
 	}
 }
 
-// TestForged: what does not answer the question is dropped; the right answer
-// that comes after it counts.
+// TestForged: datagrams that do not answer the question are dropped; the right answer
+// after them counts.
 func TestForged(t *testing.T) {
 	evil := func(q *message) *message {
 		return testnet.DNSAnswer(q, 3600, netip.MustParseAddr("203.0.113.66"), netip.MustParseAddr("2001:db8::66"))
@@ -129,7 +129,7 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// TestGuessing: so many wrong answers are no accident; TCP is asked then.
+// TestGuessing: many wrong answers are no accident, so TCP is used.
 func TestGuessing(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, tcp bool) (answers []*message) {
 		for range maxForeign {
@@ -147,8 +147,7 @@ func TestGuessing(t *testing.T) {
 	wantQueries(t, d, 2)
 }
 
-// TestOtherSource: an answer that is right in everything but where it comes from
-// is not heard.
+// TestOtherSource: an otherwise correct answer from another address is ignored.
 func TestOtherSource(t *testing.T) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -184,7 +183,7 @@ func TestOtherSource(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDead: servers that are silent, closed or broken; the next one answers.
+// TestDead: the next server answers if one is silent, closed or broken.
 func TestDead(t *testing.T) {
 	silent := testnet.NewDNS(t, func(*message, bool) []*message { return nil })
 	broken := testnet.NewDNS(t, func(q *message, _ bool) []*message {
@@ -215,14 +214,14 @@ func TestDead(t *testing.T) {
 	wantCode(t, newNet(t, "tcp://"+closed), "a.example", code.HostUnreachable, "tcp://"+closed+": ")
 }
 
-// patient is an upstream that is given time even on a busy machine.
+// patient is an upstream that gets enough time even on a busy machine.
 type patient struct{ upstream }
 
 func (p patient) lookup(ctx context.Context, q question, _ time.Duration) (answer, error) {
 	return p.upstream.lookup(ctx, q, time.Minute)
 }
 
-// TestNegative: what there is not, as servers say it; SOA says for how long.
+// TestNegative: negative answers in various forms; the SOA gives their TTL.
 func TestNegative(t *testing.T) {
 	soa := func(q *message, ttl, minimum uint32) *message {
 		m := testnet.DNSAnswer(q, 0)
@@ -243,7 +242,7 @@ func TestNegative(t *testing.T) {
 	})
 	r := newNet(t, d.Addr())
 	for range 3 {
-		wantCode(t, r, "gone.example", code.HostUnreachable, "name gone.example does not exist, says udp://"+d.Addr())
+		wantCode(t, r, "gone.example", code.HostUnreachable, "name gone.example does not exist (udp://"+d.Addr()+")")
 		wantCode(t, r, "empty.example", code.HostUnreachable, "name empty.example has no address")
 	}
 	wantQueries(t, d, 2)
@@ -254,7 +253,7 @@ func TestNegative(t *testing.T) {
 	}
 }
 
-// TestSystem: what the system's resolver says, here that its server is ours.
+// TestSystem: the answers of the system's resolver, here of our own server through it.
 func TestSystem(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
 		name := q.Questions[0].Name.String()
@@ -281,7 +280,7 @@ func TestSystem(t *testing.T) {
 	wantAddrs(t, r, "both.example.", "2001:db8::1 192.0.2.1")
 	wantAddrs(t, r, "four.example.", "192.0.2.1")
 	wantCode(t, r, "gone.example.", code.HostUnreachable, "name gone.example. does not exist or has no address")
-	wantCode(t, r, "broken.example.", code.HostUnreachable, "resolving broken.example.: the system's resolver: ")
+	wantCode(t, r, "broken.example.", code.HostUnreachable, "resolving broken.example.: system resolver: ")
 	for name, want := range map[string]time.Duration{"both.example.": systemTTL, "gone.example.": systemNegativeTTL, "broken.example.": failureTTL} {
 		if a, ok := r.answers.Get(question{name, false}); !ok || a.ttl != want {
 			t.Errorf("%s is remembered: %v, for %v, want %v", name, ok, a.ttl, want)

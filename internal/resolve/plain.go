@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// maxDatagram is how long a datagram may be that is looked at; servers send
-	// udpSize at most.
+	// maxDatagram limits the size of a datagram that is read; servers send at most
+	// udpSize.
 	maxDatagram = 4096
-	// maxForeign is how many datagrams that do not answer the question are
-	// read before it is asked over TCP: somebody is guessing.
+	// maxForeign is how many datagrams that do not answer the question are read before
+	// switching to TCP: an attacker may be guessing.
 	maxForeign = 32
 )
 
-// plain is a server that is asked over UDP, and over TCP when the answer is too
-// long for that; or over TCP alone. Every question has a socket of its own: its
-// source port, which the kernel chooses at random, and its id are what a forger
-// has to guess (RFC 5452), and the kernel drops what other addresses send.
+// plain is a server queried over UDP, and over TCP if the answer is too long, or over
+// TCP only. Every query has its own socket: its source port, chosen randomly by the
+// kernel, and its id are what a forger must guess (RFC 5452), and the kernel drops
+// datagrams from other addresses.
 type plain struct{ Upstream }
 
 func (p *plain) close() {}
@@ -49,7 +49,7 @@ func (p *plain) lookup(ctx context.Context, q question, patience time.Duration) 
 	return a, err
 }
 
-// connect dials the server; the connection ends with ctx.
+// connect dials the server; the connection is closed when ctx ends.
 func (p *plain) connect(ctx context.Context, network string) (c net.Conn, closeAll func(), err error) {
 	c, err = netx.Dialer(0).DialContext(ctx, network, p.addr.String())
 	if err != nil {
@@ -62,7 +62,7 @@ func (p *plain) connect(ctx context.Context, network string) (c net.Conn, closeA
 	}, nil
 }
 
-// overUDP asks by one datagram. errTruncated says that TCP is to be used.
+// overUDP queries with one datagram. errTruncated means that TCP must be used.
 func (p *plain) overUDP(ctx context.Context, dq dnsmessage.Question) (answer, error) {
 	id := randomID()
 	msg, err := query(nil, id, dq)
@@ -91,7 +91,7 @@ func (p *plain) overUDP(ctx context.Context, dq dnsmessage.Question) (answer, er
 	return answer{}, errTruncated
 }
 
-// overTCP asks on a connection of its own (RFC 7766).
+// overTCP queries on a new connection (RFC 7766).
 func (p *plain) overTCP(ctx context.Context, dq dnsmessage.Question) (answer, error) {
 	id := randomID()
 	msg, err := query(make([]byte, 2, 512), id, dq)

@@ -1,14 +1,13 @@
 // Package resolve finds the addresses of names.
 //
-// It asks the upstreams of a list, [Parse] says which, and remembers what they
-// said for as long as they said: also that a name does not exist (RFC 2308) and,
-// for a moment, that none of them answered (RFC 9520). However many ask for one
-// name at one time, upstreams are asked once for its IPv4 and once for its IPv6
-// addresses.
+// It queries the upstreams of a list (see [Parse]) and caches their answers for their
+// TTL, including negative answers (RFC 2308) and, for a moment, failures of all
+// upstreams (RFC 9520). Concurrent requests for one name share one query for its IPv4
+// and one for its IPv6 addresses.
 //
-// An upstream's answers are bytes from outside, and so is the name that is asked
-// for. What does not belong to the question is dropped, what is no host name is
-// never asked for, and memory, time, sockets and goroutines are bounded.
+// Answers of upstreams are untrusted input, and so is the requested name. Records that
+// do not belong to the question are dropped, invalid host names are never queried, and
+// memory, time, sockets and goroutines are bounded.
 package resolve
 
 import (
@@ -24,54 +23,54 @@ import (
 )
 
 const (
-	// maxAnswers is how many answers are kept, one for each family of a name.
+	// maxAnswers limits the cached answers, one for each family of a name.
 	maxAnswers = 16384
-	// maxAddrs is how many addresses of one family of a name are kept: nobody
-	// tries more.
+	// maxAddrs limits the addresses kept for one family of a name: no client tries
+	// more.
 	maxAddrs = 16
-	// maxAsking is how many questions are on their way at one time; each may
-	// take a few sockets. The others wait for their turn.
+	// maxAsking limits concurrent queries; each may use a few sockets. Others wait for
+	// their turn.
 	maxAsking = 1024
-	// resolutionDelay is how long IPv6 addresses are waited for once those of
-	// IPv4 are there (RFC 8305 section 3).
+	// resolutionDelay is how long to wait for IPv6 addresses once those of IPv4 are
+	// there (RFC 8305 section 3).
 	resolutionDelay = 50 * time.Millisecond
-	// fallbackDelay is how long those of IPv4 are waited for once those of IPv6
-	// are there.
+	// fallbackDelay is how long to wait for IPv4 addresses once those of IPv6 are
+	// there.
 	fallbackDelay = 2 * time.Second
 )
 
-// Resolver resolves names. Any number of goroutines may use it.
+// Resolver resolves names. It may be used concurrently.
 type Resolver struct {
 	// Set once, never changed.
 	servers  []*server
-	patience []time.Duration // for an upstream to answer, round by round
+	patience []time.Duration // per upstream, for each round
 	answers  *recent.Map[question, answer]
-	turns    *turns // of the questions on their way
+	turns    *turns // of running queries
 	ctx      context.Context
-	cancel   context.CancelFunc // ends flights
+	cancel   context.CancelFunc // cancels flights
 	work     sync.WaitGroup     // flights
 
 	mu      sync.Mutex
-	flights map[question]*flight // guarded by mu; not landed yet
+	flights map[question]*flight // guarded by mu; without an answer yet
 	closed  bool                 // guarded by mu
 }
 
-// question is what is asked for: one family of a name, which is in lower case.
+// question is one family of a name in lower case.
 type question struct {
 	name string
 	v6   bool
 }
 
-// answer is what is known of a question. It is never changed.
+// answer is the result for a question. It never changes.
 type answer struct {
 	addrs  []netip.Addr
-	ttl    time.Duration // for how long it is true
-	why    *code.Error   // why there are no addrs; nil if there are
-	failed bool          // why is not that there are none, but that nobody could say
+	ttl    time.Duration // how long it is valid
+	why    *code.Error   // why there are no addrs; nil if there are some
+	failed bool          // no upstream could answer; why does not mean that there are none
 }
 
-// New makes a resolver of the upstreams of list, which is as [Parse] reads it.
-// Close is to follow.
+// New returns a resolver for the upstreams of list, in the form of [Parse]. The caller
+// must Close it.
 func New(list string) (*Resolver, error) {
 	ups, err := Parse(list)
 	if err != nil {
@@ -98,8 +97,8 @@ func newResolver(ups []upstream) *Resolver {
 	return r
 }
 
-// Close ends what is being resolved and waits for it. A closed resolver still
-// knows what it remembers.
+// Close cancels running queries and waits for them. A closed resolver still answers
+// from its cache.
 func (r *Resolver) Close() {
 	r.mu.Lock()
 	r.closed = true
@@ -111,15 +110,14 @@ func (r *Resolver) Close() {
 	}
 }
 
-// Lookup returns the addresses of host, those of IPv6 first but for localhost; an
-// address is its own. Where more is asked for than upstreams are asked at one time,
-// clients take turns; client is any name for the one that asks. Canceling ctx does
-// not affect others that wait for the same name. Without an error there is at least
-// one address; they are the caller's to keep and change.
+// Lookup returns the addresses of host, IPv6 first except for localhost; an IP address
+// is returned as it is. When the limit of queries is reached, clients take turns;
+// client is any name of the requester. Canceling ctx does not affect other waiters.
+// Without an error there is at least one address; the caller owns the slice.
 //
-// The error is a *code.Error: HostUnreachable if there is no such name, if it
-// has no address or if upstreams cannot say, Timeout if none of them answered
-// or ctx ran out, Cancelled if ctx was cancelled.
+// The error is a *code.Error: HostUnreachable if the name does not exist, has no
+// address or upstreams failed, Timeout if none of them answered or ctx expired,
+// Cancelled if ctx was canceled.
 func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Addr, error) {
 	if addrs, err := literal(host); addrs != nil || err != nil {
 		return addrs, err
@@ -128,7 +126,7 @@ func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Add
 	q4, q6 := question{name, false}, question{name, true}
 	f4, f6 := r.join(client, q4), r.join(client, q6)
 	has4, has6, err := wait(ctx, f4, f6)
-	if has4 || err != nil { // else it goes on, for who asks next
+	if has4 || err != nil { // otherwise it continues, for the next request
 		r.leave(q4, f4)
 	}
 	if has6 || err != nil {
@@ -147,16 +145,15 @@ func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Add
 	if addrs := append(append([]netip.Addr(nil), a6.addrs...), a4.addrs...); len(addrs) > 0 {
 		return addrs, nil
 	}
-	if a6.failed && !a4.failed { // what nobody could say may be an address
+	if a6.failed && !a4.failed { // a failure may hide an address
 		return nil, a6.why
 	}
 	return nil, a4.why
 }
 
-// wait waits until both have landed, or one with addresses and the other is not
-// worth waiting for any more. For IPv6 that is soon: servers that do not answer when
-// they are asked for it are common. For IPv4, without which there is nothing to fall
-// back to, it is long, but not for ever.
+// wait waits until both have landed, or one has addresses and the other is not worth
+// waiting for. For IPv6 that is soon, because many servers do not answer AAAA queries.
+// For IPv4, the only fallback, it is long, but not forever.
 func wait(ctx context.Context, f4, f6 *flight) (has4, has6 bool, err error) {
 	var enough <-chan time.Time
 	landed4, landed6 := f4.landed, f6.landed

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Of a name that package net does not ask for nobody can say that it does not exist.
+// TestSystemOddHyphen: if package net did not query a name, the error must not say that
+// it does not exist.
 func TestSystemOddHyphen(t *testing.T) {
 	r := newResolver([]upstream{newSystem()})
 	defer r.Close()

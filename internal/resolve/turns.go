@@ -6,37 +6,37 @@ import (
 	"sync"
 )
 
-// turns lets so many questions be asked at one time. Clients whose questions wait
-// take turns, so that one with many delays another with few by one question at most;
-// and a single client leaves some places to the others.
+// turns limits concurrent queries. Clients with waiting queries take turns, so that one
+// with many delays another with few by at most one query; and no single client may use
+// all slots.
 type turns struct {
-	max, share int // static: questions at one time, and those of one client
+	max, share int // set once: concurrent queries in total, and per client
 
 	mu    sync.Mutex
 	busy  int              // guarded by mu
 	lines map[string]*line // guarded by mu; by client
-	next  list.List        // guarded by mu; of *line with a question that may be asked now
+	next  list.List        // guarded by mu; of *line with a query that may start
 }
 
-// line is one client's questions. Guarded by turns.mu.
+// line holds the queries of one client. Guarded by turns.mu.
 type line struct {
 	client  string
 	asking  int
-	waiting list.List     // of *ticket; those that have a place by another client are passed over
-	elem    *list.Element // in next; nil if it is not there
+	waiting list.List     // of *ticket; those running in another client's turn are skipped
+	elem    *list.Element // in next, or nil
 }
 
-// ticket is one question, which may be that of several clients.
+// ticket is one query, possibly shared by several clients.
 type ticket struct {
-	granted chan struct{} // closed when the question may be asked
+	granted chan struct{} // closed when the query may start
 
 	// Guarded by turns.mu:
-	places []place // in the lines of the clients that wait for it
-	by     *line   // whose place it takes; nil if it has none
-	over   bool    // it is not to be asked any more
+	places []place // in the lines of the clients waiting for it
+	by     *line   // the client whose slot it uses, or nil
+	over   bool    // the query was given up or has ended
 }
 
-// place is a ticket's place in a line.
+// place is a ticket's position in a line.
 type place struct {
 	line *line
 	elem *list.Element
@@ -48,7 +48,7 @@ func newTurns(most int) *turns {
 
 func newTicket() *ticket { return &ticket{granted: make(chan struct{})} }
 
-// wait puts a question into a client's line.
+// wait adds a query to a client's line.
 func (t *turns) wait(client string, k *ticket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,7 +65,7 @@ func (t *turns) wait(client string, k *ticket) {
 	t.grantLocked()
 }
 
-// end gives up the place of a question, or its waiting for one.
+// end releases the slot of a query, or removes it from the lines.
 func (t *turns) end(k *ticket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,12 +86,12 @@ func (t *turns) end(k *ticket) {
 	t.grantLocked()
 }
 
-// grantLocked gives free places away, one to each client in turn.
+// grantLocked assigns free slots, one to each client in turn.
 func (t *turns) grantLocked() {
 	for t.busy < t.max && t.next.Len() > 0 {
 		l := t.next.Front().Value.(*line)
 		k := l.waiting.Remove(l.waiting.Front()).(*ticket)
-		if k.by == nil { // else it has a place by another client
+		if k.by == nil { // otherwise it has a slot already
 			k.by = l
 			l.asking++
 			t.busy++
@@ -102,8 +102,8 @@ func (t *turns) grantLocked() {
 	}
 }
 
-// standLocked has a line stand in next if one of its questions may be asked, and
-// forgets it if it has none.
+// standLocked adds a line to next if one of its queries may start, and removes the line
+// if it is empty.
 func (t *turns) standLocked(l *line) {
 	ready := l.waiting.Len() > 0 && l.asking < t.share
 	switch {

@@ -2,8 +2,8 @@ package resolve
 
 import "testing"
 
-// TestManyGivenUp: a hundred thousand questions of one client that are given up, the last
-// one first, leave nothing behind.
+// TestManyGivenUp: a hundred thousand queries of one client, given up in reverse order,
+// leave nothing behind.
 func TestManyGivenUp(t *testing.T) {
 	ts := newTurns(4)
 	var all []*ticket

@@ -6,9 +6,9 @@ import (
 	"tunnels/internal/reload"
 )
 
-// File is a file of rules that is read again when it changes. While it is broken
-// or gone, what was read before stays in force. Its methods may be called from
-// any goroutine.
+// File is a rules file that is reloaded when it changes. While it is invalid or
+// missing, the previous rules stay in force. Its methods may be called from any
+// goroutine.
 type File struct {
 	file *reload.File[Table] // set once, never changed
 }
@@ -22,9 +22,9 @@ func Read(path string) (*Table, error) {
 	return Parse(text, path)
 }
 
-// Open reads a file, which must be right, and follows its changes. report is told
-// of them: nil after the file was read again, else what is wrong with it, the same
-// thing once. It is called by who calls Table.
+// Open reads a file, which must be valid, and follows its changes. report is called
+// after each change: with nil if the file was reloaded, else with the error, once for
+// the same error. It is called by the goroutine that calls Table.
 func Open(path string, report func(error)) (*File, error) {
 	f, err := reload.Open(reload.Config[Table]{
 		Path:        path,
@@ -39,8 +39,9 @@ func Open(path string, report func(error)) (*File, error) {
 	return &File{f}, nil
 }
 
-// Table is the rules in force. Once a second it looks whether the file has
-// changed; nobody waits for another one who does so. A nil File has a nil Table.
+// Table returns the rules in force. Once a second it checks whether the file has
+// changed; it does not wait for another caller that is checking. A nil File has a nil
+// Table.
 func (f *File) Table() *Table {
 	if f == nil {
 		return nil
@@ -49,7 +50,7 @@ func (f *File) Table() *Table {
 	return f.file.Now()
 }
 
-// Now is the rules in force, without a look at the file.
+// Now returns the rules in force without checking the file.
 func (f *File) Now() *Table {
 	if f == nil {
 		return nil
@@ -65,7 +66,7 @@ func (f *File) Reload() error {
 	return f.file.Reload()
 }
 
-// Problems are the single errors that an error of this package joins.
+// Problems returns the individual errors joined in an error of this package.
 func Problems(err error) []error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		return many.Unwrap()
@@ -73,5 +74,5 @@ func Problems(err error) []error {
 	return []error{err}
 }
 
-// OneLine is what an error of this package says, on one line.
+// OneLine returns the text of an error of this package on one line.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/reload"
 )
 
-// watched is a file of rules and what was reported about it.
+// watched is a rules file with what was reported about it.
 type watched struct {
 	*File
 	t    *testing.T
@@ -40,7 +40,7 @@ func watch(t *testing.T, text string) *watched {
 	return w
 }
 
-// write replaces the file's text; its time is new in any case.
+// write replaces the file's text and always changes its time.
 func (w *watched) write(text string) {
 	w.t.Helper()
 	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
@@ -51,7 +51,8 @@ func (w *watched) write(text string) {
 	}
 }
 
-// want checks who has a block a second later, and what was reported meanwhile.
+// want checks which clients have a block a second later, and what was reported
+// meanwhile.
 func (w *watched) want(client string, said ...string) {
 	w.t.Helper()
 	time.Sleep(reload.Every)

@@ -19,23 +19,23 @@ const (
 	maxName  = 256 // bytes; RFC 5280 allows 64 characters, RFC 1035 255 bytes
 	maxCount = 1 << 24
 	maxKB    = 1 << 30
-	problems = 20 // after that many it is some other file
+	problems = 20 // after that many it is probably not a rules file
 )
 
-// keys of a block.
+// keys are the keys allowed in a block.
 var keys = []string{"only", "allow", "deny", "sess.max.cnt", "open.max.sec", "rate.max.kb"}
 
-// parser reads one file, from its first line to its last.
+// parser parses one file from first to last line.
 type parser struct {
 	name  string // of the file
 	num   int    // of the line
 	table *Table
-	block *Rule // nil: none has begun
+	block *Rule // nil before the first block
 	bad   []error
 }
 
-// Parse reads the text of a file called name. The error joins all that is wrong,
-// each with file and line.
+// Parse parses the text of a file called name. The error joins all problems, each with
+// file and line.
 func Parse(text, name string) (*Table, error) {
 	p := parser{name: name, table: &Table{exact: map[string]*Rule{}, below: map[string]*Rule{}}}
 	for line := range strings.SplitSeq(text, "\n") {
@@ -44,7 +44,7 @@ func Parse(text, name string) (*Table, error) {
 			p.wrong(p.num, err)
 		}
 		if len(p.bad) >= problems {
-			p.bad = append(p.bad, fmt.Errorf("%s: and more: is it a file of rules?", name))
+			p.bad = append(p.bad, fmt.Errorf("%s: too many errors: is it a rules file?", name))
 			break
 		}
 	}
@@ -61,7 +61,7 @@ func (p *parser) wrong(line int, err error) {
 
 func (p *parser) line(line string) error {
 	if !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }) {
-		return errors.New("is no text: is it a file of rules?")
+		return errors.New("is not text: is it a rules file?")
 	}
 	if strings.HasPrefix(line, "[") {
 		p.endBlock()
@@ -71,13 +71,13 @@ func (p *parser) line(line string) error {
 	switch {
 	case err != nil || key == "":
 		return err
-	case !slices.Contains(keys, key): // not repeated: the file may be anything
+	case !slices.Contains(keys, key): // not quoted: the file may be anything
 		if near := typo.Nearest(key, keys); near != "" {
-			return fmt.Errorf("is no line of a block: did you mean %s?", near)
+			return fmt.Errorf("is not a line of a block: did you mean %s?", near)
 		}
-		return fmt.Errorf("is no line of a block: want %s or %s = VALUE", strings.Join(keys[:len(keys)-1], ", "), keys[len(keys)-1])
+		return fmt.Errorf("is not a line of a block: want %s or %s = VALUE", strings.Join(keys[:len(keys)-1], ", "), keys[len(keys)-1])
 	case p.block == nil:
-		return fmt.Errorf("%s stands before any block: want a line with the client's name first, as in [laptop]", key)
+		return fmt.Errorf("%s is before any block: want a line with the client's name first, as in [laptop]", key)
 	}
 	if err := p.block.set(key, value, p.num); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -85,9 +85,9 @@ func (p *parser) line(line string) error {
 	return nil
 }
 
-// begin begins the block that a header names.
+// begin starts the block of a header.
 func (p *parser) begin(line string) error {
-	p.block = &Rule{line: p.num} // also one whose header is wrong, so that what follows is judged
+	p.block = &Rule{line: p.num} // also if the header is invalid, so that the following lines are checked
 	name, rest, ok := strings.Cut(line[1:], "]")
 	if !ok || lines.CutComment(rest) != "" {
 		return errors.New("want the client's name in brackets and nothing else on the line, as in [laptop]")
@@ -104,7 +104,7 @@ func (p *parser) begin(line string) error {
 	}
 	switch {
 	case before != nil:
-		return fmt.Errorf("[%s] is given twice, first in line %d", clip(name), before.line)
+		return fmt.Errorf("[%s] is repeated, first in line %d", clip(name), before.line)
 	case m != nil:
 		m[key] = p.block
 	default:
@@ -113,21 +113,21 @@ func (p *parser) begin(line string) error {
 	return nil
 }
 
-// endBlock looks at the block as a whole.
+// endBlock checks the block as a whole.
 func (p *parser) endBlock() {
 	b := p.block
 	if b == nil {
 		return
 	}
 	if b.deniesAll > 0 && b.opensSome {
-		p.wrong(b.deniesAll, fmt.Errorf("deny: all wins over everything else in %s, which could reach nothing: to restrict him to a list, want only = LIST", b.Policy.Who))
+		p.wrong(b.deniesAll, fmt.Errorf("deny: all wins over everything else in %s, which could reach nothing: to restrict the client to a list, want only = LIST", b.Policy.Who))
 	}
-	if b.Policy.Only != nil { // what is void if it is not opened was meant to be
+	if b.Policy.Only != nil { // entries without effect unless allowed were meant to be allowed
 		b.Policy.Allow = b.Policy.Allow.Join(b.Policy.Only.Inner())
 	}
 }
 
-// set stores what one line says.
+// set stores the value of one line.
 func (r *Rule) set(key, value string, line int) error {
 	switch key {
 	case "only", "allow", "deny":
@@ -147,7 +147,7 @@ func (r *Rule) setList(key, value string, line int) error {
 		return err
 	}
 	if list.Empty() {
-		return errors.New("is empty: want targets, as in *.example:443, 10.1.0.0/16; who may reach nothing has deny = all")
+		return errors.New("is empty: want targets, as in *.example:443, 10.1.0.0/16; use deny = all to allow nothing")
 	}
 	p := &r.Policy
 	switch key {
@@ -166,10 +166,10 @@ func (r *Rule) setList(key, value string, line int) error {
 	return nil
 }
 
-// setLimit stores unit times a whole number of up to most.
+// setLimit stores a whole number of at most most, multiplied by unit.
 func (r *Rule) setLimit(dst **Limit, key, value string, most, unit int64) error {
 	if *dst != nil {
-		return fmt.Errorf("is given twice for %s", r.Policy.Who)
+		return fmt.Errorf("is repeated for %s", r.Policy.Who)
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < 0 || n > most {
@@ -179,7 +179,7 @@ func (r *Rule) setLimit(dst **Limit, key, value string, most, unit int64) error 
 	return nil
 }
 
-// clip keeps an error short, and free of keys.
+// clip keeps an error short and free of keys.
 func clip(s string) string {
 	const most = 60
 	s = keytext.Show(s)

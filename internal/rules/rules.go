@@ -1,5 +1,5 @@
-// Package rules reads what each client of an exit may reach and how much he may
-// use. The file has a block for each client, by the name in his certificate:
+// Package rules reads which targets each client of an exit may reach and its limits.
+// The file has a block for each client, by certificate name:
 //
 //	[laptop]
 //	only  = *.corp.example:443, 10.1.0.0/16   # nothing but these
@@ -11,14 +11,14 @@
 //	[*.family]                                # names below .family
 //	deny  = all:25
 //
-//	[*]                                       # who has no other block
+//	[*]                                       # everyone else
 //	allow = private
 //
-// A client has one block: that of his name, else that of the longest *.name, else
-// [*]. Upper case makes no difference in names. Lists are those of package policy;
-// a list given twice is the sum of both. Of the lists deny wins; only restricts,
-// and opens those addresses and networks in it that are denied by default as a
-// whole; allow opens what is denied by default. A number that is 0 is no limit,
+// A client has one block: that of its name, else that of the longest matching *.name,
+// else [*]. Names are case-insensitive. Lists are those of package policy; repeated
+// lists accumulate. Deny wins; only restricts, and also allows those of its addresses
+// and networks that are denied by default as a whole; allow permits what is denied by
+// default. 0 means no limit; unset limits default to the flags.
 // one that is not given is whatever holds for all.
 package rules
 
@@ -30,30 +30,30 @@ import (
 	"tunnels/internal/policy"
 )
 
-// Limit is how much of something a client may have.
+// Limit is one limit of a client.
 type Limit struct {
-	Max  int64  // 0: there is no limit
-	Rule string // who says so, for messages: "sess.max.cnt of [laptop]"
+	Max  int64  // 0 means no limit
+	Rule string // its source, for messages: "sess.max.cnt of [laptop]"
 }
 
-// Limits are those of one client.
+// Limits are the limits of one client.
 type Limits struct {
-	Sessions Limit // at one time
+	Sessions Limit // concurrent
 	Opens    Limit // sessions opened per second
 	Rate     Limit // bytes per second, each way
 }
 
-// Rule is one block. It is never changed once it has been parsed.
+// Rule is one block. It never changes once parsed.
 type Rule struct {
 	Policy policy.Rules
 
-	sessions, opens, rate *Limit // nil: not given
-	line                  int    // where the block begins
-	deniesAll             int    // line of a deny that has all; 0: none
+	sessions, opens, rate *Limit // nil if unset
+	line                  int    // first line of the block
+	deniesAll             int    // line of a deny with all, or 0
 	opensSome             bool   // has only or allow
 }
 
-// Limits is all with what r says instead. A nil Rule says nothing.
+// Limits returns all, overridden by the limits set in r. r may be nil.
 func (r *Rule) Limits(all Limits) Limits {
 	if r == nil {
 		return all
@@ -66,7 +66,7 @@ func (r *Rule) Limits(all Limits) Limits {
 	return all
 }
 
-// Lists is what r says about targets; nil: nothing.
+// Lists returns the lists of r, or nil if it has none.
 func (r *Rule) Lists() *policy.Rules {
 	if r == nil {
 		return nil
@@ -74,16 +74,16 @@ func (r *Rule) Lists() *policy.Rules {
 	return &r.Policy
 }
 
-// Table is the blocks of one file. A nil Table has none. It may be used by any
-// number of goroutines.
+// Table holds the blocks of one file. A nil Table has none. It may be used
+// concurrently.
 type Table struct {
 	exact map[string]*Rule // by the name in lower case
 	below map[string]*Rule // of *.name, by name
-	other *Rule            // of *; nil: none
+	other *Rule            // of *, or nil
 }
 
-// For is the block of a client; nil: he has none. A client without a certificate
-// has the empty name, which only [*] stands for.
+// For returns the block of a client, or nil if it has none. A client without a
+// certificate has the empty name, which only [*] matches.
 func (t *Table) For(client string) *Rule {
 	if t == nil {
 		return nil
@@ -107,10 +107,10 @@ func (t *Table) For(client string) *Rule {
 	}
 }
 
-// Fold is the name of a client as names are compared.
+// Fold returns a client's name in the form used for comparisons.
 func Fold(client string) string { return strings.ToLower(client) }
 
-// Len is how many blocks there are.
+// Len returns the number of blocks.
 func (t *Table) Len() int {
 	if t == nil {
 		return 0
@@ -122,12 +122,12 @@ func (t *Table) Len() int {
 	return n
 }
 
-// place is where the block of that header goes: into m under key, or to other.
+// place returns where to store the block of a header: in m under key, or in other.
 func (t *Table) place(header string) (m map[string]*Rule, key string, err error) {
 	name := Fold(header)
 	switch {
 	case name == "":
-		return nil, "", fmt.Errorf("[] names nobody: want the name in a client's certificate, as in [laptop], or [*] for all others")
+		return nil, "", fmt.Errorf("[] has no name: want the name in a client's certificate, as in [laptop], or [*] for all others")
 	case len(name) > maxName:
 		return nil, "", errors.New("the name in brackets is longer than any in a certificate")
 	case name == "*":
@@ -135,7 +135,7 @@ func (t *Table) place(header string) (m map[string]*Rule, key string, err error)
 	}
 	base, below := strings.CutPrefix(name, "*.")
 	if base == "" || strings.ContainsAny(base, "*[]") || base[0] == '.' && below {
-		return nil, "", fmt.Errorf("[%s]: a * stands alone or before the first dot, as in [*.team]", clip(header))
+		return nil, "", fmt.Errorf("[%s]: a * must be alone or before the first dot, as in [*.team]", clip(header))
 	}
 	if below {
 		return t.below, base, nil

@@ -94,32 +94,32 @@ func TestRule(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	long := strings.Repeat("a", 300)
 	tests := []struct{ text, want string }{
-		{"\nallow = all", "f:2: allow stands before any block: want a line with the client's name first, as in [laptop]"},
-		{"[a]\n[b]\n[A]", "f:3: [A] is given twice, first in line 1"},
-		{"[*]\n[*]", "f:2: [*] is given twice"},
-		{"[*.a]\n[ *.a ]", "f:2: [*.a] is given twice"},
-		{"[]", "f:1: [] names nobody"},
+		{"\nallow = all", "f:2: allow is before any block: want a line with the client's name first, as in [laptop]"},
+		{"[a]\n[b]\n[A]", "f:3: [A] is repeated, first in line 1"},
+		{"[*]\n[*]", "f:2: [*] is repeated"},
+		{"[*.a]\n[ *.a ]", "f:2: [*.a] is repeated"},
+		{"[]", "f:1: [] has no name"},
 		{"[a", "f:1: want the client's name in brackets"},
 		{"[a] b", "f:1: want the client's name in brackets"},
 		{"[a] # fine\nonly", `f:2: want key = value, as in allow = 10.1.0.0/16`},
-		{"[a*]", "f:1: [a*]: a * stands alone or before the first dot, as in [*.team]"},
-		{"[*.]", "a * stands alone"},
-		{"[*..a]", "a * stands alone"},
-		{"[*.*]", "a * stands alone"},
+		{"[a*]", "f:1: [a*]: a * must be alone or before the first dot, as in [*.team]"},
+		{"[*.]", "a * must be alone"},
+		{"[*..a]", "a * must be alone"},
+		{"[*.*]", "a * must be alone"},
 		{"[" + long + "]", "longer than any in a certificate"},
-		{"[a]\nalow = all", "f:2: is no line of a block: did you mean allow?"},
+		{"[a]\nalow = all", "f:2: is not a line of a block: did you mean allow?"},
 		{"[a]\nallow =", "f:2: allow: is empty: want targets"},
-		{"[a]\nallow = 10.0.0.1/8", `f:2: allow: entry "10.0.0.1/8": has bits set behind its prefix: want 10.0.0.0/8`},
+		{"[a]\nallow = 10.0.0.1/8", `f:2: allow: entry "10.0.0.1/8": has bits set after its prefix: want 10.0.0.0/8`},
 		{"[a]\nsess.max.cnt = -1", `f:2: sess.max.cnt: "-1": want a whole number from 1 to 16777216, or 0 for no limit`},
 		{"[a]\nsess.max.cnt = " + long, "want a whole number"},
 		{"[a]\nrate.max.kb = 1.5", "want a whole number from 1 to 1073741824"},
 		{"[a]\nrate.max.kb = 99999999999999999999", "want a whole number"},
-		{"[a]\nopen.max.sec = 5\nopen.max.sec = 6", "f:3: open.max.sec: is given twice for [a]"},
-		{"[a]\nallow = x.example\n\ndeny = 9.9.9.9, all\n[b]", "f:4: deny: all wins over everything else in [a], which could reach nothing: to restrict him to a list, want only = LIST"},
+		{"[a]\nopen.max.sec = 5\nopen.max.sec = 6", "f:3: open.max.sec: is repeated for [a]"},
+		{"[a]\nallow = x.example\n\ndeny = 9.9.9.9, all\n[b]", "f:4: deny: all wins over everything else in [a], which could reach nothing: to restrict the client to a list, want only = LIST"},
 		{"[a]\ndeny = all\nonly = x.example", "f:2: deny: all wins"},
-		{"[a]\n\x00", "f:2: is no text"},
-		{"[a\xff]", "f:1: is no text"},
-		{strings.Repeat("x\n", 100_000), "f: and more: is it a file of rules?"},
+		{"[a]\n\x00", "f:2: is not text"},
+		{"[a\xff]", "f:1: is not text"},
+		{strings.Repeat("x\n", 100_000), "f: too many errors: is it a rules file?"},
 	}
 	for _, tt := range tests {
 		_, err := Parse(tt.text, "f")
@@ -135,9 +135,9 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzRules: a file is read or refused with its name and lines; one that is read
-// gives every client at most one block, of which nothing panics, and what its deny
-// names is never allowed.
+// FuzzRules: a file is parsed or rejected with its name and lines; a parsed file gives
+// every client at most one block, matching never panics, and targets in its deny list
+// are never allowed.
 func FuzzRules(f *testing.F) {
 	for _, s := range []string{
 		sample, "", "[a]", "[*]\ndeny=all", "[a]\nonly=private\nallow=all", "[*.b]\nrate.max.kb=0", "\ufeff[a]",

@@ -1,4 +1,4 @@
-// Package terminal asks whoever sits at a terminal for a password.
+// Package terminal prompts for a password on a terminal.
 package terminal
 
 import (
@@ -22,9 +22,9 @@ func Is(r io.Reader) bool {
 }
 
 // ReadPassword writes the prompt to w and reads one line from the terminal f without
-// showing it. After Ctrl-C the terminal is as it was before. The goroutine that reads
-// then stays until the line ends: a read from a terminal cannot be cancelled, and the
-// caller is about to exit.
+// echo. After Ctrl-C it restores the terminal. The reading goroutine then remains until
+// the line ends: a read from a terminal cannot be canceled, and the caller is about to
+// exit.
 func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	fd := int(f.Fd())
 	before, err := term.GetState(fd)
@@ -46,7 +46,7 @@ func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	}()
 	select {
 	case r := <-read:
-		fmt.Fprintln(w) // the user's own newline was not shown either
+		fmt.Fprintln(w) // the user's own newline was not echoed either
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
 			return "", fmt.Errorf("read the password: %w", r.err)
 		}

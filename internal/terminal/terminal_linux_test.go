@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is for what must happen, on a busy machine.
+// patience is how long to wait on a busy machine for what must happen.
 const patience = 20 * time.Second
 
-// pty opens a terminal: what is written to the master is typed at the slave.
+// pty opens a terminal: bytes written to master are typed at slave.
 func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -49,7 +49,7 @@ func echoes(t *testing.T, f *os.File) bool {
 	return s.Lflag&unix.ECHO != 0
 }
 
-// waitSilent waits until what is typed is not shown any more.
+// waitSilent waits until echo is off.
 func waitSilent(t *testing.T, f *os.File) {
 	t.Helper()
 	end := time.Now().Add(patience)

@@ -8,20 +8,19 @@ import (
 	"time"
 )
 
-// BlackHole is an address that never answers: connecting to it neither succeeds
+// BlackHole returns an address that never answers: connecting to it neither succeeds
 // nor fails.
 //
-// It is a listener whose queue of connections that wait to be accepted is full,
-// and which never accepts: Linux drops the SYN of whoever comes next, as it does
-// when a server is overrun. The queue is made as short as possible by calling
-// listen(2) once more with a backlog of 0, and filled by connecting until a
-// connection does not come about.
+// It is a listener that never accepts and whose queue is full: Linux drops further
+// SYNs, as it does for an overloaded server. The queue is made as short as possible by
+// calling listen(2) again with a backlog of 0, and filled by connecting until a
+// connection is not established.
 func BlackHole(tb testing.TB) string {
 	tb.Helper()
 	return BlackHoleAt(tb, "127.0.0.1:0")
 }
 
-// BlackHoleAt is a BlackHole at a loopback address of the caller's choice.
+// BlackHoleAt is BlackHole at a given loopback address.
 func BlackHoleAt(tb testing.TB, address string) string {
 	tb.Helper()
 	ln := listenAt(tb, address)
@@ -40,7 +39,7 @@ func BlackHoleAt(tb testing.TB, address string) string {
 		}
 		tb.Cleanup(func() { c.Close() })
 	}
-	tb.Fatal("testnet: this system goes on completing connections that nobody accepts")
+	tb.Fatal("testnet: this system keeps completing connections that are not accepted")
 	return ""
 }
 

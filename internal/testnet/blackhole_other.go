@@ -4,16 +4,16 @@ package testnet
 
 import "testing"
 
-// BlackHole is an address that never answers. Only Linux is known to make one
-// on loopback; elsewhere the test is skipped.
+// BlackHole returns an address that never answers. It works only on Linux; elsewhere
+// the test is skipped.
 func BlackHole(tb testing.TB) string {
 	tb.Helper()
 	return BlackHoleAt(tb, "")
 }
 
-// BlackHoleAt is a BlackHole at a loopback address of the caller's choice.
+// BlackHoleAt is BlackHole at a given loopback address.
 func BlackHoleAt(tb testing.TB, _ string) string {
 	tb.Helper()
-	tb.Skip("no black hole can be made on this system's loopback")
+	tb.Skip("cannot make a black hole on this system's loopback")
 	return ""
 }

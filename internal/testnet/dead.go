@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// ClosedPort is an address on which nobody listens: connecting to it is refused.
-// The port stays taken until the test ends, so nobody else gets it meanwhile:
-// it is the local port of a connection.
+// ClosedPort returns an address that refuses connections. Its port is the local port of
+// a connection, so it stays in use until the test ends and nothing else can listen on
+// it.
 func ClosedPort(tb testing.TB) string {
 	tb.Helper()
 	ln := listen(tb)

@@ -22,11 +22,11 @@ type DNS struct {
 
 	mu    sync.Mutex
 	asked map[dnsmessage.Type]int // guarded by mu
-	conns map[net.Conn]struct{}   // guarded by mu; nil: closed
+	conns map[net.Conn]struct{}   // guarded by mu; nil once closed
 }
 
-// NewDNS starts a server that sends what handle makes of each query, in that
-// order; nothing: it stays silent. Handle runs in a goroutine of its own for each
+// NewDNS starts a server that sends the answers handle returns for each query, in
+// order; if there are none it stays silent. Handle runs in a new goroutine for each
 // query and may take its time, but not beyond the end of the test.
 func NewDNS(tb testing.TB, handle func(query *dnsmessage.Message, tcp bool) []*dnsmessage.Message) *DNS {
 	tb.Helper()
@@ -49,10 +49,10 @@ func NewDNS(tb testing.TB, handle func(query *dnsmessage.Message, tcp bool) []*d
 	return d
 }
 
-// Addr is where it listens.
+// Addr returns the address the server listens on.
 func (d *DNS) Addr() string { return d.tcp.Addr().String() }
 
-// Asked is how many queries of that type have come, over UDP and TCP.
+// Asked returns the number of queries of a type, over UDP and TCP.
 func (d *DNS) Asked(t dnsmessage.Type) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -82,7 +82,7 @@ func (d *DNS) serveUDP() {
 		msg := append([]byte(nil), buf[:n]...)
 		d.wg.Go(func() {
 			for _, b := range d.answers(msg, false) {
-				_, _ = d.udp.WriteToUDPAddrPort(b, from) // nobody may be there any more
+				_, _ = d.udp.WriteToUDPAddrPort(b, from) // the client may be gone
 			}
 		})
 	}
@@ -136,7 +136,7 @@ func (d *DNS) serveConn(c net.Conn) {
 	}
 }
 
-// answers is what is to be sent for the query in msg.
+// answers returns the messages to send for the query in msg.
 func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	var q dnsmessage.Message
 	if err := q.Unpack(msg); err != nil || len(q.Questions) != 1 {
@@ -157,8 +157,8 @@ func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	return packed
 }
 
-// DNSAnswer is the answer to query with those of addrs that are of the family
-// asked for.
+// DNSAnswer returns the answer to query with those addrs that have the requested
+// family.
 func DNSAnswer(query *dnsmessage.Message, ttl uint32, addrs ...netip.Addr) *dnsmessage.Message {
 	q := query.Questions[0]
 	m := &dnsmessage.Message{

@@ -10,23 +10,24 @@ import (
 
 const (
 	chunkSize = 64 << 10
-	// laneDepth chunks are on their way at most: 128 MiB if they are full,
-	// enough for a bandwidth-delay product of 64 MiB. A lane that is full stops
-	// reading, and then reads fuller chunks.
+	// laneDepth limits the chunks in flight: 128 MiB if they are full, enough for a
+	// bandwidth-delay product of 64 MiB. A full lane stops reading, and then reads
+	// fuller chunks.
 	laneDepth = 2048
-	// smallChunk and less is copied rather than kept in a buffer of chunkSize.
+	// smallChunk is the size up to which data is copied rather than kept in a buffer of
+	// chunkSize.
 	smallChunk = 4 << 10
-	// limitedBuffer is the kernel's buffer while a rate is set.
+	// limitedBuffer is the kernel buffer while a rate is set.
 	limitedBuffer = 64 << 10
 )
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
-// chunk is what was read at one time, and when it is to arrive.
+// chunk is the data of one read, with its time of arrival.
 type chunk struct {
 	due    time.Time
 	data   []byte
-	pooled *[chunkSize]byte // what data lies in; nil if it is a copy
+	pooled *[chunkSize]byte // holds data; nil if it is a copy
 	end    ending
 }
 
@@ -38,7 +39,7 @@ const (
 	breakUp        // the link is reset
 )
 
-// lane is one direction of a link: a goroutine reads and stamps chunks, another
+// lane is one direction of a link: one goroutine reads and timestamps chunks, another
 // writes them when they are due.
 type lane struct {
 	r        *Relay
@@ -47,8 +48,8 @@ type lane struct {
 	count    *atomic.Int64
 	queue    chan chunk
 	written  chan struct{} // closed when write returns
-	back     *lane         // the other direction; static once started
-	free     time.Time     // owned by read: when the line has sent what was read
+	back     *lane         // the other direction; set once started
+	free     time.Time     // owned by read: when the line has sent everything read so far
 }
 
 func newLane(r *Relay, l *link, src, dst *net.TCPConn, count *atomic.Int64) *lane {
@@ -73,7 +74,7 @@ func (ln *lane) read() {
 			ln.push(chunk{end: finish})
 			return
 		}
-		if err != nil { // the source was reset; so is the other side, behind what came before
+		if err != nil { // the source was reset; reset the other side after the data before
 			ln.push(chunk{end: breakUp})
 			return
 		}
@@ -89,7 +90,7 @@ func fill(buf *[chunkSize]byte, n int) chunk {
 	return c
 }
 
-// readSize is a chunk, or what a limited line sends in 5 ms.
+// readSize returns the size of a chunk, or what a limited line sends in 5 ms.
 func (ln *lane) readSize() int {
 	rate := ln.r.rate.Load()
 	if rate <= 0 {
@@ -98,7 +99,7 @@ func (ln *lane) readSize() int {
 	return int(min(max(rate/200, 256), chunkSize))
 }
 
-// pace waits until the line has sent the n bytes that were read.
+// pace waits until the line has sent the n bytes read.
 func (ln *lane) pace(n int) {
 	rate := ln.r.rate.Load()
 	if rate <= 0 {
@@ -112,7 +113,7 @@ func (ln *lane) pace(n int) {
 	ln.sleepUntil(ln.free)
 }
 
-// push puts c on its way; false once the link or this direction has ended.
+// push queues c and returns false once the link or this direction has ended.
 func (ln *lane) push(c chunk) bool {
 	c.due = time.Now().Add(time.Duration(ln.r.delay.Load()))
 	select {
@@ -124,15 +125,15 @@ func (ln *lane) push(c chunk) bool {
 	return false
 }
 
-// write writes what is due until the direction ends.
+// write writes chunks when they are due, until the direction ends.
 func (ln *lane) write() {
 	failed := ln.deliver()
 	close(ln.written)
 	if !failed {
 		return
 	}
-	// dst takes no more. What it sent before still arrives at src, and then the
-	// reset does, as it would on a network.
+	// dst accepts no more data. What it sent before still arrives at src, followed by
+	// the reset, as on a network.
 	ln.back.push(chunk{end: breakUp})
 	select {
 	case <-ln.back.written:
@@ -141,7 +142,7 @@ func (ln *lane) write() {
 	}
 }
 
-// deliver is the loop of write; failed: dst takes no more.
+// deliver is the loop of write; failed reports that dst accepts no more.
 func (ln *lane) deliver() (failed bool) {
 	for {
 		var c chunk
@@ -155,7 +156,7 @@ func (ln *lane) deliver() (failed bool) {
 		}
 		switch c.end {
 		case finish:
-			ln.dst.CloseWrite() // fails only if dst is gone, which the way back notices
+			ln.dst.CloseWrite() // fails only if dst is gone, which the other direction notices
 			return false
 		case breakUp:
 			ln.l.abort()
@@ -172,7 +173,7 @@ func (ln *lane) deliver() (failed bool) {
 	}
 }
 
-// sleepUntil is false if the link ends before t.
+// sleepUntil returns false if the link ends before t.
 func (ln *lane) sleepUntil(t time.Time) bool {
 	d := time.Until(t)
 	if d <= 0 {

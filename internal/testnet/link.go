@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// link is one connection through a Relay: both its sides.
+// link is one connection through a Relay, with both sides.
 type link struct {
 	client *net.TCPConn  // set once, never changed
-	ended  chan struct{} // closed once the link is to end
+	ended  chan struct{} // closed when the link is to end
 
 	mu     sync.Mutex
-	server *net.TCPConn // guarded by mu until the lanes start, then static
+	server *net.TCPConn // guarded by mu until the lanes start, then never changed
 	over   bool         // guarded by mu; ended is closed
 }
 
-// setServer adds the far side; false, and it is reset, if the link has ended.
+// setServer adds the far side. If the link has ended, it resets c and returns false.
 func (l *link) setServer(c *net.TCPConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -27,10 +27,10 @@ func (l *link) setServer(c *net.TCPConn) bool {
 	return true
 }
 
-// abort resets both sides. It takes no time and may be called by anybody.
+// abort resets both sides. It does not block and may be called from any goroutine.
 func (l *link) abort() { l.end(abort) }
 
-// close ends what is left once both directions have ended cleanly.
+// close closes both sides once both directions have ended cleanly.
 func (l *link) close() { l.end(func(c *net.TCPConn) { c.Close() }) }
 
 func (l *link) end(how func(*net.TCPConn)) {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Relay is the network between a client, which connects to Addr, and a server,
-// its target. It begins as a perfect one; every setting may be changed at any
-// time by any goroutine, for connections that are open as well.
+// Relay is the network between a client, which connects to Addr, and a server, its
+// target. Initially it is perfect; every setting may be changed at any time from any
+// goroutine, also for open connections.
 //
-// It delays bytes, not the kernel's handshake: connecting to a Relay takes no
-// round trip.
+// It delays bytes, but not the kernel's handshake: connecting to a Relay takes no round
+// trip.
 type Relay struct {
-	Addr string // host:port where it listens
+	Addr string // host:port it listens on
 
 	target string
 	ln     net.Listener
@@ -23,11 +23,11 @@ type Relay struct {
 	done   chan struct{} // closed by Close
 
 	delay   atomic.Int64 // nanoseconds, one way
-	rate    atomic.Int64 // bytes a second each way; 0: no limit
+	rate    atomic.Int64 // bytes per second each way; 0 means no limit
 	dropNew atomic.Bool
 
 	accepted atomic.Int64
-	up, down atomic.Int64 // bytes delivered to the server, to the client
+	up, down atomic.Int64 // bytes delivered to the server and to the client
 
 	mu     sync.Mutex
 	links  map[*link]struct{} // guarded by mu
@@ -35,7 +35,7 @@ type Relay struct {
 	closed bool               // guarded by mu
 }
 
-// NewRelay starts a relay to target, a host:port that need not be there yet.
+// NewRelay starts a relay to target, a host:port that need not exist yet.
 func NewRelay(tb testing.TB, target string) *Relay {
 	tb.Helper()
 	ln := listen(tb)
@@ -53,20 +53,20 @@ func NewRelay(tb testing.TB, target string) *Relay {
 	return r
 }
 
-// SetDelay makes every byte read from now on arrive d later, in each direction:
-// the round-trip time grows by 2d.
+// SetDelay makes every byte read from now on arrive d later in each direction, which
+// adds 2d to the round-trip time.
 func (r *Relay) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
 
-// SetRate limits each direction of each connection to that many bytes a second;
-// 0: no limit. Connections made while a limit is set also get small kernel
-// buffers, as the bottleneck of a network has a short queue.
+// SetRate limits each direction of each connection to that many bytes per second; 0
+// means no limit. Connections made while a limit is set also get small kernel buffers,
+// like the short queue of a network bottleneck.
 func (r *Relay) SetRate(bytesPerSecond int64) { r.rate.Store(bytesPerSecond) }
 
-// DropNew, while on, has new connections reset as soon as they are accepted.
+// DropNew makes the relay reset new connections as soon as they are accepted, while on.
 func (r *Relay) DropNew(on bool) { r.dropNew.Store(on) }
 
-// Stall, while on, lets nothing pass and closes nothing: the peers find out by
-// waiting. New connections are accepted, and go nowhere. The kernels still
+// Stall stops all bytes without closing anything, while on: the peers find out by
+// waiting. New connections are accepted but carry nothing. The kernels still
 // acknowledge what fits into their buffers.
 func (r *Relay) Stall(on bool) {
 	r.mu.Lock()
@@ -83,8 +83,7 @@ func (r *Relay) Stall(on bool) {
 	}
 }
 
-// Reset resets both sides of every open connection (TCP RST); bytes on their
-// way are lost.
+// Reset resets both sides of every open connection (TCP RST); bytes in flight are lost.
 func (r *Relay) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,20 +92,20 @@ func (r *Relay) Reset() {
 	}
 }
 
-// Accepted is how many connections were made to the relay, dropped ones too.
+// Accepted returns how many connections were made to the relay, including dropped ones.
 func (r *Relay) Accepted() int64 { return r.accepted.Load() }
 
-// Open is how many connections the relay carries now.
+// Open returns how many connections the relay carries now.
 func (r *Relay) Open() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.links)
 }
 
-// Bytes is how many bytes were delivered to the server and to the client.
+// Bytes returns how many bytes were delivered to the server and to the client.
 func (r *Relay) Bytes() (up, down int64) { return r.up.Load(), r.down.Load() }
 
-// Close stops listening, resets every connection and waits until all is gone.
+// Close stops listening, resets every connection and waits for all goroutines.
 func (r *Relay) Close() {
 	r.mu.Lock()
 	if !r.closed {
@@ -135,7 +134,7 @@ func (r *Relay) accept() {
 	}
 }
 
-// serve carries one connection until both its directions have ended.
+// serve carries one connection until both directions have ended.
 func (r *Relay) serve(client *net.TCPConn) {
 	l := &link{client: client, ended: make(chan struct{})}
 	if !r.add(l) {
@@ -175,7 +174,7 @@ func (r *Relay) connect(l *link) bool {
 	return l.setServer(server)
 }
 
-// pass waits until bytes may pass; false once the link has ended.
+// pass waits until bytes may pass and returns false once the link has ended.
 func (r *Relay) pass(l *link) bool {
 	for {
 		r.mu.Lock()

@@ -1,10 +1,9 @@
-// Package testnet is the network that tests run on: servers on loopback, and a
-// [Relay] between a client and a server that delays, limits, stalls and breaks
-// what passes through it. Everything here is made of real sockets, so what is
-// tested meets the kernel's buffers, half-closes and resets.
+// Package testnet provides the network for tests: servers on loopback, and a [Relay]
+// between a client and a server that delays, limits, stalls and breaks what passes
+// through it. It uses real sockets, so tests include the kernel's buffers, half-closes
+// and resets.
 //
-// Whatever a function of this package starts, it stops and waits for when the
-// test ends.
+// Everything started by this package is stopped when the test ends.
 package testnet
 
 import (
@@ -15,9 +14,9 @@ import (
 	"testing"
 )
 
-// Server is a TCP server on loopback that hands every connection to a handler.
+// Server is a TCP server on loopback that passes every connection to a handler.
 type Server struct {
-	Addr string // host:port where it listens
+	Addr string // host:port it listens on
 
 	ln       net.Listener
 	handle   func(*net.TCPConn)
@@ -30,8 +29,8 @@ type Server struct {
 	closed bool                      // guarded by mu
 }
 
-// Serve starts a server that runs handle, in a goroutine of its own, for every
-// connection, and closes the connection when handle returns.
+// Serve starts a server that runs handle, in a new goroutine for every connection, and
+// closes the connection when handle returns.
 func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
 	tb.Helper()
 	ln := listen(tb)
@@ -41,20 +40,20 @@ func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
 	return s
 }
 
-// Echo sends back what it reads, and ends its direction when the peer has.
+// Echo sends back what it reads, and ends its direction after the peer has.
 func Echo(tb testing.TB) *Server {
 	tb.Helper()
 	return counting(tb, func(c io.ReadWriter) { io.Copy(c, c) })
 }
 
-// Sink reads and forgets.
+// Sink reads and discards everything.
 func Sink(tb testing.TB) *Server {
 	tb.Helper()
 	return counting(tb, func(c io.ReadWriter) { io.Copy(io.Discard, c) })
 }
 
-// Source sends n zero bytes to everybody who connects, and closes; n below 0:
-// it sends until the peer is gone. Bytes does not count them.
+// Source sends n zero bytes on each connection and closes it; with n below 0 it sends
+// until the peer is gone. Bytes does not count them.
 func Source(tb testing.TB, n int64) *Server {
 	tb.Helper()
 	return Serve(tb, func(c *net.TCPConn) {
@@ -71,7 +70,7 @@ func Source(tb testing.TB, n int64) *Server {
 	})
 }
 
-// counting is a server whose Bytes counts what handle reads.
+// counting returns a server whose Bytes counts what handle reads.
 func counting(tb testing.TB, handle func(io.ReadWriter)) *Server {
 	tb.Helper()
 	var s *Server
@@ -84,8 +83,8 @@ func counting(tb testing.TB, handle func(io.ReadWriter)) *Server {
 	return s
 }
 
-// counted counts what is read. It hides the connection's ReadFrom and WriteTo,
-// which would pass the count by.
+// counted counts the bytes read. It hides the connection's ReadFrom and WriteTo, which
+// would bypass the count.
 type counted struct {
 	c *net.TCPConn
 	n *atomic.Int64
@@ -101,10 +100,10 @@ func (c *counted) Read(b []byte) (int, error) {
 // Write implements io.Writer.
 func (c *counted) Write(b []byte) (int, error) { return c.c.Write(b) }
 
-// Accepted is how many connections the server has taken since its start.
+// Accepted returns how many connections the server has accepted since its start.
 func (s *Server) Accepted() int64 { return s.accepted.Load() }
 
-// Bytes is how many bytes an Echo or Sink has read since its start.
+// Bytes returns how many bytes an Echo or Sink has read since its start.
 func (s *Server) Bytes() int64 { return s.bytes.Load() }
 
 // Close stops listening, closes every connection and waits for the handlers.
@@ -123,7 +122,7 @@ func (s *Server) accept() {
 	for {
 		c, err := s.ln.Accept()
 		if err != nil {
-			return // closed: a test server has no other life to save
+			return // closed: a test server does not retry
 		}
 		s.accepted.Add(1)
 		s.wg.Go(func() { s.serve(c.(*net.TCPConn)) })
@@ -147,7 +146,7 @@ func (s *Server) serve(c *net.TCPConn) {
 	s.handle(c)
 }
 
-// listen is a loopback listener without MPTCP, as the product's are.
+// listen returns a loopback listener without MPTCP, like the product's.
 func listen(tb testing.TB) net.Listener {
 	tb.Helper()
 	return listenAt(tb, "127.0.0.1:0")

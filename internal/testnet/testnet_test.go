@@ -41,8 +41,8 @@ func read(t testing.TB, c net.Conn, want string) {
 	}
 }
 
-// howItEnds is the error of a connection that ends before a byte came; it may
-// come before the connection is made.
+// howItEnds returns the error of a connection that ends before any byte arrives; that
+// may be before the connection is established.
 func howItEnds(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	if err != nil {
@@ -126,7 +126,7 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// TestInFlight: 64 MiB leave the sender before the first byte has arrived.
+// TestInFlight: 64 MiB leave the sender before the first byte arrives.
 func TestInFlight(t *testing.T) {
 	sink := Sink(t)
 	r := NewRelay(t, sink.Addr)
@@ -174,15 +174,15 @@ func TestReset(t *testing.T) {
 	if err := <-ended; !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("server: Read = %v, want ECONNRESET", err)
 	}
-	c = dial(t, r.Addr) // the relay itself is unharmed
+	c = dial(t, r.Addr) // the relay itself still works
 	write(t, c, "y")
 	read(t, c, "y")
 	c.Close()
 	<-ended
 }
 
-// TestResetPassesOn: a side that resets is seen to do so by the other, behind
-// the bytes that it sent before.
+// TestResetPassesOn: when one side resets, the other sees the reset after the bytes
+// sent before it.
 func TestResetPassesOn(t *testing.T) {
 	read1 := make(chan struct{})
 	server := Serve(t, func(c *net.TCPConn) {
@@ -200,8 +200,8 @@ func TestResetPassesOn(t *testing.T) {
 	}
 }
 
-// TestResetAfterHalfClose: a server that ends its direction and then goes away
-// resets a client that only sends.
+// TestResetAfterHalfClose: a server that ends its direction and then closes resets a
+// client that only sends.
 func TestResetAfterHalfClose(t *testing.T) {
 	r := NewRelay(t, Source(t, 3).Addr)
 	c := dial(t, r.Addr)
@@ -313,8 +313,8 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// BenchmarkRelay shows what a relay costs: with and without a delay it should
-// carry 500 MiB/s at least.
+// BenchmarkRelay measures the cost of a relay: with and without a delay it should carry
+// at least 500 MiB/s.
 func BenchmarkRelay(b *testing.B) {
 	for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
 		b.Run(delay.String(), func(b *testing.B) {

@@ -1,4 +1,4 @@
-// Package typo finds what somebody meant who misspelled a name.
+// Package typo suggests what a misspelled name was meant to be.
 package typo
 
 import (
@@ -7,14 +7,13 @@ import (
 )
 
 const (
-	longest = 64 // a word that is longer is no name
-	most    = 3  // proposals
+	longest = 64 // a longer word is not a name
+	most    = 3  // maximum number of suggestions
 )
 
-// Nearest returns the known names that word is likely a misspelling of, joined
-// with "or", or "" if it resembles none of them. A slip of the finger is found by
-// its edit distance, a name with a part left out (tls.cert) by its other parts.
-// Upper and lower case are the same.
+// Nearest returns the known names that word is probably a misspelling of, joined with
+// "or", or "" if it resembles none. Typos are found by edit distance, names with
+// missing parts (tls.cert) by their other parts. Case does not matter.
 func Nearest(word string, known []string) string {
 	if word == "" || len(word) > longest {
 		return ""
@@ -45,8 +44,8 @@ func parts(name string) []string {
 	return strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '_' })
 }
 
-// holds reports whether all of some stand in all, in their order. One part alone
-// says too little.
+// holds reports whether all contains some as a subsequence. A single part is not
+// enough.
 func holds(all, some []string) bool {
 	if len(some) < 2 {
 		return false
@@ -61,8 +60,8 @@ func holds(all, some []string) bool {
 	return true
 }
 
-// distance returns how many characters of a have to be added, removed, changed or
-// swapped with their neighbor to get b (optimal string alignment).
+// distance returns how many characters of a must be added, removed, changed or swapped
+// with their neighbor to get b (optimal string alignment).
 func distance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)

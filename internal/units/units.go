@@ -1,4 +1,4 @@
-// Package units holds the service definitions for systemd and launchd.
+// Package units contains the service definitions for systemd and launchd.
 package units
 
 import (
@@ -10,12 +10,11 @@ import (
 //go:embed server.service client.service launchd.plist
 var files embed.FS
 
-// installed is where the definitions have the binary.
+// installed is the path of the binary in the definitions.
 const installed = "/usr/local/bin/tunnels"
 
-// Text returns the definition of that kind (server, client or launchd) for the
-// binary at that path, and for launchd with that home folder; false if there is no
-// such kind.
+// Text returns the definition of a kind (server, client or launchd) for the binary at a
+// path and, for launchd, a home folder. It returns false if there is no such kind.
 func Text(kind, binary, home string) (string, bool) {
 	names := map[string]string{"server": "server.service", "client": "client.service", "launchd": "launchd.plist"}
 	b, err := files.ReadFile(names[kind])
@@ -28,8 +27,8 @@ func Text(kind, binary, home string) (string, bool) {
 	return strings.Replace(string(b), installed, word(binary), 1), true
 }
 
-// word quotes a path for a command line of systemd, to which % begins a specifier
-// and $ a variable (systemd.service(5), "Command lines").
+// word quotes a path for a systemd command line, in which % begins a specifier and $ a
+// variable (systemd.service(5), "Command lines").
 func word(path string) string {
 	path = strings.NewReplacer("%", "%%", "$", "$$").Replace(path)
 	if !strings.ContainsAny(path, " \t\"'\\") {

@@ -26,8 +26,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestStopsForGood: a configuration error (exit code 2) is not tried again, and
-// nothing runs before the main process, whose exit code alone counts.
+// TestStopsForGood: a configuration error (exit code 2) causes no restart, and nothing
+// runs before the main process, because only its exit code counts.
 func TestStopsForGood(t *testing.T) {
 	for _, kind := range []string{"server", "client"} {
 		text, _ := units.Text(kind, "/usr/local/bin/tunnels", "")

@@ -15,12 +15,12 @@ import (
 	"tunnels/internal/race"
 )
 
-// fakeServer is a server's name with addresses that answer, refuse or are silent.
+// fakeServer is a server name with addresses that answer, refuse or are silent.
 type fakeServer struct {
 	addrs   []netip.Addr
 	refuse  bool
-	answers string // the address that does
-	asked   string // the network that was looked up
+	answers string // the address that answers
+	asked   string // the network looked up
 }
 
 func (f *fakeServer) dialer() *Dialer {
@@ -53,8 +53,8 @@ func addrs(list string) (all []netip.Addr) {
 	return all
 }
 
-// TestServerAddressesRaced: a silent address of a server's name costs 250 ms once,
-// and nothing as long as the one that answered is remembered.
+// TestServerAddressesRaced: a silent address of a server's name costs 250 ms once, and
+// nothing while the one that answered is remembered.
 func TestServerAddressesRaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), answers: "192.0.2.2"}
@@ -88,7 +88,7 @@ func TestServerAddressesRaced(t *testing.T) {
 	})
 }
 
-// TestServerAddressesFail: what is wrong is as recognizable as for one address.
+// TestServerAddressesFail: errors are as recognizable as with one address.
 func TestServerAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), refuse: true}

@@ -14,24 +14,24 @@ import (
 	"tunnels/internal/splice"
 )
 
-// FailoverStream is the server's side of a request with which nothing was sent. Until a
-// byte of the application's or the target's has passed, it survives the loss of its
-// server: the request is made again at another one. Who reads from it finds the loss
-// and moves it; who writes waits for that. Without remux it cannot be told from the
-// failure of a target.
+// FailoverStream is the server side of a request that has sent nothing yet. Until the
+// first byte from the application or the target, it survives the loss of its server:
+// the request is repeated at another one. The reader detects the loss and fails over;
+// writers block meanwhile. Without remux the loss of a server cannot be distinguished
+// from the failure of a target.
 type FailoverStream struct {
-	again  func(context.Context) (splice.Stream, error) // set once; makes the request elsewhere
-	ctx    context.Context                              // set once; ends again
+	again  func(context.Context) (splice.Stream, error) // set once; repeats the request at another server
+	ctx    context.Context                              // set once; cancels again
 	cancel context.CancelFunc
 
-	stays atomic.Bool // it is where it will stay; far is static then. Written under mu
+	stays atomic.Bool // it is bound to its server and far no longer changes. Written under mu
 
 	mu      sync.Mutex
-	turned  sync.Cond            // of mu; a change of far, stays or writing
+	turned  sync.Cond            // of mu; signals a change of far, stays or writing
 	far     splice.Stream        // guarded by mu
-	writing bool                 // guarded by mu; bytes are being handed to far
-	take    func(p [][]byte) int // guarded by mu; see Deliver; nil: there is none
-	linger  *int                 // guarded by mu; see SetLinger; nil: not set
+	writing bool                 // guarded by mu; bytes are being written to far
+	take    func(p [][]byte) int // guarded by mu; see Deliver; nil if not set
+	linger  *int                 // guarded by mu; see SetLinger; nil if not set
 	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
 }
 
@@ -46,7 +46,7 @@ func NewFailoverStream(parent context.Context, far splice.Stream, again func(con
 	return fs
 }
 
-// stay has it stay where it is, for good.
+// stay binds the stream to its current server for good.
 func (fs *FailoverStream) stay() splice.Stream {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -65,7 +65,8 @@ func (fs *FailoverStream) stayLocked() {
 	}
 }
 
-// OnEnd implements splice.Ender. The loss of a server is no end before it stays.
+// OnEnd implements splice.Ender. Losing a server is not an end before the stream is
+// bound to it.
 func (fs *FailoverStream) OnEnd(f func(err error, whole bool)) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -89,7 +90,7 @@ func (fs *FailoverStream) now() splice.Stream {
 	return fs.far
 }
 
-// read calls f to read from where it is, until that is where it stays.
+// read calls f to read from the current server, again after each failover.
 func (fs *FailoverStream) read(f func(splice.Stream) error) error {
 	for {
 		if fs.stays.Load() {
@@ -110,10 +111,11 @@ func (fs *FailoverStream) read(f func(splice.Stream) error) error {
 	}
 }
 
-// move moves it; false: it stays, though it has failed.
+// move fails over to another server and returns false if the stream stays although its
+// server has failed.
 func (fs *FailoverStream) move() bool {
 	fs.mu.Lock()
-	for fs.writing { // that fails, too, or some of it has gone out
+	for fs.writing { // that fails too, or some bytes have been sent
 		fs.turned.Wait()
 	}
 	stays := fs.stays.Load()
@@ -136,7 +138,7 @@ func (fs *FailoverStream) move() bool {
 	_ = old.Close() // it has ended
 	fs.far = far
 	if d, ok := far.(splice.Deliverer); ok && fs.take != nil {
-		_ = d.Deliver(fs.takeFrom(far, fs.take)) // if it cannot, all is read
+		_ = d.Deliver(fs.takeFrom(far, fs.take)) // if far cannot deliver, its data is read
 	}
 	if fs.linger != nil {
 		_ = splice.Wrap{Stream: far}.SetLinger(*fs.linger)
@@ -145,7 +147,7 @@ func (fs *FailoverStream) move() bool {
 	return true
 }
 
-// Write implements net.Conn. The first bytes that go out bind it to its server.
+// Write implements net.Conn. The first byte sent binds the stream to its server.
 func (fs *FailoverStream) Write(p []byte) (int, error) {
 	for !fs.stays.Load() {
 		fs.mu.Lock()
@@ -175,7 +177,7 @@ func (fs *FailoverStream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender as far as the stream does.
+// Borrow implements splice.Lender if the stream does.
 func (fs *FailoverStream) Borrow() (b []byte, err error) {
 	err = fs.read(func(far splice.Stream) error { b, err = splice.Wrap{Stream: far}.Borrow(); return err })
 	return b, err
@@ -189,7 +191,7 @@ func (fs *FailoverStream) WaitReadable() error {
 	return fs.read(func(far splice.Stream) error { return splice.Wrap{Stream: far}.WaitReadable() })
 }
 
-// Deliver implements splice.Deliverer as far as the stream does.
+// Deliver implements splice.Deliverer if the stream does.
 func (fs *FailoverStream) Deliver(take func([][]byte) int) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -201,8 +203,8 @@ func (fs *FailoverStream) Deliver(take func([][]byte) int) error {
 	return d.Deliver(fs.takeFrom(fs.far, take))
 }
 
-// takeFrom is take for what far delivers, which binds it to far. What a server that
-// was left still had in hand is not mixed with what the next one says.
+// takeFrom returns take for data delivered by far, which binds the stream to far. Data
+// still being delivered by an abandoned server is dropped.
 func (fs *FailoverStream) takeFrom(far splice.Stream, take func([][]byte) int) func([][]byte) int {
 	return func(pieces [][]byte) int {
 		if fs.stays.Load() && fs.far == far {
@@ -221,7 +223,7 @@ func (fs *FailoverStream) takeFrom(far splice.Stream, take func([][]byte) int) f
 	}
 }
 
-// OnReadable implements splice.Sleeper as far as the stream does.
+// OnReadable implements splice.Sleeper if the stream does.
 func (fs *FailoverStream) OnReadable(f func()) bool {
 	return splice.Wrap{Stream: fs.now()}.OnReadable(f)
 }
@@ -244,7 +246,7 @@ func (fs *FailoverStream) Reset(c code.Code, text string) error {
 	return nil
 }
 
-// SetLinger is that of the stream, if it has one.
+// SetLinger sets the linger time of the current stream, if it has one.
 func (fs *FailoverStream) SetLinger(sec int) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -252,24 +254,23 @@ func (fs *FailoverStream) SetLinger(sec int) error {
 	return splice.Wrap{Stream: fs.far}.SetLinger(sec)
 }
 
-// LocalAddr is the stream's.
+// LocalAddr returns the local address of the current stream.
 func (fs *FailoverStream) LocalAddr() net.Addr { return fs.now().LocalAddr() }
 
-// RemoteAddr is the stream's.
+// RemoteAddr returns the remote address of the current stream.
 func (fs *FailoverStream) RemoteAddr() net.Addr { return fs.now().RemoteAddr() }
 
-// SetDeadline is the stream's, and binds it to its server.
+// SetDeadline sets the deadlines of the stream, and binds it to its server.
 func (fs *FailoverStream) SetDeadline(t time.Time) error { return fs.stay().SetDeadline(t) }
 
-// SetReadDeadline is the stream's, and binds it to its server.
+// SetReadDeadline sets the read deadline of the stream, and binds it to its server.
 func (fs *FailoverStream) SetReadDeadline(t time.Time) error { return fs.stay().SetReadDeadline(t) }
 
-// SetWriteDeadline is the stream's, and binds it to its server.
+// SetWriteDeadline sets the write deadline of the stream, and binds it to its server.
 func (fs *FailoverStream) SetWriteDeadline(t time.Time) error { return fs.stay().SetWriteDeadline(t) }
 
-// Elsewhere reports whether a request that failed so may do better at another server:
-// it was the way to this one that failed, or the server that was not willing, and
-// not the target.
+// Elsewhere reports whether a failed request may succeed at another server: the
+// connection to this one failed or the server refused, rather than the target.
 func Elsewhere(err error) bool {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e.Remote && (e.Code == code.GoingAway || e.Code == code.Overload)

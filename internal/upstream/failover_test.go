@@ -7,7 +7,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// delivering is a stream that delivers when the test says so.
+// delivering is a stream that delivers when the test calls take.
 type delivering struct {
 	splice.Stream
 	take func([][]byte) int // owned by the test
@@ -18,8 +18,8 @@ func (d *delivering) Deliver(take func([][]byte) int) error { d.take = take; ret
 func (d *delivering) Read(p []byte) (int, error)            { return d.read(p) }
 func (d *delivering) Close() error                          { return nil }
 
-// TestLeftServerDeliversNothing: bytes that the old server's goroutine had in hand
-// when the request moved do not reach the application beside the new server's.
+// TestLeftServerDeliversNothing: data the old server was delivering when the request
+// moved does not reach the application.
 func TestLeftServerDeliversNothing(t *testing.T) {
 	next := &delivering{read: func(p []byte) (int, error) { return copy(p, "new"), nil }}
 	left := &delivering{read: func([]byte) (int, error) { return 0, errFake }}

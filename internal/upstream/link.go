@@ -12,54 +12,54 @@ import (
 	"tunnels/remux"
 )
 
-// Link is the way to one server. Its methods may be called from any goroutine.
+// Link is the connection to one server. Its methods may be called from any goroutine.
 type Link interface {
-	// Open makes what carries one request.
+	// Open returns a stream for one request.
 	Open(ctx context.Context) (splice.Stream, error)
-	// Reachable reports whether there is no reason to think that the server is not.
+	// Reachable reports whether nothing suggests that the server is unreachable.
 	Reachable() bool
-	// Health returns how the server appears to be, and why it is not Up.
+	// Health returns the server's state, and why it is not Up.
 	Health() (remux.State, error)
-	// RTT returns the round trip to the server, or false if it is not known.
+	// RTT returns the round-trip time to the server, or false if it is unknown.
 	RTT() (time.Duration, bool)
-	// Probe finds out anew, in the background; false: it was tried just now.
+	// Probe checks the server in the background. It returns false if that happened just
+	// now.
 	Probe() bool
 	Shutdown(ctx context.Context) error
 	Close() error
 }
 
-// Pooled is the way by a pool of conns.
+// Pooled is a Link that uses a pool of conns.
 type Pooled struct{ *remux.Pool }
 
 // Open implements Link.
 func (p Pooled) Open(ctx context.Context) (splice.Stream, error) {
 	s, err := p.Pool.Open(ctx)
 	if err != nil {
-		return nil, err // and not a nil remux.Session
+		return nil, err // not a nil remux.Session
 	}
 	return s, nil
 }
 
-// Patience is how long one connection may take to be made while there are other
-// servers to try.
+// Patience is how long making one connection may take while there are other servers to
+// try.
 const Patience = 4 * time.Second
 
-// DirectConfig says how a Direct connects. Fields are not to be changed once it is in
-// use.
+// DirectConfig configures a Direct. Fields must not change once it is in use.
 type DirectConfig struct {
 	Dial             func(ctx context.Context, network, address string) (net.Conn, error)
 	Network, Address string
-	Limit            time.Duration                      // for a dial; 0: none but the context's
-	Told             func(string, time.Duration, error) // of every dial; may be nil
-	StateChanged     func()                             // Health may return something else; may be nil
+	Limit            time.Duration                      // for a dial; 0 means only the context limits it
+	Told             func(string, time.Duration, error) // called after every dial; may be nil
+	StateChanged     func()                             // called when the result of Health may have changed; may be nil
 }
 
-// Direct is the way by a connection for each request. Its round trip is the time that
-// one takes to be made.
+// Direct is a Link that makes a connection for each request. Its round-trip time is the
+// time a connection takes to be made.
 type Direct struct {
 	// Set once, never changed.
 	DirectConfig
-	ctx    context.Context // ends probes
+	ctx    context.Context // cancels probes
 	cancel context.CancelFunc
 
 	reach reach
@@ -67,11 +67,11 @@ type Direct struct {
 
 	mu      sync.Mutex
 	probing bool          // guarded by mu
-	known   bool          // guarded by mu; a dial has ended
-	took    time.Duration // guarded by mu; to be made; 0: none was
+	known   bool          // guarded by mu; a dial has completed
+	took    time.Duration // guarded by mu; time to connect, 0 if unknown
 }
 
-// NewDirect makes the way to one server.
+// NewDirect returns a Direct for one server.
 func NewDirect(c DirectConfig) *Direct {
 	d := &Direct{DirectConfig: c}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -90,7 +90,7 @@ func (d *Direct) Open(ctx context.Context) (splice.Stream, error) {
 	return conn.(splice.Stream), nil
 }
 
-// connect dials, and notes how that went.
+// connect dials and records the result.
 func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	within := ctx
 	if d.Limit > 0 {
@@ -103,13 +103,14 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	real := time.Since(begin)
 	took := real
 	if err != nil && ctx.Err() == context.Canceled {
-		return nil, err // cancelled: says nothing about the server
+		return nil, err // canceled: says nothing about the server
 	}
 	d.reach.note(err)
 	d.mu.Lock()
 	d.known = true
 	if err == nil {
-		// The shortest is the path's own; longer ones have waited, and count less.
+		// The shortest time is that of the path; longer ones include waiting and
+		// count less.
 		if old := d.took; old != 0 && took > old {
 			took = old + (took-old)/4
 		}
@@ -162,7 +163,7 @@ func (d *Direct) Probe() bool {
 	d.wg.Go(func() {
 		conn, err := d.connect(d.ctx)
 		if err == nil {
-			_ = conn.Close() // nothing was said on it
+			_ = conn.Close() // nothing was sent on it
 		}
 		d.mu.Lock()
 		d.probing = false
@@ -171,7 +172,7 @@ func (d *Direct) Probe() bool {
 	return true
 }
 
-// Shutdown implements Link. It has nothing to wait for but probes: connections end with their
+// Shutdown implements Link. It waits only for probes: connections end with their
 // requests.
 func (d *Direct) Shutdown(context.Context) error {
 	return d.Close()
@@ -180,7 +181,7 @@ func (d *Direct) Shutdown(context.Context) error {
 // Close implements Link.
 func (d *Direct) Close() error {
 	d.mu.Lock()
-	d.cancel() // with mu held: no probe begins behind it
+	d.cancel() // with mu held, so no probe starts after it
 	d.mu.Unlock()
 	d.wg.Wait()
 	return nil

@@ -8,10 +8,10 @@ import (
 	"tunnels/internal/code"
 )
 
-// freshFailure is for how long a failed dial answers for the next ones.
+// freshFailure is for how long a failed dial also fails the following ones.
 const freshFailure = time.Second
 
-// reach remembers how the last dial went, where there is no pool to know it.
+// reach remembers the result of the last dial, where there is no pool to do so.
 type reach struct {
 	mu  sync.Mutex
 	err error     // guarded by mu; of the last dial
@@ -24,17 +24,17 @@ func (r *reach) note(err error) {
 	r.err, r.at = err, time.Now()
 }
 
-// ok: there is no reason to think that the server cannot be reached.
+// ok reports whether nothing suggests that the server is unreachable.
 func (r *reach) ok() bool { return r.failed() == nil }
 
-// failed is how the last dial failed; nil: it did not.
+// failed returns the error of the last dial, or nil if it succeeded.
 func (r *reach) failed() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// justFailed is the error of a dial that need not be tried again yet.
+// justFailed returns the error of a dial too recent to try again, or nil.
 func (r *reach) justFailed() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package upstream chooses between the servers that a client has: it watches them, sends
-// new sessions to the best one, and leaves one that fails.
+// Package upstream chooses between a client's servers: it probes them, sends new
+// sessions to the best one, and fails over when one fails.
 package upstream
 
 import (
@@ -35,65 +35,65 @@ func ParseChoice(name string) (Choice, error) {
 	return "", fmt.Errorf("%q: want best, order or spread", name)
 }
 
-// Hooks are told what happens. Any may be nil; none is called with a lock held.
+// Hooks are called on events. Any may be nil; none is called with a lock held.
 type Hooks struct {
 	Silent  func(address string, why error) // a server has stopped answering
 	Answers func(address string)            // it answers again
-	// Using tells which server gets the new sessions, and how far it is; old is the one
-	// that got them before, or empty.
+	// Using is called when another server gets the new sessions; old is the previous
+	// one, or empty.
 	Using func(now, old Distance)
 }
 
-// Distance is how far away a server is, in words.
+// Distance describes how far away a server is.
 type Distance struct{ Address, Text string }
 
 var errUnknown = errors.New("not known yet")
 
-// Set is the servers that a client may use. New sessions go to one that can be
-// reached, by the choice; a running session stays where it is. A server that
-// fails, or has stopped to answer, is left at once. With one server there is
-// nothing to choose and nobody watches it. All methods are safe for concurrent use.
+// Set is a client's set of servers. New sessions go to a reachable one according to the
+// choice; a running session stays where it is. A server that fails or stops answering
+// is abandoned at once. A single server is not probed, as there is no choice. All
+// methods are safe for concurrent use.
 type Set struct {
 	// Set once, never changed.
 	all    []*Server
 	choice Choice
 	hooks  Hooks
-	poke   chan struct{} // has watch look again; one is enough
+	poke   chan struct{} // wakes watch; one is enough
 	ctx    context.Context
 	cancel context.CancelFunc // ends watch
 	wg     sync.WaitGroup     // watch
 
-	mu sync.Mutex // may be held when a link's or pool's lock is taken, never the other way round
+	mu sync.Mutex // may be held while a link's or pool's lock is taken, never the reverse
 	// Guarded by mu.
 	current   *Server       // gets the new sessions while it is Up, or nil before the first choice
 	settled   bool          // the first choice among all was made
 	began     time.Time     // when start was called
 	lastUse   time.Time     // of any
-	changed   chan struct{} // closed, and made anew, when who waits for a server should look again
-	turn      uint64        // counts what was spread
+	changed   chan struct{} // closed and replaced when goroutines waiting for a server should check again
+	turn      uint64        // counts sessions for spread
 	candidate candidate
-	said      []func() // calls of hooks, made when mu is released
+	said      []func() // pending calls of hooks, made when mu is released
 }
 
-// Server is one of them.
+// Server is one server of a Set.
 type Server struct {
 	// Set once, never changed.
 	set     *Set
 	Address string
 	Link    Link
 
-	// Guarded by servers.mu.
+	// Guarded by set.mu.
 	state    remux.State
-	why      error              // it is not Up
-	here     context.Context    // ends when the server is left
-	leave    context.CancelFunc // ends here
-	failures int                // looks in vain, in a row
-	next     time.Time          // when to look after it
-	turn     uint64             // when it was given its last session
+	why      error              // why it is not Up
+	here     context.Context    // canceled when the server is abandoned
+	leave    context.CancelFunc // cancels here
+	failures int                // consecutive failed probes
+	next     time.Time          // time of the next probe
+	turn     uint64             // the value of set.turn at its last session
 }
 
-// New makes the set; newLink makes the way to one server, which calls turned whenever
-// Health may return something else than before. With one server turned is nil.
+// New returns a set. newLink returns the Link to one server; it must call turned
+// whenever the result of Health may have changed. With one server turned is nil.
 func New(addresses []string, choice Choice, hooks Hooks, newLink func(address string, turned func()) Link) *Set {
 	s := &Set{choice: choice, hooks: hooks, poke: make(chan struct{}, 1), changed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -112,10 +112,10 @@ func New(addresses []string, choice Choice, hooks Hooks, newLink func(address st
 // All returns the servers.
 func (s *Set) All() []*Server { return s.all }
 
-// Single reports whether there is nothing to choose.
+// Single reports whether there is only one server.
 func (s *Set) Single() bool { return len(s.all) == 1 }
 
-// Start dials all servers, and has them watched if there are several.
+// Start dials all servers and, if there are several, starts probing them.
 func (s *Set) Start() {
 	if s.Single() {
 		if p, ok := s.all[0].Link.(interface{ Warm() }); ok {
@@ -134,7 +134,7 @@ func (s *Set) Start() {
 	s.wg.Go(s.watch)
 }
 
-// Reachable reports whether any of them may be.
+// Reachable reports whether any server may be reachable.
 func (s *Set) Reachable() bool {
 	if s.Single() {
 		return s.all[0].Link.Reachable()
@@ -149,8 +149,8 @@ func (s *Set) Reachable() bool {
 	return false
 }
 
-// State says how the server appears to be, and why it is not Up; with one server,
-// which nobody watches, it is unknown.
+// State returns the server's state, and why it is not Up. A single server is not
+// probed, so its state is unknown.
 func (v *Server) State() (remux.State, error) {
 	v.set.mu.Lock()
 	defer v.set.mu.Unlock()
@@ -216,7 +216,7 @@ func (s *Set) open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 	}
 }
 
-// pick chooses a server, waiting until there is one. here ends when it is left.
+// pick waits for a usable server; here is canceled when the set abandons it.
 func (s *Set) pick(ctx context.Context, tried map[*Server]bool) (v *Server, here context.Context, err error) {
 	for {
 		s.mu.Lock()
@@ -243,7 +243,8 @@ func (s *Set) pick(ctx context.Context, tried map[*Server]bool) (v *Server, here
 	}
 }
 
-// pickLocked is the server for one more session; nil: none is up that was not tried.
+// pickLocked returns the server for one more session, or nil if none is up that was not
+// tried.
 func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	if s.choice == Spread {
 		var least *Server
@@ -264,7 +265,7 @@ func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	return s.firstLocked(func(v *Server) bool { return !tried[v] })
 }
 
-// firstLocked is the first by the choice of those that are up and wanted.
+// firstLocked returns the first server, according to the choice, that is up and wanted.
 func (s *Set) firstLocked(wanted func(*Server) bool) *Server {
 	var first *Server
 	var shortest time.Duration
@@ -283,7 +284,7 @@ func (s *Set) firstLocked(wanted func(*Server) bool) *Server {
 	return first
 }
 
-// whyLocked is why no server is up.
+// whyLocked returns why no server is up.
 func (s *Set) whyLocked() error {
 	var all []string
 	for _, v := range s.all {
@@ -294,7 +295,7 @@ func (s *Set) whyLocked() error {
 	return &code.Error{Code: code.General, Text: "no server can be reached: " + strings.Join(all, "; ")}
 }
 
-// unlock releases mu and makes the calls that wait.
+// unlock releases mu and makes the pending calls.
 func (s *Set) unlock() {
 	said := s.said
 	s.said = nil
@@ -304,7 +305,7 @@ func (s *Set) unlock() {
 	}
 }
 
-// Shutdown waits for what runs until ctx ends, and closes all.
+// Shutdown waits for running sessions until ctx ends, and closes all links.
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.stop()
 	errs := make([]error, len(s.all))
@@ -323,7 +324,7 @@ func (s *Set) stop() {
 	s.wg.Wait()
 }
 
-// each calls f for all links at the same time.
+// each calls f for all links concurrently.
 func (s *Set) each(f func(i int, l Link)) {
 	var wg sync.WaitGroup
 	for i, v := range s.all {

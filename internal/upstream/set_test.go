@@ -14,15 +14,15 @@ import (
 	"tunnels/remux"
 )
 
-// fakeLink is the way to a server that is as the test says.
+// fakeLink is the Link to a server in a state set by the test.
 type fakeLink struct {
 	turned func()
 
 	mu     sync.Mutex
 	state  remux.State   // guarded by mu
 	took   time.Duration // guarded by mu
-	stuck  bool          // guarded by mu; open waits until it is given up
-	hope   bool          // guarded by mu; what probe says
+	stuck  bool          // guarded by mu; Open blocks until canceled
+	hope   bool          // guarded by mu; result of Probe
 	probes int           // guarded by mu
 	opens  int           // guarded by mu
 }
@@ -71,7 +71,7 @@ func (f *fakeLink) Probe() bool {
 func (f *fakeLink) Shutdown(context.Context) error { return nil }
 func (f *fakeLink) Close() error                   { return nil }
 
-// is makes it so and, where a real link would, tells of it.
+// is sets the state and, where a real link would, reports the change.
 func (f *fakeLink) is(state remux.State, took time.Duration) {
 	f.mu.Lock()
 	f.state, f.took = state, took
@@ -87,7 +87,7 @@ func (f *fakeLink) count() (probes, opens int) {
 	return f.probes, f.opens
 }
 
-// said is what hooks were told, a line for each.
+// said records the calls of hooks, a line for each.
 type said struct {
 	mu  sync.Mutex
 	all strings.Builder // guarded by mu
@@ -119,7 +119,7 @@ func (s *said) hooks() Hooks {
 	}
 }
 
-// fleet is servers a, b and c, with fake time.
+// fleet is a set of servers a, b and c, in fake time.
 type fleet struct {
 	*Set
 	t     *testing.T
@@ -127,7 +127,7 @@ type fleet struct {
 	links map[string]*fakeLink
 }
 
-// withFleet runs f with servers that nothing is known of.
+// withFleet runs f with servers in an unknown state.
 func withFleet(t *testing.T, choice string, f func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func withFleet(t *testing.T, choice string, f func(t *testing.T, f *fleet)) {
 	})
 }
 
-// up makes all three so, with these round trips, and lets the first choice be made.
+// up makes all three reachable with these round trips, and waits for the first choice.
 func (f *fleet) up(a, b, c time.Duration) {
 	f.links["a"].is(remux.Up, a)
 	f.links["b"].is(remux.Up, b)
@@ -163,7 +163,7 @@ func (f *fleet) up(a, b, c time.Duration) {
 	}
 }
 
-// ask opens one session and says where.
+// ask opens one session and returns its server.
 func (f *fleet) ask() string {
 	f.t.Helper()
 	before := map[string]int{}
@@ -190,8 +190,8 @@ func (f *fleet) wantAsk(when, want string) {
 	}
 }
 
-// during asks once a second and returns who was asked first and last, and after how
-// many seconds it was another one.
+// during opens a session per second and returns the first and last server, and after
+// how many seconds it changed.
 func (f *fleet) during(d time.Duration) (first, last string, after int) {
 	f.t.Helper()
 	first = f.ask()
@@ -231,7 +231,7 @@ func TestBest(t *testing.T) {
 		if !strings.Contains(f.log.String(), "using server a (40 ms) instead of b (100 ms)\n") {
 			t.Error("no line says that another server is used")
 		}
-		for range 10 { // one short moment is no reason
+		for range 10 { // a short outlier is not a reason
 			f.links["b"].is(remux.Up, 10*ms)
 			time.Sleep(3 * time.Second)
 			f.links["b"].is(remux.Up, 100*ms)
@@ -241,8 +241,8 @@ func TestBest(t *testing.T) {
 	})
 }
 
-// TestLeave: a server that fails is left at once, by who waits there as well; what is
-// back is used again.
+// TestLeave: a failing server is abandoned at once, also by sessions waiting there; a
+// recovered one is used again.
 func TestLeave(t *testing.T) {
 	for policy, back := range map[string]int{"best": 20, "order": 2} {
 		withFleet(t, policy, func(t *testing.T, f *fleet) {
@@ -272,23 +272,23 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// TestFailover: a server whose open fails though it seemed up costs one try, and each
-// is asked once.
+// TestFailover: a server whose Open fails although it seemed up costs one attempt, and
+// each server is asked once.
 func TestFailover(t *testing.T) {
 	withFleet(t, "order", func(t *testing.T, f *fleet) {
 		f.up(ms, ms, ms)
-		synctest.Wait() // nobody looks before time passes
+		synctest.Wait() // nothing is probed before time passes
 		for _, name := range []string{"a", "b"} {
 			f.links[name].mu.Lock()
-			f.links[name].state = remux.Down // and nobody has noticed
+			f.links[name].state = remux.Down // not noticed yet
 			f.links[name].mu.Unlock()
 		}
 		f.wantAsk("a and b fail", "a b c")
 	})
 }
 
-// TestNoneUp: who comes while no server is up waits for one that may come, for as
-// long as he has, and not at all where all have just failed.
+// TestNoneUp: while no server is up, a session waits for one that may come up, for as
+// long as its context allows, and not at all where all have just failed.
 func TestNoneUp(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		if !f.Reachable() {
@@ -350,7 +350,7 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// TestProbes: what it costs to have servers that are not used.
+// TestProbes: the cost of unused servers.
 func TestProbes(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		f.up(10*ms, 20*ms, 200*ms)
@@ -387,7 +387,7 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// TestParseChoice: what is no choice is refused.
+// TestParseChoice: unknown choices are rejected.
 func TestParseChoice(t *testing.T) {
 	for name, want := range map[string]Choice{"": Best, "best": Best, "order": Order, "spread": Spread} {
 		if c, err := ParseChoice(name); c != want || err != nil {

@@ -9,32 +9,31 @@ import (
 	"tunnels/remux"
 )
 
-// The times of watching.
+// The intervals of probing.
 const (
-	// watchEvery is how often all servers are looked at while sessions are opened,
-	// and for watchFor after: that is how a silent one is found out.
+	// watchEvery is how often the state of all servers is checked while sessions are
+	// opened and for watchFor afterwards, so that a silent one is noticed.
 	watchEvery = 250 * time.Millisecond
 	watchFor   = 15 * time.Second
 
-	// lookEvery is how often each server is probed, give or take a quarter, and
-	// lookRarely where no session was opened for usedMax.
+	// lookEvery is how often each server is probed, give or take a quarter; lookRarely
+	// applies if no session was opened for usedMax.
 	lookEvery  = 30 * time.Second
 	lookRarely = 5 * time.Minute
 	usedMax    = 5 * time.Minute
 
-	// A server that failed is probed after retryMin, doubled each time up to
-	// lookEvery.
+	// A failed server is probed after retryMin, doubling each time up to lookEvery.
 	retryMin = time.Second
 
-	// The first choice stands after settleMin, when each has been measured more than
-	// once, as the first time is with a handshake; or after settleMax.
+	// The first choice is final after settleMin, if each server has been measured more
+	// than once, because the first measurement includes a handshake; otherwise after
+	// settleMax.
 	settleMin = time.Second
 	settleMax = 5 * time.Second
 )
 
-// What it takes for a server to be preferred to one that works: a round trip
-// shorter by a fifth and by closerMin, in roundsWon measurements of both, roundEvery
-// apart.
+// A server is preferred to a working one if its round trip is shorter by a fifth and by
+// closerMin in roundsWon measurements of both, roundEvery apart.
 const (
 	closerMin  = 5 * time.Millisecond
 	roundsWon  = 3
@@ -43,12 +42,12 @@ const (
 
 // candidate is a server that may be better than the current one.
 type candidate struct {
-	server *Server // nil: there is none
-	won    int     // rounds
+	server *Server // or nil
+	won    int     // rounds won
 	next   time.Time
 }
 
-// turned looks again because of what happened at a server.
+// turned updates the set after a change at a server.
 func (s *Set) turned() {
 	s.mu.Lock()
 	s.updateLocked(time.Now())
@@ -57,11 +56,11 @@ func (s *Set) turned() {
 	s.wake()
 }
 
-// wake has watch look again.
+// wake makes watch check now.
 func (s *Set) wake() {
 	select {
 	case s.poke <- struct{}{}:
-	default: // it has been told already
+	default: // already woken
 	}
 }
 
@@ -70,8 +69,8 @@ func (s *Set) changedLocked() {
 	s.changed = make(chan struct{})
 }
 
-// usedLocked notes that a session is to be opened. What is known of the servers is
-// old if that is the first for long.
+// usedLocked records that a session is about to be opened. If it is the first for a
+// long time, the measurements are outdated.
 func (s *Set) usedLocked(now time.Time) {
 	idle := now.Sub(s.lastUse)
 	s.lastUse = now
@@ -85,7 +84,7 @@ func (s *Set) usedLocked(now time.Time) {
 	}
 }
 
-// watch looks after the servers until stop.
+// watch probes the servers until stop.
 func (s *Set) watch() {
 	timer := time.NewTimer(watchEvery)
 	defer timer.Stop()
@@ -100,7 +99,7 @@ func (s *Set) watch() {
 	}
 }
 
-// tick does what is due, and says when the next tick is.
+// tick does what is due and returns the time until the next tick.
 func (s *Set) tick(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.unlock()
@@ -127,7 +126,7 @@ func (s *Set) tick(now time.Time) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// pauseLocked is until when v is left alone after it was looked after.
+// pauseLocked returns how long not to probe v after a probe.
 func (s *Set) pauseLocked(v *Server, now time.Time) time.Duration {
 	switch {
 	case now.Sub(s.lastUse) >= usedMax:
@@ -139,8 +138,8 @@ func (s *Set) pauseLocked(v *Server, now time.Time) time.Duration {
 	return jitter(lookEvery)
 }
 
-// jitter is d give or take a quarter: a thousand clients must not come at the same
-// moment.
+// jitter returns d give or take a quarter, so that a thousand clients do not probe at
+// the same moment.
 func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
 
 func earlier(a, b time.Time) time.Time {
@@ -150,8 +149,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// updateLocked looks at all servers and chooses the current one; true: one is in
-// another state than before.
+// updateLocked updates the state of all servers, chooses the current one and reports
+// whether any state changed.
 func (s *Set) updateLocked(now time.Time) (turned bool) {
 	for _, v := range s.all {
 		var state remux.State
@@ -164,7 +163,7 @@ func (s *Set) updateLocked(now time.Time) (turned bool) {
 	return turned
 }
 
-// movedLocked notes the new state of v.
+// movedLocked records the new state of v.
 func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 	was, had := v.state, v.failed()
 	v.state = state
@@ -178,7 +177,7 @@ func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 		v.here, v.leave = context.WithCancel(context.Background())
 	}
 	if state == remux.Up {
-		v.next = now // its round trip is not known, or may be another one
+		v.next = now // its round trip is unknown or may have changed
 	}
 	switch {
 	case state == remux.Silent:
@@ -192,8 +191,7 @@ func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 	}
 }
 
-// chooseLocked makes the best server the current one if there is a reason to
-// change.
+// chooseLocked makes the best server current if there is a reason to change.
 func (s *Set) chooseLocked(now time.Time) {
 	settling := !s.settled
 	if settling {
@@ -203,7 +201,7 @@ func (s *Set) chooseLocked(now time.Time) {
 	c := s.current
 	want := s.firstLocked(func(*Server) bool { return true })
 	if s.choice == Best && !settling && c != nil && c.state == remux.Up {
-		want = c // that takes rounds
+		want = c // it must win rounds first
 	}
 	if want == nil {
 		want = c
@@ -215,8 +213,8 @@ func (s *Set) chooseLocked(now time.Time) {
 	}
 }
 
-// knownLocked: of all servers it is known whether they can be reached, and how
-// far those are that can.
+// knownLocked reports whether the reachability of all servers, and the distance of the
+// reachable ones, is known.
 func (s *Set) knownLocked() bool {
 	for _, v := range s.all {
 		_, measured := v.Link.RTT()
@@ -227,8 +225,8 @@ func (s *Set) knownLocked() bool {
 	return true
 }
 
-// useLocked makes v the current server. Nothing is said before it was compared
-// with all the others.
+// useLocked makes v the current server. Nothing is reported before all servers were
+// compared.
 func (s *Set) useLocked(v *Server, settling bool) {
 	old := s.current
 	s.current, s.candidate = v, candidate{}
@@ -252,7 +250,7 @@ func (s *Set) sayUsingLocked(old *Server) {
 	s.said = append(s.said, func() { tell(now, was) })
 }
 
-// distance is how far v is, in words.
+// distance returns a description of how far away v is.
 func (v *Server) distance() Distance {
 	d := Distance{Address: v.Address}
 	rtt, known := v.Link.RTT()
@@ -269,7 +267,7 @@ func (v *Server) distance() Distance {
 	return d
 }
 
-// roundLocked compares the current server with the closest of the others.
+// roundLocked compares the current server with the closest other one.
 func (s *Set) roundLocked(now time.Time) {
 	c := s.current
 	if s.choice != Best || !s.settled || c == nil || c.state != remux.Up {
@@ -288,13 +286,13 @@ func (s *Set) roundLocked(now time.Time) {
 		s.useLocked(other, false)
 		return
 	}
-	// Both at the same time: what slows our own line slows both.
+	// Both at the same time, because a slow local line slows both.
 	s.candidate.next = now.Add(roundEvery)
 	c.Link.Probe()
 	other.Link.Probe()
 }
 
-// closer: v is so much closer than c that it should be used instead.
+// closer reports whether v is so much closer than c that it should be used instead.
 func (v *Server) closer(c *Server) bool {
 	mine, known := v.Link.RTT()
 	theirs, both := c.Link.RTT()

@@ -17,21 +17,21 @@ import (
 )
 
 const (
-	costMax  = 14 // about a second; each step up doubles it
+	costMax  = 14 // takes about a second; each step doubles it
 	hashSize = 60
 )
 
-// parseUsers reads the lines of a users file. It returns the names in their order
-// and the hashes. An error names the line and never repeats it.
+// parseUsers parses a users file. It returns the names in order and the hashes. An
+// error names the line and never quotes it.
 func parseUsers(text string) (names []string, hashes map[string][]byte, err error) {
 	hashes = make(map[string][]byte)
-	seen := make(map[string]int) // in which line
+	seen := make(map[string]int) // line number of each name
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
 		name, hash, err := parseUser(line)
 		if err == nil && name != "" && seen[name] > 0 {
-			err = fmt.Errorf("user %q stands in line %d already", name, seen[name])
+			err = fmt.Errorf("user %q is already in line %d", name, seen[name])
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", n, err)
@@ -46,7 +46,7 @@ func parseUsers(text string) (names []string, hashes map[string][]byte, err erro
 	return names, hashes, nil
 }
 
-// parseUser reads one line; the name is empty if it says nothing.
+// parseUser parses one line; the name is empty if the line has no content.
 func parseUser(line string) (name, hash string, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
@@ -62,30 +62,30 @@ func parseUser(line string) (name, hash string, err error) {
 	return name, hash, checkHash(hash)
 }
 
-// checkUserName says what is wrong with the name of a user.
+// checkUserName returns what is wrong with a user name.
 func checkUserName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("name is empty")
 	case len(name) > nameMax:
-		return fmt.Errorf("name has %d bytes, %d are possible", len(name), nameMax)
+		return fmt.Errorf("name has %d bytes, the maximum is %d", len(name), nameMax)
 	case !utf8.ValidString(name):
 		return errors.New("name is not UTF-8")
 	case name[0] == '#':
-		return errors.New("name begins with #, which makes a comment of it")
+		return errors.New("name begins with #, which makes it a comment")
 	case strings.TrimSpace(name) != name:
-		return errors.New("name begins or ends with a blank")
+		return errors.New("name begins or ends with a space")
 	case strings.ContainsRune(name, ':') || strings.ContainsFunc(name, unicode.IsControl):
 		return errors.New("name contains a colon or a control character")
 	}
 	return nil
 }
 
-// checkHash says what is wrong with a hash, without repeating it.
+// checkHash returns what is wrong with a hash, without quoting it.
 func checkHash(hash string) error {
 	known := strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$") || strings.HasPrefix(hash, "$2y$")
 	if !known {
-		return errors.New("what follows the name is no bcrypt hash: want one that begins with $2a$, $2b$ or $2y$, as `tunnels users add` and `htpasswd -B` write it")
+		return errors.New("the text after the name is not a bcrypt hash: want one that begins with $2a$, $2b$ or $2y$, as `tunnels users add` and `htpasswd -B` write it")
 	}
 	cost, err := strconv.ParseUint(hash[4:min(6, len(hash))], 10, 8)
 	if len(hash) != hashSize || hash[6] != '$' || err != nil || strings.ContainsFunc(hash[7:], notInHash) {
@@ -101,7 +101,7 @@ func notInHash(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '/'
 }
 
-// List is the names in a users file, in their order.
+// List returns the names in a users file, in order.
 func List(path string) ([]string, error) {
 	text, _, err := reload.Read(path, "users")
 	if err != nil {
@@ -114,9 +114,8 @@ func List(path string) ([]string, error) {
 	return names, nil
 }
 
-// Add gives the user of that name a password: 1 to 72 bytes, none of them
-// zero. The file is made, for its owner alone to read, if there is none; lines
-// about others stay as they are.
+// Add sets a user's password: 1 to 72 bytes without zero bytes. If the file does not
+// exist it is created, readable only by its owner; other lines stay as they are.
 func Add(path, name, password string) (replaced bool, err error) {
 	if err := checkUserName(name); err != nil {
 		return false, fmt.Errorf("adding a user: %w", err)
@@ -131,7 +130,7 @@ func Add(path, name, password string) (replaced bool, err error) {
 	return editUsers(path, name, fmt.Sprintf("%s:%s\n", name, hash))
 }
 
-// Remove removes the user of that name. It is an error if there is none.
+// Remove removes a user. It returns an error if there is none.
 func Remove(path, name string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("users file: %w", err)
@@ -143,10 +142,10 @@ func Remove(path, name string) error {
 	return err
 }
 
-// editUsers puts line in the place of that of name, or at the end.
+// editUsers replaces the line of name with line, or appends it.
 func editUsers(path, name, line string) (found bool, err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // the link stays one
+		path = real // a symbolic link stays one
 	}
 	err = replaceFile(path, func(text string) ([]byte, error) {
 		if _, _, err := parseUsers(text); err != nil {
@@ -172,23 +171,23 @@ func editUsers(path, name, line string) (found bool, err error) {
 	return found, nil
 }
 
-// replaceFile replaces a file by what change makes of its content; none is an
-// empty one. The new content is written beside it and renamed, so that readers
-// see the old or the new; that the file beside it must not exist keeps two of
-// these from undoing each other. Owner and mode stay as they are, so that a
-// service which could read it still can.
+// replaceFile replaces a file with the result of change, which gets its content, empty
+// if there is no file. The new content is written to a temporary file and renamed, so
+// that readers see either the old or the new content. Because the temporary file must
+// not exist, two concurrent changes cannot overwrite each other. Owner and mode are
+// kept, so a service that could read the file still can.
 func replaceFile(path string, change func(old string) ([]byte, error)) (err error) {
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another tunnels is changing the file; if none is, one was interrupted: remove it and try again", beside)
+		return fmt.Errorf("%s exists: another tunnels process is changing the file; if none is running, one was interrupted: remove it and try again", beside)
 	}
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(beside) // the first error is the one to know
+			_ = os.Remove(beside) // the first error matters more
 		}
 	}()
 	old, info, err := reload.Read(path, "users")

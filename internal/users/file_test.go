@@ -22,19 +22,19 @@ import (
 func TestParseUsers(t *testing.T) {
 	hash := cheap(t, "secret")
 	tail := strings.Repeat("x", 53)
-	for _, tt := range []struct{ text, want string }{ // want: what the error says; empty: there is none
+	for _, tt := range []struct{ text, want string }{ // want: part of the error, or empty for none
 		{"", ""},
 		{"alice:" + hash, ""},
 		{"\n# alice:\r\n  bob:" + hash + "  \r\nzoë k.:" + hash + "\n", ""},
 		{"alice:$2y$05$" + tail + "\nbob:$2b$14$" + tail, ""},
 		{"alice", "line 1: want name:hash"},
 		{"\n\n:" + hash, "line 3: name is empty"},
-		{"alice:" + hash + "\nbob:" + hash + "\nalice:" + hash, `line 3: user "alice" stands in line 1 already`},
-		{"alice:secret", "line 1: what follows the name is no bcrypt hash"},
-		{"alice:$apr1$0123$456789", "no bcrypt hash"},
-		{"alice:$2x$05$" + tail, "no bcrypt hash"},
-		{"alice:{SHA}" + tail, "no bcrypt hash"},
-		{"alice:", "no bcrypt hash"},
+		{"alice:" + hash + "\nbob:" + hash + "\nalice:" + hash, `line 3: user "alice" is already in line 1`},
+		{"alice:secret", "line 1: the text after the name is not a bcrypt hash"},
+		{"alice:$apr1$0123$456789", "not a bcrypt hash"},
+		{"alice:$2x$05$" + tail, "not a bcrypt hash"},
+		{"alice:{SHA}" + tail, "not a bcrypt hash"},
+		{"alice:", "not a bcrypt hash"},
 		{"alice:$2y$", "damaged"},
 		{"alice:" + hash[:59], "damaged"},
 		{"alice:" + hash + "=", "damaged"},
@@ -46,7 +46,7 @@ func TestParseUsers(t *testing.T) {
 		{"alice:$2y$15$" + tail, "cost 15: want 4 to 14"},
 		{"al\x00ice:" + hash, "control character"},
 		{"al\xffice:" + hash, "not UTF-8"},
-		{"alice :" + hash, "ends with a blank"},
+		{"alice :" + hash, "ends with a space"},
 		{strings.Repeat("a", 256) + ":" + hash, "256 bytes"},
 	} {
 		_, _, err := parseUsers(tt.text)
@@ -78,7 +78,8 @@ func TestOpenUsersRefuses(t *testing.T) {
 	}
 }
 
-// TestUsersAreReadAgain: within a second, and what is broken changes nothing.
+// TestUsersAreReadAgain: changes apply within a second, and an invalid file changes
+// nothing.
 func TestUsersAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
@@ -115,7 +116,7 @@ func TestUsersAreReadAgain(t *testing.T) {
 			t.Errorf("reports = %v, want nil, nonsense, no file", told)
 		}
 		writeUsers(t, path, "carol", "hush")
-		if err := u.Reload(); err != nil { // needs no second
+		if err := u.Reload(); err != nil { // does not wait for a second
 			t.Error(err)
 		}
 		check("carol", "hush", code.OK, 3)
@@ -129,7 +130,8 @@ func TestUsersAreReadAgain(t *testing.T) {
 	})
 }
 
-// TestTouchedFileIsNoNews: and a hash that did not change is not computed anew.
+// TestTouchedFileIsNoNews: a changed time alone reports nothing, and unchanged hashes
+// are not recomputed.
 func TestTouchedFileIsNoNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
@@ -161,7 +163,7 @@ func TestAddAndRemoveUsers(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("file is %v, %v; want mode 0600", info.Mode(), err)
 	}
-	// What else stands there stays, also with no newline at its end.
+	// Other content stays, even without a final newline.
 	text, _ := os.ReadFile(path)
 	os.WriteFile(path, append([]byte("# ours\n"), bytes.TrimSpace(text)...), 0o600)
 	add("bob", "hush", false)
@@ -207,7 +209,7 @@ func TestEditingUsersRefuses(t *testing.T) {
 		_, err := Add(path, "bob", password)
 		refused("Add", err, want)
 	}
-	for name, want := range map[string]string{"": "empty", "a:b": "colon", "#a": "comment", " a": "blank"} {
+	for name, want := range map[string]string{"": "empty", "a:b": "colon", "#a": "comment", " a": "space"} {
 		_, err := Add(path, name, "hush")
 		refused("Add", err, want)
 	}
@@ -218,7 +220,7 @@ func TestEditingUsersRefuses(t *testing.T) {
 	}
 	os.WriteFile(path+".new", nil, 0o600)
 	_, err := Add(path, "bob", "hu-sh")
-	refused("Add", err, "another tunnels is changing")
+	refused("Add", err, "another tunnels process is changing")
 	os.Remove(path + ".new")
 	os.WriteFile(path, []byte("bob:hush\n"), 0o600)
 	_, err = Add(path, "bob", "hu-sh")
@@ -229,9 +231,8 @@ func TestEditingUsersRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUsersFile: a file that is accepted lists users who can be found and
-// compared with, and reads the same when it is written again; an error never
-// repeats what stands behind a name.
+// FuzzUsersFile: users in an accepted file can be found and compared with, and the file
+// reads the same after being rewritten; an error never quotes what follows a name.
 func FuzzUsersFile(f *testing.F) {
 	hash := "$2y$05$" + strings.Repeat("x", 53)
 	for _, s := range []string{
@@ -267,7 +268,7 @@ func FuzzUsersFile(f *testing.F) {
 	})
 }
 
-// TestByteOrderMark: the editor that wrote it did not mean it to be part of a name.
+// TestByteOrderMark: a byte order mark is not part of the first name.
 func TestByteOrderMark(t *testing.T) {
 	path := usersFile(t, "alice", "secret")
 	text, err := os.ReadFile(path)

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// userList is the content of a file. It never changes.
+// userList is the parsed content of a file. It never changes.
 type userList struct {
 	users map[string]*user
 	dummy []byte // a hash that matches no password, compared for unknown names
 }
 
-// newUserList parses text. Users of old, which may be nil, are taken over if their
-// hash has not changed.
+// newUserList parses text. Users in old, which may be nil, are reused if their hash has
+// not changed.
 func newUserList(text string, old *userList) (*userList, error) {
 	_, hashes, err := parseUsers(text)
 	if err != nil {

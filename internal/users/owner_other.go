@@ -4,5 +4,5 @@ package users
 
 import "os"
 
-// keepOwner does nothing: owner and mode are not those of UNIX here.
+// keepOwner does nothing: this system has no UNIX owner and mode.
 func keepOwner(*os.File, os.FileInfo) error { return nil }

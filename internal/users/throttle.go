@@ -13,43 +13,44 @@ import (
 const (
 	slowMin    = 250 * time.Millisecond // after the first wrong password; doubles with each
 	slowMax    = 8 * time.Second
-	slowFor    = 5 * time.Minute // without another one: forgiven
+	slowFor    = 5 * time.Minute // forgiven after that long without another one
 	slowWait   = slowMax + time.Second
-	guessers   = 4096 // addresses whose failures are remembered
-	waitingMax = 4096 // checks waiting at a time, from all addresses
+	guessers   = 4096 // addresses with remembered failures
+	waitingMax = 4096 // checks waiting at a time, for all addresses
 	waitingOne = 256  // from one address
-	waitingBad = 16   // from one that was wrong lately
+	waitingBad = 16   // from an address with recent failures
 )
 
 var (
 	errCrowdedCheck = &code.Error{Code: code.Overload, Text: "too many passwords to check at one time"}
 	errGuessing     = &code.Error{Code: code.Overload, Text: "too many wrong passwords from this address"}
-	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "nobody is let in any more"}
+	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "login is closed"}
 )
 
-// loginThrottle slows down who guesses. An address has its passwords looked at one at a
-// time, each the later the more were wrong. The zero loginThrottle works.
+// loginThrottle slows down password guessing. Passwords from one address are checked
+// one at a time, with a longer delay the more were wrong. The zero value is ready to
+// use.
 type loginThrottle struct {
 	mu      sync.Mutex
 	all     map[netip.Addr]*guesser // guarded by mu
-	idle    list.List               // guarded by mu; of *guesser with nobody waiting, oldest failure first
+	idle    list.List               // guarded by mu; of *guesser without waiters, oldest failure first
 	waiting int                     // guarded by mu
 }
 
-// guesser is one address.
+// guesser is the state of one address.
 type guesser struct {
 	addr netip.Addr
-	turn chan struct{} // of size 1: full while a password is looked at
+	turn chan struct{} // of size 1; full while a password is being checked
 
 	// Guarded by loginThrottle.mu.
-	waiting int // those between enter and leave
-	wrong   int // passwords in a row
+	waiting int // calls between enter and leave
+	wrong   int // consecutive wrong passwords
 	last    time.Time
-	elem    *list.Element // nil: somebody is waiting
+	elem    *list.Element // nil while there are waiters
 }
 
-// enter is the record of addr, or an error if too many are waiting already. It
-// owes a leave.
+// enter returns the record of addr, or an error if too many calls are waiting. The
+// caller must call leave.
 func (t *loginThrottle) enter(addr netip.Addr) (*guesser, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,7 +80,7 @@ func (t *loginThrottle) enter(addr netip.Addr) (*guesser, error) {
 	return g, nil
 }
 
-// leave keeps the record if there is something to remember in it.
+// leave keeps the record if it holds failures.
 func (t *loginThrottle) leave(g *guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,7 +99,8 @@ func (t *loginThrottle) leave(g *guesser) {
 	}
 }
 
-// failed notes a wrong password, right a right one, which forgives the others.
+// failed records a wrong password. right records a correct one, which clears the
+// failures.
 func (t *loginThrottle) failed(g *guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,7 +114,7 @@ func (t *loginThrottle) right(g *guesser) {
 	g.wrong = 0
 }
 
-// pause is how long the next answer takes.
+// pause returns the delay of the next answer.
 func (t *loginThrottle) pause(g *guesser) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,9 +124,9 @@ func (t *loginThrottle) pause(g *guesser) time.Duration {
 	return min(slowMin<<min(g.wrong-1, 10), slowMax)
 }
 
-// whoIs is what failures of remote are counted for: an IPv4 address, or the 64
-// bits of an IPv6 address that one machine has to itself. All that have neither,
-// as on a UNIX socket, are one.
+// whoIs returns the address under which failures of remote are counted: an IPv4
+// address, or the /64 prefix of an IPv6 address, which usually belongs to one machine.
+// All others, as on a UNIX socket, count as one.
 func whoIs(remote net.Addr) netip.Addr {
 	var a netip.Addr
 	switch r := remote.(type) {

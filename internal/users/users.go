@@ -1,5 +1,5 @@
-// Package users knows who may use a front door: it asks a file of names and hashes of
-// passwords, and slows down who guesses.
+// Package users authenticates users of a front door against a file of names and
+// password hashes, and slows down guessing.
 package users
 
 import (
@@ -23,28 +23,26 @@ import (
 )
 
 const (
-	nameMax     = 255 // bytes that RFC 1929 has room for
-	passwordMax = 72  // bytes that bcrypt looks at
+	nameMax     = 255 // the maximum in RFC 1929
+	passwordMax = 72  // bytes that bcrypt uses
 )
 
-// errWrong tells nobody which of the two is wrong.
+// errWrong does not reveal which of the two is wrong.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
-// Users is an eagersocks.Authenticator that asks a file of names and bcrypt hashes, which
-// it reads again when it has changed. Its methods may be called from any
-// goroutine at any time.
+// Users is an eagersocks.Authenticator backed by a file of names and bcrypt hashes,
+// which is reloaded when it changes. Its methods may be called from any goroutine.
 //
-// An address that gives wrong passwords is answered the later the more there
-// were: 0.25 s after the first, doubled with each up to 8 s, until a password was
-// right or five minutes have passed. A name with the password that was right the
-// last time is neither slowed nor does it forgive anything, so that a program that
-// is set up wrongly does not spoil the others on its machine, and nobody buys
-// guesses with an account of his own.
+// Answers to an address with wrong passwords are delayed: by 0.25 s after the first,
+// doubling up to 8 s, until a correct password or five minutes without a wrong one.
+// Credentials that worked last time are never delayed, but do not clear the failures
+// either, so that one misconfigured program does not slow down the others on its
+// machine, and an attacker cannot use an own account to get more guesses.
 type Users struct {
 	// Set once, never changed.
 	file *reload.File[userList]
-	key  [32]byte      // of digests; random
-	busy chan struct{} // bounds how many hashes are computed at a time
+	key  [32]byte      // for digests; random
+	busy chan struct{} // limits concurrent hash computations
 	done chan struct{} // closed by Close
 
 	throttle loginThrottle
@@ -52,19 +50,18 @@ type Users struct {
 	closing sync.Once
 }
 
-// user is one of a file. It lives on in the next list if its hash is the same.
+// user is a user in a file. It is reused after a reload if its hash is unchanged.
 type user struct {
 	hash []byte                            // set once, never changed
-	good atomic.Pointer[[sha256.Size]byte] // digest of the password that was right; nil: none was
+	good atomic.Pointer[[sha256.Size]byte] // digest of the last correct password, or nil
 }
 
-// Open reads the file at path: lines of the form name:hash, as `htpasswd -B`
-// writes them. The hash is bcrypt's, beginning with $2a$, $2b$ or $2y$, and of a
-// cost up to 14. Empty lines and those that begin with # say nothing.
+// Open reads the file at path: lines of the form name:hash, as written by `htpasswd
+// -B`. The hash is a bcrypt hash that begins with $2a$, $2b$ or $2y$, with a cost of at
+// most 14. Empty lines and lines that begin with # are ignored.
 //
-// When the file has been read again because it changed, reread is told: nil if
-// that went well, else what is wrong with it, once; what was read before stays in
-// force then. Nil: nobody is told.
+// reread, if not nil, is called after the file changed: with nil if it was reloaded,
+// else with the error, once; then the previous users stay in force.
 func Open(path string, reread func(error)) (*Users, error) {
 	u := &Users{
 		busy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
@@ -90,12 +87,11 @@ func Open(path string, reread func(error)) (*Users, error) {
 	return u, nil
 }
 
-// Reload reads the file again, changed or not. If that fails, what was read before
-// stays in force.
+// Reload reads the file, changed or not. On an error the previous users stay in force.
 func (u *Users) Reload() error { return u.file.Reload() }
 
-// Check implements eagersocks.Authenticator. It is code.Overload if too many are waiting,
-// and code.GoingAway after Close.
+// Check implements eagersocks.Authenticator. The error has code.Overload if too many
+// calls are waiting, and code.GoingAway after Close.
 func (u *Users) Check(remote net.Addr, name, password string) error {
 	select {
 	case <-u.done:
@@ -119,7 +115,7 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 		return err
 	}
 	defer func() { <-g.turn }()
-	if u.find(name).wasRight(digest) { // found out while we waited
+	if u.find(name).wasRight(digest) { // verified while this call waited
 		return nil
 	}
 	if err := u.slowDown(u.throttle.pause(g), until); err != nil {
@@ -137,13 +133,13 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	}
 	u.throttle.right(g)
 	who.good.Store(&digest)
-	if u.find(name) != who { // removed, or given another password, while that was computed
+	if u.find(name) != who { // removed, or given another password, meanwhile
 		return errWrong
 	}
 	return nil
 }
 
-// slowDown waits for d, unless that is past until.
+// slowDown waits for d, unless that would be past until.
 func (u *Users) slowDown(d time.Duration, until time.Time) error {
 	if d > time.Until(until) {
 		return errGuessing
@@ -158,7 +154,7 @@ func (u *Users) slowDown(d time.Duration, until time.Time) error {
 	}
 }
 
-// wait takes a place, which the caller has to give back.
+// wait takes a slot, which the caller must release.
 func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
 	select {
 	case <-u.done:
@@ -175,10 +171,10 @@ func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
 	}
 }
 
-// find is the user of that name; nil: there is none.
+// find returns the user of that name, or nil.
 func (u *Users) find(name string) *user { return u.file.Now().users[name] }
 
-// compare takes as long for a name that nobody has; who is nil then.
+// compare takes equally long for unknown names, for which who is nil.
 func (u *Users) compare(who *user, password string) bool {
 	hash := u.file.Now().dummy
 	if who != nil {
@@ -188,7 +184,7 @@ func (u *Users) compare(who *user, password string) bool {
 	return same && who != nil && checkPassword(password) == nil
 }
 
-// digest stands for a name and password in memory, and means nothing elsewhere.
+// digest identifies a name and password within this process only.
 func (u *Users) digest(name, password string) (d [sha256.Size]byte) {
 	h := hmac.New(sha256.New, u.key[:])
 	fmt.Fprintf(h, "%d:%s%s", len(name), name, password)
@@ -196,8 +192,7 @@ func (u *Users) digest(name, password string) (d [sha256.Size]byte) {
 	return d
 }
 
-// wasRight reports whether digest is that of the password which was right. There
-// may be no user.
+// wasRight reports whether digest is that of the last correct password. w may be nil.
 func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	if w == nil {
 		return false
@@ -206,19 +201,19 @@ func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	return good != nil && subtle.ConstantTimeCompare(good[:], digest[:]) == 1
 }
 
-// checkPassword says why a password cannot be anybody's: of those bcrypt would
-// take one for another.
+// checkPassword returns why a password cannot be correct for any user: bcrypt would
+// treat some passwords as equal.
 func checkPassword(password string) error {
 	switch {
 	case password == "":
 		return errors.New("password is empty")
 	case len(password) > passwordMax:
-		return fmt.Errorf("password has %d bytes, bcrypt looks at %d", len(password), passwordMax)
+		return fmt.Errorf("password has %d bytes, bcrypt uses only %d", len(password), passwordMax)
 	case strings.ContainsRune(password, 0):
 		return errors.New("password has a zero byte")
 	}
 	return nil
 }
 
-// Close ends what waits in Check at once. Later Checks fail.
+// Close ends waiting Checks at once. Later ones fail.
 func (u *Users) Close() { u.closing.Do(func() { close(u.done) }) }

@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// cheap is a hash that costs as little as bcrypt can.
+// cheap returns a hash of the lowest cost that bcrypt supports.
 func cheap(t testing.TB, password string) string {
 	t.Helper()
 	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
@@ -28,7 +28,7 @@ func cheap(t testing.TB, password string) string {
 	return string(h)
 }
 
-// usersFile is a file of users: name, password, name, password...
+// usersFile writes a users file: name, password, name, password...
 func usersFile(t testing.TB, pairs ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users")
@@ -56,17 +56,17 @@ func mustOpen(t testing.TB, path string, reread func(error)) *Users {
 	return u
 }
 
-// from is an address of the form 192.0.2.n.
+// from returns an address of the form 192.0.2.n.
 func from(n byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, n), Port: 1} }
 
-// timed is Check and how long it took.
+// timed calls Check and returns how long it took.
 func timed(u *Users, n byte, name, password string) (time.Duration, error) {
 	start := time.Now()
 	err := u.Check(from(n), name, password)
 	return time.Since(start), err
 }
 
-// expect checks one password: what comes out, and after how long.
+// expect checks one password, its result and its duration.
 func expect(t *testing.T, u *Users, n byte, name, password string, want code.Code, after time.Duration) {
 	t.Helper()
 	d, err := timed(u, n, name, password)
@@ -99,8 +99,8 @@ func TestUsersCheck(t *testing.T) {
 	})
 }
 
-// TestWrongPasswordsSlowDown: an address is answered the later the more of its
-// passwords were wrong; others are not, and it is forgiven.
+// TestWrongPasswordsSlowDown: wrong passwords delay the answers to their address, not
+// to others, and the delay is cleared later.
 func TestWrongPasswordsSlowDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -121,8 +121,8 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 	})
 }
 
-// TestManyGuessesAtOnce: they are looked at one after another, those that would
-// wait too long not at all, and who knows the password passes them by.
+// TestManyGuessesAtOnce: they are checked one after another, those that would wait too
+// long are rejected, and correct credentials are not delayed.
 func TestManyGuessesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -198,7 +198,7 @@ func TestGuessersAreBounded(t *testing.T) {
 	if len(b.all) != guessers || b.idle.Len() != guessers {
 		t.Errorf("%d and %d addresses are remembered, want %d", len(b.all), b.idle.Len(), guessers)
 	}
-	g := enter(3*guessers - 1) // the youngest is not forgotten
+	g := enter(3*guessers - 1) // the latest one is not evicted
 	if d := b.pause(g); d != slowMin {
 		t.Errorf("pause = %v, want %v", d, slowMin)
 	}
@@ -218,7 +218,7 @@ func TestUsersClose(t *testing.T) {
 		}
 		start := time.Now()
 		errs := make(chan error, 2)
-		for i := range 2 { // one slowed down, one behind it
+		for i := range 2 { // one delayed, one waiting for it
 			go func() { errs <- u.Check(from(1), "alice", fmt.Sprint(i)) }()
 		}
 		synctest.Wait()
@@ -237,22 +237,23 @@ func TestUsersClose(t *testing.T) {
 	})
 }
 
-// A password that is being computed when its user is removed is not right any more.
+// TestRemovedUserDuringCheck: a password being checked when its user is removed is
+// rejected.
 func TestRemovedUserDuringCheck(t *testing.T) {
 	path := usersFile(t, "alice", "old")
 	u := mustOpen(t, path, nil)
 	defer u.Close()
-	u.busy = make(chan struct{}) // unbuffered: a check waits until the test lets it go on
+	u.busy = make(chan struct{}) // unbuffered, so a check waits until the test releases it
 	checked := make(chan error, 1)
 	go func() { checked <- u.Check(from(1), "alice", "old") }()
-	<-u.busy // the check has a place, and goes on to compute
+	<-u.busy // the check has a slot and starts computing
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := u.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	u.busy <- struct{}{} // taken by the check when it has computed
+	u.busy <- struct{}{} // released by the check when it has computed
 	if err := <-checked; err == nil {
 		t.Error("Check = nil for a user who was removed meanwhile")
 	}
