@@ -1,4 +1,4 @@
-// Command tunnels is a SOCKS5 proxy on one machine and its exit on another.
+// Command tunnels is a SOCKS5 and HTTP proxy on one machine and its exit on another.
 //
 //	tunnels server -server.addr :443 …         the exit
 //	tunnels client -server.addr HOST:443 …     the proxy

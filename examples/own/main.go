@@ -1,5 +1,5 @@
-// Command own is a client and its server in one process, made from the packages:
-// applications on socks5h://127.0.0.1:1080 reach their targets through it.
+// Command own runs a client and its server in one process, built from the packages:
+// applications using socks5h://127.0.0.1:1080 reach their targets through it.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 		return remux.Listen("tls", address, remux.Config{Listen: server.Listen})
 	}))
 	check(err)
-	go serve(requests, func(req *eagersocks.Request) (net.Conn, error) { // the exit: out into the world
+	go serve(requests, func(req *eagersocks.Request) (net.Conn, error) { // the exit: connects to targets
 		return net.Dial("tcp", req.Target.String())
 	})
 
@@ -40,7 +40,7 @@ func main() {
 	apps, err := eagersocks.ListenSocks("tcp", *socks)
 	check(err)
 	fmt.Println("socks5h://" + *socks)
-	serve(apps, func(req *eagersocks.Request) (net.Conn, error) { // the client: to the exit
+	serve(apps, func(req *eagersocks.Request) (net.Conn, error) { // the client: connects to the exit
 		session, err := pool.Dial()
 		if err != nil {
 			return nil, err
@@ -48,13 +48,13 @@ func main() {
 		ask := eagersocks.Request{Command: req.Command, Target: req.Target}
 		b, err := ask.AppendBinary(nil)
 		if err == nil {
-			_, err = session.Write(append(b, req.Early()...)) // what is there goes along
+			_, err = session.Write(append(b, req.Early()...)) // with the data that has already arrived
 		}
 		return session, err
 	})
 }
 
-// serve joins each request with what dial makes for it.
+// serve connects each request to what dial returns for it.
 func serve(from eagersocks.Listener, dial func(*eagersocks.Request) (net.Conn, error)) {
 	for {
 		near, req, err := from.Accept()
@@ -76,7 +76,7 @@ func serve(from eagersocks.Listener, dial func(*eagersocks.Request) (net.Conn, e
 	}
 }
 
-// pass carries one direction, and its end.
+// pass copies one direction, including its end.
 func pass(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
 	if half, ok := to.(interface{ CloseWrite() error }); ok {

@@ -229,7 +229,7 @@ func TestPortTaken(t *testing.T) {
 		if r.Code != 1 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("second start on %s: want exit code 1 and one line, got %v", tt.addr, r)
 		}
-		contains(t, "standard error", r.Stderr, "tunnels: ", tt.addr, "is in use, perhaps by another tunnels")
+		contains(t, "standard error", r.Stderr, "tunnels: ", tt.addr, "is in use, perhaps by another tunnels process")
 		b, _ := os.ReadFile(log) // that it is missing shows below
 		contains(t, "the log", string(b), "[erro] [main] cannot start: ", tt.addr)
 	}

@@ -20,9 +20,9 @@ var errorLines = map[string]string{
 	"cannot start: %v":           "configuration and listeners",
 	"cannot reach server %s: %s": "a server of the configuration and its error",
 	"accepting clients: %v":      "a listener that cannot accept",
-	"reading %s again failed: %v; what was read before remains in force":           "names of certificates' files, or the users file",
-	"reading %s again failed: %s; what was read before remains in force":           "the rules file, with its own lines",
-	"%s: reading %s again failed: %v; what was read before remains in force":       "names of certificates' files",
+	"reloading %s failed: %v; keeping the previous ones":                           "names of certificates' files, or the users file",
+	"reloading %s failed: %s; keeping the previous ones":                           "the rules file, with its own lines",
+	"%s: reloading %s failed: %v; keeping the previous ones":                       "names of certificates' files",
 	"a request could not be read for a defect of ours; the line before says which": "nothing",
 }
 

@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// acceptor serves a listener's connections, each in a goroutine of its own, and
-// ends them all when it is closed.
+// acceptor serves a listener's connections, each in its own goroutine, and closes them
+// all when it is closed.
 type acceptor struct {
 	ln net.Listener
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
-	conns  map[net.Conn]struct{} // guarded by mu: what Close closes
+	conns  map[net.Conn]struct{} // guarded by mu; closed by Close
 	closed bool                  // guarded by mu
 }
 
-// serve listens on addr and calls handle for every connection; it is closed
-// when handle returns.
+// serve listens on addr and calls handle for every connection, which is closed when
+// handle returns.
 func serve(addr string, handle func(a *acceptor, c *net.TCPConn)) (*acceptor, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -29,7 +29,7 @@ func serve(addr string, handle func(a *acceptor, c *net.TCPConn)) (*acceptor, er
 		for {
 			c, err := ln.Accept()
 			if err != nil {
-				return // closed; a process out of descriptors ends here too, and its trials fail
+				return // closed; without descriptors it also ends here, and its trials fail
 			}
 			if !a.hold(c) {
 				return
@@ -45,7 +45,7 @@ func serve(addr string, handle func(a *acceptor, c *net.TCPConn)) (*acceptor, er
 
 func (a *acceptor) addr() string { return a.ln.Addr().String() }
 
-// hold has c closed by Close; it closes c and says false if that has happened.
+// hold makes Close close c. If that has already happened it closes c and returns false.
 func (a *acceptor) hold(c net.Conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,7 +64,7 @@ func (a *acceptor) drop(c net.Conn) {
 	c.Close()
 }
 
-// Close ends everything and waits for it.
+// Close closes everything and waits for the goroutines.
 func (a *acceptor) Close() error {
 	err := a.ln.Close()
 	a.mu.Lock()

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// caseOf is one thing that is measured with every system.
+// caseOf is one case, which is measured with every system.
 type caseOf struct {
 	name    string
 	title   string
-	link    link // what stands between the two ends of the system
-	oneConn bool // ours has one conn for all sessions
-	fresh   bool // the system is started anew for every repetition
-	proxied bool // it says nothing about a system without a proxy
+	link    link // network between the two ends of the system
+	oneConn bool // ours uses one conn for all sessions
+	fresh   bool // the system is restarted for every repetition
+	proxied bool // meaningless for a system without a proxy
 	figures []figure
 	run     func(t *trial) error
 }
 
-// figure is one number that a case yields, by its name in trial.figures.
+// figure is one number measured by a case, by its name in trial.figures.
 type figure struct {
 	name  string
 	title string
 	unit  string
-	less  bool // less is better
+	less  bool // lower is better
 }
 
 var (
@@ -42,11 +42,11 @@ func operations() []figure { return []figure{perSec, cpuOp, p50, p99, p999, resi
 
 const (
 	rttOfCases = 50 * time.Millisecond
-	megabit    = 1e6 / 8 // bytes per second
+	megabit    = 1e6 / 8 // one megabit per second, in bytes
 	mostTrial  = 45 * time.Second
 )
 
-// allCases is the table of what is measured, in the order of the report.
+// allCases returns the table of cases in the order of the report.
 func allCases() []*caseOf {
 	return slices.Concat(bulkCases(), smallCases(), stallCases(), lineCases())
 }
@@ -88,7 +88,7 @@ func smallCases() []*caseOf {
 	}
 }
 
-// stallCases ask what sessions that nobody reads do to others on the same conn.
+// stallCases measure how sessions that are not read affect others on the same conn.
 func stallCases() []*caseOf {
 	one := func(n int) *caseOf {
 		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 streams down beside %d never read, one conn", n),
@@ -99,8 +99,8 @@ func stallCases() []*caseOf {
 	return []*caseOf{one(1), one(32)}
 }
 
-// beside measures 8 downloads beside n sessions that are idle, and then beside
-// n that were asked for an endless download and are not read.
+// beside measures 8 downloads beside n idle sessions, and then beside n sessions that
+// requested an endless download and do not read it.
 func (t *trial) beside(n int) error {
 	var speeds [2]float64
 	for i, never := range []bool{false, true} {
@@ -129,7 +129,7 @@ func (t *trial) beside(n int) error {
 		for _, c := range others {
 			reset(c)
 		}
-		if err := t.sleep(t.d.warm / 2); err != nil { // until they are gone
+		if err := t.sleep(t.d.warm / 2); err != nil { // until they are closed
 			return err
 		}
 	}
@@ -180,7 +180,7 @@ func lineCases() []*caseOf {
 	}
 }
 
-// busy pings beside downloads over a line with that rate.
+// busy sends pings beside downloads over a line of that rate.
 func (t *trial) busy(d *downloads, warm, measure time.Duration, rate float64) error {
 	err := t.sleep(warm)
 	if err == nil {
@@ -189,7 +189,8 @@ func (t *trial) busy(d *downloads, warm, measure time.Duration, rate float64) er
 		secs, _, _ := m.stop()
 		t.figures["share"] = float64(d.read.Load()-before) / secs / rate
 	}
-	// Some systems have tens of MiB on their way: seconds, for which nobody waits.
+	// Some systems have tens of MiB in flight, which takes seconds and is not waited
+	// for.
 	if failed := d.leave(); err == nil {
 		err = failed
 	}

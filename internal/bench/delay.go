@@ -11,25 +11,24 @@ import (
 )
 
 const (
-	// queueMax is how much may wait before a line with a rate, as the time it
-	// takes to send it: what routers before slow lines are commonly given. Whoever
-	// sends more is held up by it; nothing is lost.
+	// queueMax limits the queue before a line with a rate, as the time to send it: a
+	// usual value for routers before slow lines. A faster sender is slowed down;
+	// nothing is lost.
 	queueMax = 100 * time.Millisecond
-	// inFlightMax is how much of one direction of a connection may be on the way:
-	// 64 MiB, so that 50 ms of round trip allow 2.5 GiB/s.
+	// inFlightMax limits the bytes in flight in one direction of a connection: 64 MiB,
+	// which allows 2.5 GiB/s at a round trip of 50 ms.
 	inFlightMax   = 64 << 20
-	packetsMax    = 8192 // nor may it be in more pieces than that
+	packetsMax    = 8192 // maximum number of chunks in flight
 	slowChunkSize = 16 << 10
 )
 
-// link is what a relay makes of the loopback.
+// link describes the network emulated by a relay.
 type link struct {
-	RTT  time.Duration // 0: no relay at all
-	Rate int64         // bytes per second, each direction, all connections together; 0: no limit
+	RTT  time.Duration // 0 means no relay
+	Rate int64         // bytes per second in each direction, for all connections together; 0 means no limit
 }
 
-// relaySpec is what a relay is started with. It listens for TCP and UDP on the
-// same address.
+// relaySpec configures a relay. It listens for TCP and UDP on the same address.
 type relaySpec struct {
 	Link   link
 	Listen string
@@ -40,11 +39,11 @@ type relaySpec struct {
 type lane struct {
 	rate int64
 	mu   sync.Mutex
-	free time.Time // guarded by mu: when the line will have sent what was given to it
+	free time.Time // guarded by mu; when the line will have sent everything given to it
 }
 
-// take gives n bytes to the line. They have left it at leaves; whoever brought
-// them must bring nothing more before goOn, when the queue has room again.
+// take sends n bytes over the line. They have left it at leaves; the sender must send
+// nothing more before goOn, when the queue has room again.
 func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
 	if l.rate == 0 {
 		return now, now
@@ -58,7 +57,7 @@ func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
 	return l.free, l.free.Add(-queueMax)
 }
 
-// offer is take for what can get lost: false if the queue is full.
+// offer is take for packets that may be lost; it returns false if the queue is full.
 func (l *lane) offer(n int, now time.Time) (leaves time.Time, ok bool) {
 	l.mu.Lock()
 	full := l.rate != 0 && l.free.Sub(now) > queueMax
@@ -70,14 +69,14 @@ func (l *lane) offer(n int, now time.Time) (leaves time.Time, ok bool) {
 	return leaves, true
 }
 
-// relay carries TCP connections and UDP packets to its target, later.
+// relay delays TCP connections and UDP packets to its target.
 type relay struct {
 	spec     relaySpec
 	up, down lane
 	tcp      *acceptor
 	udp      *udpRelay
 	buffers  buffers
-	done     chan struct{} // closed by Close: nobody sleeps on
+	done     chan struct{} // closed by Close; ends all sleeps
 }
 
 func startRelay(spec relaySpec) (*relay, error) {
@@ -96,16 +95,16 @@ func startRelay(spec relaySpec) (*relay, error) {
 
 func (r *relay) where() any { return r.tcp.addr() }
 
-// Close ends everything and waits for it.
+// Close closes everything and waits for the goroutines.
 func (r *relay) Close() error {
 	close(r.done)
 	r.udp.Close()
 	return r.tcp.Close()
 }
 
-// carry is one connection. Its handshake is emulated too: the far end learns of
-// it after half a round trip, and what the near end says at once goes out after
-// a whole one, as if it had waited for the answer to its SYN.
+// carry relays one connection. It emulates the handshake too: the far end sees the
+// connection after half a round trip, and data that the near end sends at once leaves
+// after a whole one, as if it had waited for the SYN-ACK.
 func (r *relay) carry(a *acceptor, near *net.TCPConn) {
 	began := time.Now()
 	if !sleepUntil(began.Add(r.spec.Link.RTT/2), r.done) {
@@ -122,8 +121,8 @@ func (r *relay) carry(a *acceptor, near *net.TCPConn) {
 	}
 	defer a.drop(far)
 	if rate := r.spec.Link.Rate; rate > 0 {
-		// What the kernel holds before the line is queue that nobody accounts for:
-		// 5 ms of it, so that the line does not run dry.
+		// Data in the kernel before the line is an unmeasured queue: 5 ms of it
+		// keeps the line busy.
 		size := int(min(max(rate/200, 64<<10), 1<<20))
 		near.SetReadBuffer(size)
 		far.SetReadBuffer(size)
@@ -136,17 +135,17 @@ func (r *relay) carry(a *acceptor, near *net.TCPConn) {
 	wg.Wait()
 }
 
-// packet is what one read brought; its end: without data.
+// packet is the data of one read, or without data the end.
 type packet struct {
 	data []byte
-	due  time.Time // when it arrives
-	err  error     // io.EOF: the direction ends; else the connection was reset
+	due  time.Time // time of arrival
+	err  error     // io.EOF if the direction ended; otherwise the connection was reset
 }
 
-// oneWay carries one direction to its end.
+// oneWay relays one direction until its end.
 func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	packets := make(chan packet, packetsMax)
-	room := make(chan struct{}, 1) // inFlight has become less
+	room := make(chan struct{}, 1) // signals that inFlight has decreased
 	var inFlight atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() { r.deliver(dst, src, packets, room, &inFlight) })
@@ -154,7 +153,7 @@ func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	defer close(packets)
 	size := chunkSize
 	if l.rate != 0 {
-		size = slowChunkSize // or a small packet would wait for large ones of others
+		size = slowChunkSize // otherwise a small packet would wait for large ones of others
 	}
 	for {
 		for inFlight.Load() >= inFlightMax {
@@ -178,8 +177,8 @@ func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	}
 }
 
-// deliver writes packets when they are due. After a failure it goes on taking
-// them, so that whoever brings them ends.
+// deliver writes packets when they are due. After a failure it keeps receiving them, so
+// that the sender ends.
 func (r *relay) deliver(dst, src *net.TCPConn, packets <-chan packet, room chan<- struct{}, inFlight *atomic.Int64) {
 	failed := false
 	for p := range packets {
@@ -212,7 +211,7 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
-// buffers are kept in sizes, so that many small pieces do not hold much memory.
+// buffers pools buffers by size, so that many small chunks use little memory.
 type buffers struct{ free [len(bufferSizes)]chan []byte }
 
 var bufferSizes = [...]int{2 << 10, 16 << 10, 64 << 10, chunkSize}
@@ -223,7 +222,7 @@ func (b *buffers) init() {
 	}
 }
 
-// get is a buffer for n bytes.
+// get returns a buffer for n bytes.
 func (b *buffers) get(n int) []byte {
 	for i, size := range bufferSizes {
 		if n > size {
@@ -250,7 +249,7 @@ func (b *buffers) put(data []byte) {
 	}
 }
 
-// read reads at most size bytes into a buffer of about the size that came.
+// read reads at most size bytes into a buffer of about the size read.
 func (b *buffers) read(src io.Reader, size int) ([]byte, error) {
 	buf := b.get(size)
 	n, err := src.Read(buf)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// dialTest connects within the time of a test.
+// dialTest connects with the timeout of a test.
 func dialTest(t *testing.T, addr string) *net.TCPConn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
@@ -39,7 +39,7 @@ func testRelay(t *testing.T, l link, target string) *relay {
 	return r
 }
 
-// roundTrip is how long c takes to echo one byte.
+// roundTrip returns how long c takes to echo one byte.
 func roundTrip(t *testing.T, c net.Conn) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -159,7 +159,7 @@ func TestRelayUDP(t *testing.T) {
 	}
 }
 
-// TestRelayResets: a reset is not passed off as an end.
+// TestRelayResets: a reset is relayed as a reset, not as a clean end.
 func TestRelayResets(t *testing.T) {
 	a, err := serve("127.0.0.1:0", func(_ *acceptor, c *net.TCPConn) {
 		io.ReadFull(c, make([]byte, 1))

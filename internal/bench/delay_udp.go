@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	flowsMax    = 1024            // UDP flows at a time; packets of further ones are lost
-	flowIdleMax = 2 * time.Minute // a flow without packets from the far end ends
+	flowsMax    = 1024            // concurrent UDP flows; packets of further ones are dropped
+	flowIdleMax = 2 * time.Minute // a flow without packets from the far end for this long ends
 )
 
-// udpRelay is the line for UDP packets. They are lost where the queue is full.
+// udpRelay is the line for UDP packets. They are dropped when the queue is full.
 type udpRelay struct {
 	relay *relay
 	near  *net.UDPConn
 	wg    sync.WaitGroup
 
 	mu     sync.Mutex
-	flows  map[netip.AddrPort]*flow // guarded by mu: by the near end's address
+	flows  map[netip.AddrPort]*flow // guarded by mu; by the near end's address
 	closed bool                     // guarded by mu
 }
 
-// flow is one near end's socket towards the target.
+// flow is the socket for one near end towards the target.
 type flow struct {
 	far *net.UDPConn
 	up  chan packet // to the target
@@ -44,7 +44,7 @@ func startUDPRelay(r *relay, addr string) (*udpRelay, error) {
 	return u, nil
 }
 
-// Close ends all flows and waits for it; relay.done must be closed.
+// Close closes all flows and waits for the goroutines; relay.done must be closed.
 func (u *udpRelay) Close() {
 	u.near.Close()
 	u.mu.Lock()
@@ -56,7 +56,7 @@ func (u *udpRelay) Close() {
 	u.wg.Wait()
 }
 
-// receive takes what near ends send.
+// receive reads packets from near ends.
 func (u *udpRelay) receive() {
 	buf := make([]byte, 64<<10)
 	for {
@@ -70,7 +70,7 @@ func (u *udpRelay) receive() {
 	}
 }
 
-// flow is that of a near end; nil if there can be none.
+// flow returns the flow of a near end, or nil if there are too many.
 func (u *udpRelay) flow(from netip.AddrPort) *flow {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -95,7 +95,7 @@ func (u *udpRelay) flow(from netip.AddrPort) *flow {
 	return f
 }
 
-// answers takes what the target sends until the flow ends.
+// answers reads packets from the target until the flow ends.
 func (u *udpRelay) answers(f *flow, from netip.AddrPort, down chan<- packet) {
 	defer func() {
 		u.mu.Lock()
@@ -114,7 +114,7 @@ func (u *udpRelay) answers(f *flow, from netip.AddrPort, down chan<- packet) {
 	}
 }
 
-// queue puts a copy of b on its way, if there is room.
+// queue queues a copy of b if there is room.
 func (u *udpRelay) queue(packets chan<- packet, b []byte, l *lane) {
 	now := time.Now()
 	leaves, ok := l.offer(len(b), now)
@@ -129,7 +129,7 @@ func (u *udpRelay) queue(packets chan<- packet, b []byte, l *lane) {
 	}
 }
 
-// deliver sends packets when they are due, until the flow is gone.
+// deliver sends packets when they are due until the flow ends.
 func (u *udpRelay) deliver(packets <-chan packet, gone <-chan struct{}, send func([]byte)) {
 	for {
 		select {

@@ -1,23 +1,20 @@
-// Package bench compares SOCKS5 proxies on one machine: ours, a reference that
-// takes one TLS connection for each session, ssh -D, and any other that a user
-// names.
+// Package bench compares SOCKS5 proxies on one machine: ours, a reference with one TLS
+// connection per session, ssh -D, and any other that the user names.
 //
-// It measures from outside, as an application does. The parts are processes of
-// their own, so that the CPU time and the memory of a proxy can be told from
-// those of its surroundings:
+// It measures from outside, as an application would. All parts are separate processes,
+// so that the CPU time and memory of a proxy can be told apart from those of the rest:
 //
 //	load ── SOCKS5 ── proxy's near end ── line ── proxy's far end ── origin
 //
-// The load is the process that runs the benchmark. The origin echoes, counts
-// and sends bytes that cannot be compressed. The line is there for the cases
-// with a round-trip time: a relay that delays what it carries, and sends it no
-// faster than it is told to. Where no delay is wanted the ends meet directly.
+// The load is the process that runs the benchmark. The origin echoes, counts and sends
+// incompressible bytes. The line is used by cases with a round-trip time: a relay that
+// adds delay and limits the rate. Without a delay the ends connect directly.
 //
-// Systems take turns (A B C A B C …), so that what disturbs the machine for a
-// while disturbs all of them. A figure is the median of the repetitions, with
-// the smallest and the largest beside it. Every repetition checks that all of
-// its bytes came, and one that failed is shown as failed.
+// Systems take turns (A B C A B C …), so that a temporary disturbance affects all of
+// them. A figure is the median of the repetitions, shown with minimum and maximum.
+// Every repetition checks that all of its bytes arrived; a failed one is shown as
+// failed.
 //
-// CPU time and memory are read from /proc, so only on Linux; elsewhere these
-// figures are absent.
+// CPU time and memory are read from /proc, so these figures are available only on
+// Linux.
 package bench

@@ -14,7 +14,7 @@ import (
 // ErrUsage is wrapped by errors that the user can fix on the command line.
 var ErrUsage = errors.New("usage")
 
-// options is what the command line says.
+// options are the parsed command line.
 type options struct {
 	n                int
 	cases, systems   string
@@ -26,7 +26,7 @@ type options struct {
 	json, svg, md    string
 	caseTable        []*caseOf // chosen
 	systemTable      []*system // chosen
-	named            bool      // the systems were: one that is missing is an error
+	named            bool      // the user chose the systems: a missing one is an error
 	durations        durations
 	repetitionsGiven bool
 }
@@ -68,7 +68,7 @@ Examples:
 // errHelp is returned after the usage was asked for and shown.
 var errHelp = errors.New("help shown")
 
-// parseOptions reads the command line.
+// parseOptions parses the command line.
 func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	o := &options{}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -96,7 +96,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 		io.WriteString(stdout, usage)
 		return nil, errHelp
 	case fs.NArg() > 0:
-		return nil, fmt.Errorf("%w: bench: %q is no option; tunnels bench -h lists them", ErrUsage, fs.Arg(0))
+		return nil, fmt.Errorf("%w: bench: %q is not an option; tunnels bench -h lists them", ErrUsage, fs.Arg(0))
 	}
 	fs.Visit(func(f *flag.Flag) { o.repetitionsGiven = o.repetitionsGiven || f.Name == "n" })
 	if err := o.choose(); err != nil {
@@ -105,7 +105,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	return o, nil
 }
 
-// choose fills in what follows from what was said.
+// choose sets the values that follow from the given ones.
 func (o *options) choose() error {
 	o.durations = durations{warm: 150 * time.Millisecond, measure: 800 * time.Millisecond, slow: 1, settle: time.Second, later: 20, idle: 5000}
 	standard := ""

@@ -12,7 +12,7 @@ func TestParseOptions(t *testing.T) {
 		args           string
 		cases, systems int
 		n              int
-		want           string // in the error; empty: none
+		want           string // part of the error, or empty for none
 	}{
 		{"", 15, 6, 5, ""},
 		{"-quick", 15, 2, 3, ""},
@@ -27,7 +27,7 @@ func TestParseOptions(t *testing.T) {
 		{"-vs socks5://127.0.0.1", 0, 0, 0, "want socks5://host:port"},
 		{"-n 0", 0, 0, 0, "want 1 to 1000"},
 		{"-nosuch", 0, 0, 0, "nosuch"},
-		{"down1", 0, 0, 0, "no option"},
+		{"down1", 0, 0, 0, "not an option"},
 	}
 	for _, tt := range tests {
 		o, err := parseOptions(strings.Fields(tt.args), io.Discard)
@@ -49,7 +49,7 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// TestSuits: which cells are left empty.
+// TestSuits checks which cells are left empty.
 func TestSuits(t *testing.T) {
 	vs, err := foreign("socks5://127.0.0.1:1081")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain is also the children of the tests: they start this program as
+// TestMain also runs the child processes of the tests, which start this program as
 // "bench @ROLE …".
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "bench" {

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	chunkSize = 256 << 10 // what the load and the origin read and write at a time
+	chunkSize = 256 << 10 // size of reads and writes of the load and the origin
 	poolSize  = 4 << 20
-	sampled   = 32 // bytes that are compared at the start of what one read brought
-	// badContent is the sink's count when what came was not what was sent.
+	sampled   = 32 // bytes compared at the start of each read
+	// badContent is the sink's count if the content was not what was sent.
 	badContent = ^uint64(0)
 )
 
-// pool is bytes that cannot be compressed, made once because making them costs
-// more than sending them. A stream is the pool over and over, so that both ends
-// know what belongs at each offset.
+// pool holds incompressible bytes, generated once because generating them costs more
+// than sending them. A stream repeats the pool, so that both ends know the byte at each
+// offset.
 type pool []byte
 
 func newPool() pool {
@@ -31,14 +31,14 @@ func newPool() pool {
 	return p
 }
 
-// at is at most n bytes of the stream from offset on.
+// at returns at most n bytes of the stream from offset on.
 func (p pool) at(offset int64, n int) []byte {
 	i := int(offset % int64(len(p)))
 	return p[i:min(i+n, len(p))]
 }
 
-// differs says where the first bytes of b, which came at offset, are not those
-// of the stream; -1 if they are.
+// differs returns the offset of the first byte of b, received at offset, that differs
+// from the stream, or -1 if none of those compared does.
 func (p pool) differs(offset int64, b []byte) int64 {
 	b = b[:min(len(b), sampled)]
 	want := p.at(offset, len(b))
@@ -54,11 +54,11 @@ func (p pool) differs(offset int64, b []byte) int64 {
 	return -1
 }
 
-// originAddrs is where the services of an origin are.
+// originAddrs are the addresses of an origin's services.
 type originAddrs struct {
-	Echo   string   // what comes goes back
-	Sink   string   // counts until the end, then answers the count in 8 bytes
-	Source string   // 8 bytes ask for that many; 0: until one more byte comes. Then the count in 8 bytes
+	Echo   string   // echoes
+	Sink   string   // counts until the end, then answers with the count in 8 bytes
+	Source string   // sends as many bytes as requested by 8 bytes, or with 0 until one more byte arrives; then the count in 8 bytes
 	HTTP   string   // a small answer to each request
 	UDP    string   // echo
 	Echoes []string // like Echo, for so many short sessions that one address would run out of ports
@@ -110,7 +110,7 @@ func startOrigin() (*origin, error) {
 
 func (o *origin) where() any { return o.addrs }
 
-// Close ends all services and waits for them.
+// Close closes all services and waits for the goroutines.
 func (o *origin) Close() error {
 	for _, a := range o.tcp {
 		a.Close()
@@ -144,7 +144,7 @@ func (o *origin) echoUDP() {
 		if err != nil {
 			return
 		}
-		o.udp.WriteToUDPAddrPort(buf[:n], from) // lost if it cannot be sent, as on the way
+		o.udp.WriteToUDPAddrPort(buf[:n], from) // if it cannot be sent it is lost, as it may be on the network
 	}
 }
 
@@ -166,7 +166,7 @@ func (o *origin) sink(c *net.TCPConn) {
 	if bad {
 		count = badContent
 	}
-	c.Write(binary.BigEndian.AppendUint64(nil, count)) // whoever reads it misses it if it fails
+	c.Write(binary.BigEndian.AppendUint64(nil, count)) // if this fails, the reader misses it
 }
 
 func (o *origin) source(c *net.TCPConn) {
@@ -179,7 +179,7 @@ func (o *origin) source(c *net.TCPConn) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
-		c.Read(make([]byte, 1)) // told to stop, or gone
+		c.Read(make([]byte, 1)) // told to stop, or closed
 		stop.Store(true)
 	})
 	var sent uint64
@@ -196,10 +196,10 @@ func (o *origin) source(c *net.TCPConn) {
 		}
 	}
 	c.Write(binary.BigEndian.AppendUint64(nil, sent))
-	c.Close() // which ends the goroutine too
+	c.Close() // this also ends the goroutine
 }
 
-// httpAnswer is what every request is answered with.
+// httpAnswer is the answer to every request.
 const httpAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nIt came back.\n"
 
 func answerHTTP(c *net.TCPConn) {

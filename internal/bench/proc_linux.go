@@ -15,29 +15,29 @@ import (
 	"unsafe"
 )
 
-// nap sleeps for d, at most a few milliseconds, with the clock of the kernel.
+// nap sleeps for d, at most a few milliseconds, using the kernel's timer.
 func nap(d time.Duration) {
 	ts := syscall.NsecToTimespec(int64(d))
-	syscall.Nanosleep(&ts, nil) // interrupted: the caller looks at the clock again
+	syscall.Nanosleep(&ts, nil) // if interrupted, the caller checks the clock again
 }
 
-// tied has a child end with this process, and in a process group of its own.
+// tied makes a child end with this process, and gives it its own process group.
 func tied() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
 
-// killGroup ends a child that was started with tied, and its children.
+// killGroup kills a child started with tied, and its children.
 func killGroup(pid int) { syscall.Kill(-pid, syscall.SIGKILL) }
 
-// raiseLimits allows as many descriptors as can be had, also to children that
-// do not ask for them. It returns how many.
+// raiseLimits raises the limit of descriptors as far as possible, also for children
+// that do not raise it themselves, and returns it.
 func raiseLimits() (uint64, error) {
 	const want = 1 << 17
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return 0, fmt.Errorf("limit of descriptors: %w", err)
 	}
-	if l.Max < want { // allowed to root
+	if l.Max < want { // permitted to root
 		if more := (syscall.Rlimit{Cur: want, Max: want}); syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more) == nil {
 			return want, nil
 		}
@@ -49,8 +49,8 @@ func raiseLimits() (uint64, error) {
 	return l.Cur, nil
 }
 
-// cpuTime is what the processes and their descendants have used, also those
-// descendants that have ended and were waited for.
+// cpuTime returns the CPU time used by the processes and their descendants, including
+// those that have ended and were waited for.
 func cpuTime(pids []int) (time.Duration, error) {
 	var sum time.Duration
 	all, err := family(pids)
@@ -58,7 +58,8 @@ func cpuTime(pids []int) (time.Duration, error) {
 		return 0, err
 	}
 	for _, pid := range all {
-		// The process's own clock counts nanoseconds, /proc hundredths of a second.
+		// The process's own clock counts nanoseconds, /proc counts hundredths of a
+		// second.
 		const schedClock = 2
 		var ts syscall.Timespec
 		if _, _, e := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(^int32(pid)<<3|schedClock), uintptr(unsafe.Pointer(&ts)), 0); e != 0 {
@@ -80,8 +81,8 @@ func cpuTime(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
-// statFields are those of /proc/PID/stat, at the numbers that proc(5) gives them;
-// those up to the name, which may have blanks, are left out.
+// statFields returns the fields of /proc/PID/stat with the numbers used in proc(5),
+// without those up to the name, which may contain spaces.
 func statFields(pid int) ([]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -94,7 +95,7 @@ func statFields(pid int) ([]string, error) {
 	return append(make([]string, 3), fields...), nil
 }
 
-// family is pids and all their descendants.
+// family returns pids and all their descendants.
 func family(pids []int) ([]int, error) {
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
@@ -118,7 +119,7 @@ func family(pids []int) ([]int, error) {
 	return all, nil
 }
 
-// residentMemory is what the processes and their descendants have in memory, in
+// residentMemory returns the resident memory of the processes and their descendants, in
 // bytes.
 func residentMemory(pids []int) (int64, error) {
 	all, err := family(pids)
@@ -147,7 +148,7 @@ func residentMemory(pids []int) (int64, error) {
 	return sum, nil
 }
 
-// listenerOf is the process that listens on a TCP address of this machine.
+// listenerOf returns the process that listens on a TCP address of this machine.
 func listenerOf(addr string) (int, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -175,7 +176,8 @@ func listenerOf(addr string) (int, error) {
 	return 0, errors.New("no process of ours is seen to listen there")
 }
 
-// holderOf is a process with that file open; 0: none that may be looked at.
+// holderOf returns a process that has the file open, or 0 if there is none that may be
+// examined.
 func holderOf(file string) int {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, l := range links {
@@ -187,7 +189,7 @@ func holderOf(file string) int {
 	return 0
 }
 
-// cpuModel is what the machine calls its processor.
+// cpuModel returns the processor's model name.
 func cpuModel() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(b)) {
@@ -198,7 +200,7 @@ func cpuModel() string {
 	return ""
 }
 
-// kernel is the name and version of the running one.
+// kernel returns the name and version of the running kernel.
 func kernel() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return "Linux " + strings.TrimSpace(string(b))

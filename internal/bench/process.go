@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// freeAddr is an address on loopback where nobody listens, below the ports that
-// the kernel gives to connections, so that none of those takes it meanwhile.
+// freeAddr returns an unused address on loopback, below the kernel's ephemeral ports,
+// so that no connection takes it meanwhile.
 func freeAddr() string {
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
@@ -29,16 +29,16 @@ func freeAddr() string {
 	return "127.0.0.1:0"
 }
 
-// process is a child. It ends with this process at the latest.
+// process is a child process. It ends with this process at the latest.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	stdin  io.Closer     // that of a role, which ends when it is closed; nil otherwise
-	output string        // file with what it said
+	stdin  io.Closer     // standard input of a role, which ends when it is closed; nil otherwise
+	output string        // file with its output
 	ended  chan struct{} // closed when it has been waited for
 }
 
-// startProcess runs a program. What it says goes to a file in dir.
+// startProcess runs a program. Its output goes to a file in dir.
 func startProcess(dir, name string, args ...string) (*process, error) {
 	return startWith(dir, name, nil, args...)
 }
@@ -53,7 +53,7 @@ func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) 
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.Dir = dir
 	cmd.SysProcAttr = tied()
-	for _, e := range os.Environ() { // options in the environment are not those to be measured
+	for _, e := range os.Environ() { // options in the environment must not affect the measurement
 		if !strings.HasPrefix(e, "TUNNELS_") && !strings.HasPrefix(e, "SSLKEYLOGFILE=") {
 			cmd.Env = append(cmd.Env, e)
 		}
@@ -76,7 +76,7 @@ func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) 
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop ends it and waits for that.
+// stop ends the process and waits for that.
 func (p *process) stop() {
 	if p.stdin != nil {
 		p.stdin.Close()
@@ -85,7 +85,7 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// said is the end of what it said, for an error message.
+// said returns the end of its output, for an error message.
 func (p *process) said() string {
 	b, _ := os.ReadFile(p.output)
 	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes are lines
@@ -95,7 +95,7 @@ func (p *process) said() string {
 	return "it said: " + s
 }
 
-// listening waits until p takes connections at addr.
+// listening waits until p accepts connections at addr.
 func (p *process) listening(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -114,13 +114,13 @@ func (p *process) listening(ctx context.Context, addr string) error {
 	}
 }
 
-// service is a role when it runs.
+// service is a running role.
 type service interface {
-	where() any // what others have to know to reach it
+	where() any // the addresses others need to reach it
 	Close() error
 }
 
-// Roles of this program beside the benchmark itself, started by it.
+// Roles of this program that the benchmark starts as child processes.
 const (
 	roleOrigin   = "@origin"
 	roleRelay    = "@relay"
@@ -130,8 +130,8 @@ const (
 
 func isRole(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "@") }
 
-// runRole is the child's side: it says where it is and serves until stdin ends,
-// as it does when whoever started it is gone.
+// runRole is the child's side: it prints its addresses and serves until stdin is
+// closed, which also happens when its parent is gone.
 func runRole(args []string, stdin io.Reader, stdout io.Writer) error {
 	if len(args) != 2 {
 		return fmt.Errorf("role %s: want its description, got %d arguments", args[0], len(args)-1)
@@ -173,14 +173,14 @@ func startRole(name string, spec []byte) (service, error) {
 	return nil, fmt.Errorf("unknown role %q", name)
 }
 
-// spawn starts a role as a process and fills where with where it is.
+// spawn starts a role as a process and stores its addresses in where.
 func (w *world) spawn(ctx context.Context, role string, spec, where any) (*process, error) {
 	b, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
 	var stdin io.WriteCloser
-	// Its own pipe and not StdoutPipe, which Wait closes under the reader.
+	// An own pipe instead of StdoutPipe, which Wait closes while it is being read.
 	r, out, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 	return p, nil
 }
 
-// find is where a program is, also where only root has it in the path.
+// find returns the path of a program, also where it is only in root's PATH.
 func find(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(path)

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// progress says how far the run is: on one line that is written over, if it goes
-// to a terminal; else a line for each case.
+// progress shows the progress of the run: on a terminal, on one line that is
+// overwritten; otherwise with a line for each case.
 type progress struct {
 	w        io.Writer
 	terminal bool
 	began    time.Time
-	all, n   int // repetitions: to do, done
+	all, n   int // repetitions in total, and done
 }
 
 func newProgress(w io.Writer, all int) *progress {

@@ -12,20 +12,19 @@ import (
 	"time"
 )
 
-// report is what a run found. All outputs are made of it, so that they say the
-// same.
+// report holds the results of a run. All outputs are made from it, so that they agree.
 type report struct {
 	Machine machine
 	Systems []string
 	Rows    []row
 	Trials  []outcome
 	Failed  int // repetitions
-	Foreign int // of those: of programs that are not ours to mend
+	Foreign int // failed repetitions of other programs
 	Notes   []string
 	Targets bool // tables and chart show targets and verdicts
 }
 
-// machine is where and when it was measured.
+// machine describes when and on which machine it was measured.
 type machine struct {
 	Type    string `json:"type"` // "machine", in JSON lines
 	CPU     string `json:"cpu"`
@@ -38,7 +37,7 @@ type machine struct {
 	Reps    int    `json:"repetitions"`
 }
 
-// row is one figure of a case, of all systems.
+// row is one figure of a case, for all systems.
 type row struct {
 	Case    string
 	Title   string // of the case
@@ -49,7 +48,7 @@ type row struct {
 	Verdict string
 }
 
-// cell is one figure of a case, of one system.
+// cell is one figure of a case for one system.
 type cell struct {
 	spread
 	failed int // repetitions
@@ -135,7 +134,7 @@ func (r *report) row(c *caseOf, f figure, judged bool) row {
 	return row
 }
 
-// number writes a figure with three digits that count.
+// number formats a figure with three significant digits.
 func number(v float64) string {
 	switch a := max(v, -v); {
 	case a >= 99.95:
@@ -148,7 +147,8 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', 3, 64)
 }
 
-// String is the median with minimum and maximum, and how many repetitions failed.
+// String returns the median with minimum and maximum, and the number of failed
+// repetitions.
 func (c cell) String() string {
 	s := "-"
 	switch {
@@ -163,7 +163,7 @@ func (c cell) String() string {
 	return s
 }
 
-// label is what a row is about, without its case.
+// label describes the figure without its case.
 func (f figure) label() string {
 	if f.unit == "" {
 		return f.title
@@ -171,7 +171,7 @@ func (f figure) label() string {
 	return f.title + ", " + f.unit
 }
 
-// String is one line for people.
+// String returns a readable line.
 func (m machine) String() string {
 	cpu := m.CPU
 	if cpu == "" {
@@ -214,7 +214,7 @@ func toFile(name string, stdout io.Writer, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// summary is a cell as a JSON line.
+// summary is a cell in the JSON output.
 type summary struct {
 	Type   string `json:"type"` // "summary"
 	Case   string `json:"case"`
@@ -228,7 +228,7 @@ type summary struct {
 	Verdict string `json:"verdict,omitempty"`
 }
 
-// writeJSON writes the machine, every repetition, every median: an object a line.
+// writeJSON writes the machine, every repetition and every median, one object per line.
 func (r *report) writeJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	if err := e.Encode(r.Machine); err != nil {

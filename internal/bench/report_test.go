@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// testBench is a run with figures that nobody measured.
+// testBench returns a run with made-up figures.
 func testBench(t *testing.T) *bench {
 	t.Helper()
 	o, err := parseOptions([]string{"-cases", "down1,busy,stall1", "-systems", "ours,direct,tls-relay,ssh"}, io.Discard)
@@ -77,7 +77,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestReport: what the golden files cannot say about themselves.
+// TestReport checks what the golden files cannot show.
 func TestReport(t *testing.T) {
 	r := testReport(t)
 	verdicts := map[string]string{"down1 mibs": aimed, "down1 cpu_gib": missed, "stall1 share": failed, "busy p50": missed}

@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// Run is the verb: it measures what args ask for and reports it to stdout, its
-// progress to stderr. version is what the program calls itself. It ends early
-// when ctx does, and leaves no process behind. An error that wraps ErrUsage is
-// about args; else the error is about a repetition that failed, and the report
-// has been written nevertheless.
+// Run implements the verb: it measures what args request, and writes the report to
+// stdout and progress to stderr. version is the version to report. It ends early when
+// ctx does, and leaves no process behind. An error that wraps ErrUsage is about args;
+// any other is about a failed repetition, and the report has been written nevertheless.
 func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
 	if isRole(args) {
 		return runRole(args, os.Stdin, stdout)
@@ -58,7 +57,7 @@ func (s *system) absent() error {
 	return s.missing()
 }
 
-// measure does everything that was asked for.
+// measure runs all requested measurements and writes the report.
 func measure(ctx context.Context, o *options, version string, stdout, stderr io.Writer) error {
 	b, err := newBench(ctx, o, version, stderr)
 	if err != nil {
@@ -81,7 +80,7 @@ func measure(ctx context.Context, o *options, version string, stdout, stderr io.
 	return err
 }
 
-// outcome is one repetition.
+// outcome is the result of one repetition.
 type outcome struct {
 	Case    string             `json:"case"`
 	System  string             `json:"system"`
@@ -90,14 +89,14 @@ type outcome struct {
 	Error   string             `json:"error,omitempty"`
 }
 
-// bench is a run of the benchmark. It belongs to one goroutine.
+// bench is a run of the benchmark. It is owned by one goroutine.
 type bench struct {
 	o        *options
 	version  string
 	w        *world
 	origin   *process
 	pool     pool
-	systems  []*system // those of the options that are there
+	systems  []*system // available systems among those in the options
 	notes    []string
 	trials   []outcome
 	progress *progress
@@ -146,7 +145,7 @@ func (b *bench) close() {
 	os.RemoveAll(b.w.dir)
 }
 
-// planned is how many repetitions there will be.
+// planned returns the number of repetitions to run.
 func (b *bench) planned() int {
 	n := 0
 	for _, c := range b.o.caseTable {
@@ -159,9 +158,9 @@ func (b *bench) planned() int {
 	return n
 }
 
-// measureCase has the systems take turns. An error: ctx has ended.
+// measureCase runs the systems in turn. An error means that ctx has ended.
 func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
-	runs := make(map[*system]*run) // those that are up
+	runs := make(map[*system]*run) // the running ones
 	defer func() {
 		for _, r := range runs {
 			r.stop()
@@ -190,8 +189,8 @@ func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
 	return nil
 }
 
-// repetition is one turn of a system. One that is to be fresh, or has failed,
-// is started anew.
+// repetition runs one repetition with a system, which is restarted if the case requires
+// that or it has failed.
 func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*system]*run) (figures map[string]float64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, mostTrial, errTooLong)
 	defer cancel()
@@ -205,7 +204,7 @@ func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*
 	t := &trial{ctx: ctx, w: b.w, run: r, d: b.o.durations, pool: b.pool, figures: make(map[string]float64)}
 	stop := context.AfterFunc(ctx, t.closeAll)
 	defer stop()
-	runtime.GC() // the load's garbage of the turn before is not this one's
+	runtime.GC() // collect the load's garbage of the previous repetition
 	err = c.run(t)
 	if err == nil && len(r.pids) > 0 {
 		if bytes, err := residentMemory(r.pids); err == nil {

@@ -2,12 +2,12 @@ package bench
 
 import "time"
 
-// roughly is how late a timer of the Go runtime may be: it waits in whole
-// milliseconds when nothing else is going on.
+// roughly is how late a timer of the Go runtime may be: on an idle process it waits in
+// whole milliseconds.
 const roughly = 1500 * time.Microsecond
 
-// sleepUntil waits for t, as exactly as the system allows: a round trip must not
-// become longer by the clock that emulates it. False: done was closed first.
+// sleepUntil waits until t as precisely as the system allows: the emulation's clock
+// must not lengthen a round trip. It returns false if done was closed first.
 func sleepUntil(t time.Time, done <-chan struct{}) bool {
 	if d := time.Until(t) - roughly; d > 0 {
 		timer := time.NewTimer(d)

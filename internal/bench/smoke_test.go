@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// TestSmoke runs every case with processes of their own, and wants every figure.
+// TestSmoke runs every case with real child processes and requires every figure.
 func TestSmoke(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -62,7 +62,7 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// TestFailedRepetition: a proxy that fails shows as failed.
+// TestFailedRepetition: a failing proxy is shown as failed.
 func TestFailedRepetition(t *testing.T) {
 	a, err := serve("127.0.0.1:0", func(_ *acceptor, c *net.TCPConn) {
 		io.ReadFull(c, make([]byte, 3))
@@ -86,7 +86,7 @@ func TestFailedRepetition(t *testing.T) {
 	}
 }
 
-// TestStopped: a run that is stopped ends soon, with what it has.
+// TestStopped: a canceled run ends soon, with the results it has.
 func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -10,16 +10,16 @@ import (
 	"net/netip"
 )
 
-// dialer reaches targets through a SOCKS5 proxy (RFC 1928), or directly.
+// dialer connects to targets through a SOCKS5 proxy (RFC 1928), or directly.
 type dialer struct {
-	Proxy     string // host:port; empty: no proxy
-	User      string // empty: no authentication (RFC 1929)
+	Proxy     string // host:port, or empty for no proxy
+	User      string // or empty for no authentication (RFC 1929)
 	Password  string
-	Pipelined bool // greeting and request in one write, not waiting in between; without User only
+	Pipelined bool // send greeting and request in one write; only without User
 }
 
-// dial connects to target, an address with a port. It returns when the proxy
-// has answered the request, as an ordinary client does.
+// dial connects to target, an address with a port. Like an ordinary client it returns
+// when the proxy has answered the request.
 func (d *dialer) dial(ctx context.Context, target string) (*net.TCPConn, error) {
 	addr := d.Proxy
 	if addr == "" {
@@ -108,9 +108,9 @@ func (d *dialer) authenticate(c io.ReadWriter) error {
 	return nil
 }
 
-// readReply reads the reply to a request and no byte more: data follows it.
+// readReply reads the reply to a request and not a byte more: data follows it.
 func readReply(r io.Reader) error {
-	var head [5]byte // with the first byte of the address, which is the length of a name
+	var head [5]byte // includes the first byte of the address, which is the length of a name
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return fmt.Errorf("reply: %w", err)
 	}

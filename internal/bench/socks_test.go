@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// script answers what it is sent: each step reads as many bytes as expected,
-// compares, and answers.
+// script plays a server: each step reads as many bytes as expected, compares them, and
+// answers.
 func script(t *testing.T, c net.Conn, steps [][2]string) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
@@ -40,7 +40,7 @@ func TestRequest(t *testing.T) {
 		d      dialer
 		target string
 		steps  [][2]string
-		want   string // in the error; empty: none
+		want   string // part of the error, or empty for none
 	}{
 		{"plain", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, granted}}, ""},
 		{"address of version 6", dialer{}, v6, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request6, granted}}, ""},

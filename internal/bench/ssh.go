@@ -12,7 +12,7 @@ import (
 
 func splitAddr(addr string) (host, port string, err error) { return net.SplitHostPort(addr) }
 
-// sshMissing says what ssh -D would need.
+// sshMissing returns what is missing for ssh -D.
 func sshMissing() error {
 	for _, name := range []string{"ssh", "sshd", "ssh-keygen"} {
 		if _, err := find(name); err != nil {
@@ -22,7 +22,7 @@ func sshMissing() error {
 	return nil
 }
 
-// sshKeys makes the host's key and the user's, once.
+// sshKeys makes the host's key and the user's key, once.
 func sshKeys(ctx context.Context, dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -46,8 +46,7 @@ func sshKeys(ctx context.Context, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "known"), append([]byte("bench "), key...), 0o600)
 }
 
-// startSSH runs an sshd of our own, on loopback with keys of its own, and
-// ssh -D towards it.
+// startSSH starts its own sshd, on loopback with its own keys, and ssh -D towards it.
 func startSSH(ctx context.Context, w *world, l link, _ bool, r *run) error {
 	dir := filepath.Join(w.dir, "ssh")
 	if err := sshKeys(ctx, dir); err != nil {

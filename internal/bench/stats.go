@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// spread is what is shown of the repetitions of one figure.
+// spread summarizes the repetitions of one figure.
 type spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
@@ -13,8 +13,8 @@ type spread struct {
 	N      int     `json:"n"` // repetitions that yielded it
 }
 
-// spreadOf summarises values; the median of an even number of them is the mean
-// of the middle two.
+// spreadOf summarizes values; the median of an even number of them is the mean of the
+// middle two.
 func spreadOf(values []float64) spread {
 	if len(values) == 0 {
 		return spread{}
@@ -24,8 +24,8 @@ func spreadOf(values []float64) spread {
 	return spread{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
 }
 
-// percentile is the smallest of the sorted values that p percent of them do not
-// exceed (nearest rank); 0 if there are none.
+// percentile returns the smallest of the sorted values that p percent of them do not
+// exceed (nearest rank), or 0 if there are none.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

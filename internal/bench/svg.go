@@ -11,8 +11,8 @@ import (
 const (
 	panelWidth  = 460
 	panelsInRow = 2
-	nameWidth   = 110 // of a system's name
-	valueWidth  = 90  // of the number behind a bar
+	nameWidth   = 110 // for a system's name
+	valueWidth  = 90  // for the number after a bar
 	barHeight   = 14
 	barPitch    = 19
 	panelHead   = 42
@@ -20,8 +20,8 @@ const (
 	chartHead   = 62
 )
 
-// The chart brings its own background, dark where the reader's system is, so
-// that it can be read on any page.
+// The chart has its own background, dark in the reader's dark mode, so that it is
+// readable on any page.
 const svgStyle = `<style>
 svg { color-scheme: light dark }
 text { font: 12px system-ui, sans-serif; fill: #24292f }
@@ -35,8 +35,8 @@ text { fill: #e6edf3 } .back { fill: #0d1117 } .weak { fill: #9198a1 } .ours { f
 </style>
 `
 
-// writeSVG draws a panel for each row: a bar for each system, as long as its
-// median, with a thin line from the smallest to the largest.
+// writeSVG draws a panel for each row: for each system a bar as long as its median,
+// with a thin line from minimum to maximum.
 func (r *report) writeSVG(w io.Writer) error {
 	var rows []row
 	for _, row := range r.Rows {

@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// world is what all systems of a run share.
+// world is shared by all systems of a run.
 type world struct {
 	dir       string // for files; removed at the end
 	self      string // this program, for the roles
-	tunnels   string // the program to measure as ours
+	tunnels   string // the program measured as ours
 	origin    originAddrs
 	pipelined bool // dialers do not wait for the answer to the greeting
 	idle      int  // sessions of the idle case
 }
 
-// system is one way to get from the load to the origin.
+// system is one way from the load to the origin.
 type system struct {
 	name    string
-	direct  bool         // no proxy: it has no processes and no line
-	oneHop  bool         // one process, or not ours: no line can be put into it
-	running bool         // started by somebody else, so it cannot be started afresh
-	missing func() error // why it cannot be measured here; nil: it can
+	direct  bool         // no proxy, so no processes and no line
+	oneHop  bool         // one process, or not ours: no line can be inserted
+	running bool         // started by others, so it cannot be restarted
+	missing func() error // returns why it cannot be measured here; nil if it can
 	start   func(ctx context.Context, w *world, l link, oneConn bool, r *run) error
 }
 
-// run is a system that is up.
+// run is a running system.
 type run struct {
 	dialer dialer
-	pids   []int      // under test; none: CPU time and memory are not known
-	procs  []*process // all that were started, also the relay
+	pids   []int      // measured processes; if none, CPU time and memory are unknown
+	procs  []*process // all processes started, including the relay
 }
 
 func (r *run) stop() {
@@ -54,18 +54,18 @@ func (s *system) launch(ctx context.Context, w *world, c *caseOf) (*run, error) 
 	return r, nil
 }
 
-// suits says whether s can be measured in a case.
+// suits reports whether s can be measured in a case.
 func (s *system) suits(c *caseOf) bool {
 	switch {
 	case c.link.RTT != 0 && (s.direct || s.oneHop), s.direct && c.proxied, s.running && c.fresh:
 		return false
 	case c.oneConn && s.name == oursUnlimited:
-		return false // ours has one conn there too
+		return false // ours uses one conn there too
 	}
 	return true
 }
 
-// add takes a process into the run; tested: its CPU time and memory count.
+// add adds a process to the run; if tested, its CPU time and memory count.
 func (r *run) add(p *process, tested bool) {
 	r.procs = append(r.procs, p)
 	if tested {
@@ -73,8 +73,8 @@ func (r *run) add(p *process, tested bool) {
 	}
 }
 
-// line puts a relay in front of target if the case wants one, and says where to
-// connect instead.
+// line puts a relay in front of target if the case needs one, and returns the address
+// to connect to.
 func (r *run) line(ctx context.Context, w *world, l link, target string) (string, error) {
 	if l.RTT == 0 {
 		return target, nil
@@ -88,14 +88,14 @@ func (r *run) line(ctx context.Context, w *world, l link, target string) (string
 	return at, nil
 }
 
-// Names of the systems that the targets are about.
+// Names of the systems used in targets.
 const (
 	ours          = "ours"
 	oursUnlimited = "ours-unlimited"
 	reference     = "tls-relay"
 )
 
-// allSystems is every system that this program can start.
+// allSystems returns every system that this program can start.
 func allSystems() []*system {
 	return []*system{
 		{name: ours, start: startOurs(false)},
@@ -110,7 +110,7 @@ func allSystems() []*system {
 	}
 }
 
-// startOurs runs both ends; unlimited: with one conn for everything.
+// startOurs starts both ends; if unlimited is set, one conn carries everything.
 func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) error {
 	return func(ctx context.Context, w *world, l link, oneConn bool, r *run) error {
 		certs := filepath.Join(w.dir, "certs")
@@ -150,7 +150,7 @@ func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) e
 	}
 }
 
-// startReference runs both ends of the reference.
+// startReference starts both ends of the reference.
 func startReference(ctx context.Context, w *world, l link, _ bool, r *run) error {
 	var back tlsBackAddrs
 	p, err := w.spawn(ctx, roleTLSBack, freeAddr(), &back)
@@ -189,11 +189,11 @@ func startMicrosocks(ctx context.Context, w *world, _ link, _ bool, r *run) erro
 	return p.listening(ctx, r.dialer.Proxy)
 }
 
-// foreign is a proxy that somebody else runs, given as socks5://[user:password@]host:port.
+// foreign returns a proxy run by others, given as socks5://[user:password@]host:port.
 func foreign(text string) (*system, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "socks5" && u.Scheme != "socks5h") || u.Port() == "" || u.Hostname() == "" {
-		return nil, errors.New("-vs: want socks5://host:port") // not repeated: it may hold a password
+		return nil, errors.New("-vs: want socks5://host:port") // not quoted: it may hold a password
 	}
 	s := &system{name: u.Host, oneHop: true, running: true}
 	s.start = func(ctx context.Context, w *world, _ link, _ bool, r *run) error {

@@ -38,8 +38,8 @@ func (r *report) line(row row, first string) []string {
 	return line
 }
 
-// writeTable writes the figures for a terminal: a case, and below it a line for
-// each of its figures.
+// writeTable writes the figures for a terminal: each case, followed by a line for each
+// of its figures.
 func (r *report) writeTable(w io.Writer) error {
 	lines := [][]string{r.head()}
 	last := ""
@@ -53,7 +53,7 @@ func (r *report) writeTable(w io.Writer) error {
 	widths := make([]int, len(lines[0]))
 	for _, l := range lines {
 		if len(l) == 1 {
-			continue // titles may go over the columns
+			continue // titles may span columns
 		}
 		for i, s := range l {
 			widths[i] = max(widths[i], utf8.RuneCountInString(s))
@@ -103,7 +103,7 @@ func (r *report) verdicts() string {
 	return fmt.Sprintf("Targets: %d of %d met (%d also the aim), %d below, %d failed.", count[met]+count[aimed], all, count[aimed], count[missed], count[failed])
 }
 
-// writeMarkdown writes the figures for a document.
+// writeMarkdown writes the figures as Markdown.
 func (r *report) writeMarkdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nMedians (smallest–largest); ratio: %s to %s.\n\n", r.Machine, ours, reference)

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// against is what a target compares our figure with.
+// against is what a target is compared with.
 type against int
 
 const (
@@ -19,8 +19,8 @@ const (
 type target struct {
 	caseName, figure string
 	against          against
-	reach, aim       float64 // aim 0: none
-	aimOwnUnit       bool    // aim is in the figure's own unit, whatever reach is
+	reach, aim       float64 // aim 0 means none
+	aimOwnUnit       bool    // aim is in the figure's own unit, regardless of reach
 }
 
 // targets are bounds for the medians of one run on two cores. They steer our own

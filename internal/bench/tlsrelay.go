@@ -16,17 +16,18 @@ import (
 	"time"
 )
 
-// The reference: what is easily written when every session has a TLS connection of its own. The front takes SOCKS5,
-// the back dials the targets. On the way, TLS 1.3: the target's address behind its length, one byte back, 0 if it was
+// The reference: the simple design in which every session has its own TLS connection.
+// The front is a SOCKS5 proxy, the back dials the targets. The protocol over TLS 1.3
+// is: the target's address preceded by its length, one byte back, 0 if the target was
 // reached, then data.
 
-// tlsBackAddrs is where a back is, and by which certificate it is known.
+// tlsBackAddrs holds the address of a back and its certificate.
 type tlsBackAddrs struct {
 	Addr string
 	Cert []byte // DER
 }
 
-// tlsEnd is one of the two, when it runs.
+// tlsEnd is a running front or back.
 type tlsEnd struct {
 	*acceptor
 	cert []byte
@@ -70,7 +71,7 @@ func startTLSBack(addr string) (*tlsEnd, error) {
 	return &tlsEnd{a, der}, err
 }
 
-// tlsFrontSpec is where a front listens, and its back.
+// tlsFrontSpec configures a front with its back.
 type tlsFrontSpec struct {
 	Addr string
 	Back tlsBackAddrs
@@ -131,7 +132,7 @@ func acceptSocks(c net.Conn) (target string, err error) {
 
 func newBuffers() *sync.Pool { return &sync.Pool{New: func() any { return new([256 << 10]byte) }} }
 
-// relayBoth copies both ways, each direction to its end.
+// relayBoth copies both directions until their ends.
 func relayBoth(a *tls.Conn, b *net.TCPConn, buffers *sync.Pool) {
 	oneWay := func(dst interface{ CloseWrite() error }, w io.Writer, src io.Reader) {
 		buf := buffers.Get().(*[256 << 10]byte)

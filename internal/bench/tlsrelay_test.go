@@ -41,7 +41,7 @@ func TestTLSRelay(t *testing.T) {
 	}
 }
 
-// TestTLSRelayVerifies: the front does not talk to another back.
+// TestTLSRelayVerifies: the front connects to no other back.
 func TestTLSRelayVerifies(t *testing.T) {
 	o := testOrigin(t)
 	var backs [2]*tlsEnd

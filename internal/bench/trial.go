@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// trial is one repetition of a case with one system. The load of the cases is
-// in this process.
+// trial is one repetition of a case with one system. The load runs in this process.
 type trial struct {
-	ctx     context.Context // ends when the trial takes too long; its connections then fail
+	ctx     context.Context // ends when the trial takes too long, which fails its connections
 	w       *world
 	run     *run
 	d       durations
@@ -23,24 +22,24 @@ type trial struct {
 	figures map[string]float64 // by name; written by the goroutine that runs the case
 
 	mu    sync.Mutex
-	conns []net.Conn // guarded by mu: closed when the trial ends
+	conns []net.Conn // guarded by mu; closed when the trial ends
 }
 
-// durations is how long the parts of a trial take.
+// durations are the durations of a trial's parts.
 type durations struct {
-	warm, measure time.Duration // of what has no round-trip time
-	slow          float64       // share of the times that the cases with a round-trip time ask for
-	settle        time.Duration // after a fresh start; before memory is read
+	warm, measure time.Duration // for cases without a round-trip time
+	slow          float64       // factor for the durations of cases with a round-trip time
+	settle        time.Duration // after a restart, and before memory is read
 	later         int           // requests after the first
 	idle          int           // sessions
 }
 
-// stallMax is how much longer a download is measured until its first byte comes.
+// stallMax is how much longer to measure a download until its first byte arrives.
 const stallMax = 5 * time.Second
 
 var errTooLong = errors.New("took too long")
 
-// dial opens a session to target; it is closed at the latest when the trial ends.
+// dial opens a session to target; it is closed when the trial ends, at the latest.
 func (t *trial) dial(target string) (*net.TCPConn, error) {
 	c, err := t.run.dialer.dial(t.ctx, target)
 	if err != nil {
@@ -65,7 +64,7 @@ func (t *trial) closeAll() {
 	t.conns = nil
 }
 
-// parallel does f for 0…n-1 at the same time and waits for all.
+// parallel calls f for 0…n-1 concurrently and waits for all.
 func parallel(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -81,7 +80,7 @@ func parallel(n int, f func(i int) error) error {
 	return nil
 }
 
-// open opens n sessions to target at the same time.
+// open opens n sessions to target concurrently.
 func (t *trial) open(n int, target string) ([]*net.TCPConn, error) {
 	conns := make([]*net.TCPConn, n)
 	err := parallel(n, func(i int) (err error) {
@@ -100,12 +99,12 @@ func (t *trial) sleep(d time.Duration) error {
 	}
 }
 
-// meter is what passed since it was started.
+// meter measures the time and CPU time since it was started.
 type meter struct {
 	t     *trial
 	began time.Time
 	cpu   time.Duration
-	known bool // the CPU time is
+	known bool // the CPU time is known
 }
 
 func (t *trial) meter() *meter {
@@ -119,8 +118,8 @@ func (t *trial) meter() *meter {
 	return m
 }
 
-// stop returns the seconds that have passed, and the CPU seconds of the system;
-// known: there are any.
+// stop returns the elapsed seconds and the CPU seconds of the system; known reports
+// whether the latter are available.
 func (m *meter) stop() (secs, cpu float64, known bool) {
 	secs = time.Since(m.began).Seconds()
 	if m.known {
@@ -131,7 +130,7 @@ func (m *meter) stop() (secs, cpu float64, known bool) {
 	return secs, 0, false
 }
 
-// volume sets the figures of n bytes having been carried.
+// volume sets the figures for n bytes carried.
 func (m *meter) volume(n int64) error {
 	secs, cpu, known := m.stop()
 	if n == 0 {
@@ -144,7 +143,7 @@ func (m *meter) volume(n int64) error {
 	return nil
 }
 
-// operations sets the figures of n operations.
+// operations sets the figures for n operations.
 func (m *meter) operations(n int) error {
 	secs, cpu, known := m.stop()
 	if n == 0 {
@@ -157,16 +156,16 @@ func (m *meter) operations(n int) error {
 	return nil
 }
 
-// downloads are sessions that read from the source until they are told to stop.
+// downloads are sessions that read from the source until told to stop.
 type downloads struct {
 	conns []*net.TCPConn
-	read  atomic.Int64 // by all
-	left  atomic.Bool  // nobody waits for the rest
+	read  atomic.Int64 // bytes read by all downloads
+	left  atomic.Bool  // the rest is not waited for
 	wg    sync.WaitGroup
-	errs  []error // of each; to be read after wg
+	errs  []error // one per session; read after wg
 }
 
-// download starts n of them.
+// download starts n downloads.
 func (t *trial) download(n int) (*downloads, error) {
 	conns, err := t.open(n, t.w.origin.Source)
 	if err != nil {
@@ -188,7 +187,7 @@ func (t *trial) downloadOn(conns []*net.TCPConn) (*downloads, error) {
 	return d, nil
 }
 
-// askEndless asks the source for bytes until told to stop.
+// askEndless requests bytes from the source until told to stop.
 func askEndless(c net.Conn) error {
 	if _, err := c.Write(make([]byte, 8)); err != nil {
 		return fmt.Errorf("ask the source: %w", err)
@@ -196,12 +195,12 @@ func askEndless(c net.Conn) error {
 	return nil
 }
 
-// take reads c to its end and checks that every byte came that was sent.
+// take reads c to its end and checks that every byte sent has arrived.
 func (d *downloads) take(c net.Conn, p pool) error {
 	buf := make([]byte, chunkSize)
 	var tail []byte // the last 8 bytes: the source's count
 	var got int64
-	bad := int64(-1) // the first offset with another byte than was sent
+	bad := int64(-1) // offset of the first wrong byte
 	for {
 		n, err := c.Read(buf)
 		if bad < 0 {
@@ -236,16 +235,16 @@ func (d *downloads) take(c net.Conn, p pool) error {
 	return nil
 }
 
-// finish tells the sources to stop, and waits until everything has come.
+// finish tells the sources to stop and waits until everything has arrived.
 func (d *downloads) finish() error {
 	for _, c := range d.conns {
-		c.Write([]byte{0}) // if it fails, so does the read
+		c.Write([]byte{0}) // if this fails, so does the read
 	}
 	return d.ended()
 }
 
-// leave ends them where they are: what came is checked, what is still on its way
-// is not waited for.
+// leave ends the downloads now: it checks what has arrived and does not wait for data
+// in flight.
 func (d *downloads) leave() error {
 	d.left.Store(true)
 	for _, c := range d.conns {
@@ -265,7 +264,8 @@ func (d *downloads) ended() error {
 	return nil
 }
 
-// watch counts what the downloads read in d after warm, as figures of the trial.
+// watch counts the bytes read by the downloads in d after warm, as figures of the
+// trial.
 func (t *trial) watch(all *downloads, warm, d time.Duration) error {
 	err := t.sleep(warm)
 	if err == nil {
@@ -286,7 +286,7 @@ func (t *trial) watch(all *downloads, warm, d time.Duration) error {
 	return all.finish()
 }
 
-// upload writes to the sink on n sessions and waits until it has counted all.
+// upload writes to the sink on n sessions and waits until it has counted everything.
 func (t *trial) upload(n int, d time.Duration) error {
 	conns, err := t.open(n, t.w.origin.Sink)
 	if err != nil {
@@ -309,7 +309,7 @@ func (t *trial) upload(n int, d time.Duration) error {
 	return m.volume(total.Load())
 }
 
-// pour writes until end and checks that every byte has come.
+// pour writes until end and checks that every byte has arrived.
 func pour(c *net.TCPConn, p pool, end time.Time) (sent int64, err error) {
 	defer c.Close()
 	for sent == 0 || time.Now().Before(end) {

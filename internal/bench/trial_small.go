@@ -15,8 +15,8 @@ import (
 // pingSize is the size of a ping, and of its echo.
 const pingSize = 64
 
-// ping sends pings on c, one after the other, until stop; it returns how long
-// those took that began when measuring was set, at least one.
+// ping sends pings on c, one after the other, until stop. It returns the durations of
+// those that began while measuring was set, at least one.
 func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
 	var sent, back [pingSize]byte
 	var took []time.Duration
@@ -39,7 +39,7 @@ func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
 	return took, nil
 }
 
-// pings measures n sessions that ping; the latencies are in units of unit.
+// pings measures n sessions of pings; latencies are in units of unit.
 func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 	conns, err := t.open(n, t.w.origin.Echo)
 	if err != nil {
@@ -48,7 +48,7 @@ func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 	var measuring, stop atomic.Bool
 	took := make([][]time.Duration, n)
 	ended := make(chan error, 1)
-	go func() { // received from below, whatever happens
+	go func() { // always received below
 		ended <- parallel(n, func(i int) (err error) {
 			took[i], err = ping(conns[i], &measuring, &stop)
 			return err
@@ -79,8 +79,8 @@ func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 	return m.operations(len(all))
 }
 
-// openClose opens sessions, gets one byte echoed and closes them, by workers,
-// each at least once while it is measured.
+// openClose opens sessions, has one byte echoed and closes them, using workers that
+// each do so at least once while measuring.
 func (t *trial) openClose(workers int, warm, d time.Duration) error {
 	began := time.Now()
 	from, to := began.Add(warm), began.Add(warm+d)
@@ -113,7 +113,7 @@ func (t *trial) openClose(workers int, warm, d time.Duration) error {
 	return (<-started).operations(len(all))
 }
 
-// once is one session with one byte.
+// once opens one session for one byte.
 func (t *trial) once(target string, b byte) error {
 	c, err := t.run.dialer.dial(t.ctx, target)
 	if err != nil {
@@ -123,7 +123,7 @@ func (t *trial) once(target string, b byte) error {
 	return echoByte(c, b)
 }
 
-// echoMax is how long the echo of one byte may take.
+// echoMax limits the time for the echo of one byte.
 const echoMax = 20 * time.Second
 
 func echoByte(c net.Conn, b byte) error {
@@ -141,13 +141,13 @@ func echoByte(c net.Conn, b byte) error {
 	return nil
 }
 
-// idleSessions opens n sessions, proves them by a byte each, and sets what each
-// takes of the memory of both ends.
+// idleSessions opens n sessions, checks each with a byte, and sets the memory per
+// session of both ends.
 func (t *trial) idleSessions(n int) error {
 	if len(t.run.pids) == 0 {
 		return errors.New("whose memory it is is not known")
 	}
-	if err := t.once(t.w.origin.Echo, 0); err != nil { // so that what is made for the first session is there
+	if err := t.once(t.w.origin.Echo, 0); err != nil { // so that everything needed for a first session exists
 		return err
 	}
 	if err := t.sleep(t.d.settle); err != nil {
@@ -189,8 +189,8 @@ func (t *trial) idleSessions(n int) error {
 	return each(func(i int) error { return echoByte(conns[i], byte(i+1)) }) // and all of them are alive
 }
 
-// firstByte is how long a small request takes, from the connection to the proxy
-// to the first byte of the answer, in round trips.
+// firstByte returns how long a small request takes, from connecting to the proxy to the
+// first byte of the answer, in round trips.
 func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 	began := time.Now()
 	c, err := t.dial(t.w.origin.HTTP)

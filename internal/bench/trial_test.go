@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestDownloadChecks: what a proxy does to the bytes is noticed.
+// TestDownloadChecks: bytes corrupted by a proxy are detected.
 func TestDownloadChecks(t *testing.T) {
 	p := newPool()
 	good := append([]byte(nil), p[:1<<20]...)
@@ -19,7 +19,7 @@ func TestDownloadChecks(t *testing.T) {
 		name string
 		data []byte
 		sent uint64
-		want string // in the error; empty: none
+		want string // part of the error, or empty for none
 	}{
 		{"whole", good, 1 << 20, ""},
 		{"nothing", nil, 0, ""},
@@ -43,7 +43,7 @@ func TestDownloadChecks(t *testing.T) {
 	}
 }
 
-// TestUploadChecks: so is what happens to those that the sink gets.
+// TestUploadChecks: corrupted uploads are detected.
 func TestUploadChecks(t *testing.T) {
 	p := newPool()
 	for want, answer := range map[string]func(uint64) uint64{
@@ -66,7 +66,7 @@ func TestUploadChecks(t *testing.T) {
 	}
 }
 
-// TestSinkChecks: the sink itself sees that the content is another.
+// TestSinkChecks: the sink itself detects wrong content.
 func TestSinkChecks(t *testing.T) {
 	o := testOrigin(t)
 	c := dialTest(t, o.addrs.Sink)
@@ -78,7 +78,7 @@ func TestSinkChecks(t *testing.T) {
 	}
 }
 
-// TestSourceAsked: a number that was asked for is what comes.
+// TestSourceAsked: the source sends as many bytes as requested.
 func TestSourceAsked(t *testing.T) {
 	o := testOrigin(t)
 	c := dialTest(t, o.addrs.Source)

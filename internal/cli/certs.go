@@ -37,7 +37,7 @@ Examples:
   tunnels certs revoke laptop
 `
 
-// certs is the verb of that name.
+// certs implements the verb certs.
 func certs(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
 		return usagef("certs: want init, client, list, revoke or crl; tunnels certs -h explains them")
@@ -101,8 +101,8 @@ func certsClient(dir string, names []string, w io.Writer) error {
 	return nil
 }
 
-// serverOf returns the address of the server for which the CA has made the last
-// certificate, at the port that init proposes.
+// serverOf returns the address of the server for which the CA last issued a
+// certificate, with the port suggested by init.
 func serverOf(dir string) string {
 	all, err := tls.List(dir)
 	if err != nil {

@@ -20,17 +20,17 @@ import (
 	"tunnels/tunnel"
 )
 
-// errFound is what check ends with when something has to be corrected.
+// errFound is returned by check if something has to be corrected.
 var errFound = errors.New("something has to be corrected")
 
-// errTarget is what check ends with when the tunnel works and the target does not.
+// errTarget is returned by check if the tunnel works but the target does not.
 var errTarget = errors.New("the exit did not reach the target; -target chooses another one")
 
-// checkTarget is what the exit is asked for if -target names nothing else.
+// checkTarget is the default of -target.
 const checkTarget = "example.com:443"
 
-// check is the verb of that name: it validates the configuration and the
-// certificates, and tries the way to the servers and through the exit.
+// check implements the verb check: it validates the configuration and the certificates,
+// and tries the connections to the servers and through the exit.
 func check(c call, args []string) error {
 	if len(args) > 0 && (args[0] == "client" || args[0] == "server") {
 		args = append([]string{"-" + args[0]}, args[1:]...)
@@ -65,7 +65,7 @@ func check(c call, args []string) error {
 	return errTarget
 }
 
-// checkArgs takes check's own options out of args.
+// checkArgs removes check's own options from args.
 func checkArgs(args []string) (rest []string, target string, offline bool, err error) {
 	target = checkTarget
 	for i := 0; i < len(args); i++ {
@@ -81,7 +81,7 @@ func checkArgs(args []string) (rest []string, target string, offline bool, err e
 			i++
 			target = args[i]
 		default:
-			return nil, "", false, usagef("check: -target: want host:port behind it")
+			return nil, "", false, usagef("check: -target: want host:port after it")
 		}
 	}
 	if looksLikeKey(target) {
@@ -93,7 +93,7 @@ func checkArgs(args []string) (rest []string, target string, offline bool, err e
 	return rest, target, offline, nil
 }
 
-// checkFiles looks at the files that the configuration names.
+// checkFiles checks the files named by the configuration.
 func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 	good := true
 	for _, f := range checkCerts(cfg) {
@@ -109,8 +109,8 @@ func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 	return good
 }
 
-// checkWays tries what the roles of cfg need of the network, and returns the steps that
-// failed.
+// checkWays tries the connections that the roles of cfg need, and returns the failed
+// steps.
 func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (failed []string, err error) {
 	if cfg.Server && cfg.Client && !cfg.CertsGiven() && cfg.Carrier() == "tls" {
 		fmt.Fprintln(stdout, "ok: both ends run in one process, with certificates made in memory")
@@ -128,7 +128,7 @@ func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io
 			return nil, err
 		}
 	}
-	if cfg.Client && !cfg.Server { // else its server is this process
+	if cfg.Client && !cfg.Server { // otherwise its server is this process
 		for _, a := range cfg.ServerAddrs() {
 			fmt.Fprintf(stdout, "client to %s\n", a)
 			if _, err := tunnel.Try(ctx, cfg.Tunnel, a, target, report); err != nil {
@@ -139,7 +139,7 @@ func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io
 	return failed, nil
 }
 
-// stepLine is a step as check shows it.
+// stepLine returns the line that check prints for a step.
 func stepLine(s tunnel.Step) string {
 	verdict, took := "PASS", ""
 	switch {
@@ -154,7 +154,7 @@ func stepLine(s tunnel.Step) string {
 	return strings.TrimRight(fmt.Sprintf("%s  %-10s  %10s  %s", verdict, s.Name, took, s.Text), " ")
 }
 
-// checkCerts looks at the certificates of the roles that cfg has.
+// checkCerts checks the certificates of the roles in cfg.
 func checkCerts(cfg *config.Config) []tls.Finding {
 	if cfg.Carrier() != "tls" || !cfg.CertsGiven() {
 		return nil
@@ -166,7 +166,7 @@ func checkCerts(cfg *config.Config) []tls.Finding {
 	if cfg.Client {
 		for _, a := range cfg.ServerAddrs() {
 			for _, f := range tls.Check(cfg.Tunnel.ClientTLS, tls.ClientRole, a, time.Now()) {
-				if !slices.Contains(all, f) { // most are not about one server
+				if !slices.Contains(all, f) { // most are not about a single server
 					all = append(all, f)
 				}
 			}
@@ -175,5 +175,5 @@ func checkCerts(cfg *config.Config) []tls.Finding {
 	return all
 }
 
-// hostPort is the address of host at port; an IPv6 address in brackets.
+// hostPort joins host and port, with brackets around an IPv6 address.
 func hostPort(host, port string) string { return net.JoinHostPort(host, port) }

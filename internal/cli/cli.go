@@ -1,5 +1,5 @@
-// Package cli is the command line: one file for each verb, and the table of them, from
-// which the help and the errors about usage come.
+// Package cli implements the command line: one file for each verb, and a table of verbs
+// from which the help and usage errors are made.
 package cli
 
 import (
@@ -21,7 +21,7 @@ import (
 // version is set by scripts/build.sh.
 var version string
 
-// usageError is an error that its user can correct on the command line.
+// usageError is an error that the user can fix on the command line.
 type usageError string
 
 // Error implements error.
@@ -29,8 +29,7 @@ func (e usageError) Error() string { return string(e) }
 
 func usagef(format string, a ...any) error { return usageError(fmt.Sprintf(format, a...)) }
 
-// Main does what the process's arguments say, reports what was wrong, and returns the
-// exit code.
+// Main runs the command line of the process, reports errors and returns the exit code.
 func Main() int {
 	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	if err == nil {
@@ -40,14 +39,14 @@ func Main() int {
 	return exitCode(err)
 }
 
-// fileError is an error about a file that an option names: certificates, users,
-// rules. Its user can correct it as well.
+// fileError is an error about a file named by an option: certificates, users, rules.
+// The user can fix it too.
 type fileError struct{ error }
 
 // Unwrap returns the error itself.
 func (e fileError) Unwrap() error { return e.error }
 
-// exitCode is 2 for what trying again cannot help: an invalid option or name, or a file
+// exitCode returns 2 if retrying cannot help: for an invalid option or name, or a file
 // that does not exist or cannot be used.
 func exitCode(err error) int {
 	_, option := errors.AsType[*config.Error](err)
@@ -60,7 +59,7 @@ func exitCode(err error) int {
 	return 1
 }
 
-// run does what args say. It returns when the process is to end.
+// run runs the command in args. It returns when the process should exit.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	c := call{ctx, environ, stdin, stdout, stderr}
 	if slices.ContainsFunc(args, keytext.IsPEM) {
@@ -79,11 +78,10 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return v.do(c, args[1:])
 }
 
-// isWord reports whether arg is no option.
+// isWord reports whether arg is not an option.
 func isWord(arg string) bool { return arg != "" && arg[0] != '-' }
 
-// looksLikeKey reports whether an argument may be the text of a key rather than the
-// name of a file.
+// looksLikeKey reports whether an argument may be a key instead of the name of a file.
 func looksLikeKey(arg string) bool {
 	if !keytext.Looks(arg) {
 		return false

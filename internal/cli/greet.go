@@ -13,7 +13,7 @@ import (
 // contactWait is how long the greeting waits for a server to answer.
 const contactWait = time.Second
 
-// greet says on the terminal what was started, but for what greetContact says.
+// greet prints what was started, except what greetContact prints.
 func (p *process) greet(w io.Writer) {
 	if p.tryingOut() {
 		fmt.Fprintln(w, "Client and server run in this process, for trying out, with certificates that")
@@ -34,8 +34,8 @@ func (p *process) greet(w io.Writer) {
 	fmt.Fprintf(w, "Log:    %s\nStop:   Ctrl-C\n", log)
 }
 
-// greetContact says whether a server has answered, and how to use the client. What
-// comes later is a line of the log.
+// greetContact prints whether a server has answered, and how to use the client. Later
+// changes are logged.
 func (p *process) greetContact(w io.Writer) {
 	within, cancel := context.WithTimeout(p.closing, contactWait)
 	defer cancel()
@@ -46,7 +46,7 @@ func (p *process) greetContact(w io.Writer) {
 	var b strings.Builder
 	switch {
 	case err != nil:
-		fmt.Fprintf(&b, "Status: not connected yet: %v\n        It goes on trying.\n", err)
+		fmt.Fprintf(&b, "Status: not connected yet: %v\n        It keeps trying.\n", err)
 	case server != "":
 		fmt.Fprintf(&b, "Status: %s\n", connected(server, rtt))
 	}
@@ -67,12 +67,12 @@ func connected(server string, rtt time.Duration) string {
 	return fmt.Sprintf("connected to %s (%s)", server, inMS(rtt))
 }
 
-// inMS is a duration as people compare round trips.
+// inMS formats a duration in milliseconds, with the precision useful for round trips.
 func inMS(d time.Duration) string {
 	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
 }
 
-// greetTry says how to use the client, if it can be used by TCP.
+// greetTry prints how to use the client, if it can be used over TCP.
 func (p *process) greetTry(w io.Writer) {
 	addrs := p.client.Addrs()
 	i := slices.IndexFunc(addrs, func(a net.Addr) bool { return a.Network() != "unix" })

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// stuck is a pipe that nobody reads from the time of the status on.
+// stuck is a pipe that is not read once the status has been written.
 type stuck struct {
 	io.Writer
-	reached chan struct{} // closed by the write that stays
+	reached chan struct{} // closed by the write that blocks
 	never   chan struct{}
 }
 
@@ -24,7 +24,7 @@ func (s stuck) Write(b []byte) (int, error) {
 	return s.Writer.Write(b)
 }
 
-// TestGreetingIsNotRead: a process stops although nobody reads what it says.
+// TestGreetingIsNotRead: a process stops even if its output is not read.
 func TestGreetingIsNotRead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -13,16 +13,16 @@ import (
 	"tunnels/tls"
 )
 
-// shownMax is how many characters of a key may stand in a message by accident.
+// shownMax is how many characters of a key a message may contain by accident.
 const shownMax = 7
 
-// keyFiles are files with a key in them, as people have them.
+// keyFiles are files containing a key, as users have them.
 type keyFiles struct {
 	dir    string
-	secret string // the base64 of all of them, without newlines
+	secret string // base64 content of all of them, without newlines
 }
 
-// makeKeyFiles makes a CA and its files, and some of them without their armor.
+// makeKeyFiles makes a CA and its files, some of them without PEM armor.
 func makeKeyFiles(t *testing.T) keyFiles {
 	t.Helper()
 	t.Chdir(t.TempDir()) // a value that looks like a path may become a file
@@ -51,7 +51,7 @@ func (k keyFiles) text(t *testing.T, name string) string {
 	return string(b)
 }
 
-// shown returns a part of the keys that text repeats, or "".
+// shown returns a part of the keys that text contains, or "".
 func (k keyFiles) shown(text string) string {
 	for i := range len(text) - shownMax {
 		if part := text[i : i+shownMax+1]; strings.Contains(k.secret, part) {
@@ -61,7 +61,7 @@ func (k keyFiles) shown(text string) string {
 	return ""
 }
 
-// values are what people give where something else was wanted.
+// values returns what users may enter by mistake.
 func (k keyFiles) values(t *testing.T) []string {
 	var all []string
 	for _, name := range []string{"server.key", "client.pem", "bare-server.key"} {
@@ -72,12 +72,12 @@ func (k keyFiles) values(t *testing.T) []string {
 	return append(all, line, line+":443", "a.example:443,"+line, "tcp://"+line, "https://"+line+"/", "https://a.example/"+line)
 }
 
-// said returns all that one run says: on the terminal, in its error and its log.
+// said returns everything one run outputs: on the terminal, in its error and its log.
 func (k keyFiles) said(t *testing.T, args, environ []string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // what starts stops at once
+	cancel() // a process that starts stops at once
 	text := ""
 	if err := run(ctx, args, environ, strings.NewReader(""), &stdout, &stderr); err != nil {
 		text = err.Error()
@@ -92,7 +92,7 @@ func (k keyFiles) said(t *testing.T, args, environ []string) string {
 	return text + "\n" + stdout.String() + stderr.String() + string(log)
 }
 
-// options are all there are, as the help lists them.
+// options returns all options, as listed in the help.
 func options(t *testing.T) []string {
 	t.Helper()
 	var b bytes.Buffer
@@ -109,8 +109,8 @@ func options(t *testing.T) []string {
 	return names
 }
 
-// TestOptionsShowNoKey: whatever option is given a key's file, or what is in it,
-// nothing of the key is said.
+// TestOptionsShowNoKey: no part of a key is shown when any option is given a key file
+// or its content.
 func TestOptionsShowNoKey(t *testing.T) {
 	k := makeKeyFiles(t)
 	base := []string{"-server", "-client", "-client.addr=127.0.0.1:0", "-server.addr=127.0.0.1:0", "-sla.log.path=" + k.file("log"), "-sla.log.level=debug"}
@@ -139,7 +139,8 @@ func TestOptionsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestVerbsShowNoKey: nor do the verbs, nor what is no verb and no option at all.
+// TestVerbsShowNoKey: nor by the verbs, or for arguments that are neither verb nor
+// option.
 func TestVerbsShowNoKey(t *testing.T) {
 	k := makeKeyFiles(t)
 	users := k.file("users")
@@ -176,7 +177,7 @@ func TestVerbsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestFileIsNamedForWhatItIs: the message helps all the same.
+// TestFileIsNamedForWhatItIs: the message still helps.
 func TestFileIsNamedForWhatItIs(t *testing.T) {
 	k := makeKeyFiles(t)
 	pem, text := k.file("client.pem"), k.text(t, "client.pem")

@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/netx"
 )
 
-// serverListenError is err, of listening for clients, in words that help.
+// serverListenError explains an error of listening for clients.
 func serverListenError(err error, network, address string) error {
 	if network == "unix" {
 		return err
@@ -18,12 +18,12 @@ func serverListenError(err error, network, address string) error {
 	host, port, _ := net.SplitHostPort(address) // it was checked
 	_, noName := errors.AsType[*net.DNSError](err)
 	if noName || errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return explained{err, fmt.Sprintf("server: %s is no address of this machine; a server listens on its own: use -server.addr :%s", address, port)}
+		return explained{err, fmt.Sprintf("server: %s is not an address of this machine; a server listens on its own: use -server.addr :%s", address, port)}
 	}
 	return listenError(err, "server", address, "-server.addr "+net.JoinHostPort(host, otherPort(port)))
 }
 
-// clientListenError is err, of listening for applications, in words that help.
+// clientListenError explains an error of listening for applications.
 func clientListenError(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Addr == nil || op.Net == "unix" {
@@ -31,7 +31,7 @@ func clientListenError(err error) error {
 	}
 	address := op.Addr.String()
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return explained{err, fmt.Sprintf("client: %s is no address of this machine; -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", address)}
+		return explained{err, fmt.Sprintf("client: %s is not an address of this machine; -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", address)}
 	}
 	host, port, splitErr := net.SplitHostPort(address)
 	if splitErr != nil {
@@ -40,22 +40,22 @@ func clientListenError(err error) error {
 	return listenError(err, "client", address, "-client.addr "+net.JoinHostPort(host, otherPort(port)))
 }
 
-// listenError is err in words that help; other is what to use instead.
+// listenError explains err; other is what to use instead.
 func listenError(err error, role, address, other string) error {
 	if problem := netx.ZoneProblem(address); problem != "" {
 		return explained{err, role + ": " + problem}
 	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return explained{err, fmt.Sprintf("%s: %s is in use, perhaps by another tunnels; choose another port with %s", role, address, other)}
+		return explained{err, fmt.Sprintf("%s: %s is in use, perhaps by another tunnels process; choose another port with %s", role, address, other)}
 	case errors.Is(err, syscall.EACCES):
 		return explained{err, fmt.Sprintf("%s: no permission to listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE, which the systemd unit has; or choose another port with %s", role, address, other)}
 	}
 	return err
 }
 
-// otherPort is a port to propose in the place of one that cannot be had: the next,
-// or of those below 1024 the one people take instead.
+// otherPort suggests a port to use instead: the next one, or for ports below 1024 the
+// usual alternative.
 func otherPort(port string) string {
 	n, err := strconv.Atoi(port)
 	switch {
@@ -67,7 +67,7 @@ func otherPort(port string) string {
 	return strconv.Itoa(n + 1)
 }
 
-// explained is an error in other words.
+// explained is an error with a more helpful text.
 type explained struct {
 	err  error
 	text string

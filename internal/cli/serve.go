@@ -23,11 +23,11 @@ import (
 	"tunnels/tunnel"
 )
 
-// drainMax is how long running sessions may take to finish when the process is
-// told to stop.
+// drainMax is how long open connections may take to finish when the process is told to
+// stop.
 const drainMax = 30 * time.Second
 
-// process is the roles of this process.
+// process holds the roles of this process.
 type process struct {
 	cfg    *config.Config
 	log    *sla.Logger
@@ -37,14 +37,14 @@ type process struct {
 	page   *http.Server   // something to load when trying out; nil otherwise
 	pageAt string
 	wg     sync.WaitGroup
-	ended  chan error // one for each role, when it ends
-	conf   []byte     // the text of the configuration file when it was read
+	ended  chan error // one value for each role that ends
+	conf   []byte     // content of the configuration file at the start
 
-	closing context.Context // ends when close begins
+	closing context.Context // canceled when close begins
 	end     context.CancelFunc
 }
 
-// serve is the process without a verb: one role or both.
+// serve runs the process for one or both roles.
 func serve(c call, args []string) error {
 	cfg, err := config.Parse(args, c.environ)
 	if err != nil {
@@ -65,15 +65,15 @@ func serve(c call, args []string) error {
 	p := &process{cfg: cfg, log: log, lines: journal.New(log), ended: make(chan error, 2)}
 	p.conf, _ = os.ReadFile(cfg.File) // without one there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
-	// Before anything is logged from which another program may conclude that it runs:
-	// Go drops a SIGUSR1 that no channel is registered for.
+	// This must precede any log line from which another program may conclude that the
+	// process runs: Go drops a SIGUSR1 for which no channel is registered.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)
 	findings := checkCerts(cfg)
 	if err := p.listen(); err != nil {
 		p.close()
-		err = withMend(err, findings)
+		err = withFix(err, findings)
 		if log.File() != "" { // else it is about to be said on the terminal
 			log.Error("cannot start: %v", err)
 		}
@@ -97,8 +97,8 @@ func serve(c call, args []string) error {
 	return err
 }
 
-// withMend adds to an error what the check of the certificates proposes for it.
-func withMend(err error, findings []tls.Finding) error {
+// withFix adds the fix suggested by the check of the certificates to an error.
+func withFix(err error, findings []tls.Finding) error {
 	for _, f := range findings {
 		if f.Severity == tls.Fatal && f.Fix != "" && strings.Contains(err.Error(), f.Text) && !strings.Contains(err.Error(), f.Fix) {
 			return fmt.Errorf("%w; %s", err, f.Fix)
@@ -107,7 +107,7 @@ func withMend(err error, findings []tls.Finding) error {
 	return err
 }
 
-// logStart logs what was started, now that nothing can keep it from starting.
+// logStart logs what was started, once nothing can prevent that any more.
 func (p *process) logStart() {
 	p.log.Info("%s started", versionLine())
 	for _, w := range p.cfg.Warnings {
@@ -118,8 +118,8 @@ func (p *process) logStart() {
 	}
 }
 
-// listen makes the roles and their sockets, so that what is wrong with them is
-// known before anything is served.
+// listen makes the roles and their sockets, so that errors are found before anything is
+// served.
 func (p *process) listen() error {
 	t := p.cfg.Tunnel
 	t.Events = p.lines.Events()
@@ -199,13 +199,13 @@ func dialable(a net.Addr) string {
 	return net.JoinHostPort(loopback, strconv.Itoa(tcp.Port))
 }
 
-// tryingOut: both roles, and nobody said anything about certificates.
+// tryingOut reports whether both roles run without any configured certificates.
 func (p *process) tryingOut() bool {
 	return p.cfg.Server && p.cfg.Client && !p.cfg.CertsGiven() && p.cfg.Carrier() == "tls"
 }
 
-// listenPage serves one page on loopback, so that there is something to load
-// through the tunnel also without the Internet.
+// listenPage serves one page on loopback, so that there is something to load through
+// the tunnel even without the Internet.
 func (p *process) listenPage() error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -227,7 +227,7 @@ func listed(addrs []net.Addr, between string) string {
 	return strings.Join(all, between)
 }
 
-// run serves until ctx ends, a signal says so, or a role fails.
+// run serves until ctx ends, a signal stops it, or a role fails.
 func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, stderr io.Writer) error {
 	p.tasks.serve(&p.wg, p.ended)
 	if p.client != nil {
@@ -260,8 +260,8 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, std
 
 func isStop(sig os.Signal) bool { return sig == os.Interrupt || sig == syscall.SIGTERM }
 
-// stop lets running sessions finish, until they take too long or another signal
-// says that it must not wait.
+// stop lets open connections finish, until they take too long or another signal
+// arrives.
 func (p *process) stop(signals <-chan os.Signal) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), drainMax, fmt.Errorf("not finished within %s", drainMax))
 	defer cancel()
@@ -301,14 +301,14 @@ func (p *process) close() {
 	p.lines.Close()
 }
 
-// reload reads the certificates, the rules and the users again, but no options.
+// reload reloads the certificates, the rules and the users, but not the options.
 func (p *process) reload() {
 	if now, err := os.ReadFile(p.cfg.File); err == nil && !bytes.Equal(now, p.conf) {
 		p.log.Warn("%s has changed: options are read at the start, so restart tunnels for them to count", p.cfg.File)
 	}
 	for _, r := range p.tasks {
 		if err := r.Reload(); err != nil {
-			p.log.Error("%s: reading %s again failed: %v; what was read before remains in force", r.name, r.files, err)
+			p.log.Error("%s: reloading %s failed: %v; keeping the previous ones", r.name, r.files, err)
 			continue
 		}
 		p.log.Info("%s: read %s again", r.name, r.files)

@@ -21,7 +21,7 @@ Example:
   tunnels service server >/etc/systemd/system/tunnels.service
 `
 
-// service is the verb that prints a service definition.
+// service implements the verb service, which prints a service definition.
 func service(c call, args []string) error {
 	if len(args) != 1 {
 		return usagef("service: want server, client or launchd")
@@ -45,7 +45,7 @@ func service(c call, args []string) error {
 	return err
 }
 
-// isPrivate reports whether a file is in a folder that the unit hides.
+// isPrivate reports whether a file is in a folder hidden by the unit.
 func isPrivate(path string) bool {
 	return strings.HasPrefix(path, "/root/") || strings.HasPrefix(path, "/home/") || strings.HasPrefix(path, "/tmp/")
 }

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// otherSignals are those that do not stop the process.
+// otherSignals are signals that do not stop the process.
 var otherSignals = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1}
 
-// other acts on one of them: SIGHUP reads the certificates and users
-// again, SIGUSR1 opens the log anew after another program has moved it.
+// other handles one of them: SIGHUP reloads the certificates, rules and users, SIGUSR1
+// reopens the log after another program has renamed it.
 func (p *process) other(sig os.Signal) {
 	switch sig {
 	case syscall.SIGHUP:
@@ -22,7 +22,7 @@ func (p *process) other(sig os.Signal) {
 	}
 }
 
-// surviveBrokenPipes lets writes to standard output and error fail when their
-// reader has gone; the runtime would end the process by SIGPIPE. It is for
-// good: the last line may be main's.
+// surviveBrokenPipes makes writes to standard output and error fail when their reader
+// is gone; otherwise the runtime would end the process by SIGPIPE. It is never undone:
+// the last line may be main's.
 func surviveBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }

@@ -31,10 +31,10 @@ Examples:
   pass show proxy | tunnels users add /etc/tunnels/users alice
 `
 
-// passwordLine is more than a line with a password in it can have.
+// passwordLine is longer than any line with a password.
 const passwordLine = 4096
 
-// runUsers is the verb of that name.
+// runUsers implements the verb users.
 func runUsers(c call, args []string) error {
 	if len(args) == 0 {
 		return usagef("users: want add, list or remove; tunnels users -h explains them")
@@ -108,9 +108,9 @@ func readPassword(c call, name string) (string, error) {
 	return line, nil
 }
 
-// typedPassword asks for a password twice, as it cannot be seen.
+// typedPassword prompts for a password twice, because it is not shown.
 func typedPassword(c call, name string) (string, error) {
-	f := c.stdin.(*os.File) // as terminals are
+	f := c.stdin.(*os.File) // terminals are files
 	password, err := terminal.ReadPassword(f, c.stderr, fmt.Sprintf("Password of %s: ", name))
 	if err != nil {
 		return "", err

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/users"
 )
 
-// pty opens a terminal: what is written to the master is typed at the slave.
+// pty opens a terminal: bytes written to master are typed at slave.
 func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -36,10 +36,10 @@ func pty(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// TestUsersAddTyped: a password that is typed is asked for twice and never shown.
+// TestUsersAddTyped: a typed password is prompted for twice and never shown.
 func TestUsersAddTyped(t *testing.T) {
 	for _, tt := range []struct {
-		typed, want string // want: in the error; empty: it is taken
+		typed, want string // want: part of the error, or empty on success
 	}{
 		{"s3cret s3cret\ns3cret s3cret\n", ""},
 		{"s3cret\nother\n", "differ"},
@@ -62,7 +62,7 @@ func TestUsersAddTyped(t *testing.T) {
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("typed %q: %v, want %q", tt.typed, err, tt.want)
 		}
-		names, _ := users.List(file) // there is no file after an error
+		names, _ := users.List(file) // after an error there is no file
 		if (len(names) == 1) != (tt.want == "") {
 			t.Errorf("typed %q: users %q", tt.typed, names)
 		}
@@ -72,8 +72,7 @@ func TestUsersAddTyped(t *testing.T) {
 	}
 }
 
-// waitAsked waits until what is typed is not shown and nothing typed before is left
-// unread.
+// waitAsked waits until echo is off and nothing typed before is unread.
 func waitAsked(t *testing.T, slave *os.File, done chan error) {
 	t.Helper()
 	end := time.Now().Add(20 * time.Second)

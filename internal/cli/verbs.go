@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/typo"
 )
 
-// call is what a verb is called with, beside its arguments.
+// call holds the context of a verb besides its arguments.
 type call struct {
 	ctx            context.Context
 	environ        []string
@@ -22,18 +22,18 @@ type call struct {
 	stdout, stderr io.Writer
 }
 
-// verb is one line of the table of verbs.
+// verb is one entry of the table of verbs.
 type verb struct {
 	name string
-	does string // in the list of verbs
+	does string // description in the list of verbs
 	help func(w io.Writer) error
-	// run does it. It returns flag.ErrHelp where its help was asked for.
+	// run runs the verb. It returns flag.ErrHelp if its help was requested.
 	run func(c call, args []string) error
-	// options: its arguments are those of a process, which config judges.
+	// options means that its arguments are those of a process, parsed by config.
 	options bool
 }
 
-// verbs is the table of them, in the order of the help.
+// verbs returns the table of verbs in the order of the help.
 func verbs() []verb {
 	return []verb{
 		{name: "client", does: "run the proxy, on the laptop (same as tunnels -client)", help: roleHelp("client", clientHelp), run: role("client"), options: true},
@@ -72,7 +72,7 @@ func verbNames() []string {
 	return names
 }
 
-// unknownVerb is the error about a first word that is no verb.
+// unknownVerb returns the error for a first word that is not a verb.
 func unknownVerb(name string) error {
 	if near := typo.Nearest(name, verbNames()); near != "" {
 		return usagef("unknown verb %s: did you mean %s?", keytext.Quote(name), near)
@@ -81,7 +81,7 @@ func unknownVerb(name string) error {
 	return usagef("unknown verb %s: want %s or %s, or options (tunnels -h)", keytext.Quote(name), strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
 }
 
-// do runs v, or writes its help if that is what the arguments ask for.
+// do runs v, or writes its help if the arguments request it.
 func (v verb) do(c call, args []string) error {
 	if !v.options && slices.ContainsFunc(args, looksLikeKey) {
 		return usagef("%s: an argument looks like the text of a key, and there is no file of that name", v.name)
@@ -98,7 +98,7 @@ func (v verb) do(c call, args []string) error {
 
 func isHelp(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }
 
-// role is the verb of one role, the same as its option.
+// role returns the function that runs one role, like its option.
 func role(name string) func(c call, args []string) error {
 	return func(c call, args []string) error { return serve(c, append([]string{"-" + name}, args...)) }
 }
@@ -144,7 +144,7 @@ func help(w io.Writer) error {
 	return err
 }
 
-// helpOn is the verb help.
+// helpOn implements the verb help.
 func helpOn(c call, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -194,7 +194,8 @@ Example:
   tunnels check client -server.addr vps.example:443 -tls.client.cert client.pem
 `
 
-// roleHelp is the help of a role: text and the options of that role.
+// roleHelp returns a function that writes the help of a role: text and the options of
+// that role.
 func roleHelp(name, text string) func(io.Writer) error {
 	return func(w io.Writer) error {
 		if _, err := io.WriteString(w, text); err != nil {
@@ -204,8 +205,8 @@ func roleHelp(name, text string) func(io.Writer) error {
 	}
 }
 
-// operands parses args, in which options may stand before, between and behind the
-// operands, and returns these. What follows -- are operands.
+// operands parses args, in which options may be anywhere, and returns the operands.
+// Everything after -- is an operand.
 func operands(fs *flag.FlagSet, args []string) ([]string, error) {
 	fs.SetOutput(io.Discard)
 	var all []string

@@ -16,12 +16,12 @@ import (
 	"tunnels/tls"
 )
 
-// derive fills in what follows from what was given.
+// derive sets values that follow from others.
 func (c *Config) derive() {
 	c.SLA.Default = !c.Given("sla.log.path")
 	t := &c.Tunnel
-	// A plain network between client and server is the one the server listens
-	// on, so it need not be said twice.
+	// A plain network between client and server is also the one the server listens on,
+	// so it need not be set twice.
 	if n := c.Carrier(); n != "tls" && !c.Given("server.net") {
 		t.ServerNet = n
 	}
@@ -42,7 +42,7 @@ func (c *Config) derive() {
 		t.ClientAddrs = append(t.ClientAddrs, netx.ParseEndpoint(c.clientNet, a))
 	}
 	if t.ClientTLS.CA == "" && t.ClientTLS.Cert != "" {
-		// That the file cannot be read is found out with the certificate.
+		// If the file cannot be read, loading the certificate reports that.
 		if holds, err := tls.HoldsCA(t.ClientTLS.Cert); holds || err != nil {
 			t.ClientTLS.CA = t.ClientTLS.Cert
 		}
@@ -50,14 +50,14 @@ func (c *Config) derive() {
 	if t.ServerTLS.CA == "" {
 		t.ServerTLS.CA = t.ClientTLS.CA
 	}
-	// With both ends here and nobody else able to reach the exit, there is no
+	// With both ends here and an exit that only this machine can reach, there is no
 	// second machine to protect.
 	if both && !c.Given("server.allow") && netx.IsLoopback(t.ServerNet, t.ServerAddr) {
 		t.Allow = []string{"all"}
 	}
 }
 
-// check finds what is wrong with values that are right by themselves.
+// check finds problems with combinations of values that are each valid.
 func (c *Config) check() error {
 	var bad problems
 	bad.add(c.checkNetworks())
@@ -75,12 +75,12 @@ func (c *Config) check() error {
 		bad.add(c.wrong("sla.log.path", "is a certificate or key (PEM), not a log"))
 	}
 	if c.SLA.DingTalkSecret != "" && c.SLA.DingTalkToken == "" {
-		bad.add(c.wrong("sla.dingtalk.secret", "is of no use without -sla.dingtalk.token"))
+		bad.add(c.wrong("sla.dingtalk.secret", "has no effect without -sla.dingtalk.token"))
 	}
 	return bad.err()
 }
 
-// checkNetworks: if the carrier is a plain network, it is the server's.
+// checkNetworks checks that the carrier, if it is a plain network, is the server's.
 func (c *Config) checkNetworks() error {
 	n := c.Carrier()
 	if n == "tls" || n == c.Tunnel.ServerNet {
@@ -89,7 +89,7 @@ func (c *Config) checkNetworks() error {
 	return c.wrong(c.carrierName(), "does not fit -server.net %s: want the same plain network for both, or tls", c.Tunnel.ServerNet)
 }
 
-// carrierName is the option that decides about the carrier.
+// carrierName returns the name of the option that sets the carrier.
 func (c *Config) carrierName() string {
 	if c.Tunnel.EagerNet != "remux" {
 		return "eagersocks.net"
@@ -120,10 +120,10 @@ func (c *Config) checkServerAddr() error {
 	return c.checkClear(t.ServerAddr, "")
 }
 
-// serversMax is how many servers a client may have.
+// serversMax limits the servers of a client.
 const serversMax = 64
 
-// checkServers looks at the servers of a client.
+// checkServers checks the servers of a client.
 func (c *Config) checkServers() error {
 	all := c.Tunnel.Servers
 	if len(all) > serversMax {
@@ -141,7 +141,7 @@ func (c *Config) checkServers() error {
 		case err != nil:
 			return c.wrong("server.addr", "%s%v", which, err)
 		case seen[strings.ToLower(a)]:
-			return c.wrong("server.addr", "%sis there twice: want each server once", which)
+			return c.wrong("server.addr", "%sis repeated: want each server once", which)
 		}
 		seen[strings.ToLower(a)] = true
 		if err := c.checkClear(a, which); err != nil {
@@ -151,15 +151,15 @@ func (c *Config) checkServers() error {
 	return nil
 }
 
-// checkClear: without TLS nothing leaves this machine.
+// checkClear checks that without TLS no traffic leaves this machine.
 func (c *Config) checkClear(address, which string) error {
 	if n := c.Carrier(); n != "tls" && !c.Tunnel.Insecure && !netx.IsLoopback(n, address) {
-		return c.wrong("server.addr", "%sanybody on the way could read and change what -%s %s carries: want TLS, a loopback address, or -insecure", which, c.carrierName(), n)
+		return c.wrong("server.addr", "%sanyone on the network path could read and change what -%s %s carries: want TLS, a loopback address, or -insecure", which, c.carrierName(), n)
 	}
 	return nil
 }
 
-// ServerAddrs are the addresses of all servers that this process has to do with.
+// ServerAddrs returns the addresses of all servers of this process.
 func (c *Config) ServerAddrs() []string {
 	if len(c.Tunnel.Servers) > 0 {
 		return c.Tunnel.Servers
@@ -167,19 +167,19 @@ func (c *Config) ServerAddrs() []string {
 	return []string{c.Tunnel.ServerAddr}
 }
 
-// checkUsers: the file of users is one, and not a user's name and password.
+// checkUsers checks that -client.users is a file, and not a user's name and password.
 func (c *Config) checkUsers() error {
 	name, _, colon := strings.Cut(c.Tunnel.ClientUsers, ":")
 	if _, err := os.Stat(c.Tunnel.ClientUsers); err == nil || !colon || len(name) < 2 { // C:\users is a path
 		return nil
 	}
-	return &Error{Name: "client.users", Origin: c.origin("client.users"), Want: "is no file: want one that `tunnels users add FILE NAME` makes"}
+	return &Error{Name: "client.users", Origin: c.origin("client.users"), Want: "is not a file: want one that `tunnels users add FILE NAME` makes"}
 }
 
 func (c *Config) checkClientAddrs() error {
 	all := c.Tunnel.ClientAddrs
 	if c.clientNet == "unix" && !c.Given("client.addr") {
-		return c.wrong("client.addr", "is no path: -client.net unix wants -client.addr PATH")
+		return c.wrong("client.addr", "is not a path: -client.net unix wants -client.addr PATH")
 	}
 	if len(all) == 0 {
 		return c.wrong("client.addr", "want host:port, as in 127.0.0.1:1080")
@@ -199,7 +199,7 @@ func (c *Config) checkClientAddrs() error {
 			return c.wrong("client.addr", "%sis -server.addr as well: -client.addr is where applications connect, on this machine, and the server goes into -server.addr", which)
 		}
 		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && c.isServers(e) {
-			return c.wrong("client.addr", "%sis no address of this machine, it seems: -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", which)
+			return c.wrong("client.addr", "%sdoes not seem to be an address of this machine: -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", which)
 		}
 		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && !e.IsLoopback() {
 			return c.wrong("client.addr", "%sother machines could use the tunnel: want a loopback address, as in 127.0.0.1:1080, or -client.users FILE, or -client.open", which)
@@ -208,8 +208,8 @@ func (c *Config) checkClientAddrs() error {
 	return nil
 }
 
-// isServers reports whether an address of a client seems to be its server's: a name,
-// or the address of a server while that is said to be on this machine.
+// isServers reports whether an address of a client seems to be that of its server: a
+// name, or the address of a server while -server.addr is on this machine.
 func (c *Config) isServers(e netx.Endpoint) bool {
 	host, _, err := net.SplitHostPort(e.Address)
 	if err != nil || e.Network == "unix" || host == "" || e.IsLoopback() || len(c.Tunnel.Servers) == 0 {
@@ -220,34 +220,34 @@ func (c *Config) isServers(e netx.Endpoint) bool {
 	return err != nil || swapped && !ip.IsUnspecified()
 }
 
-// checkCerts: each end of a TLS carrier has a certificate and a CA. What is in
-// the files is not looked at here.
+// checkCerts checks that each end of a TLS carrier has a certificate and a CA. It does
+// not read the files.
 func (c *Config) checkCerts(bad *problems) {
 	if c.Carrier() != "tls" || c.Server && c.Client && !c.CertsGiven() {
 		return
 	}
 	t := &c.Tunnel
 	if c.Server {
-		const mend = "`tunnels certs init NAME` makes it, where NAME is how clients reach the server"
+		const fix = "`tunnels certs init NAME` makes it, where NAME is how clients reach the server"
 		if t.ServerTLS.Cert == "" {
-			bad.add(c.wrong("tls.server.cert", "is missing: want the server's certificate; %s", mend))
+			bad.add(c.wrong("tls.server.cert", "is missing: want the server's certificate; %s", fix))
 		}
 		if t.ServerTLS.CA == "" {
-			bad.add(c.wrong("tls.server.ca", "is missing: want the CA of the clients, without which this would be an open proxy; %s", mend))
+			bad.add(c.wrong("tls.server.ca", "is missing: want the CA of the clients, without which this would be an open proxy; %s", fix))
 		}
 	}
 	if c.Client {
-		const mend = "`tunnels certs client NAME`, where the server's CA is, makes one file that serves as all of -tls.client.cert, .key and .ca"
+		const fix = "`tunnels certs client NAME`, where the server's CA is, makes one file that serves as all of -tls.client.cert, .key and .ca"
 		if t.ClientTLS.Cert == "" {
-			bad.add(c.wrong("tls.client.cert", "is missing: want the client's certificate; %s", mend))
+			bad.add(c.wrong("tls.client.cert", "is missing: want the client's certificate; %s", fix))
 		}
 		if t.ClientTLS.CA == "" && t.ClientTLS.Cert != "" {
-			bad.add(c.wrong("tls.client.ca", "is missing: %s holds no CA; %s", t.ClientTLS.Cert, mend))
+			bad.add(c.wrong("tls.client.ca", "is missing: %s holds no CA; %s", t.ClientTLS.Cert, fix))
 		}
 	}
 }
 
-// checkRules: the file of rules can be read.
+// checkRules checks that the rules file can be read.
 func (c *Config) checkRules(bad *problems) {
 	if !c.Server || c.Tunnel.Rules == "" {
 		return
@@ -259,7 +259,7 @@ func (c *Config) checkRules(bad *problems) {
 	}
 }
 
-// end is the end that an option is for: "server" or "client"; empty: both.
+// end returns the end that an option is for: "server" or "client", or "" for both.
 func end(option string) string {
 	switch {
 	case option == "server.addr", option == "server.net", option == "server.dial.timeout.sec":
@@ -272,13 +272,13 @@ func end(option string) string {
 	return ""
 }
 
-// warn says what works and should be known.
+// warn adds warnings about valid settings that the user should know of.
 func (c *Config) warn() {
 	add := func(format string, a ...any) { c.Warnings = append(c.Warnings, fmt.Sprintf(format, a...)) }
 	for _, o := range c.all() {
 		g := c.given[o.name]
 		if o.secret && g.origin == commandLine && g.value != "" && !strings.HasPrefix(g.value, "@") {
-			add("-%s: everybody on this machine sees it with ps: give it as @FILE or in %s", o.name, envName(o.name))
+			add("-%s: all users of this machine can see it with ps: give it as @FILE or in %s", o.name, envName(o.name))
 		}
 	}
 	for _, o := range c.all() {
@@ -289,7 +289,7 @@ func (c *Config) warn() {
 	t, carrier := &c.Tunnel, c.Carrier()
 	for _, a := range c.ServerAddrs() {
 		if carrier != "tls" && !netx.IsLoopback(carrier, a) {
-			add("-insecure: NOTHING IS ENCRYPTED and nobody is asked who he is between client and %s: anybody on the way can read and change it, anybody can use the server", a)
+			add("-insecure: TRAFFIC IS UNENCRYPTED AND UNAUTHENTICATED between client and %s: anyone on the network path can read and change it, and anyone can use the server", a)
 		}
 	}
 	if c.Client && c.Given("server.policy") && len(t.Servers) < 2 {
@@ -309,25 +309,25 @@ func (c *Config) warn() {
 	}
 }
 
-// warnOpen is about addresses of the client that other machines reach.
+// warnOpen adds warnings about client addresses that other machines can reach.
 func (c *Config) warnOpen(add func(format string, a ...any)) {
 	users := c.Tunnel.ClientUsers != ""
 	for _, e := range c.Tunnel.ClientAddrs {
 		switch {
 		case e.IsLoopback():
 		case users:
-			add("-client.users: passwords cross the network to %s in the clear: anybody on the way can read them", e)
+			add("-client.users: passwords are sent to %s unencrypted: anyone on the network path can read them", e)
 		default:
-			add("-client.open: whoever reaches %s can use the tunnel", e)
+			add("-client.open: anyone who can reach %s can use the tunnel", e)
 		}
 	}
 	if users && c.ClientOpen {
-		add("-client.open has no effect, because -client.users asks everybody for a password")
+		add("-client.open has no effect, because -client.users requires a password")
 	}
 }
 
-// isPEMFile reports whether a file begins like one of keys or certificates: nothing
-// must be written into it.
+// isPEMFile reports whether a file begins like a key or certificate, so that nothing
+// must be written to it.
 func isPEMFile(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return false

@@ -1,5 +1,5 @@
-// Package config turns the command line, the environment and a file into what
-// the rooms of the product are made from.
+// Package config parses the command line, the environment and a file into the
+// configuration of the other packages.
 //
 // Every option has one name, in three spellings:
 //
@@ -7,13 +7,13 @@
 //	TUNNELS_SERVER_ADDR=:443       in the environment
 //	server.addr = :443             in the file that -config names
 //
-// The command line beats the environment, which beats the file. An empty
-// environment variable counts as not set. In the file a line that begins with #
-// is a comment, as is what follows a # behind a blank; a value may stand in
-// double quotes, with Go's escapes, or in single quotes, as it is.
+// The command line overrides the environment, which overrides the file. An empty
+// environment variable counts as unset. In the file, a line that begins with # is a
+// comment, as is the text after a # that follows a space; a value may be in double
+// quotes, with Go's escapes, or in single quotes, taken literally.
 //
-// [Parse] checks everything that can be known without opening a socket, so that
-// a process which starts does not find out later that it was told nonsense.
+// [Parse] checks everything that can be checked without opening a socket, so that a
+// process with an invalid configuration does not start.
 package config
 
 import (
@@ -21,57 +21,57 @@ import (
 	"tunnels/tunnel"
 )
 
-// Config is what a process was told to be.
+// Config is the configuration of a process.
 type Config struct {
-	Server bool // be the exit
-	Client bool // be the proxy
+	Server bool // run the exit
+	Client bool // run the proxy
 
 	Tunnel tunnel.Config
 	SLA    sla.Config
 
-	// RemuxMemoryMaxMB is the budget of all sessions' memory, in MiB, from
-	// which the caller makes Tunnel.Remux.Budget.
+	// RemuxMemoryMaxMB limits the memory of all sessions, in MiB; the caller makes
+	// Tunnel.Remux.Budget from it.
 	RemuxMemoryMaxMB int
-	// ClientOpen: applications may reach the client from other machines.
+	// ClientOpen permits applications on other machines to use the client.
 	ClientOpen bool
-	// File is the configuration file that was read; empty: none.
+	// File is the configuration file that was read, or empty.
 	File string
-	// Warnings are what its user should hear though it is no error.
+	// Warnings are messages for the user that are not errors.
 	Warnings []string
 
-	given map[string]given // by option name; what nobody gave is not in it
+	given map[string]given // by option name; values that were set explicitly
 
-	clientAddrs []string // of -client.addr, from which Tunnel.ClientAddrs follow
-	clientNet   string   // network of those that do not name one
+	clientAddrs []string // from -client.addr; Tunnel.ClientAddrs is made from them
+	clientNet   string   // network of addresses without one of their own
 }
 
-// given is a value that somebody gave, and where.
+// given is an explicitly set value with its origin.
 type given struct {
 	value, origin string
 }
 
-// The origins that are not a place in a file.
+// The origins that are not a line of a file.
 const (
 	commandLine = "command line"
 	byDefault   = "default"
 )
 
-// Given reports whether the option of that name ("server.addr") was given, rather
-// than left at its default.
+// Given reports whether the option of that name ("server.addr") was set, rather than
+// left at its default.
 func (c *Config) Given(name string) bool {
 	_, ok := c.given[name]
 	return ok
 }
 
-// CertsGiven reports whether any certificate, key or CA was given. With both
-// roles in one process and none given, throw-away ones will do.
+// CertsGiven reports whether any certificate, key or CA was set. If both roles run in
+// one process and none is set, temporary ones are used.
 func (c *Config) CertsGiven() bool {
 	s, l := c.Tunnel.ServerTLS, c.Tunnel.ClientTLS
 	return s.Cert+s.Key+s.CA+l.Cert+l.Key+l.CA != ""
 }
 
-// Carrier is the network on which client and server meet: "tls", or a plain
-// stream network.
+// Carrier returns the network between client and server: "tls", or a plain stream
+// network.
 func (c *Config) Carrier() string {
 	if c.Tunnel.EagerNet != "remux" {
 		return c.Tunnel.EagerNet
@@ -79,7 +79,7 @@ func (c *Config) Carrier() string {
 	return c.Tunnel.RemuxNet
 }
 
-// origin is where the value of an option came from.
+// origin returns where the value of an option came from.
 func (c *Config) origin(name string) string {
 	if g, ok := c.given[name]; ok {
 		return g.origin

@@ -21,10 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// args splits a command line at blanks.
+// args splits a command line at spaces.
 func args(line string) []string { return strings.Fields(line) }
 
-// try are the arguments of the simplest complete configuration.
+// try holds the arguments of the simplest complete configuration.
 const try = "-server -client"
 
 func mustParse(t *testing.T, line string, environ ...string) *Config {
@@ -152,7 +152,7 @@ func TestDerived(t *testing.T) {
 		{"-server -server.addr :443" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "ca"},
 		{"-server -server.addr :443 -tls.server.ca own" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "own"},
 		{"-server -server.addr :443" + certs, func(c *Config) any { return c.CertsGiven() }, true},
-		// others can reach this exit, so it protects its machine
+		// other machines can reach this exit, so it protects its own machine
 		{"-server -client -server.addr :443" + certs, func(c *Config) any { return len(c.Tunnel.Allow) }, 0},
 		{"-server -client -server.dns https://1.1.1.1/dns-query -server.dns system", func(c *Config) any { return c.Tunnel.DNS }, "https://1.1.1.1/dns-query,system"},
 		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow }, []string{"private"}},
@@ -186,18 +186,18 @@ func TestHelpAndRole(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	secret, rules := writeFile(t, "s3cret\n"), writeFile(t, "[*]\n")
 	tests := []struct {
-		line, env, want string // want: what the only warning says; empty: there is none
+		line, env, want string // want: the only warning, or empty for none
 	}{
 		{try, "", ""},
-		{try + " -sla.dingtalk.token abc", "", "-sla.dingtalk.token: everybody on this machine sees it with ps: give it as @FILE or in TUNNELS_SLA_DINGTALK_TOKEN"},
+		{try + " -sla.dingtalk.token abc", "", "-sla.dingtalk.token: all users of this machine can see it with ps: give it as @FILE or in TUNNELS_SLA_DINGTALK_TOKEN"},
 		{try + " -sla.dingtalk.token @" + secret, "", ""},
 		{try, "TUNNELS_SLA_DINGTALK_TOKEN=abc", ""},
-		{"-server -remux.net tcp -server.addr :443 -insecure", "", "NOTHING IS ENCRYPTED"},
+		{"-server -remux.net tcp -server.addr :443 -insecure", "", "TRAFFIC IS UNENCRYPTED"},
 		{"-server -remux.net tcp -server.addr 127.0.0.1:443 -insecure", "", ""},
-		{try + " -client.addr :1080 -client.open", "", "whoever reaches :1080"},
-		{try + " -client.addr 127.0.0.1:1080,:1081 -client.open", "", "whoever reaches :1081"},
+		{try + " -client.addr :1080 -client.open", "", "anyone who can reach :1080"},
+		{try + " -client.addr 127.0.0.1:1080,:1081 -client.open", "", "anyone who can reach :1081"},
 		{try + " -client.addr 127.0.0.1:1080,unix:/tmp/s -client.users f", "", ""},
-		{try + " -client.addr 127.0.0.1:1080,:1081 -client.users f", "", "-client.users: passwords cross the network to :1081 in the clear"},
+		{try + " -client.addr 127.0.0.1:1080,:1081 -client.users f", "", "-client.users: passwords are sent to :1081 unencrypted"},
 		{try + " -client.users f -client.open", "", "-client.open has no effect"},
 		{try + " -eagersocks.net tcp -remux.net tcp", "", "-remux.net tcp has no effect"},
 		{try + " -server.rules " + rules, "", ""},
@@ -238,7 +238,7 @@ func TestPrintReadsBack(t *testing.T) {
 			t.Errorf("Parse(%s): what Print wrote does not parse: %v\n%s", tt.line, err, &b)
 			continue
 		}
-		for _, x := range []*Config{c, again} { // where a value came from is not part of it
+		for _, x := range []*Config{c, again} { // origins are not compared
 			x.File = ""
 			delete(x.given, "config")
 			for k, g := range x.given {
@@ -307,8 +307,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestUsageFor: each role is told of its own options, and every option of a role
-// or both.
+// TestUsageFor: the help of a role lists its own options, and every option is in that
+// of a role or of both.
 func TestUsageFor(t *testing.T) {
 	told := map[string]int{}
 	for _, role := range []string{"client", "server"} {
@@ -350,7 +350,7 @@ func TestEnvironmentNamesDiffer(t *testing.T) {
 	}
 }
 
-// TestLogLevels checks that levels are accepted as the log shows them, too.
+// TestLogLevels checks that levels are also accepted as shown in the log.
 func TestLogLevels(t *testing.T) {
 	for _, level := range []string{"debug", "debg", "DEBG", "info", "Warn", "erro", "Error", "fata", "FATAL"} {
 		c := mustParse(t, "-server -client -sla.log.level "+level)
@@ -360,7 +360,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// TestLogPathIsDefault checks that sla learns whether somebody asked for the path.
+// TestLogPathIsDefault checks that sla is told whether the path was set explicitly.
 func TestLogPathIsDefault(t *testing.T) {
 	for line, want := range map[string]bool{
 		"-server -client": true,

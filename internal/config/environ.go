@@ -6,24 +6,24 @@ import (
 	"strings"
 )
 
-// envPrefix begins the names of our environment variables.
+// envPrefix is the prefix of our environment variables.
 const envPrefix = "TUNNELS_"
 
-// PasswordEnv is the environment variable that holds a password for `tunnels users
-// add`. It is no option.
+// PasswordEnv is the environment variable with a password for `tunnels users add`. It
+// is not an option.
 const PasswordEnv = envPrefix + "PASSWORD"
 
-// envName returns how the environment spells an option's name.
+// envName returns the environment variable of an option.
 func envName(name string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
 }
 
-// orchestrated matches the variables that Kubernetes and Docker's links set in
-// every container beside a service whose name begins with "tunnels".
+// orchestrated matches the variables that Kubernetes and Docker links set in every
+// container beside a service whose name begins with "tunnels".
 var orchestrated = regexp.MustCompile(`^TUNNELS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
-// parseEnv returns what environ says of the options, and an *Error for each
-// variable that is spelled like one of ours and is none.
+// parseEnv returns the options set in environ, and an *Error for each variable that has
+// our prefix but no option.
 func parseEnv(environ []string, names []string) (got map[string]given, unknown []*Error) {
 	byEnv := make(map[string]string, len(names))
 	known := make([]string, len(names))
@@ -46,8 +46,8 @@ func parseEnv(environ []string, names []string) (got map[string]given, unknown [
 	return got, unknown
 }
 
-// warnEnv warns of the variables that no option has: others than the user set
-// variables, too.
+// warnEnv warns of variables without an option. They are not errors, because other
+// programs set variables too.
 func (c *Config) warnEnv(unknown []*Error) {
 	for _, e := range unknown {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("environment variable %s is ignored: %s", e.Value, e.Want))

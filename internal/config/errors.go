@@ -9,20 +9,19 @@ import (
 	"tunnels/internal/typo"
 )
 
-// ErrNoRole is Parse's error if neither -server nor -client was given: the
-// caller prints Usage.
+// ErrNoRole is returned by Parse if neither -server nor -client was given; the caller
+// prints Usage.
 var ErrNoRole = &Error{Want: "want -client, -server or both; tunnels -h shows how"}
 
-// Error is one thing that is wrong with what the user gave. The process that
-// was told so ends with exit code 2.
+// Error describes one problem with the user's input. The process exits with code 2.
 type Error struct {
-	Name   string // the option, "server.addr"; empty: the error is about no single one
-	Value  string // what was given for it; empty for a secret
-	Origin string // where: "command line", "environment variable …" or file:line
-	Want   string // what is wrong or would be right
+	Name   string // the option, "server.addr", or empty if the error is not about a single one
+	Value  string // the value; empty for a secret
+	Origin string // "command line", "environment variable …" or file:line
+	Want   string // what is wrong or what is expected
 }
 
-// Error is one line: -server.addr "vps" (command line): want …
+// Error returns one line: -server.addr "vps" (command line): want …
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Name != "" {
@@ -43,7 +42,7 @@ func (e *Error) Error() string {
 	return strings.TrimSuffix(b.String(), " ") + ": " + e.Want
 }
 
-// wrong is an Error about the value that an option has.
+// wrong returns an Error about the value of an option.
 func (c *Config) wrong(name, format string, a ...any) error {
 	value := c.given[name].value
 	if o := c.option(name); o != nil && !c.Given(name) {
@@ -54,7 +53,7 @@ func (c *Config) wrong(name, format string, a ...any) error {
 	return &Error{Name: name, Value: value, Origin: c.origin(name), Want: fmt.Sprintf(format, a...)}
 }
 
-// unknownName is an Error about a name that no option has.
+// unknownName returns an Error about a name without an option.
 func unknownName(spelled, origin string, known []string) *Error {
 	want := "there is no such option; tunnels help options lists them all"
 	if near := typo.Nearest(spelled, known); near != "" {
@@ -63,7 +62,7 @@ func unknownName(spelled, origin string, known []string) *Error {
 	return &Error{Value: spelled, Origin: origin, Want: want}
 }
 
-// problems collects errors, so that the user hears of all of them at once.
+// problems collects errors, so that all of them are reported at once.
 type problems []error
 
 func (p *problems) add(err error) {

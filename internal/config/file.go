@@ -17,8 +17,8 @@ func readFile(path string, known []string) (map[string]given, error) {
 	return parseFile(text, path, known)
 }
 
-// parseFile reads the lines of a file called path. The known names are what may
-// stand left of the equals sign. Its errors are *Error.
+// parseFile parses the lines of a file called path. Only the known names may be left of
+// the equals sign. Its errors are *Error.
 func parseFile(data, path string, known []string) (map[string]given, error) {
 	values := make(map[string]given)
 	var bad problems
@@ -39,21 +39,21 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 		case !slices.Contains(known, key):
 			bad.add(unknownLine(key, origin, known))
 		case values[key].origin != "":
-			bad.add(&Error{Name: key, Value: "", Origin: origin, Want: "is given twice, first at " + values[key].origin})
+			bad.add(&Error{Name: key, Value: "", Origin: origin, Want: "is repeated, first at " + values[key].origin})
 		default:
 			values[key] = given{value, origin}
 		}
-		if len(bad) >= 20 { // it is some other file
-			bad.add(&Error{Origin: path, Want: "and more: is it a configuration file?"})
+		if len(bad) >= 20 { // probably not a configuration file
+			bad.add(&Error{Origin: path, Want: "too many errors: is it a configuration file?"})
 			break
 		}
 	}
 	return values, bad.err()
 }
 
-// unknownLine is unknownName for the key of a line. The key is shown only if it is near
-// to a known one, or made as options are, so that it cannot be a part of something else,
-// say of a key.
+// unknownLine is unknownName for the key of a line. The key is shown only if it is
+// similar to a known one or has the form of an option, so that it cannot be part of a
+// secret.
 func unknownLine(key, origin string, known []string) error {
 	err := unknownName(key, origin, known)
 	asOptions := len(key) <= 32 && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz.") == ""

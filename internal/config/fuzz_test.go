@@ -10,8 +10,8 @@ import (
 	"tunnels/internal/typo"
 )
 
-// FuzzFile: a file is read or refused with an *Error, and what was read can be
-// written and read again.
+// FuzzFile: a file is parsed or rejected with an *Error, and a parsed one can be
+// written and parsed again.
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{
 		"", "# c\n", "server.addr = :443\n", "a = \"x\" # y\nb = 'z'", "a = x # y", "a = x#y", "a=\"\\\"\"", "a = '",
@@ -28,7 +28,7 @@ func FuzzFile(f *testing.F) {
 			}
 			for word := range strings.FieldsSeq(text) {
 				if key, _, _ := strings.Cut(word, "="); typo.Nearest(key, known) != "" {
-					continue // it is shown
+					continue // its value is shown
 				}
 				if len(word) >= 12 && strings.ContainsAny(word, "0123456789") && strings.ContainsAny(word, "ABCXYZ") && strings.Contains(err.Error(), word) {
 					t.Fatalf("parseFile(%q) = %v, which repeats %q", text, err, word)
@@ -52,8 +52,8 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// FuzzAddress: what checkAddress takes never holds a byte that could harm a log
-// line or a command.
+// FuzzAddress: an address accepted by checkAddress contains no byte that could harm a
+// log line or a command.
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{"", ":443", "a:1", "[::1]:443", "[fe80::1%eth0]:1", "a.b.:0", "::1", "[", "a:b:c", "1.2.3.4:65536"} {
 		f.Add(s, true)

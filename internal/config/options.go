@@ -5,36 +5,36 @@ import (
 	"tunnels/sla"
 )
 
-// option is one thing that can be told, by flag, environment or file.
+// option is one setting, made by flag, environment or file.
 type option struct {
 	name   string // "server.addr"
-	arg    string // what its value is called in the help; empty: it is a switch
-	def    string // default value, as it would be given
-	show   string // what the help shows as its default, if not def
+	arg    string // name of its value in the help, or empty for a switch
+	def    string // default, as a user would write it
+	show   string // the default as shown in the help, if not def
 	help   string
 	secret bool // never shown; may be @file
-	hidden bool // not repeated in an error: people paste secrets into it
-	list   bool // given twice on the command line, it is the sum of both
+	hidden bool // not quoted in errors, because people paste secrets into it
+	list   bool // repeated values on the command line accumulate
 
-	set func(value string) error // stores a value, or says what would be right
+	set func(value string) error // stores a value, or returns what is expected
 }
 
-// group is the options of one room.
+// group holds the options of one package.
 type group struct {
 	title   string
 	options []option
 }
 
-// limits of what can be told
+// limits of values
 const (
 	day      = 24 * 3600
 	week     = 7 * day
 	maxMemMB = 1 << 20
-	// those of a rules file, too
+	// also those in a rules file
 	maxSess   = 1 << 24
 	maxRateKB = 1 << 30
-	// maxReuseMB is well below what AES-GCM may seal with one key (RFC 8446,
-	// section 5.5).
+	// maxReuseMB is well below the limit for AES-GCM with one key (RFC 8446, section
+	// 5.5).
 	maxReuseMB = 256 << 10
 )
 
@@ -44,8 +44,8 @@ var (
 	requests = append([]string{"remux"}, carriers...)
 )
 
-// groups is the table of everything that can be told, in the order of the help.
-// Its functions store into c.
+// groups returns the table of all options in the order of the help. Their set functions
+// store into c.
 func (c *Config) groups() []group {
 	return []group{
 		{"Roles and configuration file", c.roleOptions()},
@@ -142,7 +142,7 @@ func (c *Config) slaOptions() []option {
 	}
 }
 
-// all is every option.
+// all returns every option.
 func (c *Config) all() []option {
 	var all []option
 	for _, g := range c.groups() {
@@ -151,7 +151,7 @@ func (c *Config) all() []option {
 	return all
 }
 
-// option is the one of that name, nil if there is none.
+// option returns the option of that name, or nil.
 func (c *Config) option(name string) *option {
 	for _, o := range c.all() {
 		if o.name == name {
@@ -161,7 +161,7 @@ func (c *Config) option(name string) *option {
 	return nil
 }
 
-// checkList is what is wrong with a list of targets.
+// checkList returns what is wrong with a list of targets.
 func checkList(list string) error {
 	_, err := policy.Parse(list)
 	return err

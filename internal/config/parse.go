@@ -14,11 +14,11 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// Parse reads the arguments behind the program's name and the environment, as
-// os.Environ gives it, and the file that either of them names. Its errors are
-// flag.ErrHelp if help was asked for, ErrNoRole, and otherwise one or, joined,
-// many of type *Error. A variable of the environment that only looks like ours is
-// no error by itself, but may be the reason of one.
+// Parse parses the arguments after the program's name, the environment in the form of
+// os.Environ, and the file that either of them names. It returns flag.ErrHelp if help
+// was requested, ErrNoRole, or one or several joined errors of type *Error. An unknown
+// variable in the environment is not an error by itself, but is mentioned with other
+// errors it may explain.
 func Parse(args, environ []string) (*Config, error) {
 	c := &Config{given: make(map[string]given)}
 	fromFlags, err := parseFlags(args, c.all(), c.names())
@@ -38,7 +38,7 @@ func Parse(args, environ []string) (*Config, error) {
 	return c, nil
 }
 
-// parse reads the file and judges what was given.
+// parse reads the file and checks the values.
 func (c *Config) parse(fromFlags, fromEnv map[string]given) error {
 	fromFile, err := c.readFile(fromFlags, fromEnv)
 	bad := problems{}
@@ -54,7 +54,7 @@ func (c *Config) parse(fromFlags, fromEnv map[string]given) error {
 		}
 	}
 	if err := bad.err(); err != nil {
-		return err // what else is wrong may only follow from that
+		return err // other problems may only follow from this
 	}
 	c.inferRole()
 	if !c.Server && !c.Client {
@@ -64,7 +64,7 @@ func (c *Config) parse(fromFlags, fromEnv map[string]given) error {
 	return c.check()
 }
 
-// readFile reads the file that the command line or the environment names.
+// readFile reads the file named by the command line or the environment.
 func (c *Config) readFile(fromFlags, fromEnv map[string]given) (map[string]given, error) {
 	file, ok := fromFlags["config"]
 	if !ok {
@@ -74,15 +74,15 @@ func (c *Config) readFile(fromFlags, fromEnv map[string]given) (map[string]given
 		return nil, nil
 	}
 	got, err := readFile(file.value, c.names())
-	if err != nil && !isOurs(err) { // it could not be read at all
+	if err != nil && !isOurs(err) { // the file could not be read at all
 		err = &Error{Name: "config", Value: file.value, Origin: file.origin, Want: err.Error()}
 	}
 	return got, err
 }
 
-// inferRole chooses the role that was not given, if only one can be meant: nobody
-// but a server has a server's certificate, and nobody but a client has a client's
-// and a server to reach.
+// inferRole sets the role if it was not given and only one is possible: only a server
+// has a server certificate, and only a client has a client certificate and a server to
+// connect to.
 func (c *Config) inferRole() {
 	if c.Given("server") || c.Given("client") {
 		return
@@ -103,7 +103,7 @@ func (c *Config) names() []string {
 	return names
 }
 
-// value is what was given for o, else its default.
+// value returns the value set for o, or its default.
 func (c *Config) value(o *option) string {
 	if g, ok := c.given[o.name]; ok {
 		return g.value
@@ -114,9 +114,9 @@ func (c *Config) value(o *option) string {
 	return o.def
 }
 
-// checkKeyText refuses the text of a key or certificate as a value, so that nothing
-// further on repeats it. Text that only looks like it is accepted where it is never
-// shown, or is a path.
+// checkKeyText rejects the text of a key or certificate as a value, so that later
+// messages cannot quote it. Text that only looks like a key is accepted if it is never
+// shown or is a path.
 func checkKeyText(o *option, g given) error {
 	want := "looks like the text of a key, and there is no file of that name"
 	switch {
@@ -130,7 +130,7 @@ func checkKeyText(o *option, g given) error {
 	return &Error{Name: o.name, Origin: g.origin, Want: want}
 }
 
-// isPath reports whether there is a file of that name, or a folder to put it in.
+// isPath reports whether the file, or the folder it would be in, exists.
 func isPath(name string) bool {
 	_, err := os.Stat(name)
 	if dir := filepath.Dir(name); err != nil && dir != "." && dir != "/" {
@@ -139,14 +139,14 @@ func isPath(name string) bool {
 	return err == nil
 }
 
-// isOurs reports whether err holds an *Error.
+// isOurs reports whether err contains an *Error.
 func isOurs(err error) bool {
 	_, ok := errors.AsType[*Error](err)
 	return ok
 }
 
-// rawFlag takes an argument as it is: values are judged once it is known which
-// of the three sources is asked.
+// rawFlag stores an argument unchecked: values are checked once it is known which of
+// the three sources applies.
 type rawFlag struct {
 	o   *option
 	got map[string]given
@@ -179,12 +179,12 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 	case errors.Is(err, flag.ErrHelp):
 		return nil, flag.ErrHelp
 	case err != nil:
-		// Package flag has no types for these two; a test holds it to its words.
+		// Package flag has no error types for these two; a test checks its texts.
 		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 			return nil, unknownName("-"+name, commandLine, dashed(names))
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
-			return nil, &Error{Name: name, Origin: commandLine, Want: "want a value behind it"}
+			return nil, &Error{Name: name, Origin: commandLine, Want: "want a value after it"}
 		}
 		return nil, &Error{Origin: commandLine, Want: keytext.Show(err.Error())}
 	case fs.NArg() > 0:
@@ -193,9 +193,9 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 	return got, nil
 }
 
-// misplaced is an Error about the argument arg, with which the options end.
+// misplaced returns an Error about the argument arg, at which the options end.
 func misplaced(args []string, arg string, all []option) error {
-	want := "is no option; options begin with -, and their values follow a blank or ="
+	want := "is not an option; options begin with -, and their values follow a space or ="
 	before := ""
 	if i := slices.Index(args, arg); i > 0 {
 		before, _ = strings.CutPrefix(strings.TrimPrefix(args[i-1], "-"), "-")
@@ -203,14 +203,14 @@ func misplaced(args []string, arg string, all []option) error {
 	isSwitch := slices.ContainsFunc(all, func(o option) bool { return o.arg == "" && o.name == before })
 	switch {
 	case isSwitch && isBool(arg):
-		want = fmt.Sprintf("-%s takes its value behind =; write -%[1]s or -%[1]s=false", before)
+		want = fmt.Sprintf("-%s takes its value after =; write -%[1]s or -%[1]s=false", before)
 	case arg == "client" || arg == "server":
 		want = fmt.Sprintf("want it as the first word, as in tunnels %s …, or as an option, -%[1]s", arg)
 	}
 	return &Error{Value: arg, Origin: commandLine, Want: want}
 }
 
-// isBool reports whether arg is what people write for on and off.
+// isBool reports whether arg is a common spelling of on or off.
 func isBool(arg string) bool {
 	return slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(arg))
 }

@@ -9,9 +9,9 @@ import (
 	"tunnels/internal/lines"
 )
 
-// Print writes the effective configuration as a file that -config reads. What
-// was left at its default stands there as a comment; so does, without its
-// value, a secret that is not in a file of its own.
+// Print writes the effective configuration as a file for -config. Defaults are written
+// as comments; so are secrets that are not in a file of their own, without their
+// values.
 func (c *Config) Print(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for i, g := range c.groups() {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestRefused: each refusal names the option, the value, where it came from and
-// what would be right.
+// TestRefused: each error names the option, the value, its origin and what is expected.
 func TestRefused(t *testing.T) {
 	const client = "-client -tls.client.cert c -tls.client.ca c "
 	const server = "-server -tls.server.cert c -tls.server.ca c "
@@ -18,11 +17,11 @@ func TestRefused(t *testing.T) {
 		{"-server.adr :443", "", `"-server.adr" (command line): there is no such option; did you mean -server.addr?`},
 		{"-sever", "", "did you mean -server?"},
 		{"-frobnicate", "", `"-frobnicate" (command line): there is no such option; tunnels help options lists them all`},
-		{"-server.addr", "", "-server.addr (command line): want a value behind it"},
-		{try + " -server.addr", "", "want a value behind it"},
-		{"extra", "", `"extra" (command line): is no option; options begin with -`},
+		{"-server.addr", "", "-server.addr (command line): want a value after it"},
+		{try + " -server.addr", "", "want a value after it"},
+		{"extra", "", `"extra" (command line): is not an option; options begin with -`},
 		{"-sla.log.path - server", "", `"server" (command line): want it as the first word, as in tunnels server …, or as an option, -server`},
-		{"-client true -server.addr a:443", "", `"true" (command line): -client takes its value behind =; write -client or -client=false`},
+		{"-client true -server.addr a:443", "", `"true" (command line): -client takes its value after =; write -client or -client=false`},
 		{"--client off", "", "write -client or -client=false"},
 		{"-clinet", "", "did you mean -client?"},
 		{try + " -tls.cert x", "", "did you mean -tls.server.cert or -tls.client.cert?"},
@@ -83,20 +82,20 @@ func TestRefused(t *testing.T) {
 		{client + "-server.addr a:443,b", "", `-server.addr "a:443,b" (command line): entry 2, "b": want the port too, as in b:443`},
 		{client + "-server.addr a:443,", "", "entry 2 is empty: want one server between two commas"},
 		{client + "-server.addr ,a:443", "", "entry 1 is empty"},
-		{client + "-server.addr a:443,b:443,A:443", "", `entry 3, "A:443": is there twice`},
+		{client + "-server.addr a:443,b:443,A:443", "", `entry 3, "A:443": is repeated`},
 		{client + "-server.addr a:1" + strings.Repeat(",a:1", 64), "", "names 65 servers: want 64 at most"},
 		{client + "-server.net unix -server.addr /a,/" + strings.Repeat("x", 107), "", "entry 2"},
 		{server + "-server.addr :443,:444", "", "a server listens on one address"},
 		{try + " -server.addr 127.0.0.1:443,127.0.0.1:444", "", "a server listens on one address"},
 		{client + "-server.addr a:443 -server.policy random", "", `-server.policy "random" (command line): want best, order or spread`},
-		{client + "-server.net tcp4 -server.addr [::1]:443", "", "::1 is no address of network tcp4"},
-		{server + "-server.net tcp6 -server.addr 1.2.3.4:443", "", "1.2.3.4 is no address of network tcp6"},
+		{client + "-server.net tcp4 -server.addr [::1]:443", "", "::1 is not an address of network tcp4"},
+		{server + "-server.net tcp6 -server.addr 1.2.3.4:443", "", "1.2.3.4 is not an address of network tcp6"},
 		{server + "-server.addr /run/x.sock", "", "needs network unix"},
 		{server + "-server.net unix -server.addr /" + strings.Repeat("x", 107), "", "the path is 108 bytes long: want 107"},
 		{try + " -client.addr 0.0.0.0:1080", "", `-client.addr "0.0.0.0:1080" (command line): other machines could use the tunnel`},
 		{try + " -client.addr :1080", "", "or -client.open"},
 		{try + " -client.net unix", "", "wants -client.addr PATH"},
-		{client + "-client.addr vps.example:443 -server.addr 127.0.0.1:1080", "", `-client.addr "vps.example:443" (command line): is no address of this machine, it seems`},
+		{client + "-client.addr vps.example:443 -server.addr 127.0.0.1:1080", "", `-client.addr "vps.example:443" (command line): does not seem to be an address of this machine`},
 		{client + "-client.addr 203.0.113.7:443 -server.addr 127.0.0.1:1080", "", "the server goes into -server.addr"},
 		{client + "-client.addr vps.example:443 -server.addr vps.example:443", "", `is -server.addr as well`},
 		{client + "-client.addr 127.0.0.1:1080 -server.addr a:443,127.0.0.1:1080", "", `is -server.addr as well`},
@@ -107,12 +106,12 @@ func TestRefused(t *testing.T) {
 		{try + " -client.addr unix:/tmp/s,1080", "", `entry "1080": want the address too, as in 127.0.0.1:1080`},
 		{try + " -client.addr 127.0.0.1:1080,unix:", "", `entry "unix:": want the path of a socket file`},
 		{try + " -client.addr 127.0.0.1:1080,,unix:/s", "", "want something before and after each comma"},
-		{try + " -client.addr tcp4:[::1]:1080", "", "::1 is no address of network tcp4"},
+		{try + " -client.addr tcp4:[::1]:1080", "", "::1 is not an address of network tcp4"},
 
 		// what does not fit together
-		{"-server -server.addr :443 -remux.net tcp", "", "anybody on the way could read and change what -remux.net tcp carries: want TLS, a loopback address, or -insecure"},
+		{"-server -server.addr :443 -remux.net tcp", "", "anyone on the network path could read and change what -remux.net tcp carries: want TLS, a loopback address, or -insecure"},
 		{"-client -server.addr vps.example:443 -eagersocks.net tcp", "", "what -eagersocks.net tcp carries"},
-		{"-client -server.addr 127.0.0.1:1,vps.example:443 -remux.net tcp", "", `entry 2, "vps.example:443": anybody on the way`},
+		{"-client -server.addr 127.0.0.1:1,vps.example:443 -remux.net tcp", "", `entry 2, "vps.example:443": anyone on the network path`},
 		{try + " -server.net unix -server.addr /x -remux.net tcp", "", `-remux.net "tcp" (command line): does not fit -server.net unix`},
 		{try + " -server.net tcp -eagersocks.net unix -server.addr /x", "", `-eagersocks.net "unix" (command line): does not fit -server.net tcp`},
 		{"-server -server.addr :443", "", "-tls.server.cert is missing: want the server's certificate; `tunnels certs init NAME`"},
@@ -121,18 +120,18 @@ func TestRefused(t *testing.T) {
 		{try + " -tls.server.cert c", "", "-tls.client.cert is missing"},
 
 		// secrets stay out of the message
-		{try + " -sla.dingtalk.secret hush", "", "-sla.dingtalk.secret (command line): is of no use without -sla.dingtalk.token"},
+		{try + " -sla.dingtalk.secret hush", "", "-sla.dingtalk.secret (command line): has no effect without -sla.dingtalk.token"},
 		{try + " -sla.dingtalk.token @/no/such/file", "", "-sla.dingtalk.token (command line): open /no/such/file"},
 		{try + " -sla.dingtalk.url https://robot.example/send?access_token=hush", "", "-sla.dingtalk.url (command line): has a query"},
 		{try + " -sla.dingtalk.url robot", "", "want https://"},
 		{client + "-server.addr https://u:hush@vps.example:443", "", `-server.addr "https://…@vps.example:443" (command line)`},
 		{client + "-server.addr a:443,u:hush@vps.example:443", "", `entry 2, "…@vps.example:443"`},
 		{try + " -client.addr u:hush@127.0.0.1:1080", "", "-client.addr"},
-		{try + " -client.users alice:hush", "", "-client.users (command line): is no file: want one that `tunnels users add FILE NAME` makes"},
+		{try + " -client.users alice:hush", "", "-client.users (command line): is not a file: want one that `tunnels users add FILE NAME` makes"},
 		{try + " -server.allow http://u:hush@10.0.0.1", "", "is a URL"},
 		{try + " -client.pac.proxy http://u:hush@10.0.0.1", "", "is a URL"},
 		{try + " -tls.server.name u:hush@vps", "", "without a port"},
-		{try + " u:hush@vps:443", "", "is no option"},
+		{try + " u:hush@vps:443", "", "is not an option"},
 		{try + " -u:hush@vps", "", "there is no such option"},
 
 		{try + " -config /no/such/file", "", `-config "/no/such/file" (command line): open /no/such/file`},
@@ -193,7 +192,7 @@ func TestFile(t *testing.T) {
 		{"bogus.option = x", `"bogus.option" (`},
 		{"server.adr = x", `:1): there is no such option; did you mean server.addr?`},
 		{"-server.addr = x", "did you mean server.addr?"},
-		{"\n\nserver.addr = a\nserver.addr = b", ":4): is given twice, first at "},
+		{"\n\nserver.addr = a\nserver.addr = b", ":4): is repeated, first at "},
 		{"server.addr", `:1): want key = value, as in server.addr = :443`},
 		{"= x", "want key = value"},
 		{`sla.log.path = "x`, "-sla.log.path ("},

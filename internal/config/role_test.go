@@ -9,7 +9,7 @@ import (
 	"tunnels/tls"
 )
 
-// TestRoleInferred: the role need not be given where only one can be meant.
+// TestRoleInferred: the role may be omitted where only one is possible.
 func TestRoleInferred(t *testing.T) {
 	ca := " -tls.client.ca ca"
 	for _, tt := range []struct {
@@ -40,8 +40,8 @@ func TestRoleInferred(t *testing.T) {
 	}
 }
 
-// TestClientCAInferred: the CA is taken from the file of the client's certificate
-// if it is there.
+// TestClientCAInferred: the CA is taken from the client's certificate file if it is
+// there.
 func TestClientCAInferred(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := tls.Init(dir, []string{"localhost"}); err != nil {
@@ -66,5 +66,5 @@ func TestClientCAInferred(t *testing.T) {
 	if _, err := os.Stat(gone); err == nil {
 		t.Fatal("it is there")
 	}
-	mustParse(t, line+gone) // that it is not there is found out where it is read
+	mustParse(t, line+gone) // a missing file is reported where it is read
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestServers: a client may have several, each as if it were the only one.
+// TestServers: a client may have several servers, each checked like a single one.
 func TestServers(t *testing.T) {
 	const client = "-client -tls.client.cert c -tls.client.ca c "
 	tests := []struct {
@@ -31,8 +31,8 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestServersWarnings: each server that is reached in the clear has its warning, and
-// a policy for one server is said to be of no use.
+// TestServersWarnings: each server reached without TLS has its own warning, and a
+// policy for a single server is reported as having no effect.
 func TestServersWarnings(t *testing.T) {
 	c := mustParse(t, "-client -insecure -remux.net tcp -server.addr 127.0.0.1:1,a:443,b:443")
 	var named []string

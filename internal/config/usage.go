@@ -10,7 +10,7 @@ import (
 
 const (
 	columns = 80
-	indent  = 29 // where explanations begin
+	indent  = 29 // column of the explanations
 )
 
 const head = `tunnels: all options, with their defaults in [brackets].
@@ -39,11 +39,11 @@ func UsageFor(w io.Writer, role string) error {
 	return b.Flush()
 }
 
-// concerns reports whether an option has a meaning for a role.
+// concerns reports whether an option applies to a role.
 func (o *option) concerns(role string) bool {
 	switch {
 	case o.name == "server", o.name == "client":
-		return false // it is chosen
+		return false // the role is given
 	case o.name == "tls.server.name":
 		return role == "client"
 	case strings.HasPrefix(o.name, "tls."):
@@ -86,7 +86,7 @@ func writeOption(w io.Writer, o *option) {
 	}
 }
 
-// describe is the option's help and its default.
+// describe returns the option's help and its default.
 func (o *option) describe() string {
 	switch {
 	case o.show != "":
@@ -97,7 +97,7 @@ func (o *option) describe() string {
 	return fmt.Sprintf("%s [%s]", o.help, o.def)
 }
 
-// wrap breaks s between words into lines of at most width characters.
+// wrap splits s between words into lines of at most width characters.
 func wrap(s string, width int) []string {
 	var lines []string
 	line := ""

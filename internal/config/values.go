@@ -16,8 +16,8 @@ import (
 	"tunnels/sla"
 )
 
-// The functions of this file make an option's set: they store a value of one
-// kind, or say what would be right.
+// The functions in this file make the set function of an option: it stores a value of
+// one type, or returns what is expected.
 
 func text(dst *string) func(string) error {
 	return func(v string) error {
@@ -52,7 +52,7 @@ func oneOf(dst *string, names []string) func(string) error {
 	}
 }
 
-// logLevel stores a level as sla reads it.
+// logLevel stores a level in the form that sla parses.
 func logLevel(dst *string) func(string) error {
 	return func(v string) error {
 		if _, err := sla.ParseLevel(v); err != nil || v == "" {
@@ -63,7 +63,7 @@ func logLevel(dst *string) func(string) error {
 	}
 }
 
-// number stores unit times a whole number from lo to hi.
+// number stores a whole number from lo to hi, multiplied by unit.
 func number[T int | int64](dst *T, lo, hi, unit int64) func(string) error {
 	return func(v string) error {
 		n, err := strconv.ParseInt(v, 10, 64)
@@ -108,7 +108,7 @@ func targets(dst *[]string) func(string) error {
 	}
 }
 
-// entries stores what stands between the commas.
+// entries stores the entries between the commas.
 func entries(dst *[]string) func(string) error {
 	return func(v string) error {
 		if strings.ContainsRune(v, 0) {
@@ -131,7 +131,7 @@ func split(list string) (all []string) {
 	return all
 }
 
-// upstreams stores who resolves names.
+// upstreams stores the DNS servers.
 func upstreams(dst *string) func(string) error {
 	return func(v string) error {
 		if _, err := resolve.Parse(v); err != nil {
@@ -160,7 +160,7 @@ func serverName(dst *string) func(string) error {
 	}
 }
 
-// alert stores what sla accepts in the Config that with makes.
+// alert stores a value that sla accepts in the Config made by with.
 func alert(dst *string, with func(string) sla.Config) func(string) error {
 	return func(v string) error {
 		if err := with(v).Validate(); err != nil {
@@ -172,7 +172,7 @@ func alert(dst *string, with func(string) sla.Config) func(string) error {
 	}
 }
 
-// use is what an address is for.
+// use is the purpose of an address.
 type use uint8
 
 const (
@@ -180,7 +180,7 @@ const (
 	dialing
 )
 
-// checkAddress is what is wrong with an address on a network.
+// checkAddress returns what is wrong with an address on a network.
 func checkAddress(network, address string, u use) error {
 	if network == "unix" {
 		return checkPath(address)
@@ -214,7 +214,7 @@ func checkAddress(network, address string, u use) error {
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if network == "tcp4" && ip.Is6() || network == "tcp6" && ip.Is4() {
-			return fmt.Errorf("%s is no address of network %s", host, network)
+			return fmt.Errorf("%s is not an address of network %s", host, network)
 		}
 	}
 	return nil
@@ -233,10 +233,10 @@ func checkPath(path string) error {
 	return nil
 }
 
-// isHost reports whether s is an address or could be a name.
+// isHost reports whether s is an IP address or could be a host name.
 func isHost(s string) bool {
 	if ip, err := netip.ParseAddr(s); err == nil {
-		return strings.IndexFunc(ip.Zone(), notInLabel) < 0 // which may hold anything otherwise
+		return strings.IndexFunc(ip.Zone(), notInLabel) < 0 // otherwise it may contain anything
 	}
 	s = strings.TrimSuffix(s, ".")
 	if s == "" || len(s) > 253 {

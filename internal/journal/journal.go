@@ -174,9 +174,9 @@ func (j *Journal) fileLoaded(file events.File, name string, err error) {
 	}
 	switch {
 	case err != nil && file == events.Rules:
-		j.log.Error("reading %s again failed: %s; what was read before remains in force", what, rules.OneLine(err))
+		j.log.Error("reloading %s failed: %s; keeping the previous ones", what, rules.OneLine(err))
 	case err != nil:
-		j.log.Error("reading %s again failed: %v; what was read before remains in force", what, err)
+		j.log.Error("reloading %s failed: %v; keeping the previous ones", what, err)
 	case file == events.Rules:
 		j.log.Info("read rules (%s) again", name)
 	default:
