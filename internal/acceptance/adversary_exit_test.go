@@ -14,7 +14,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// badRequests are none, by PROTOCOL.md section 6. R is where bit 0 stands or not.
+// badRequests returns malformed requests (PROTOCOL.md section 6). R is replaced by the
+// byte whose bit 0 is tested both ways.
 func badRequests(port uint16) map[string]string {
 	ok := string(address("127.0.0.1", port))
 	all := map[string]string{
@@ -47,8 +48,8 @@ func badRequests(port uint16) map[string]string {
 	return all
 }
 
-// TestAdversaryExitRequests: a request that is none reaches nobody and is a reset,
-// or a refusal where a reply is wanted; never a clean end alone.
+// TestAdversaryExitRequests: a malformed request reaches no target and gets a reset, or
+// a refusal if a reply is wanted; never only a clean end.
 func TestAdversaryExitRequests(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -91,7 +92,7 @@ func TestAdversaryExitRequests(t *testing.T) {
 	back()
 }
 
-// TestAdversaryExitSlow: requests that stop at every byte hold nobody up, and are
+// TestAdversaryExitSlow: requests that stop at any byte delay nothing else, and are
 // ended after 15 s.
 func TestAdversaryExitSlow(t *testing.T) {
 	t.Parallel()
@@ -125,8 +126,8 @@ func TestAdversaryExitSlow(t *testing.T) {
 	back()
 }
 
-// TestAdversaryExitRecords: what is no record ends the association; what is
-// a fragment, or is cut anywhere, does not.
+// TestAdversaryExitRecords: a malformed record ends the association; a fragment, or a
+// record cut anywhere, does not.
 func TestAdversaryExitRecords(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp")
@@ -169,9 +170,9 @@ func TestAdversaryExitRecords(t *testing.T) {
 	}
 }
 
-// TestAdversaryRecordReset: where no remux is below, what is no record ends the
-// association abruptly, as PROTOCOL.md says in sections 6 and 7; a client that sees a
-// clean end would think that the exit had finished.
+// TestAdversaryRecordReset: without remux, a malformed record ends the association
+// abruptly, as PROTOCOL.md requires in sections 6 and 7; with a clean end the client
+// would think that the exit had finished.
 func TestAdversaryRecordReset(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp")

@@ -25,7 +25,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ending is how a connection ended for who reads from it.
+// ending is how a connection ended for its reader.
 type ending string
 
 const (
@@ -34,8 +34,8 @@ const (
 	stays ending = "still open"
 )
 
-// foe says its bytes to addr, then that it says no more if half, and returns what
-// it was told within limit, and how that ended.
+// foe sends say to addr, and ends its direction if half is set. It returns what it
+// received within limit, and how that ended.
 func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) (told []byte, end ending) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -44,7 +44,7 @@ func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) 
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(limit))
-	go func() { // may be refused in the middle, or not be read at all
+	go func() { // may be refused halfway, or not be read at all
 		_, _ = c.Write(say)
 		if half {
 			_ = c.(*net.TCPConn).CloseWrite()
@@ -66,7 +66,7 @@ func endingOf(err error) ending {
 	return ending(err.Error())
 }
 
-// recorder is an HTTP target that keeps the bytes it is sent, whatever they are.
+// recorder is an HTTP target that keeps every byte it receives.
 type recorder struct {
 	*testnet.Server
 	mu  sync.Mutex
@@ -79,7 +79,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.got.Write(b)
 }
 
-// take is what was recorded since the last call.
+// take returns what was recorded since the last call.
 func (r *recorder) take() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,8 +88,8 @@ func (r *recorder) take() string {
 	return s
 }
 
-// newRecorder starts one that answers each request with its path. A path of
-// /early is answered before its body.
+// newRecorder starts a recorder that answers each request with its path, and requests
+// for /early before their body.
 func newRecorder(t testing.TB) *recorder {
 	r := &recorder{}
 	ready := make(chan struct{})
@@ -117,8 +117,8 @@ func newRecorder(t testing.TB) *recorder {
 	return r
 }
 
-// goodUser makes proper requests through the client at addr, by HTTP and by SOCKS
-// in turn, until its end is called; none may fail, and there must have been some.
+// goodUser makes valid requests through the client at addr, by HTTP and SOCKS in turn,
+// until end is called; none may fail, and there must be some.
 func goodUser(t testing.TB, addr string) (end func()) {
 	site := web(t, serveText("good"))
 	over := make(chan struct{})
@@ -165,7 +165,7 @@ func askSite(proxy, scheme, site string) error {
 	return err
 }
 
-// fds is how many descriptors the process has open.
+// fds returns how many descriptors the process has open.
 func (p *process) fds() int {
 	p.t.Helper()
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid()))
@@ -175,13 +175,13 @@ func (p *process) fds() int {
 	return len(all)
 }
 
-// wantBack returns a function that waits until the process's descriptors are what
-// they are now, and checks that it has grown by no more than that many MiB.
+// wantBack returns a function that waits until the process has as many descriptors as
+// now, and checks that its memory has grown by at most that many MiB.
 func (p *process) wantBack(mib int64) (check func()) {
 	p.t.Helper()
 	fds, rss := p.fds(), p.rss()
 	if os.Getenv("ACCEPTANCE_BINARY") != "" {
-		mib *= 5 // the race detector keeps a shadow of all memory
+		mib *= 5 // the race detector shadows all memory
 	}
 	return func() {
 		p.t.Helper()
@@ -196,8 +196,8 @@ func (p *process) wantBack(mib int64) (check func()) {
 	}
 }
 
-// evilNames is a name server whose every name has the addresses that answer says;
-// nil is silence.
+// evilNames returns a name server that resolves every name to the addresses returned by
+// answer; nil means silence.
 func evilNames(t testing.TB, answer func(name string) []netip.Addr) *testnet.DNS {
 	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
 		addrs := answer(strings.TrimSuffix(q.Questions[0].Name.String(), "."))
@@ -210,7 +210,7 @@ func evilNames(t testing.TB, answer func(name string) []netip.Addr) *testnet.DNS
 
 var loopbacks = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
 
-// startStrict is startServer without the permission to reach loopback.
+// startStrict is startServer without permission to reach loopback.
 func startStrict(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-server", "-server.addr=127.0.0.1:0"}
@@ -223,7 +223,8 @@ func startStrict(t testing.TB, args ...string) *process {
 	return p
 }
 
-// address is ATYP, ADDR and PORT; what is not an address is sent as a name.
+// address returns ATYP, ADDR and PORT; a host that is not an IP address is sent as a
+// name.
 func address(host string, port uint16) (b []byte) {
 	ip, err := netip.ParseAddr(host)
 	switch {
@@ -237,12 +238,12 @@ func address(host string, port uint16) (b []byte) {
 	return append(b, byte(port>>8), byte(port))
 }
 
-// request is one that wants a reply.
+// request returns a request that wants a reply.
 func request(cmd byte, host string, port uint16) []byte {
 	return append([]byte{5, cmd, 1}, address(host, port)...)
 }
 
-// record is a datagram of an association.
+// record returns a datagram of an association.
 func record(host string, port uint16, data string) []byte {
 	b := append([]byte{0, 0, 0}, address(host, port)...)
 	b = append(b, data...)
@@ -258,8 +259,8 @@ func portOf(t testing.TB, addr string) uint16 {
 	return ap.Port()
 }
 
-// exitSays sends a request by hand to a server without remux, and returns the code
-// of its reply, -1 if none came, with the connection.
+// exitSays sends a handmade request to a server without remux. It returns the code of
+// its reply, or -1 without one, and the connection.
 func exitSays(dial func() (net.Conn, error), req []byte) (code int, c net.Conn, err error) {
 	if c, err = dial(); err != nil {
 		return -1, nil, err
@@ -275,13 +276,13 @@ func exitSays(dial func() (net.Conn, error), req []byte) (code int, c net.Conn, 
 	return int(reply[1]), c, nil
 }
 
-// byTCP dials the exit at addr.
+// byTCP returns a function that dials the exit at addr.
 func byTCP(addr string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return net.Dial("tcp", addr) }
 }
 
-// udpTarget is a UDP socket on loopback; with echo, it answers. Its count is of
-// what it has heard.
+// udpTarget is a UDP socket on loopback; with echo, it answers. It counts what it
+// receives.
 type udpTarget struct {
 	Addr string
 	Port uint16

@@ -15,20 +15,20 @@ import (
 )
 
 // httpFoe is a request: its text with \n for CR LF and TARGET for the recording
-// target's host:port, and the statuses it may be answered with. With 400 alone the
-// target must not be told a byte.
+// target's host:port, and the statuses it may get. If that is only 400, the target must
+// not receive a byte.
 type httpFoe struct {
 	name, say string
-	status    []int // none: any, and also none at all
+	status    []int // empty means any status, or none
 }
 
 const post = "POST http://TARGET/a HTTP/1.1\nHost: TARGET\n"
 const smuggled = "GET /smuggled HTTP/1.1\nHost: TARGET\n\n"
 
-// field is a request with one field more.
+// field returns a request with an additional field.
 func field(f string) string { return "GET http://TARGET/a HTTP/1.1\nHost: TARGET\n" + f + "\n\n" }
 
-// lengthFoes have more than one length, or one that is none.
+// lengthFoes returns requests with several or invalid lengths.
 func lengthFoes() (all []httpFoe) {
 	no := []int{400, 501}
 	for _, f := range []string{"Content-Length: 5\nContent-Length: 6", "Content-Length: 5, 6", "Content-Length: +5", "Content-Length: -1", "Content-Length: 0x5",
@@ -49,7 +49,7 @@ func lengthFoes() (all []httpFoe) {
 	return all
 }
 
-// fieldFoes have a head that is none.
+// fieldFoes returns requests with invalid heads.
 func fieldFoes() (all []httpFoe) {
 	no := []int{400, 431, 501, 505}
 	for _, f := range []string{"Host: other.example", "no colon", ": no name", "X Y: z", "X\x00: y", "X: a\x00b", "X: a\rb", "X: a\rHost: b", " X: y", "X\xff: y", "X: \x01", "X@: y", "X: a\x7fb",
@@ -67,12 +67,12 @@ func fieldFoes() (all []httpFoe) {
 	return all
 }
 
-// targetFoes name a target that is none.
+// targetFoes returns requests with invalid targets.
 func targetFoes() (all []httpFoe) {
 	for _, u := range []string{"ftp://TARGET/", "https://TARGET/", "file:///etc/passwd", "http:///a", "http://", "http:a", "//TARGET/a", "http://127.0.0.1:0/", "http://127.0.0.1:99999/",
 		"http://127.0.0.1:-1/", "http://127.0.0.1:x/", "http://[::1/", "http://[::1]x/", "http://127.0.0.1:80:80/", "http://a%00b/", "http://a%0d%0ab/", "http://a%20b/",
 		"http://:80/", "*", "TARGET", "http://[]/", "http://[127.0.0.1]:1/", "javascript:alert(1)", "http://a\\b/", "http://%zz/", "gopher://TARGET/_x"} {
-		// Host is the target's, so who went by it would reach it.
+		// Host names the target, so a proxy that used it would reach it.
 		all = append(all, httpFoe{"GET " + u, "GET " + u + " HTTP/1.1\nHost: TARGET\n\n", []int{400, 403, 404, 405, 421, 501, 502}})
 	}
 	for _, u := range []string{"127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:-1", "http://TARGET/", "/TARGET", "u@TARGET", ":80", "", "[::1]", "[::1:80",
@@ -82,7 +82,8 @@ func targetFoes() (all []httpFoe) {
 	return all
 }
 
-// chunkFoes have a body that is none; its head may be on its way already.
+// chunkFoes returns requests with invalid bodies; the head may already have been
+// forwarded.
 func chunkFoes() (all []httpFoe) {
 	for _, body := range []string{"0x3\nabc\n0\n\n", "+3\nabc\n0\n\n", "-3\nabc\n0\n\n", "3_\nabc\n0\n\n", "\nabc\n0\n\n", "3\nabcd\n0\n\n", "3\nabc0\n\n", "fffffffffffffffff\nabc\n0\n\n", "ffffffffffffffff\nabc\n0\n\n", "g\nabc\n0\n\n",
 		" 3\nabc\n0\n\n", "3;" + strings.Repeat("x", 1<<20) + "\nabc\n0\n\n", strings.Repeat("1;"+strings.Repeat("x", 2000)+"\na\n", 2000) + "0\n\n",
@@ -106,8 +107,8 @@ func (f httpFoe) play(t testing.TB, client *process, target *recorder) (status i
 	return status, string(b), target.take()
 }
 
-// TestAdversaryHTTPRefused: a head that can be understood in two ways or in none is
-// refused, and the target is told nothing.
+// TestAdversaryHTTPRefused: an ambiguous or invalid head is refused, and the target
+// receives nothing.
 func TestAdversaryHTTPRefused(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -126,7 +127,7 @@ func TestAdversaryHTTPRefused(t *testing.T) {
 		if f.status == nil {
 			continue
 		}
-		// A flood may be cut off before it has heard the answer.
+		// A flood may be cut off before it can read the answer.
 		if !slices.Contains(f.status, status) && !(status == 0 && len(f.say) > 1<<20) {
 			t.Errorf("%s: status %d, want one of %v: %s", f.name, status, f.status, brief(told))
 		}
@@ -138,8 +139,8 @@ func TestAdversaryHTTPRefused(t *testing.T) {
 	back()
 }
 
-// TestAdversaryHTTPChunks: a body that is malformed never reaches its end at the
-// target, and nothing of it becomes a request.
+// TestAdversaryHTTPChunks: a malformed body never reaches its end at the target, and no
+// part of it becomes a request.
 func TestAdversaryHTTPChunks(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -171,7 +172,7 @@ func TestAdversaryHTTPChunks(t *testing.T) {
 	back()
 }
 
-// TestAdversaryHTTPRewritten: what is forwarded says what the request line says.
+// TestAdversaryHTTPRewritten: forwarded requests agree with the request line.
 func TestAdversaryHTTPRewritten(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)
@@ -191,7 +192,7 @@ func TestAdversaryHTTPRewritten(t *testing.T) {
 	} {
 		status, told, seen := tt.f.play(t, client, target)
 		if status == 400 && seen == "" {
-			continue // that is good, too
+			continue // also acceptable
 		}
 		if strings.Contains(strings.ReplaceAll(seen, "\r\n", ""), "\n") || status != 200 {
 			t.Errorf("%s: status %d, target saw %q; told %s", tt.f.name, status, seen, brief(told))
@@ -205,7 +206,7 @@ func TestAdversaryHTTPRewritten(t *testing.T) {
 			}
 		}
 	}
-	// The line ends of a program that knows no CR: refused, or made proper.
+	// Bare LF line ends: either refused or normalized.
 	say := strings.ReplaceAll("GET http://TARGET/a HTTP/1.1\nHost: TARGET\nX: y\n\n", "TARGET", target.Addr)
 	_, _ = foe(t, client.Addr, []byte(say), true, patience)
 	if seen := target.take(); strings.Contains(strings.ReplaceAll(seen, "\r\n", ""), "\n") {
@@ -213,7 +214,7 @@ func TestAdversaryHTTPRewritten(t *testing.T) {
 	}
 }
 
-// TestAdversaryHTTPPipeline: 1000 requests at once are answered in their order.
+// TestAdversaryHTTPPipeline: 1000 pipelined requests are answered in order.
 func TestAdversaryHTTPPipeline(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -240,9 +241,9 @@ func TestAdversaryHTTPPipeline(t *testing.T) {
 	back()
 }
 
-// TestAdversaryHTTPSlow: applications that send a byte of a long body, and those
-// that do not read, keep nobody from being served. What waits for them is bounded by
-// -remux.memory.max.mb, and the second time costs no more than the first.
+// TestAdversaryHTTPSlow: applications that send a long body byte by byte, and those
+// that do not read, block no others. Data waiting for them is limited by
+// -remux.memory.max.mb, and a second round uses no more than the first.
 func TestAdversaryHTTPSlow(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1", "-remux.memory.max.mb=64")
@@ -263,7 +264,7 @@ func TestAdversaryHTTPSlow(t *testing.T) {
 	back()
 }
 
-// slowApps are 300 applications, a hundred of each kind.
+// slowApps opens 300 connections, a hundred of each kind.
 func slowApps(t testing.TB, proxy, target, big string) (all []net.Conn) {
 	t.Helper()
 	for i := range 300 {
@@ -285,8 +286,8 @@ func slowApps(t testing.TB, proxy, target, big string) (all []net.Conn) {
 	return all
 }
 
-// TestAdversaryPAC: nothing that an application says gets into the files that the
-// port serves itself, unless it is a host's name.
+// TestAdversaryPAC: nothing from a request gets into the files served by the port
+// itself, except a host name.
 func TestAdversaryPAC(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)

@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// hold opens n sessions at once, of both kinds, and returns those that were let in
-// and how many were told which code.
+// hold opens n sessions at once, of both kinds, and returns those admitted and how many
+// got which code.
 func hold(t testing.TB, dial func() (net.Conn, error), echo string, n int) (in []net.Conn, codes map[int]int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -49,9 +49,9 @@ func leave(all []net.Conn) {
 	}
 }
 
-// TestAdversaryLimits: what a client may have at one time holds for all his
-// connections together, against a rush, and what he gives back he may have again;
-// another client is served meanwhile.
+// TestAdversaryLimits: a client's limit of sessions applies to all its connections
+// together, also under a rush, and ended sessions free their slots; another client is
+// served meanwhile.
 func TestAdversaryLimits(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.sess.max.cnt=5", "-server.sess.max.cnt=8")
@@ -75,8 +75,8 @@ func TestAdversaryLimits(t *testing.T) {
 	}
 }
 
-// TestAdversaryOpening: of sessions that are opened by the hundred no more are let in
-// than five seconds' worth and the limit per second.
+// TestAdversaryOpening: of sessions opened by the hundred, no more are admitted than
+// five seconds' worth plus the limit per second.
 func TestAdversaryOpening(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.open.max.sec=4")
@@ -90,8 +90,8 @@ func TestAdversaryOpening(t *testing.T) {
 	leave(in)
 }
 
-// TestAdversaryRate: a client's bytes per second are those of all his sessions and
-// connections, in each direction.
+// TestAdversaryRate: a client's rate limit applies to all its sessions and connections
+// together, in each direction.
 func TestAdversaryRate(t *testing.T) {
 	t.Parallel()
 	const rate = 512 << 10

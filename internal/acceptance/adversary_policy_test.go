@@ -20,31 +20,31 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// loopbackSpellings all lead to this machine; of these, names are resolved by a
-// server that says 127.0.0.1 and ::1 to everything.
+// loopbackSpellings all lead to this machine; the names among them are resolved by a
+// server that answers 127.0.0.1 and ::1 to everything.
 var loopbackSpellings = []string{"127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1.2.3", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::127.0.0.1", "::ffff:0:127.0.0.1",
 	"64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "64:ff9b::0.0.0.0", "2002:7f00:1::", "2001:0:7f00:1::80ff:fffe",
 	"localhost", "LOCALHOST", "LocalHost.", "localhost.localdomain", "ip6-localhost", "a.localhost", "a.LOCALHOST.", "127.0.0.1.nip.io", "rebind.example", "xn--localhost"}
 
-// noNames would be this machine if somebody took them for addresses, or changed their
-// letters. They are nobody's names, so their code is 4.
+// noNames would be this machine for a program that takes them for addresses, or maps
+// their characters. They do not exist, so their code is 4.
 var noNames = []string{"127.0.0.1.", "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "0x7f000001", "0x0", "2130706433", "017700000001", "127.00.00.01", "0",
 	"\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1"}
 
-// privateSpellings lead into private networks and to metadata.
+// privateSpellings lead to private networks and metadata services.
 var privateSpellings = []string{"10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.100.100.200", "100.64.0.1", "0.0.0.1", "0.1.2.3", "255.255.255.255", "224.0.0.1", "239.255.255.250", "240.0.0.1",
 	"192.0.0.192", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::192.168.0.1", "64:ff9b:1::10.0.0.1", "2002:0a00:1::1", "2002:a9fe:a9fe::", "::10.0.0.1", "::ffff:0:10.0.0.1",
 	"fe80::1", "fe80::a9fe:a9fe", "febf::1", "fec0::1", "fc00::1", "fd00:ec2::254", "fd12:3456::1", "ff02::1", "ff05::1:3", "ff0e::1"}
 
-// TestAdversaryPolicyConnect: whatever is this machine or private is refused by
-// default, with code 2 and one line of the log, however it is written.
+// TestAdversaryPolicyConnect: targets on this machine or private networks are refused
+// by default, with code 2 and one log line, in every spelling.
 func TestAdversaryPolicyConnect(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
 	sink := testnet.Sink(t)
 	port := portOf(t, sink.Addr)
 	for hosts := range slices.Chunk(slices.Concat(loopbackSpellings, privateSpellings, noNames), 20) {
-		// Each has a server of its own, whose log has room for all of them.
+		// Each has its own server, whose log has room for all of them.
 		server := startStrict(t, "-eagersocks.net=tcp", "-server.dns="+names.Addr(), "-server.dial.timeout.sec=2")
 		refused := map[string]bool{}
 		for _, host := range hosts {
@@ -61,7 +61,7 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 			}
 			c.Close()
 		}
-		// The log is written behind the answers.
+		// The log is written after the answers.
 		eventually(t, soon, "a line for each refused target", func() bool {
 			return len(server.lines("refused client", "target ")) >= len(refused)
 		})
@@ -74,8 +74,8 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 	}
 }
 
-// plainly is the host as the log has it: one line stands for an address of IPv4 and
-// the same mapped to IPv6.
+// plainly returns the host as the log shows it: an IPv4 address and its IPv4-mapped
+// IPv6 form share a line.
 func plainly(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().String()
@@ -83,8 +83,8 @@ func plainly(host string) string {
 	return host
 }
 
-// TestAdversaryPolicyLog: what is refused again and again is a line, and a count; and
-// nobody fills the log by asking for ever new targets.
+// TestAdversaryPolicyLog: repeated refusals are one line and a count, and requests for
+// ever new targets cannot fill the log.
 func TestAdversaryPolicyLog(t *testing.T) {
 	t.Parallel()
 	server := startStrict(t, "-eagersocks.net=tcp")
@@ -102,8 +102,8 @@ func TestAdversaryPolicyLog(t *testing.T) {
 	}
 }
 
-// TestAdversaryPolicyAllowed: the same spellings, where loopback is listed, reach it
-// or fail for what they are; those of names and of IPv4 reach it.
+// TestAdversaryPolicyAllowed: where loopback is allowed, the same spellings reach it or
+// fail because they are invalid; names and IPv4 addresses reach it.
 func TestAdversaryPolicyAllowed(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks[:1] })
@@ -124,7 +124,7 @@ func TestAdversaryPolicyAllowed(t *testing.T) {
 	}
 }
 
-// TestAdversaryPolicyUDP: the same for datagrams; beside them one target is allowed.
+// TestAdversaryPolicyUDP: the same with datagrams, beside one allowed target.
 func TestAdversaryPolicyUDP(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -140,7 +140,7 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 		for _, port := range []uint16{bad.Port, bad6.Port} {
 			_, _ = c.Write(record(host, port, host))
 		}
-		// Each goes its way before the next: nothing is dropped for want of room.
+		// Each is sent before the next, so that none is dropped for lack of room.
 		ping := record("127.0.0.1", good.Port, host)
 		_, _ = c.Write(ping)
 		if _, err := io.ReadFull(c, make([]byte, len(ping))); err != nil {
@@ -155,8 +155,8 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 	}
 }
 
-// TestAdversaryRebinding: a name whose answers change from query to query never
-// leads inside, by CONNECT or datagram.
+// TestAdversaryRebinding: a name whose answers change from query to query never leads
+// inside, by CONNECT or datagram.
 func TestAdversaryRebinding(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -197,8 +197,8 @@ func TestAdversaryRebinding(t *testing.T) {
 	}
 }
 
-// TestAdversaryDenied: what is denied stays so in every spelling, though all else is
-// allowed.
+// TestAdversaryDenied: denied targets are denied in every spelling, even if everything
+// else is allowed.
 func TestAdversaryDenied(t *testing.T) {
 	t.Parallel()
 	var leaked atomic.Int64
@@ -232,7 +232,7 @@ func TestAdversaryDenied(t *testing.T) {
 	c.Close()
 }
 
-// TestAdversaryPolicyFront: the same through a client, as a browser writes them.
+// TestAdversaryPolicyFront: the same through a client, in the form browsers use.
 func TestAdversaryPolicyFront(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -252,7 +252,8 @@ func TestAdversaryPolicyFront(t *testing.T) {
 	}
 }
 
-// byTLS dials the exit at addr as a client of the common authority.
+// byTLS returns a function that dials the exit at addr as a client of the common
+// authority.
 func byTLS(t testing.TB, addr, file string) func() (net.Conn, error) {
 	t.Helper()
 	pem, err := os.ReadFile(common(t).file(file))
@@ -265,8 +266,8 @@ func byTLS(t testing.TB, addr, file string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return tls.Dial("tcp", addr, cfg) }
 }
 
-// TestAdversaryRules: a client with rules has no way around them: names of what is
-// inside, other spellings, more connections.
+// TestAdversaryRules: a client cannot get around its rules by names of inner targets,
+// other spellings or more connections.
 func TestAdversaryRules(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks[:1] })
@@ -284,7 +285,7 @@ func TestAdversaryRules(t *testing.T) {
 			c.Close()
 		}
 	}
-	if n := sink.Accepted(); n != 0 { // it listens at 127.0.0.1 only
+	if n := sink.Accepted(); n != 0 { // it listens on 127.0.0.1 only
 		t.Errorf("%d of them reached the target", n)
 	}
 	udp := newUDPTarget(t, "127.0.0.1", false)

@@ -15,10 +15,10 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// socksFoes are greetings that lead nowhere, and what they may be told.
+// socksFoes returns invalid greetings and the permitted answers.
 func socksFoes(target string) map[string]struct {
 	say  string
-	told []string // prefixes; "": nothing
+	told []string // prefixes; "" means no answer
 } {
 	ap := address(strings.Split(target, ":")[0], 0)
 	ip, port := string(ap[1:5]), string(address("x", mustPort(target))[3:])
@@ -66,8 +66,8 @@ func mustPort(addr string) (p uint16) {
 	return p
 }
 
-// TestAdversarySocksGarbage: no greeting that is wrong is told that it succeeded,
-// opens a connection or keeps others from being served.
+// TestAdversarySocksGarbage: an invalid greeting is never reported as successful, opens
+// no connection and blocks no others.
 func TestAdversarySocksGarbage(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-eagersocks.eager=off", "-remux.idle.max.sec=1")
@@ -86,7 +86,7 @@ func TestAdversarySocksGarbage(t *testing.T) {
 	if n := sink.Accepted(); n != 0 {
 		t.Errorf("%d of them reached the target", n)
 	}
-	// The same, unspoilt, does succeed: the table says something.
+	// The same greeting without an error succeeds, so the table proves something.
 	if told, _ := foe(t, client.Addr, append([]byte("\x05\x01\x00\x05\x01\x00"), address("127.0.0.1", mustPort(sink.Addr))...), true, patience); !strings.HasPrefix(string(told), "\x05\x00\x05\x00") {
 		t.Errorf("a proper request: told % x", told)
 	}
@@ -94,8 +94,8 @@ func TestAdversarySocksGarbage(t *testing.T) {
 	back()
 }
 
-// TestAdversarySocksHalf: thousands of applications that stop at every byte of a
-// greeting, and some that send noise, cost little and hold nobody up.
+// TestAdversarySocksHalf: thousands of applications that stop at any byte of a
+// greeting, and some that send noise, cost little and block no others.
 func TestAdversarySocksHalf(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")

@@ -53,7 +53,7 @@ func udpFrom(t testing.TB, ip string) *net.UDPConn {
 
 func (a *udpApp) say(b []byte) { _, _ = a.WriteToUDP(b, a.relay) }
 
-// wantEcho sends and waits for the same to come back, and for nothing else.
+// wantEcho sends data and waits for its echo, and for nothing else.
 func (a *udpApp) wantEcho(t testing.TB, target *udpTarget, data string) {
 	t.Helper()
 	a.say(record("127.0.0.1", target.Port, data)[2:])
@@ -65,8 +65,8 @@ func (a *udpApp) wantEcho(t testing.TB, target *udpTarget, data string) {
 	}
 }
 
-// TestAdversaryUDPPackets: what is no SOCKS5 datagram, or comes from a stranger,
-// goes nowhere, and the association survives it.
+// TestAdversaryUDPPackets: malformed SOCKS5 datagrams, and those from other addresses,
+// are dropped, and the association survives.
 func TestAdversaryUDPPackets(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -79,7 +79,7 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	a.wantEcho(t, target, "first")
 	_, _ = udpFrom(t, "127.0.0.1").WriteToUDP(record("127.0.0.1", target.Port, "bad port")[2:], a.relay)
 	good := record("127.0.0.1", target.Port, "bad")[2:]
-	for i := range 10 { // a head cut off anywhere
+	for i := range 10 { // a head truncated anywhere
 		a.say(good[:i])
 	}
 	for at, values := range map[int][]byte{2: {1, 2, 0x80, 0x81, 255}, 3: {0, 2, 3, 4, 5, 255}} {
@@ -104,7 +104,7 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	if n, _, err := a.ReadFromUDP(make([]byte, 1<<16)); err != nil || n != 65507 {
 		t.Errorf("the largest datagram came back with %d bytes, %v", n, err)
 	}
-	_, _ = a.control.Write(noise(1 << 20)) // nobody is to listen there
+	_, _ = a.control.Write(noise(1 << 20)) // nothing should read this
 	a.wantEcho(t, target, "last")
 	for _, got := range target.heard() {
 		if strings.HasPrefix(got, "bad") {
@@ -116,8 +116,8 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	back()
 }
 
-// TestAdversaryUDPTargets: 10 000 targets and thousands of names that nobody
-// answers for cost little at both ends, and the good target is served beside them.
+// TestAdversaryUDPTargets: 10 000 targets and thousands of names that are never
+// resolved cost little at both ends, and the good target is served beside them.
 func TestAdversaryUDPTargets(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return nil })
@@ -146,8 +146,8 @@ func TestAdversaryUDPTargets(t *testing.T) {
 	backS()
 }
 
-// TestAdversaryUDPMany: associations that are opened by the hundred, and left in
-// all ways, leave nothing.
+// TestAdversaryUDPMany: associations opened by the hundred, and ended in every way,
+// leave nothing behind.
 func TestAdversaryUDPMany(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t, "-remux.idle.max.sec=1")
@@ -175,7 +175,8 @@ func TestAdversaryUDPMany(t *testing.T) {
 	backS()
 }
 
-// TestAdversaryUDPAnswers: only who was sent a datagram is heard at the exit's port.
+// TestAdversaryUDPAnswers: the exit's port accepts datagrams only from addresses that
+// were sent to.
 func TestAdversaryUDPAnswers(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)

@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestAdversaryUsers: where passwords are wanted, there is no way around them: by no
-// door, in no order of steps, not behind somebody else's request on one connection.
+// TestAdversaryUsers: if passwords are required, nothing gets around them: no protocol,
+// no order of steps, not even another user's request on the same connection.
 func TestAdversaryUsers(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
@@ -40,7 +40,7 @@ func TestAdversaryUsers(t *testing.T) {
 		"SOCKS4 no password":      "\x04\x01" + port + ip + "alice:\x00",
 		"SOCKS4a nobody":          "\x04\x01" + port + "\x00\x00\x00\x01\x00localhost\x00",
 	} {
-		t.Run(name, func(t *testing.T) { // each has a client of its own: wrong passwords slow down
+		t.Run(name, func(t *testing.T) { // each has its own client, because wrong passwords cause delays
 			t.Parallel()
 			client := startClient(t, "-server.addr="+server.Addr, "-client.users="+users)
 			told, how := foe(t, client.Addr, []byte(say), true, patience)
@@ -54,8 +54,8 @@ func TestAdversaryUsers(t *testing.T) {
 	}
 }
 
-// TestAdversaryUsersHTTP: each request on a connection has to bring the password,
-// and no spelling of it but the right one will do.
+// TestAdversaryUsersHTTP: every request on a connection needs the password, in exactly
+// the right spelling.
 func TestAdversaryUsersHTTP(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)

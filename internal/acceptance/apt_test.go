@@ -56,7 +56,7 @@ func TestApt(t *testing.T) {
 	server.waitLog(`\[sock\] \+ ` + site.Listener.Addr().String())
 }
 
-// aptRepository is a folder with one package "greeting" and the lists apt wants.
+// aptRepository makes a folder with one package "greeting" and the lists apt needs.
 func aptRepository(t *testing.T, dir string) string {
 	t.Helper()
 	repo, pkg := filepath.Join(dir, "repo"), filepath.Join(dir, "pkg")

@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-// The page asks for images, scripts and style sheets, a third of each, in sizes
-// from some bytes to half a megabyte. What proves that one came whole stands at
-// its very end: the image's last pixel, the script's call, the sheet's rule.
+// The page loads images, scripts and style sheets, a third of each, of sizes from some
+// bytes to half a megabyte. The proof that one is complete is at its very end: the
+// image's last pixel, the script's call, the sheet's rule.
 const resources = 100
 
 var page = template.Must(template.New("").Parse(`<!DOCTYPE html><html><head><title>page</title>
@@ -50,17 +50,17 @@ type resource struct {
 	N         int
 }
 
-// site serves the page at / and its resources on several origins, because a
-// browser makes only six connections to each.
+// site serves the page at / and its resources on several origins, because browsers open
+// only six connections to each.
 type site struct {
 	mu      sync.Mutex      // guards the fields below
 	origins []string        // URLs of the servers
-	done    map[string]bool // paths that were answered whole
+	done    map[string]bool // paths that were answered completely
 
-	name string // set once; what the page is called instead of by its address, if not empty
+	name string // set once; host name in the page's URL instead of the address, if not empty
 }
 
-// listen gives the site one more origin.
+// listen adds an origin to the site.
 func (s *site) listen(t testing.TB, secure bool) string {
 	start := func() *httptest.Server { return web(t, s.ServeHTTP) }
 	if secure {
@@ -87,7 +87,7 @@ func (s *site) page() []resource {
 	return all
 }
 
-// size is how large resource n is, roughly; few are large, as on real pages.
+// size returns the approximate size of resource n; few are large, as on real pages.
 func size(n int) int { return []int{64, 1 << 10, 3000, 16 << 10, 70_000, 200, 5 << 10, 512 << 10}[n%8] }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -139,11 +139,11 @@ func content(ext string, n int) (body []byte, kind string) {
 	}
 	img.SetRGBA(side-1, side-1, color.RGBA{100, 200, 50, 255})
 	var b bytes.Buffer
-	png.Encode(&b, img) // into memory: no error
+	png.Encode(&b, img) // writing to memory cannot fail
 	return b.Bytes(), "image/png"
 }
 
-// browser is the name of the browser that is installed.
+// browser returns the name of the installed browser.
 func browser(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -155,7 +155,8 @@ func browser(t testing.TB) string {
 	return ""
 }
 
-// wantLoaded has a browser load the site at url and demands every part of it, whole.
+// wantLoaded loads the site at url in a browser and checks that every part of it is
+// complete.
 func (s *site) wantLoaded(t *testing.T, url string, proxy ...string) {
 	t.Helper()
 	args := []string{
@@ -176,7 +177,7 @@ func (s *site) wantLoaded(t *testing.T, url string, proxy ...string) {
 	}
 }
 
-// TestChromium: a browser loads a page of 100 parts, every one whole.
+// TestChromium: a browser loads a page of 100 parts completely.
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)
@@ -193,8 +194,8 @@ func TestChromium(t *testing.T) {
 	client.wantRun("conn", "+", 2) // so many sessions wear one out
 }
 
-// TestChromiumHTTP: the same through the HTTP proxy, and by the address of the PAC
-// file; there the page has a name, because browsers go to loopback directly then.
+// TestChromiumHTTP: the same through the HTTP proxy, and with the PAC URL, where the
+// page has a host name because browsers connect to loopback directly.
 func TestChromiumHTTP(t *testing.T) {
 	t.Parallel()
 	names := serveNames(t, "site.test")

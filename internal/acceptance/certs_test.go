@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// snapshot is the content of every file of a folder.
+// snapshot returns the content of every file in a folder.
 func snapshot(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -37,7 +37,7 @@ func snapshot(t testing.TB, dir string) map[string]string {
 	return all
 }
 
-// TestCerts: the verbs of the small CA.
+// TestCerts tests the verb certs.
 func TestCerts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -47,7 +47,7 @@ func TestCerts(t *testing.T) {
 		}
 	}
 	before := snapshot(t, a.dir)
-	// Nothing is ever overwritten, and what stands in the way is named.
+	// Nothing is ever overwritten, and the error names the existing file.
 	for _, tt := range []struct{ args, want []string }{
 		{[]string{"init", "-dir", a.dir, "localhost"}, []string{"ca.pem", "exist", "-dir"}},
 		{[]string{"client", "-dir", a.dir, "laptop"}, []string{"laptop.pem", "exists"}},
@@ -77,7 +77,7 @@ func TestCerts(t *testing.T) {
 			}
 		}
 	}
-	// init says what to type, and that is right as it stands there.
+	// init prints the next commands, which work as printed.
 	r := tunnels(t, "certs", "init", "-dir", filepath.Join(t.TempDir(), "other"), "localhost").must(t)
 	typed := regexp.MustCompile(`(?m)^  tunnels (.*)$`).FindAllStringSubmatch(r.Stdout, -1)
 	if len(typed) != 2 {
@@ -90,7 +90,7 @@ func TestCerts(t *testing.T) {
 	job{Dir: dir}.run(t, binary, append(append([]string{"check"}, strings.Fields(typed[1][1])...), "-offline")...).must(t)
 }
 
-// TestCertsRevoke: by name and by serial number; list tells.
+// TestCertsRevoke: by name and by serial number, shown by list.
 func TestCertsRevoke(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -133,8 +133,8 @@ func TestCertsRevoke(t *testing.T) {
 	}
 }
 
-// forge makes a certificate with the key of an authority, as its own would not
-// be made, and returns the file, which also holds its key and the CA.
+// forge makes a certificate with the key of an authority that the authority itself
+// would not make, and returns a file with it, its key and the CA.
 func (a authority) forge(t testing.TB, change func(*x509.Certificate)) string {
 	t.Helper()
 	block := func(name string) []byte {
@@ -173,13 +173,13 @@ func (a authority) forge(t testing.TB, change func(*x509.Certificate)) string {
 	}
 	var out bytes.Buffer
 	for _, b := range []pem.Block{{Type: "PRIVATE KEY", Bytes: pkcs8}, {Type: "CERTIFICATE", Bytes: der}, {Type: "CERTIFICATE", Bytes: ca.Raw}} {
-		pem.Encode(&out, &b) // into memory: no error
+		pem.Encode(&out, &b) // writing to memory cannot fail
 	}
 	return writeFile(t, "forged.pem", out.Bytes())
 }
 
-// TestCheck: what is right is called so; what is wrong is named, with the
-// command that mends it.
+// TestCheck: a valid configuration is reported as ok, and an error together with the
+// command that fixes it.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	a, b := common(t), newAuthority(t)

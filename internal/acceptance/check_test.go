@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// steps are the verdicts of check, by step.
+// steps returns the verdicts of check by step.
 func steps(r result) map[string]string {
 	all := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^(PASS|FAIL|SKIP)  (resolve|connect|tls|round trip|exit|target|listen) `).FindAllStringSubmatch(r.Stdout+" ", -1) {
@@ -24,8 +24,8 @@ func steps(r result) map[string]string {
 	return all
 }
 
-// TestCheckTriesTheWay: whatever is broken, the step that is wrong fails, those before
-// it pass, those behind it are skipped, and the reason is there.
+// TestCheckTriesTheWay: whatever is broken, that step fails with the reason, the steps
+// before it pass and those after it are skipped.
 func TestCheckTriesTheWay(t *testing.T) {
 	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
@@ -51,7 +51,7 @@ func TestCheckTriesTheWay(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		args   []string
-		failed string // the step; "" if all passes
+		failed string // the failed step, or "" if all pass
 		want   string
 	}{
 		{"all is well", by(server.Addr, good...), "", "days left"},
@@ -125,7 +125,7 @@ func TestCheckTriesTheWay(t *testing.T) {
 	}
 }
 
-// TestCheckServer: it says whether the server can listen, and resolve names.
+// TestCheckServer: check reports whether the server can listen and resolve names.
 func TestCheckServer(t *testing.T) {
 	t.Parallel()
 	a := common(t)

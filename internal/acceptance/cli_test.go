@@ -14,8 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// options are those that the program is known by, with what -h shows as their
-// defaults.
+// options are all options, with the defaults shown by -h.
 var options = map[string]string{
 	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "off",
 	"server.net": "tcp", "server.addr": "none", "client.net": "tcp", "client.addr": "127.0.0.1:1080",
@@ -34,7 +33,7 @@ var options = map[string]string{
 	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.targets": "off", "sla.dingtalk.url": "DingTalk's own",
 }
 
-// TestHelp: the short help, and every option with its default, on a terminal of 80
+// TestHelp: the short help, and every option with its default, fit on a terminal of 80
 // columns.
 func TestHelp(t *testing.T) {
 	t.Parallel()
@@ -72,8 +71,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestHelpOfVerbs: every verb that the help lists explains itself, however it is
-// asked, and does nothing else.
+// TestHelpOfVerbs: every verb in the help explains itself, however its help is
+// requested, and does nothing else.
 func TestHelpOfVerbs(t *testing.T) {
 	t.Parallel()
 	_, list, _ := strings.Cut(tunnels(t, "-h").Stdout, "\nUsage: ")
@@ -118,7 +117,7 @@ func TestHelpOfVerbs(t *testing.T) {
 	}
 }
 
-// TestHelpExamples: what the help suggests to type is right as it stands there.
+// TestHelpExamples: the commands in the help work as printed.
 func TestHelpExamples(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -148,7 +147,7 @@ func TestHelpExamples(t *testing.T) {
 	}
 }
 
-// TestVersion: the version is what git says of the commit.
+// TestVersion: the version is that of git describe.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	got := tunnels(t, "version").must(t).Stdout
@@ -158,10 +157,10 @@ func TestVersion(t *testing.T) {
 	contains(t, "version", got, described)
 }
 
-// wrong is what a user gives that cannot be right, and what he is to be told in
-// one line; the first of that is the option.
+// wrong is an invalid input, and the expected error in one line, which begins with the
+// option.
 type wrong struct {
-	role      string // empty: -client
+	role      string // default -client
 	args, env []string
 	file      string // content of the configuration file
 	want      []string
@@ -203,8 +202,8 @@ func wrongOptions() []wrong {
 	return rows
 }
 
-// TestWrongOptions: whatever is wrong, the exit code is 2, and one line says
-// which option, which value and what would be right.
+// TestWrongOptions: for any invalid option the exit code is 2, and one line names the
+// option, the value and what is expected.
 func TestWrongOptions(t *testing.T) {
 	t.Parallel()
 	for _, tt := range wrongOptions() {
@@ -240,7 +239,7 @@ func TestWrongOptions(t *testing.T) {
 	}
 }
 
-// TestNoRole: without a role the user is told of the roles and of the help.
+// TestNoRole: without a role the error mentions the roles and the help.
 func TestNoRole(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"-sla.log.path=-"}, {"check"}} {
@@ -298,14 +297,14 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// TestSecrets: tokens given by environment or @file are in no log, in no ps and
-// on no output; given as flags they are at least warned of.
+// TestSecrets: tokens given by environment or @file appear in no log, in no ps output
+// and nowhere else; those given as flags cause a warning.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	const token, secret = "tok3ntok3n", "s3crets3cret"
 	file := writeFile(t, "secret", []byte(secret+"\n"))
 	unreachable := web(t, nil)
-	unreachable.Close() // so that the error is logged, too
+	unreachable.Close() // so that the error is logged too
 	users := writeFile(t, "users", nil)
 	p := startTunnelsEnv(t, "try", []string{"TUNNELS_SLA_DINGTALK_TOKEN=" + token},
 		"-server", "-client", "-client.addr=127.0.0.1:0", "-client.users="+users, "-sla.dingtalk.secret=@"+file, "-sla.dingtalk.url="+unreachable.URL+"/send")
@@ -313,7 +312,7 @@ func TestSecrets(t *testing.T) {
 	if err := os.WriteFile(users, []byte("broken\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.Signal(syscall.SIGHUP) // fails, which alerts
+	p.Signal(syscall.SIGHUP) // fails, which causes an alert
 	p.waitLog(`\[warn\] \[main\] alert not sent`)
 	ps := processList(t, p.Pid())
 	contains(t, "ps", ps, "-sla.dingtalk.url")
@@ -334,7 +333,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// processList is what ps shows of a process.
+// processList returns the output of ps for a process.
 func processList(t testing.TB, pid int) string {
 	t.Helper()
 	if b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); err == nil {

@@ -15,8 +15,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestContact: the greeting says whether the server has answered, or what may be
-// the matter, and how to use the client after that.
+// TestContact: the greeting says whether the server has answered, or what may be wrong,
+// and then how to use the client.
 func TestContact(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
@@ -43,7 +43,7 @@ func TestContact(t *testing.T) {
 	socks := client.Addr
 	text := web(t, serveText("hello")).Listener.Addr().String()
 	const noAnswer = "no answer yet; is its port open in the firewall?"
-	for _, tt := range []struct{ name, addr, status, log string }{ // a busy machine may have no answer yet in any case
+	for _, tt := range []struct{ name, addr, status, log string }{ // on a busy machine there may be no answer yet
 		{"closed port", testnet.ClosedPort(t), "connection refused; is the server running, and is this its port?", `\[erro\] .*is the server running`},
 		{"no answer", silent.Addr().String(), noAnswer, ""},
 		{"a client's own port", socks, "?", `\[erro\] .*(a SOCKS or HTTP proxy\?|is what listens there a tunnels server\?)`},
@@ -63,8 +63,7 @@ func TestContact(t *testing.T) {
 	}
 }
 
-// TestContactLater: a client that was started first connects by itself, and its log
-// says so.
+// TestContactLater: a client that was started first connects later, and logs that.
 func TestContactLater(t *testing.T) {
 	t.Parallel()
 	addr := filepath.Join(shortDir(t), "s") // as nobody else takes it meanwhile
@@ -75,8 +74,8 @@ func TestContactLater(t *testing.T) {
 	client.waitLog(`\[info\] \[main\] connected to ` + addr + ` \(`)
 }
 
-// TestStartFails: what keeps a process from starting is said once, on the terminal
-// and in the log, with the way out, and nothing else is said in the log.
+// TestStartFails: the reason for a failed start is reported once on the terminal and
+// once in the log, with a fix, and the log contains nothing else.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -152,8 +151,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// TestRefusedClientIsQuiet: a client whose certificate is revoked says so once a minute
-// at erro, however many requests it has, and counts those.
+// TestRefusedClientIsQuiet: a client with a revoked certificate logs that once a minute
+// at erro, for any number of requests, and counts them.
 func TestRefusedClientIsQuiet(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

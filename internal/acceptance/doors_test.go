@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// usersFile is a file of users, each with his password.
+// usersFile writes a users file with these passwords.
 func usersFile(t testing.TB, passwords map[string]string) string {
 	t.Helper()
 	var lines strings.Builder
@@ -28,11 +28,11 @@ func usersFile(t testing.TB, passwords map[string]string) string {
 	return writeFile(t, "users", []byte(lines.String()))
 }
 
-// schemes are the ways in which curl can be told to use a proxy.
+// schemes are the proxy protocols that curl supports.
 var schemes = []string{"socks5", "socks5h", "socks4", "socks4a", "http"}
 
-// proxyURL is the proxy at addr for a user; in SOCKS4 there is one field for
-// his name and his password.
+// proxyURL returns the URL of the proxy at addr for a user; SOCKS4 has a single field
+// for name and password.
 func proxyURL(scheme, addr, name, password string) string {
 	switch {
 	case name == "":
@@ -43,8 +43,8 @@ func proxyURL(scheme, addr, name, password string) string {
 	return scheme + "://" + name + ":" + password + "@" + addr
 }
 
-// TestDoorsCurl: curl comes in by every door of the one port, with a password and
-// without, for HTTP and for HTTPS.
+// TestDoorsCurl: curl connects by every protocol of the port, with and without a
+// password, for HTTP and HTTPS.
 func TestDoorsCurl(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -67,8 +67,8 @@ func TestDoorsCurl(t *testing.T) {
 	}
 }
 
-// TestDoorsWrongPassword: nobody comes in with a wrong password, by no door, and
-// each attempt takes longer than the one before.
+// TestDoorsWrongPassword: a wrong password is rejected by every protocol, and each
+// attempt takes longer than the previous one.
 func TestDoorsWrongPassword(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -107,7 +107,7 @@ func TestDoorsWrongPassword(t *testing.T) {
 	}
 }
 
-// TestDoorsPrograms: programs that are told of an HTTP proxy in their own ways.
+// TestDoorsPrograms: programs configured for an HTTP proxy in their own ways.
 func TestDoorsPrograms(t *testing.T) {
 	t.Parallel()
 	need(t, "wget", "python3", "ssh", "nc")
@@ -135,7 +135,7 @@ func TestDoorsPrograms(t *testing.T) {
 	client.wantRun("sock", "+", 3)
 }
 
-// TestDoorsGit: a clone by HTTP proxy.
+// TestDoorsGit: a clone through the HTTP proxy.
 func TestDoorsGit(t *testing.T) {
 	t.Parallel()
 	need(t, "git")
@@ -148,7 +148,7 @@ func TestDoorsGit(t *testing.T) {
 	client.wantRun("sock", "+", 1)
 }
 
-// TestDoorsStrangers: SOCKS clients that have nothing to do with this program.
+// TestDoorsStrangers: SOCKS clients of other projects.
 func TestDoorsStrangers(t *testing.T) {
 	t.Parallel()
 	need(t, "proxychains4", "socat", "curl")

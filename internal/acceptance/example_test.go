@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestExample: the program that makes a client and a server of its own from the packages
-// carries a page.
+// TestExample: the example program, which runs a client and a server made from the
+// packages, carries a page.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	bin := filepath.Join(t.TempDir(), "own")
@@ -24,7 +24,7 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// freePort is an address on which nobody listens at the moment.
+// freePort returns an address that is not in use at the moment.
 func freePort(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

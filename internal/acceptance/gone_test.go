@@ -13,7 +13,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// stuff writes until the other end takes no more.
+// stuff writes until the other end accepts no more.
 func stuff(t testing.TB, c net.Conn) {
 	t.Helper()
 	block := make([]byte, 64<<10)
@@ -27,8 +27,8 @@ func stuff(t testing.TB, c net.Conn) {
 	}
 }
 
-// TestKilledClient: whatever its sessions wait for, the exit gives all of it back when
-// a client was killed, and the targets see it.
+// TestKilledClient: after a client was killed the exit frees all its resources,
+// whatever its sessions are waiting for, and the targets notice.
 func TestKilledClient(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
@@ -42,14 +42,14 @@ func TestKilledClient(t *testing.T) {
 			ended := make(chan error, 2)
 			over := make(chan struct{})
 			deaf := testnet.Serve(t, func(c *net.TCPConn) { <-over })
-			quiet := testnet.Serve(t, func(c *net.TCPConn) { // reads the end, and does not end itself
+			quiet := testnet.Serve(t, func(c *net.TCPConn) { // reads the end, and does not end its own direction
 				_, err := io.Copy(io.Discard, c)
 				for err == nil {
 					_, err = c.Write([]byte("x"))
 				}
 				ended <- err
 			})
-			t.Cleanup(func() { close(over) }) // before the targets wait for their connections
+			t.Cleanup(func() { close(over) }) // before waiting for the targets' connections
 			var apps []*net.TCPConn
 			for _, target := range []string{deaf.Addr, quiet.Addr} {
 				app, err := linkDial(t.Context(), client.Addr, target)
@@ -71,8 +71,8 @@ func TestKilledClient(t *testing.T) {
 	}
 }
 
-// TestMemoryComesBack: what 100 downloads that nobody read have cost is the system's
-// again 30 s after they have ended.
+// TestMemoryComesBack: the memory used by 100 unread downloads is returned to the
+// system 30 s after their end.
 func TestMemoryComesBack(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000"}})

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ways are the networks that may be between client and server.
+// ways are the networks possible between client and server.
 var ways = []struct {
 	name   string
 	socket bool // the server listens on a UNIX socket
@@ -29,8 +29,8 @@ var ways = []struct {
 	{"unix", true, []string{"-eagersocks.net=unix"}},
 }
 
-// startWay is a pair with a network between them, and more arguments for the
-// client.
+// startWay starts a server and a client with a network between them; more are
+// additional arguments for the client.
 func startWay(t testing.TB, socket bool, args, more []string) (server, client *process) {
 	t.Helper()
 	if socket {
@@ -40,8 +40,8 @@ func startWay(t testing.TB, socket bool, args, more []string) (server, client *p
 	return server, startClient(t, slices.Concat([]string{"-server.addr=" + server.Addr}, args, more)...)
 }
 
-// TestHalfClose: netcat finishes its direction, and the target, which waits for
-// that, answers; small and large, through every network and every mode.
+// TestHalfClose: netcat ends its direction, and the target, which waits for that,
+// answers, in sizes small and large, through every network and mode.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	need(t, "nc")
@@ -69,7 +69,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// TestHalfCloseUnixClient: likewise where the client listens on a UNIX socket.
+// TestHalfCloseUnixClient: the same with a client that listens on a UNIX socket.
 func TestHalfCloseUnixClient(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "socat", "curl")
@@ -79,7 +79,7 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	if want := flagValue(client.args, "client.addr"); client.Addr != want {
 		t.Errorf("the client says that it listens on %q, want %q", client.Addr, want)
 	}
-	// netcat speaks SOCKS over TCP only.
+	// netcat speaks SOCKS only over TCP.
 	bridge := job{}.start(t, "socat", "socat", "-d", "-d", "-t", "20", "TCP-LISTEN:0,bind=127.0.0.1,fork", "UNIX-CONNECT:"+client.Addr)
 	addr := bridge.waitStderr(`listening on .*?(127\.0\.0\.1:\d+)`)
 	sent := noise(2 << 20)
@@ -93,8 +93,8 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	}
 }
 
-// TestTargetFinishesFirst: the other half: a target that has sent all it has and
-// says so still gets what the application sends afterwards.
+// TestTargetFinishesFirst: the reverse: a target that has ended its direction still
+// receives what the application sends afterwards.
 func TestTargetFinishesFirst(t *testing.T) {
 	t.Parallel()
 	sent := noise(2 << 20)
@@ -105,7 +105,7 @@ func TestTargetFinishesFirst(t *testing.T) {
 			target := testnet.Serve(t, func(c *net.TCPConn) {
 				io.WriteString(c, "all I have")
 				c.CloseWrite()
-				b, _ := io.ReadAll(c) // what came is compared below
+				b, _ := io.ReadAll(c) // checked below
 				got <- b
 			})
 			_, client := startWay(t, way.socket, way.args, nil)

@@ -1,22 +1,21 @@
 //go:build unix
 
-// Package acceptance drives the built program as its users do: with curl, git,
-// ssh and a browser, with signals, and by what it writes.
+// Package acceptance tests the built program as its users use it: with curl, git, ssh
+// and a browser, with signals, and by its output.
 //
-// TestMain builds the program once; ACCEPTANCE_BINARY in the environment names
-// another one, say with the race detector in it. A test starts as many processes
-// as it needs:
+// TestMain builds the program once; ACCEPTANCE_BINARY in the environment names another
+// one, for example one with the race detector. A test starts as many processes as it
+// needs:
 //
 //	server := startServer(t, "-server.dial.timeout.sec=2")
 //	client := startClient(t, "-server.addr="+server.Addr)
 //	curl := run(t, "curl", "-sS", "-x", "socks5h://"+client.Addr, url)
 //
-// Each listens on a free port of loopback, logs at level debug to a file of its
-// own, and is stopped when the test ends. Then every line of its log is held to
-// the grammar, and the counts in them are replayed: if it was not killed, they
-// must be back at 0.
+// Each process listens on a free port of loopback, logs at level debug to its own file,
+// and is stopped when the test ends. Then every line of its log is checked against the
+// grammar, and the counts are replayed: unless it was killed, they must end at 0.
 //
-// Nothing here sleeps; what takes time is waited for with eventually.
+// Tests do not sleep for a result; they wait for it with eventually.
 package acceptance
 
 import (
@@ -32,20 +31,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long anything may take that is not expected to take time. It
-// is generous: other tests, and other programs, may have the machine.
+// patience is how long anything may take that should be fast. It is generous, because
+// other tests and programs may use the machine.
 const patience = time.Minute
 
-// soon is how long what happens at once may take on such a machine. It is less than
-// the 30 s after which a process stops waiting: for its sessions, or before it tries
-// again.
+// soon is how long an immediate effect may take on such a machine. It is less than the
+// 30 s after which a process stops waiting for its sessions, or retries.
 const soon = 20 * time.Second
 
-// root is the repository, seen from this folder.
+// root is the path of the repository from this folder.
 const root = "../.."
 
-// binary is the program that is tested, and described what git says of its
-// source, empty if it says nothing; both set by TestMain.
+// binary is the tested program, and described the output of git describe for its
+// source, or empty; both are set by TestMain.
 var binary, described string
 
 func TestMain(m *testing.M) {
@@ -61,7 +59,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// build leaves the program in a new folder, and its name in binary.
+// build builds the program in a new folder and sets binary.
 func build() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "tunnels"); err != nil {
 		return "", err
@@ -75,7 +73,7 @@ func build() (dir string, err error) {
 	if err != nil {
 		return dir, err
 	}
-	// Outside of a repository there is nothing to say.
+	// Outside a repository there is no version.
 	version, _ := exec.Command("git", "-C", root, "describe", "--tags", "--always").Output()
 	described = strings.TrimSpace(string(version))
 	if out, err := exec.Command(script, binary).CombinedOutput(); err != nil {
@@ -84,28 +82,28 @@ func build() (dir string, err error) {
 	return dir, nil
 }
 
-// commonDir is a folder for what all tests share, set by TestMain.
+// commonDir is a folder shared by all tests, set by TestMain.
 var commonDir string
 
-// authority is a folder that `tunnels certs init` has filled.
+// authority is a folder filled by `tunnels certs init`.
 type authority struct{ dir string }
 
-// file is the path of one of its files.
+// file returns the path of one of its files.
 func (a authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-// server is the flags of a server with the certificates of this authority.
+// server returns the flags of a server with certificates of this authority.
 func (a authority) server() []string {
 	return []string{"-tls.server.cert=" + a.file("server.pem"), "-tls.server.key=" + a.file("server.key"), "-tls.server.ca=" + a.file("ca.pem")}
 }
 
-// client is the flags of a client whose key, certificate and CA are in one file.
+// client returns the flags of a client whose key, certificate and CA are in one file.
 func (a authority) client(file string) []string {
 	f := a.file(file)
 	return []string{"-tls.client.cert=" + f, "-tls.client.key=" + f, "-tls.client.ca=" + f}
 }
 
-// common is the authority of all tests that do not change it. It has a client
-// "laptop" beside the first one.
+// common returns the authority of all tests that do not change it. It has a second
+// client, "laptop".
 func common(t testing.TB) authority {
 	t.Helper()
 	a, err := commonOnce()
@@ -120,7 +118,7 @@ var commonOnce = sync.OnceValues(func() (authority, error) {
 	return a, a.make()
 })
 
-// newAuthority is one of its own for a test that changes it.
+// newAuthority returns a new authority for a test that changes it.
 func newAuthority(t testing.TB) authority {
 	t.Helper()
 	a := authority{filepath.Join(t.TempDir(), "certs")}
@@ -144,14 +142,14 @@ func (a authority) make() error {
 	return nil
 }
 
-// startTunnels starts the program with these arguments, and defaults before
-// them that concern the log alone.
+// startTunnels starts the program with these arguments, preceded by defaults for the
+// log.
 func startTunnels(t testing.TB, name string, args ...string) *process {
 	t.Helper()
 	return startTunnelsEnv(t, name, nil, args...)
 }
 
-// startTunnelsEnv is startTunnels with more in the environment.
+// startTunnelsEnv is startTunnels with additional environment variables.
 func startTunnelsEnv(t testing.TB, name string, env []string, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -165,7 +163,7 @@ func startTunnelsEnv(t testing.TB, name string, env []string, args ...string) *p
 	return p
 }
 
-// flagValue is what a flag was given last as -name=value; empty: not at all.
+// flagValue returns the last value given to a flag as -name=value, or "".
 func flagValue(args []string, name string) (value string) {
 	for _, a := range args {
 		if v, ok := strings.CutPrefix(a, "-"+name+"="); ok {
@@ -175,8 +173,7 @@ func flagValue(args []string, name string) (value string) {
 	return value
 }
 
-// plain reports whether the arguments, as -name=value, choose a carrier without
-// TLS.
+// plain reports whether the arguments, as -name=value, choose a carrier without TLS.
 func plain(args []string) bool {
 	carrier := flagValue(args, "eagersocks.net")
 	if carrier == "" || carrier == "remux" {
@@ -185,9 +182,9 @@ func plain(args []string) bool {
 	return carrier != "" && carrier != "tls"
 }
 
-// startServer starts a server on a free port, with the common certificates,
-// that lets its clients reach loopback, and waits until it listens. Arguments
-// are of the form -name=value; they come last, so they win.
+// startServer starts a server on a free port, with the common certificates and loopback
+// allowed, and waits until it listens. Arguments have the form -name=value; they come
+// last, so they win.
 func startServer(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-server", "-server.addr=127.0.0.1:0", "-server.allow=loopback"}
@@ -200,9 +197,9 @@ func startServer(t testing.TB, args ...string) *process {
 	return p
 }
 
-// startClient starts a client on a free port, with the common certificates, and
-// waits until it listens. Its arguments, of the form -name=value, have to name
-// the server: -server.addr=….
+// startClient starts a client on a free port, with the common certificates, and waits
+// until it listens. Arguments have the form -name=value and must include the server:
+// -server.addr=….
 func startClient(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-client", "-client.addr=127.0.0.1:0"}
@@ -214,15 +211,15 @@ func startClient(t testing.TB, args ...string) *process {
 	return p
 }
 
-// startPair is a server and its client, both with the same arguments.
+// startPair starts a server and its client, both with the same arguments.
 func startPair(t testing.TB, args ...string) (server, client *process) {
 	t.Helper()
 	server = startServer(t, args...)
 	return server, startClient(t, append([]string{"-server.addr=" + server.Addr}, args...)...)
 }
 
-// shortDir is a temporary folder whose name leaves room for the name of a
-// socket, which may have 100 bytes altogether.
+// shortDir returns a temporary folder with a name short enough for a socket, whose path
+// may have 100 bytes.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tn")

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// environ is this process's environment without what would lead programs
-// elsewhere, and with more.
+// environ returns this process's environment, without variables that would redirect
+// programs, and with more.
 func environ(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
@@ -27,8 +27,8 @@ func environ(more ...string) []string {
 	return append(env, more...)
 }
 
-// need ends the test unless all these programs are here. On Linux that is a
-// failure, because scripts/setup.sh installs them there.
+// need ends the test unless all these programs are installed. On Linux that is a
+// failure, because scripts/setup.sh installs them.
 func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
@@ -42,7 +42,7 @@ func need(t testing.TB, programs ...string) {
 	}
 }
 
-// lookup finds a program also where only root looks; empty: it is not here.
+// lookup finds a program, also where only root looks, or returns "".
 func lookup(program string) string {
 	for _, p := range []string{program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(p); err == nil {
@@ -52,7 +52,7 @@ func lookup(program string) string {
 	return ""
 }
 
-// eventually polls ok until it is true, and ends the test if that takes longer
+// eventually polls ok until it returns true, and ends the test if that takes longer
 // than limit.
 func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
@@ -61,7 +61,7 @@ func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
-// within polls ok until it is true or limit has passed.
+// within polls ok until it returns true or limit has passed.
 func within(limit time.Duration, ok func() bool) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -75,31 +75,31 @@ func within(limit time.Duration, ok func() bool) bool {
 	return true
 }
 
-// result is what a program that has ended leaves.
+// result is the outcome of a program that has ended.
 type result struct {
 	Stdout, Stderr string
-	Code           int // exit code; -1: ended by a signal
+	Code           int // exit code, or -1 if ended by a signal
 }
 
 func (r result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %.2000s\nstderr: %.2000s", r.Code, r.Stdout, r.Stderr)
 }
 
-// job is a program to run, for what run has no parameter for.
+// job is a program to run, with the settings that run has no parameters for.
 type job struct {
-	Dir   string   // empty: this one
-	Env   []string // beside environ
+	Dir   string   // default: the current folder
+	Env   []string // in addition to environ
 	Stdin []byte
-	Limit time.Duration // 0: patience
+	Limit time.Duration // 0 means patience
 }
 
-// run runs a program and waits for its end.
+// run runs a program and waits for it to end.
 func run(t testing.TB, program string, args ...string) result {
 	t.Helper()
 	return job{}.run(t, program, args...)
 }
 
-// tunnels runs the tested program and waits for its end.
+// tunnels runs the tested program and waits for it to end.
 func tunnels(t testing.TB, args ...string) result {
 	t.Helper()
 	return job{}.run(t, binary, args...)
@@ -121,13 +121,13 @@ func (j job) run(t testing.TB, program string, args ...string) result {
 	cmd.Dir, cmd.Env, cmd.Stdin = j.Dir, environ(j.Env...), bytes.NewReader(j.Stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	// What the program has started itself ends with it.
+	// Processes started by the program end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = soon
 	err := cmd.Run()
 	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // there is hardly anybody left
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // usually there is none left
 	}
 	r := result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()} // -1 also if it never ran
 	if ctx.Err() != nil {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestReloadShowsNoKey: a key's file in the place of the rules and the users of a
-// running process is reported, to the log and the robot, and nothing of it is shown.
+// TestReloadShowsNoKey: if a running process reloads a key file as its rules or users,
+// that is reported to the log and the robot without showing any of it.
 func TestReloadShowsNoKey(t *testing.T) {
 	t.Parallel()
 	key, err := os.ReadFile(common(t).file("laptop.pem"))
@@ -46,7 +46,7 @@ func TestReloadShowsNoKey(t *testing.T) {
 		said += m.text
 	}
 	secret := strings.ReplaceAll(string(bare), "\n", "")
-	const least = 8 // characters that do not stand in both by accident
+	const least = 8 // characters that are not in both by accident
 	for i := range len(secret) - least {
 		if part := secret[i : i+least]; strings.Contains(said, part) {
 			t.Fatalf("%q of the key is shown:\n%s", part, said)
@@ -54,8 +54,8 @@ func TestReloadShowsNoKey(t *testing.T) {
 	}
 }
 
-// TestNoMessageShowsAPassword: a proxy's address with its user and password, where a
-// file, name or option was expected, is not repeated, whoever makes the message.
+// TestNoMessageShowsAPassword: a proxy URL with user and password, given where a file,
+// name or option is expected, is quoted by no message.
 func TestNoMessageShowsAPassword(t *testing.T) {
 	t.Parallel()
 	const proxy = "me:s3cret@proxy.example"

@@ -17,13 +17,13 @@ import (
 
 var logLine = regexp.MustCompile(sla.Grammar)
 
-// event is one line of a log, parsed.
+// event is one parsed log line.
 type event struct {
 	Line, Level, Category, Sign, ID, Reason, Text string
 	Count                                         int // only with a Sign
 }
 
-// parseLine parses a line of a log; the error says what is wrong with it.
+// parseLine parses a log line; the error says what is wrong with it.
 func parseLine(line string) (event, error) {
 	if err := sla.Check(line); err != nil {
 		return event{}, err
@@ -38,8 +38,8 @@ func parseLine(line string) (event, error) {
 	return e, nil
 }
 
-// events parses the log; the lines that are no log lines are errors, except for
-// those that the program says to its user on standard error.
+// events parses the log. Lines that are not log lines are errors, except for messages
+// to the user on standard error.
 func (p *process) events() (all []event, err error) {
 	text := strings.TrimSuffix(p.log(), "\n")
 	if text == "" {
@@ -58,8 +58,8 @@ func (p *process) events() (all []event, err error) {
 	return all, nil
 }
 
-// replay follows the counts from line to line, and returns where they end. Only
-// those of the categories are asked that are logged whole.
+// replay follows the counts from line to line and returns the last ones. Only
+// categories that are logged completely should be passed.
 func replay(all []event, categories ...string) (map[string]int, error) {
 	now := make(map[string]int)
 	open := make(map[string]int) // by category and id
@@ -83,7 +83,7 @@ func replay(all []event, categories ...string) (map[string]int, error) {
 	return now, nil
 }
 
-// judgeLog holds the log to its grammar and its counts to what happened.
+// judgeLog checks the log against its grammar and its counts against the events.
 func (p *process) judgeLog() {
 	t := p.t
 	t.Helper()
@@ -108,7 +108,7 @@ func (p *process) judgeLog() {
 		return
 	}
 	if p.cmd.ProcessState.ExitCode() < 0 {
-		return // killed: it could not write how things ended
+		return // killed: it could not log the ends
 	}
 	for _, c := range categories {
 		if now[c] != 0 {
@@ -117,8 +117,8 @@ func (p *process) judgeLog() {
 	}
 }
 
-// wantRun ends the test if a log does not hold at least this many lines of a
-// kind: a check of an empty log says nothing.
+// wantRun ends the test if the log has fewer than this many lines of a kind, because
+// checking an empty log proves nothing.
 func (p *process) wantRun(category, sign string, least int) {
 	p.t.Helper()
 	all, err := p.events()
@@ -136,7 +136,7 @@ func (p *process) wantRun(category, sign string, least int) {
 	}
 }
 
-// wantNoErrors fails the test if a log has lines that alert somebody.
+// wantNoErrors fails the test if the log has lines that cause alerts.
 func (p *process) wantNoErrors() {
 	p.t.Helper()
 	all, err := p.events()
@@ -155,7 +155,7 @@ func TestReplay(t *testing.T) {
 	const at = "2020.09.01 17:15:07 "
 	tests := []struct {
 		name, log string
-		wantErr   string // empty: none
+		wantErr   string // or empty for none
 		wantOpen  int
 	}{
 		{"balanced", at + "[info] [conn] + a = 1\n" + at + "[info] [conn] - a = 0\n", "", 0},

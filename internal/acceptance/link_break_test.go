@@ -18,9 +18,9 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkOrigin is an HTTP/1.0 server whose answer has no length: only the end of
-// the connection says that it is whole. It never is. A quiet one sends 64 KiB
-// and no more; the other one goes on.
+// linkOrigin is an HTTP/1.0 server whose answer has no length: only the end of the
+// connection completes it, and it never comes. A quiet one sends 64 KiB and no more;
+// the other one keeps sending.
 func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) {
 		var req []byte
@@ -43,7 +43,7 @@ func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 	})
 }
 
-// linkDownload is one that runs: its headers have come.
+// linkDownload returns a running download: its headers have arrived.
 func linkDownload(t testing.TB, proxy, origin string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -62,7 +62,7 @@ func linkDownload(t testing.TB, proxy, origin string) *net.TCPConn {
 	return c
 }
 
-// linkEnd reads until the end and returns how that was.
+// linkEnd reads until the end and returns how it ended.
 func linkEnd(c *net.TCPConn, limit time.Duration) error {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	_, err := io.Copy(io.Discard, c)
@@ -72,11 +72,11 @@ func linkEnd(c *net.TCPConn, limit time.Duration) error {
 	return err
 }
 
-// linkWays are the arguments for what carries requests; none: remux over TLS.
+// linkWays are the arguments for each way to carry requests; none means remux over TLS.
 var linkWays = [][]string{nil, {"-eagersocks.net=tls"}, {"-eagersocks.net=tcp"}}
 
-// TestLinkCut: what breaks in the middle of a download whose end is the end of
-// the connection is seen as an error, and the next request works.
+// TestLinkCut: a break in the middle of a download that ends with its connection is
+// seen as an error, and the next request works.
 func TestLinkCut(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -126,13 +126,13 @@ func TestLinkCut(t *testing.T) {
 	}
 }
 
-// serverAgain starts the killed server on the same port.
+// serverAgain restarts the killed server on the same port.
 func (r *linkRig) serverAgain(t *testing.T) {
 	t.Helper()
 	r.server = startServer(t, append(r.both, "-server.addr="+r.server.Addr)...)
 }
 
-// clientAgain starts the killed client on the same port.
+// clientAgain restarts the killed client on the same port.
 func (r *linkRig) clientAgain(t *testing.T) {
 	t.Helper()
 	r.client = startClient(t, append(r.both, "-server.addr="+r.relay.Addr, "-client.addr="+r.client.Addr)...)
@@ -154,8 +154,8 @@ func TestLinkResetAgain(t *testing.T) {
 	}
 }
 
-// TestLinkUploadCut: a target whose data ends with the end of the connection
-// must not take what was cut off for whole.
+// TestLinkUploadCut: a target whose data ends with its connection must not take
+// truncated data for complete.
 func TestLinkUploadCut(t *testing.T) {
 	for _, way := range linkWays {
 		for _, who := range []string{"server", "client", "network"} {
@@ -199,8 +199,8 @@ func TestLinkUploadCut(t *testing.T) {
 	}
 }
 
-// TestLinkClosedPort: the first try ends in a reset one round trip later, the
-// next one is told why.
+// TestLinkClosedPort: the first attempt ends in a reset one round trip later, the next
+// one gets the reason.
 func TestLinkClosedPort(t *testing.T) {
 	linkOnTime(t, func(t *testing.T, k *linkClock) {
 		r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
@@ -230,8 +230,8 @@ func TestLinkClosedPort(t *testing.T) {
 	})
 }
 
-// TestLinkBlackHole: a target that never answers keeps nobody else waiting, and
-// its own users no longer than was said.
+// TestLinkBlackHole: a target that never answers delays no others, and its own users no
+// longer than the timeout.
 func TestLinkBlackHole(t *testing.T) {
 	linkOnTime(t, linkBlackHole)
 }

@@ -18,8 +18,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkTake downloads from a source of n bytes, count times at once, and returns
-// how long that took.
+// linkTake makes count concurrent downloads from a source of n bytes and returns how
+// long that took.
 func linkTake(t testing.TB, proxy, source string, n int64, count int) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -43,8 +43,8 @@ func linkTake(t testing.TB, proxy, source string, n int64, count int) time.Durat
 	return time.Since(begin)
 }
 
-// linkStalled opens downloads without an end that nobody reads, and waits until
-// nothing moves any more.
+// linkStalled opens endless downloads that are not read, and waits until no more data
+// moves.
 func linkStalled(t testing.TB, r *linkRig, endless string, count int) (all []net.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -59,7 +59,7 @@ func linkStalled(t testing.TB, r *linkRig, endless string, count int) (all []net
 	last, since := int64(-1), time.Now()
 	eventually(t, patience, "the stalled downloads have filled what they fill", func() bool {
 		_, down := r.relay.Bytes()
-		if down > last+4096 { // a PING or two are nothing
+		if down > last+4096 { // ignore a PING or two
 			last, since = down, time.Now()
 		}
 		return time.Since(since) > 300*time.Millisecond
@@ -67,7 +67,7 @@ func linkStalled(t testing.TB, r *linkRig, endless string, count int) (all []net
 	return all
 }
 
-// linkIdle opens sessions in which nothing moves.
+// linkIdle opens idle sessions.
 func linkIdle(t testing.TB, r *linkRig, echo string, count int) (all []net.Conn) {
 	t.Helper()
 	for range count {
@@ -76,8 +76,8 @@ func linkIdle(t testing.TB, r *linkRig, echo string, count int) (all []net.Conn)
 	return all
 }
 
-// TestLinkStalledReaders: who does not read delays nobody on the same conn and
-// costs its window of memory.
+// TestLinkStalledReaders: an application that does not read delays no others on the
+// same conn, and uses its window of memory.
 func TestLinkStalledReaders(t *testing.T) {
 	const size = 16 << 20
 	for _, n := range []int{1, 8, 32} {
@@ -107,8 +107,8 @@ func TestLinkStalledReaders(t *testing.T) {
 	}
 }
 
-// BenchmarkLinkStalled compares the speed of four downloads beside 32 that
-// stall with that beside 32 that are idle, on one conn.
+// BenchmarkLinkStalled compares the speed of four downloads beside 32 stalled ones with
+// that beside 32 idle ones, on one conn.
 func BenchmarkLinkStalled(b *testing.B) {
 	const size = 64 << 20
 	r := linkUp(b, linkSetup{client: []string{"-remux.reuse.max.cnt=30000", "-remux.reuse.max.sec=3600"}})
@@ -142,7 +142,7 @@ func BenchmarkLinkStalled(b *testing.B) {
 	b.Logf("idle %.0f, stalled %.0f MiB/s", idle, stalled)
 }
 
-// linkNoise is n bytes that nobody sends twice.
+// linkNoise returns n bytes that are unique to the seed.
 func linkNoise(seed uint64, n int) []byte {
 	var key [32]byte
 	for i := range 8 {
@@ -153,7 +153,7 @@ func linkNoise(seed uint64, n int) []byte {
 	return b
 }
 
-// fitful reads with buffers of all sizes, also of one byte, and pauses.
+// fitful reads with buffers of all sizes, including one byte, and pauses.
 type fitful struct {
 	r   io.Reader
 	rnd *rand.Rand
@@ -167,11 +167,11 @@ func (f fitful) Read(p []byte) (int, error) {
 	return f.r.Read(p[:min(len(p), sizes[f.rnd.IntN(len(sizes))])])
 }
 
-// TestLinkWhole: no byte is lost, doubled or out of its place.
+// TestLinkWhole: no byte is lost, duplicated or reordered.
 func TestLinkWhole(t *testing.T) {
 	const sessions, size = 64, 4 << 20
 	r := linkUp(t, linkSetup{delay: 2 * time.Millisecond})
-	// The echo sends back as it reads, and says at the end what it has read.
+	// The echo sends back what it reads, and at the end how much that was.
 	echo := testnet.Serve(t, func(c *net.TCPConn) {
 		sum := sha256.New()
 		in := fitful{c, rand.New(rand.NewPCG(1, uint64(c.RemoteAddr().(*net.TCPAddr).Port)))}
@@ -194,7 +194,7 @@ func TestLinkWhole(t *testing.T) {
 	r.client.wantRun("sess", "+", sessions)
 }
 
-// linkEchoed sends noise to the echo and looks at what comes back.
+// linkEchoed sends noise to the echo and checks what comes back.
 func linkEchoed(ctx context.Context, proxy, echo string, seed uint64, size int) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()

@@ -18,8 +18,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkRefused: who must not be let in, or must not be trusted, is told so
-// in words; that costs few dials, and disturbs nobody.
+// TestLinkRefused: a peer that must not be accepted or trusted gets an explanation;
+// that causes few dials and affects no others.
 func TestLinkRefused(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)
@@ -43,8 +43,8 @@ func TestLinkRefused(t *testing.T) {
 	tests := []struct {
 		name   string
 		args   []string
-		client []string // words of its line
-		server []string // words of the server's
+		client []string // in the client's line
+		server []string // in the server's line
 	}{
 		{"wrong CA of the client", append(other.client("laptop.pem"), "-tls.client.ca="+both),
 			[]string{"the server refused this client's certificate (laptop)", "unknown to the server"}, []string{"certificate of laptop is signed by an unknown CA"}},
@@ -60,7 +60,7 @@ func TestLinkRefused(t *testing.T) {
 		all.Go(func() { refusedClient(t, server, echo.Addr, tt.name, tt.args, tt.client, tt.server) })
 	}
 	all.Wait()
-	// All that time the one that may has been served.
+	// The accepted client was served all the time.
 	if _, err := running.Write([]byte("x")); err != nil {
 		t.Errorf("the good client's running request: %v", err)
 	}
@@ -72,12 +72,12 @@ func TestLinkRefused(t *testing.T) {
 	}
 }
 
-// refusedClient starts a client that is to be refused, and asks it for things
-// all the time.
+// refusedClient starts a client that will be refused, and keeps sending requests
+// through it.
 func refusedClient(t *testing.T, server *process, echo, name string, args, client, serverWords []string) {
 	relay := testnet.NewRelay(t, server.Addr)
-	// In TLS 1.3 a client learns that it is refused a round trip after it has
-	// finished its handshake: give it the time to be wrong about it.
+	// In TLS 1.3 a client learns that it is refused a round trip after its handshake:
+	// give it time to assume success.
 	relay.SetDelay(linkRTT / 4)
 	p := startClient(t, append([]string{"-server.addr=" + relay.Addr}, args...)...)
 	if !within(patience, func() bool { return len(p.lines(client...)) > 0 }) {
@@ -93,7 +93,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	defer tick.Stop()
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); <-tick.C {
 		asked.Add(1)
-		asking.Go(func() { // one that waits for a conn must not hide what others are told
+		asking.Go(func() { // one waiting for a conn must not hide what others get
 			switch _, err := linkAsk(t.Context(), p.Addr, echo); {
 			case err == nil:
 				t.Errorf("%s: a request was served", name)
@@ -103,7 +103,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 		})
 	}
 	asking.Wait()
-	if n := yes.Load(); n > 4 { // the first ones may come before the refusal
+	if n := yes.Load(); n > 4 { // the first ones may precede the refusal
 		t.Errorf("%s: %d of %d requests were not answered with SOCKS code 1", name, n, asked.Load())
 	}
 	n := relay.Accepted() - dialed
@@ -116,7 +116,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	t.Logf("%s: %d requests, %d of them said yes to, %d dials", name, asked.Load(), yes.Load(), n)
 }
 
-// TestLinkNoCertificate: a client without one is turned away by both ends.
+// TestLinkNoCertificate: a client without a certificate is rejected by both ends.
 func TestLinkNoCertificate(t *testing.T) {
 	t.Parallel()
 	a := common(t)
@@ -149,8 +149,8 @@ func TestLinkNoCertificate(t *testing.T) {
 	}
 }
 
-// TestLinkRevokedWhileOpen: who is revoked is cut off within seconds, in the
-// middle of what is running; others are not.
+// TestLinkRevokedWhileOpen: a revoked client is cut off within seconds, in the middle
+// of its sessions; others are not.
 func TestLinkRevokedWhileOpen(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -180,7 +180,7 @@ func TestLinkRevokedWhileOpen(t *testing.T) {
 	if err := func() error { _, err := linkAsk(t.Context(), lost.Addr, echo.Addr); return err }(); err == nil {
 		t.Error("the revoked client is served again")
 	}
-	linkPause(3 * time.Second) // in which it might try to come back
+	linkPause(3 * time.Second) // long enough for an attempt to reconnect
 	if n := r.relay.Accepted() - dialed; n > 8 {
 		t.Errorf("%d dials in 3 s by a client that is revoked, want 8 at most", n)
 	}

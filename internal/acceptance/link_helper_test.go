@@ -27,14 +27,14 @@ type linkRig struct {
 	client *process
 }
 
-// linkSetup is what a rig is to be like.
+// linkSetup configures a rig.
 type linkSetup struct {
 	delay          time.Duration // one way
 	both           []string      // arguments, of the form -name=value
-	server, client []string      // those of one end
+	server, client []string      // arguments of one end
 }
 
-// linkUp starts a rig and waits until its first conn is there.
+// linkUp starts a rig and waits for its first conn.
 func linkUp(t testing.TB, s linkSetup) *linkRig {
 	t.Helper()
 	r := &linkRig{both: s.both, server: startServer(t, slices.Concat(s.both, s.server)...)}
@@ -50,8 +50,8 @@ func (r *linkRig) behind(t testing.TB, s linkSetup) {
 	r.client = r.addClient(t, slices.Concat(s.both, s.client)...)
 }
 
-// addClient starts one more client behind the relay, and waits for its conn if
-// it is to have one.
+// addClient starts another client behind the relay, and waits for its conn if it should
+// have one.
 func (r *linkRig) addClient(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := startClient(t, append([]string{"-server.addr=" + r.relay.Addr}, args...)...)
@@ -61,7 +61,7 @@ func (r *linkRig) addClient(t testing.TB, args ...string) *process {
 	return p
 }
 
-// lines are those of the log that contain all of words.
+// lines returns the log lines that contain all of words.
 func (p *process) lines(words ...string) []string {
 	var found []string
 	for line := range strings.Lines(p.log()) {
@@ -72,7 +72,7 @@ func (p *process) lines(words ...string) []string {
 	return found
 }
 
-// wantLine waits for a line of the log that contains all of words.
+// wantLine waits for a log line that contains all of words.
 func (p *process) wantLine(limit time.Duration, words ...string) {
 	p.t.Helper()
 	if !within(limit, func() bool { return len(p.lines(words...)) > 0 }) {
@@ -82,7 +82,7 @@ func (p *process) wantLine(limit time.Duration, words ...string) {
 
 var vmRSS = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
 
-// rss is the process's resident memory in bytes.
+// rss returns the process's resident memory in bytes.
 func (p *process) rss() int64 {
 	p.t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
@@ -125,7 +125,7 @@ func linkDial(ctx context.Context, proxy, target string) (*net.TCPConn, error) {
 	return c, nil
 }
 
-// linkConnect is the client's part of SOCKS5 on c.
+// linkConnect performs the client's part of SOCKS5 on c.
 func linkConnect(c net.Conn, target string) error {
 	ap, err := netip.ParseAddrPort(target)
 	if err != nil {
@@ -151,8 +151,8 @@ func linkConnect(c net.Conn, target string) error {
 	return nil
 }
 
-// linkAsk makes one request of an echo and returns the time from the first
-// byte to the proxy until the first byte of the answer.
+// linkAsk makes one request to an echo and returns the time from the first byte sent to
+// the proxy to the first byte of the answer.
 func linkAsk(ctx context.Context, proxy, target string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -178,7 +178,7 @@ func linkAsk(ctx context.Context, proxy, target string) (time.Duration, error) {
 	return took, nil
 }
 
-// linkTry asks again and again until there is an answer.
+// linkTry retries until there is an answer.
 func linkTry(t testing.TB, limit time.Duration, proxy, target string) time.Duration {
 	t.Helper()
 	begin := time.Now()

@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkStall: a network that swallows everything is noticed when an answer
-// does not come, and when it is over things go on.
+// TestLinkStall: a network that drops everything is detected when an answer does not
+// arrive, and things continue when it is back.
 func TestLinkStall(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -25,8 +25,8 @@ func TestLinkStall(t *testing.T) {
 	if _, err := c.Write([]byte("anybody?")); err != nil {
 		t.Fatal(err)
 	}
-	// A PING after 3 s without an answer, the end 5 s later; both are looked
-	// after once a second.
+	// A PING after 3 s without an answer, the end 5 s later; both are checked once a
+	// second.
 	const latest = (3 + 5 + 2) * time.Second
 	_, err := c.Read(make([]byte, 8))
 	took := time.Since(begin)
@@ -34,14 +34,15 @@ func TestLinkStall(t *testing.T) {
 		t.Errorf("the request ended with %v after %v, want connection reset after 8 to %v", err, took, latest)
 	}
 	r.client.wantLine(patience, "[erro] [conn] -")
-	// What is new waits for as long as a dial may take, and then is told so.
+	// A new request waits for as long as a dial may take, and then fails with the
+	// reason.
 	begin = time.Now()
 	_, err = linkAsk(t.Context(), r.client.Addr, echo.Addr)
 	if fresh := time.Since(begin); err != linkRefused(1) || fresh > 10*time.Second+soon {
 		t.Errorf("a new request: %v after %v, want SOCKS code 1 within 10 s", err, fresh)
 	}
-	// One that comes right behind is told at once; on a busy machine it may be late, and
-	// waits for the next dial.
+	// One that follows immediately fails at once; on a busy machine it may be late, and
+	// wait for the next dial.
 	eventually(t, patience, "a request is refused at once", func() bool {
 		begin := time.Now()
 		_, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
@@ -55,7 +56,7 @@ func TestLinkStall(t *testing.T) {
 	t.Logf("given up after %v, works again after %v", took.Round(time.Millisecond), again.Round(time.Millisecond))
 }
 
-// linkOpen is a connection to an echo, in use.
+// linkOpen returns a connection to an echo that is in use.
 func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -76,12 +77,12 @@ func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
 	return c
 }
 
-// atOnce is far less than the 10 s of a dial, and more than a busy machine may need
-// for an answer that waits for nothing.
+// atOnce is far less than the 10 s of a dial, and more than an immediate answer takes
+// on a busy machine.
 const atOnce = 3 * time.Second
 
-// TestLinkUnreachable: while no server can be reached, applications are told
-// so, and at once where that was found out just now.
+// TestLinkUnreachable: while no server is reachable, applications get an error, at once
+// if a dial has just failed.
 func TestLinkUnreachable(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -106,8 +107,8 @@ func TestLinkUnreachable(t *testing.T) {
 	t.Logf("works again after %v", took.Round(time.Millisecond))
 }
 
-// TestLinkNoServerAtStart: a client that finds no server is of use as soon as
-// there is one.
+// TestLinkNoServerAtStart: a client started without a server works as soon as there is
+// one.
 func TestLinkNoServerAtStart(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
@@ -123,7 +124,7 @@ func TestLinkNoServerAtStart(t *testing.T) {
 	linkTry(t, soon, client.Addr, echo.Addr)
 }
 
-// TestLinkIdle: a conn that nobody uses is closed on the network too.
+// TestLinkIdle: an unused conn is closed on the network too.
 func TestLinkIdle(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.idle.max.sec=1"}})
@@ -136,7 +137,7 @@ func TestLinkIdle(t *testing.T) {
 		p.wantLine(patience, "[info] [conn] - "+conns[0]+" = 0")
 	}
 	eventually(t, patience, "the TCP connection is gone", func() bool { return r.relay.Open() == 0 })
-	// It comes back when it is needed.
+	// A new one is made when it is needed.
 	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
 		t.Errorf("after idleness: %v", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// startStarved is a server that may have no more than so many descriptors.
+// startStarved starts a server with a limit of descriptors.
 func startStarved(t testing.TB, files int) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -33,8 +33,8 @@ func startStarved(t testing.TB, files int) *process {
 	return p
 }
 
-// TestLinkNoDescriptors: a server that runs out of file descriptors says so
-// once, refuses what it cannot do and goes on when there are some again.
+// TestLinkNoDescriptors: a server that runs out of file descriptors logs that once,
+// refuses what it cannot do, and recovers when there are some again.
 func TestLinkNoDescriptors(t *testing.T) {
 	const starved = "too many open files"
 	t.Run("accepting", func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 		r.behind(t, linkSetup{})
 		echo := testnet.Echo(t)
 		linkTry(t, soon, r.client.Addr, echo.Addr)
-		for round := range 2 { // close to each other: one line for both
+		for round := range 2 { // close together: one line for both
 			var all []net.Conn
 			for range 60 {
 				c, err := net.Dial("tcp", r.server.Addr)
@@ -54,12 +54,12 @@ func TestLinkNoDescriptors(t *testing.T) {
 			eventually(t, patience, "the server says that it has run out", func() bool {
 				return len(r.server.lines("accepting on", starved)) > 0
 			})
-			linkPause(500 * time.Millisecond) // in which it tries again and again
+			linkPause(500 * time.Millisecond) // it retries again and again
 			for _, c := range all {
 				c.Close()
 			}
 			took := linkTry(t, soon, r.client.Addr, echo.Addr)
-			fresh := r.addClient(t) // a new conn, too
+			fresh := r.addClient(t) // also with a new conn
 			linkTry(t, soon, fresh.Addr, echo.Addr)
 			t.Logf("round %d: works again after %v", round+1, took.Round(time.Millisecond))
 		}
@@ -107,8 +107,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 	})
 }
 
-// TestLinkSilent: many who connect and say nothing, at either door, keep nobody
-// from being served.
+// TestLinkSilent: many silent connections, to either port, block no others.
 func TestLinkSilent(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkShortStall: a network that is gone for a few seconds breaks nothing.
+// TestLinkShortStall: a network outage of a few seconds breaks nothing.
 func TestLinkShortStall(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -41,8 +41,8 @@ func TestLinkShortStall(t *testing.T) {
 	}
 }
 
-// TestLinkFrozen: an end that does nothing for a while, as a machine that
-// sleeps, is given up by the other; when it wakes up it is of use at once.
+// TestLinkFrozen: an end that is frozen for a while, like a sleeping machine, is given
+// up by the other; when it wakes up it works at once.
 func TestLinkFrozen(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"client", "server"} {
@@ -65,7 +65,8 @@ func TestLinkFrozen(t *testing.T) {
 				}
 			}
 			begin := time.Now()
-			// While bytes still drain into the system's buffers it may take longer.
+			// While bytes still drain into the system's buffers it may take
+			// longer.
 			other.wantLine(patience, "[erro] [conn] -")
 			lost := time.Since(begin)
 			frozen.Signal(syscall.SIGCONT)
@@ -78,9 +79,9 @@ func TestLinkFrozen(t *testing.T) {
 	}
 }
 
-// TestLinkServerReplaced: a server is told to stop and the next one is started
-// on its port at once: what runs on the old one finishes, what is new goes to
-// the new one, and nobody is refused.
+// TestLinkServerReplaced: a server is stopped and the next one started on its port at
+// once: sessions of the old one finish, new ones go to the new one, and none is
+// refused.
 func TestLinkServerReplaced(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{delay: linkRTT / 4})
@@ -115,8 +116,8 @@ func TestLinkServerReplaced(t *testing.T) {
 	t.Logf("10 requests after the change in %v", took.Round(time.Millisecond))
 }
 
-// TestLinkCrawl: a line on which our own bytes queue for many seconds is slow,
-// not dead.
+// TestLinkCrawl: a line on which our own bytes queue for many seconds is slow, not
+// dead.
 func TestLinkCrawl(t *testing.T) {
 	t.Parallel()
 	r := &linkRig{server: startServer(t)}

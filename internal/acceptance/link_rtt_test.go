@@ -17,17 +17,17 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkRTT is long beside what a busy machine adds, so that one round trip and
-// two cannot be mistaken for each other.
+// linkRTT is long compared to the delays of a busy machine, so that one round trip can
+// be told from two.
 const linkRTT = 100 * time.Millisecond
 
-// linkBurstRTT is longer, as a burst is work for all at the same moment.
+// linkBurstRTT is longer, because a burst has all its work at the same moment.
 const linkBurstRTT = 2 * linkRTT
 
 var sessOpened = regexp.MustCompile(`\[sess\] \+ (([0-9a-f]{8}):\d+) `)
 
-// sessions are the client's sessions, in the order in which they were opened,
-// as `conn:number`, and their conns.
+// sessions returns the client's sessions in the order of opening, as `conn:number`, and
+// their conns.
 func (r *linkRig) sessions() (ids, conns []string) {
 	for _, l := range r.client.lines("[sess] +") {
 		m := sessOpened.FindStringSubmatch(l)
@@ -36,8 +36,8 @@ func (r *linkRig) sessions() (ids, conns []string) {
 	return ids, conns
 }
 
-// TestLinkLatency measures round trips, so its parts run beside each other and
-// beside nothing else.
+// TestLinkLatency measures round trips, so its parts run in parallel with each other
+// and with nothing else.
 func TestLinkLatency(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -59,18 +59,18 @@ func TestLinkLatency(t *testing.T) {
 	}
 }
 
-// linkClock notes what took more than one round trip.
+// linkClock records what took more than one round trip.
 type linkClock struct {
-	scale time.Duration // set once; of round trips
+	scale time.Duration // set once; multiplier for round trips
 
 	mu   sync.Mutex
 	late []string // guarded by mu
 }
 
-// of returns a round trip as long as it is to be in this attempt.
+// of returns the scaled round trip for this attempt.
 func (k *linkClock) of(rtt time.Duration) time.Duration { return rtt * k.scale }
 
-// one notes what, if it took longer than one round trip and half of one.
+// one records what if it took longer than one and a half round trips.
 func (k *linkClock) one(what string, took, rtt time.Duration) {
 	if took > rtt+rtt/2 {
 		k.mu.Lock()
@@ -79,10 +79,9 @@ func (k *linkClock) one(what string, took, rtt time.Duration) {
 	}
 }
 
-// linkOnTime measures, and where something was late measures once more and once
-// again, with round trips four times as long: a busy machine is late by some time,
-// but what needs a second round trip is late however long that is. Errors are not
-// tried again.
+// linkOnTime runs measure and, if something was late, repeats it up to twice with round
+// trips four times as long: the delays of a busy machine do not grow with them, but a
+// second round trip does. Errors are not retried.
 func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 	const attempts = 3
 	scale := time.Duration(1)
@@ -101,12 +100,12 @@ func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 	}
 }
 
-// linkSequence: sixteen requests on the first conn, the next on another one
-// that was there before it was needed.
+// linkSequence: sixteen requests use the first conn, the next one another that was
+// ready before it was needed.
 func linkSequence(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
-	var before []string // the log when a request began
+	var before []string // the log before the request
 	for i := range 33 {
 		before = append(before, r.client.log())
 		took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
@@ -132,12 +131,12 @@ func linkSequence(t *testing.T, k *linkClock) {
 			t.Errorf("conn %s was not there when request %d, the first on it, came", conns[i], i+1)
 		}
 	}
-	for _, id := range ids { // both ends call a session the same
+	for _, id := range ids { // both ends use the same session ids
 		r.server.wantLine(patience, "[sess] + "+id+" ")
 	}
 }
 
-// linkFirstBytes: one round trip, for the first request after the start too.
+// linkFirstBytes: one round trip, even for the first request after the start.
 func linkFirstBytes(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
@@ -146,7 +145,7 @@ func linkFirstBytes(t *testing.T, k *linkClock) {
 	}
 }
 
-// ask makes a request that is to take one round trip.
+// ask makes a request that should take one round trip.
 func (k *linkClock) ask(t *testing.T, what, proxy, target string, rtt time.Duration) time.Duration {
 	t.Helper()
 	took, err := linkAsk(t.Context(), proxy, target)
@@ -157,8 +156,8 @@ func (k *linkClock) ask(t *testing.T, what, proxy, target string, rtt time.Durat
 	return took
 }
 
-// linkBursts: 32 at once right after the first request, and once more while
-// the worn conn is being replaced.
+// linkBursts: 32 requests at once right after the first one, and again while the
+// used-up conn is being replaced.
 func linkBursts(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)
@@ -170,7 +169,7 @@ func linkBursts(t *testing.T, k *linkClock) {
 	}
 }
 
-// linkBurst asks n times at once and returns the times in order.
+// linkBurst makes n requests at once and returns their times in order.
 func linkBurst(t *testing.T, n int, proxy, target string) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
@@ -188,7 +187,7 @@ func linkBurst(t *testing.T, n int, proxy, target string) []time.Duration {
 	return took
 }
 
-// linkColdBurst: 32 at once as the very first requests.
+// linkColdBurst: the first 32 requests at once.
 func linkColdBurst(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)
@@ -197,8 +196,8 @@ func linkColdBurst(t *testing.T, k *linkClock) {
 	k.one("slowest of 32 first requests", all[31], k.of(linkBurstRTT))
 }
 
-// linkRotation: nobody notices that conns are replaced. The n requests use so
-// many conns at least.
+// linkRotation: replacing conns causes no delay. The n requests use at least that many
+// conns.
 func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{rule}})
 	echo := testnet.Echo(t)
@@ -214,20 +213,20 @@ func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
 	t.Logf("median %v, slowest %v on %d conns", linkMedian(all), slices.Max(all), len(conns))
 }
 
-// linkAgedWhileIdle: with pauses between requests that are longer than a conn's
-// age, but shorter than its idle time.
+// linkAgedWhileIdle: requests with pauses longer than a conn's maximum age, but shorter
+// than its idle time.
 func linkAgedWhileIdle(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{"-remux.reuse.max.sec=2"}})
 	echo := testnet.Echo(t)
 	for i := range 3 {
 		if i > 0 {
-			linkPause(2500 * time.Millisecond) // is what is tested
+			linkPause(2500 * time.Millisecond) // the pause is part of the test
 		}
 		k.ask(t, fmt.Sprintf("request %d", i+1), r.client.Addr, echo.Addr, k.of(linkRTT))
 	}
 }
 
-// linkServerSpeaksFirst: a target that greets before it is asked.
+// linkServerSpeaksFirst: a target that greets before any request.
 func linkServerSpeaksFirst(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	const banner = "SSH-2.0-OpenSSH_9.2\r\n"

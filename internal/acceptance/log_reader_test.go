@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// silent is the program trying itself out, with a standard error that the test
-// holds the other end of.
+// silent is the program in try-out mode, with a standard error whose other end is held
+// by the test.
 type silent struct {
 	cmd  *exec.Cmd
 	addr string
@@ -50,7 +50,7 @@ func startSilent(t *testing.T, stderr *os.File, args ...string) *silent {
 	return s
 }
 
-// stop ends the program by one SIGTERM, which has to be enough.
+// stop ends the program with a single SIGTERM.
 func (s *silent) stop(t *testing.T) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -61,13 +61,13 @@ func (s *silent) stop(t *testing.T) {
 		if err != nil {
 			t.Errorf("it ended with %v, want exit code 0", err)
 		}
-	case <-time.After(20 * time.Second): // nothing is open, so nothing is waited for
+	case <-time.After(20 * time.Second): // nothing is open, so it waits for nothing
 		t.Error("SIGTERM does not end it")
 	}
 }
 
-// TestLogReader: a standard error whose reader goes away, or reads nothing, costs
-// lines and nothing else, also when it stands in for a file.
+// TestLogReader: a standard error whose reader closes it, or does not read, costs log
+// lines and nothing else, even if it replaces a file.
 func TestLogReader(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -75,7 +75,7 @@ func TestLogReader(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		path string
-		gone bool // the reader goes away, else it stays and reads nothing
+		gone bool // the reader closes it; otherwise it stays and does not read
 	}{
 		{"gone", "-", true},
 		{"gone, by the name of the device", "/dev/stderr", true},
@@ -110,7 +110,7 @@ func TestLogReader(t *testing.T) {
 	}
 }
 
-// fillPipe writes until the pipe takes no more.
+// fillPipe writes until the pipe is full.
 func fillPipe(t *testing.T, w *os.File) {
 	t.Helper()
 	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
@@ -124,8 +124,8 @@ func fillPipe(t *testing.T, w *os.File) {
 	}
 }
 
-// TestLogOfAnother: a second process leaves the log of the first alone, also when
-// it cannot start.
+// TestLogOfAnother: a second process does not touch the log of the first, even if it
+// fails to start.
 func TestLogOfAnother(t *testing.T) {
 	t.Parallel()
 	first := startTunnels(t, "first", "-server", "-client", "-client.addr=127.0.0.1:0")

@@ -25,7 +25,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLogUnwritable: one warning, and the lines on standard error.
+// TestLogUnwritable: one warning, then lines go to standard error.
 func TestLogUnwritable(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "file", nil)
@@ -39,12 +39,12 @@ func TestLogUnwritable(t *testing.T) {
 	contains(t, "the warning", p.Stderr.String(), "[warn] [main] ", file, "standard error")
 }
 
-// cutOff are curl's exit codes for a connection that ended too soon: nothing was
-// received, sending failed, receiving failed.
+// cutOff are curl's exit codes for a connection that ended early: nothing received,
+// sending failed, receiving failed.
 var cutOff = []int{52, 55, 56}
 
-// TestLogEndings: after sessions of every kind of ending each log says which it
-// was; the harness holds every line to the grammar and replays the counts.
+// TestLogEndings: after sessions of every kind of ending each log says which it was;
+// the harness checks every line against the grammar and replays the counts.
 func TestLogEndings(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -66,7 +66,7 @@ func TestLogEndings(t *testing.T) {
 	if !slices.Contains(cutOff, first.Code) {
 		t.Errorf("curl to a closed port: %v, want a connection that was reset", first)
 	}
-	// It is known now that it fails, so the second one is told the reason.
+	// It is now known to fail, so the second attempt gets the reason.
 	if r := fails("http://" + closed); r.Code != 97 || !strings.Contains(r.Stderr, "(5)") {
 		t.Errorf("curl to a closed port again: %v, want SOCKS code 5", r)
 	}
@@ -81,8 +81,8 @@ func TestLogEndings(t *testing.T) {
 		t.Errorf("curl to a target that resets: %v, want a connection that was reset", r)
 	}
 	url, half, _ := slow(t, noise(1<<20))
-	// An application that gives up is in its right: no error. A reset says so
-	// for certain; the end of a program that has read everything so far does not.
+	// An application may give up: that is not an error. A reset proves that it did; the
+	// end of a program that has read everything so far does not.
 	cancelled := socksDial(t, client.Addr, strings.TrimPrefix(url, "http://"))
 	io.WriteString(cancelled, "GET / HTTP/1.1\r\nHost: slow\r\n\r\n")
 	<-half
@@ -100,7 +100,7 @@ func TestLogEndings(t *testing.T) {
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
 	}
 	client.waitLog(`\[warn\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
-	// What the exit refuses has one line there: nothing was dialed.
+	// A refusal is one line in the exit's log, because nothing was dialed.
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny has denied\.example$`)
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny has 127\.0\.0\.66$`)
 	client.stop()
@@ -113,8 +113,8 @@ func TestLogEndings(t *testing.T) {
 	}
 }
 
-// TestLogHostile: what an application writes can neither forge a line nor end
-// one, nor reach a terminal.
+// TestLogHostile: bytes from an application can neither forge nor end a line, nor reach
+// a terminal.
 func TestLogHostile(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)
@@ -133,7 +133,7 @@ func TestLogHostile(t *testing.T) {
 	}
 }
 
-// rawSocks asks for a name as it is, byte by byte, and waits for the end.
+// rawSocks requests a name byte for byte, and waits for the end.
 func rawSocks(t testing.TB, addr, name string) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -154,7 +154,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// TestLogJSON: every line is an object with the same things in it.
+// TestLogJSON: every line is an object with the same content.
 func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-sla.log.format=json")
@@ -189,13 +189,13 @@ func TestLogJSON(t *testing.T) {
 	}
 }
 
-// robot is a DingTalk robot that takes down what it is sent.
+// robot is a DingTalk robot that records what it is sent.
 type robot struct {
 	secret string
 
 	mu       sync.Mutex // guards the fields below
 	messages []message
-	wrong    []string // what was not as the robot wants it
+	wrong    []string // violations of the robot's API
 }
 
 type message struct {
@@ -240,8 +240,8 @@ func (r *robot) all() []message {
 	return append([]message(nil), r.messages...)
 }
 
-// TestAlerts: the robot hears of the first error at once, of those in the next
-// ten seconds in one message, grouped by kind, and of the last before the end.
+// TestAlerts: the robot gets the first error at once, those of the next ten seconds in
+// one message, grouped by kind, and the last ones before the end.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -278,7 +278,7 @@ func TestAlerts(t *testing.T) {
 	}
 	eventually(t, patience, "the second alert", func() bool { return len(r.all()) == 2 })
 
-	// What has come since the last message is not lost at the end.
+	// Errors since the last message are sent at the end.
 	reload()
 	client.stop()
 

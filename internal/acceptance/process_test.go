@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// output takes what a process writes.
+// output collects what a process writes.
 type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -34,21 +34,21 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// process is a running program: this one, or another that a test needs.
+// process is a running program: tunnels, or another that a test needs.
 type process struct {
 	Name           string
-	Addr           string // where it listens: the client's if it has both roles
-	ServerAddr     string // where its server listens, if it is one
-	Log            string // its log file; "-": standard error
+	Addr           string // listening address: the client's if it has both roles
+	ServerAddr     string // listening address of its server, if it has one
+	Log            string // log file, or "-" for standard error
 	Stdout, Stderr *output
 
 	t     testing.TB
 	cmd   *exec.Cmd
 	args  []string
-	ended chan struct{} // closed when the process has ended; then cmd.ProcessState is set
+	ended chan struct{} // closed when the process has ended; cmd.ProcessState is set then
 }
 
-// start starts a program and has it killed when the test ends.
+// start starts a program, which is killed when the test ends.
 func (j job) start(t testing.TB, name, program string, args ...string) *process {
 	t.Helper()
 	need(t, program)
@@ -66,16 +66,16 @@ func (j job) start(t testing.TB, name, program string, args ...string) *process 
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // how it ended is in cmd.ProcessState
+		_ = p.cmd.Wait() // the result is in cmd.ProcessState
 	}()
 	t.Cleanup(p.Kill)
 	return p
 }
 
-// Pid is the process's number.
+// Pid returns the process id.
 func (p *process) Pid() int { return p.cmd.Process.Pid }
 
-// Running reports whether it has not ended yet.
+// Running reports whether the process has not ended yet.
 func (p *process) Running() bool {
 	select {
 	case <-p.ended:
@@ -92,13 +92,13 @@ func (p *process) Signal(s syscall.Signal) {
 	}
 }
 
-// Kill ends it and all it has started with SIGKILL, and waits.
+// Kill kills the process and all it has started with SIGKILL, and waits.
 func (p *process) Kill() {
-	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // there may be nobody left
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // there may be none left
 	<-p.ended
 }
 
-// Wait waits for its end and returns its exit code, -1 after a signal.
+// Wait waits for the process to end and returns its exit code, or -1 after a signal.
 func (p *process) Wait(limit time.Duration) int {
 	p.t.Helper()
 	select {
@@ -110,19 +110,19 @@ func (p *process) Wait(limit time.Duration) int {
 	}
 }
 
-// state is what is to be seen of it when a test fails.
+// state describes the process for a failed test.
 func (p *process) state() string {
 	return fmt.Sprintf("%s stdout:\n%s%s stderr:\n%s%s log:\n%s", p.Name, tail(p.Stdout.String()), p.Name, tail(p.Stderr.String()), p.Name, tail(p.log()))
 }
 
-// tail is the last lines of s.
+// tail returns the last lines of s.
 func tail(s string) string {
 	const most = 60
 	lines := strings.SplitAfter(s, "\n")
 	return strings.Join(lines[max(0, len(lines)-most):], "")
 }
 
-// log is what its log holds now.
+// log returns the current content of its log.
 func (p *process) log() string {
 	switch p.Log {
 	case "":
@@ -130,18 +130,18 @@ func (p *process) log() string {
 	case "-":
 		return p.Stderr.String()
 	}
-	b, _ := os.ReadFile(p.Log) // it need not be there yet
+	b, _ := os.ReadFile(p.Log) // it need not exist yet
 	return string(b)
 }
 
-// waitLog waits for a line of the log that matches, and returns it.
+// waitLog waits for a log line that matches, and returns it.
 func (p *process) waitLog(pattern string) string {
 	p.t.Helper()
 	return p.wait("log", pattern, p.log)
 }
 
-// waitStdout waits for a line of standard output that matches, and returns its
-// first group, or all of the match if it has none.
+// waitStdout waits for a line of standard output that matches, and returns the first
+// group, or the whole match if there is none.
 func (p *process) waitStdout(pattern string) string {
 	p.t.Helper()
 	return p.wait("standard output", pattern, p.Stdout.String)
@@ -167,10 +167,10 @@ func (p *process) wait(where, pattern string, text func() string) string {
 	return m[len(m)-1]
 }
 
-// crash is how the runtime and the race detector begin what they have to say.
+// crash matches the first lines printed by the runtime and the race detector.
 var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|runtime: ).*`)
 
-// stop sends SIGTERM and waits for an orderly end.
+// stop sends SIGTERM and waits for an orderly exit.
 func (p *process) stop() {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -179,8 +179,8 @@ func (p *process) stop() {
 	}
 }
 
-// stopped reports whether all threads of the process stand still after a SIGSTOP,
-// which a busy machine may do a while later. Where that cannot be known, it is true.
+// stopped reports whether all threads of the process have stopped after a SIGSTOP,
+// which may take a while on a busy machine. It returns true where that cannot be known.
 func (p *process) stopped() bool {
 	all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
 	for _, file := range all {
@@ -195,8 +195,8 @@ func (p *process) stopped() bool {
 	return true
 }
 
-// finish stops the process as its user does, unless it has ended already, and
-// judges its log.
+// finish stops the process as a user would, unless it has ended already, and checks its
+// log.
 func (p *process) finish() {
 	t := p.t
 	if p.Running() {
@@ -206,7 +206,7 @@ func (p *process) finish() {
 		}
 		if !within(patience, func() bool { return !p.Running() }) {
 			t.Errorf("%s does not end after two SIGTERM", p.Name)
-			p.Signal(syscall.SIGQUIT) // says where it hangs
+			p.Signal(syscall.SIGQUIT) // prints where it hangs
 			within(patience, func() bool { return !p.Running() })
 		}
 		p.Kill()

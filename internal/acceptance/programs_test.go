@@ -55,7 +55,7 @@ func TestCurl(t *testing.T) {
 			t.Errorf("curl %s = %s, want %s", tt.name, brief(got), brief(tt.want))
 		}
 	}
-	// The name is resolved at the exit, so it stands in the server's log.
+	// The name is resolved at the exit, so it is in the server's log.
 	server.waitLog(`\[info\] \[sock\] \+ localhost:` + port + ` = \d+ client=\S+$`)
 	for _, p := range []*process{client, server} {
 		p.wantRun("sock", "+", 8)
@@ -63,8 +63,8 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// gitOrigin is a repository with one file "large", served over smart HTTP, and a
-// folder to work in.
+// gitOrigin returns a repository with one file "large", served over smart HTTP, and a
+// working folder.
 func gitOrigin(t testing.TB, content []byte) (dir, url string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -84,7 +84,7 @@ func gitOrigin(t testing.TB, content []byte) (dir, url string) {
 	return dir, web(t, backend.ServeHTTP).URL + "/origin.git"
 }
 
-// gitIn runs git in dir, without anybody's settings.
+// gitIn runs git in dir, ignoring user and system configuration.
 func gitIn(t testing.TB, dir string, args ...string) result {
 	t.Helper()
 	id := []string{"-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "init.defaultBranch=main",
@@ -92,7 +92,7 @@ func gitIn(t testing.TB, dir string, args ...string) result {
 	return job{Dir: dir, Env: []string{"HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0"}}.run(t, "git", append(id, args...)...).must(t)
 }
 
-// TestGit: clone and push over smart HTTP, through git's own proxy setting.
+// TestGit: clone and push over smart HTTP, using git's proxy setting.
 func TestGit(t *testing.T) {
 	t.Parallel()
 	need(t, "git")
@@ -120,13 +120,13 @@ func TestGit(t *testing.T) {
 	client.wantRun("sock", "+", 2)
 }
 
-// sshServer is an sshd of our own, with its keys, and what an ssh needs for it.
+// sshServer is an sshd run by the test, with its keys and the files ssh needs.
 type sshServer struct {
 	host, port, user string
 	key, knownHosts  string
 }
 
-// startSSHD starts an sshd for each connection, as inetd does.
+// startSSHD starts an sshd for each connection, like inetd.
 func startSSHD(t testing.TB) sshServer {
 	t.Helper()
 	need(t, "sshd", "ssh", "ssh-keygen")
@@ -158,7 +158,7 @@ func startSSHD(t testing.TB) sshServer {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		var stderr output
 		cmd.Stderr = &stderr
-		err = cmd.Run() // what it returns is the session's, and 255 also after a good one
+		err = cmd.Run() // it returns the session's result, and 255 even after a good one
 		if !strings.Contains(stderr.String(), "Accepted publickey") && t.Context().Err() == nil {
 			t.Logf("sshd: %v: %s", err, stderr.String())
 		}
@@ -171,7 +171,7 @@ func startSSHD(t testing.TB) sshServer {
 	return sshServer{host, port, u.Username, in("user"), in("known_hosts")}
 }
 
-// options are for ssh and scp, through the SOCKS5 proxy that the command asks.
+// options returns options for ssh and scp to use the SOCKS5 proxy through proxyCommand.
 func (s sshServer) options(proxyCommand string) []string {
 	return []string{"-F", "none", "-i", s.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
 		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + s.knownHosts, "-o", "ProxyCommand=" + proxyCommand}
@@ -193,7 +193,7 @@ func TestSSH(t *testing.T) {
 	if got != "hello\n" {
 		t.Errorf("ssh host echo hello = %q", got)
 	}
-	// The command sees the end of its input, and answers then.
+	// The command sees the end of its input and then answers.
 	got = job{Stdin: content}.run(t, "ssh", append(ssh, host, "sha256sum")...).must(t).Stdout
 	if got != digest(content)+"  -\n" {
 		t.Errorf("ssh host sha256sum < file = %q, want %s", got, digest(content))
@@ -219,7 +219,7 @@ func TestSSH(t *testing.T) {
 	run(t, "scp", append(scp, host+":"+file, filepath.Join(dir, "down"))...).must(t)
 	same("scp from the host", "down")
 
-	// rsync splits its -e at blanks, but knows quotes.
+	// rsync splits -e at spaces, but understands quotes.
 	shell := []string{"ssh"}
 	for _, o := range ssh {
 		shell = append(shell, "'"+o+"'")
@@ -232,8 +232,8 @@ func TestSSH(t *testing.T) {
 	client.wantRun("sock", "-", 7)
 }
 
-// TestSSHInput: a command sees the end of its input, and its whole answer comes,
-// through every network that may be between client and server.
+// TestSSHInput: a command sees the end of its input, and its complete answer arrives,
+// through every network possible between client and server.
 func TestSSHInput(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "ssh")
@@ -251,8 +251,8 @@ func TestSSHInput(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: a hundred downloads side by side, while others hold
-// connections open and say nothing.
+// TestManyAtOnce: a hundred concurrent downloads, while other connections stay open and
+// idle.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -282,7 +282,7 @@ func TestManyAtOnce(t *testing.T) {
 	client.wantNoErrors()
 }
 
-// TestIPv6: both ends and the target on IPv6 addresses.
+// TestIPv6: both ends and the target have IPv6 addresses.
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// pasted are the code blocks of README that a newcomer pastes, by the words that
-// stand before each.
+// pasted are the code blocks that README tells newcomers to paste, by the words before
+// each.
 var pasted = map[string]string{
 	"install":          "use `make cross`.",
 	"certs":            "**1. On the server**",
@@ -24,7 +24,7 @@ var pasted = map[string]string{
 	"uninstall-client": "**And on the laptop**",
 }
 
-// codeAfter returns the first code block of a Markdown text behind those words.
+// codeAfter returns the first code block of a Markdown text after those words.
 func codeAfter(text, words string) string {
 	_, text, _ = strings.Cut(text, words)
 	var code strings.Builder
@@ -40,8 +40,8 @@ func codeAfter(text, words string) string {
 	return code.String()
 }
 
-// TestReadmePasted: README's commands, pasted in their order, set up a server and a
-// client, then services with the same certificates, and take them away again.
+// TestReadmePasted: README's commands, pasted in order, set up a server and a client,
+// then services with the same certificates, and remove them again.
 func TestReadmePasted(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -78,7 +78,7 @@ func TestReadmePasted(t *testing.T) {
 	}
 }
 
-// write writes a file, and the folders it is in.
+// write writes a file, creating its folders.
 func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

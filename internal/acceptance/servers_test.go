@@ -16,8 +16,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// threeServers are a near one, one that is 100 ms away and one that is 300 ms away,
-// each behind a relay of its own, and their client.
+// threeServers are a near server, one 100 ms away and one 300 ms away, each behind its
+// own relay, and their client.
 type threeServers struct {
 	servers [3]*process
 	relays  [3]*testnet.Relay
@@ -39,13 +39,13 @@ func startThree(t testing.TB, args ...string) *threeServers {
 	return r
 }
 
-// wantSwitch waits until the client uses server i instead of what it used.
+// wantSwitch waits until the client uses server i instead of the previous one.
 func (r *threeServers) wantSwitch(i, instead int, why string) {
 	r.client.t.Helper()
 	r.client.wantLine(2*patience, "using server "+r.relays[i].Addr+" (", " instead of "+r.relays[instead].Addr+" ("+why)
 }
 
-// hear connects to who speaks first, and says nothing.
+// hear connects to a target that speaks first, and sends nothing.
 func (r *threeServers) hear(t testing.TB, target string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -59,13 +59,12 @@ func (r *threeServers) hear(t testing.TB, target string) error {
 	case err == nil && string(got) != "hello":
 		return errors.New("not all of the answer came")
 	case errors.Is(err, syscall.ECONNRESET) && len(got) > 0:
-		return nil // the answer had begun when the server went: then a reset is right
+		return nil // the answer had begun when the server was lost: a reset is correct
 	}
 	return err
 }
 
-// asking makes requests that send nothing, all the time, until it is told to end;
-// none may fail.
+// asking keeps making requests that send nothing until end is called; none may fail.
 func (r *threeServers) asking(t testing.TB) (end func()) {
 	site := testnet.Serve(t, func(c *net.TCPConn) { io.WriteString(c, "hello") })
 	over := make(chan struct{})
@@ -88,9 +87,9 @@ func (r *threeServers) asking(t testing.TB) (end func()) {
 	return func() { close(over); wg.Wait() }
 }
 
-// TestServersKilled: of three servers the near one is used. When it is killed, no
-// request fails that had sent nothing, and the next one is used at once; when it has
-// been started again, it is used again.
+// TestServersKilled: the nearest of three servers is used. When it is killed, no
+// request that had sent nothing fails, and the next server is used at once; after a
+// restart the nearest is used again.
 func TestServersKilled(t *testing.T) {
 	for _, eager := range []string{"on", "off"} {
 		t.Run(eager, func(t *testing.T) {
@@ -114,9 +113,9 @@ func TestServersKilled(t *testing.T) {
 	}
 }
 
-// TestServersStopped: a server that is stopped is left; a session that runs there
-// goes on when it does, unless it was silent for so long that its conn was lost; and
-// then it is used again.
+// TestServersStopped: a server that is stopped by a signal is abandoned; its sessions
+// continue when it does, unless the silence was so long that their conn was lost; then
+// it is used again.
 func TestServersStopped(t *testing.T) {
 	t.Parallel()
 	r := startThree(t)
@@ -150,7 +149,7 @@ func TestServersStopped(t *testing.T) {
 		t.Errorf("the request after the switch: %v after %v", err, took)
 	}
 	r.servers[0].Signal(syscall.SIGCONT)
-	const silence = 8 * time.Second // that the client takes for the end of a conn
+	const silence = 8 * time.Second // after this long the client considers a conn lost
 	if err := say(); err != nil && (time.Since(begin) < silence || len(r.client.lines("no sign of life")) == 0) {
 		t.Errorf("the session that had stayed: %v", err)
 	}

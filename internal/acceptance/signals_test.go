@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// slow is an HTTP server that answers with half of the body, and with the rest
-// when it is told.
+// slow is an HTTP server that answers with half of the body, and with the rest when
+// told to.
 func slow(t testing.TB, body []byte) (url string, half <-chan struct{}, rest chan<- struct{}) {
 	sent, more := make(chan struct{}, 8), make(chan struct{})
 	s := web(t, func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func startCurl(t testing.TB, addr, url, file string) *process {
 	return job{}.start(t, "curl", "curl", "-sS", "--max-time", "20", "-x", "socks5h://"+addr, "-o", file, url)
 }
 
-// wantRefused waits until nobody accepts at addr.
+// wantRefused waits until connections to addr are refused.
 func wantRefused(t testing.TB, addr string) {
 	t.Helper()
 	eventually(t, patience, "new connections to "+addr+" are refused", func() bool {
@@ -53,8 +53,8 @@ func wantRefused(t testing.TB, addr string) {
 	})
 }
 
-// TestStopDrains: told to stop, each end refuses what is new and finishes what
-// is running; the exit code is 0.
+// TestStopDrains: when stopped, each end refuses new sessions and finishes running
+// ones; the exit code is 0.
 func TestStopDrains(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -92,8 +92,8 @@ func TestStopDrains(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: a second signal ends a process at once, with exit code 0;
-// the application sees that its download is not whole.
+// TestSecondSignal: a second signal ends a process at once, with exit code 0; the
+// application sees that its download is incomplete.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -124,7 +124,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestReopenLog: SIGUSR1 after logrotate has moved the file.
+// TestReopenLog: SIGUSR1 after logrotate has renamed the file.
 func TestReopenLog(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)
@@ -147,14 +147,14 @@ func TestReopenLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Together they are one log; that is what the harness is to judge.
+	// Together they are one log, which the harness checks.
 	if err := os.WriteFile(client.Log, append(old, now...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestReloadCertificates: SIGHUP reads them again, and a file that is no good
-// leaves those in force that were read before.
+// TestReloadCertificates: SIGHUP reloads them, and an invalid file leaves the previous
+// ones in force.
 func TestReloadCertificates(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -192,7 +192,7 @@ func TestReloadCertificates(t *testing.T) {
 	curl(t, client.Addr, site.URL).must(t)
 }
 
-// serverSerial is the serial number of the certificate that a server shows.
+// serverSerial returns the serial number of the certificate that a server presents.
 func serverSerial(t testing.TB, a authority, addr string) string {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -213,7 +213,7 @@ func serverSerial(t testing.TB, a authority, addr string) string {
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// TestPortTaken: the second on a port says so and ends with exit code 1.
+// TestPortTaken: a second process on a port reports that and exits with code 1.
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)
@@ -230,15 +230,15 @@ func TestPortTaken(t *testing.T) {
 			t.Errorf("second start on %s: want exit code 1 and one line, got %v", tt.addr, r)
 		}
 		contains(t, "standard error", r.Stderr, "tunnels: ", tt.addr, "is in use, perhaps by another tunnels process")
-		b, _ := os.ReadFile(log) // that it is missing shows below
+		b, _ := os.ReadFile(log) // a missing file is detected below
 		contains(t, "the log", string(b), "[erro] [main] cannot start: ", tt.addr)
 	}
-	// The first of them was not disturbed.
+	// The first process was not affected.
 	curl(t, client.Addr, web(t, serveText("hello")).URL).must(t)
 }
 
-// TestSocketTaken: a UNIX socket in use is not taken away from who uses it; one
-// that a killed process left behind is in nobody's way.
+// TestSocketTaken: a UNIX socket in use is not replaced; one left behind by a killed
+// process is.
 func TestSocketTaken(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
@@ -279,8 +279,8 @@ func TestSocketTaken(t *testing.T) {
 	}
 }
 
-// TestReloadTellsOfOptions: a configuration file that changed is not read again by a
-// reload, and that is said.
+// TestReloadTellsOfOptions: a reload does not apply a changed configuration file, and
+// logs that.
 func TestReloadTellsOfOptions(t *testing.T) {
 	t.Parallel()
 	conf := writeFile(t, "tunnels.conf", []byte("server = true\nremux.net = tcp\nserver.addr = 127.0.0.1:0\n"))
@@ -298,7 +298,7 @@ func TestReloadTellsOfOptions(t *testing.T) {
 	p.waitLog(`\[warn\] \[main\] ` + regexp.QuoteMeta(conf) + ` has changed: options are read at the start, so restart`)
 }
 
-// TestNotify: systemd is told when the process listens, and not before.
+// TestNotify: systemd is notified when the process listens, and not before.
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "notify")

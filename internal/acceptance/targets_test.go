@@ -23,10 +23,10 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// noise is n bytes that do not compress, the same for the same n.
+// noise returns n incompressible bytes, the same for the same n.
 func noise(n int) []byte {
 	b := make([]byte, n)
-	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b) // it never fails
+	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b) // never fails
 	return b
 }
 
@@ -35,7 +35,7 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// digestOf is the digest of what r holds.
+// digestOf returns the digest of what r contains.
 func digestOf(t testing.TB, r io.Reader) string {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
@@ -44,7 +44,7 @@ func digestOf(t testing.TB, r io.Reader) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// writeFile leaves b in a new file of that name.
+// writeFile writes b to a new file of that name.
 func writeFile(t testing.TB, name string, b []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -54,7 +54,7 @@ func writeFile(t testing.TB, name string, b []byte) string {
 	return path
 }
 
-// web starts an HTTP server that ends with the test.
+// web starts an HTTP server that is closed with the test.
 func web(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
@@ -70,8 +70,8 @@ func webTLS(t testing.TB, h http.HandlerFunc) (s *httptest.Server, caFile string
 	return s, writeFile(t, "web.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }
 
-// answerAfterEOF is a target that says nothing until it has seen the end of what
-// it is sent; then it tells the digest, and as many bytes of noise as wanted.
+// answerAfterEOF is a target that sends nothing until it has read to the end; then it
+// sends the digest, and as many bytes of noise as requested.
 func answerAfterEOF(t testing.TB, more int) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) {
 		got, err := io.ReadAll(c)
@@ -83,12 +83,12 @@ func answerAfterEOF(t testing.TB, more int) *testnet.Server {
 	})
 }
 
-// answerTo is what answerAfterEOF says to b.
+// answerTo returns the answer of answerAfterEOF to b.
 func answerTo(b []byte, more int) string {
 	return fmt.Sprintf("%d %s\n", len(b), digest(b)) + string(noise(more))
 }
 
-// brief is s for a message.
+// brief shortens s for a message.
 func brief(s string) string {
 	if len(s) > 200 {
 		return fmt.Sprintf("%q… (%d bytes)", s[:200], len(s))
@@ -102,7 +102,7 @@ func curl(t testing.TB, addr string, args ...string) result {
 	return run(t, "curl", append([]string{"-sS", "--max-time", "15", "-x", "socks5h://" + addr}, args...)...)
 }
 
-// contains reports what of want is missing in s.
+// contains reports which of want are missing in s.
 func contains(t testing.TB, what, s string, want ...string) {
 	t.Helper()
 	for _, w := range want {
@@ -116,8 +116,8 @@ func serveText(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, s) }
 }
 
-// socksDial connects to target, a host:port with an IPv4 address, through the
-// proxy at addr. The connection has a deadline and is closed after the test.
+// socksDial connects to target, a host:port with an IPv4 address, through the proxy at
+// addr. The connection has a deadline and is closed after the test.
 func socksDial(t testing.TB, addr, target string) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// greeting is what a started process says; from it a newcomer knows what to do.
+// greeting matches the output of a started process, which tells newcomers what to do.
 var greeting = regexp.MustCompile(`(?m)\AClient and server run in this process, for trying out[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
 Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
 Log:    here
@@ -22,7 +22,7 @@ Help:   http://127\.0\.0\.1:\d+/ .*
 Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
 \z`)
 
-// tryIt types the line that a process has printed into a shell.
+// tryIt runs the printed command in a shell.
 func tryIt(t testing.TB, p *process) {
 	t.Helper()
 	need(t, "curl")
@@ -32,11 +32,11 @@ func tryIt(t testing.TB, p *process) {
 	p.waitLog(`\[info\] \[sock\] - .* = 0 .*sec=\S+$`)
 }
 
-// TestTryOut: both roles in an empty folder, with nothing prepared.
+// TestTryOut: both roles in an empty folder, without preparation.
 func TestTryOut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	// 127.0.0.1:1080, the default, may be taken on the machine of the tests.
+	// 127.0.0.1:1080, the default, may be in use on the test machine.
 	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "tunnels", binary, "-server", "-client", "-sla.log.path=-")
 	p.Log = "-"
 	p.args = append(p.args, "-sla.log.level=info")
@@ -45,7 +45,7 @@ func TestTryOut(t *testing.T) {
 		t.Errorf("it says\n%swant it to match\n%s", got, greeting)
 	}
 	tryIt(t, p)
-	// One client in this process, one server: each event is logged by both.
+	// Client and server run in one process: each event is logged by both.
 	p.wantRun("sock", "+", 2)
 	p.Signal(syscall.SIGINT)
 	if code := p.Wait(soon); code != 0 {
@@ -61,7 +61,7 @@ func TestTryOut(t *testing.T) {
 	}
 }
 
-// clone makes a clone of the repository, with what is not committed yet.
+// clone clones the repository, including uncommitted changes.
 func clone(t testing.TB) string {
 	t.Helper()
 	need(t, "git")
@@ -86,7 +86,7 @@ func clone(t testing.TB) string {
 	return dir
 }
 
-// copyFile copies a file, or removes its copy if it is gone.
+// copyFile copies a file, or removes its copy if it no longer exists.
 func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
@@ -115,7 +115,7 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-// TestMakeRun: what README tells a newcomer to type in a fresh clone.
+// TestMakeRun: the commands in README for a fresh clone.
 func TestMakeRun(t *testing.T) {
 	t.Parallel()
 	need(t, "make", "go")
@@ -129,7 +129,7 @@ func TestMakeRun(t *testing.T) {
 		t.Fatalf("it has ended\n%s", p.state())
 	}
 	tryIt(t, p)
-	// Ctrl-C on a terminal goes to make and to what make has started.
+	// Ctrl-C on a terminal reaches make and the processes it has started.
 	if err := syscall.Kill(-p.Pid(), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

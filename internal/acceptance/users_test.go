@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestUsersAndAddresses: two addresses and a UNIX socket, one password for all,
-// which changes while the client runs.
+// TestUsersAndAddresses: two addresses and a UNIX socket share one users file, which
+// changes while the client runs.
 func TestUsersAndAddresses(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -80,8 +80,8 @@ func TestUsersAndAddresses(t *testing.T) {
 	}
 }
 
-// TestUsersVerbRefuses: it says what would be right, with exit code 2 where that
-// is a matter of the command line.
+// TestUsersVerbRefuses: the verb says what is expected, with exit code 2 if the command
+// line is wrong.
 func TestUsersVerbRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -115,8 +115,8 @@ func TestUsersVerbRefuses(t *testing.T) {
 	}
 }
 
-// TestTwentyThousandSlowGreetings: who says one byte and then nothing costs little,
-// and the next one is served.
+// TestTwentyThousandSlowGreetings: connections that send one byte and then nothing cost
+// little, and the next one is served.
 func TestTwentyThousandSlowGreetings(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")

@@ -108,7 +108,7 @@ func TestRefused(t *testing.T) {
 		{try + " -client.addr 127.0.0.1:1080,,unix:/s", "", "want something before and after each comma"},
 		{try + " -client.addr tcp4:[::1]:1080", "", "::1 is not an address of network tcp4"},
 
-		// what does not fit together
+		// invalid combinations
 		{"-server -server.addr :443 -remux.net tcp", "", "anyone on the network path could read and change what -remux.net tcp carries: want TLS, a loopback address, or -insecure"},
 		{"-client -server.addr vps.example:443 -eagersocks.net tcp", "", "what -eagersocks.net tcp carries"},
 		{"-client -server.addr 127.0.0.1:1,vps.example:443 -remux.net tcp", "", `entry 2, "vps.example:443": anyone on the network path`},
@@ -119,7 +119,7 @@ func TestRefused(t *testing.T) {
 		{"-client -server.addr a:443", "", "-tls.client.cert is missing"},
 		{try + " -tls.server.cert c", "", "-tls.client.cert is missing"},
 
-		// secrets stay out of the message
+		// secrets are not in the message
 		{try + " -sla.dingtalk.secret hush", "", "-sla.dingtalk.secret (command line): has no effect without -sla.dingtalk.token"},
 		{try + " -sla.dingtalk.token @/no/such/file", "", "-sla.dingtalk.token (command line): open /no/such/file"},
 		{try + " -sla.dingtalk.url https://robot.example/send?access_token=hush", "", "-sla.dingtalk.url (command line): has a query"},
@@ -152,7 +152,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestRandomNames: what looks like a key by accident is accepted where it may stand.
+// TestRandomNames: names that happen to look like a key are accepted where names are.
 func TestRandomNames(t *testing.T) {
 	const account = "aB3xY9kQ2mZ8wL5nR7tV1cD4eF6"
 	file := filepath.Join(t.TempDir(), account)
@@ -165,8 +165,8 @@ func TestRandomNames(t *testing.T) {
 	}
 }
 
-// TestOverriddenValueIsNotJudged: the command line mends what the environment
-// got wrong.
+// TestOverriddenValueIsNotJudged: the command line overrides an invalid value in the
+// environment.
 func TestOverriddenValueIsNotJudged(t *testing.T) {
 	mustParse(t, try+" -remux.ping.sec 7", "TUNNELS_REMUX_PING_SEC=soon")
 }
