@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# bench.sh [OPTION...]: builds the program and runs tunnels bench with these
-# options, after installing what it is compared with (on a Debian).
-# bench.sh cmp [BASE]: the Go benchmarks of this tree's hot paths beside those of
-# commit BASE (HEAD; the one before it if nothing has been changed since), by
-# benchstat.
+# bench.sh [OPTION...]: builds the program and runs tunnels bench with these options,
+# after installing the programs to compare with (on Debian).
+# bench.sh cmp [BASE]: compares the Go benchmarks of the hot paths of this tree with
+# those of commit BASE, using benchstat. BASE is HEAD by default, or the commit before
+# it if the tree has no changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,8 @@ benchstat=golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 
-# install_peers: without them the benchmark still runs, and says so.
+# install_peers installs the programs to compare with. Without them the benchmark
+# still runs, and reports that they are missing.
 install_peers() {
 	local packages=()
 	have ssh || packages+=(openssh-client)
@@ -25,16 +26,16 @@ install_peers() {
 		as_root=(sudo)
 	fi
 	if ! have apt-get || { [ ${#as_root[@]} -gt 0 ] && ! have sudo; }; then
-		echo "not installed, so not compared with: ${packages[*]}" >&2
+		echo "not installed and therefore not compared: ${packages[*]}" >&2
 		return 0
 	fi
 	echo "installing: ${packages[*]}" >&2
 	apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null >&2; }
 	apt update && apt install --no-install-recommends "${packages[@]}" ||
-		echo 'that failed; going on without' >&2
+		echo 'installation failed; continuing without them' >&2
 }
 
-# hot runs the benchmarks of the paths that every byte, frame or session takes.
+# hot runs the benchmarks of the paths taken by every byte, frame or session.
 hot() {
 	go test -run '^$' -bench . -benchmem -benchtime 200ms ./remux ./tls ./sla
 }
@@ -48,7 +49,7 @@ compare() {
 	trap 'git worktree remove --force "$work/base" 2>/dev/null || true; rm -rf "$work"' EXIT
 	git worktree add --quiet --detach "$work/base" "$base"
 	echo "before: $(git log -1 --format='%h %s' "$base"), after: this tree" >&2
-	for _ in 1 2 3 4 5 6; do # in turns, so that what disturbs disturbs both
+	for _ in 1 2 3 4 5 6; do # alternating, so that disturbances affect both
 		(cd "$work/base" && hot) >>"$work/before"
 		hot >>"$work/after"
 	done
@@ -61,7 +62,7 @@ if [ "${1-}" = cmp ]; then
 	exit
 fi
 case " $* " in
-*' -quick '* | *' -smoke '* | *' -systems '*) ;; # these do not need them
+*' -quick '* | *' -smoke '* | *' -systems '*) ;; # these need no other programs
 *) install_peers ;;
 esac
 scripts/build.sh

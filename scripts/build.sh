@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# build.sh [FILE]: builds the program, static and without paths of this machine.
-# GOOS and GOARCH choose another system.
+# build.sh [FILE]: builds the program, statically linked and without paths of this machine.
+# GOOS and GOARCH select another system.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Outside of a repository, as in an unpacked archive, there is nothing to ask.
+# Outside a repository, as in an unpacked archive, the version is unknown.
 version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
 CGO_ENABLED=0 go build -buildvcs=false -trimpath \
 	-ldflags "-s -w -X tunnels/internal/cli.version=$version" -o "${1:-bin/tunnels}" .

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# busy.sh [PACKAGE...]: runs the tests beside 8 busy loops. A test that passes
-# only while the machine has nothing else to do is wrong, or the product is.
-# Without PACKAGE: the packages that changed since BASE, a commit; by default
-# the newest one that is more than a day old. Everything, if there is none.
+# busy.sh [PACKAGE...]: runs the tests beside 8 busy loops. If a test passes only on an
+# idle machine, the test or the product has a bug.
+# Without PACKAGE it tests the packages that changed since commit BASE, by default the
+# newest commit more than a day old, or all packages if there is none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

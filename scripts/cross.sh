@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds for every system that is looked after.
+# Builds the program for every supported system.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# fuzz.sh [SECONDS]: runs every fuzz target for that long, two at a time; 10 if not
-# said.
+# fuzz.sh [SECONDS]: runs every fuzz target for that long (default 10), two at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# fuzz runs one target and prints what it said when it is over. Go's coordinator may
-# lose a race when the time is up, and fails then with "context deadline exceeded"
-# and no input (golang/go#75804, mended in Go 1.27). Such a run proves nothing, so
-# the target is run again; the third time it is a failure.
+# fuzz runs one target and prints its output at the end. Go's coordinator may lose a
+# race when the time is up, and then fails with "context deadline exceeded" and no
+# input (golang/go#75804, fixed in Go 1.27). Such a run proves nothing, so the target is
+# run again; the third time counts as a failure.
 fuzz() {
 	local dir=$1 func=$2 seconds=$3 log try status
 	log=$(mktemp)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests drive through the tunnel, where they are
-# missing and this is a Debian. Elsewhere it says what is missing.
+# Installs missing programs that the tests run through the tunnel, on Debian. On other
+# systems it prints what is missing.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 
 packages=()
-need() { # need PACKAGE PROGRAM...: one of the programs is enough
+need() { # need PACKAGE PROGRAM...: any one of the programs is enough
 	local package=$1 program
 	shift
 	for program; do
@@ -29,8 +29,8 @@ need python3 python3
 need iproute2 ip
 need procps pkill
 need util-linux unshare
-need gcc cc gcc clang # the race detector is linked with it
-# Another netcat than OpenBSD's cannot close one direction alone.
+need gcc cc gcc clang # needed by the race detector
+# Only OpenBSD's netcat can close a single direction.
 if ! have nc || ! nc -h 2>&1 | grep -q OpenBSD; then
 	packages+=(netcat-openbsd)
 fi
@@ -42,13 +42,13 @@ if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
 fi
 if ! have apt-get; then
-	echo "missing, please install what your system calls: ${packages[*]}" >&2
+	echo "missing; please install your system's packages for: ${packages[*]}" >&2
 	exit 1
 fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
 	if ! have sudo; then
-		echo "missing, please install as root: apt-get install ${packages[*]}" >&2
+		echo "missing; please run as root: apt-get install ${packages[*]}" >&2
 		exit 1
 	fi
 	as_root=(sudo)
