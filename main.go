@@ -3,9 +3,9 @@
 //	tunnels server -server.addr :443 …         the exit
 //	tunnels client -server.addr HOST:443 …     the proxy
 //	tunnels certs init HOST                    the certificates both need
-//	tunnels users add FILE NAME                who may use the proxy
-//	tunnels check …                            what is wrong with a configuration
-//	tunnels bench                              how fast it is, beside others
+//	tunnels users add FILE NAME                a user of the proxy
+//	tunnels check …                            validate a configuration and test the connection
+//	tunnels bench                              compare the speed with other proxies
 //	tunnels version
 package main
 

@@ -27,9 +27,9 @@ type Config struct {
 	DingTalkToken   string `json:"-"` // access token of the robot; empty disables alerts. "@file" reads it from a file
 	DingTalkSecret  string `json:"-"` // signing secret, or empty if the robot does not check signatures; "@file" likewise
 	DingTalkTargets bool   // alerts may name targets
-	DingTalkURL     string `json:"-"` // where it listens, without the token; empty: the robot's public address
+	DingTalkURL     string `json:"-"` // webhook URL without the token; default: DingTalk's public address
 
-	Stderr io.Writer `json:"-"` // what stands for standard error; nil: os.Stderr
+	Stderr io.Writer `json:"-"` // replaces standard error; nil means os.Stderr
 }
 
 const (
@@ -62,7 +62,7 @@ type shown Config
 func (c Config) masked() shown {
 	c.DingTalkToken = mask(c.DingTalkToken)
 	c.DingTalkSecret = mask(c.DingTalkSecret)
-	c.DingTalkURL, _, _ = strings.Cut(c.DingTalkURL, "?") // a pasted URL may carry the token
+	c.DingTalkURL, _, _ = strings.Cut(c.DingTalkURL, "?") // a pasted URL may contain the token
 	return shown(c)
 }
 

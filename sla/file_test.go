@@ -180,7 +180,7 @@ func TestForeignFileIsNotRenamed(t *testing.T) {
 
 // TestCannotRotate checks that a file that cannot be renamed stays in use.
 func TestCannotRotate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // no room for a time in its name
+	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // too long for a time of rotation
 	l, stderr := start(t, Config{Path: path, MaxMB: 1})
 	fill(l, 2)
 	l.Close()

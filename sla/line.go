@@ -85,7 +85,7 @@ type jsonLine struct {
 	Category string `json:"category"`
 	Sign     string `json:"sign,omitempty"`
 	ID       string `json:"id,omitempty"`
-	Count    *int64 `json:"count,omitempty"` // nil: a message has none; an event has also 0
+	Count    *int64 `json:"count,omitempty"` // nil for a message; events have it even if it is 0
 	jsonFields
 	Reason string `json:"reason,omitempty"`
 	Msg    string `json:"msg,omitempty"`

@@ -193,7 +193,7 @@ func TestListAndRevoke(t *testing.T) {
 	if err := os.Rename(file, moved); err != nil {
 		t.Fatal(err)
 	}
-	second, err := IssueClient(dir, "laptop") // the first one's file is on the laptop by now
+	second, err := IssueClient(dir, "laptop") // the first one's file has been moved to the laptop
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestThrowaway(t *testing.T) {
 
 // TestMissingList: in a CA's folder a missing list is an error wherever it is needed,
 // because the certificates it revoked would be valid again; and the error says how to
-// go on.
+// proceed.
 func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
 	cfg := Config{Cert: filepath.Join(dir, serverFile), Key: filepath.Join(dir, serverKey), CA: filepath.Join(dir, caFile)}

@@ -21,8 +21,8 @@ type Severity string
 
 // The severities.
 const (
-	Fatal   Severity = "error"   // it does not work
-	Warning Severity = "warning" // it works, or will not for long, or not safely
+	Fatal   Severity = "error"   // every connection fails
+	Warning Severity = "warning" // works now, but unsafely or not for long
 )
 
 // Finding is one problem with a configuration.
@@ -87,7 +87,7 @@ func (c *checker) fatal(err error) {
 		fix := "`tunnels certs init NAME…` makes the server's files"
 		switch {
 		case strings.Contains(err.Error(), "`tunnels certs"):
-			fix = "" // it says so itself
+			fix = "" // the error contains it
 		case errors.Is(err, fs.ErrPermission):
 			fix = "make it readable by the user that tunnels runs as, with chown or chmod"
 		case c.role == ClientRole:

@@ -19,7 +19,7 @@ func TestCheck(t *testing.T) {
 		setUp   func(p *pki) Config
 		role    Role
 		address string
-		want    []string // "severity: words in the text; words in what mends it"
+		want    []string // "severity: words in the text; words in the fix"
 	}{
 		{"a good server", func(p *pki) Config { return p.server() }, ServerRole, "127.0.0.1:443", nil},
 		{"a good client", func(p *pki) Config { return p.client("x") }, ClientRole, "anywhere:443", nil},

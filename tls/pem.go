@@ -31,7 +31,7 @@ type bundle struct {
 // The PEM block types that hold a certificate.
 const (
 	typeCert    = "CERTIFICATE"
-	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own words behind it
+	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own data appended
 )
 
 // parseBundle reads all keys and certificates of a PEM text; if one is damaged it

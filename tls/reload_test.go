@@ -57,7 +57,7 @@ func TestSignerGoneWhileOpen(t *testing.T) {
 
 // TestResumption checks that sessions are resumed at all, that a resumed one is
 // refused once its certificate is revoked, and that a client with a new
-// certificate does not go on with the old one's session.
+// certificate does not continue the old one's session.
 func TestResumption(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
@@ -126,14 +126,14 @@ func TestReloadServerCertificate(t *testing.T) {
 		t.Errorf("with a broken file the server shows %s, want the old %s", c.PeerSerial(), old)
 	}
 
-	p.server() // writes server.pem anew
+	p.server() // rewrites server.pem
 	wantEvent(t, h.ear, partPair, "")
 	after, s2 := h.pair(newClient(t, p.client("third")))
 	if after.PeerSerial() == old {
 		t.Error("the server still shows the old certificate after its file was replaced")
 	}
 	wantTalk(t, after, s2)
-	wantTalk(t, before, s) // certificates change, conns go on
+	wantTalk(t, before, s) // conns survive a change of certificates
 	if n := len(h.ear.reloaded); n != 0 {
 		t.Errorf("%d more events, want each told once", n)
 	}

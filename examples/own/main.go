@@ -20,7 +20,7 @@ func main() {
 	socks := flag.String("socks", "127.0.0.1:1080", "where applications connect")
 	exit := flag.String("exit", "127.0.0.1:4430", "where the client finds the server")
 	flag.Parse()
-	mine, yours, err := tls.Throwaway("127.0.0.1") // certificates that end with the process
+	mine, yours, err := tls.Throwaway("127.0.0.1") // temporary certificates, only in memory
 	check(err)
 	server, err := tls.NewServer(tls.Config{Material: mine})
 	check(err)

@@ -161,7 +161,7 @@ func TestAdversaryRebinding(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	names := evilNames(t, func(name string) []netip.Addr {
-		outside := netip.MustParseAddr("192.88.99.77") // leads nowhere
+		outside := netip.MustParseAddr("192.88.99.77") // unreachable
 		switch n := asked.Add(1); {
 		case strings.HasPrefix(name, "mixed"):
 			return []netip.Addr{outside, loopbacks[0], loopbacks[1], netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("::ffff:127.0.0.1")}

@@ -73,7 +73,7 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	target := newUDPTarget(t, "127.0.0.1", true)
 	back := client.wantBack(64)
 	a := newUDPApp(t, client.Addr)
-	for _, ip := range []string{"127.0.0.2", "127.1.2.3"} { // before the application's first
+	for _, ip := range []string{"127.0.0.2", "127.1.2.3"} { // before the application's first datagram
 		_, _ = udpFrom(t, ip).WriteToUDP(record("127.0.0.1", target.Port, "bad stranger")[2:], a.relay)
 	}
 	a.wantEcho(t, target, "first")
@@ -96,7 +96,7 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	for _, name := range []string{"", "a b", "a:1", "[::1]", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 255), "127.0.0.1\x00"} {
 		a.say(record(name, target.Port, "bad")[2:])
 	}
-	a.say(append(record("127.0.0.1", target.Port, "")[2:], strings.Repeat("b", 65507-10)...)) // 65497 bytes: as much as fits
+	a.say(append(record("127.0.0.1", target.Port, "")[2:], strings.Repeat("b", 65507-10)...)) // 65497 bytes: the maximum
 	if !within(patience, func() bool { return len(target.heard()) >= 2 }) {
 		t.Error("the largest datagram did not come")
 	}

@@ -191,7 +191,7 @@ func TestChromium(t *testing.T) {
 	}
 	client.wantRun("sock", "+", 8)
 	server.wantRun("sock", "+", 8)
-	client.wantRun("conn", "+", 2) // so many sessions wear one out
+	client.wantRun("conn", "+", 2) // one conn does not take that many sessions
 }
 
 // TestChromiumHTTP: the same through the HTTP proxy, and with the PAC URL, where the

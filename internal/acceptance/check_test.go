@@ -35,7 +35,7 @@ func TestCheckTriesTheWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := writeFile(t, "lost.pem", pem) // where no list says that it is revoked
+	lost := writeFile(t, "lost.pem", pem) // where there is no list with the revocation
 	server := startServer(t, a.server()...)
 	strict := startServer(t, append(a.server(), "-server.deny=all")...)
 	bare := startServer(t, append(a.server(), "-eagersocks.net=tls")...)

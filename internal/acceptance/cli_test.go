@@ -130,7 +130,7 @@ func TestHelpExamples(t *testing.T) {
 	for _, m := range found {
 		args := strings.Fields(strings.TrimPrefix(m[1], "check "))
 		switch {
-		case strings.ContainsAny(m[1], "[|…") || strings.Contains(m[1], "FILE"): // says what may be typed
+		case strings.ContainsAny(m[1], "[|…") || strings.Contains(m[1], "FILE"): // a synopsis, not a command
 			continue
 		case args[0] == "certs":
 			job{Dir: dir}.run(t, binary, args...).must(t)

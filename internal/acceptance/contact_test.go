@@ -66,7 +66,7 @@ func TestContact(t *testing.T) {
 // TestContactLater: a client that was started first connects later, and logs that.
 func TestContactLater(t *testing.T) {
 	t.Parallel()
-	addr := filepath.Join(shortDir(t), "s") // as nobody else takes it meanwhile
+	addr := filepath.Join(shortDir(t), "s") // unlike a port, no other process takes it meanwhile
 	client := startClient(t, "-server.net=unix", "-server.addr="+addr, "-tls.server.name=localhost")
 	client.waitStdout(`^Status: not connected yet: ` + addr)
 	client.waitStdout(`^        It goes on trying\.$`)
@@ -166,7 +166,7 @@ func TestRefusedClientIsQuiet(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
-			lost := writeFile(t, "lost.pem", pem) // where no list says that it is revoked
+			lost := writeFile(t, "lost.pem", pem) // where there is no list with the revocation
 			client := startClient(t, "-tls.client.cert="+lost, "-tls.client.key="+lost, "-tls.client.ca="+lost, "-eagersocks.net="+way, "-server.addr="+server.Addr)
 			for range 12 {
 				if r := linkCurl(t, client.Addr, "http://127.0.0.1:1/"); r.Code == 0 {

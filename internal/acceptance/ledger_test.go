@@ -33,7 +33,7 @@ func parseLine(line string) (event, error) {
 	e := event{Line: line, Level: group("level"), Category: group("category"), Sign: group("sign"),
 		ID: group("id"), Reason: group("reason"), Text: group("text")}
 	if e.Sign != "" {
-		e.Count, _ = strconv.Atoi(group("count")) // the grammar has digits there
+		e.Count, _ = strconv.Atoi(group("count")) // the grammar permits only digits
 	}
 	return e, nil
 }

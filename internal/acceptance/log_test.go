@@ -30,7 +30,7 @@ func TestLogUnwritable(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "file", nil)
 	p := startTunnels(t, "try", "-server", "-client", "-client.addr=127.0.0.1:0", "-sla.log.path="+filepath.Join(file, "tunnels.log"))
-	p.Log = "-" // that is where its lines go
+	p.Log = "-" // its lines go to standard error
 	tryIt(t, p)
 	p.stop()
 	if n := strings.Count(p.Stderr.String(), "cannot write the log file"); n != 1 {
@@ -211,7 +211,7 @@ func (r *robot) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		Text    struct{ Content string }
 	}
 	q := req.URL.Query()
-	ms, _ := strconv.ParseInt(q.Get("timestamp"), 10, 64) // 0 is refused below
+	ms, _ := strconv.ParseInt(q.Get("timestamp"), 10, 64) // 0 is rejected below
 	mac := hmac.New(sha256.New, []byte(r.secret))
 	fmt.Fprintf(mac, "%d\n%s", ms, r.secret)
 	r.mu.Lock()

@@ -88,7 +88,7 @@ func gitOrigin(t testing.TB, content []byte) (dir, url string) {
 func gitIn(t testing.TB, dir string, args ...string) result {
 	t.Helper()
 	id := []string{"-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "init.defaultBranch=main",
-		"-c", "http.postBuffer=20000000"} // package cgi takes no chunked requests
+		"-c", "http.postBuffer=20000000"} // package cgi does not support chunked requests
 	return job{Dir: dir, Env: []string{"HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0"}}.run(t, "git", append(id, args...)...).must(t)
 }
 
@@ -131,7 +131,7 @@ func startSSHD(t testing.TB) sshServer {
 	t.Helper()
 	need(t, "sshd", "ssh", "ssh-keygen")
 	if os.Getuid() == 0 {
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // sshd insists on it
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // required by sshd
 			t.Fatal(err)
 		}
 	}

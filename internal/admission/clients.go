@@ -31,11 +31,11 @@ type Refusal string
 
 // The reasons.
 const (
-	RefusedTarget   Refusal = "target"          // the lists or the client's rules forbid it
-	RefusedSessions Refusal = "client sessions" // the client has as many as he may
-	RefusedOpens    Refusal = "client opens"    // the client opens them too fast
-	RefusedTotal    Refusal = "sessions"        // all clients together have as many as they may
-	RefusedConns    Refusal = "conns"           // there is no room for the client's conn, or it does not use it
+	RefusedTarget   Refusal = "target"          // forbidden by the lists or the client's rules
+	RefusedSessions Refusal = "client sessions" // the client has reached its own limit
+	RefusedOpens    Refusal = "client opens"    // the client opens sessions too fast
+	RefusedTotal    Refusal = "sessions"        // the limit for all clients is reached
+	RefusedConns    Refusal = "conns"           // there is no room for the client's conn, or it is unused
 )
 
 var refusals = [...]Refusal{RefusedTarget, RefusedSessions, RefusedOpens, RefusedTotal, RefusedConns}

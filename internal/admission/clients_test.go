@@ -87,7 +87,7 @@ func TestSessionLimits(t *testing.T) {
 	wantRefused(t, c, "any", "-server.sess.max.cnt: all clients together have 5 sessions")
 	leases[0].Leave()
 	wantRefused(t, c, "three", "sess.max.cnt of [three]: the client has 3 sessions")
-	leases[0] = mustAdmit(t, c, "") // who has no certificate is one client, too
+	leases[0] = mustAdmit(t, c, "") // all without a certificate are one client
 	wantRefused(t, c, "", "-server.sess.max.cnt")
 	for _, g := range leases {
 		g.Leave()

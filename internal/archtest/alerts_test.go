@@ -58,7 +58,7 @@ func TestErrorLinesNameNoTarget(t *testing.T) {
 				text, _ = strconv.Unquote(lit.Value)
 			}
 			if _, ok := errorLines[text]; !ok {
-				t.Errorf("%s: a message at erro that the table does not have: %q", fset.Position(call.Pos()), text)
+				t.Errorf("%s: a message at erro that is not in the table: %q", fset.Position(call.Pos()), text)
 			}
 			found[text] = true
 			return true
@@ -70,7 +70,7 @@ func TestErrorLinesNameNoTarget(t *testing.T) {
 	}
 	for text := range errorLines {
 		if !found[text] {
-			t.Errorf("nobody logs %q", text)
+			t.Errorf("%q is in the table but not logged", text)
 		}
 	}
 }

@@ -34,22 +34,22 @@ var everything = []string{"internal/config", "internal/journal", "tunnel", "eage
 // tls, sla}. No package imports one above it. "" is the root folder.
 var rooms = map[string]room{
 	"":                  {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
-	"internal/cli":      {ours: everything, why: "the verbs wire the rooms and have no logic that would need a library"},
-	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal/httpdoor", "internal"}, why: "config only fills the rooms' plain Config types"},
-	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/events", "internal/trial", "internal/httpdoor", "internal"}, why: "tunnel joins the rooms below it and must not know who configures or shows it"},
+	"internal/cli":      {ours: everything, why: "the verbs connect the packages and contain no logic that needs a library"},
+	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal/httpdoor", "internal"}, why: "config only fills the plain Config types of the packages"},
+	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/events", "internal/trial", "internal/httpdoor", "internal"}, why: "tunnel joins the packages below it and must not know how it is configured or displayed"},
 	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
-	"examples":          {ours: []string{"eagersocks", "remux", "tls"}, why: "an example has what everybody has: the public packages"},
+	"examples":          {ours: []string{"eagersocks", "remux", "tls"}, why: "an example uses only the public packages, as a user would"},
 	"remux":             {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
-	"tls":               {why: "tls handles keys, so what it consists of must be easy to see: the standard library"},
-	"sla":               {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines; what they are about is told to it"},
-	"internal/admin":    {ours: []string{"internal"}, why: "admin is no part of the data path: it declares small interfaces that tunnel satisfies"},
+	"tls":               {why: "tls handles keys, so its dependencies must be easy to review: only the standard library"},
+	"sla":               {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines whose content comes from its callers"},
+	"internal/admin":    {ours: []string{"internal"}, why: "admin is not part of the data path: it declares small interfaces that tunnel implements"},
 	"internal/bench":    {why: "bench measures from outside, as an application does"},
-	"internal/httpdoor": {ours: []string{"eagersocks", "internal"}, why: "httpdoor is a door beside those of eagersocks: it makes the same requests, and must not know what serves them"},
-	"internal/upstream": {ours: []string{"remux", "internal"}, why: "upstream chooses between ways to servers and must not know who logs it, or what is asked of them"},
-	"internal/trial":    {ours: []string{"eagersocks", "remux", "tls", "internal/upstream", "internal"}, why: "trial makes the way itself, step by step, and needs no client"},
-	"internal/events":   {ours: []string{"remux", "internal/upstream", "internal"}, why: "events only names what the rooms below tunnel report"},
-	"internal/journal":  {ours: []string{"internal/events", "eagersocks", "remux", "sla", "tls", "internal/upstream", "internal"}, why: "the journal turns events into lines and knows nothing of how the data goes"},
-	"internal":          {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every room may use, so it must not look up at any of them"},
+	"internal/httpdoor": {ours: []string{"eagersocks", "internal"}, why: "httpdoor is a door beside those of eagersocks: it makes the same requests, and must not know how they are served"},
+	"internal/upstream": {ours: []string{"remux", "internal"}, why: "upstream chooses between servers and must not know how it is logged or what is requested from them"},
+	"internal/trial":    {ours: []string{"eagersocks", "remux", "tls", "internal/upstream", "internal"}, why: "trial makes the connection itself, step by step, and needs no client"},
+	"internal/events":   {ours: []string{"remux", "internal/upstream", "internal"}, why: "events only defines what the packages below tunnel report"},
+	"internal/journal":  {ours: []string{"internal/events", "eagersocks", "remux", "sla", "tls", "internal/upstream", "internal"}, why: "the journal turns events into log lines and is not part of the data path"},
+	"internal":          {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every package may use, so it must not import any of those above it"},
 }
 
 // TestImportArrows checks every import against the table. Test files may import
@@ -86,7 +86,7 @@ func TestImportArrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen < 10 {
-		t.Errorf("only %d Go files were looked at: is this the repository's root?", seen)
+		t.Errorf("only %d Go files were checked: is this the repository's root?", seen)
 	}
 }
 
@@ -98,14 +98,14 @@ func judge(file, imported string) string {
 	from := folder(path.Dir(file) + "/")
 	r, known := rooms[from]
 	if !known {
-		return file + ": nothing is known of the folder " + from + ": say in internal/archtest what it may import, and why"
+		return file + ": unknown folder " + from + ": add what it may import, and why, to internal/archtest"
 	}
 	to, ours := strings.CutPrefix(imported+"/", module)
 	test := strings.HasSuffix(file, "_test.go")
 	switch {
 	case ours && test:
 		if up := folder(to); !slices.Contains(upper, from) && slices.Contains(upper, up) {
-			return file + " imports " + imported + ": not even a test looks up into main, cli or config"
+			return file + " imports " + imported + ": not even a test may import main, cli or config"
 		}
 		return ""
 	case test:
@@ -146,12 +146,12 @@ func TestJudge(t *testing.T) {
 		{"main.go", "tunnels/internal/cli", ""},
 		{"main.go", "tunnels/tunnel", "main only starts"},
 		{"internal/cli/serve.go", "tunnels/tunnel", ""},
-		{"internal/cli/serve.go", "github.com/sirupsen/logrus", "the verbs wire the rooms"},
-		{"internal/netx/netx.go", "tunnels/internal/cli", "must not look up"},
+		{"internal/cli/serve.go", "github.com/sirupsen/logrus", "the verbs connect the packages"},
+		{"internal/netx/netx.go", "tunnels/internal/cli", "must not import any"},
 		{"internal/config/config.go", "tunnels/tunnel", ""},
 		{"internal/config/config.go", "tunnels/internal/policy", ""},
 		{"tunnel/client.go", "tunnels/remux", ""},
-		{"tunnel/client.go", "tunnels/internal/config", "tunnel joins the rooms below"},
+		{"tunnel/client.go", "tunnels/internal/config", "tunnel joins the packages below"},
 		{"remux/conn.go", "tunnels/internal/code", ""},
 		{"remux/conn.go", "tunnels/sla", "testable over a pipe"},
 		{"remux/conn.go", "tunnels/tls", "testable over a pipe"},
@@ -162,21 +162,21 @@ func TestJudge(t *testing.T) {
 		{"eagersocks/door.go", "tunnels/internal/httpdoor", "whatever carries it"},
 		{"internal/httpdoor/door.go", "tunnels/eagersocks", ""},
 		{"internal/httpdoor/door.go", "tunnels/remux", "a door beside"},
-		{"internal/door/door.go", "tunnels/eagersocks", "must not look up"},
-		{"tls/load.go", "tunnels/internal/code", "the standard library"},
-		{"tls/load.go", "golang.org/x/sys/unix", "the standard library"},
+		{"internal/door/door.go", "tunnels/eagersocks", "must not import any"},
+		{"tls/load.go", "tunnels/internal/code", "only the standard library"},
+		{"tls/load.go", "golang.org/x/sys/unix", "only the standard library"},
 		{"sla/line.go", "gopkg.in/natefinch/lumberjack.v2", ""},
 		{"internal/netx/netx.go", "golang.org/x/sys/unix", ""},
 		{"internal/policy/exit.go", "tunnels/internal/code", ""},
-		{"internal/policy/exit.go", "tunnels/remux", "must not look up"},
+		{"internal/policy/exit.go", "tunnels/remux", "must not import any"},
 		{"remux/sub/x.go", "tunnels/remux", ""},
 		{"remux/x_test.go", "go.uber.org/goleak", ""},
 		{"remux/x_test.go", "tunnels/tls", ""},
-		{"remux/x_test.go", "tunnels/internal/config", "not even a test looks up"},
-		{"tunnel/x_test.go", "tunnels", "not even a test looks up"},
+		{"remux/x_test.go", "tunnels/internal/config", "not even a test may import"},
+		{"tunnel/x_test.go", "tunnels", "not even a test may import"},
 		{"internal/cli/x_test.go", "tunnels/internal/config", ""},
-		{"internal/netx/x_test.go", "tunnels/internal/cli", "not even a test looks up"},
-		{"newroom/x.go", "fmt", "say in internal/archtest"},
+		{"internal/netx/x_test.go", "tunnels/internal/cli", "not even a test may import"},
+		{"newroom/x.go", "fmt", "to internal/archtest"},
 	}
 	for _, tt := range tests {
 		got := judge(tt.file, tt.imported)

@@ -88,7 +88,7 @@ func (p *process) stop() {
 // said returns the end of its output, for an error message.
 func (p *process) said() string {
 	b, _ := os.ReadFile(p.output)
-	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes are lines
+	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes have no line breaks
 	if s == "" {
 		return "it said nothing"
 	}

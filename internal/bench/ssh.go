@@ -57,7 +57,7 @@ func startSSH(ctx context.Context, w *world, l link, _ bool, r *run) error {
 		return err
 	}
 	if os.Getuid() == 0 {
-		os.MkdirAll("/run/sshd", 0o755) // sshd refuses to start as root without it, and says so
+		os.MkdirAll("/run/sshd", 0o755) // started as root, sshd requires it
 	}
 	at := freeAddr()
 	config := fmt.Sprintf(`ListenAddress %s

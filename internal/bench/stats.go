@@ -10,7 +10,7 @@ type spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
-	N      int     `json:"n"` // repetitions that yielded it
+	N      int     `json:"n"` // number of repetitions with a value
 }
 
 // spreadOf summarizes values; the median of an even number of them is the mean of the

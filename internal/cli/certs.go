@@ -63,7 +63,7 @@ func certs(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if args[0] != "init" { // which makes it
+	if args[0] != "init" { // init makes the folder
 		if _, err := os.Stat(*dir); err != nil {
 			return fmt.Errorf("%s: -dir: %w", fs.Name(), err)
 		}
@@ -106,7 +106,7 @@ func certsClient(dir string, names []string, w io.Writer) error {
 func serverOf(dir string) string {
 	all, err := tls.List(dir)
 	if err != nil {
-		return "HOST:PORT" // the certificate is made all the same
+		return "HOST:PORT" // the certificate has been made nevertheless
 	}
 	address := "HOST:PORT"
 	for _, i := range all {

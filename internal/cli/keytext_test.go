@@ -144,7 +144,7 @@ func TestOptionsShowNoKey(t *testing.T) {
 func TestVerbsShowNoKey(t *testing.T) {
 	k := makeKeyFiles(t)
 	users := k.file("users")
-	words := strings.Fields(k.text(t, "client.pem")) // of an unquoted $(cat client.pem)
+	words := strings.Fields(k.text(t, "client.pem")) // as from an unquoted $(cat client.pem)
 	for _, v := range k.values(t) {
 		for _, args := range [][]string{
 			{v}, {"-" + v}, {"-" + v + "=x"}, {"--" + v}, {v, "x"}, {"-server", v}, {"-server", "-client", v}, {"help", v}, {"version", v},

@@ -14,7 +14,7 @@ func notifyReady(environ []string) error {
 		if !ok || path == "" {
 			continue
 		}
-		c, err := net.Dial("unixgram", path) // a path that begins with @ is an abstract one to both
+		c, err := net.Dial("unixgram", path) // a path that begins with @ is an abstract socket, for Go and for systemd
 		if err != nil {
 			return err
 		}

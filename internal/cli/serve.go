@@ -74,7 +74,7 @@ func serve(c call, args []string) error {
 	if err := p.listen(); err != nil {
 		p.close()
 		err = withFix(err, findings)
-		if log.File() != "" { // else it is about to be said on the terminal
+		if log.File() != "" { // otherwise it will be printed on the terminal
 			log.Error("cannot start: %v", err)
 		}
 		return err
@@ -83,7 +83,7 @@ func serve(c call, args []string) error {
 		log.Warn("telling systemd that tunnels is ready: %v", err)
 	}
 	p.greet(stdout)
-	if log.File() != "" { // else it is about to be said on the terminal
+	if log.File() != "" { // otherwise it will be printed on the terminal
 		for _, w := range cfg.Warnings {
 			fmt.Fprintln(stderr, "tunnels: warning:", w)
 		}
@@ -248,7 +248,7 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, std
 			}
 			text := fmt.Sprintf("stopping; open connections have %s to finish, a second signal ends them now", drainMax)
 			p.log.Info("%s: %s", sig, text)
-			if p.log.File() != "" { // else it was said on the terminal just now
+			if p.log.File() != "" { // otherwise it has just been printed on the terminal
 				fmt.Fprintln(stderr, "tunnels:", text)
 			}
 			p.end()

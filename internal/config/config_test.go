@@ -344,7 +344,7 @@ func TestEnvironmentNamesDiffer(t *testing.T) {
 		}
 		seen[e] = o.name
 	}
-	mustParse(t, "-server -client", PasswordEnv+"=hush") // of the verb users: no option, and no mistake
+	mustParse(t, "-server -client", PasswordEnv+"=hush") // used by the verb users; not an option, and not an error
 	if got := envName("server.addr"); got != "TUNNELS_SERVER_ADDR" {
 		t.Errorf("envName(server.addr) = %s, want TUNNELS_SERVER_ADDR", got)
 	}

@@ -30,7 +30,7 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 		switch {
 		case err != nil:
 			if !slices.Contains(known, key) {
-				key = "" // not repeated: the file may be anything
+				key = "" // not quoted: the file may be anything
 			}
 			bad.add(&Error{Name: key, Origin: origin, Want: err.Error()})
 		case key == "":

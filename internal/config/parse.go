@@ -70,7 +70,7 @@ func (c *Config) readFile(fromFlags, fromEnv map[string]given) (map[string]given
 	if !ok {
 		file = fromEnv["config"]
 	}
-	if file.value == "" || checkKeyText(c.option("config"), file) != nil { // which is reported with the others
+	if file.value == "" || checkKeyText(c.option("config"), file) != nil { // reported with the other errors
 		return nil, nil
 	}
 	got, err := readFile(file.value, c.names())

@@ -29,7 +29,7 @@ func (c *Config) Print(w io.Writer) error {
 func (c *Config) printOption(w io.Writer, o *option) {
 	got, ok := c.given[o.name]
 	switch {
-	case o.name == "config": // cannot stand in a file
+	case o.name == "config": // not allowed in a file
 	case !ok && o.show != "":
 		fmt.Fprintf(w, "# %s = (%s)\n", o.name, o.show)
 	case !ok:

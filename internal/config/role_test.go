@@ -20,11 +20,11 @@ func TestRoleInferred(t *testing.T) {
 		{"-server.addr :443 -tls.server.cert s" + ca, true, false},
 		{"-server.addr a:443 -tls.client.cert c -tls.client.key k" + ca, false, true},
 		{"-client.addr 127.0.0.1:1 -server.addr a:443 -tls.client.cert c", false, true},
-		{"-tls.client.cert c" + ca, false, false},  // there is no server to reach
-		{"-server.addr :443" + ca, false, false},   // either may have it
+		{"-tls.client.cert c" + ca, false, false},  // no server to connect to
+		{"-server.addr :443" + ca, false, false},   // either role may have these
 		{"-server.addr 127.0.0.1:1", false, false}, // without certificates
 		{"-server.addr a:443 -tls.server.cert s -tls.client.cert c" + ca, false, false},
-		{"-server=false -server.addr :443 -tls.server.cert s" + ca, false, false}, // as was said
+		{"-server=false -server.addr :443 -tls.server.cert s" + ca, false, false}, // the role was switched off
 	} {
 		c, err := Parse(args(tt.line), nil)
 		switch {

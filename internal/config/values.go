@@ -164,7 +164,7 @@ func serverName(dst *string) func(string) error {
 func alert(dst *string, with func(string) sla.Config) func(string) error {
 	return func(v string) error {
 		if err := with(v).Validate(); err != nil {
-			_, what, _ := strings.Cut(err.Error(), ": ") // the flag's name, which our caller adds
+			_, what, _ := strings.Cut(err.Error(), ": ") // the flag's name is added by the caller
 			return errors.New(what)
 		}
 		*dst = v

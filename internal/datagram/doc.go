@@ -13,14 +13,13 @@
 //
 //	err := datagram.NewRelay(exit).Run(session)
 //
-// Datagrams may be lost, and here they are rather than that they wait: what
-// cannot go on is dropped, the oldest first, and counted. Datagrams for one
-// target, and answers, keep their order.
+// Datagrams may be lost, and are dropped rather than queued for long: what cannot be
+// forwarded is dropped, the oldest first, and counted. Datagrams for one target, and
+// answers, keep their order.
 //
 // # Cost
 //
-// An association that is silent has no buffer, but on Windows: there each
-// socket holds one. One that is busy has a few of 64 KiB, and 512 KiB at most
-// of what waits for the session at each end; at the exit another 256 KiB of what
-// waits for names to be resolved.
+// An idle association has no buffer, except on Windows, where each socket holds one. A
+// busy one has a few of 64 KiB, and at each end up to 512 KiB of datagrams waiting for
+// the session; at the exit another 256 KiB may wait for names to be resolved.
 package datagram

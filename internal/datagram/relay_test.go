@@ -273,7 +273,7 @@ func TestRelaySurvives(t *testing.T) {
 	fragment := record(t, to, "fragment")
 	fragment[2+2] = 1
 	for i := range 5 {
-		say(t, near, record(t, to, strings.Repeat("x", 65_520))) // IPv4 takes 65 507
+		say(t, near, record(t, to, strings.Repeat("x", 65_520))) // the maximum over IPv4 is 65 507
 		say(t, near, record(t, "dead.test:53", "x"))
 		say(t, near, record(t, closed.LocalAddr().String(), "x"))
 		say(t, near, fragment)

@@ -24,7 +24,7 @@ func TestHearingThroughIdleness(t *testing.T) {
 		}
 		want := fmt.Sprint(i)
 		if i%10 == 0 {
-			want = "" // is a datagram, too
+			want = "" // an empty datagram is valid too
 		}
 		if _, err := from.WriteTo([]byte(want), c.LocalAddr()); err != nil {
 			t.Fatal(err)

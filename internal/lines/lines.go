@@ -37,7 +37,7 @@ func ReadFile(path, kind string) (string, error) {
 	if keytext.IsPEM(string(data)) {
 		return "", fmt.Errorf("is a certificate or key (PEM), not a %s file", kind)
 	}
-	return strings.TrimPrefix(string(data), "\ufeff"), nil // what some editors put before the first line
+	return strings.TrimPrefix(string(data), "\ufeff"), nil // some editors write a byte order mark
 }
 
 // Parse parses one line, without its newline; key is empty if the line has no content.

@@ -9,7 +9,7 @@
 //     up on a peer that acknowledges nothing.
 //   - A UNIX socket belongs to its user alone (mode 0600), and the file that a
 //     killed process left behind does not keep the next one from starting.
-//   - Accept goes on when descriptors run out.
+//   - Accept continues after descriptors have run out.
 package netx
 
 import (

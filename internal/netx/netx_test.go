@@ -78,7 +78,7 @@ func TestBytesArrive(t *testing.T) {
 }
 
 func TestMPTCPIsOff(t *testing.T) {
-	t.Setenv("GODEBUG", "multipathtcp=2") // both listeners and dialers would use it
+	t.Setenv("GODEBUG", "multipathtcp=2") // makes listeners and dialers use it
 	d, a := pair(t, Config{})
 	for name, c := range map[string]*net.TCPConn{"dialed": d, "accepted": a} {
 		if on, err := c.MultipathTCP(); on || err != nil {

@@ -26,7 +26,7 @@ const probeTimeout = 2 * time.Second
 // start at the same moment may both find the old file stale; the later one then owns
 // the path.
 func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) (net.Listener, error) {
-	if strings.HasPrefix(path, "@") { // Linux's abstract names are no files
+	if strings.HasPrefix(path, "@") { // abstract names on Linux are not files
 		return lc.Listen(ctx, network, path)
 	}
 	if err := checkUnixPath(path); err != nil {
@@ -40,7 +40,7 @@ func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) 
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" { // where a file's mode says nothing about who may open it
+	if runtime.GOOS != "windows" { // where a file's mode does not restrict access
 		if err := os.Chmod(path, 0o600); err != nil {
 			l.Close()
 			return nil, fmt.Errorf("listening on %s %s: %w", network, path, err)

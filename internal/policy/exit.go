@@ -31,7 +31,7 @@ var denied = []struct {
 }{
 	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
 	{netip.MustParsePrefix("::1/128"), "loopback"},
-	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"}, // cloud metadata among them
+	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"}, // includes cloud metadata
 	{netip.MustParsePrefix("fe80::/10"), "link-local"},
 	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud's metadata"},
 	{netip.MustParsePrefix("192.0.0.0/24"), "reserved or a cloud's metadata"}, // RFC 6890
@@ -48,10 +48,10 @@ var denied = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved or broadcast"},
 	{netip.MustParsePrefix("::/96"), "reserved"},                  // IPv4-compatible, RFC 4291
-	{netip.MustParsePrefix("2002::/16"), "6to4"},                  // these three hold an
+	{netip.MustParsePrefix("2002::/16"), "6to4"},                  // these three contain an
 	{netip.MustParsePrefix("2001::/32"), "Teredo"},                // IPv4 address that may be
-	{netip.MustParsePrefix("::ffff:0:0:0/96"), "IPv4-translated"}, // any of the above
-	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"},      // RFC 8215: which IPv4 it means is anybody's guess
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), "IPv4-translated"}, // in any of the ranges above
+	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"},      // RFC 8215: the embedded IPv4 address is unknown
 }
 
 // AllowName judges a target before its name is resolved. Nil means "not forbidden so
@@ -138,7 +138,7 @@ func notAllowed(format string, a ...any) error {
 }
 
 func join(target string, port uint16) string {
-	if strings.HasSuffix(target, ")") { // a name with its address
+	if strings.HasSuffix(target, ")") { // a name followed by its address
 		return target + " port " + strconv.Itoa(int(port))
 	}
 	return net.JoinHostPort(target, strconv.Itoa(int(port)))

@@ -266,7 +266,7 @@ func checkVerdict(t *testing.T, err error, want, format string, a ...any) {
 func TestExitNames(t *testing.T) {
 	tests := []struct{ allow, deny, host, want string }{
 		{"", "", "example.com", ""},
-		{"", "", "localhost", ""}, // what it resolves to is judged
+		{"", "", "localhost", ""}, // the addresses it resolves to are judged
 		{"", "", "127.0.0.1", "is loopback"},
 		{"", "", "::ffff:127.0.0.1", "is loopback"},
 		{"loopback", "", "127.0.0.1", ""},

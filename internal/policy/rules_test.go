@@ -46,7 +46,7 @@ func TestRules(t *testing.T) {
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.1.9:443"},
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.2.9:443", want: "not in the only list of [c]"},
 		{only: "all:443", addr: "10.0.0.1:443", want: "is private"},
-		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // who reads the file adds Inner
+		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // the parser of the file adds Inner
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", addr: "10.0.0.1:443"},
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", no: "10.0.0.1", addr: "10.0.0.1:443", want: "deny of [c]"},
 		{only: "a.example", yes: "private", allow: "all", addr: "10.0.0.1:443", want: "not in the only list of [c]"},
@@ -73,7 +73,7 @@ func TestRulesNames(t *testing.T) {
 		{"a.example", "", "a.example", ""},
 		{"a.example", "", "b.example", "target b.example:80: not in the only list of [c]"},
 		{"a.example:443", "", "a.example", "not in the only list of [c]"},
-		{"a.example, 9.0.0.0/8", "", "b.example", ""}, // could lead there
+		{"a.example, 9.0.0.0/8", "", "b.example", ""}, // might resolve to an allowed address
 		{"a.example, 9.0.0.0/8:443", "", "b.example", "not in the only list of [c]"},
 		{"all:80", "", "b.example", ""},
 		{"all:443", "", "b.example", "not in the only list of [c]"},

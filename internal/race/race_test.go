@@ -182,7 +182,7 @@ func TestWinnerGoesFirst(t *testing.T) {
 		slow := a4 + "@0 " + b4 + "@250"
 		race(a4+" "+b4, b4, slow, 250*time.Millisecond)
 		race(a4+" "+b4, b4, b4+"@0", 0)
-		race(a4+" 192.0.2.3", "192.0.2.3", a4+"@0 192.0.2.3@250", 250*time.Millisecond) // its addresses have changed
+		race(a4+" 192.0.2.3", "192.0.2.3", a4+"@0 192.0.2.3@250", 250*time.Millisecond) // the host's addresses have changed
 		race(a4+" "+b4+" 192.0.2.3", "192.0.2.3", "192.0.2.3@0", 0)
 		tr.behave["192.0.2.3"] = behaviour{after: never}
 		race(a4+" "+b4+" 192.0.2.3", b4, "192.0.2.3@0 "+a4+"@250 "+b4+"@500", 500*time.Millisecond)
@@ -206,7 +206,7 @@ func TestMemory(t *testing.T) {
 		race(a4, slow, 250*time.Millisecond)
 		race(a4, a4+"@0", 0)
 		time.Sleep(winnerFor / 2)
-		race(a4, a4+"@0", 0) // which does not prolong it
+		race(a4, a4+"@0", 0) // this does not extend it
 		time.Sleep(winnerFor / 2)
 		race(a4, slow, 250*time.Millisecond)
 		race(a4, a4+"@0", 0)

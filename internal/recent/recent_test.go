@@ -32,7 +32,7 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		wantNone(t, m, "a")
 		wantValue(t, m, "b", 2)
-		m.Put("b", 3, time.Second) // a new time counts from now
+		m.Put("b", 3, time.Second) // the new duration counts from now
 		time.Sleep(time.Second)
 		wantNone(t, m, "b")
 		if m.Len() != 0 {
@@ -46,11 +46,11 @@ func TestBound(t *testing.T) {
 	for i, k := range []string{"a", "b", "c"} {
 		m.Put(k, i, time.Hour)
 	}
-	wantValue(t, m, "a", 0) // used: b is the one used longest ago now
+	wantValue(t, m, "a", 0) // marks a as used, so b is the oldest
 	m.Put("d", 3, time.Hour)
 	wantNone(t, m, "b")
 	wantValue(t, m, "a", 0)
-	m.Put("d", 4, time.Hour) // the same key takes no more room
+	m.Put("d", 4, time.Hour) // the same key needs no more room
 	wantValue(t, m, "c", 2)
 	wantValue(t, m, "d", 4)
 	m.Delete("d")

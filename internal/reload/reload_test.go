@@ -78,7 +78,7 @@ func TestFile(t *testing.T) {
 			k.want("two", "bad")
 			k.want("two")
 			k.write("two")
-			k.want("two", "read") // it is right again
+			k.want("two", "read") // valid again
 			k.write("")
 			if keepIfEmpty {
 				k.want("two")
@@ -115,7 +115,7 @@ func TestSettledFileIsNotRead(t *testing.T) {
 	if err := k.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	k.write("two") // as long
+	k.write("two") // of the same length
 	stamp()
 	k.mu.Lock()
 	k.looked = time.Time{}

@@ -80,7 +80,7 @@ func Parse(list string) ([]Upstream, error) {
 	return ups, nil
 }
 
-// shown is an entry without what may be a secret.
+// shown returns an entry without its possible secrets.
 func shown(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.EqualFold(scheme, "udp") || strings.EqualFold(scheme, "tcp") {

@@ -76,7 +76,7 @@ func TestFileIsReadAgain(t *testing.T) {
 		}
 		w.want("two", "read")
 		w.want("two")
-		w.write("nonsense") // the old stays in force, and that is said once
+		w.write("nonsense") // the previous rules stay in force, and the error is reported once
 		w.want("two", "rules:1: want key = value")
 		w.want("two")
 		w.write("# c\nother")
@@ -88,7 +88,7 @@ func TestFileIsReadAgain(t *testing.T) {
 		w.want("two")
 		w.write("[two]\n[three]")
 		w.want("three", "read")
-		w.write("") // by who is about to write it
+		w.write("") // truncated by a program about to write it
 		w.want("three")
 		w.write("[four]")
 		w.want("four", "read")

@@ -103,7 +103,7 @@ func TestReadPassword(t *testing.T) {
 	if !echoes(t, slave) {
 		t.Error("after Ctrl-C the terminal does not show what is typed any more")
 	}
-	if _, err := master.WriteString("\n"); err != nil { // ends the read that is left
+	if _, err := master.WriteString("\n"); err != nil { // ends the read that is still running
 		t.Fatal(err)
 	}
 }

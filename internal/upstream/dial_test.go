@@ -79,7 +79,7 @@ func TestServerAddressesRaced(t *testing.T) {
 		} else {
 			c.Close()
 		}
-		f.addrs, f.answers = addrs("192.0.2.3"), "192.0.2.3" // the name has moved
+		f.addrs, f.answers = addrs("192.0.2.3"), "192.0.2.3" // the name has a new address
 		if c, err := d.Dial(t.Context(), "tcp", "vps.example:444"); err != nil {
 			t.Error(err)
 		} else {

@@ -22,7 +22,7 @@ type Choice string
 // The choices.
 const (
 	Best   Choice = "best"   // the shortest round trip
-	Order  Choice = "order"  // the first that can be reached
+	Order  Choice = "order"  // the first reachable one
 	Spread Choice = "spread" // all in turn
 )
 

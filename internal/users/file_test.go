@@ -96,7 +96,7 @@ func TestUsersAreReadAgain(t *testing.T) {
 		}
 		check("alice", "secret", code.OK, 0)
 		writeUsers(t, path, "alice", "other", "bob", "hush")
-		check("bob", "hush", code.NotAuthorised, 0) // not looked at yet
+		check("bob", "hush", code.NotAuthorised, 0) // not reloaded yet
 		time.Sleep(reload.Every)
 		check("bob", "hush", code.OK, 1)
 		check("alice", "secret", code.NotAuthorised, 1)
@@ -126,7 +126,7 @@ func TestUsersAreReadAgain(t *testing.T) {
 			t.Error("Reload of nonsense = nil")
 		}
 		time.Sleep(reload.Every)
-		check("carol", "hush", code.OK, 3) // Reload has said it
+		check("carol", "hush", code.OK, 3) // Reload has loaded it
 	})
 }
 

@@ -110,9 +110,9 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 			expect(t, u, 1, name, fmt.Sprint("guess ", i), wrong, after*ms)
 		}
 		expect(t, u, 2, "alice", "guess", wrong, 0)
-		expect(t, u, 1, "alice", "secret", code.OK, 8000*ms) // forgiven
+		expect(t, u, 1, "alice", "secret", code.OK, 8000*ms) // this clears the failures
 		expect(t, u, 1, "alice", "guess", wrong, 0)
-		expect(t, u, 1, "alice", "secret", code.OK, 0) // known, which forgives nothing
+		expect(t, u, 1, "alice", "secret", code.OK, 0) // verified before, so it clears nothing
 		expect(t, u, 1, "alice", "guess", wrong, 250*ms)
 		expect(t, u, 1, "alice", "guess", wrong, 500*ms)
 		time.Sleep(slowFor)
@@ -121,7 +121,7 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 	})
 }
 
-// TestManyGuessesAtOnce: they are checked one after another, those that would wait too
+// TestManyGuessesAtOnce: passwords are checked one after another, those that would wait too
 // long are rejected, and correct credentials are not delayed.
 func TestManyGuessesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestGuessersAreBounded(t *testing.T) {
 func TestUsersClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret", "bob", "hush"), nil)
-		expect(t, u, 3, "bob", "hush", code.OK, 0) // who needs no second look
+		expect(t, u, 3, "bob", "hush", code.OK, 0) // verified credentials need no second check
 		for i := range 6 {
 			u.Check(from(1), "alice", fmt.Sprint(i))
 		}
