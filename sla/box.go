@@ -32,7 +32,7 @@ type box struct {
 // digest the sender owns them.
 type group struct {
 	kind  string
-	line  string // of the first line
+	line  string // text of the first line
 	count int
 	last  time.Time
 }

@@ -58,7 +58,7 @@ func (b *bundle) add(block *pem.Block) error {
 	case block.Type == typeCert || block.Type == "X509 CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("it is damaged, or not a certificate that is supported: %w", err)
+			return fmt.Errorf("it is damaged, or not a supported certificate: %w", err)
 		}
 		b.certs = append(b.certs, cert)
 	case block.Type == typeTrusted:
@@ -94,7 +94,7 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 		err = errors.New("unknown key format")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it is damaged, or not a key that is supported: %w", err)
+		return nil, fmt.Errorf("it is damaged, or not a supported key: %w", err)
 	}
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:

@@ -121,7 +121,7 @@ func TestReloadServerCertificate(t *testing.T) {
 	old := before.PeerSerial()
 
 	p.write("server.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
-	wantEvent(t, h.ear, partPair, "keeping the last good content")
+	wantEvent(t, h.ear, partPair, "it is damaged")
 	if c, _ := h.pair(newClient(t, p.client("second"))); c.PeerSerial() != old {
 		t.Errorf("with a broken file the server shows %s, want the old %s", c.PeerSerial(), old)
 	}

@@ -252,7 +252,7 @@ func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
 	if tell {
 		s.failed[part] = failure{err.Error(), time.Now()}
 	}
-	return event{s.describe(part), fmt.Errorf("%w; keeping the last good content", err)}, tell
+	return event{s.describe(part), err}, tell
 }
 
 // describe returns a part with its files: "certificate (server.pem, server.key)".

@@ -43,7 +43,7 @@ func TestOtherNet(t *testing.T) {
 
 func wantOtherNet(t *testing.T, err error) {
 	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), "-eagersocks.net has to be the same") {
+	if err == nil || !strings.Contains(err.Error(), "-eagersocks.net must be the same") {
 		t.Errorf("opened: %v, want to hear that -eagersocks.net differs", err)
 	}
 }

@@ -69,7 +69,7 @@ func TestContactLater(t *testing.T) {
 	addr := filepath.Join(shortDir(t), "s") // unlike a port, no other process takes it meanwhile
 	client := startClient(t, "-server.net=unix", "-server.addr="+addr, "-tls.server.name=localhost")
 	client.waitStdout(`^Status: not connected yet: ` + addr)
-	client.waitStdout(`^        It goes on trying\.$`)
+	client.waitStdout(`^        It keeps trying\.$`)
 	startServer(t, "-server.net=unix", "-server.addr="+addr)
 	client.waitLog(`\[info\] \[main\] connected to ` + addr + ` \(`)
 }

@@ -34,8 +34,8 @@ func TestReloadShowsNoKey(t *testing.T) {
 		p.Signal(syscall.SIGHUP)
 		for _, role := range []string{"server", "client"} {
 			p.waitLog([]string{
-				`\[erro\] \[main\] ` + role + `: reading .*is a certificate or key \(PEM\), not a (rules|users) file`,
-				`\[erro\] \[main\] ` + role + `: reading .*(:1: want key = value|line 1: want name:hash)`,
+				`\[erro\] \[main\] ` + role + `: reloading .*is a certificate or key \(PEM\), not a (rules|users) file`,
+				`\[erro\] \[main\] ` + role + `: reloading .*(:1: want key = value|line 1: want name:hash)`,
 			}[i])
 		}
 	}

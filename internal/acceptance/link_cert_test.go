@@ -53,7 +53,7 @@ func TestLinkRefused(t *testing.T) {
 		{"revoked", a.client("lost.pem"),
 			[]string{"certificate (lost)", "revoked"}, []string{"lost", "revoked"}},
 		{"wrong name", append(a.client("laptop.pem"), "-tls.server.name=vps.example"),
-			[]string{"is for localhost", "and not for vps.example", "-tls.server.name"}, []string{"the client refused this server's certificate", "and not for vps.example"}},
+			[]string{"is valid for localhost", "not for vps.example", "-tls.server.name"}, []string{"the client refused this server's certificate", "not for vps.example"}},
 	}
 	var all sync.WaitGroup
 	for _, tt := range tests {

@@ -290,8 +290,8 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("%v between the first two messages, want about 10 s", gap)
 	}
 	contains(t, "the first alert", all[0].text, "alerts: 1\n", "[erro] [main] cannot reach server "+down)
-	contains(t, "the second alert", all[1].text, "[erro] [main] client: reading ", "(×", ", last at ")
-	contains(t, "the last alert", all[2].text, "[erro] [main] client: reading ")
+	contains(t, "the second alert", all[1].text, "[erro] [main] client: reloading ", "(×", ", last at ")
+	contains(t, "the last alert", all[2].text, "[erro] [main] client: reloading ")
 	told := 0
 	for _, m := range all {
 		_, n, _ := strings.Cut(m.text, "alerts: ")

@@ -170,13 +170,13 @@ func TestReloadCertificates(t *testing.T) {
 	}
 	tunnels(t, "certs", "init", "-dir", a.dir, "localhost", "127.0.0.1").must(t)
 	server.Signal(syscall.SIGHUP)
-	server.waitLog(`\[info\] \[main\] server: read certificates again$`)
+	server.waitLog(`\[info\] \[main\] server: reloaded certificates$`)
 	after := serverSerial(t, a, server.Addr)
 	if after == before {
 		t.Error("after SIGHUP the server still shows the certificate it had before")
 	}
 	client.Signal(syscall.SIGHUP)
-	client.waitLog(`\[info\] \[main\] client: read certificates again$`)
+	client.waitLog(`\[info\] \[main\] client: reloaded certificates$`)
 	for range 3 {
 		curl(t, client.Addr, site.URL).must(t)
 	}
@@ -185,7 +185,7 @@ func TestReloadCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Signal(syscall.SIGHUP)
-	server.waitLog(`\[erro\] \[main\] .*server\.pem.*in force$`)
+	server.waitLog(`\[erro\] \[main\] .*server\.pem.*; keeping the previous ones$`)
 	if got := serverSerial(t, a, server.Addr); got != after {
 		t.Errorf("with a bad file the server shows %s, want %s as before", got, after)
 	}
@@ -287,7 +287,7 @@ func TestReloadTellsOfOptions(t *testing.T) {
 	p := startTunnels(t, "server", "-config="+conf)
 	p.waitStdout(`^Server: listening on`)
 	p.Signal(syscall.SIGHUP)
-	p.waitLog(`server: read certificates again`)
+	p.waitLog(`server: reloaded certificates`)
 	if bad := p.lines("has changed"); len(bad) > 0 {
 		t.Errorf("of a file that did not change: %q", bad)
 	}

@@ -35,7 +35,7 @@ func TestUsersAndAddresses(t *testing.T) {
 	client.waitStdout(`^ +and on (` + socket + `)$`)
 	port := client.waitStdout(`^ +and on \S+:(\d+)$`)
 	client.waitStdout(`^Try: +(curl -U NAME -x socks5h://` + client.Addr + ` .*)$`)
-	client.waitLog(`\[warn\] \[main\] -client\.users: passwords cross the network to 0\.0\.0\.0:0`)
+	client.waitLog(`\[warn\] \[main\] -client\.users: passwords are sent to 0\.0\.0\.0:0`)
 	for _, addr := range []string{client.Addr, "127.0.0.1:" + port, "localhost" + socket} {
 		for _, user := range []string{"alice:old secret", "bob:hush"} {
 			if got := curl(t, addr, "-U", user, site.URL).must(t).Stdout; got != "hello" {
@@ -53,7 +53,7 @@ func TestUsersAndAddresses(t *testing.T) {
 	contains(t, "users add", add("new secret").Stdout, "changed the password of alice")
 	tunnels(t, "users", "remove", users, "bob").must(t)
 	client.Signal(syscall.SIGHUP)
-	client.waitLog(`\[info\] \[main\] client: read certificates and users again$`)
+	client.waitLog(`\[info\] \[main\] client: reloaded certificates and users$`)
 	curl(t, client.Addr, "-U", "alice:new secret", site.URL).must(t)
 	for i, user := range []string{"alice:old secret", "bob:hush", "alice:"} {
 		start := time.Now()

@@ -180,7 +180,7 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 		return nil, err
 	}
 	var stdin io.WriteCloser
-	// An own pipe instead of StdoutPipe, which Wait closes while it is being read.
+	// Our own pipe instead of StdoutPipe, which Wait closes while it is being read.
 	r, out, err := os.Pipe()
 	if err != nil {
 		return nil, err

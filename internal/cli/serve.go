@@ -304,13 +304,13 @@ func (p *process) close() {
 // reload reloads the certificates, the rules and the users, but not the options.
 func (p *process) reload() {
 	if now, err := os.ReadFile(p.cfg.File); err == nil && !bytes.Equal(now, p.conf) {
-		p.log.Warn("%s has changed: options are read at the start, so restart tunnels for them to count", p.cfg.File)
+		p.log.Warn("%s has changed: options are read at the start, so restart tunnels to apply them", p.cfg.File)
 	}
 	for _, r := range p.tasks {
 		if err := r.Reload(); err != nil {
 			p.log.Error("%s: reloading %s failed: %v; keeping the previous ones", r.name, r.files, err)
 			continue
 		}
-		p.log.Info("%s: read %s again", r.name, r.files)
+		p.log.Info("%s: reloaded %s", r.name, r.files)
 	}
 }

@@ -178,9 +178,9 @@ func (j *Journal) fileLoaded(file events.File, name string, err error) {
 	case err != nil:
 		j.log.Error("reloading %s failed: %v; keeping the previous ones", what, err)
 	case file == events.Rules:
-		j.log.Info("read rules (%s) again", name)
+		j.log.Info("reloaded rules (%s)", name)
 	default:
-		j.log.Info("read %s again", what)
+		j.log.Info("reloaded %s", what)
 	}
 }
 

@@ -37,7 +37,7 @@ var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is 
 // doubling up to 8 s, until a correct password or five minutes without a wrong one.
 // Credentials that worked last time are never delayed, but do not clear the failures
 // either, so that one misconfigured program does not slow down the others on its
-// machine, and an attacker cannot use an own account to get more guesses.
+// machine, and an attacker with an account cannot use it to get more guesses.
 type Users struct {
 	// Set once, never changed.
 	file *reload.File[userList]
