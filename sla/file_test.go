@@ -50,9 +50,9 @@ func wantLines(t *testing.T, path string) []string {
 	return lines
 }
 
-// TestEmptiedInPlace checks that lines are appended to a file after it was truncated,
+// TestTruncatedInPlace checks that lines are appended to a file after it was truncated,
 // at any time and however it had been opened.
-func TestEmptiedInPlace(t *testing.T) {
+func TestTruncatedInPlace(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before func(l *Logger)
@@ -79,9 +79,9 @@ func TestEmptiedInPlace(t *testing.T) {
 	}
 }
 
-// TestEmptiedFileIsNotRotated checks that rotation depends on the size of the file and
+// TestTruncatedFileIsNotRotated checks that rotation depends on the size of the file and
 // not on the number of bytes written.
-func TestEmptiedFileIsNotRotated(t *testing.T) {
+func TestTruncatedFileIsNotRotated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	l, _ := start(t, Config{Path: path, MaxMB: 2})
 	for range 4 {
@@ -421,9 +421,9 @@ func TestCloseWithStuckStderr(t *testing.T) {
 	}
 }
 
-// TestFileComesBackBesideStuckStderr checks that a file that becomes writable again is
+// TestFileRecoversDespiteStuckStderr checks that a file that becomes writable again is
 // used even while standard error is stuck.
-func TestFileComesBackBesideStuckStderr(t *testing.T) {
+func TestFileRecoversDespiteStuckStderr(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)

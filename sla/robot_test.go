@@ -195,7 +195,7 @@ func TestSendFailures(t *testing.T) {
 	}
 }
 
-func TestSendToNobody(t *testing.T) {
+func TestSendUnreachable(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
 	u, err := url.Parse(srv.URL)

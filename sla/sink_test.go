@@ -128,7 +128,7 @@ func TestUnwritablePath(t *testing.T) {
 	}
 }
 
-func TestSocketIsNoFile(t *testing.T) {
+func TestSocketIsNotAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	listener, err := net.Listen("unix", path)
 	if err != nil {
@@ -258,7 +258,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-func TestFileIsTriedAgain(t *testing.T) {
+func TestFileIsRetried(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(dir, "later")

@@ -241,7 +241,7 @@ func TestListAndRevoke(t *testing.T) {
 	}
 }
 
-func TestRevokeKeepsWhatItCannotRead(t *testing.T) {
+func TestRevokeKeepsUnreadableFiles(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
 	path := filepath.Join(dir, crlFile)
 	if err := os.WriteFile(path, []byte("broken"), public); err != nil {

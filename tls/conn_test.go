@@ -245,7 +245,7 @@ func TestCloseIsACleanEnd(t *testing.T) {
 	}
 }
 
-func TestCutIsNoCleanEnd(t *testing.T) {
+func TestCutIsNotACleanEnd(t *testing.T) {
 	c, s := newPair(t)
 	wantTalk(t, c, s)
 	if err := s.NetConn().Close(); err != nil { // as the kernel does when a process is killed

@@ -52,9 +52,9 @@ func TestHandshakeDeadline(t *testing.T) {
 	}
 }
 
-// TestNobodyAccepts checks that completed conns are bounded while Accept is not called,
+// TestAcceptNotCalled checks that completed conns are bounded while Accept is not called,
 // and that Close ends them.
-func TestNobodyAccepts(t *testing.T) {
+func TestAcceptNotCalled(t *testing.T) {
 	p := newPKI(t)
 	cfg := p.server()
 	cfg.HandshakeMax = 2

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestRevocationCanBeRead: users who could read the list before a revocation, or can
+// TestRevocationListStaysReadable: users who could read the list before a revocation, or can
 // read the CA beside a new list, can read the list afterwards, whatever the umask.
-func TestRevocationCanBeRead(t *testing.T) {
+func TestRevocationListStaysReadable(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, tt := range []struct {
 		name string

@@ -192,7 +192,7 @@ func attemptRefused(h *house, c *Client) (inDial bool, err error) {
 	return false, endOf(conn)
 }
 
-func TestNothingElseIsDisturbed(t *testing.T) {
+func TestOthersAreUnaffected(t *testing.T) {
 	p, stranger := newPKI(t), newPKI(t)
 	h := serve(t, p.server())
 	good := newClient(t, p.client("laptop"))
@@ -207,10 +207,10 @@ func TestNothingElseIsDisturbed(t *testing.T) {
 	wantTalk(t, c2, s2)
 }
 
-// TestRefusalCanBeRead: for a while the server keeps reading what a refused client
+// TestRefusalIsDelivered: for a while the server keeps reading what a refused client
 // writes, until the client reads the alert. If the server reset the conn instead, the
 // client's writes would fail first, without the reason.
-func TestRefusalCanBeRead(t *testing.T) {
+func TestRefusalIsDelivered(t *testing.T) {
 	p, stranger := newPKI(t), newPKI(t)
 	h := serve(t, p.server())
 	bad := stranger.client("mallory")

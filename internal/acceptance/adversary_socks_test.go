@@ -94,9 +94,9 @@ func TestAdversarySocksGarbage(t *testing.T) {
 	back()
 }
 
-// TestAdversarySocksHalf: thousands of applications that stop at any byte of a
+// TestAdversarySocksPartial: thousands of applications that stop at any byte of a
 // greeting, and some that send noise, cost little and block no others.
-func TestAdversarySocksHalf(t *testing.T) {
+func TestAdversarySocksPartial(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
 	back := client.wantBack(64)

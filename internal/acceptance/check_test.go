@@ -24,9 +24,9 @@ func steps(r result) map[string]string {
 	return all
 }
 
-// TestCheckTriesTheWay: whatever is broken, that step fails with the reason, the steps
+// TestCheckTestsConnections: whatever is broken, that step fails with the reason, the steps
 // before it pass and those after it are skipped.
-func TestCheckTriesTheWay(t *testing.T) {
+func TestCheckTestsConnections(t *testing.T) {
 	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
 	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)

@@ -151,9 +151,9 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// TestRefusedClientIsQuiet: a client with a revoked certificate logs that once a minute
+// TestRefusedClientLogsOnceAMinute: a client with a revoked certificate logs that once a minute
 // at erro, for any number of requests, and counts them.
-func TestRefusedClientIsQuiet(t *testing.T) {
+func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)

@@ -148,8 +148,8 @@ func TestDoorsGit(t *testing.T) {
 	client.wantRun("sock", "+", 1)
 }
 
-// TestDoorsStrangers: SOCKS clients of other projects.
-func TestDoorsStrangers(t *testing.T) {
+// TestDoorsOtherClients: SOCKS clients of other projects.
+func TestDoorsOtherClients(t *testing.T) {
 	t.Parallel()
 	need(t, "proxychains4", "socat", "curl")
 	site := web(t, serveText("inside\n"))

@@ -71,9 +71,9 @@ func TestKilledClient(t *testing.T) {
 	}
 }
 
-// TestMemoryComesBack: the memory used by 100 unread downloads is returned to the
+// TestMemoryIsReturned: the memory used by 100 unread downloads is returned to the
 // system 30 s after their end.
-func TestMemoryComesBack(t *testing.T) {
+func TestMemoryIsReturned(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000"}})
 	endless := testnet.Source(t, -1)

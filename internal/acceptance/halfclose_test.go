@@ -93,9 +93,9 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	}
 }
 
-// TestTargetFinishesFirst: the reverse: a target that has ended its direction still
+// TestTargetClosesFirst: the reverse: a target that has ended its direction still
 // receives what the application sends afterwards.
-func TestTargetFinishesFirst(t *testing.T) {
+func TestTargetClosesFirst(t *testing.T) {
 	t.Parallel()
 	sent := noise(2 << 20)
 	for _, way := range ways {

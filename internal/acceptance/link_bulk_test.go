@@ -167,8 +167,8 @@ func (f fitful) Read(p []byte) (int, error) {
 	return f.r.Read(p[:min(len(p), sizes[f.rnd.IntN(len(sizes))])])
 }
 
-// TestLinkWhole: no byte is lost, duplicated or reordered.
-func TestLinkWhole(t *testing.T) {
+// TestLinkIntegrity: no byte is lost, duplicated or reordered.
+func TestLinkIntegrity(t *testing.T) {
 	const sessions, size = 64, 4 << 20
 	r := linkUp(t, linkSetup{delay: 2 * time.Millisecond})
 	// The echo sends back what it reads, and at the end how much that was.

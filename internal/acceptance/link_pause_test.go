@@ -116,9 +116,9 @@ func TestLinkServerReplaced(t *testing.T) {
 	t.Logf("10 requests after the change in %v", took.Round(time.Millisecond))
 }
 
-// TestLinkCrawl: a line on which our own bytes queue for many seconds is slow, not
+// TestLinkSlowLine: a line on which our own bytes queue for many seconds is slow, not
 // dead.
-func TestLinkCrawl(t *testing.T) {
+func TestLinkSlowLine(t *testing.T) {
 	t.Parallel()
 	r := &linkRig{server: startServer(t)}
 	r.relay = testnet.NewRelay(t, r.server.Addr)

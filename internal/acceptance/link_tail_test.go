@@ -74,9 +74,9 @@ func TestLinkTail(t *testing.T) {
 	}
 }
 
-// TestLinkNarrow: on a slow line a keystroke beside bulk in both directions waits only
+// TestLinkSlowLineLatency: on a slow line a keystroke beside bulk in both directions waits only
 // for the line's own queue, and no conn is given up.
-func TestLinkNarrow(t *testing.T) {
+func TestLinkSlowLineLatency(t *testing.T) {
 	t.Parallel()
 	const rate, rtt = 1 << 20, 40 * time.Millisecond
 	r := &linkRig{server: startServer(t)}

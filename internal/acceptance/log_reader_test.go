@@ -124,9 +124,9 @@ func fillPipe(t *testing.T, w *os.File) {
 	}
 }
 
-// TestLogOfAnother: a second process does not touch the log of the first, even if it
+// TestLogInUse: a second process does not touch the log of the first, even if it
 // fails to start.
-func TestLogOfAnother(t *testing.T) {
+func TestLogInUse(t *testing.T) {
 	t.Parallel()
 	first := startTunnels(t, "first", "-server", "-client", "-client.addr=127.0.0.1:0")
 	addr := first.waitStdout(`^Client: SOCKS5 proxy on (\S+)$`)

@@ -279,9 +279,9 @@ func TestSocketTaken(t *testing.T) {
 	}
 }
 
-// TestReloadTellsOfOptions: a reload does not apply a changed configuration file, and
+// TestReloadWarnsAboutOptions: a reload does not apply a changed configuration file, and
 // logs that.
-func TestReloadTellsOfOptions(t *testing.T) {
+func TestReloadWarnsAboutOptions(t *testing.T) {
 	t.Parallel()
 	conf := writeFile(t, "tunnels.conf", []byte("server = true\nremux.net = tcp\nserver.addr = 127.0.0.1:0\n"))
 	p := startTunnels(t, "server", "-config="+conf)

@@ -183,9 +183,9 @@ func TestChangedRules(t *testing.T) {
 	})
 }
 
-// TestNoRateNoDetour: a client without a rate gets the session's stream unwrapped, so
+// TestNoRateNoWrapper: a client without a rate gets the session's stream unwrapped, so
 // splice can use all its fast paths.
-func TestNoRateNoDetour(t *testing.T) {
+func TestNoRateNoWrapper(t *testing.T) {
 	c := newTestClients(t, testConfig{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
 	var s splice.Stream = &struct{ remux.Session }{}
 	for _, name := range []string{"", "other", "free"} {

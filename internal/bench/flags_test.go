@@ -49,8 +49,8 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// TestSuits checks which cells are left empty.
-func TestSuits(t *testing.T) {
+// TestSystemSuits checks which cells are left empty.
+func TestSystemSuits(t *testing.T) {
 	vs, err := foreign("socks5://127.0.0.1:1081")
 	if err != nil {
 		t.Fatal(err)

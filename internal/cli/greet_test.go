@@ -24,8 +24,8 @@ func (s stuck) Write(b []byte) (int, error) {
 	return s.Writer.Write(b)
 }
 
-// TestGreetingIsNotRead: a process stops even if its output is not read.
-func TestGreetingIsNotRead(t *testing.T) {
+// TestUnreadGreeting: a process stops even if its output is not read.
+func TestUnreadGreeting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := stuck{new(bytes.Buffer), make(chan struct{}), make(chan struct{})}

@@ -177,8 +177,8 @@ func TestVerbsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestFileIsNamedForWhatItIs: the message still helps.
-func TestFileIsNamedForWhatItIs(t *testing.T) {
+// TestFileTypeIsReported: the message still helps.
+func TestFileTypeIsReported(t *testing.T) {
 	k := makeKeyFiles(t)
 	pem, text := k.file("client.pem"), k.text(t, "client.pem")
 	for _, tt := range []struct {

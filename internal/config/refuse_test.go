@@ -165,9 +165,9 @@ func TestRandomNames(t *testing.T) {
 	}
 }
 
-// TestOverriddenValueIsNotJudged: the command line overrides an invalid value in the
+// TestOverriddenValueIsNotChecked: the command line overrides an invalid value in the
 // environment.
-func TestOverriddenValueIsNotJudged(t *testing.T) {
+func TestOverriddenValueIsNotChecked(t *testing.T) {
 	mustParse(t, try+" -remux.ping.sec 7", "TUNNELS_REMUX_PING_SEC=soon")
 }
 

@@ -122,9 +122,9 @@ func TestAssociationOverUNIX(t *testing.T) {
 	}
 }
 
-// TestWhatIsQueuedIsSent: datagrams sent before the application closes are still
+// TestQueuedDatagramsAreSent: datagrams sent before the application closes are still
 // delivered.
-func TestWhatIsQueuedIsSent(t *testing.T) {
+func TestQueuedDatagramsAreSent(t *testing.T) {
 	a, far, records, end, ended := runAssociation(t, "0.0.0.0:0")
 	const n = 5
 	for range n { // like fromApplication, whose timing a test cannot observe
@@ -142,9 +142,9 @@ func TestWhatIsQueuedIsSent(t *testing.T) {
 	}
 }
 
-// TestAssociationEndsAfterAll: an exit that does not end its direction cannot keep the
+// TestAssociationEndIsEnforced: an exit that does not end its direction cannot keep the
 // association open.
-func TestAssociationEndsAfterAll(t *testing.T) {
+func TestAssociationEndIsEnforced(t *testing.T) {
 	_, _, _, end, ended := runAssociation(t, "0.0.0.0:0")
 	start := time.Now()
 	end()

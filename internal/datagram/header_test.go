@@ -64,8 +64,8 @@ func TestRefusedHeaders(t *testing.T) {
 	}
 }
 
-// TestLooseHeaders: unusual but valid headers from applications are accepted.
-func TestLooseHeaders(t *testing.T) {
+// TestLenientHeaders: unusual but valid headers from applications are accepted.
+func TestLenientHeaders(t *testing.T) {
 	for wire, want := range map[string]string{
 		"\x12\x34\x00\x01\xc0\x00\x02\x01\x00\x35":        "192.0.2.1:53",
 		"\x00\x00\x00\x03\x09192.0.2.1\x00\x35":           "192.0.2.1:53",

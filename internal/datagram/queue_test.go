@@ -84,7 +84,7 @@ func TestQueueInAndOut(t *testing.T) {
 	}
 }
 
-func TestQueueRefusesWhatIsNoRecord(t *testing.T) {
+func TestQueueRejectsOversized(t *testing.T) {
 	q := newQueue()
 	q.put(mustTarget(t, "192.0.2.1:53"), make([]byte, recordMax-10))
 	q.put(mustTarget(t, "192.0.2.1:53"), make([]byte, recordMax-9))

@@ -62,7 +62,7 @@ func TestOnePort(t *testing.T) {
 	}
 }
 
-func TestRelayHearsOnlyTargets(t *testing.T) {
+func TestRelayAcceptsOnlyFromTargets(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Log("there is only one address to send from")
 		return
@@ -128,9 +128,9 @@ func TestSlowNames(t *testing.T) {
 	}
 }
 
-// TestNamesLookedUpAtOnce: concurrent lookups are limited, and the end of the session
+// TestConcurrentLookups: concurrent lookups are limited, and the end of the session
 // cancels them.
-func TestNamesLookedUpAtOnce(t *testing.T) {
+func TestConcurrentLookups(t *testing.T) {
 	var now, most atomic.Int32
 	exit := anything()
 	exit.Resolve = func(ctx context.Context, _ string) ([]netip.Addr, error) {
@@ -245,7 +245,7 @@ func TestNameWithForbiddenAddress(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreToldOnce(t *testing.T) {
+func TestRefusalsAreReportedOnce(t *testing.T) {
 	j := judgedBy(func(netip.AddrPort, string) bool { return true })
 	r, near, _, _ := runRelay(t, j.Exit)
 	for range 2 {
@@ -300,9 +300,9 @@ func TestProtocolErrorEndsRelay(t *testing.T) {
 	}
 }
 
-// TestClientThatDoesNotRead: answers that cannot be delivered are dropped, oldest
+// TestClientDoesNotRead: answers that cannot be delivered are dropped, oldest
 // first.
-func TestClientThatDoesNotRead(t *testing.T) {
+func TestClientDoesNotRead(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	r, near, _, ended := runRelay(t, anything())
 	_ = near.SetReadBuffer(4 << 10)

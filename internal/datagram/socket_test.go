@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestHearingThroughIdleness: a socket that has released its buffer still receives
+// TestReceiveAfterIdle: a socket that has released its buffer still receives
 // everything.
-func TestHearingThroughIdleness(t *testing.T) {
+func TestReceiveAfterIdle(t *testing.T) {
 	c, from := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	_ = c.SetDeadline(time.Time{})
 	heard := make(chan string)

@@ -115,9 +115,9 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-// TestLossBehindTheLastLine: a line dropped while the writer holds all others is
+// TestLossAfterLastLine: a line dropped while the writer holds all others is
 // counted too.
-func TestLossBehindTheLastLine(t *testing.T) {
+func TestLossAfterLastLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := 0 // owned by the writer until Close
 		release := make(chan struct{})

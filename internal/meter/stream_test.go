@@ -328,9 +328,9 @@ func TestTake(t *testing.T) {
 	})
 }
 
-// TestDeadlineBehindTheEnd: a deadline loses no bytes of a stream that has ended
+// TestDeadlineAfterEnd: a deadline loses no bytes of a stream that has ended
 // cleanly either.
-func TestDeadlineBehindTheEnd(t *testing.T) {
+func TestDeadlineAfterEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBytes(chunkMin)
 		f := newFake(1000)

@@ -82,7 +82,7 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 	})
 }
 
-func TestAcceptPauseHasACeiling(t *testing.T) {
+func TestAcceptPauseIsLimited(t *testing.T) {
 	var r Retry
 	var last time.Duration
 	for range 100 {

@@ -35,8 +35,8 @@ func TestTTL(t *testing.T) {
 	})
 }
 
-// TestBoundsOfTTL: the limits on what is remembered, and for how long.
-func TestBoundsOfTTL(t *testing.T) {
+// TestTTLLimits: the limits on what is remembered, and for how long.
+func TestTTLLimits(t *testing.T) {
 	notThere := &code.Error{Code: code.HostUnreachable, Text: "does not exist"}
 	tests := []struct {
 		name string
@@ -78,8 +78,8 @@ func TestBoundsOfTTL(t *testing.T) {
 	}
 }
 
-// TestWhy: the error texts when there is no address.
-func TestWhy(t *testing.T) {
+// TestErrorTexts: the error texts when there is no address.
+func TestErrorTexts(t *testing.T) {
 	none := answer{ttl: time.Minute}
 	gone := answer{ttl: time.Minute, why: &code.Error{Code: code.HostUnreachable, Text: "does not exist"}}
 	servfail := &rcodeError{"SERVFAIL"}
@@ -108,8 +108,8 @@ func TestWhy(t *testing.T) {
 	}
 }
 
-// TestNotAsked: hosts that need no query, and hosts that must not be queried.
-func TestNotAsked(t *testing.T) {
+// TestNoQuery: hosts that need no query, and hosts that must not be queried.
+func TestNoQuery(t *testing.T) {
 	r, asked := newFake(t, both)
 	for host, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7", "2001:db8::7": "2001:db8::7", "::ffff:10.0.0.1": "10.0.0.1",

@@ -50,9 +50,9 @@ func TestSingleFlight(t *testing.T) {
 	})
 }
 
-// TestLastOneEnds: when the last waiter leaves, the query is canceled and nothing is
+// TestLastWaiterCancels: when the last waiter leaves, the query is canceled and nothing is
 // remembered.
-func TestLastOneEnds(t *testing.T) {
+func TestLastWaiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 2)
 		r, asked := newFake(t, func(ctx context.Context, _ question) (answer, error) {
@@ -149,9 +149,9 @@ func TestNext(t *testing.T) {
 	})
 }
 
-// TestNextSays: after a failure answer the upstream is not asked again, but the next
+// TestNextAfterFailure: after a failure answer the upstream is not asked again, but the next
 // one is.
-func TestNextSays(t *testing.T) {
+func TestNextAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servfail := func(context.Context, question) (answer, error) { return answer{}, &rcodeError{"SERVFAIL"} }
 		first := &fake{asked: make(chan question, 100), answer: servfail}

@@ -2,9 +2,9 @@ package resolve
 
 import "testing"
 
-// TestManyGivenUp: a hundred thousand queries of one client, given up in reverse order,
+// TestManyCanceled: a hundred thousand queries of one client, given up in reverse order,
 // leave nothing behind.
-func TestManyGivenUp(t *testing.T) {
+func TestManyCanceled(t *testing.T) {
 	ts := newTurns(4)
 	var all []*ticket
 	for range 100_000 {

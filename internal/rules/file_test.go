@@ -66,7 +66,7 @@ func (w *watched) want(client string, said ...string) {
 	w.said = nil
 }
 
-func TestFileIsReadAgain(t *testing.T) {
+func TestFileIsReloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, "[one]")
 		w.want("one")

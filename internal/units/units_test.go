@@ -26,9 +26,9 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestStopsForGood: a configuration error (exit code 2) causes no restart, and nothing
+// TestNoRestartAfterConfigError: a configuration error (exit code 2) causes no restart, and nothing
 // runs before the main process, because only its exit code counts.
-func TestStopsForGood(t *testing.T) {
+func TestNoRestartAfterConfigError(t *testing.T) {
 	for _, kind := range []string{"server", "client"} {
 		text, _ := units.Text(kind, "/usr/local/bin/tunnels", "")
 		if !strings.Contains(text, "\nRestartPreventExitStatus=2\n") || strings.Contains(text, "ExecStartPre") {

@@ -18,9 +18,9 @@ func (d *delivering) Deliver(take func([][]byte) int) error { d.take = take; ret
 func (d *delivering) Read(p []byte) (int, error)            { return d.read(p) }
 func (d *delivering) Close() error                          { return nil }
 
-// TestLeftServerDeliversNothing: data the old server was delivering when the request
+// TestAbandonedServerDeliversNothing: data the old server was delivering when the request
 // moved does not reach the application.
-func TestLeftServerDeliversNothing(t *testing.T) {
+func TestAbandonedServerDeliversNothing(t *testing.T) {
 	next := &delivering{read: func(p []byte) (int, error) { return copy(p, "new"), nil }}
 	left := &delivering{read: func([]byte) (int, error) { return 0, errFake }}
 	m := NewFailoverStream(t.Context(), left, func(context.Context) (splice.Stream, error) { return next, nil })

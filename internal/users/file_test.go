@@ -78,9 +78,9 @@ func TestOpenUsersRefuses(t *testing.T) {
 	}
 }
 
-// TestUsersAreReadAgain: changes apply within a second, and an invalid file changes
+// TestUsersAreReloaded: changes apply within a second, and an invalid file changes
 // nothing.
-func TestUsersAreReadAgain(t *testing.T) {
+func TestUsersAreReloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
 		var told []error
@@ -130,9 +130,9 @@ func TestUsersAreReadAgain(t *testing.T) {
 	})
 }
 
-// TestTouchedFileIsNoNews: a changed time alone reports nothing, and unchanged hashes
+// TestTouchedFileReportsNothing: a changed time alone reports nothing, and unchanged hashes
 // are not recomputed.
-func TestTouchedFileIsNoNews(t *testing.T) {
+func TestTouchedFileReportsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
 		u := mustOpen(t, path, func(err error) { t.Errorf("told %v, want nothing", err) })
