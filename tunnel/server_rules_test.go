@@ -35,7 +35,7 @@ func TestServerRules(t *testing.T) {
 		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // which looks
 			c.Leave()
 		}
-		return strings.Contains(r.serverLog.String(), "[info] [main] read rules ("+path+") again")
+		return strings.Contains(r.serverLog.String(), "[info] [main] reloaded rules ("+path+")")
 	})
 	write("[*]\nonly = ")
 	if err := r.server.Reload(); err == nil || !strings.Contains(err.Error(), "-server.rules: "+path+":2: only: is empty") {
