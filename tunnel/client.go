@@ -63,10 +63,6 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	choice, err := upstream.ParseChoice(cfg.ServerPolicy)
-	if err != nil {
-		return nil, fmt.Errorf("-server.policy %w", err)
-	}
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(0)) // one for all
 	c := &Client{cfg: cfg, way: w, eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
 	c.events = cfg.subscribe(&c.live)
@@ -87,10 +83,10 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	if cfg.ClientUsers != "" {
 		if c.users, err = users.Open(cfg.ClientUsers, func(err error) { c.events.FileLoaded(events.Users, cfg.ClientUsers, err) }); err != nil {
-			return nil, fmt.Errorf("-client.users: %w; tunnels users add FILE NAME makes it", err)
+			return nil, fmt.Errorf("%s: %w; tunnels users add FILE NAME makes it", cmp.Or(cfg.Names.ClientUsers, "the users file"), err)
 		}
 	}
-	c.servers = upstream.New(cfg.servers(), choice, upstreamHooks(c.events), c.newLink(dial))
+	c.servers = upstream.New(cfg.servers(), cmp.Or(cfg.ServerChoice, upstream.Best), upstreamHooks(c.events), c.newLink(dial))
 	c.eager.Reachable = c.servers.Reachable
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.draining, c.drain = context.WithCancel(c.ctx)

@@ -97,7 +97,7 @@ func TestHTTPFailurePages(t *testing.T) {
 	closed := closedPort(t)
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
 		t.Run(mode.String(), func(t *testing.T) {
-			r := start(t, "remux", "tls", "tcp", func(c *Config) { c.EagerMode, c.Deny = mode, []string{"192.0.2.1"} })
+			r := start(t, "remux", "tls", "tcp", func(c *Config) { c.EagerMode, c.Deny = mode, listOf("192.0.2.1") })
 			c := r.httpProxy(t)
 			for range 2 { // eagerly, and then with the failure known
 				if status, body := get(t, c, "http://"+closed+"/"); status != 502 || !strings.Contains(body, "connection refused") || !strings.Contains(body, closed) {

@@ -20,6 +20,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/admission"
+	"tunnels/internal/rules"
 	"tunnels/tls"
 )
 
@@ -210,7 +211,7 @@ func TestListedTargets(t *testing.T) {
 	} {
 		r := start(t, "remux", "tls", "tcp", func(c *Config) {
 			c.EagerMode = eagersocks.Off
-			c.Allow, c.Deny = []string{tt.allow}, []string{tt.deny}
+			c.Allow, c.Deny = listOf(tt.allow), listOf(tt.deny)
 		})
 		for host, want := range tt.want {
 			if got := r.try(t, net.JoinHostPort(host, port)); got != want {
@@ -253,7 +254,7 @@ func TestLimitsRefuse(t *testing.T) {
 	target, _ := listening(t)
 	r := start(t, "remux", "tcp", "tcp", func(c *Config) {
 		c.EagerMode = eagersocks.Off
-		c.ClientSessMax = 1
+		c.Limits.Sessions = rules.Limit{Max: 1, Rule: "-server.client.sess.max.cnt"}
 	})
 	first := r.dial(t, target)
 	if r.try(t, target) {
@@ -299,7 +300,7 @@ func TestClientRate(t *testing.T) {
 	defer ln.Close()
 	sent := bytes.Repeat([]byte("rate"), size/4)
 	for _, w := range ways[2:6] {
-		r := start(t, w.eager, w.remux, w.server, func(c *Config) { c.ClientRateMax = perSecond })
+		r := start(t, w.eager, w.remux, w.server, func(c *Config) { c.Limits.Rate.Max = perSecond })
 		since := time.Now()
 		c := r.dial(t, ln.Addr().String())
 		defer c.Close()
@@ -333,7 +334,7 @@ func TestRateEndsAtOnce(t *testing.T) {
 		"server stopped":           func(r *rig, _ *net.TCPConn) { r.server.Close() },
 	} {
 		for _, w := range ways[2:6] {
-			r := start(t, w.eager, w.remux, w.server, func(c *Config) { c.ClientRateMax = 16 << 10 })
+			r := start(t, w.eager, w.remux, w.server, func(c *Config) { c.Limits.Rate.Max = 16 << 10 })
 			app := r.dial(t, ln.Addr().String())
 			defer app.Close()
 			target, err := ln.Accept()
@@ -371,7 +372,7 @@ func TestRateEndsAtOnce(t *testing.T) {
 func TestClientDatagrams(t *testing.T) {
 	target := echo(t, "127.0.0.1").LocalAddr().String()
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {
-		c.Allow, c.ClientRateMax, c.ClientSessMax, c.EagerMode = nil, 16<<10, 1, eagersocks.Off
+		c.Allow, c.Limits.Rate.Max, c.Limits.Sessions.Max, c.EagerMode = nil, 16<<10, 1, eagersocks.Off
 		c.Rules = rulesFile(t, "[client]\nonly = "+target+"\n")
 	})
 	s := r.associate(t)

@@ -16,6 +16,10 @@ import (
 	"tunnels/internal/httpdoor"
 	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
+	"tunnels/internal/policy"
+	"tunnels/internal/resolve"
+	"tunnels/internal/rules"
+	"tunnels/internal/upstream"
 	"tunnels/remux"
 	"tunnels/tls"
 )
@@ -26,10 +30,10 @@ var ErrClosed = lifecycle.ErrClosed
 
 // Config is what one process needs to be a client, a server or both.
 type Config struct {
-	ServerNet    string   // network the server is reached by: tcp, tcp4, tcp6 or unix
-	ServerAddr   string   // where the server listens; for a client without Servers, the server to dial
-	Servers      []string // the servers that a client may use; empty: that of ServerAddr
-	ServerPolicy string   // how it chooses: best (or empty), order or spread
+	ServerNet    string          // network the server is reached by: tcp, tcp4, tcp6 or unix
+	ServerAddr   string          // where the server listens; for a client without Servers, the server to dial
+	Servers      []string        // the servers that a client may use; empty: that of ServerAddr
+	ServerChoice upstream.Choice // how it chooses among them; empty means upstream.Best
 
 	ClientAddrs []netx.Endpoint // where the client listens for applications; one at least
 	ClientUsers string          // file of who may use it (users.Open); empty: everybody
@@ -45,26 +49,36 @@ type Config struct {
 	ServerTLS tls.Config // the server's certificate and its clients' CA
 	ClientTLS tls.Config // the client's certificate and its server's CA
 
-	Allow       []string      // targets the exit may reach though its defaults forbid them
-	Deny        []string      // targets it may not reach, whatever Allow says
-	DNS         string        // who resolves targets, as resolve.Parse reads it; empty: the system
-	DialTimeout time.Duration // for resolving and connecting to a target; 0: 10 s
+	Allow       *policy.List   // targets the exit may reach though its defaults forbid them; or nil
+	Deny        *policy.List   // targets it may not reach, whatever Allow says; or nil
+	DNS         resolve.Config // how targets are resolved
+	DialTimeout time.Duration  // for resolving and connecting to a target; 0 means DefaultDialTimeout
 
-	Rules         string // file of what each client may reach and use; empty: none
-	SessMax       int    // sessions of all clients at one time; 0: 65536
-	ClientSessMax int    // sessions of one client at one time; 0: no limit
-	ClientOpenMax int    // sessions one client opens per second; 0: no limit
-	ClientRateMax int64  // bytes per second of one client, each way; 0: no limit
+	Rules   string       // file of what each client may reach and use; empty: none
+	SessMax rules.Limit  // for the sessions of all clients; 0 means admission.DefaultSessMax
+	Limits  rules.Limits // for clients that Rules does not limit
+
+	Names Names // for messages
 
 	Events *Events // called when something happens; nil if nothing is to be
 }
+
+// Names are the names of settings in messages, as the user knows them. Plain words stand
+// in for those that are empty.
+type Names struct {
+	ClientUsers string // the users file
+	Rules       string // the rules file
+}
+
+// DefaultDialTimeout is the DialTimeout if Config sets none.
+const DefaultDialTimeout = 10 * time.Second
 
 // dialTimeout is DialTimeout with its default.
 func (c *Config) dialTimeout() time.Duration {
 	if c.DialTimeout > 0 {
 		return c.DialTimeout
 	}
-	return 10 * time.Second
+	return DefaultDialTimeout
 }
 
 // directALPN is what TLS carries without remux: an end that carries something else is
@@ -93,9 +107,9 @@ type way struct {
 	address string // where a server listens
 }
 
-// way reads the one table of networks: -eagersocks.net names what carries
-// requests; where that is remux, -remux.net names what carries conns; and where
-// one of them is tls, -server.net names what carries TLS.
+// way reads the one table of networks: EagerNet names what carries requests; where
+// that is remux, RemuxNet names what carries conns; and where one of them is tls,
+// ServerNet names what carries TLS.
 func (c *Config) way() (way, error) {
 	w := way{network: c.EagerNet, address: c.ServerAddr}
 	if c.EagerNet == netRemux {
@@ -111,10 +125,10 @@ func (c *Config) way() (way, error) {
 	}
 	for _, address := range c.servers() {
 		if address == "" {
-			return w, errors.New("-server.addr is missing")
+			return w, errors.New("the address of the server is missing")
 		}
 		if !w.secured && !c.Insecure && !netx.IsLoopback(w.network, address) {
-			return w, fmt.Errorf("%s %s would carry everything in the clear: use tls, or say -insecure", w.network, address)
+			return w, fmt.Errorf("%s %s would carry everything in the clear: use tls, or set Insecure", w.network, address)
 		}
 	}
 	return w, nil

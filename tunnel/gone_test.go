@@ -204,7 +204,7 @@ func TestGoneThrottled(t *testing.T) {
 			target := testnet.Sink(t)
 			r := start(t, w.eager, w.remux, w.server, func(c *Config) {
 				ownBudget(c)
-				c.ClientRateMax = 1 << 10
+				c.Limits.Rate.Max = 1 << 10
 			})
 			app := r.dial(t, target.Addr)
 			defer app.Close()

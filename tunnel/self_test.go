@@ -38,8 +38,9 @@ func TestSelf(t *testing.T) {
 	other := echo(t, ip).LocalAddr().(*net.UDPAddr)
 	port := ln.Addr().(*net.TCPAddr).Port
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {
-		c.Allow = []string{"self:" + strconv.Itoa(port), "loopback:" + strconv.Itoa(datagrams.Port), "self:" + strconv.Itoa(other.Port)}
-		c.Deny = []string{"self:" + strconv.Itoa(other.Port)}
+		c.Allow = listOf("self:"+strconv.Itoa(port), "loopback:"+strconv.Itoa(datagrams.Port), "self:"+strconv.Itoa(other.Port))
+		c.Deny = listOf("self:" + strconv.Itoa(other.Port))
+		c.Deny.Name = "-server.deny"
 	})
 	app := r.dial(t, ln.Addr().String())
 	defer app.Close()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 
 	"tunnels/eagersocks"
 	"tunnels/internal/admission"
@@ -23,9 +22,6 @@ import (
 	"tunnels/remux"
 	"tunnels/tls"
 )
-
-// sessMax is how many sessions all clients may have, by default.
-const sessMax = 65536
 
 // Server is the exit: it accepts requests from clients and connects them to
 // their targets. Its methods may be called from several goroutines at once; it
@@ -70,11 +66,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
-	r, err := resolve.New(cfg.DNS)
-	if err != nil {
-		return nil, fmt.Errorf("-server.dns: %w", err)
-	}
-	s.exit = exit.New(r, cfg.dialTimeout())
+	s.exit = exit.New(resolve.New(cfg.DNS), cfg.dialTimeout())
 	if w.secured {
 		conf := cfg.ServerTLS
 		conf.Protocol = w.protocol()
@@ -90,31 +82,24 @@ func NewServer(cfg Config) (*Server, error) {
 
 // admit reads what clients may reach and use.
 func (s *Server) admit() (err error) {
-	s.policy = &policy.Exit{Own: new(netx.Own).Has}
-	if s.policy.Allow, err = policy.Parse(strings.Join(s.cfg.Allow, ",")); err != nil {
-		return fmt.Errorf("-server.allow: %w", err)
-	}
-	if s.policy.Deny, err = policy.Parse(strings.Join(s.cfg.Deny, ",")); err != nil {
-		return fmt.Errorf("-server.deny: %w", err)
-	}
+	s.policy = &policy.Exit{Allow: s.cfg.Allow, Deny: s.cfg.Deny, Own: new(netx.Own).Has}
 	if s.cfg.Rules != "" {
 		if s.rules, err = rules.Open(s.cfg.Rules, func(err error) { s.events.FileLoaded(events.Rules, s.cfg.Rules, err) }); err != nil {
-			return fmt.Errorf("-server.rules: %w", err)
+			return fmt.Errorf("%s: %w", s.rulesName(), err)
 		}
 	}
 	s.clients = admission.New(admission.Config{
 		Policy:  s.policy,
 		Rules:   s.rules,
-		SessMax: rules.Limit{Max: int64(cmp.Or(s.cfg.SessMax, sessMax)), Rule: "-server.sess.max.cnt"},
-		Limits: rules.Limits{
-			Sessions: rules.Limit{Max: int64(s.cfg.ClientSessMax), Rule: "-server.client.sess.max.cnt"},
-			Opens:    rules.Limit{Max: int64(s.cfg.ClientOpenMax), Rule: "-server.client.open.max.sec"},
-			Rate:     rules.Limit{Max: s.cfg.ClientRateMax, Rule: "-server.client.rate.max.kb"},
-		},
+		SessMax: s.cfg.SessMax,
+		Limits:  s.cfg.Limits,
 		Refused: s.events.RequestRefused,
 	})
 	return nil
 }
+
+// rulesName returns the name of the rules file in messages.
+func (s *Server) rulesName() string { return cmp.Or(s.cfg.Names.Rules, "the rules file") }
 
 // Listen begins to listen; Serve is to follow. After Shutdown or Close it returns
 // ErrClosed.
@@ -186,7 +171,7 @@ func (s *Server) Serve() error {
 func (s *Server) Reload() error {
 	err := s.rules.Reload()
 	if err != nil {
-		err = fmt.Errorf("-server.rules: %s", rules.OneLine(err))
+		err = fmt.Errorf("%s: %s", s.rulesName(), rules.OneLine(err))
 	}
 	if s.tls != nil {
 		err = errors.Join(s.tls.Reload(), err)

@@ -13,13 +13,14 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/admission"
+	"tunnels/internal/resolve"
 	"tunnels/internal/testnet"
 )
 
 // TestServerRules: a file of rules that is not there is an error, one that changed is a
 // line of the log, and one that is broken an error of Reload.
 func TestServerRules(t *testing.T) {
-	_, err := NewServer(Config{EagerNet: "remux", RemuxNet: "tcp", ServerAddr: "127.0.0.1:0", Rules: "/no/such/file"})
+	_, err := NewServer(Config{EagerNet: "remux", RemuxNet: "tcp", ServerAddr: "127.0.0.1:0", Rules: "/no/such/file", Names: Names{Rules: "-server.rules"}})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {
 		t.Errorf("NewServer without its file of rules = %v", err)
 	}
@@ -29,7 +30,7 @@ func TestServerRules(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Rules = path })
+	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Rules, c.Names.Rules = path, "-server.rules" })
 	write("[*]\nonly = 192.0.2.0/24\n")
 	until(t, "the rules are read again", func() bool {
 		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // which looks
@@ -77,7 +78,8 @@ func TestRefusedByName(t *testing.T) {
 	address := strings.Replace(site.Addr, "127.0.0.1", "site.test", 1)
 	with := func(allow ...string) *rig {
 		return start(t, "remux", "tls", "tcp", func(c *Config) {
-			c.DNS, c.Allow, c.EagerMode = dns.Addr(), allow, eagersocks.Off
+			c.Allow, c.EagerMode = listOf(allow...), eagersocks.Off
+			c.DNS.Upstreams, _ = resolve.Parse(dns.Addr())
 		})
 	}
 	r := with()

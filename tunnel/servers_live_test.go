@@ -17,6 +17,7 @@ import (
 	"tunnels/internal/journal/logtest"
 	"tunnels/internal/netx"
 	"tunnels/internal/testnet"
+	"tunnels/internal/upstream"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
@@ -63,7 +64,7 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 		ClientAddrs: []netx.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}},
 		ServerTLS:   tls.Config{Material: server},
 		ClientTLS:   tls.Config{Material: client, ServerName: "server.test"},
-		Allow:       []string{"all"},
+		Allow:       listOf("all"),
 	}
 	if change != nil {
 		change(&cfg)
@@ -272,7 +273,7 @@ func TestServersLoseNothing(t *testing.T) {
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			v := startConvoy(t, "remux", func(c *Config) { c.EagerMode, c.ServerPolicy = mode, "spread" })
+			v := startConvoy(t, "remux", func(c *Config) { c.EagerMode, c.ServerChoice = mode, upstream.Spread })
 			site := greeter(t)
 			for i, p := range v.posts {
 				v.wantState(i, remux.Up)

@@ -28,6 +28,7 @@ func Try(ctx context.Context, cfg Config, address, target string, report func(St
 	return trial.Run(ctx, trial.Config{
 		Network: c.way.network, Address: address, TLS: c.tls, Mux: c.way.mux,
 		Remux: cfg.Remux, Target: to, Timeout: cfg.dialTimeout(),
+		Allow: cfg.Allow.Called(""), Rules: cfg.Names.Rules,
 	}, report), nil
 }
 

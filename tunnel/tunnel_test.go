@@ -25,6 +25,7 @@ import (
 	"tunnels/internal/journal"
 	"tunnels/internal/journal/logtest"
 	"tunnels/internal/netx"
+	"tunnels/internal/policy"
 	"tunnels/sla"
 	"tunnels/tls"
 )
@@ -52,6 +53,15 @@ type rig struct {
 	mistakes       *atomic.Int64 // of applications, as reported so far
 }
 
+// listOf returns a list of targets.
+func listOf(entries ...string) *policy.List {
+	l, err := policy.Parse(strings.Join(entries, ","))
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
 // start makes a rig; change may be nil.
 func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig {
 	t.Helper()
@@ -66,7 +76,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		ClientAddrs: []netx.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}},
 		ServerTLS:   tls.Config{Material: server},
 		ClientTLS:   tls.Config{Material: client, ServerName: "server.test"},
-		Allow:       []string{"all"},
+		Allow:       listOf("all"),
 	}
 	if w, _ := cfg.way(); w.network == "unix" {
 		cfg.ServerAddr = filepath.Join(t.TempDir(), "s")

@@ -162,7 +162,7 @@ func TestManyTargets(t *testing.T) {
 func TestDatagramPolicy(t *testing.T) {
 	target := echo(t, "127.0.0.1")
 	port := target.LocalAddr().(*net.UDPAddr).Port
-	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Allow, c.Deny = nil, []string{"denied.test"} })
+	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Allow, c.Deny = nil, listOf("denied.test") })
 	s := r.associate(t)
 	hosts := []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0", "169.254.169.254", "denied.test"}
 	for _, host := range hosts {

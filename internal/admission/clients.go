@@ -3,6 +3,7 @@
 package admission
 
 import (
+	"cmp"
 	"container/list"
 	"fmt"
 	"net/netip"
@@ -16,6 +17,9 @@ import (
 	"tunnels/internal/rules"
 	"tunnels/internal/splice"
 )
+
+// DefaultSessMax is the limit of all clients together if Config.SessMax sets none.
+const DefaultSessMax = 65536
 
 const (
 	openBurst = 5 // burst of new sessions, in seconds' worth of the rate
@@ -45,7 +49,7 @@ type Config struct {
 	Policy  *policy.Exit // applies to all clients
 	Rules   *rules.File  // per client; nil for none
 	Limits  rules.Limits // for clients that the rules do not limit
-	SessMax rules.Limit  // for the sessions of all clients together
+	SessMax rules.Limit  // for the sessions of all clients together; 0 means DefaultSessMax
 
 	// Refused, if not nil, is called for each refusal, with no lock held; client is the
 	// name in the certificate, or empty. The error names the target and the rule.
@@ -67,7 +71,13 @@ type Clients struct {
 }
 
 // New returns Clients configured by c.
-func New(c Config) *Clients { return &Clients{Config: c, byName: map[string]*client{}} }
+func New(c Config) *Clients {
+	c.SessMax.Max = cmp.Or(c.SessMax.Max, DefaultSessMax)
+	for _, l := range []*rules.Limit{&c.SessMax, &c.Limits.Sessions, &c.Limits.Opens, &c.Limits.Rate} {
+		l.Rule = cmp.Or(l.Rule, "the server's limits")
+	}
+	return &Clients{Config: c, byName: map[string]*client{}}
+}
 
 // Refuse counts and reports a refusal.
 func (c *Clients) Refuse(reason Refusal, client string, why error) {

@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -31,7 +30,7 @@ func newTestClients(t *testing.T, cfg testConfig) *Clients {
 	t.Helper()
 	c := Config{
 		Policy:  new(policy.Exit),
-		SessMax: rules.Limit{Max: int64(cmp.Or(cfg.SessMax, 65536)), Rule: "-server.sess.max.cnt"},
+		SessMax: rules.Limit{Max: int64(cfg.SessMax), Rule: "-server.sess.max.cnt"},
 		Limits: rules.Limits{
 			Sessions: rules.Limit{Max: int64(cfg.ClientSessMax), Rule: "-server.client.sess.max.cnt"},
 			Opens:    rules.Limit{Max: int64(cfg.ClientOpenMax), Rule: "-server.client.open.max.sec"},

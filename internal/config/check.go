@@ -14,12 +14,14 @@ import (
 	"tunnels/internal/netx"
 	"tunnels/internal/rules"
 	"tunnels/tls"
+	"tunnels/tunnel"
 )
 
 // derive sets values that follow from others.
 func (c *Config) derive() {
 	c.SLA.Default = !c.Given("sla.log.path")
 	t := &c.Tunnel
+	t.Names = tunnel.Names{ClientUsers: "-client.users", Rules: "-server.rules"}
 	// A plain network between client and server is also the one the server listens on,
 	// so it need not be set twice.
 	if n := c.Carrier(); n != "tls" && !c.Given("server.net") {
@@ -53,7 +55,7 @@ func (c *Config) derive() {
 	// With both ends here and an exit that only this machine can reach, there is no
 	// second machine to protect.
 	if both && !c.Given("server.allow") && netx.IsLoopback(t.ServerNet, t.ServerAddr) {
-		t.Allow = []string{"all"}
+		_ = targets(&t.Allow, "server.allow")("all") // always valid
 	}
 }
 
@@ -293,7 +295,7 @@ func (c *Config) warn() {
 		}
 	}
 	if c.Client && c.Given("server.policy") && len(t.Servers) < 2 {
-		add("-server.policy %s has no effect: there is one server", t.ServerPolicy)
+		add("-server.policy %s has no effect: there is one server", t.ServerChoice)
 	}
 	if c.Client {
 		c.warnOpen(add)

@@ -17,6 +17,8 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/httpdoor"
+	"tunnels/internal/rules"
+	"tunnels/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,7 +58,7 @@ func TestDefaults(t *testing.T) {
 		{"Client", c.Client, true},
 		{"server.net", n.ServerNet, "tcp"},
 		{"server.addr", n.ServerAddr, "127.0.0.1:0"},
-		{"server.policy", n.ServerPolicy, "best"},
+		{"server.policy", n.ServerChoice, upstream.Best},
 		{"Servers", n.Servers, []string(nil)},
 		{"client.users", n.ClientUsers, ""},
 		{"client.addr", fmt.Sprint(n.ClientAddrs), "[127.0.0.1:1080]"},
@@ -74,14 +76,14 @@ func TestDefaults(t *testing.T) {
 		{"remux.memory.max.mb", c.RemuxMemoryMaxMB, 256},
 		{"remux.sess.max.cnt", n.Remux.SessMax, 32768},
 		{"server.dial.timeout.sec", n.DialTimeout, 10 * time.Second},
-		{"server.dns", n.DNS, "system"},
-		{"server.allow", n.Allow, []string{"all"}},
-		{"server.deny", n.Deny, []string(nil)},
+		{"server.dns", fmt.Sprint(n.DNS), "{[system] -server.dns}"},
+		{"server.allow", n.Allow.String(), "all"},
+		{"server.deny", n.Deny.String(), ""},
 		{"server.rules", n.Rules, ""},
-		{"server.sess.max.cnt", n.SessMax, 65536},
-		{"server.client.sess.max.cnt", n.ClientSessMax, 0},
-		{"server.client.open.max.sec", n.ClientOpenMax, 0},
-		{"server.client.rate.max.kb", n.ClientRateMax, int64(0)},
+		{"server.sess.max.cnt", n.SessMax, rules.Limit{Max: 65536, Rule: "-server.sess.max.cnt"}},
+		{"server.client.sess.max.cnt", n.Limits.Sessions, rules.Limit{Rule: "-server.client.sess.max.cnt"}},
+		{"server.client.open.max.sec", n.Limits.Opens, rules.Limit{Rule: "-server.client.open.max.sec"}},
+		{"server.client.rate.max.kb", n.Limits.Rate, rules.Limit{Rule: "-server.client.rate.max.kb"}},
 		{"sla.log.level", c.SLA.Level, "info"},
 		{"sla.log.path", c.SLA.Path, "/var/log/tunnels.log"},
 		{"sla.log.format", c.SLA.Format, "text"},
@@ -124,8 +126,8 @@ func TestPrecedence(t *testing.T) {
 	if c.Tunnel.Remux.Ping != 3*time.Second || !c.Server || !c.Client || c.File != file {
 		t.Errorf("from the environment alone: %+v", c)
 	}
-	if c = mustParse(t, "-server=true -client -server.deny 10.0.0.1 -server.deny 10.0.0.2,a.example"); len(c.Tunnel.Deny) != 3 {
-		t.Errorf("a list given twice = %q, want the sum", c.Tunnel.Deny)
+	if c = mustParse(t, "-server=true -client -server.deny 10.0.0.1 -server.deny 10.0.0.2,a.example"); c.Tunnel.Deny.String() != "10.0.0.1,10.0.0.2,a.example" {
+		t.Errorf("a list given twice = %s, want the sum", c.Tunnel.Deny)
 	}
 }
 
@@ -153,14 +155,14 @@ func TestDerived(t *testing.T) {
 		{"-server -server.addr :443 -tls.server.ca own" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "own"},
 		{"-server -server.addr :443" + certs, func(c *Config) any { return c.CertsGiven() }, true},
 		// other machines can reach this exit, so it protects its own machine
-		{"-server -client -server.addr :443" + certs, func(c *Config) any { return len(c.Tunnel.Allow) }, 0},
-		{"-server -client -server.dns https://1.1.1.1/dns-query -server.dns system", func(c *Config) any { return c.Tunnel.DNS }, "https://1.1.1.1/dns-query,system"},
-		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow }, []string{"private"}},
+		{"-server -client -server.addr :443" + certs, func(c *Config) any { return c.Tunnel.Allow.Empty() }, true},
+		{"-server -client -server.dns https://1.1.1.1/dns-query -server.dns system", func(c *Config) any { return fmt.Sprint(c.Tunnel.DNS.Upstreams) }, "[https://1.1.1.1:443 system]"},
+		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow.String() }, "private"},
 		{"-server -client -client.net unix -client.addr /tmp/s", clientAddrs, "[unix:/tmp/s]"},
 		{"-server -client -client.addr 127.0.0.1:1080,unix:/tmp/s,tcp6:[::1]:1", clientAddrs, "[127.0.0.1:1080 unix:/tmp/s tcp6:[::1]:1]"},
 		{"-server -client -client.net unix -client.addr /tmp/s,tcp:127.0.0.1:0", clientAddrs, "[unix:/tmp/s 127.0.0.1:0]"},
 		{"-server -client -client.addr :1080 -client.users f", func(c *Config) any { return c.Tunnel.ClientUsers }, "f"},
-		{"-server -client -server.client.rate.max.kb 3", func(c *Config) any { return c.Tunnel.ClientRateMax }, int64(3 << 10)},
+		{"-server -client -server.client.rate.max.kb 3", func(c *Config) any { return c.Tunnel.Limits.Rate.Max }, int64(3 << 10)},
 		{"-server -client -eagersocks.eager auto", func(c *Config) any { return c.Tunnel.EagerMode }, eagersocks.Auto},
 	}
 	for _, tt := range tests {

@@ -1,8 +1,15 @@
 package config
 
 import (
-	"tunnels/internal/policy"
+	"strconv"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/admission"
+	"tunnels/internal/resolve"
+	"tunnels/internal/upstream"
 	"tunnels/sla"
+	"tunnels/tunnel"
 )
 
 // option is one setting, made by flag, environment or file.
@@ -69,17 +76,17 @@ func (c *Config) serverOptions() []option {
 	t := &c.Tunnel
 	return []option{
 		{name: "server.addr", arg: "ADDR", show: "none", help: "server: address to listen on; client: server address(es), comma-separated; host:port, or a path with network unix", set: text(&t.ServerAddr)},
-		{name: "server.policy", arg: "POLICY", def: "best", help: "how the client chooses among several servers: best (shortest round trip), order (first reachable) or spread (all in turn)", set: oneOf(&t.ServerPolicy, []string{"best", "order", "spread"})},
+		{name: "server.policy", arg: "POLICY", def: string(upstream.Best), help: "how the client chooses among several servers: best (shortest round trip), order (first reachable) or spread (all in turn)", set: choice(&t.ServerChoice)},
 		{name: "server.net", arg: "NET", def: "tcp", help: "network of -server.addr: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
-		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets although they are denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow)},
-		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "deny these targets; overrides -server.allow and rules", set: targets(&t.Deny)},
-		{name: "server.dns", arg: "LIST", def: "system", list: true, hidden: true, help: "DNS servers for targets, tried in order: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH", set: upstreams(&t.DNS)},
-		{name: "server.dial.timeout.sec", arg: "N", def: "10", help: "timeout for resolving and connecting to a target", set: seconds(&t.DialTimeout, 1, 600)},
+		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets although they are denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow, "server.allow")},
+		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "deny these targets; overrides -server.allow and rules", set: targets(&t.Deny, "server.deny")},
+		{name: "server.dns", arg: "LIST", def: resolve.System, list: true, hidden: true, help: "DNS servers for targets, tried in order: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH", set: upstreams(&t.DNS, "server.dns")},
+		{name: "server.dial.timeout.sec", arg: "N", def: inSeconds(tunnel.DefaultDialTimeout), help: "timeout for resolving and connecting to a target", set: seconds(&t.DialTimeout, 1, 600)},
 		{name: "server.rules", arg: "FILE", show: "none", help: "per-client rules, by certificate name; reloaded when the file changes", set: text(&t.Rules)},
-		{name: "server.sess.max.cnt", arg: "N", def: "65536", help: "maximum concurrent sessions, all clients", set: number(&t.SessMax, 1, maxSess, 1)},
-		{name: "server.client.sess.max.cnt", arg: "N", def: "0", show: "no limit", help: "maximum concurrent sessions per client", set: number(&t.ClientSessMax, 0, maxSess, 1)},
-		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "maximum new sessions per second per client; bursts of five seconds' worth", set: number(&t.ClientOpenMax, 0, maxSess, 1)},
-		{name: "server.client.rate.max.kb", arg: "N", def: "0", show: "no limit", help: "maximum KiB/s per client, in each direction", set: number(&t.ClientRateMax, 0, maxRateKB, 1<<10)},
+		{name: "server.sess.max.cnt", arg: "N", def: strconv.Itoa(admission.DefaultSessMax), help: "maximum concurrent sessions, all clients", set: limit(&t.SessMax, "server.sess.max.cnt", 1, maxSess, 1)},
+		{name: "server.client.sess.max.cnt", arg: "N", def: "0", show: "no limit", help: "maximum concurrent sessions per client", set: limit(&t.Limits.Sessions, "server.client.sess.max.cnt", 0, maxSess, 1)},
+		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "maximum new sessions per second per client; bursts of five seconds' worth", set: limit(&t.Limits.Opens, "server.client.open.max.sec", 0, maxSess, 1)},
+		{name: "server.client.rate.max.kb", arg: "N", def: "0", show: "no limit", help: "maximum KiB/s per client, in each direction", set: limit(&t.Limits.Rate, "server.client.rate.max.kb", 0, maxRateKB, 1<<10)},
 	}
 }
 
@@ -92,7 +99,7 @@ func (c *Config) clientOptions() []option {
 		{name: "client.open", help: "let other machines use the proxy without a password", set: toggle(&c.ClientOpen)},
 		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "PAC file: hosts that bypass the tunnel, besides localhost: host, *.domain, address, CIDR", set: pacList(&t.Web.PACDirect)},
 		{name: "client.pac.proxy", arg: "LIST", show: "everything", list: true, help: "PAC file: only these hosts use the tunnel", set: pacList(&t.Web.PACProxy)},
-		{name: "eagersocks.eager", arg: "MODE", def: "on", help: "answer applications before the target is connected: on, off or auto (host names only)", set: mode(&t.EagerMode)},
+		{name: "eagersocks.eager", arg: "MODE", def: eagersocks.On.String(), help: "answer applications before the target is connected: on, off or auto (host names only)", set: mode(&t.EagerMode)},
 	}
 }
 
@@ -161,8 +168,5 @@ func (c *Config) option(name string) *option {
 	return nil
 }
 
-// checkList returns what is wrong with a list of targets.
-func checkList(list string) error {
-	_, err := policy.Parse(list)
-	return err
-}
+// inSeconds returns a default of whole seconds, as a user would write it.
+func inSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

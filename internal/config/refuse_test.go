@@ -3,8 +3,11 @@ package config
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"tunnels/internal/resolve"
 )
 
 // TestRefused: each error names the option, the value, its origin and what is expected.
@@ -157,8 +160,9 @@ func TestRandomNames(t *testing.T) {
 	const account = "aB3xY9kQ2mZ8wL5nR7tV1cD4eF6"
 	file := filepath.Join(t.TempDir(), account)
 	c := mustParse(t, try+" -server.dns https://dns.example/"+account+" -sla.log.path "+file, "TUNNELS_SLA_DINGTALK_TOKEN="+account)
-	if c.SLA.Path != file || c.SLA.DingTalkToken != account || !strings.HasSuffix(c.Tunnel.DNS, account) {
-		t.Errorf("Parse gives %q, %q, %q", c.SLA.Path, c.SLA.DingTalkToken, c.Tunnel.DNS)
+	ups, err := resolve.Parse("https://dns.example/" + account)
+	if c.SLA.Path != file || c.SLA.DingTalkToken != account || err != nil || !slices.Equal(c.Tunnel.DNS.Upstreams, ups) {
+		t.Errorf("Parse gives %q, %q, %v", c.SLA.Path, c.SLA.DingTalkToken, c.Tunnel.DNS)
 	}
 	if _, err := Parse(args(try+" -server.allow "+account), nil); err == nil || strings.Contains(err.Error(), account) {
 		t.Errorf("Parse = %v, want it refused and not repeated", err)
@@ -184,7 +188,7 @@ func TestFile(t *testing.T) {
 	good := "\ufeff# the exit\r\n\n  client = true\r\nserver=1\nsla.log.path = \"/tmp/a # b\" # quoted\n" +
 		"server.deny = 'all:25'\nremux.ping.sec = 7 # seconds\nclient.addr = \"127.0.0.1:1080\"\nsla.dingtalk.url =\n"
 	c := mustParse(t, "-config "+writeFile(t, good))
-	if !c.Server || !c.Client || c.SLA.Path != "/tmp/a # b" || c.Tunnel.Deny[0] != "all:25" || c.Tunnel.Remux.Ping.Seconds() != 7 {
+	if !c.Server || !c.Client || c.SLA.Path != "/tmp/a # b" || c.Tunnel.Deny.String() != "all:25" || c.Tunnel.Remux.Ping.Seconds() != 7 {
 		t.Errorf("Parse of the file = %+v", c)
 	}
 

@@ -12,7 +12,10 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/httpdoor"
 	"tunnels/internal/keytext"
+	"tunnels/internal/policy"
 	"tunnels/internal/resolve"
+	"tunnels/internal/rules"
+	"tunnels/internal/upstream"
 	"tunnels/sla"
 )
 
@@ -97,14 +100,25 @@ func mode(dst *eagersocks.Mode) func(string) error {
 	}
 }
 
-// targets stores the entries of a list of targets.
-func targets(dst *[]string) func(string) error {
+// targets stores a list of targets, with the option's name for messages.
+func targets(dst **policy.List, option string) func(string) error {
 	return func(v string) error {
-		if err := checkList(v); err != nil {
+		l, err := policy.Parse(v)
+		if err != nil {
 			return err
 		}
-		*dst = split(v)
+		l.Name = "-" + option
+		*dst = l
 		return nil
+	}
+}
+
+// limit stores unit times a whole number from lo to hi as a limit, with the option's
+// name for messages.
+func limit(dst *rules.Limit, option string, lo, hi, unit int64) func(string) error {
+	return func(v string) error {
+		dst.Rule = "-" + option
+		return number(&dst.Max, lo, hi, unit)(v)
 	}
 }
 
@@ -131,13 +145,26 @@ func split(list string) (all []string) {
 	return all
 }
 
-// upstreams stores the DNS servers.
-func upstreams(dst *string) func(string) error {
+// upstreams stores the DNS servers, with the option's name for messages.
+func upstreams(dst *resolve.Config, option string) func(string) error {
 	return func(v string) error {
-		if _, err := resolve.Parse(v); err != nil {
+		ups, err := resolve.Parse(v)
+		if err != nil {
 			return err
 		}
-		*dst = v
+		*dst = resolve.Config{Upstreams: ups, Name: "-" + option}
+		return nil
+	}
+}
+
+// choice stores how a client chooses among servers.
+func choice(dst *upstream.Choice) func(string) error {
+	return func(v string) error {
+		c, err := upstream.ParseChoice(v)
+		if err != nil || v == "" {
+			return errors.New("want best, order or spread")
+		}
+		*dst = c
 		return nil
 	}
 }

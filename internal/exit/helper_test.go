@@ -63,11 +63,11 @@ func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *test
 	if change != nil {
 		change(&cfg)
 	}
-	r, err := resolve.New(dns.Addr())
+	ups, err := resolve.Parse(dns.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &testExit{Exit: New(r, cfg.DialTimeout)}
+	e := &testExit{Exit: New(resolve.New(resolve.Config{Upstreams: ups}), cfg.DialTimeout)}
 	t.Cleanup(e.Close)
 	e.policy.Own = new(netx.Own).Has
 	for list, text := range map[**policy.List][]string{&e.policy.Allow: cfg.Allow, &e.policy.Deny: cfg.Deny} {
@@ -75,6 +75,7 @@ func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *test
 			t.Fatal(err)
 		}
 	}
+	e.policy.Allow.Name = "-server.allow"
 	return e
 }
 

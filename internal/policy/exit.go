@@ -63,7 +63,7 @@ func (e *Exit) AllowName(host string, port uint16) error {
 		return e.AllowAddr(netip.AddrPortFrom(a, port), "")
 	}
 	if rule, ok := e.Deny.matchName(host, port, e.Own); ok {
-		return deniedBy(printable(host), port, rule)
+		return e.deniedBy(printable(host), port, rule)
 	}
 	if why := e.client.nameRefused(host, port, e.Own); why != "" {
 		return notAllowed("target %s: %s", join(printable(host), port), why)
@@ -80,14 +80,14 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	if viaName != "" {
 		target = printable(viaName) + " (" + target + ")"
 		if rule, ok := e.Deny.matchName(viaName, a.Port(), e.Own); ok {
-			return deniedBy(target, a.Port(), rule)
+			return e.deniedBy(target, a.Port(), rule)
 		}
 	}
 	if !a.Addr().IsValid() {
 		return notAllowed("target %s has no address", target)
 	}
 	if rule, ok := e.Deny.matchAddr(a, e.Own); ok {
-		return deniedBy(target, a.Port(), rule)
+		return e.deniedBy(target, a.Port(), rule)
 	}
 	if why := e.client.addrRefused(a, viaName, e.Own); why != "" {
 		return notAllowed("target %s: %s", join(target, a.Port()), why)
@@ -109,12 +109,13 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	return nil
 }
 
-// unnamed names the options that could allow the target, and the entry that would.
+// unnamed returns the lists that could allow the target, and the entry that would.
 func (e *Exit) unnamed(entry string) string {
+	name := e.Allow.Called("allow")
 	if e.client == nil {
-		return "-server.allow does not name it (-server.allow " + entry + " would)"
+		return name + " does not name it (" + name + " " + entry + " would)"
 	}
-	return "neither -server.allow nor allow of " + e.client.Who + " names it (allow = " + entry + " would)"
+	return "neither " + name + " nor allow of " + e.client.Who + " names it (allow = " + entry + " would)"
 }
 
 // entryFor returns the list entry that matches exactly the address, or the name that
@@ -129,8 +130,8 @@ func entryFor(a netip.AddrPort, viaName string) string {
 	return net.JoinHostPort(a.Addr().Unmap().WithZone("").String(), port)
 }
 
-func deniedBy(target string, port uint16, rule string) error {
-	return notAllowed("target %s: -server.deny has %s", join(target, port), rule)
+func (e *Exit) deniedBy(target string, port uint16, rule string) error {
+	return notAllowed("target %s: %s has %s", join(target, port), e.Deny.Called("deny"), rule)
 }
 
 func notAllowed(format string, a ...any) error {

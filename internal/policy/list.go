@@ -1,7 +1,7 @@
 // Package policy says which targets an exit may reach.
 //
-// A [List] is what -server.allow and -server.deny hold: entries separated by
-// commas, each of them
+// A [List] holds what a server allows or denies: entries separated by commas, each of
+// them
 //
 //	10.1.0.0/16       a network, in CIDR notation
 //	192.0.2.7         an address; 2001:db8::7 likewise
@@ -31,9 +31,11 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// List is a parsed list. A nil List is empty and matches nothing. It never changes
-// after Parse, so it may be used concurrently.
+// List is a parsed list. A nil List is empty and matches nothing. It does not
+// change once it is in use, so it may be used concurrently.
 type List struct {
+	Name string // the name of the list in messages, or empty
+
 	entries []entry
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 )
@@ -38,6 +39,14 @@ func (l *List) MatchName(host string, port uint16) bool {
 
 // Empty reports whether the list has no entries.
 func (l *List) Empty() bool { return l == nil || len(l.entries) == 0 }
+
+// Called returns the list's Name, or other if it has none.
+func (l *List) Called(other string) string {
+	if l == nil {
+		return other
+	}
+	return cmp.Or(l.Name, other)
+}
 
 // String returns the list in a form that Parse reads.
 func (l *List) String() string {

@@ -47,6 +47,21 @@ func mustParse(t *testing.T, list string) *List {
 	return l
 }
 
+// exitOf returns an exit whose lists have the names of a server's options.
+func exitOf(t *testing.T, allow, deny string) *Exit {
+	t.Helper()
+	e := &Exit{Allow: mustParse(t, allow), Deny: mustParse(t, deny)}
+	e.Allow.Name, e.Deny.Name = "-server.allow", "-server.deny"
+	return e
+}
+
+// TestUnnamedLists checks that refusals by lists without names use plain words.
+func TestUnnamedLists(t *testing.T) {
+	e := &Exit{Deny: mustParse(t, "1.1.1.1")}
+	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("1.1.1.1:80"), ""), "target 1.1.1.1:80: deny has 1.1.1.1", "no name")
+	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("10.0.0.1:80"), ""), "allow does not name it (allow 10.0.0.1:80 would)", "no list")
+}
+
 func TestMatchAddr(t *testing.T) {
 	tests := []struct {
 		list, addr string
@@ -244,7 +259,7 @@ func TestExit(t *testing.T) {
 		{deny: "10.0.0.0/8", allow: "all", addr: "[64:ff9b::a00:1]:80", want: "-server.deny has 10.0.0.0/8"},
 	}
 	for _, tt := range tests {
-		e := &Exit{Allow: mustParse(t, tt.allow), Deny: mustParse(t, tt.deny)}
+		e := exitOf(t, tt.allow, tt.deny)
 		err := e.AllowAddr(netip.MustParseAddrPort(tt.addr), tt.name)
 		checkVerdict(t, err, tt.want, "allow %q deny %q: AllowAddr(%s, %q)", tt.allow, tt.deny, tt.addr, tt.name)
 	}
@@ -276,7 +291,7 @@ func TestExitNames(t *testing.T) {
 		{"", "*.example.com", "a\n\x1b[2J.example.com", `a\n\x1b[2J.example.com`},
 	}
 	for _, tt := range tests {
-		e := &Exit{Allow: mustParse(t, tt.allow), Deny: mustParse(t, tt.deny)}
+		e := exitOf(t, tt.allow, tt.deny)
 		checkVerdict(t, e.AllowName(tt.host, 80), tt.want, "allow %q deny %q: AllowName(%q)", tt.allow, tt.deny, tt.host)
 	}
 }

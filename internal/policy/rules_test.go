@@ -53,7 +53,7 @@ func TestRules(t *testing.T) {
 		{only: " ", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
 	}
 	for _, tt := range tests {
-		e := &Exit{Allow: mustParse(t, tt.allow), Deny: mustParse(t, tt.deny)}
+		e := exitOf(t, tt.allow, tt.deny)
 		r := &Rules{Who: "[c]", Allow: mustParse(t, tt.yes), Deny: mustParse(t, tt.no)}
 		if tt.only != "" {
 			r.Only = mustParse(t, tt.only)

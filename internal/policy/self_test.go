@@ -77,7 +77,7 @@ func TestRefusalNamesTheEntry(t *testing.T) {
 	} {
 		for _, rules := range []*Rules{nil, {Who: "[c]"}} {
 			a := netip.MustParseAddrPort(tt.addr)
-			err := (&Exit{Own: own}).For(rules).AllowAddr(a, tt.via)
+			err := (&Exit{Allow: &List{Name: "-server.allow"}, Own: own}).For(rules).AllowAddr(a, tt.via)
 			if err == nil {
 				t.Errorf("%s is allowed", tt.addr)
 				continue

@@ -11,6 +11,9 @@ import (
 	"tunnels/internal/keytext"
 )
 
+// System is the entry that stands for the system's own configuration, and the default.
+const System = "system"
+
 // maxUpstreams limits the list, because one question may query all of it.
 const maxUpstreams = 8
 
@@ -31,19 +34,19 @@ type Upstream struct {
 // an account's key.
 func (u Upstream) String() string {
 	switch u.scheme {
-	case "system":
-		return "system"
+	case System:
+		return System
 	case "https":
 		return "https://" + u.host
 	}
 	return u.scheme + "://" + u.addr.String()
 }
 
-// open returns the upstream for the entry.
-func (u Upstream) open() upstream {
+// open returns the upstream for the entry; list is the name of the list in messages.
+func (u Upstream) open(list string) upstream {
 	switch u.scheme {
-	case "system":
-		return newSystem()
+	case System:
+		return newSystem(list)
 	case "https":
 		return newHTTPS(u)
 	}
@@ -63,7 +66,7 @@ func (u Upstream) open() upstream {
 // of a URL it shows the scheme and host alone.
 func Parse(list string) ([]Upstream, error) {
 	if strings.TrimSpace(list) == "" {
-		list = "system"
+		list = System
 	}
 	var ups []Upstream
 	for text := range strings.SplitSeq(list, ",") {
@@ -111,8 +114,8 @@ func parseUpstream(text string) (Upstream, error) {
 	if text == "" {
 		return Upstream{}, errors.New("is empty: there is an extra comma")
 	}
-	if strings.EqualFold(text, "system") {
-		return Upstream{scheme: "system"}, nil
+	if strings.EqualFold(text, System) {
+		return Upstream{scheme: System}, nil
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {

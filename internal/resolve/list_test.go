@@ -73,8 +73,13 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("Parse(%q) = %v, which holds a secret", list, err)
 		}
 	}
-	if r, err := New("nonsense!"); err == nil || r != nil {
-		t.Errorf("New(nonsense!) = %v, %v", r, err)
+	if ups, err := Parse("nonsense!"); err == nil || ups != nil {
+		t.Errorf("Parse(nonsense!) = %v, %v", ups, err)
+	}
+	if r := New(Config{}); len(r.servers) != 1 || r.servers[0].String() != newSystem("").String() {
+		t.Errorf("New of no upstreams asks %v, want the system", r.servers)
+	} else {
+		r.Close()
 	}
 }
 

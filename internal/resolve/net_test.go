@@ -25,10 +25,11 @@ func right(q *message) *message { return testnet.DNSAnswer(q, 60, twoAddrs...) }
 // newNet returns a resolver for list.
 func newNet(t *testing.T, list string) *Resolver {
 	t.Helper()
-	r, err := New(list)
+	ups, err := Parse(list)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := New(Config{Upstreams: ups})
 	t.Cleanup(r.Close)
 	r.patience = []time.Duration{30 * time.Second} // also on a busy machine
 	return r
@@ -270,7 +271,7 @@ func TestSystem(t *testing.T) {
 			return []*message{m}
 		}
 	})
-	s := newSystem()
+	s := newSystem("")
 	s.PreferGo = true
 	s.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, d.Addr())

@@ -69,18 +69,22 @@ type answer struct {
 	failed bool          // no upstream could answer; why does not mean that there are none
 }
 
-// New returns a resolver for the upstreams of list, in the form of [Parse]. The caller
-// must Close it.
-func New(list string) (*Resolver, error) {
-	ups, err := Parse(list)
-	if err != nil {
-		return nil, err
+// Config sets how names are resolved.
+type Config struct {
+	Upstreams []Upstream // tried in this order; if empty, the system's resolver is used
+	Name      string     // the name of Upstreams in messages, or empty
+}
+
+// New returns a resolver configured by c. The caller must Close it.
+func New(c Config) *Resolver {
+	if len(c.Upstreams) == 0 {
+		c.Upstreams = []Upstream{{scheme: System}}
 	}
-	servers := make([]upstream, len(ups))
-	for i, u := range ups {
-		servers[i] = u.open()
+	servers := make([]upstream, len(c.Upstreams))
+	for i, u := range c.Upstreams {
+		servers[i] = u.open(c.Name)
 	}
-	return newResolver(servers), nil
+	return newResolver(servers)
 }
 
 func newResolver(ups []upstream) *Resolver {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -21,9 +22,12 @@ const (
 // domains. Package net implements all of that, including changes, directly or through
 // the system. Reading resolv.conf ourselves would give the records' TTLs, but require
 // all the rest on every system.
-type system struct{ net.Resolver }
+type system struct {
+	net.Resolver
+	list string // the name of the list of upstreams in messages; never changes
+}
 
-func newSystem() *system { return &system{} }
+func newSystem(list string) *system { return &system{list: cmp.Or(list, "the list of DNS servers")} }
 
 // String returns the name used in messages.
 func (s *system) String() string { return "system resolver" }
@@ -50,7 +54,7 @@ func (s *system) lookup(ctx context.Context, q question, _ time.Duration) (answe
 	}
 	text := "does not exist or has no address"
 	if oddHyphen(q.name) {
-		text = "does not exist, or was not queried because a part of it begins or ends with a hyphen (servers in -server.dns are queried)"
+		text = "does not exist, or was not queried because a part of it begins or ends with a hyphen (servers in " + s.list + " are queried)"
 	}
 	return answer{ttl: systemNegativeTTL, why: &code.Error{Code: code.HostUnreachable, Text: text}}, nil
 }

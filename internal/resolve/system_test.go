@@ -8,7 +8,7 @@ import (
 // TestSystemOddHyphen: if package net did not query a name, the error must not say that
 // it does not exist.
 func TestSystemOddHyphen(t *testing.T) {
-	r := newResolver([]upstream{newSystem()})
+	r := newResolver([]upstream{newSystem("-server.dns")})
 	defer r.Close()
 	for _, name := range []string{"foo-.invalid", "-foo.invalid", "a.-b.invalid", "a.invalid-"} {
 		_, err := r.Lookup(t.Context(), "laptop", name)

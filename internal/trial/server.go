@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,10 @@ import (
 
 // ServerConfig is what can be tried at a server.
 type ServerConfig struct {
-	Network, Address string        // where it listens
-	DNS              string        // its resolvers, as resolve.New reads them
-	Host             string        // the name to look up
-	Timeout          time.Duration // of each step
+	Network, Address string         // where it listens
+	DNS              resolve.Config // how it resolves names
+	Host             string         // the name to look up
+	Timeout          time.Duration  // of each step
 }
 
 // RunServer does what Run does for a server, as far as it can be known from there:
@@ -51,10 +52,7 @@ func tryListen(ctx context.Context, network, address string) Step {
 
 func tryResolve(ctx context.Context, cfg ServerConfig) Step {
 	s := Step{Name: "resolve"}
-	r, err := resolve.New(cfg.DNS)
-	if err != nil {
-		return Step{Name: "resolve", Text: "-server.dns: " + err.Error(), Failed: true}
-	}
+	r := resolve.New(cfg.DNS)
 	defer r.Close()
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
@@ -62,7 +60,7 @@ func tryResolve(ctx context.Context, cfg ServerConfig) Step {
 	ips, err := r.Lookup(ctx, "", cfg.Host)
 	s.Took = time.Since(begin)
 	if err != nil {
-		s.Text, s.Failed = err.Error()+"; -server.dns chooses other resolvers", true
+		s.Text, s.Failed = err.Error()+"; "+cmp.Or(cfg.DNS.Name, "the list of DNS servers")+" chooses other resolvers", true
 		return s
 	}
 	s.Text = fmt.Sprintf("%s is %s", cfg.Host, ips[0])

@@ -3,6 +3,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,10 @@ type Config struct {
 	Remux            remux.Config       // of its conn
 	Target           eagersocks.Address // what the exit is asked for
 	Timeout          time.Duration      // of each step
+
+	// Allow and Rules are the names of a server's allow list and rules file in messages;
+	// either may be empty.
+	Allow, Rules string
 }
 
 // Run takes the steps to a server and its exit, and returns whether all went well. It
@@ -316,14 +321,14 @@ func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 		t.done("target", took, "%s reached", t.cfg.Target)
 		return
 	}
-	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.cfg.Target, why, targetHint(why))})
+	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.cfg.Target, why, t.targetHint(why))})
 }
 
 // targetHint is what may be the matter with a target.
-func targetHint(why code.Code) string {
+func (t *trial) targetHint(why code.Code) string {
 	switch why {
 	case code.NotAllowed:
-		return " (see -server.allow and -server.rules of the server)"
+		return fmt.Sprintf(" (see %s and %s of the server)", cmp.Or(t.cfg.Allow, "allow"), cmp.Or(t.cfg.Rules, "the rules file"))
 	case code.HostUnreachable:
 		return " (the server's resolver knows no such name, or there is no way to it)"
 	case code.NetUnreachable:
