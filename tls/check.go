@@ -28,7 +28,7 @@ const (
 // Finding is one problem with a configuration.
 type Finding struct {
 	Severity Severity
-	Text     string // the problem, with the flag or file
+	Text     string // the problem, with the setting or file
 	Fix      string // how to fix it; may be empty
 
 	starts bool // a Fatal that may resolve itself or that the other end may not check
@@ -91,7 +91,7 @@ func (c *checker) fatal(err error) {
 		case errors.Is(err, fs.ErrPermission):
 			fix = "make it readable by the user that tunnels runs as, with chown or chmod"
 		case c.role == ClientRole:
-			fix = fixClient
+			fix = c.cfg.names().fixClient()
 		}
 		c.add(Fatal, fix, "%v", err)
 	}
@@ -102,7 +102,7 @@ func (c *checker) renew() string {
 	if c.role == ServerRole {
 		return fixRenew
 	}
-	return fixClient
+	return c.cfg.names().fixClient()
 }
 
 // own checks this end's certificate on its own.
@@ -129,21 +129,22 @@ func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) 
 // serverNames checks that the server certificate is valid for the name clients expect.
 func (c *checker) serverNames(leaf *x509.Certificate, address string) {
 	if matchesNoHost(leaf) {
-		reason, _ := wrongName(leaf, "")
-		c.add(Fatal, "make one with `tunnels certs init NAME…`, or with subjectAltName=DNS:NAME or IP:ADDRESS", "%s: %s, so every client refuses it", c.role.flag("cert"), reason)
+		reason, _ := wrongName(leaf, "", Names{})
+		c.add(Fatal, "make one with `tunnels certs init NAME…`, or with subjectAltName=DNS:NAME or IP:ADDRESS", "%s: %s, so every client refuses it", c.cfg.names().Cert, reason)
 		return
 	}
-	name, flag := c.cfg.ServerName, "-tls.server.name"
+	names := c.cfg.names()
+	name, setting := c.cfg.ServerName, names.ServerName
 	if name == "" {
 		host, _, err := net.SplitHostPort(address)
 		if ip, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && ip.IsUnspecified() {
 			return // any address: the name clients dial is not known here
 		}
-		name, flag = host, "-server.addr"
+		name, setting = host, names.Address
 	}
 	if leaf.VerifyHostname(name) != nil {
-		reason, _ := wrongName(leaf, name)
-		c.add(Warning, "let clients use one of its names, or set -tls.server.name to it; for a new certificate, "+fixRenew, "%s: the server's %s", flag, reason)
+		reason, _ := wrongName(leaf, name, Names{})
+		c.add(Warning, "let clients use one of its names, or set "+names.ServerName+" to it; for a new certificate, "+fixRenew, "%s: the server's %s", setting, reason)
 	}
 }
 
@@ -164,7 +165,7 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 		bad = Warning
 	}
 	for _, ca := range cas {
-		c.dates(ca, "the CA "+label(ca)+" ("+c.role.flag("ca")+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`", bad)
+		c.dates(ca, "the CA "+label(ca)+" ("+c.cfg.names().CA+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`", bad)
 	}
 	crls, found, _, err := loadCRLs(c.cfg, cas)
 	if err != nil {
@@ -206,7 +207,7 @@ func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 		severity, fix = Fatal, "take certificate and CA from the same `tunnels certs init`"
 	}
 	c.add(severity, fix, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, label(leaf),
-		plain(leaf.Issuer.CommonName), c.role.flag("ca"), trusted(cas, leaf.Issuer.CommonName))
+		plain(leaf.Issuer.CommonName), c.cfg.names().CA, trusted(cas, leaf.Issuer.CommonName))
 }
 
 // chainsOf returns the chains from a certificate, through those sent with it, to one of

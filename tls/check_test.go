@@ -95,7 +95,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			found := Check(tt.setUp(newPKI(t)), tt.role, tt.address, now)
+			found := Check(named(tt.setUp(newPKI(t)), tt.role), tt.role, tt.address, now)
 			if len(found) != len(tt.want) {
 				t.Fatalf("Check = %q, want %q", found, tt.want)
 			}

@@ -34,7 +34,7 @@ type Client struct {
 	shown    *ctls.Certificate // the certificate that sessions were made with
 }
 
-// NewClient reads the files of cfg. An error names the flag and the command that
+// NewClient reads the files of cfg. An error names the setting and the command that
 // creates the missing file.
 func NewClient(cfg Config) (*Client, error) {
 	s, err := newStore(cfg, ClientRole)
@@ -136,7 +136,7 @@ func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 // explain turns a handshake error into one that a user understands.
 func (c *Client) explain(err error, now *snapshot) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && op.Err.Error() == alertNoProtocol.Error() {
-		return fmt.Errorf("the server speaks a protocol other than %s over TLS; -eagersocks.net must be the same on both ends: %w", c.cfg.protocol(), err)
+		return fmt.Errorf("the server speaks a protocol other than %s over TLS; %s must be the same on both ends: %w", c.cfg.protocol(), c.cfg.names().Protocol, err)
 	}
 	if refused := c.refused(err, now.pair.Leaf); refused != nil {
 		return refused
@@ -151,9 +151,9 @@ func (c *Client) explain(err error, now *snapshot) error {
 	} else {
 		return err
 	}
-	reason, fix := verdict(err, leaf, ServerRole, time.Now())
+	reason, fix := verdict(err, leaf, ServerRole, c.cfg.names(), time.Now())
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		fix = "-tls.client.ca trusts " + trusted(now.cas, issuerOf(err, leaf)) + "; it must name the CA that signed the server's certificate"
+		fix = c.cfg.names().CA + " trusts " + trusted(now.cas, issuerOf(err, leaf)) + "; it must name the CA that signed the server's certificate"
 	}
 	return &CertificateError{Reason: reason, Fix: fix, Err: err}
 }
@@ -168,7 +168,7 @@ func (c *Client) refused(err error, own *x509.Certificate) error {
 	c.mu.Lock()
 	c.sessions = nil // the certificate they were made with is refused now
 	c.mu.Unlock()
-	return refusedByServer(a, err, own, time.Now())
+	return refusedByServer(a, err, own, c.cfg.names(), time.Now())
 }
 
 // serverName returns the name to expect in the server's certificate.
@@ -178,7 +178,7 @@ func (c *Client) serverName(network, address string) (string, error) {
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || host == "" || strings.HasPrefix(network, "unix") {
-		return "", fmt.Errorf("address %q of network %s has no host to expect in the server's certificate: set -tls.server.name", address, network)
+		return "", fmt.Errorf("address %q of network %s has no host to expect in the server's certificate: set %s", address, network, c.cfg.names().ServerName)
 	}
 	host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address
 	return strings.TrimSuffix(host, "."), nil

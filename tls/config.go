@@ -36,7 +36,46 @@ type Config struct {
 	// Hooks are called when something happens; may be nil.
 	Hooks *Hooks
 
+	// Names are used in messages.
+	Names Names
+
 	pollEvery time.Duration // interval between checks of the files; 0 means 2 s
+}
+
+// Names are the names of a Config's settings in messages, as the user knows them. Plain
+// words stand in for those that are empty.
+type Names struct {
+	Cert       string // the file of Config.Cert
+	Key        string // the file of Config.Key
+	CA         string // the file of Config.CA
+	ClientAll  string // a client's three files together
+	ServerName string // Config.ServerName
+	Address    string // where a server listens and a client dials
+	Protocol   string // the setting that decides Config.Protocol
+}
+
+// names returns c.Names with plain words for those that are empty.
+func (c Config) names() Names {
+	n := c.Names
+	return Names{
+		Cert:       cmp.Or(n.Cert, "the certificate file"),
+		Key:        cmp.Or(n.Key, "the key file"),
+		CA:         cmp.Or(n.CA, "the CA file"),
+		ClientAll:  cmp.Or(n.ClientAll, "a client's certificate, key and CA"),
+		ServerName: cmp.Or(n.ServerName, "the server name"),
+		Address:    cmp.Or(n.Address, "the server's address"),
+		Protocol:   cmp.Or(n.Protocol, "the protocol"),
+	}
+}
+
+// file returns the name of the file of one field: "cert", "key" or "ca".
+func (n Names) file(field string) string {
+	return map[string]string{"cert": n.Cert, "key": n.Key, "ca": n.CA}[field]
+}
+
+// fixClient tells how to make a client's certificate.
+func (n Names) fixClient() string {
+	return "`tunnels certs client NAME`, where the CA's key is, makes one file that serves as " + n.ClientAll
 }
 
 // Material is the certificate, key and CAs of one end, in memory as PEM. The three may
@@ -95,9 +134,6 @@ const (
 	ServerRole Role = "server"
 	ClientRole Role = "client"
 )
-
-// flag returns the name of the flag that sets a field of this role's Config.
-func (r Role) flag(field string) string { return "-tls." + string(r) + "." + field }
 
 func (c Config) protocol() string { return cmp.Or(c.Protocol, ALPN) }
 

@@ -15,15 +15,14 @@ import (
 
 // Instructions for fixing a problem, as shown to users.
 const (
-	fixInit   = "`tunnels certs init NAME…` makes a CA, a server's and a client's certificate (NAME: what the server is reached by)"
-	fixClient = "`tunnels certs client NAME`, where the CA's key is, makes a file that -tls.client.ca, .cert and .key all accept"
-	fixDates  = "check the clocks of both machines"
+	fixInit  = "`tunnels certs init NAME…` makes a CA, a server's and a client's certificate (NAME: what the server is reached by)"
+	fixDates = "check the clocks of both machines"
 )
 
 // CertificateError means that one end refused the other's certificate.
 type CertificateError struct {
 	Reason string // which certificate, and why, in one line
-	Fix    string // the command or flag that fixes it; may be empty
+	Fix    string // the command or setting that fixes it; may be empty
 	Err    error  // the error of crypto/tls
 }
 
@@ -113,7 +112,7 @@ func issuerOf(err error, leaf *x509.Certificate) string {
 
 // verdict explains why this end did not accept a certificate. It returns "" if err is
 // not about a certificate.
-func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reason, fix string) {
+func verdict(err error, leaf *x509.Certificate, want Role, names Names, now time.Time) (reason, fix string) {
 	who := "certificate of " + label(leaf)
 	if e, ok := errors.AsType[*revokedError](err); ok {
 		return e.Error(), ""
@@ -122,7 +121,7 @@ func verdict(err error, leaf *x509.Certificate, want Role, now time.Time) (reaso
 		return fmt.Sprintf("%s is signed by an unknown CA (%s)", who, plain(issuerOf(err, leaf))), ""
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return wrongName(leaf, e.Host)
+		return wrongName(leaf, e.Host, names)
 	}
 	e, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
@@ -190,9 +189,9 @@ func remoteAlert(err error) (ctls.AlertError, bool) {
 // refusedByServer explains an alert from the server. The alert itself says little
 // (crypto/tls sends "bad certificate" for several reasons), so this end's own
 // certificate is examined too.
-func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, now time.Time) *CertificateError {
+func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, names Names, now time.Time) *CertificateError {
 	who := fmt.Sprintf("the server refused this client's certificate (%s)", label(own))
-	e := &CertificateError{Fix: fixClient, Err: err}
+	e := &CertificateError{Fix: names.fixClient(), Err: err}
 	dates := outOfDate(own, now)
 	switch {
 	case a == alertCertificateRequired:
@@ -223,7 +222,7 @@ func refusedByClient(err error, own *x509.Certificate, name string, now time.Tim
 	case !hasUse(own, x509.ExtKeyUsageServerAuth):
 		e.Reason = who + ": it is not a server's certificate"
 	case name != "" && own.VerifyHostname(name) != nil:
-		reason, _ := wrongName(own, name)
+		reason, _ := wrongName(own, name, Names{})
 		e.Reason = who + ": " + strings.Replace(reason, "certificate of "+label(own), "it", 1)
 	default:
 		e.Reason = who + ": unknown CA, wrong name or revoked; the client's log has the reason"

@@ -41,13 +41,13 @@ func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time
 
 // source is one text of a Config and its name in messages.
 type source struct {
-	name string // "certs/ca.pem (-tls.server.ca)"
+	name string // "certs/ca.pem (the CA file)"
 	data []byte
 }
 
 // read returns the text of one field: "cert", "key" or "ca".
 func (c Config) read(r Role, field string) (source, error) {
-	flag := r.flag(field)
+	name := c.names().file(field)
 	if m := c.Material; m != nil {
 		data := map[string][]byte{"cert": m.Cert, "key": m.Key, "ca": m.CA}[field]
 		if field == "key" && len(data) == 0 {
@@ -60,25 +60,28 @@ func (c Config) read(r Role, field string) (source, error) {
 		file = c.Cert
 	}
 	if file == "" {
-		return source{}, emptyError(r, field)
+		return source{}, c.emptyError(r, field)
 	}
 	data, err := readFile(file, maxPEM)
 	if err != nil {
-		return source{}, fmt.Errorf("%s: %w", flag, err)
+		return source{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return source{fmt.Sprintf("%s (%s)", file, flag), data}, nil
+	return source{fmt.Sprintf("%s (%s)", file, name), data}, nil
 }
 
-func emptyError(r Role, field string) error {
+// emptyError returns the error for a field that names no file.
+func (c Config) emptyError(r Role, field string) error {
+	names := c.names()
+	name := names.file(field)
 	switch {
 	case field == "ca" && r == ServerRole:
-		return errors.New("a server without a CA for its clients would be an open proxy: -tls.server.ca and -tls.client.ca are empty; " + fixInit)
+		return fmt.Errorf("a server without a CA for its clients would be an open proxy: %s is not set; %s", name, fixInit)
 	case field == "ca":
-		return errors.New("a client without a CA cannot tell its server from another: -tls.client.ca is empty; " + fixClient)
+		return fmt.Errorf("a client without a CA cannot tell its server from another: %s is not set; %s", name, names.fixClient())
 	case r == ServerRole:
-		return fmt.Errorf("%s is empty: a server needs a certificate and its key; %s", r.flag(field), fixInit)
+		return fmt.Errorf("%s is not set: a server needs a certificate and its key; %s", name, fixInit)
 	}
-	return fmt.Errorf("%s is empty: the server requires client certificates; %s", r.flag(field), fixClient)
+	return fmt.Errorf("%s is not set: the server requires client certificates; %s", name, names.fixClient())
 }
 
 func readFile(name string, limit int64) ([]byte, error) {

@@ -90,6 +90,20 @@ func (p *pki) config(file string, l leaf) Config {
 	return Config{Cert: path, Key: path, CA: p.path("ca.pem"), pollEvery: 10 * time.Millisecond}
 }
 
+// named returns cfg with the names that the options of a role have.
+func named(cfg Config, r Role) Config {
+	prefix := "-tls." + string(r) + "."
+	cfg.Names = Names{
+		Cert: prefix + "cert", Key: prefix + "key", CA: prefix + "ca",
+		ClientAll:  "-tls.client.cert, .key and .ca",
+		ServerName: "-tls.server.name", Address: "-server.addr", Protocol: "-eagersocks.net",
+	}
+	return cfg
+}
+
+// fixClient is the advice of a named client whose certificate is refused.
+var fixClient = named(Config{}, ClientRole).names().fixClient()
+
 // newForeignPKI returns a CA that was not made by this package.
 func newForeignPKI(t testing.TB, name string) *pki {
 	t.Helper()
@@ -239,7 +253,7 @@ func serve(t testing.TB, cfg Config) *house {
 	t.Helper()
 	h := &house{t: t, ear: newEar(), conns: make(chan *Conn, 1000)}
 	cfg.Hooks = h.ear.hooks()
-	server, err := NewServer(cfg)
+	server, err := NewServer(named(cfg, ServerRole))
 	if err != nil {
 		t.Fatalf("NewServer: %v", err)
 	}
@@ -291,7 +305,7 @@ func receive[T any](t testing.TB, from <-chan T, what string) T {
 
 func newClient(t testing.TB, cfg Config) *Client {
 	t.Helper()
-	c, err := NewClient(cfg)
+	c, err := NewClient(named(cfg, ClientRole))
 	if err != nil {
 		t.Fatalf("NewClient: %v", err)
 	}

@@ -3,6 +3,7 @@ package tls
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestClientName(t *testing.T) {
@@ -42,6 +43,24 @@ func TestHostName(t *testing.T) {
 	}
 }
 
+// TestPlainNames checks that messages about a Config without Names use plain words.
+func TestPlainNames(t *testing.T) {
+	for role, want := range map[Role][]string{
+		ServerRole: {"an open proxy: the CA file is not set", "the certificate file is not set: a server needs"},
+		ClientRole: {"a client without a CA cannot tell its server from another: the CA file is not set; `tunnels certs client NAME`, where the CA's key is, makes one file that serves as a client's certificate, key and CA"},
+	} {
+		var all []string
+		for _, f := range Check(Config{}, role, "", time.Now()) {
+			all = append(all, f.String())
+		}
+		for _, w := range want {
+			if text := strings.Join(all, "\n"); !strings.Contains(text, w) {
+				t.Errorf("Check of an empty %s = %s, want %q in it", role, text, w)
+			}
+		}
+	}
+}
+
 func TestServerName(t *testing.T) {
 	for _, tt := range []struct{ given, network, address, want string }{
 		{"", "tcp", "vps.example.com:443", "vps.example.com"},
@@ -57,7 +76,7 @@ func TestServerName(t *testing.T) {
 		}
 	}
 	for _, tt := range [][2]string{{"unix", "/run/x.sock"}, {"tcp", ":443"}, {"tcp", "vps"}, {"unix", "a:b"}} {
-		if got, err := new(Client).serverName(tt[0], tt[1]); err == nil || !strings.Contains(err.Error(), "-tls.server.name") {
+		if got, err := (&Client{cfg: named(Config{}, ClientRole)}).serverName(tt[0], tt[1]); err == nil || !strings.Contains(err.Error(), "-tls.server.name") {
 			t.Errorf("serverName(%q, %q) = %q, %v, want an error that names the flag", tt[0], tt[1], got, err)
 		}
 	}

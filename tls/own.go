@@ -131,7 +131,7 @@ func matchesNoHost(cert *x509.Certificate) bool {
 
 // wrongName explains why a server certificate is not valid for a host, and how to fix
 // that.
-func wrongName(leaf *x509.Certificate, host string) (reason, fix string) {
+func wrongName(leaf *x509.Certificate, host string, names Names) (reason, fix string) {
 	who := "certificate of " + label(leaf)
 	switch {
 	case !hasUse(leaf, x509.ExtKeyUsageServerAuth):
@@ -144,5 +144,5 @@ func wrongName(leaf *x509.Certificate, host string) (reason, fix string) {
 			fmt.Sprintf("make one for %s with subjectAltName, as `tunnels certs init` does", plain(host))
 	}
 	return fmt.Sprintf("%s is valid for %s, not for %s", who, covers(leaf), plain(host)),
-		"use one of its names in -server.addr, or set -tls.server.name to it; for a new certificate, " + fixRenew
+		"use one of its names in " + names.Address + ", or set " + names.ServerName + " to it; for a new certificate, " + fixRenew
 }

@@ -77,7 +77,7 @@ func TestConfigErrors(t *testing.T) {
 		cfg  Config
 		want []string
 	}{
-		{ServerRole, Config{Cert: p.server().Cert}, []string{"-tls.server.ca", "-tls.client.ca", "open proxy", "tunnels certs init"}},
+		{ServerRole, Config{Cert: p.server().Cert}, []string{"-tls.server.ca is not set", "open proxy", "tunnels certs init"}},
 		{ServerRole, Config{CA: good.CA}, []string{"-tls.server.cert", "tunnels certs init"}},
 		{ClientRole, Config{Cert: good.Cert, Key: good.Key}, []string{"-tls.client.ca", "tunnels certs client"}},
 		{ClientRole, Config{CA: good.CA}, []string{"-tls.client.cert", "tunnels certs client"}},
@@ -90,6 +90,7 @@ func TestConfigErrors(t *testing.T) {
 		{ClientRole, Config{Cert: good.Cert, CA: certOnly}, []string{"-tls.client.ca", "no CA certificate"}},
 	} {
 		var err error
+		tt.cfg = named(tt.cfg, tt.role)
 		if tt.role == ServerRole {
 			_, err = NewServer(tt.cfg)
 		} else {

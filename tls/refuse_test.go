@@ -248,7 +248,7 @@ func TestNoCertificate(t *testing.T) {
 	if !ok || alert != alertCertificateRequired {
 		t.Fatalf("client's Read: %v, want the alert certificate required", err)
 	}
-	line := refusedByServer(alert, err, p.leaf(ClientRole, "laptop").cert, time.Now()).Error()
+	line := refusedByServer(alert, err, p.leaf(ClientRole, "laptop").cert, named(Config{}, ClientRole).names(), time.Now()).Error()
 	if want := "the server refused this client: it showed no certificate; " + fixClient; line != want {
 		t.Errorf("client's line = %q, want %q", line, want)
 	}

@@ -27,7 +27,7 @@ type Server struct {
 	conns map[*Conn]struct{} // open conns that have completed their handshake
 }
 
-// NewServer reads the files of cfg. An error names the flag and the command that
+// NewServer reads the files of cfg. An error names the setting and the command that
 // creates the missing file. A CA for the clients is required.
 func NewServer(cfg Config) (*Server, error) {
 	st, err := newStore(cfg, ServerRole)
@@ -115,7 +115,7 @@ func (s *Server) recheck(c *Conn, now *snapshot) {
 	if err == nil || !s.forget(c) {
 		return
 	}
-	reason, _ := verdict(err, c.peer[0], ClientRole, c.since)
+	reason, _ := verdict(err, c.peer[0], ClientRole, Names{}, c.since)
 	name := label(c.peer[0])
 	c.dismiss(&CertificateError{
 		Reason: "client " + name + ": " + strings.Replace(reason, "certificate of "+name, "its certificate", 1),
@@ -188,10 +188,10 @@ func (s *Server) explain(err error, low *lower) error {
 	} else {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
-	reason, _ := verdict(err, leaf, ClientRole, time.Now())
+	reason, _ := verdict(err, leaf, ClientRole, s.cfg.names(), time.Now())
 	fix := ""
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		fix = "-tls.server.ca trusts " + trusted(s.store.now.Load().cas, issuerOf(err, leaf))
+		fix = s.cfg.names().CA + " trusts " + trusted(s.store.now.Load().cas, issuerOf(err, leaf))
 	}
 	return &CertificateError{Reason: reason, Fix: fix, Err: err}
 }

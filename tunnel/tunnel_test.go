@@ -75,7 +75,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		EagerNet: eager, RemuxNet: mux, ServerNet: network, ServerAddr: "127.0.0.1:0",
 		ClientAddrs: []netx.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}},
 		ServerTLS:   tls.Config{Material: server},
-		ClientTLS:   tls.Config{Material: client, ServerName: "server.test"},
+		ClientTLS:   tls.Config{Material: client, ServerName: "server.test", Names: tls.Names{Protocol: "-eagersocks.net"}},
 		Allow:       listOf("all"),
 	}
 	if w, _ := cfg.way(); w.network == "unix" {

@@ -14,14 +14,13 @@ import (
 	"tunnels/internal/netx"
 	"tunnels/internal/rules"
 	"tunnels/tls"
-	"tunnels/tunnel"
 )
 
 // derive sets values that follow from others.
 func (c *Config) derive() {
 	c.SLA.Default = !c.Given("sla.log.path")
 	t := &c.Tunnel
-	t.Names = tunnel.Names{ClientUsers: "-client.users", Rules: "-server.rules"}
+	c.name()
 	// A plain network between client and server is also the one the server listens on,
 	// so it need not be set twice.
 	if n := c.Carrier(); n != "tls" && !c.Given("server.net") {

@@ -1,0 +1,27 @@
+package config
+
+import (
+	"tunnels/tls"
+	"tunnels/tunnel"
+)
+
+// name sets the names that other packages use in messages: those of the options.
+func (c *Config) name() {
+	t := &c.Tunnel
+	t.Names = tunnel.Names{ClientUsers: "-client.users", Rules: "-server.rules"}
+	t.ServerTLS.Names, t.ClientTLS.Names = tlsNames("server"), tlsNames("client")
+}
+
+// tlsNames returns the names of the TLS options of one role.
+func tlsNames(role string) tls.Names {
+	files := "-tls." + role + "."
+	return tls.Names{
+		Cert:       files + "cert",
+		Key:        files + "key",
+		CA:         files + "ca",
+		ClientAll:  "-tls.client.cert, .key and .ca",
+		ServerName: "-tls.server.name",
+		Address:    "-server.addr",
+		Protocol:   "-eagersocks.net",
+	}
+}
