@@ -28,11 +28,15 @@ type Config struct {
 	SessMax int
 
 	// Budget bounds the memory of all sessions that share it. The default is one of
-	// 256 MiB for the pool, listener or conn made from this Config.
-	Budget *Budget
+	// BudgetMax bytes for the pool, listener or conn made from this Config; 0 means 256 MiB.
+	Budget    *Budget
+	BudgetMax int64
 
 	// Hooks are called when something happens; or nil.
 	Hooks *Hooks
+
+	// ConnMaxName is the name of ConnMax in messages, or empty.
+	ConnMaxName string
 }
 
 // firstWindow is the size to which a session's window is raised as soon as it has been
@@ -83,8 +87,11 @@ func (c Config) defaults() Config {
 	if c.SessMax == 0 {
 		c.SessMax = 1 << 15
 	}
+	if c.BudgetMax == 0 {
+		c.BudgetMax = defaultBudget
+	}
 	if c.Budget == nil {
-		c.Budget = NewBudget(0)
+		c.Budget = NewBudget(c.BudgetMax)
 	}
 	return c
 }

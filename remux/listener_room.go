@@ -122,9 +122,9 @@ func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err
 	case unserved >= unservedMax:
 		gives, own = oldest, true
 	case n >= shareOf(most):
-		gives, own, err = oldest, true, fmt.Errorf("it has %d of the %d conns of -remux.conn.max.cnt", n, most)
+		gives, own, err = oldest, true, fmt.Errorf("it has %d of the %d conns of %s", n, most, l.cfg.connMaxName())
 	case r.counted >= most:
-		err = fmt.Errorf("there are as many conns as -remux.conn.max.cnt allows (%d)", most)
+		err = fmt.Errorf("there are as many conns as %s allows (%d)", l.cfg.connMaxName(), most)
 		if heavy := r.most(); len(r.byClient[heavy]) > n+1 {
 			gives, _ = r.unused(heavy, false)
 		}

@@ -17,26 +17,62 @@ import (
 //
 // When printed by package fmt or as JSON, a Config does not show its secrets.
 type Config struct {
-	Level   string // debug, info, warn, error or fatal; default info
+	Level   string // debug, info, warn, error or fatal; default DefaultLevel
 	Path    string // file, or standard error if empty or "-"
 	Default bool   // Path is a default: without permission for it, log to standard error and do not warn
-	Format  string // text or json; default text
-	MaxMB   int    // size in MiB at which the file is rotated; 0 means 100
-	Backups int    // number of rotated files to keep; 0 means 5
+	Format  string // text or json; default DefaultFormat
+	MaxMB   int    // size in MiB at which the file is rotated; 0 means DefaultMaxMB
+	Backups int    // number of rotated files to keep; 0 means DefaultBackups
 
 	DingTalkToken   string `json:"-"` // access token of the robot; empty disables alerts. "@file" reads it from a file
 	DingTalkSecret  string `json:"-"` // signing secret, or empty if the robot does not check signatures; "@file" likewise
 	DingTalkTargets bool   // alerts may name targets
 	DingTalkURL     string `json:"-"` // webhook URL without the token; default: DingTalk's public address
 
+	Names Names `json:"-"` // used in messages
+
 	Stderr io.Writer `json:"-"` // replaces standard error; nil means os.Stderr
 }
 
+// Names are the names of a Config's settings in messages, as the user knows them. Plain
+// words stand in for those that are empty.
+type Names struct {
+	Level, Format, MaxMB, Backups string
+
+	DingTalkToken, DingTalkSecret, DingTalkURL string
+}
+
+// names returns c.Names with plain words for those that are empty.
+func (c Config) names() Names {
+	n := c.Names
+	return Names{
+		Level:          cmp.Or(n.Level, "the level"),
+		Format:         cmp.Or(n.Format, "the format"),
+		MaxMB:          cmp.Or(n.MaxMB, "the maximum size in MiB"),
+		Backups:        cmp.Or(n.Backups, "the number of backups"),
+		DingTalkToken:  cmp.Or(n.DingTalkToken, "the DingTalk token"),
+		DingTalkSecret: cmp.Or(n.DingTalkSecret, "the DingTalk secret"),
+		DingTalkURL:    cmp.Or(n.DingTalkURL, "the DingTalk URL"),
+	}
+}
+
+// The defaults of a Config.
 const (
-	defaultMaxMB   = 100
-	defaultBackups = 5
-	maxMB          = 1 << 20 // 1 TiB
-	maxSecret      = 4 << 10 // bytes of a file that holds a token or secret
+	DefaultLevel   = LevelInfo
+	DefaultFormat  = formatText
+	DefaultMaxMB   = 100
+	DefaultBackups = 5
+)
+
+// The formats of lines.
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
+
+const (
+	maxMB     = 1 << 20 // 1 TiB
+	maxSecret = 4 << 10 // bytes of a file that holds a token or secret
 
 	pemBegin = "-----BEGIN"
 
@@ -86,15 +122,15 @@ type settings struct {
 	stderr  io.Writer
 }
 
-// settle validates c. Errors name the flag, the value unless it is a secret, and the
+// settle validates c. Errors name the setting, the value unless it is a secret, and the
 // expected form.
 func (c Config) settle() (settings, error) {
 	s := settings{
 		path:    c.Path,
 		quiet:   c.Default,
-		json:    c.Format == "json",
-		maxMB:   cmp.Or(c.MaxMB, defaultMaxMB),
-		backups: cmp.Or(c.Backups, defaultBackups),
+		json:    c.Format == formatJSON,
+		maxMB:   cmp.Or(c.MaxMB, DefaultMaxMB),
+		backups: cmp.Or(c.Backups, DefaultBackups),
 		stderr:  c.Stderr,
 	}
 	if s.stderr == nil {
@@ -111,22 +147,23 @@ func (c Config) settle() (settings, error) {
 	}
 
 	var errs []error
-	check := func(flag string, err error) {
+	names := c.names()
+	check := func(name string, err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("-sla.%s: %w", flag, err))
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
 	var err error
 	s.level, err = ParseLevel(c.Level)
-	check("log.level", err)
-	if c.Format != "" && c.Format != "text" && c.Format != "json" {
-		check("log.format", fmt.Errorf("%q is not a format; want text or json", c.Format))
+	check(names.Level, err)
+	if c.Format != "" && c.Format != formatText && c.Format != formatJSON {
+		check(names.Format, fmt.Errorf("%q is not a format; want text or json", c.Format))
 	}
 	if s.maxMB < 0 || s.maxMB > maxMB {
-		check("log.max.mb", fmt.Errorf("%d is out of range; want 1 to %d", c.MaxMB, maxMB))
+		check(names.MaxMB, fmt.Errorf("%d is out of range; want 1 to %d", c.MaxMB, maxMB))
 	}
 	if s.backups < 0 {
-		check("log.backups", fmt.Errorf("%d is negative; want 1 or more", c.Backups))
+		check(names.Backups, fmt.Errorf("%d is negative; want 1 or more", c.Backups))
 	}
 	s.robot = c.robot(check)
 	return s, errors.Join(errs...)
@@ -134,16 +171,17 @@ func (c Config) settle() (settings, error) {
 
 // robot returns the robot configured in c, or nil if there is none. It passes errors to
 // check.
-func (c Config) robot(check func(flag string, err error)) *robot {
+func (c Config) robot(check func(name string, err error)) *robot {
+	names := c.names()
 	token, err := secret(c.DingTalkToken)
-	check("dingtalk.token", err)
+	check(names.DingTalkToken, err)
 	key, err := secret(c.DingTalkSecret)
-	check("dingtalk.secret", err)
+	check(names.DingTalkSecret, err)
 	if c.DingTalkToken == "" && c.DingTalkSecret != "" {
-		check("dingtalk.token", errors.New("empty although -sla.dingtalk.secret is set; want the robot's access token or @file"))
+		check(names.DingTalkToken, fmt.Errorf("empty although %s is set; want the robot's access token or @file", names.DingTalkSecret))
 	}
-	u, err := robotAddress(cmp.Or(c.DingTalkURL, robotURL))
-	check("dingtalk.url", err)
+	u, err := robotAddress(cmp.Or(c.DingTalkURL, robotURL), names)
+	check(names.DingTalkURL, err)
 	if token == "" {
 		return nil
 	}
@@ -183,13 +221,13 @@ func secret(value string) (string, error) {
 
 // robotAddress validates the robot's address. Errors do not repeat it, because people
 // paste the whole URL including the token.
-func robotAddress(s string) (*url.URL, error) {
+func robotAddress(s string, names Names) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("not a URL; want https://host/path")
 	case u.RawQuery != "" || u.User != nil || u.Fragment != "":
-		return nil, errors.New("has a query, a user or a fragment; want https://host/path, and the token in -sla.dingtalk.token")
+		return nil, fmt.Errorf("has a query, a user or a fragment; want https://host/path, and the token in %s", names.DingTalkToken)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return nil, errors.New("would send the token unencrypted; want https://host/path")
 	}

@@ -94,6 +94,10 @@ func TestValidate(t *testing.T) {
 		{Config{DingTalkToken: "TOKEN", DingTalkURL: "https://x/?access_token=TOKEN"}, []string{"-sla.dingtalk.url", "query"}},
 		{Config{DingTalkToken: "TOKEN", DingTalkURL: "https://u:SECRET@x/"}, []string{"-sla.dingtalk.url", "user"}},
 	} {
+		tt.c.Names = Names{
+			Level: "-sla.log.level", Format: "-sla.log.format", MaxMB: "-sla.log.max.mb", Backups: "-sla.log.backups",
+			DingTalkToken: "-sla.dingtalk.token", DingTalkSecret: "-sla.dingtalk.secret", DingTalkURL: "-sla.dingtalk.url",
+		}
 		err := tt.c.Validate()
 		if len(tt.want) == 0 {
 			if err != nil {
@@ -113,6 +117,15 @@ func TestValidate(t *testing.T) {
 		if strings.Contains(text, "TOKEN") || strings.Contains(text, "SECRET") {
 			t.Errorf("%v.Validate() = %q, with a secret", tt.c, text)
 		}
+	}
+}
+
+// TestPlainNames checks that messages about a Config without Names use plain words.
+func TestPlainNames(t *testing.T) {
+	want := "the level: \"loud\" is not a level; want debug, info, warn, error or fatal\n" +
+		"the DingTalk token: empty although the DingTalk secret is set; want the robot's access token or @file"
+	if err := (Config{Level: "loud", DingTalkSecret: "SECRET"}).Validate(); fmt.Sprint(err) != want {
+		t.Errorf("Validate = %v, want %s", err, want)
 	}
 }
 

@@ -34,11 +34,14 @@ var levels = [...]struct {
 // String returns the level's four letters as shown in lines.
 func (l Level) String() string { return levels[l].tag }
 
+// Word returns the level as a user writes it.
+func (l Level) Word() string { return levels[l].word }
+
 // ParseLevel parses a level: debug, info, warn, error or fatal, or the four letters
-// shown in lines, in upper or lower case. Empty means info.
+// shown in lines, in upper or lower case. Empty means DefaultLevel.
 func ParseLevel(s string) (Level, error) {
 	if s == "" {
-		return LevelInfo, nil
+		return DefaultLevel, nil
 	}
 	for l, v := range levels {
 		if strings.EqualFold(s, v.word) || strings.EqualFold(s, v.tag) {

@@ -63,7 +63,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(0)) // one for all
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(cfg.Remux.BudgetMax)) // one for all
 	c := &Client{cfg: cfg, way: w, eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
 	c.events = cfg.subscribe(&c.live)
 	c.work.Memory = trim.New(c.work.Count, func() (now, peak int64) {

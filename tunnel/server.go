@@ -56,7 +56,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(0))
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(cfg.Remux.BudgetMax))
 	s := &Server{cfg: cfg, way: w}
 	s.events = cfg.subscribe(&s.live)
 	s.work.Memory = trim.New(s.work.Count, func() (now, peak int64) {

@@ -123,7 +123,7 @@ func (p *process) logStart() {
 func (p *process) listen() error {
 	t := p.cfg.Tunnel
 	t.Events = p.lines.Events()
-	t.Remux.Budget = remux.NewBudget(int64(p.cfg.RemuxMemoryMaxMB) << 20)
+	t.Remux.Budget = remux.NewBudget(t.Remux.BudgetMax) // one for both roles
 	if p.tryingOut() {
 		server, client, err := tls.Throwaway()
 		if err != nil {

@@ -29,9 +29,6 @@ type Config struct {
 	Tunnel tunnel.Config
 	SLA    sla.Config
 
-	// RemuxMemoryMaxMB limits the memory of all sessions, in MiB; the caller makes
-	// Tunnel.Remux.Budget from it.
-	RemuxMemoryMaxMB int
 	// ClientOpen permits applications on other machines to use the client.
 	ClientOpen bool
 	// File is the configuration file that was read, or empty.

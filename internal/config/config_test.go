@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 		{"remux.conn.max.cnt", n.Remux.ConnMax, 1024},
 		{"remux.ping.sec", n.Remux.Ping, 15 * time.Second},
 		{"remux.window.max.kb", n.Remux.WindowMax, 128 << 20},
-		{"remux.memory.max.mb", c.RemuxMemoryMaxMB, 256},
+		{"remux.memory.max.mb", n.Remux.BudgetMax, int64(256 << 20)},
 		{"remux.sess.max.cnt", n.Remux.SessMax, 32768},
 		{"server.dial.timeout.sec", n.DialTimeout, 10 * time.Second},
 		{"server.dns", fmt.Sprint(n.DNS), "{[system] -server.dns}"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"tunnels/sla"
 	"tunnels/tls"
 	"tunnels/tunnel"
 )
@@ -9,7 +10,22 @@ import (
 func (c *Config) name() {
 	t := &c.Tunnel
 	t.Names = tunnel.Names{ClientUsers: "-client.users", Rules: "-server.rules"}
+	t.Remux.ConnMaxName = "-remux.conn.max.cnt"
+	c.SLA.Names = slaNames()
 	t.ServerTLS.Names, t.ClientTLS.Names = tlsNames("server"), tlsNames("client")
+}
+
+// slaNames returns the names of the log options.
+func slaNames() sla.Names {
+	return sla.Names{
+		Level:          "-sla.log.level",
+		Format:         "-sla.log.format",
+		MaxMB:          "-sla.log.max.mb",
+		Backups:        "-sla.log.backups",
+		DingTalkToken:  "-sla.dingtalk.token",
+		DingTalkSecret: "-sla.dingtalk.secret",
+		DingTalkURL:    "-sla.dingtalk.url",
+	}
 }
 
 // tlsNames returns the names of the TLS options of one role.

@@ -8,6 +8,7 @@ import (
 	"tunnels/internal/admission"
 	"tunnels/internal/resolve"
 	"tunnels/internal/upstream"
+	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tunnel"
 )
@@ -117,20 +118,20 @@ func (c *Config) tlsOptions() []option {
 }
 
 func (c *Config) remuxOptions() []option {
-	t, r := &c.Tunnel, &c.Tunnel.Remux
+	t, r, def := &c.Tunnel, &c.Tunnel.Remux, remux.Defaults()
 	return []option{
 		{name: "eagersocks.net", arg: "NET", def: "remux", help: "what carries requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
 		{name: "remux.net", arg: "NET", def: "tls", help: "what carries remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
 		{name: "insecure", help: "permit connections without TLS beyond this machine", set: toggle(&t.Insecure)},
-		{name: "remux.reuse.max.sec", arg: "N", def: "60", help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
-		{name: "remux.reuse.max.cnt", arg: "N", def: "16", help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
-		{name: "remux.reuse.max.mb", arg: "N", def: "65536", help: "replace a connection after N MiB", set: number(&r.ReuseMaxBytes, 1, maxReuseMB, 1<<20)},
-		{name: "remux.idle.max.sec", arg: "N", def: "10", help: "close a connection after N seconds without sessions", set: seconds(&r.IdleMax, 1, day)},
-		{name: "remux.conn.max.cnt", arg: "N", def: "1024", help: "maximum connections between client and server", set: number(&r.ConnMax, 1, 65535, 1)},
-		{name: "remux.ping.sec", arg: "N", def: "15", help: "ping a connection after N seconds of silence", set: seconds(&r.Ping, 1, 3600)},
-		{name: "remux.window.max.kb", arg: "N", def: "131072", help: "maximum window per session, in KiB", set: number(&r.WindowMax, 64, 1<<20, 1<<10)},
-		{name: "remux.memory.max.mb", arg: "N", def: "256", help: "maximum data buffered by all sessions, in MiB", set: number(&c.RemuxMemoryMaxMB, 1, maxMemMB, 1)},
-		{name: "remux.sess.max.cnt", arg: "N", def: "32768", help: "maximum concurrent sessions per connection", set: number(&r.SessMax, 1, 32768, 1)},
+		{name: "remux.reuse.max.sec", arg: "N", def: inSeconds(def.ReuseMaxAge), help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
+		{name: "remux.reuse.max.cnt", arg: "N", def: strconv.Itoa(def.ReuseMaxCount), help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
+		{name: "remux.reuse.max.mb", arg: "N", def: strconv.FormatInt(def.ReuseMaxBytes>>20, 10), help: "replace a connection after N MiB", set: number(&r.ReuseMaxBytes, 1, maxReuseMB, 1<<20)},
+		{name: "remux.idle.max.sec", arg: "N", def: inSeconds(def.IdleMax), help: "close a connection after N seconds without sessions", set: seconds(&r.IdleMax, 1, day)},
+		{name: "remux.conn.max.cnt", arg: "N", def: strconv.Itoa(def.ConnMax), help: "maximum connections between client and server", set: number(&r.ConnMax, 1, 65535, 1)},
+		{name: "remux.ping.sec", arg: "N", def: inSeconds(def.Ping), help: "ping a connection after N seconds of silence", set: seconds(&r.Ping, 1, 3600)},
+		{name: "remux.window.max.kb", arg: "N", def: strconv.Itoa(def.WindowMax >> 10), help: "maximum window per session, in KiB", set: number(&r.WindowMax, 64, 1<<20, 1<<10)},
+		{name: "remux.memory.max.mb", arg: "N", def: strconv.FormatInt(def.BudgetMax>>20, 10), help: "maximum data buffered by all sessions, in MiB", set: number(&r.BudgetMax, 1, maxMemMB, 1<<20)},
+		{name: "remux.sess.max.cnt", arg: "N", def: strconv.Itoa(def.SessMax), help: "maximum concurrent sessions per connection", set: number(&r.SessMax, 1, 32768, 1)},
 	}
 }
 
@@ -138,10 +139,10 @@ func (c *Config) slaOptions() []option {
 	s := &c.SLA
 	return []option{
 		{name: "sla.log.path", arg: "FILE", def: "/var/log/tunnels.log", help: "log file; - is standard error", set: text(&s.Path)},
-		{name: "sla.log.level", arg: "LEVEL", def: "info", help: "debug, info, warn, error or fatal", set: logLevel(&s.Level)},
-		{name: "sla.log.format", arg: "FMT", def: "text", help: "text or json", set: oneOf(&s.Format, []string{"text", "json"})},
-		{name: "sla.log.max.mb", arg: "N", def: "100", help: "rotate the file at this size, in MiB", set: number(&s.MaxMB, 1, 100<<10, 1)},
-		{name: "sla.log.backups", arg: "N", def: "5", help: "rotated files to keep", set: number(&s.Backups, 1, 1000, 1)},
+		{name: "sla.log.level", arg: "LEVEL", def: sla.DefaultLevel.Word(), help: "debug, info, warn, error or fatal", set: logLevel(&s.Level)},
+		{name: "sla.log.format", arg: "FMT", def: sla.DefaultFormat, help: "text or json", set: oneOf(&s.Format, []string{"text", "json"})},
+		{name: "sla.log.max.mb", arg: "N", def: strconv.Itoa(sla.DefaultMaxMB), help: "rotate the file at this size, in MiB", set: number(&s.MaxMB, 1, 100<<10, 1)},
+		{name: "sla.log.backups", arg: "N", def: strconv.Itoa(sla.DefaultBackups), help: "rotated files to keep", set: number(&s.Backups, 1, 1000, 1)},
 		{name: "sla.dingtalk.token", arg: "TOKEN", show: "no alerts", secret: true, help: "access token of a DingTalk robot, or @FILE", set: alert(&s.DingTalkToken, func(v string) sla.Config { return sla.Config{DingTalkToken: v} })},
 		{name: "sla.dingtalk.secret", arg: "SECRET", show: "none", secret: true, help: "signing secret of the robot, or @FILE", set: alert(&s.DingTalkSecret, func(v string) sla.Config { return sla.Config{DingTalkToken: "x", DingTalkSecret: v} })},
 		{name: "sla.dingtalk.targets", help: "let alerts name targets", set: toggle(&s.DingTalkTargets)},

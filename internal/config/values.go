@@ -190,8 +190,10 @@ func serverName(dst *string) func(string) error {
 // alert stores a value that sla accepts in the Config made by with.
 func alert(dst *string, with func(string) sla.Config) func(string) error {
 	return func(v string) error {
-		if err := with(v).Validate(); err != nil {
-			_, what, _ := strings.Cut(err.Error(), ": ") // the flag's name is added by the caller
+		c := with(v)
+		c.Names = slaNames()
+		if err := c.Validate(); err != nil {
+			_, what, _ := strings.Cut(err.Error(), ": ") // the caller adds the option's name
 			return errors.New(what)
 		}
 		*dst = v
