@@ -5,17 +5,17 @@ import "fmt"
 // Mode selects when an application is told "connected" before its target is.
 type Mode uint8
 
-// The modes of -eagersocks.eager.
+// The modes.
 const (
 	On   Mode = iota // always, except where Policy expects a failure
 	Off              // never: every request waits for the exit's reply
 	Auto             // for names, not for addresses: an application that dials addresses may have others to try
 )
 
-// String returns the flag's value.
+// String returns the mode as ParseMode reads it.
 func (m Mode) String() string { return [...]string{"on", "off", "auto"}[m] }
 
-// ParseMode parses the flag's value.
+// ParseMode parses a mode: on, off or auto.
 func ParseMode(s string) (Mode, error) {
 	for _, m := range []Mode{On, Off, Auto} {
 		if s == m.String() {
