@@ -7,25 +7,20 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"tunnels/eagersocks"
-	"tunnels/internal/code"
 	"tunnels/internal/door"
+	"tunnels/internal/entry"
 	"tunnels/internal/events"
 	"tunnels/internal/httpdoor"
 	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
-	"tunnels/internal/splice"
 	"tunnels/internal/trim"
 	"tunnels/internal/upstream"
 	"tunnels/internal/users"
 	"tunnels/remux"
 	"tunnels/tls"
 )
-
-// replyGrace is added to the time a target may take: the reply has a way too.
-const replyGrace = 5 * time.Second
 
 // Client takes applications' connections and carries their requests to the
 // server. Its methods may be called from several goroutines at once; it listens and
@@ -38,13 +33,12 @@ type Client struct {
 	live    events.Table
 	tls     *tls.Client // nil: not over TLS
 	servers *upstream.Set
-	eager   *eagersocks.Policy
+	entry   *entry.Entry
 	users   *users.Users // nil: nobody is asked who he is
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
-	draining context.Context // ends when Shutdown begins
-	drain    context.CancelFunc
+	drain context.CancelFunc // ends the context of what is to drain
 
 	stage lifecycle.Stage
 
@@ -53,7 +47,6 @@ type Client struct {
 	apps  eagersocks.Listener
 
 	work lifecycle.Work
-	udp  udpRefusal
 }
 
 // NewClient checks cfg and reads the certificates and the users; nothing is
@@ -64,7 +57,7 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(cfg.Remux.BudgetMax)) // one for all
-	c := &Client{cfg: cfg, way: w, eager: &eagersocks.Policy{Mode: cfg.EagerMode}}
+	c := &Client{cfg: cfg, way: w}
 	c.events = cfg.subscribe(&c.live)
 	c.work.Memory = trim.New(c.work.Count, func() (now, peak int64) {
 		now, peak, _ = cfg.Remux.Budget.Usage()
@@ -87,9 +80,14 @@ func NewClient(cfg Config) (*Client, error) {
 		}
 	}
 	c.servers = upstream.New(cfg.servers(), cmp.Or(cfg.ServerChoice, upstream.Best), upstreamHooks(c.events), c.newLink(dial))
-	c.eager.Reachable = c.servers.Reachable
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.draining, c.drain = context.WithCancel(c.ctx)
+	draining, drain := context.WithCancel(c.ctx)
+	c.drain = drain
+	c.entry = entry.New(c.ctx, entry.Config{
+		Servers: c.servers, Events: c.events, Work: &c.work, Mux: w.mux, Timeout: cfg.dialTimeout(),
+		Eager:    &eagersocks.Policy{Mode: cfg.EagerMode, Reachable: c.servers.Reachable},
+		Rejected: c.rejected, Draining: draining,
+	})
 	return c, nil
 }
 
@@ -187,7 +185,7 @@ func (c *Client) Serve() error {
 		if err != nil {
 			return fmt.Errorf("accepting applications: %w", err)
 		}
-		c.work.Start(app, func() func() { return c.serve(app, req) })
+		c.work.Start(app, func() func() { return c.entry.Serve(app, req) })
 	}
 }
 
@@ -236,160 +234,4 @@ func (c *Client) closeDoor() {
 	if c.apps != nil {
 		c.apps.Close()
 	}
-}
-
-// serve answers one application's request and carries it to the server, and
-// returns what carries the bytes; nil: there are none to carry.
-func (c *Client) serve(app net.Conn, req *eagersocks.Request) (carry func()) {
-	if web, ok := app.(*httpdoor.Conn); ok {
-		return func() { c.serveWeb(web) }
-	}
-	if req.Command == eagersocks.UDP {
-		return c.associate(app, req)
-	}
-	r := c.accept(req.Target.String())
-	eager := c.eager.Eager(req)
-	if eager {
-		splice.ResetOnDeath(app)
-		if err := req.Reply(); err != nil {
-			splice.Abort(app, code.Cancelled, "")
-			c.start(r)
-			c.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
-			return nil
-		}
-	}
-	far, err := c.request(req, r, eager)
-	if err != nil {
-		why := serverError(err)
-		if eager {
-			splice.Abort(app, why.Code, why.Text)
-		} else {
-			_ = req.Refuse(why.Code, why.Text)
-		}
-		c.unserved(r, err)
-		return nil
-	}
-	c.start(r)
-	if !eager {
-		if err := req.Reply(); err != nil {
-			splice.Abort(far, code.Cancelled, "")
-			splice.Abort(app, code.Cancelled, "")
-			c.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
-			return nil
-		}
-	}
-	c.work.Join(app, far)
-	return func() { c.carry(r, req, app.(splice.Stream), far, eager) }
-}
-
-// carry carries the bytes of a connection.
-func (c *Client) carry(r *Request, req *eagersocks.Request, app, far splice.Stream, eager bool) {
-	r.Up.Add(int64(len(req.Early())))
-	pair := splice.Pair{A: app, B: far, WhenAFails: code.Cancelled, WhenBFails: code.General}
-	pair.FromA.Moved = &r.Up
-	pair.FromB = splice.Flow{Moved: &r.Down, First: func() { c.answeredFirst(r) }}
-	if eager {
-		pair.FromB.Failed = func(err error) { c.failed(req.Target, err) }
-	}
-	result := pair.Join()
-	c.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A})
-}
-
-// accept reports a request that will be carried if possible. It starts at once, unless
-// no server can be reached: see unserved.
-func (c *Client) accept(target string) *Request {
-	r := events.NewRequest("", target)
-	r.Plain = !c.way.mux
-	c.events.RequestAccepted(r)
-	if c.servers.Reachable() {
-		c.start(r)
-	}
-	return r
-}
-
-// start reports that a request is on its way, once.
-func (c *Client) start(r *Request) {
-	if r.Start() {
-		c.events.RequestStarted(r)
-	}
-}
-
-// answeredFirst reports the first byte from a target.
-func (c *Client) answeredFirst(r *Request) {
-	r.Answered()
-	c.events.RequestAnswered(r)
-}
-
-// unserved reports that a request could not be carried.
-func (c *Client) unserved(r *Request, err error) {
-	_, unreached := errors.AsType[upstream.Unreached](err)
-	_, uncertified := errors.AsType[*tls.CertificateError](err)
-	c.events.RequestClosed(r, events.End{Err: err, Unreached: unreached || uncertified})
-}
-
-// failed notes that a target which was answered eagerly sent nothing but an
-// error. Where remux is not below there is no code to tell whose error it was;
-// then the next request for it finds out.
-func (c *Client) failed(target eagersocks.Address, err error) {
-	e, ok := errors.AsType[*code.Error](err)
-	switch {
-	case ok:
-		c.eager.Failed(target, e.Code, e.Text)
-	case !c.way.mux:
-		c.eager.Failed(target, code.General, "")
-	}
-}
-
-// request carries req to a server, together with what the application has
-// already sent, and where it was not eager waits for the answer.
-func (c *Client) request(req *eagersocks.Request, r *Request, eager bool) (splice.Stream, error) {
-	a, err := c.newAsking(req, r, eager)
-	if err != nil {
-		return nil, err
-	}
-	far, err := a.next(c.ctx)
-	if err != nil {
-		return nil, err
-	}
-	if req.Command != eagersocks.Connect || len(a.early) > 0 || !c.way.mux || c.servers.Single() {
-		return far, nil
-	}
-	return upstream.NewFailoverStream(c.ctx, far, a.next), nil
-}
-
-// open returns what carries one request, to the best server.
-func (c *Client) open(ctx context.Context, r *Request) (splice.Stream, error) {
-	way, err := c.servers.Open(ctx, map[*upstream.Server]bool{})
-	if err != nil {
-		return nil, err
-	}
-	r.Via(way.Server.Address)
-	return way.Stream, nil
-}
-
-// answered reads the exit's reply.
-func (c *Client) answered(far net.Conn, target eagersocks.Address) error {
-	_ = far.SetReadDeadline(time.Now().Add(c.cfg.dialTimeout() + replyGrace))
-	why, err := eagersocks.ReadReply(far)
-	if err != nil {
-		return fmt.Errorf("waiting for the exit's reply: %w", err)
-	}
-	_ = far.SetReadDeadline(time.Time{})
-	if why != code.OK {
-		// A reply has no room for the reason; the failure before it had.
-		text := c.eager.Why(target, why)
-		c.eager.Failed(target, why, text)
-		return &code.Error{Code: why, Text: text, Remote: true}
-	}
-	c.eager.Succeeded(target)
-	return nil
-}
-
-// serverError is what an application is told when it was not its target that
-// failed.
-func serverError(err error) *code.Error {
-	if e, ok := errors.AsType[*code.Error](err); ok {
-		return e
-	}
-	return &code.Error{Code: code.General, Text: err.Error()}
 }

@@ -32,26 +32,7 @@ func (s *Server) associate(g *admission.Lease, conn net.Conn, req *eagersocks.Re
 	r.CountWith(func() (up, down uint64) { n := relay.Counts(); return n.Up, n.Down })
 	return func() {
 		err := relay.Run(g.Stream(conn.(splice.Stream), s.ctx.Done()))
-		endSession(conn, err)
-		s.events.RequestClosed(r, associationEnd(err, relay.Counts()))
+		datagram.EndSession(conn, err)
+		s.events.RequestClosed(r, events.AssociationEnd(err, relay.Counts()))
 	}
-}
-
-// associationEnd returns how an association ended.
-func associationEnd(err error, n datagram.Counts) events.End {
-	why, _ := code.Of(err)
-	return events.End{Err: err, Cancelled: why == code.Cancelled, Datagrams: &n}
-}
-
-// endSession ends the session of an association in the way err says.
-func endSession(session net.Conn, err error) {
-	if err == nil {
-		_ = session.Close() // it has ended: nothing is lost
-		return
-	}
-	why, ok := code.Of(err)
-	if !ok {
-		why = code.General
-	}
-	splice.Abort(session, why, err.Error())
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tunnels/internal/admission"
+	"tunnels/internal/code"
 	"tunnels/internal/datagram"
 	"tunnels/internal/upstream"
 	"tunnels/remux"
@@ -112,4 +113,10 @@ type End struct {
 	Refused   bool  // RequestRefused has told why
 	// Datagrams counts what an association carried; nil for a connection.
 	Datagrams *datagram.Counts
+}
+
+// AssociationEnd returns how an association ended: with err, having carried n.
+func AssociationEnd(err error, n datagram.Counts) End {
+	why, _ := code.Of(err)
+	return End{Err: err, Cancelled: why == code.Cancelled, Datagrams: &n}
 }

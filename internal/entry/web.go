@@ -1,4 +1,4 @@
-package tunnel
+package entry
 
 import (
 	"context"
@@ -18,45 +18,45 @@ import (
 )
 
 // serveWeb serves an application that speaks HTTP, on all its targets.
-func (c *Client) serveWeb(app *httpdoor.Conn) {
-	stop := context.AfterFunc(c.draining, app.Drain) // may be called at any time, so there is nothing to wait for
+func (e *Entry) serveWeb(app *httpdoor.Conn) {
+	stop := context.AfterFunc(e.draining, app.Drain) // may be called at any time, so there is nothing to wait for
 	defer stop()
-	err := app.Serve(c.ctx, c.dialWeb)
+	err := app.Serve(e.ctx, e.dialWeb)
 	switch {
 	case errors.Is(err, eagersocks.ErrMistake):
-		c.rejected(app.RemoteAddr().String(), err)
-	case err != nil && c.ctx.Err() == nil:
-		c.events.DoorFailed(app.RemoteAddr().String(), err)
+		e.rejected(app.RemoteAddr().String(), err)
+	case err != nil && e.ctx.Err() == nil:
+		e.events.DoorFailed(app.RemoteAddr().String(), err)
 	}
 }
 
 // dialWeb returns a session for one target, answered or, where that may be, eager: then
 // its first Write is what sends the request.
-func (c *Client) dialWeb(ctx context.Context, target eagersocks.Address) (net.Conn, error) {
+func (e *Entry) dialWeb(ctx context.Context, target eagersocks.Address) (net.Conn, error) {
 	req := &eagersocks.Request{Command: eagersocks.Connect, Target: target}
-	r := c.accept(target.String())
-	far, head, err := c.openWeb(ctx, req, r)
+	r := e.accept(target.String())
+	far, head, err := e.openWeb(ctx, req, r)
 	if err != nil {
-		c.unserved(r, err)
+		e.unserved(r, err)
 		return nil, serverError(err)
 	}
-	c.start(r)
-	return &webTarget{Wrap: splice.Wrap{Stream: far}, c: c, r: r, eager: head != nil, target: target, head: head}, nil
+	e.start(r)
+	return &webTarget{Wrap: splice.Wrap{Stream: far}, e: e, r: r, eager: head != nil, target: target, head: head}, nil
 }
 
 // openWeb opens a session for req. If that is eager, head is the request and goes with
 // the first Write.
-func (c *Client) openWeb(ctx context.Context, req *eagersocks.Request, r *Request) (far splice.Stream, head []byte, err error) {
-	if !c.eager.Eager(req) {
-		far, err = c.request(req, r, false)
+func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.Request) (far splice.Stream, head []byte, err error) {
+	if !e.eager.Eager(req) {
+		far, err = e.request(req, r, false)
 		return far, nil, err
 	}
 	if head, err = req.AppendBinary(nil); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	far, err = c.open(ctx, r)
+	far, err = e.open(ctx, r)
 	return far, head, err
 }
 
@@ -66,8 +66,8 @@ type webTarget struct {
 	splice.Wrap
 
 	// Static.
-	c      *Client
-	r      *Request
+	e      *Entry
+	r      *events.Request
 	eager  bool
 	target eagersocks.Address
 
@@ -113,10 +113,10 @@ func (t *webTarget) came(n int, err error) {
 	t.r.Down.Add(int64(n))
 	switch {
 	case n > 0 && !t.some.Swap(true):
-		t.c.answeredFirst(t.r)
+		t.e.answeredFirst(t.r)
 	case n == 0 && err != nil && !t.some.Swap(true) && err != io.EOF:
 		if t.eager && !errors.Is(err, net.ErrClosed) && !t.over.Load() { // else this end has ended it
-			t.c.failed(t.target, err)
+			t.e.failed(t.target, err)
 		}
 	}
 	t.note(err)
@@ -170,5 +170,5 @@ func (t *webTarget) closed(err error, cancelled bool) {
 	if far := t.err.Load(); far != nil {
 		err, cancelled = *far, false
 	}
-	t.c.events.RequestClosed(t.r, events.End{Err: err, Cancelled: cancelled})
+	t.e.events.RequestClosed(t.r, events.End{Err: err, Cancelled: cancelled})
 }

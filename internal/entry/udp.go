@@ -1,4 +1,4 @@
-package tunnel
+package entry
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func (r *udpRefusal) lately() bool {
 // datagrams; nil: there are none to carry. The application is answered as soon as
 // the request is on its way to a server, so that its first datagram needs one
 // round trip.
-func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
+func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
 	// A name, which is most likely the target's, says nothing about the port that
 	// the application sends from.
 	hint := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
@@ -47,39 +47,39 @@ func (c *Client) associate(app net.Conn, req *eagersocks.Request) (carry func())
 	}
 	a, err := datagram.Listen(app.LocalAddr(), app.RemoteAddr(), hint)
 	if err != nil {
-		r := c.accept("udp:" + req.Target.String())
-		c.start(r)
+		r := e.accept("udp:" + req.Target.String())
+		e.start(r)
 		_ = req.Refuse(code.General, err.Error())
-		c.events.RequestClosed(r, events.End{Err: err})
+		e.events.RequestClosed(r, events.End{Err: err})
 		return nil
 	}
-	r := c.accept("udp:" + a.Addr().String())
+	r := e.accept("udp:" + a.Addr().String())
 	r.CountWith(func() (up, down uint64) { n := a.Counts(); return n.Up, n.Down })
-	far, err := c.requestAssociation(a.Addr(), r)
+	far, err := e.requestAssociation(a.Addr(), r)
 	if err != nil {
 		_ = a.Close()
 		_ = req.Refuse(serverError(err).Code, err.Error())
-		c.unserved(r, err)
+		e.unserved(r, err)
 		return nil
 	}
-	c.start(r)
+	e.start(r)
 	if err := req.ReplyBound(a.Addr()); err != nil {
 		_ = a.Close()
 		splice.Abort(far, code.Cancelled, "")
 		splice.Abort(app, code.Cancelled, "")
-		c.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
+		e.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
 		return nil
 	}
 	return func() {
-		err := c.carryDatagrams(app, far, a)
-		c.events.RequestClosed(r, associationEnd(err, a.Counts()))
+		err := e.carryDatagrams(app, far, a)
+		e.events.RequestClosed(r, events.AssociationEnd(err, a.Counts()))
 	}
 }
 
 // requestAssociation tells the server that datagrams are to come, from the address
 // where they are taken: for its log. It waits for the exit's reply if that cannot
 // be taken for granted.
-func (c *Client) requestAssociation(at netip.AddrPort, r *Request) (splice.Stream, error) {
+func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice.Stream, error) {
 	out := eagersocks.Request{
 		Command:     eagersocks.UDP,
 		Target:      eagersocks.Address{Host: at.Addr().WithZone("").String(), Port: at.Port()},
@@ -89,9 +89,9 @@ func (c *Client) requestAssociation(at netip.AddrPort, r *Request) (splice.Strea
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.dialTimeout())
+	ctx, cancel := context.WithTimeout(e.ctx, e.timeout)
 	defer cancel()
-	lower, err := c.open(ctx, r)
+	lower, err := e.open(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +100,10 @@ func (c *Client) requestAssociation(at netip.AddrPort, r *Request) (splice.Strea
 		return nil, fmt.Errorf("sending the request: %w", err)
 	}
 	far := &replied{Stream: lower}
-	if c.cfg.EagerMode != eagersocks.Off && !c.udp.lately() {
+	if e.eager.Mode != eagersocks.Off && !e.udp.lately() {
 		return far, nil
 	}
-	_ = far.SetReadDeadline(time.Now().Add(c.cfg.dialTimeout() + replyGrace))
+	_ = far.SetReadDeadline(time.Now().Add(e.timeout + replyGrace))
 	if err := far.wait(); err != nil {
 		splice.Abort(far, code.Cancelled, "")
 		return nil, err
@@ -114,19 +114,19 @@ func (c *Client) requestAssociation(at netip.AddrPort, r *Request) (splice.Strea
 
 // carryDatagrams carries until the control connection or the session ends, and
 // ends both.
-func (c *Client) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Association) error {
+func (e *Entry) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Association) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		untilEnd(app)
 		cancel()
 	}()
 	err := a.Run(ctx, far)
-	endSession(far, err)
+	datagram.EndSession(far, err)
 	if err == nil {
 		_ = app.Close()
 	} else {
 		if r, ok := far.(*replied); ok && r.refused {
-			c.udp.note()
+			e.udp.note()
 		}
 		splice.Abort(app, serverError(err).Code, err.Error())
 	}

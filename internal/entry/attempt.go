@@ -1,4 +1,4 @@
-package tunnel
+package entry
 
 import (
 	"cmp"
@@ -11,16 +11,17 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/code"
+	"tunnels/internal/events"
 	"tunnels/internal/splice"
 	"tunnels/internal/upstream"
 )
 
-// asking is a request on its way to a server: to one after the other, each at most
+// requestAttempt is a request on its way to a server: to one after the other, each at most
 // once, for as long as nothing of what the application said can have reached its
 // target. One goroutine at a time has it.
-type asking struct {
-	c      *Client            // static
-	r      *Request           // static
+type requestAttempt struct {
+	e      *Entry             // static
+	r      *events.Request    // static
 	target eagersocks.Address // static
 	reply  bool               // static; an answer of the exit is awaited
 	head   []byte             // static; the request
@@ -28,22 +29,22 @@ type asking struct {
 	tried  map[*upstream.Server]bool
 }
 
-func (c *Client) newAsking(req *eagersocks.Request, r *Request, eager bool) (*asking, error) {
+func (e *Entry) newAttempt(req *eagersocks.Request, r *events.Request, eager bool) (*requestAttempt, error) {
 	out := eagersocks.Request{Command: req.Command, Target: req.Target, ReplyWanted: !eager, Options: req.Options}
 	head, err := out.AppendBinary(nil)
 	if err != nil {
 		return nil, err
 	}
-	return &asking{c: c, r: r, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
+	return &requestAttempt{e: e, r: r, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
 }
 
 // next makes the request at the best server that was not asked yet.
-func (a *asking) next(parent context.Context) (splice.Stream, error) {
-	ctx, cancel := context.WithTimeout(parent, a.c.cfg.dialTimeout())
+func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
+	ctx, cancel := context.WithTimeout(parent, a.e.timeout)
 	defer cancel()
 	var last error
 	for {
-		way, err := a.c.servers.Open(ctx, a.tried)
+		way, err := a.e.servers.Open(ctx, a.tried)
 		if err != nil {
 			return nil, cmp.Or(last, err)
 		}
@@ -62,7 +63,7 @@ func (a *asking) next(parent context.Context) (splice.Stream, error) {
 
 // send writes the request and what the application sent with it, and waits for the
 // answer if there is to be one; again: another server may be asked.
-func (a *asking) send(far splice.Stream, here context.Context) (again bool, err error) {
+func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bool, err error) {
 	all := a.head
 	if len(a.early) > 0 {
 		all = append(all[:len(all):len(all)], a.early...)
@@ -76,14 +77,14 @@ func (a *asking) send(far splice.Stream, here context.Context) (again bool, err 
 	}
 	release := endReading(far, here)
 	began := time.Now()
-	err = a.c.answered(far, a.target)
+	err = a.e.answered(far, a.target)
 	left := release()
 	if err == nil && left {
 		err = far.SetReadDeadline(time.Time{})
 	}
 	if err == nil {
 		a.r.Connected(time.Since(began))
-		a.c.events.RequestDialed(a.r)
+		a.e.events.RequestDialed(a.r)
 	}
 	again = upstream.Elsewhere(err) || left && errors.Is(err, os.ErrDeadlineExceeded)
 	return again && len(a.early) == 0, err

@@ -1,0 +1,215 @@
+// Package entry carries the requests of applications to a server: it is the client's end
+// of what package exit is at the server.
+package entry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"tunnels/eagersocks"
+	"tunnels/internal/code"
+	"tunnels/internal/events"
+	"tunnels/internal/httpdoor"
+	"tunnels/internal/lifecycle"
+	"tunnels/internal/splice"
+	"tunnels/internal/upstream"
+	"tunnels/tls"
+)
+
+// replyGrace is added to the time a target may take, because the reply has to travel too.
+const replyGrace = 5 * time.Second
+
+// Config is what an Entry works with.
+type Config struct {
+	Servers *upstream.Set
+	Eager   *eagersocks.Policy
+	Events  *events.Events // none of its functions is nil; see events.Join
+	Work    *lifecycle.Work
+	Mux     bool          // requests travel as sessions of remux
+	Timeout time.Duration // of dials, without the replies' way
+
+	Rejected func(from string, err error) // called for a connection without a request that can be carried
+	Draining context.Context              // ends when no further request is wanted
+}
+
+// Entry carries requests. It is static after construction; its methods may be called from
+// any goroutine.
+type Entry struct {
+	servers  *upstream.Set
+	eager    *eagersocks.Policy
+	events   *events.Events
+	work     *lifecycle.Work
+	mux      bool
+	timeout  time.Duration
+	rejected func(from string, err error)
+	ctx      context.Context // ends dials
+	draining context.Context
+	udp      udpRefusal
+}
+
+// New returns an Entry whose dials end with ctx.
+func New(ctx context.Context, c Config) *Entry {
+	return &Entry{
+		servers: c.Servers, eager: c.Eager, events: c.Events, work: c.Work, mux: c.Mux,
+		timeout: c.Timeout, rejected: c.Rejected, ctx: ctx, draining: c.Draining,
+	}
+}
+
+// Serve answers one application's request and carries it to a server. It returns the
+// function that carries the bytes, or nil if there are none to carry.
+func (e *Entry) Serve(app net.Conn, req *eagersocks.Request) (carry func()) {
+	if web, ok := app.(*httpdoor.Conn); ok {
+		return func() { e.serveWeb(web) }
+	}
+	if req.Command == eagersocks.UDP {
+		return e.associate(app, req)
+	}
+	r := e.accept(req.Target.String())
+	eager := e.eager.Eager(req)
+	if eager {
+		splice.ResetOnDeath(app)
+		if err := req.Reply(); err != nil {
+			splice.Abort(app, code.Cancelled, "")
+			e.start(r)
+			e.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
+			return nil
+		}
+	}
+	far, err := e.request(req, r, eager)
+	if err != nil {
+		why := serverError(err)
+		if eager {
+			splice.Abort(app, why.Code, why.Text)
+		} else {
+			_ = req.Refuse(why.Code, why.Text)
+		}
+		e.unserved(r, err)
+		return nil
+	}
+	e.start(r)
+	if !eager {
+		if err := req.Reply(); err != nil {
+			splice.Abort(far, code.Cancelled, "")
+			splice.Abort(app, code.Cancelled, "")
+			e.events.RequestClosed(r, events.End{Err: err, Cancelled: true})
+			return nil
+		}
+	}
+	e.work.Join(app, far)
+	return func() { e.carry(r, req, app.(splice.Stream), far, eager) }
+}
+
+// carry carries the bytes of a connection.
+func (e *Entry) carry(r *events.Request, req *eagersocks.Request, app, far splice.Stream, eager bool) {
+	r.Up.Add(int64(len(req.Early())))
+	pair := splice.Pair{A: app, B: far, WhenAFails: code.Cancelled, WhenBFails: code.General}
+	pair.FromA.Moved = &r.Up
+	pair.FromB = splice.Flow{Moved: &r.Down, First: func() { e.answeredFirst(r) }}
+	if eager {
+		pair.FromB.Failed = func(err error) { e.failed(req.Target, err) }
+	}
+	result := pair.Join()
+	e.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A})
+}
+
+// accept reports a request that will be carried if possible. It starts at once, unless
+// no server can be reached: see unserved.
+func (e *Entry) accept(target string) *events.Request {
+	r := events.NewRequest("", target)
+	r.Plain = !e.mux
+	e.events.RequestAccepted(r)
+	if e.servers.Reachable() {
+		e.start(r)
+	}
+	return r
+}
+
+// start reports that a request is on its way, once.
+func (e *Entry) start(r *events.Request) {
+	if r.Start() {
+		e.events.RequestStarted(r)
+	}
+}
+
+// answeredFirst reports the first byte from a target.
+func (e *Entry) answeredFirst(r *events.Request) {
+	r.Answered()
+	e.events.RequestAnswered(r)
+}
+
+// unserved reports that a request could not be carried.
+func (e *Entry) unserved(r *events.Request, err error) {
+	_, unreached := errors.AsType[upstream.Unreached](err)
+	_, uncertified := errors.AsType[*tls.CertificateError](err)
+	e.events.RequestClosed(r, events.End{Err: err, Unreached: unreached || uncertified})
+}
+
+// failed notes that a target which was answered eagerly sent nothing but an
+// error. Where remux is not below there is no code to tell whose error it was;
+// then the next request for it finds out.
+func (e *Entry) failed(target eagersocks.Address, err error) {
+	why, ok := errors.AsType[*code.Error](err)
+	switch {
+	case ok:
+		e.eager.Failed(target, why.Code, why.Text)
+	case !e.mux:
+		e.eager.Failed(target, code.General, "")
+	}
+}
+
+// request carries req to a server, together with what the application has
+// already sent, and where it was not eager waits for the answer.
+func (e *Entry) request(req *eagersocks.Request, r *events.Request, eager bool) (splice.Stream, error) {
+	a, err := e.newAttempt(req, r, eager)
+	if err != nil {
+		return nil, err
+	}
+	far, err := a.next(e.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if req.Command != eagersocks.Connect || len(a.early) > 0 || !e.mux || e.servers.Single() {
+		return far, nil
+	}
+	return upstream.NewFailoverStream(e.ctx, far, a.next), nil
+}
+
+// open returns what carries one request, to the best server.
+func (e *Entry) open(ctx context.Context, r *events.Request) (splice.Stream, error) {
+	way, err := e.servers.Open(ctx, map[*upstream.Server]bool{})
+	if err != nil {
+		return nil, err
+	}
+	r.Via(way.Server.Address)
+	return way.Stream, nil
+}
+
+// answered reads the exit's reply.
+func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
+	_ = far.SetReadDeadline(time.Now().Add(e.timeout + replyGrace))
+	why, err := eagersocks.ReadReply(far)
+	if err != nil {
+		return fmt.Errorf("waiting for the exit's reply: %w", err)
+	}
+	_ = far.SetReadDeadline(time.Time{})
+	if why != code.OK {
+		// A reply has no room for the reason; the failure before it had.
+		text := e.eager.Why(target, why)
+		e.eager.Failed(target, why, text)
+		return &code.Error{Code: why, Text: text, Remote: true}
+	}
+	e.eager.Succeeded(target)
+	return nil
+}
+
+// serverError is what an application is told when it was not its target that
+// failed.
+func serverError(err error) *code.Error {
+	if e, ok := errors.AsType[*code.Error](err); ok {
+		return e
+	}
+	return &code.Error{Code: code.General, Text: err.Error()}
+}
