@@ -6,13 +6,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// Abort ends c abruptly and at once, so that its peer sees an error and not an
-// end of file. A code.Resetter is told why; a connection with an Abort method
-// has that called; TCP sends RST, also beneath a connection that says by a
-// NetConn method what it runs on. Anything else is closed: a UNIX socket has no
-// way to say more. Abort never waits for the peer. Further calls do nothing.
+// Abort ends c abruptly, so that its peer sees an error rather than end of file.
+// If c is a code.Resetter, Abort calls Reset with the code and text; if it has an
+// Abort method, Abort calls that. TCP sends RST, including TCP beneath a connection
+// with a NetConn method. Anything else is closed, since a UNIX socket has no reset.
+// Abort never waits for the peer. Further calls do nothing.
 func Abort(c net.Conn, why code.Code, text string) {
-	// Errors say that c has ended already, which is what is wanted.
+	// Errors are ignored: they mean that c has already ended.
 	switch c := c.(type) {
 	case code.Resetter:
 		_ = c.Reset(why, text)
@@ -22,7 +22,7 @@ func Abort(c net.Conn, why code.Code, text string) {
 		_ = c.SetLinger(0)
 		_ = c.(net.Conn).Close()
 	case interface{ NetConn() net.Conn }:
-		// Not its own Close: a TLS connection's sends an alert first and waits.
+		// Not c.Close: that of a TLS connection first sends an alert, which can block.
 		Abort(c.NetConn(), why, text)
 	default:
 		_ = c.Close()

@@ -37,7 +37,7 @@ func TestAbort(t *testing.T) {
 		peer, c := pair(t, "tcp")
 		Abort(c, code.General, "")
 		wantReset(t, peer)
-		Abort(c, code.General, "") // nothing happens
+		Abort(c, code.General, "") // has no effect
 	})
 	t.Run("above tcp", func(t *testing.T) {
 		peer, c := pair(t, "tcp")
@@ -57,13 +57,14 @@ func TestAbort(t *testing.T) {
 		peer, c := net.Pipe()
 		Abort(c, code.General, "")
 		if _, err := peer.Read(make([]byte, 1)); err == nil {
-			t.Error("peer read nothing and no error, want an end")
+			t.Error("peer read no error, want one")
 		}
 		peer.Close()
 	})
 }
 
-// A writer that is blocked because the peer does not read is set free.
+// TestAbortWithBlockedWriter checks that Abort unblocks a Write to a peer that does not
+// read.
 func TestAbortWithBlockedWriter(t *testing.T) {
 	_, c := pair(t, "tcp")
 	blocked := make(chan error)
@@ -98,5 +99,5 @@ func wantWriteError(t *testing.T, peer net.Conn) {
 			return
 		}
 	}
-	t.Error("peer could write for ever, want an error")
+	t.Error("peer's writes never failed, want an error")
 }

@@ -8,35 +8,36 @@ import (
 	"tunnels/internal/netx"
 )
 
-// Ender is an end that tells when it has ended, although nobody reads from it or
-// writes to it.
+// Ender is an end that reports its own end even if no Read or Write is in progress.
 type Ender interface {
-	// OnEnd has f called once, when nothing that is written to the end can arrive any
-	// more: err is nil after a clean end; whole reports whether all it had to say has
-	// arrived and can be read. f does not block. OnEnd may call f itself. It returns
-	// false, and never calls f, if it cannot tell.
+	// OnEnd arranges for f to be called once, when data written to this end can no
+	// longer arrive. err is nil after a clean end; whole reports whether everything
+	// the end sent has arrived and can be read. f must not block, and OnEnd may call
+	// it before returning. If OnEnd returns false, the end cannot be reported and f
+	// is never called.
 	OnEnd(f func(err error, whole bool)) bool
 }
 
-// How long what an end said before it was lost may take to be delivered.
+// Time limits for delivering the data that an end sent before it was lost.
 const (
-	stallMax = 3 * time.Second  // with the other end taking nothing meanwhile
-	lostMax  = 10 * time.Second // in all, where its end is missing anyway
-	// orphanMax is stallMax for what ended cleanly: a target may be slow, and a
-	// system that delivers for a process which has ended is as patient.
+	stallMax = 3 * time.Second  // while the other end accepts nothing
+	lostMax  = 10 * time.Second // in total, if the data is incomplete anyway
+	// orphanMax replaces stallMax after a clean end. A target may be slow, and a
+	// kernel that delivers data for an exited process is just as patient.
 	orphanMax = time.Minute
 )
 
-// timers are the timers of a join. stop waits for those that are running.
+// timers holds the timers of a join. stopTimers waits for those that are running.
 type timers struct {
 	mu   sync.Mutex
 	over bool           // guarded by mu
-	all  [3]*time.Timer // guarded by mu; of each end, the one that waits for it
-	tick [3]*time.Timer // guarded by mu; of each end's guard
-	wg   sync.WaitGroup // the timers that are set
+	all  [3]*time.Timer // guarded by mu; by end, set by await
+	tick [3]*time.Timer // guarded by mu; by end, set by its guard
+	wg   sync.WaitGroup // timers that are set or running
 }
 
-// set has f called after d, in place of what slot had called.
+// set schedules f to run after d and stores its timer in slot, replacing the timer
+// there.
 func (t *timers) set(slot **time.Timer, d time.Duration, f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,7 +54,7 @@ func (t *timers) set(slot **time.Timer, d time.Duration, f func()) {
 	})
 }
 
-// stopTimers ends all timers.
+// stopTimers stops all timers and waits for those that are running.
 func (j *join) stopTimers() {
 	t := &j.timers
 	t.mu.Lock()
@@ -69,21 +70,22 @@ func (j *join) stopTimers() {
 	t.wg.Wait()
 }
 
-// listen has the join told when the source of d ends.
+// listen arranges for the end of d's source to be noticed: by its OnEnd if it has
+// one, otherwise by a guard.
 func (j *join) listen(d *direction) {
 	from := j.ends[d.from]
 	if e, ok := from.(Ender); ok && e.OnEnd(func(err error, whole bool) { j.onEnd(d.from, err, whole) }) {
 		return
 	}
-	// What a target said before it was reset is delivered however long the other end
-	// takes.
+	// Data that a target sent before it was reset is delivered however long the other
+	// end takes, so a target needs no guard.
 	d.guarded = j.why[d.from] != code.TargetReset && hasSocket(from)
 }
 
-// onEnd notes that nothing written to end e arrives any more. What e has said is
-// delivered for as long as the other end takes it; then both are aborted.
+// onEnd records that data written to end e can no longer arrive. Data that e sent is
+// delivered as long as the other end keeps accepting it; then both are aborted.
 func (j *join) onEnd(e End, err error, whole bool) {
-	target := j.why[e] == code.Cancelled // the other end is one, and not an application
+	target := j.why[e] == code.Cancelled // the other end is a target, not an application
 	j.mu.Lock()
 	if j.lost[e] && !j.gone[e] || j.err != nil {
 		j.mu.Unlock()
@@ -95,24 +97,24 @@ func (j *join) onEnd(e End, err error, whole bool) {
 	stall, until := stallMax, time.Time{}
 	why, coded := code.Of(err)
 	switch {
-	case coded && why != code.TargetReset && !whole: // a reset: nothing is left to be delivered
+	case coded && why != code.TargetReset && !whole: // a reset: nothing is left to deliver
 		until = time.Now()
 	case err == nil:
 		j.wakeFor(e)
 		if !target {
-			return // an application may pause for as long as it likes
+			return // an application may pause indefinitely
 		}
 		stall = orphanMax
 	case !target && (whole || why == code.TargetReset):
-		return // likewise: a paused download that is complete is no failure
+		return // likewise: pausing a download that has arrived completely is not a failure
 	case !whole:
 		until = time.Now().Add(lostMax)
 	}
 	j.await(e, err, stall, until)
 }
 
-// await gives end e up once the other end has taken nothing for stall, though no rate
-// held it back, or at until.
+// await fails the join once the other end has accepted no data from e for stall while
+// not rate-limited, or at until unless that is zero.
 func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 	taken := j.taken(e)
 	wait := stall
@@ -133,29 +135,29 @@ func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 	})
 }
 
-// taken is a number that changes whenever the other end has taken something that e
-// said. A write to a socket goes on only when much of the system's buffer is free,
-// which may take a slow peer long: where the system tells, what the peer's has
-// acknowledged counts.
+// taken returns a number that changes whenever the other end accepts data from e. A
+// blocked write to a socket resumes only once much of the kernel's buffer is free,
+// which a slow peer may take long to reach; where the kernel reports them, bytes
+// acknowledged by the peer therefore count too.
 func (j *join) taken(e End) uint64 {
 	sent, _ := netx.Progress(j.ends[A+B-e])
 	return uint64(j.ways[e].moved.Load()) + sent.Moved
 }
 
-// isGone reports whether e ended cleanly and takes no more bytes.
+// isGone reports whether e has ended cleanly and accepts no more data.
 func (j *join) isGone(e End) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.gone[e]
 }
 
-// wakeFor ends the reading from the other end, if e has ended cleanly with all
-// delivered: nothing that is read can reach it.
+// wakeFor interrupts the reader of the other end if e has ended cleanly and all its
+// data is delivered: anything read from now on could not reach e.
 func (j *join) wakeFor(e End) {
 	j.mu.Lock()
 	over := j.gone[e] && j.ended[e]
 	j.mu.Unlock()
 	if over {
-		_ = j.ends[A+B-e].SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection only
+		_ = j.ends[A+B-e].SetReadDeadline(time.Unix(1, 0)) // fails only on a closed connection
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestSlowTargetIsNoStall: what is complete is delivered to a target that takes
-// little at a time, though the system asks for more only when much of its buffer is
-// free. Real time: it is the system's buffers that matter.
-func TestSlowTargetIsNoStall(t *testing.T) {
+// TestSlowTargetIsNotStalled checks that complete data is delivered to a target that reads
+// slowly, although the kernel accepts more only when much of its buffer is free. It runs
+// in real time because it depends on the kernel's buffers.
+func TestSlowTargetIsNotStalled(t *testing.T) {
 	t.Parallel()
 	near, far := tcpPair(t)
 	if err := near.SetWriteBuffer(256 << 10); err != nil {
@@ -29,7 +29,7 @@ func TestSlowTargetIsNoStall(t *testing.T) {
 	result := make(chan Result, 1)
 	go func() { result <- Both(a, near, code.Cancelled, code.TargetReset) }()
 	got, slow := 0, time.Now().Add(3*stallMax)
-	b := make([]byte, 4<<10) // each 100 ms, or less often on a busy machine
+	b := make([]byte, 4<<10) // read every 100 ms, or less often on a busy machine
 	lost := false
 	for {
 		n, err := far.Read(b)

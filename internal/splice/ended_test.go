@@ -12,11 +12,10 @@ import (
 	"tunnels/internal/code"
 )
 
-// ender is an end in memory that says when it ends. What is sent on say can be read
-// from it, and closing say is its end; what is written to it takes pace for each
-// Write, and for ever if pace is below zero.
+// ender is an in-memory Ender. Read returns the strings sent on say, then EOF once say is
+// closed. Each Write takes pace, or blocks until the end is closed if pace is negative.
 type ender struct {
-	net.Conn // nil: whatever else is called is a mistake
+	net.Conn // nil: no other method may be called
 	say      chan string
 	pace     time.Duration
 	onEnd    func(error, bool)
@@ -92,8 +91,8 @@ func (e *ender) SetReadDeadline(t time.Time) error {
 
 var errLost = errors.New("conn lost")
 
-// TestEnded: what an end that is lost has said is delivered for as long as the other
-// end takes it.
+// TestEnded checks that data sent by an end that is then lost is delivered as long as the
+// other end accepts it.
 func TestEnded(t *testing.T) {
 	atExit := [2]code.Code{code.Cancelled, code.TargetReset} // the lost end is the client's
 	atClient := [2]code.Code{code.General, code.Cancelled}   // the lost end is the server's
@@ -102,10 +101,10 @@ func TestEnded(t *testing.T) {
 		why   [2]code.Code
 		err   error
 		whole bool
-		says  int           // pieces of 10 bytes
-		pace  time.Duration // of the other end, for each
-		ends  bool          // the lost end has finished
-		took  time.Duration // until it was over; 0: it goes on
+		says  int           // pieces of 10 bytes sent by the lost end
+		pace  time.Duration // how long the other end takes for each; negative means forever
+		ends  bool          // the lost end sent end of file
+		took  time.Duration // time until the join ends; 0 means it does not
 		got   int
 		clean bool
 	}{
@@ -118,12 +117,12 @@ func TestEnded(t *testing.T) {
 		"clean, slow":          {why: atExit, says: 3, pace: 50 * time.Second, whole: true, ends: true, took: 150 * time.Second, got: 30, clean: true},
 		"clean, silent":        {why: atExit, whole: true, ends: true, took: 1, clean: true},
 		"reset":                {why: atExit, err: &code.Error{Code: code.Cancelled}, says: 9, pace: -1, took: 1},
-		"reset behind its end": {why: atExit, err: &code.Error{Code: code.Cancelled}, whole: true, ends: true, says: 2, pace: time.Second, took: 2*time.Second + stallMax, got: 20},
+		"reset after its end":  {why: atExit, err: &code.Error{Code: code.Cancelled}, whole: true, ends: true, says: 2, pace: time.Second, took: 2*time.Second + stallMax, got: 20},
 		"a target's code":      {why: atExit, err: reset, says: 9, pace: -1, took: stallMax},
 		"application stalled":  {why: atClient, err: errLost, says: 9, pace: -1, took: stallMax},
 		"application pauses":   {why: atClient, err: reset, says: 9, pace: -1},
-		"and a lost one":       {why: atClient, err: errLost, says: 9, pace: -1, whole: true, ends: true},
-		"and after the end":    {why: atClient, says: 9, pace: -1, whole: true, ends: true},
+		"pauses, conn lost":    {why: atClient, err: errLost, says: 9, pace: -1, whole: true, ends: true},
+		"pauses after the end": {why: atClient, says: 9, pace: -1, whole: true, ends: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,7 +143,7 @@ func TestEnded(t *testing.T) {
 					time.Sleep(time.Hour)
 					synctest.Wait()
 					if len(result) > 0 {
-						t.Errorf("it ended: %+v", <-result)
+						t.Errorf("the join ended: %+v", <-result)
 					}
 					Abort(a, code.GoingAway, "")
 					Abort(b, code.GoingAway, "")
@@ -152,14 +151,14 @@ func TestEnded(t *testing.T) {
 					return
 				}
 				r := <-result
-				if took := time.Since(start); took < tt.took-time.Second || took > tt.took+stallMax { // progress at the moment of a look may be seen by the next one
-					t.Errorf("over after %v, want %v", took, tt.took)
+				if took := time.Since(start); took < tt.took-time.Second || took > tt.took+stallMax { // progress during one check may be noticed only by the next
+					t.Errorf("ended after %v, want %v", took, tt.took)
 				}
 				if clean := r.Err == nil; clean != tt.clean || clean != (len(b.resets) == 0) {
 					t.Errorf("Both = %+v with resets %v", r, b.resets)
 				}
 				if b.got < tt.got || b.finished != (tt.ends && tt.pace >= 0) {
-					t.Errorf("the other end got %d bytes (and the end: %v), want %d", b.got, b.finished, tt.got)
+					t.Errorf("the other end got %d bytes (end of file: %v), want %d", b.got, b.finished, tt.got)
 				}
 			})
 		})

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// A socket tells of a reset only when it is read or written to, and neither happens
-// while the other end takes no bytes, or when all has been read. The guard looks at
-// the socket meanwhile: it runs only while there is something to look for, so that an
-// idle join has no timer.
+// A socket reports a reset only to a read or write, and neither happens while the
+// other end accepts no data or after end of file has been read. Meanwhile the guard
+// polls the socket. It runs only when needed, so an idle join has no timer.
 
-// guardEvery is how often a guarded socket is looked at.
+// guardEvery is the interval at which a guarded socket is polled.
 const guardEvery = 2 * time.Second
 
-// arm starts the guard of d, if it is not running.
+// arm starts the guard of d unless it is already running.
 func (d *direction) arm() {
 	if d.guarded && !d.armed.Load() && d.armed.CompareAndSwap(false, true) {
 		d.look(d.writes.Load())
 	}
 }
 
-// look looks at the source of d in a while. writes is what d.writes was.
+// look polls the source of d after guardEvery, and again for as long as needed.
+// writes is the value of d.writes at the time of the call.
 func (d *direction) look(writes uint32) {
 	t := &d.j.timers
 	t.set(&t.tick[d.from], guardEvery, func() {
@@ -38,7 +38,7 @@ func (d *direction) look(writes uint32) {
 			}
 		}
 		if now == writes && now%2 == 0 && !ended && !held {
-			d.armed.Store(false) // nothing moves, so the source is being read
+			d.armed.Store(false) // no write in progress, so the source is being read
 			if now = d.writes.Load(); now%2 == 0 || !d.armed.CompareAndSwap(false, true) {
 				return
 			}
@@ -47,29 +47,31 @@ func (d *direction) look(writes uint32) {
 	})
 }
 
-// broken is why the source of d is of no use any more, or nil if it may be.
+// broken returns the error that makes the source of d unusable, or nil if none is
+// known.
 func (d *direction) broken() error {
 	finished := d.j.hasEnded(d.to)
 	err := broken(d.j.ends[d.from], finished)
-	if err != nil && !finished && d.j.hasEnded(d.to) { // just now: what was seen may be our own end
+	if err != nil && !finished && d.j.hasEnded(d.to) { // just ended: err may be due to our own CloseWrite
 		err = broken(d.j.ends[d.from], true)
 	}
 	return err
 }
 
-// throttled reports whether bytes were read from the source that may not be used yet.
+// throttled reports whether the source holds back bytes it has read, to limit the rate.
 func (d *direction) throttled() bool {
 	t, ok := d.j.ends[d.from].(interface{ Throttled() bool })
 	return ok && t.Throttled()
 }
 
+// hasEnded reports whether end of file has been read from e.
 func (j *join) hasEnded(e End) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.ended[e]
 }
 
-// hasSocket reports whether c may have a socket to look at.
+// hasSocket reports whether c may have a socket that can be polled.
 func hasSocket(c net.Conn) bool {
 	switch c.(type) {
 	case syscall.Conn, interface{ NetConn() net.Conn }:
@@ -78,14 +80,14 @@ func hasSocket(c net.Conn) bool {
 	return false
 }
 
-// broken is why the socket beneath c is of no use any more, or nil if it may be.
-// finished says that our direction has ended.
+// broken returns the error that makes the socket beneath c unusable, or nil if none is
+// known. finished means that our direction has already ended.
 func broken(c net.Conn, finished bool) error {
 	for c != nil {
 		if sc, ok := c.(syscall.Conn); ok {
 			raw, err := sc.SyscallConn()
 			if err != nil {
-				return nil // not to be seen at the moment
+				return nil // the socket is not accessible at the moment
 			}
 			return poll(raw, finished)
 		}

@@ -6,16 +6,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPoll reports whether poll works.
+// canPoll reports whether poll is supported.
 const canPoll = true
 
-// poll is why the socket is of no use any more, or nil. It leaves the error where it
-// is, for Read and Write.
+// poll returns the error that makes the socket unusable, or nil. It does not consume
+// the socket's error, which remains for Read and Write.
 func poll(raw syscall.RawConn, finished bool) error {
 	var found error
 	bad := int16(unix.POLLERR)
 	if !finished {
-		bad |= unix.POLLHUP // else it only says that both ends have finished
+		bad |= unix.POLLHUP // otherwise it only means that both ends have finished
 	}
 	err := raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd)}}
@@ -24,7 +24,7 @@ func poll(raw syscall.RawConn, finished bool) error {
 		}
 	})
 	if err != nil {
-		return err // closed at this end
+		return err // closed locally
 	}
 	return found
 }

@@ -4,7 +4,7 @@ package splice
 
 import "syscall"
 
-// canPoll reports whether poll works.
+// canPoll reports whether poll is supported.
 const canPoll = false
 
 func poll(syscall.RawConn, bool) error { return nil }

@@ -12,10 +12,10 @@ import (
 	"tunnels/internal/code"
 )
 
-// observed joins an application and a target, and writes down what a Flow is told.
+// observed joins an application and a target, and records the calls of a Flow.
 type observed struct {
 	app, target Stream
-	b           *session // the target's end
+	b           *session // the end connected to target
 	moved       [2]atomic.Int64
 	told        chan string
 	result      chan Result
@@ -26,7 +26,7 @@ func observe(t *testing.T) *observed {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
 	o.app, o.target, o.b = app, target, &session{Stream: b}
-	o.moved[0].Store(1000) // as if some had been sent before
+	o.moved[0].Store(1000) // as if bytes had been sent earlier
 	p := Pair{A: a, B: o.b, WhenAFails: code.Cancelled, WhenBFails: code.General}
 	p.FromA = Flow{Moved: &o.moved[0]}
 	p.FromB = Flow{
@@ -38,7 +38,7 @@ func observe(t *testing.T) *observed {
 	return o
 }
 
-// events returns what was told, once the pair has ended.
+// events waits for the join to end and returns the recorded calls.
 func (o *observed) events() string {
 	var all []string
 	for e := range o.told {
@@ -73,7 +73,7 @@ func TestFlow(t *testing.T) {
 			Abort(o.target, code.General, "")
 			io.ReadAll(o.app)
 		}, "failed", 1000, 0},
-		"a reset behind bytes": {func(o *observed) {
+		"a reset after bytes": {func(o *observed) {
 			io.WriteString(o.target, "half")
 			io.ReadFull(o.app, make([]byte, 4))
 			Abort(o.target, code.General, "")
@@ -89,7 +89,7 @@ func TestFlow(t *testing.T) {
 			tt.play(o)
 			<-o.result
 			if told := o.events(); told != tt.told {
-				t.Errorf("the flow was told %q, want %q", told, tt.told)
+				t.Errorf("the flow's calls were %q, want %q", told, tt.told)
 			}
 			if up, down := o.moved[0].Load(), o.moved[1].Load(); up != tt.up || down != tt.down {
 				t.Errorf("counted %d and %d bytes, want %d and %d", up, down, tt.up, tt.down)
@@ -98,8 +98,8 @@ func TestFlow(t *testing.T) {
 	}
 }
 
-// A failure is told before the application can learn of it, so that its next try finds
-// what was noted.
+// TestFailedFirst checks that Flow.Failed is called before the application can see the
+// failure, so that the record is there when the application retries.
 func TestFailedFirst(t *testing.T) {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
@@ -120,7 +120,8 @@ func TestFailedFirst(t *testing.T) {
 	}
 }
 
-// What wraps a stream that can do nothing says so, and aborts it all the same.
+// TestWrapBare checks that a Wrap of a stream without optional capabilities reports them as
+// unsupported and can still abort the stream.
 func TestWrapBare(t *testing.T) {
 	a, b := pair(t, "unix")
 	w := Wrap{hidden{a}}
@@ -137,11 +138,11 @@ func TestWrapBare(t *testing.T) {
 		}
 	}
 	if w.OnReadable(func() {}) || w.OnEnd(func(error, bool) {}) || w.Throttled() {
-		t.Error("it claims to do what the stream cannot")
+		t.Error("the Wrap claims a capability that the stream lacks")
 	}
 	_ = w.Reset(code.General, "")
 	if _, err := b.Read(make([]byte, 1)); err == nil {
-		t.Error("the other end does not see that it was reset")
+		t.Error("the other end did not see the reset")
 	}
 }
 

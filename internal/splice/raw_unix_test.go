@@ -15,13 +15,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// What follows is of systems whose sockets can be read and written without waiting.
+// These tests need sockets that can be read and written without blocking.
 
 func TestIdleHoldsNoBuffer(t *testing.T) {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // the second one empties what the pool kept over the first
+		runtime.GC() // the second run frees what sync.Pool kept through the first
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
@@ -29,7 +29,7 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	before := heap()
 	all := make([]joined, n)
 	for i := range all {
-		all[i] = join2(t, "tcp")
+		all[i] = joinPairs(t, "tcp")
 		io.WriteString(all[i].app, "x")
 		io.WriteString(all[i].target, "y")
 	}
@@ -39,7 +39,7 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	}
 	per := (heap() - before) / n
 	if per > int64(bufferSizes[0]/2) {
-		t.Errorf("an idle pair of streams holds %d bytes, want far less than a buffer (%d)", per, bufferSizes[0])
+		t.Errorf("an idle join holds %d bytes, want far less than a buffer (%d)", per, bufferSizes[0])
 	}
 	for _, j := range all {
 		j.app.Close()
@@ -48,7 +48,7 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	}
 }
 
-// deliverer hands over what the test says before it is read from.
+// deliverer is a Deliverer that passes take to the test, which calls it directly.
 type deliverer struct {
 	*net.TCPConn
 	ready chan func([][]byte) int
@@ -59,8 +59,8 @@ func (d *deliverer) Deliver(take func([][]byte) int) error {
 	return nil
 }
 
-// TestDeliverer: what is delivered arrives in order with what is read, and is
-// counted; what does not fit is not taken.
+// TestDeliverer checks that delivered data arrives in order with data that is read, and is
+// counted, and that take refuses data that does not fit.
 func TestDeliverer(t *testing.T) {
 	peer, a := tcpPair(t)
 	app, b := tcpPair(t)
@@ -72,7 +72,7 @@ func TestDeliverer(t *testing.T) {
 	if n := take([][]byte{[]byte("deli"), []byte("vered ")}); n != 10 {
 		t.Errorf("take took %d bytes of 10", n)
 	}
-	// Nobody reads app: in the end take takes less than all, and does not wait.
+	// app is not being read, so take eventually accepts only a part, without blocking.
 	full := make([]byte, 64<<10)
 	taken := 10
 	for {
@@ -95,9 +95,9 @@ func TestDeliverer(t *testing.T) {
 	peer.Close()
 }
 
-// TestDeliverToDead: an application that reset its connection is not mistaken
-// for one that has said all, although the system told the error to the delivery.
-func TestDeliverToDead(t *testing.T) {
+// TestDeliverToReset checks that an application's reset is not mistaken for a clean end,
+// even if the kernel reported the error to a delivery.
+func TestDeliverToReset(t *testing.T) {
 	for range 100 {
 		peer, a := tcpPair(t)
 		app, b := tcpPair(t)
@@ -122,10 +122,9 @@ func TestDeliverToDead(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeResetOfDeliveredArrives: what a target said before it reset the
-// connection is delivered also where delivering to it is what failed, and more is
-// written to it then.
-func TestAnswerBeforeResetOfDeliveredArrives(t *testing.T) {
+// TestAnswerBeforeFailedDeliveryArrives checks that data sent by a target before it reset
+// the connection arrives even if a delivery to it failed and more is written afterwards.
+func TestAnswerBeforeFailedDeliveryArrives(t *testing.T) {
 	answer := bytes.Repeat([]byte("too large "), 5000)
 	for range 50 {
 		app, a := pair(t, "tcp")
@@ -139,7 +138,7 @@ func TestAnswerBeforeResetOfDeliveredArrives(t *testing.T) {
 		if _, err := target.Write(answer); err != nil {
 			t.Fatal(err)
 		}
-		target.Close() // unread bytes: RST
+		target.Close() // sends RST, because bytes are unread
 		d := &deliverer{TCPConn: a.(*net.TCPConn), ready: make(chan func([][]byte) int, 1)}
 		result := both(d, &gatedSocket{gated: gated{Stream: b, open: make(chan struct{})}})
 		take := <-d.ready
@@ -156,14 +155,14 @@ func TestAnswerBeforeResetOfDeliveredArrives(t *testing.T) {
 	}
 }
 
-// gatedSocket is gated, but what is delivered goes to its socket.
+// gatedSocket is a gated stream whose deliveries go directly to its socket.
 type gatedSocket struct {
 	gated
 	asked atomic.Bool
 }
 
 func (g *gatedSocket) SyscallConn() (syscall.RawConn, error) {
-	if g.asked.Swap(true) { // who delivers asks first; who reads is to use WaitReadable
+	if g.asked.Swap(true) { // the first call is for delivering; the reader must use WaitReadable
 		return nil, errors.ErrUnsupported
 	}
 	return g.Stream.(syscall.Conn).SyscallConn()

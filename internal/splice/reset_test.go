@@ -13,51 +13,51 @@ import (
 	"tunnels/internal/code"
 )
 
-// tellsWriter is a socket whose Write is told of a reset before Read can be, and then
-// takes its time: what the system does on a busy machine now and then.
-type tellsWriter struct {
+// slowWriter is a socket whose Write gets a reset before Read does, and returns late, as
+// happens occasionally on a busy machine.
+type slowWriter struct {
 	c       *net.TCPConn
-	told    chan struct{} // closed when Write was told
-	read    chan struct{} // closed when Read has returned what is left then
+	told    chan struct{} // closed when Write got the error
+	read    chan struct{} // closed when Read has returned afterwards
 	release <-chan struct{}
 }
 
-func (w *tellsWriter) Read(p []byte) (int, error) {
+func (w *slowWriter) Read(p []byte) (int, error) {
 	<-w.told
 	n, err := w.c.Read(p)
 	close(w.read)
 	return n, err
 }
 
-func (w *tellsWriter) Write(p []byte) (int, error) {
+func (w *slowWriter) Write(p []byte) (int, error) {
 	n, err := w.c.Write(p)
 	if err != nil {
 		close(w.told)
 		<-w.read
 		select {
 		case <-w.release:
-		case <-time.After(time.Second): // the reset was not passed on as a clean end
+		case <-time.After(time.Second): // as expected: no clean end was passed on meanwhile
 		}
 	}
 	return n, err
 }
 
-func (w *tellsWriter) NetConn() net.Conn                  { return w.c }
-func (w *tellsWriter) Close() error                       { return w.c.Close() }
-func (w *tellsWriter) CloseWrite() error                  { return w.c.CloseWrite() }
-func (w *tellsWriter) LocalAddr() net.Addr                { return w.c.LocalAddr() }
-func (w *tellsWriter) RemoteAddr() net.Addr               { return w.c.RemoteAddr() }
-func (w *tellsWriter) SetDeadline(t time.Time) error      { return w.c.SetDeadline(t) }
-func (w *tellsWriter) SetReadDeadline(t time.Time) error  { return w.c.SetReadDeadline(t) }
-func (w *tellsWriter) SetWriteDeadline(t time.Time) error { return w.c.SetWriteDeadline(t) }
+func (w *slowWriter) NetConn() net.Conn                  { return w.c }
+func (w *slowWriter) Close() error                       { return w.c.Close() }
+func (w *slowWriter) CloseWrite() error                  { return w.c.CloseWrite() }
+func (w *slowWriter) LocalAddr() net.Addr                { return w.c.LocalAddr() }
+func (w *slowWriter) RemoteAddr() net.Addr               { return w.c.RemoteAddr() }
+func (w *slowWriter) SetDeadline(t time.Time) error      { return w.c.SetDeadline(t) }
+func (w *slowWriter) SetReadDeadline(t time.Time) error  { return w.c.SetReadDeadline(t) }
+func (w *slowWriter) SetWriteDeadline(t time.Time) error { return w.c.SetWriteDeadline(t) }
 
-// TestResetToldToWriter: an end that was reset does not become a clean end of the other
-// one when it was a Write that the system told of it.
-func TestResetToldToWriter(t *testing.T) {
+// TestResetSeenOnlyByWriter checks that the reset of one end does not become a clean end of
+// the other when the kernel reported it only to a Write.
+func TestResetSeenOnlyByWriter(t *testing.T) {
 	app, near := tcpPair(t)
 	far, target := tcpPair(t)
 	ended := make(chan struct{})
-	w := &tellsWriter{c: near, told: make(chan struct{}), read: make(chan struct{}), release: ended}
+	w := &slowWriter{c: near, told: make(chan struct{}), read: make(chan struct{}), release: ended}
 	done := make(chan Result, 1)
 	go func() { done <- Both(w, far, code.Cancelled, code.TargetReset) }()
 	go func() {
@@ -74,7 +74,7 @@ func TestResetToldToWriter(t *testing.T) {
 	_ = app.SetLinger(0)
 	app.Close()
 	_, err := target.Read(make([]byte, 1))
-	if !errors.Is(err, syscall.ECONNRESET) && broken(target, false) == nil { // else its own Write was told
+	if !errors.Is(err, syscall.ECONNRESET) && broken(target, false) == nil { // otherwise its own Write got the error
 		t.Errorf("the target read %v, want a reset", err)
 	}
 	close(ended)

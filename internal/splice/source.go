@@ -8,48 +8,50 @@ import (
 	"syscall"
 )
 
-// record is what remux sends as one frame in one TLS record. A read of a
-// multiple of it leaves no remainder, which would cost as much as a whole one.
+// record is the payload that remux sends as one frame in one TLS record. Buffers are
+// multiples of it, because a partial record costs as much as a full one.
 const record = 16<<10 - 4
 
-// bufferSizes are for one read each: one for ordinary traffic and, as bulk costs
-// less the more of it moves at a time, one for who has just filled the other.
+// bufferSizes lists the sizes of read buffers. The large one is used after a read that
+// filled its buffer, because bulk transfer is cheaper in larger pieces.
 var bufferSizes = [...]int{4 * record, 16 * record}
 
-// bufferPools recycle the buffers, of which no direction keeps one between reads:
-// each takes one when there is something to read and gives it back when that has
-// been written. A pool is a cache, not state.
+// bufferPools recycles the buffers. A direction takes one when there is data to read
+// and returns it once the data is written, so it holds none while idle. A pool is a
+// cache, not state.
 var bufferPools [len(bufferSizes)]sync.Pool
 
-// largeMax is how many of the large ones may be held at a time, by all: the bytes in
-// them may wait for a peer that grants nothing, for as long as it likes. The count
-// belongs to the pools.
+// largeMax limits the large buffers held at a time in the whole process, because a
+// peer that accepts no data can make its join hold one indefinitely.
 const largeMax = 64
 
+// largeHeld counts the large buffers that are held. It belongs to bufferPools.
 var largeHeld atomic.Int32
 
+// buffer is a read buffer from bufferPools.
 type buffer struct {
 	data []byte
 	size int // index in bufferSizes
 }
 
-// source reads from one end, with a buffer held only while there are bytes in it.
-// It is owned by the goroutine of its direction.
+// source reads from one end and holds a buffer only while there is data in it. The
+// goroutine of its direction owns it.
 type source struct {
 	conn   net.Conn
-	sys    syscall.Conn       // nil: conn has none
-	waiter Waiter             // nil: conn is none
-	lender Lender             // nil: conn is none
-	lent   bool               // bytes of the lender are held
-	raw    syscall.RawConn    // nil: sys has not given it (yet)
-	try    func(uintptr) bool // s.tryRead, made once
+	sys    syscall.Conn       // conn as a syscall.Conn, or nil if it is not one
+	waiter Waiter             // conn as a Waiter, or nil if it is not one
+	lender Lender             // conn as a Lender, or nil if it is not one
+	lent   bool               // bytes borrowed from lender are held
+	raw    syscall.RawConn    // the socket of sys, or nil if not available (yet)
+	try    func(uintptr) bool // s.tryRead, stored to allocate it only once
 
-	size int     // of the next buffer: index in bufferSizes
-	buf  *buffer // nil: none is held
-	n    int     // result of the last read
-	err  error   // likewise
+	size int     // size of the next buffer, as an index in bufferSizes
+	buf  *buffer // the buffer held, or nil
+	n    int     // bytes read by the last read
+	err  error   // error of the last read
 }
 
+// newSource returns a source that reads from c.
 func newSource(c net.Conn) *source {
 	s := &source{conn: c}
 	if rawReads {
@@ -61,8 +63,8 @@ func newSource(c net.Conn) *source {
 	return s
 }
 
-// next waits for bytes and returns them; they are valid until release. Bytes may
-// come together with an error.
+// next waits for data and returns it; the data is valid until release. It may return
+// data together with an error.
 func (s *source) next() ([]byte, error) {
 	if s.lender != nil {
 		b, err := s.lender.Borrow()
@@ -73,8 +75,8 @@ func (s *source) next() ([]byte, error) {
 		s.lender = nil
 	}
 	if s.raw == nil && s.sys != nil {
-		// A connection that still has bytes of its own answers with an error,
-		// and hands its socket out when those have been read.
+		// A connection that still buffers bytes returns an error here, and its
+		// socket once they have been read.
 		if raw, err := s.sys.SyscallConn(); err == nil {
 			s.raw = raw
 		}
@@ -93,7 +95,7 @@ func (s *source) next() ([]byte, error) {
 	return s.buf.data[:s.n], s.err
 }
 
-// resize picks the next buffer by how far the last read filled its own.
+// resize chooses the size of the next buffer by how much the last read returned.
 func (s *source) resize() {
 	switch {
 	case s.n == len(s.buf.data):
@@ -103,6 +105,7 @@ func (s *source) resize() {
 	}
 }
 
+// hold takes a buffer from the pool: a small one if too many large ones are held.
 func (s *source) hold() {
 	if s.size > 0 && largeHeld.Add(1) > largeMax {
 		largeHeld.Add(-1)
@@ -115,7 +118,7 @@ func (s *source) hold() {
 	}
 }
 
-// release gives the buffer back, if one is held.
+// release returns the buffer or the borrowed bytes, if any are held.
 func (s *source) release() {
 	if s.lent {
 		s.lender.GiveBack()

@@ -4,10 +4,11 @@ package splice
 
 import "syscall"
 
-// rawReads says whether sockets can be read by system calls that do not block.
+// rawReads reports whether sockets can be read and written by system calls that do
+// not block.
 const rawReads = false
 
-// nextRaw is never called here: no source gets a raw connection.
+// nextRaw is never called here, because source.raw is always nil.
 func (s *source) nextRaw() ([]byte, error) { panic("BUG: raw read on a system without one") }
 
 func (s *source) tryRead(uintptr) bool { return true }

@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// rawReads says whether sockets can be read and written by system calls that do
+// rawReads reports whether sockets can be read and written by system calls that do
 // not block.
 const rawReads = true
 
-// nextRaw reads from the socket itself. It costs the same system calls as
-// conn.Read, and parks without a buffer.
+// nextRaw reads directly from the socket. It makes the same system calls as
+// conn.Read, but holds no buffer while it waits.
 func (s *source) nextRaw() ([]byte, error) {
 	s.n, s.err = 0, nil
 	if err := s.raw.Read(s.try); err != nil {
-		return nil, err // closed, or past its deadline
+		return nil, err // closed or past its deadline
 	}
 	switch {
 	case s.err != nil:
@@ -34,7 +34,8 @@ func (s *source) nextRaw() ([]byte, error) {
 	return s.buf.data[:s.n], nil
 }
 
-// tryRead reads what is there; false asks to be called again when there is more.
+// tryRead reads the available data. It returns false if there is none, to be called
+// again when the socket is readable.
 func (s *source) tryRead(fd uintptr) bool {
 	s.hold()
 	for {
@@ -50,9 +51,8 @@ func (s *source) tryRead(fd uintptr) bool {
 	return true
 }
 
-// tryWrite writes what the socket takes at once: one piece behind the other, as
-// the application of a socket that is written to in many small pieces is woken
-// for each of them.
+// tryWrite writes as much of pieces as the socket accepts without blocking, if
+// possible in one system call: an application is woken for each small write.
 func tryWrite(raw syscall.RawConn, pieces [][]byte) (n int, err error) {
 	cerr := raw.Write(func(fd uintptr) bool {
 		for {
@@ -62,7 +62,7 @@ func tryWrite(raw syscall.RawConn, pieces [][]byte) (n int, err error) {
 		}
 	})
 	switch {
-	case cerr != nil: // closed here
+	case cerr != nil: // closed locally
 		return 0, cerr
 	case err == syscall.EAGAIN:
 		return 0, nil

@@ -1,33 +1,31 @@
-// Package splice joins two streams: what one end says reaches the other, each
-// direction ends by itself, and what ends badly is never passed on as a clean
-// end.
+// Package splice joins two streams: it copies the data of each to the other, ends each
+// direction separately, and never turns a failure into a clean end.
 //
 //	r := splice.Both(app, session, code.Cancelled, code.General)
 //
 // # Half-close
 //
-// An end of file from one end becomes CloseWrite on the other, and the opposite
-// direction goes on for as long as it has something to say. A wrapper around a
-// connection must therefore forward CloseWrite by hand: one that only embeds
-// net.Conn loses it.
+// End of file from one end becomes CloseWrite on the other, while the opposite
+// direction continues until its own end of file. A wrapper around a connection must
+// therefore forward CloseWrite explicitly: embedding net.Conn alone loses it.
 //
 // # Failure
 //
-// When an end fails, in either direction, the other one is aborted (Abort):
-// behind a TCP socket the application sees "connection reset", behind a session
-// the far side learns the code. Bytes may be lost then, but never silently.
+// When an end fails, in either direction, the other one is aborted (see [Abort]): the
+// peer of a TCP socket sees "connection reset", the peer of a session gets the code.
+// Data may be lost then, but never silently.
 //
-// An end that fails while nothing is read from it, because the other end takes no
-// bytes or because it has said all, is noticed too: see [Ender]. What it said before
-// is still delivered for as long as the other end goes on taking it; an end that
-// takes nothing for some seconds is aborted.
+// A failure is also noticed while nothing is being read from an end, because the other
+// end accepts no data or end of file has been read: see [Ender]. Data sent before the
+// failure is still delivered as long as the other end keeps accepting it; if it
+// accepts nothing for some seconds, both ends are aborted.
 //
 // # Cost
 //
-// The caller's goroutine, and a second one unless an end is a Sleeper. A direction
-// in which nothing moves holds no buffer, if its source can be waited for: a socket of the system
-// (syscall.Conn) on Unix, a Waiter, or a Lender, which brings its own. Any other
-// source costs 64 KiB, or more while it brings much.
+// A join uses the caller's goroutine, and a second one unless an end is a [Sleeper]. An
+// idle direction holds no buffer if its source can be waited on without one: a socket
+// (syscall.Conn) on Unix, a [Waiter], or a [Lender], which provides its own. Any other
+// source costs 64 KiB, or more during bulk transfer.
 package splice
 
 import (
@@ -42,44 +40,44 @@ import (
 	"tunnels/internal/code"
 )
 
-// Stream is a connection whose two directions end one by one.
+// Stream is a connection whose two directions end separately.
 type Stream interface {
 	net.Conn
 	CloseWrite() error
 }
 
-// Waiter is a source that can be waited for without a buffer in hand.
+// Waiter is a source that can be waited on without holding a buffer.
 type Waiter interface {
-	// WaitReadable returns when Read would not block: there is data, an end
-	// of file or an error. It may return that error itself; an error that is
-	// errors.ErrUnsupported says that this source cannot be waited for at
-	// the moment.
+	// WaitReadable waits until Read would not block, because of data, end of file
+	// or an error. It may return that error. An error matching
+	// errors.ErrUnsupported means that waiting is not possible at the moment, so
+	// the caller must use Read.
 	WaitReadable() error
 }
 
-// Lender is a source whose bytes need no buffer of the reader's.
+// Lender is a source that returns data in its own buffer.
 type Lender interface {
 	// Borrow waits as Read does and returns bytes that stay valid until
-	// GiveBack, which is called exactly once for each success and before the
-	// next Borrow. An error that is errors.ErrUnsupported says that Read is to
-	// be used.
+	// GiveBack, which must be called exactly once after each success and before
+	// the next Borrow. An error matching errors.ErrUnsupported means that the
+	// caller must use Read.
 	Borrow() ([]byte, error)
 	GiveBack()
 }
 
-// Deliverer is a source that can hand over bytes as they come.
+// Deliverer is a source that can pass on data as it arrives, without a reader.
 type Deliverer interface {
-	// Deliver has bytes handed to take, in pieces that belong one behind the
-	// other; take does not wait and says how many bytes it took; the others are
-	// to be read. An error says that it cannot.
+	// Deliver sets take to be called with arriving data, in consecutive pieces.
+	// take must not block; it returns how many bytes it took, and the rest is left
+	// for Read. Deliver returns an error if the source cannot do this.
 	Deliver(take func(pieces [][]byte) int) error
 }
 
-// Sleeper is a source that can be waited for without a goroutine.
+// Sleeper is a source that can be waited on without a goroutine.
 type Sleeper interface {
-	// OnReadable says whether Read would wait now. If so, f is called once, in a
-	// goroutine of its own, when it would not, or for nothing. It may always be
-	// false: then Read is to be called, and waits.
+	// OnReadable reports whether Read would block. If so, f is called once in its own
+	// goroutine when Read no longer would, or spuriously. OnReadable may return false
+	// even if Read would block; the caller then calls Read and waits in it.
 	OnReadable(f func()) bool
 }
 
@@ -93,56 +91,56 @@ const (
 	B
 )
 
-// String is "a", "b" or "neither".
+// String returns "a", "b" or "neither".
 func (e End) String() string { return [...]string{"neither", "a", "b"}[e] }
 
-// Result is what came of joining two ends.
+// Result describes how joining two ends went.
 type Result struct {
 	FromA int64 // bytes read from a and written to b
 	FromB int64 // bytes read from b and written to a
 
 	Failed End   // the end that failed first; Neither after a clean end
-	Err    error // how it failed; nil after a clean end
+	Err    error // why it failed; nil after a clean end
 }
 
-// drainMax is for how long an end that can no longer be written to is waited
-// for while the rest of what it said is read. Its socket is dead, so that rest
-// lies in a buffer of the system and waiting is the exception.
+// drainMax is the read deadline for the remaining data of an end that can no longer be
+// written to. Its socket is dead, so that data is already in the kernel's buffer and
+// reading rarely blocks.
 const drainMax = time.Second
 
-// Pair is two streams to join, and what the caller wants to learn meanwhile.
+// Pair is two streams to join, with optional observers of the data.
 type Pair struct {
 	A, B Stream
-	// WhenAFails and WhenBFails are the codes of failures that carry none.
+	// WhenAFails and WhenBFails are the codes of failures whose error has no code.
 	WhenAFails, WhenBFails code.Code
 
 	FromA, FromB Flow
 }
 
-// Flow observes what comes from one end. All fields are optional. The functions are
-// called from the goroutine that moves the bytes, so they must return soon.
+// Flow observes the data from one end. All fields are optional. The functions are
+// called from the goroutine that moves the data, so they must return quickly.
 type Flow struct {
-	// Moved counts the bytes as they are written to the other end. It may be read at
-	// any time, and need not begin at 0.
+	// Moved is increased by the bytes written to the other end. It may be read at any
+	// time and need not start at 0.
 	Moved *atomic.Int64
-	// First is called once, when the first bytes have been written to the other end.
+	// First is called once, after the first bytes are written to the other end.
 	First func()
-	// Failed is called if this end is the first to fail, and nothing that it said has
-	// reached the other end. The other end learns of the failure afterwards.
+	// Failed is called if this end is the first to fail and none of its data has been
+	// written to the other end. It is called before the other end is aborted.
 	Failed func(err error)
 }
 
-// Both joins a and b with no Flow; see Pair.Join.
+// Both joins a and b without observers; see Pair.Join.
 func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 	return Pair{A: a, B: b, WhenAFails: whenAFails, WhenBFails: whenBFails}.Join()
 }
 
-// Join copies from A to B and from B to A until both directions have ended, and
-// closes both. When an end fails, in reading or in writing, both ends are
-// aborted with the code that the error carries and its text, or else with
-// WhenAFails or WhenBFails. That happens at once, except for code.TargetReset
-// after a failed write: servers that answer and close without having read
-// everything are common, so what such an end has said before is delivered first.
+// Join copies from A to B and from B to A until both directions have ended, then closes
+// both ends. If reading from or writing to an end fails, both ends are aborted with the
+// code and text of the error or, if it has no code, with WhenAFails or WhenBFails. That
+// happens immediately, except for code.TargetReset after a failed write: servers often
+// answer and close without reading the whole request, so data that such an end has
+// already sent is delivered first.
 func (p Pair) Join() Result {
 	j := join{
 		ends:  [...]Stream{A: p.A, B: p.B},
@@ -157,13 +155,13 @@ func (p Pair) Join() Result {
 	j.listen(there)
 	j.listen(back)
 	mine, other := there, back
-	if there.sleeper != nil { // needs no goroutine now, and perhaps none at all
+	if there.sleeper != nil { // it needs no goroutine yet, and perhaps never
 		mine, other = back, there
 	}
 	other.start()
 	mine.run()
 	j.wg.Wait()
-	j.stopTimers() // first: one that fires now may still make it a failure
+	j.stopTimers() // before reading the result, which a timer firing now may still change
 	r := Result{FromA: there.moved.Load(), FromB: back.moved.Load()}
 	j.mu.Lock()
 	r.Failed, r.Err = j.failed, j.err
@@ -172,68 +170,70 @@ func (p Pair) Join() Result {
 		setLinger(p.A, -1)
 		setLinger(p.B, -1)
 	}
-	// Nothing is left to be told to either end: errors of Close are of no use.
+	// Both ends are done, so errors of Close do not matter.
 	_ = p.A.Close()
 	_ = p.B.Close()
 	return r
 }
 
-// ResetOnDeath has the kernel reset c should this process be killed: its clean
-// end would make a whole of what was cut off. Both does this for its ends, and
-// takes it back when both directions have ended; who promises something to c's
-// peer before that should do it earlier. c.Close is a reset from then on.
+// ResetOnDeath makes the kernel reset c if this process is killed, so that the peer does
+// not see a clean EOF on truncated data. From then on, c.Close sends a reset too. Join
+// calls it for both ends and undoes it after a clean end; a caller that promises
+// something to c's peer earlier should also call it earlier.
 func ResetOnDeath(c net.Conn) { setLinger(c, 0) }
 
-// setLinger sets what closing c does with bytes not sent yet, where c has that:
-// 0 drops them and resets, -1 sends them in the background.
+// setLinger sets what closing c does with unsent data, if c supports that: 0 discards it
+// and resets the connection, -1 sends it in the background.
 func setLinger(c net.Conn, sec int) {
 	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
-		_ = l.SetLinger(sec) // fails on a closed connection only
+		_ = l.SetLinger(sec) // fails only on a closed connection
 	}
 }
 
-// join is the state that the two directions share.
+// join is the state shared by the two directions.
 type join struct {
 	ends  [3]Stream      // static
-	why   [3]code.Code   // static; what to say when that end fails without a code
-	flows [3]Flow        // static; by the end they come from
-	ways  [3]*direction  // static once both are there; by the end they come from
-	wg    sync.WaitGroup // the directions that have not ended
+	why   [3]code.Code   // static; code to use when that end fails without one
+	flows [3]Flow        // static; by source
+	ways  [3]*direction  // static once Join has set it; by source
+	wg    sync.WaitGroup // directions that have not ended
 
-	// delivering is held while bytes are delivered to that end, which does not
-	// wait for anybody; never together with mu but before it.
+	// delivering is held while bytes are delivered to that end, which does not block.
+	// Acquire it before mu.
 	delivering [3]sync.Mutex
-	// writing is held while bytes are written to that end, and until an error of that is
-	// noted; never together with mu but before it.
+	// writing is held while bytes are written to that end and until an error of the
+	// write is recorded. Acquire it before mu.
 	writing [3]sync.Mutex
 
 	mu       sync.Mutex
-	ended    [3]bool // guarded by mu; that end has said all, and cleanly
-	failed   End     // guarded by mu; the first one to fail
-	err      error   // guarded by mu; how it did
-	draining bool    // guarded by mu; what failed has said is still being delivered
+	ended    [3]bool // guarded by mu; end of file was read from that end
+	failed   End     // guarded by mu; the end that failed first
+	err      error   // guarded by mu; why it failed
+	draining bool    // guarded by mu; data sent by the failed end is still being delivered
 	aborted  bool    // guarded by mu
-	gone     [3]bool // guarded by mu; that end ended cleanly and takes no more bytes
-	lost     [3]bool // guarded by mu; nothing written to that end arrives any more
+	gone     [3]bool // guarded by mu; that end has ended cleanly and accepts no more data
+	lost     [3]bool // guarded by mu; data written to that end can no longer arrive
 
-	timers timers // of ended.go
+	timers timers // see ended.go
 }
 
-// direction moves bytes from one end to the other. It is owned by one goroutine at
-// a time: by who calls run, or by nobody while it waits for a Sleeper.
+// direction moves data from one end to the other. It is owned by the goroutine that
+// calls run, and by none while it waits for a Sleeper.
 type direction struct {
 	j        *join
 	from, to End
 	src      *source
-	sleeper  Sleeper      // nil: from is none
-	moved    atomic.Int64 // bytes handed to the other end
+	sleeper  Sleeper      // the source as a Sleeper, or nil if it is not one
+	moved    atomic.Int64 // bytes written to the other end
 
 	// See guard.go.
-	guarded bool          // static once listen was called
-	writes  atomic.Uint32 // begun and done: odd while a Write is in progress
-	armed   atomic.Bool   // the guard is looking
+	guarded bool          // set by listen, static afterwards
+	writes  atomic.Uint32 // begun and finished Writes, so odd while one is in progress
+	armed   atomic.Bool   // the guard is running
 }
 
+// direction returns the direction between two ends. If the source is a Deliverer and the
+// destination a socket, data may be delivered from now on.
 func (j *join) direction(from, to End) *direction {
 	d := &direction{j: j, from: from, to: to, src: newSource(j.ends[from])}
 	d.sleeper, _ = j.ends[from].(Sleeper)
@@ -242,7 +242,7 @@ func (j *join) direction(from, to End) *direction {
 		return d
 	}
 	if raw := rawOf(j.ends[to]); raw != nil {
-		_ = source.Deliver(func(pieces [][]byte) int { // if it cannot, all is read
+		_ = source.Deliver(func(pieces [][]byte) int { // after an error, all data is read instead
 			n := j.deliver(raw, to, pieces)
 			d.count(n)
 			return n
@@ -251,15 +251,16 @@ func (j *join) direction(from, to End) *direction {
 	return d
 }
 
-// start has run called in another goroutine, when there is something to do.
+// start calls run in another goroutine: when there is data if the source can report
+// that, otherwise at once.
 func (d *direction) start() {
 	if d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
 		go d.run()
 	}
 }
 
-// run moves bytes until the direction has ended, which it tells join.wg, or until
-// there is nothing to do for now.
+// run moves data until the direction has ended, and then calls join.wg.Done. It returns
+// early if the source is a Sleeper without data, which calls run again later.
 func (d *direction) run() {
 	for d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
 		if !d.step() {
@@ -269,7 +270,7 @@ func (d *direction) run() {
 	}
 }
 
-// step moves what one read brings; false: the direction has ended.
+// step moves the data of one read. It returns false once the direction has ended.
 func (d *direction) step() bool {
 	j := d.j
 	if j.isDraining() {
@@ -288,14 +289,14 @@ func (d *direction) step() bool {
 		return true
 	case errors.Is(err, io.EOF):
 		j.eof(d.from, d.to)
-	case j.isGone(d.to): // there is nobody to read for
+	case j.isGone(d.to): // the destination accepts no more data
 	default:
 		j.fail(d.from, err)
 	}
 	return false
 }
 
-// pass writes b to the other end; false: that failed, which has been noted.
+// pass writes b to the other end. If that fails, it records the error and returns false.
 func (d *direction) pass(b []byte) bool {
 	w := &d.j.writing[d.to]
 	w.Lock()
@@ -310,7 +311,7 @@ func (d *direction) pass(b []byte) bool {
 	return err == nil
 }
 
-// write writes b to the other end, under the eyes of the guard if there is one.
+// write writes b to the other end, with the guard watching the source if there is one.
 func (d *direction) write(b []byte) (n int, err error) {
 	if !d.guarded {
 		n, err = d.j.ends[d.to].Write(b)
@@ -324,7 +325,7 @@ func (d *direction) write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// count notes that n more bytes have been written to the other end.
+// count adds n bytes written to the other end.
 func (d *direction) count(n int) {
 	if n <= 0 {
 		return
@@ -338,9 +339,9 @@ func (d *direction) count(n int) {
 	}
 }
 
-// deliver writes to end to what its socket takes without waiting. The system
-// tells an error of a socket once, to whoever comes first: had it been told here
-// and not been noted, reading from the same socket would give a clean end.
+// deliver writes to an end as much as its socket accepts without blocking. The kernel
+// reports a socket's error only once, to the first system call: if deliver did not
+// record it, a later read from the same socket would see a clean end.
 func (j *join) deliver(raw syscall.RawConn, to End, pieces [][]byte) int {
 	j.delivering[to].Lock()
 	defer j.delivering[to].Unlock()
@@ -351,8 +352,8 @@ func (j *join) deliver(raw syscall.RawConn, to End, pieces [][]byte) int {
 	return n
 }
 
-// rawOf is the socket of c, nil if it has none that can be written to without
-// waiting.
+// rawOf returns the socket of c, or nil if c has none that can be written to without
+// blocking.
 func rawOf(c net.Conn) syscall.RawConn {
 	sc, ok := c.(syscall.Conn)
 	if !ok || !rawReads {
@@ -371,21 +372,21 @@ func (j *join) isDraining() bool {
 	return j.draining
 }
 
-// wasReset reports whether the clean end that was read from an end may be none. The
-// system tells an error of a socket once: when a Write has been told of a reset, reading
-// from the same socket gives a clean end.
+// wasReset reports whether end of file read from an end may in fact be a reset. The
+// kernel reports a socket's error only once: if it went to a Write, a read from the same
+// socket sees a clean end.
 func (j *join) wasReset(from, to End) bool {
-	// Asked again behind it: our own end, and theirs, look like a reset.
+	// Checked before and after, because both directions having ended looks like a reset.
 	return !j.hasEnded(to) && broken(j.ends[from], false) != nil && !j.hasEnded(to)
 }
 
-// eof passes on that from has said all.
+// eof passes the end of file read from one end on to the other.
 func (j *join) eof(from, to End) {
-	if j.wasReset(from, to) { // the Write, which does not wait now, is to note it first
+	if j.wasReset(from, to) { // wait for the Write that got the error to record it
 		j.writing[from].Lock()
 		defer j.writing[from].Unlock()
 	}
-	j.delivering[from].Lock() // an error that is found just now is noted first
+	j.delivering[from].Lock() // a delivery in progress records its error first
 	j.mu.Lock()
 	failed := j.err
 	if failed == nil {
@@ -393,7 +394,7 @@ func (j *join) eof(from, to End) {
 	}
 	j.mu.Unlock()
 	j.delivering[from].Unlock()
-	if failed != nil { // the end of what was drained: not a clean one
+	if failed != nil { // the remaining data is drained; this is not a clean end
 		j.abort()
 		return
 	}
@@ -406,20 +407,20 @@ func (j *join) eof(from, to End) {
 	j.mu.Lock()
 	over := j.ended[to]
 	j.mu.Unlock()
-	if over { // it has said all and is gone: nobody is left to miss our end
+	if over { // that end has finished and gone, so it does not need our end of file
 		return
 	}
 	j.writeFailed(to, err)
 }
 
-// writeFailed notes that writing to end e failed.
+// writeFailed records that writing to end e failed.
 func (j *join) writeFailed(e End, err error) {
 	j.mu.Lock()
-	if j.gone[e] { // cleanly: what comes for it is not wanted
+	if j.gone[e] { // it ended cleanly and wants no more data
 		j.mu.Unlock()
 		return
 	}
-	if j.draining && j.failed == e { // noted, and what it has said is being delivered
+	if j.draining && j.failed == e { // already recorded; its data is being delivered
 		j.mu.Unlock()
 		return
 	}
@@ -432,10 +433,11 @@ func (j *join) writeFailed(e End, err error) {
 		j.fail(e, err)
 		return
 	}
-	_ = j.ends[e].SetReadDeadline(time.Now().Add(drainMax)) // wakes a reader that waits in vain
+	_ = j.ends[e].SetReadDeadline(time.Now().Add(drainMax)) // wakes a reader that would wait forever
 }
 
-// fail notes that end e failed, if it is the first, and aborts both.
+// fail records that end e failed unless an earlier failure is recorded, and aborts both
+// ends.
 func (j *join) fail(e End, err error) {
 	j.mu.Lock()
 	if j.err == nil {
@@ -445,9 +447,9 @@ func (j *join) fail(e End, err error) {
 	j.abort()
 }
 
-// abort ends both ends, with the reason of the first failure. The one that
-// failed is aborted too: it may have failed for a cause of this side only, a
-// deadline for example, and its peer must not take that for a clean end.
+// abort aborts both ends with the reason of the first failure. The failed end is aborted
+// too: its failure may be local, such as a deadline, and its peer must not mistake that
+// for a clean end.
 func (j *join) abort() {
 	j.mu.Lock()
 	done := j.aborted
@@ -465,7 +467,7 @@ func (j *join) abort() {
 	Abort(j.ends[failed], why.Code, why.Text)
 }
 
-// reason is what err says to the other end when e fails with it.
+// reason returns the code and text to abort with when e fails with err.
 func (j *join) reason(e End, err error) code.Error {
 	if ce, ok := errors.AsType[*code.Error](err); ok {
 		return code.Error{Code: ce.Code, Text: ce.Text}

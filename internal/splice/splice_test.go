@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair is two ends of one connection; both are closed when the test ends.
+// pair returns the two ends of a new connection. Both are closed when the test ends.
 func pair(t testing.TB, network string) (Stream, Stream) {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -45,42 +45,43 @@ func pair(t testing.TB, network string) (Stream, Stream) {
 	return dialed.(Stream), accepted.(Stream)
 }
 
-// tcpPair is pair on TCP, of which sockets can be asked for what a Stream has not.
+// tcpPair is like pair with TCP, but returns TCP connections.
 func tcpPair(t testing.TB) (*net.TCPConn, *net.TCPConn) {
 	t.Helper()
 	a, b := pair(t, "tcp")
 	return a.(*net.TCPConn), b.(*net.TCPConn)
 }
 
-// joined is an application and a target with Both between them.
+// joined is an application and a target joined by Both.
 type joined struct {
 	app, target Stream
 	result      chan Result
 }
 
-func join2(t testing.TB, network string) joined {
+// joinPairs joins an application and a target over network.
+func joinPairs(t testing.TB, network string) joined {
 	t.Helper()
 	app, a := pair(t, network)
 	target, b := pair(t, network)
 	return joined{app, target, both(a, b)}
 }
 
-// both runs Both with Cancelled for a and TargetReset for b.
+// both starts Both with code Cancelled for a and TargetReset for b.
 func both(a, b Stream) chan Result {
 	result := make(chan Result, 1)
 	go func() { result <- Both(a, b, code.Cancelled, code.TargetReset) }()
 	return result
 }
 
-// hidden is a stream whose socket cannot be seen.
+// hidden is a stream that hides its socket.
 type hidden struct{ Stream }
 
-// session is a stream that notes how it was reset.
+// session is a stream that records how it was reset.
 type session struct {
 	Stream
 	mu   sync.Mutex
-	code code.Code // guarded by mu; the first Reset
-	text string    // guarded by mu
+	code code.Code // guarded by mu; from the first Reset
+	text string    // guarded by mu; from the first Reset
 }
 
 func (s *session) Reset(c code.Code, text string) error {
@@ -112,7 +113,7 @@ func TestHalfClose(t *testing.T) {
 	answer := bytes.Repeat([]byte("answer! "), 1<<17)
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
-			j := join2(t, network)
+			j := joinPairs(t, network)
 			io.WriteString(j.app, "request")
 			j.app.CloseWrite()
 			if got, err := io.ReadAll(j.target); string(got) != "request" || err != nil {
@@ -181,7 +182,7 @@ func TestApplicationReset(t *testing.T) {
 }
 
 func TestResetReachesApplication(t *testing.T) {
-	j := join2(t, "tcp")
+	j := joinPairs(t, "tcp")
 	j.target.(*net.TCPConn).SetLinger(0)
 	j.target.Close()
 	if _, err := j.app.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -192,7 +193,7 @@ func TestResetReachesApplication(t *testing.T) {
 	}
 }
 
-// failing is a session whose reading ends with an error of ours.
+// failing is a session whose Read returns err.
 type failing struct {
 	*session
 	err error
@@ -200,7 +201,7 @@ type failing struct {
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-func TestCodeOfTheErrorGoesOn(t *testing.T) {
+func TestErrorCodeIsPassedOn(t *testing.T) {
 	reset := &code.Error{Code: code.Refused, Text: "nobody there", Remote: true}
 	_, a := pair(t, "tcp")
 	app, b := pair(t, "tcp")
@@ -215,7 +216,7 @@ func TestCodeOfTheErrorGoesOn(t *testing.T) {
 	_ = app
 }
 
-func TestDeadlineIsNoCleanEnd(t *testing.T) {
+func TestDeadlineIsNotCleanEnd(t *testing.T) {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
 	a.SetReadDeadline(time.Now().Add(-time.Second))
@@ -229,9 +230,10 @@ func TestDeadlineIsNoCleanEnd(t *testing.T) {
 	}
 }
 
-// A server that answers early and closes without having read everything.
+// TestAnswerBeforeTargetResetArrives has a server answer early and close without reading the
+// whole request.
 func TestAnswerBeforeTargetResetArrives(t *testing.T) {
-	answer := bytes.Repeat([]byte("too large "), 2000) // fits into the socket that nobody reads
+	answer := bytes.Repeat([]byte("too large "), 2000) // fits in the buffer of an unread socket
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
 	s := &session{Stream: a}
@@ -244,8 +246,8 @@ func TestAnswerBeforeTargetResetArrives(t *testing.T) {
 	if _, err := target.Write(answer); err != nil {
 		t.Fatal(err)
 	}
-	target.Close() // unread bytes: RST
-	// The application goes on until the writing to the target has failed.
+	target.Close() // sends RST, because bytes are unread
+	// The application keeps writing until a write to the target fails.
 	go func() {
 		for {
 			if _, err := app.Write(make([]byte, 1<<16)); err != nil {
@@ -263,7 +265,7 @@ func TestAnswerBeforeTargetResetArrives(t *testing.T) {
 	s.wantReset(t, code.TargetReset, "")
 }
 
-// gated is a target that is read from only after a write to it has failed.
+// gated is a target that becomes readable only after a write to it has failed.
 type gated struct {
 	Stream
 	open chan struct{}
@@ -280,7 +282,8 @@ func (g *gated) Write(p []byte) (int, error) {
 
 func (g *gated) WaitReadable() error { <-g.open; return nil }
 
-// An application that said its end and is gone must not be waited for.
+// TestWriteToDeadApplicationEnds checks that a join does not wait for an application that has
+// finished sending and gone away.
 func TestWriteToDeadApplicationEnds(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -292,7 +295,7 @@ func TestWriteToDeadApplicationEnds(t *testing.T) {
 			if n, err := far.Read(make([]byte, 1)); err != io.EOF {
 				t.Fatalf("far end read %d, %v; want EOF", n, err)
 			}
-			for { // the far end goes on until it learns
+			for { // the far end writes until it gets an error
 				if _, err := far.Write(make([]byte, 1000)); err != nil {
 					break
 				}
@@ -305,16 +308,16 @@ func TestWriteToDeadApplicationEnds(t *testing.T) {
 	}
 }
 
-// mute is an end that is over: it has said all, and cannot be half-closed.
-type mute struct{ Stream }
+// departed is an end that has finished sending and gone away, so CloseWrite fails.
+type departed struct{ Stream }
 
-func (mute) Read([]byte) (int, error) { return 0, io.EOF }
-func (mute) CloseWrite() error        { return syscall.ENOTCONN }
+func (departed) Read([]byte) (int, error) { return 0, io.EOF }
+func (departed) CloseWrite() error        { return syscall.ENOTCONN }
 
-func TestCloseWriteOfWhoIsGone(t *testing.T) {
+func TestCloseWriteFailsAfterEOF(t *testing.T) {
 	app, a := pair(t, "tcp")
 	_, b := pair(t, "tcp")
-	result := both(a, mute{hidden{b}})
+	result := both(a, departed{hidden{b}})
 	if _, err := app.Read(make([]byte, 1)); err != io.EOF {
 		t.Fatalf("application read %v, want EOF", err)
 	}
@@ -322,21 +325,21 @@ func TestCloseWriteOfWhoIsGone(t *testing.T) {
 	wantClean(t, <-result, 0, 0)
 }
 
-// counted is a source that may be read only when it can be.
-type counted struct {
+// waitFirst is a source that fails the test if Read is called without WaitReadable.
+type waitFirst struct {
 	Stream
 	t        *testing.T
-	readable chan struct{} // one for each read that will not block
+	readable chan struct{} // one value for each Read that will not block
 	waited   bool          // owned by the reader
 }
 
-func (c *counted) WaitReadable() error {
+func (c *waitFirst) WaitReadable() error {
 	<-c.readable
 	c.waited = true
 	return nil
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *waitFirst) Read(p []byte) (int, error) {
 	if !c.waited {
 		c.t.Error("Read without WaitReadable before it")
 	}
@@ -344,10 +347,10 @@ func (c *counted) Read(p []byte) (int, error) {
 	return c.Stream.Read(p)
 }
 
-func TestWaiterIsWaitedFor(t *testing.T) {
+func TestWaitReadableBeforeRead(t *testing.T) {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
-	c := &counted{Stream: a, t: t, readable: make(chan struct{}, 2)}
+	c := &waitFirst{Stream: a, t: t, readable: make(chan struct{}, 2)}
 	result := both(c, b)
 	for _, say := range []string{"one", "two"} {
 		io.WriteString(app, say)
@@ -363,7 +366,7 @@ func TestWaiterIsWaitedFor(t *testing.T) {
 	wantClean(t, <-result, 6, 0)
 }
 
-// lender lends out its own pieces; Read must not be needed.
+// lender is a Lender that lends its pieces and fails the test if Read is called.
 type lender struct {
 	*net.TCPConn
 	pieces []string
@@ -395,7 +398,7 @@ func (l *lender) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestLender: a source that lends its bytes is not read.
+// TestLender checks that a Lender is not read.
 func TestLender(t *testing.T) {
 	_, a := tcpPair(t)
 	app, b := tcpPair(t)
@@ -414,23 +417,23 @@ func TestLender(t *testing.T) {
 	}
 }
 
-// sleeper is a source that is waited for by a test instead of a goroutine.
+// sleeper is a Sleeper whose callbacks the test calls.
 type sleeper struct {
 	*net.TCPConn
-	asked chan func() // what is to be called when there is something to read
+	asked chan func() // callback to call when there is data to read
 }
 
 func (s *sleeper) OnReadable(f func()) bool {
 	select {
 	case s.asked <- f:
 		return true
-	default: // twice in a row: there is something now
+	default: // the test has filled asked: Read would not block
 		return false
 	}
 }
 
-// TestSleeper: a source that can be waited for without a goroutine is read when
-// it says so, whichever end it is, and to its end.
+// TestSleeper checks that a Sleeper, as either end, is read when it becomes readable, until
+// end of file.
 func TestSleeper(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
 		peer, a := tcpPair(t)
@@ -448,14 +451,14 @@ func TestSleeper(t *testing.T) {
 		io.WriteString(app, "there")
 		app.CloseWrite()
 		if got, err := io.ReadAll(peer); err != nil || string(got) != "there" {
-			t.Errorf("beside a sleeping direction: %q, %v, want \"there\"", got, err)
+			t.Errorf("opposite a sleeping direction: %q, %v, want \"there\"", got, err)
 		}
 		io.WriteString(peer, "back")
 		peer.CloseWrite()
-		s.asked <- nil // from now on it would not wait
+		s.asked <- nil // from now on OnReadable returns false
 		go wake()
 		if got, err := io.ReadAll(app); err != nil || string(got) != "back" {
-			t.Errorf("woken: %q, %v, want \"back\"", got, err)
+			t.Errorf("after waking: %q, %v, want \"back\"", got, err)
 		}
 		if r := <-done; r.Err != nil || r.FromA+r.FromB != 9 {
 			t.Errorf("Both = %+v, want 9 bytes and no error", r)

@@ -7,9 +7,9 @@ import (
 	"tunnels/internal/code"
 )
 
-// Whole is a stream with every capability that joining makes use of. Whatever
-// wraps a stream is one, so that a capability which a wrapper forgets is an error of
-// the compiler and no loss of speed: see Wrap.
+// Whole is a stream with every optional capability that Pair.Join uses. All wrappers
+// of streams implement it, so that forgetting to forward a capability is a compile
+// error rather than a silent loss of speed. See Wrap.
 type Whole interface {
 	Stream
 	Waiter
@@ -18,19 +18,20 @@ type Whole interface {
 	Sleeper
 	Ender
 	code.Resetter
-	// SetLinger sets what Close does with bytes that were not sent: see
-	// net.TCPConn.SetLinger.
+	// SetLinger sets what Close does with unsent data, as net.TCPConn.SetLinger
+	// does.
 	SetLinger(sec int) error
-	// NetConn returns the stream beneath, for looking at its socket.
+	// NetConn returns the underlying stream, whose socket may be polled.
 	NetConn() net.Conn
-	// Throttled reports whether bytes that have been read may not be used yet.
+	// Throttled reports whether the stream holds back bytes it has read, to limit
+	// the rate.
 	Throttled() bool
 }
 
-// Wrap forwards everything to a Stream, as far as that has it. A type that changes
-// some of it embeds a Wrap and defines those methods anew. A Lender, a Deliverer and
-// a Waiter that cannot say so with errors.ErrUnsupported, a Sleeper and an Ender with
-// false.
+// Wrap implements Whole by forwarding each method to the Stream. A type that changes
+// some methods embeds a Wrap and overrides them. If the Stream lacks a capability, the
+// methods of Lender, Deliverer and Waiter return errors.ErrUnsupported, and those of
+// Sleeper and Ender return false.
 type Wrap struct{ Stream }
 
 var _ Whole = Wrap{}
@@ -51,7 +52,7 @@ func (w Wrap) Borrow() ([]byte, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// GiveBack implements Lender; it follows a Borrow that succeeded.
+// GiveBack implements Lender. It may only be called after a successful Borrow.
 func (w Wrap) GiveBack() { w.Stream.(Lender).GiveBack() }
 
 // Deliver implements Deliverer.
