@@ -1,8 +1,8 @@
-// Package events has what a Client and a Server report while they run.
+// Package events defines the events that a Client and a Server report while they run.
 //
-// Nothing on the way of the data writes a log line or counts: it calls the functions
-// of an [Events], as net/http does with an httptrace.ClientTrace. The service log and
-// the [Table] of live sessions subscribe to it, and so may anything else.
+// The data path does not log or count. It calls the hooks of an [Events], as net/http
+// calls those of an httptrace.ClientTrace. The service log and the [Table] of live
+// sessions are subscribers; others can be added with [Join].
 package events
 
 import (
@@ -15,79 +15,78 @@ import (
 	"tunnels/remux"
 )
 
-// Events are functions that are called when something happens. Any may be nil. They
-// are called from many goroutines, with no lock held, and must return soon. Of one
-// conn, session or request the opening is always reported before the closing.
+// Events is a set of hooks. Any of them may be nil. They are called from many goroutines,
+// with no lock held, and must return quickly. The opening of a conn, session or request is
+// always reported before its closing.
 type Events struct {
-	// ConnOpened and ConnClosed report the conns of remux. The error is nil after a
-	// clean end.
+	// ConnOpened and ConnClosed report conns of remux. err is nil after a clean end.
 	ConnOpened func(Conn)
 	ConnClosed func(c Conn, lasted time.Duration, err error)
-	// ConnBarred reports once for a conn why its peer may open no more sessions.
+	// ConnBarred reports why the peer of a conn may open no more sessions, once for
+	// each conn.
 	ConnBarred func(c Conn, err error)
-	// ConnRefused reports a connection that the server turned away for want of room.
-	// client is empty if it has not said its name.
+	// ConnRefused reports a connection that the server refused because of a limit on
+	// connections. client is empty if the name is not known.
 	ConnRefused func(client, from string, err error)
 
-	// SessionOpened and SessionClosed report the sessions of remux. The error is nil
-	// if both ends had finished.
+	// SessionOpened and SessionClosed report sessions of remux. err is nil if both ends
+	// had finished.
 	SessionOpened func(remux.ID)
 	SessionClosed func(id remux.ID, err error)
 
-	// RequestAccepted reports a request that will be carried if possible.
+	// RequestAccepted reports a request that will be carried out if possible.
 	RequestAccepted func(*Request)
-	// RequestStarted reports that a request is on its way to its target: at the
-	// client, that there is a server to send it to; at the server, that the first
-	// address may be dialed. A request that fails before is closed without it.
+	// RequestStarted reports that a request is on its way to its target: at the client,
+	// a server is available; at the server, the first address may be dialed. It is not
+	// called for a request that fails before that.
 	RequestStarted func(*Request)
-	// RequestDialed reports that there is a connection to the target, or at the
-	// client, unless the request was eager, the server's word for it. The request has
-	// the times.
+	// RequestDialed reports that the target is connected; at a client, that the server
+	// said so, unless the request was eager. The Request has the times taken.
 	RequestDialed func(*Request)
 	// RequestAnswered reports the first byte from the target.
 	RequestAnswered func(*Request)
-	// RequestClosed reports the end of a request that was accepted.
+	// RequestClosed reports the end of an accepted request.
 	RequestClosed func(*Request, End)
-	// RequestRefused reports what a limit or a rule forbids. The error names the
+	// RequestRefused reports a request forbidden by a limit or rule. err names the
 	// target and the rule; client is empty if it has no certificate.
 	RequestRefused func(reason admission.Refusal, client string, err error)
 
 	// DatagramsFailed reports that datagrams of an association cannot be sent to a
-	// target, and TargetsForgotten that it has had to forget targets.
+	// target, and TargetsForgotten that an association had to drop targets.
 	DatagramsFailed  func(r *Request, target datagram.Target, err error)
 	TargetsForgotten func(*Request)
 
 	// ServerDialed reports each attempt of a client to reach a server.
 	ServerDialed func(address string, took time.Duration, err error)
-	// ServerSilent and ServerAnswers report that a server has stopped answering, and
-	// that it answers again; ServerChosen, which one gets the new sessions. old is
-	// empty at first.
+	// ServerSilent and ServerAnswers report that a server has stopped answering or
+	// answers again. ServerChosen reports which server gets new sessions; old is empty
+	// the first time.
 	ServerSilent  func(address string, err error)
 	ServerAnswers func(address string)
 	ServerChosen  func(chosen, old upstream.Distance)
 
 	// PeerRejected reports a connection whose TLS handshake failed.
 	PeerRejected func(from string, err error)
-	// DoorRejected reports an application's connection without a request that can be
-	// carried, and LoginRejected one whose password is wrong.
+	// DoorRejected reports an application's connection without a usable request, and
+	// LoginRejected one with a wrong password.
 	DoorRejected  func(from string, err error)
 	LoginRejected func(from string, err error)
 	// DoorFailed reports an application's connection that failed between two requests.
 	DoorFailed func(from string, err error)
 	// RequestInvalid reports a session, or at a server without remux a connection,
-	// whose request cannot be read.
+	// with an invalid request.
 	RequestInvalid func(from string, err error)
 
-	// FileLoaded reports that a file was read again, or why what was read before
-	// remains in force.
+	// FileLoaded reports that a file was reloaded or, if err is not nil, that reloading
+	// failed and the previous contents remain in use.
 	FileLoaded func(file File, name string, err error)
-	// ListenerFailed reports that connections cannot be accepted for now.
+	// ListenerFailed reports that connections cannot be accepted at the moment.
 	ListenerFailed func(err error)
-	// Warning reports what an operator should look at.
+	// Warning reports a problem that an operator should look at.
 	Warning func(text string)
 }
 
-// Conn is a conn of remux, and its peer.
+// Conn identifies a conn of remux and its peer.
 type Conn struct {
 	ID     remux.ID
 	Server string // at a client: the server's address
@@ -95,23 +94,23 @@ type Conn struct {
 	From   string // at a server: the client's address
 }
 
-// File is a kind of file that is read again when it changes.
+// File is a kind of file that is reloaded when it changes.
 type File string
 
-// The kinds.
+// The kinds of File.
 const (
 	Certificates File = "certificates"
 	Users        File = "users"
 	Rules        File = "rules"
 )
 
-// End is how a request ended.
+// End describes how a request ended.
 type End struct {
 	Err       error // nil after a clean end
-	Cancelled bool  // the application went away, as it may
-	Unreached bool  // there was no server to carry it to
-	Refused   bool  // RequestRefused has told why
-	// Datagrams counts what an association carried; nil for a connection.
+	Cancelled bool  // the application went away, which is not a failure
+	Unreached bool  // no server could be reached
+	Refused   bool  // reported by RequestRefused
+	// Datagrams counts the datagrams of an association; nil for a connection.
 	Datagrams *datagram.Counts
 }
 

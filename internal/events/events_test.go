@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder subscribes to everything and writes down the names of what is called.
+// recorder returns Events that append the name of each hook called to told.
 func recorder(name string, told *[]string) *Events {
 	e := new(Events)
 	v := reflect.ValueOf(e).Elem()
@@ -28,8 +28,8 @@ func recorder(name string, told *[]string) *Events {
 	return e
 }
 
-// TestJoin: each event reaches its own function of every subscriber, in order, and one
-// without subscribers can be called.
+// TestJoin checks that each event calls the same hook of every subscriber, in order, and that
+// hooks without subscribers can be called.
 func TestJoin(t *testing.T) {
 	var told []string
 	joined := reflect.ValueOf(Join(recorder("a", &told), nil, new(Events), recorder("b", &told))).Elem()
@@ -72,13 +72,13 @@ func TestTable(t *testing.T) {
 			}
 		}
 		if strings.Join(got, "") != targets || table.Len() != len(targets) {
-			t.Errorf("the table has %v and counts %d, want %s", got, table.Len(), targets)
+			t.Errorf("the table has %v and Len %d, want %s", got, table.Len(), targets)
 		}
 	}
 	want("01234")
 	for _, i := range []int{2, 0, 4} { // from the middle, the beginning and the end
 		e.RequestClosed(all[i], End{})
-		e.RequestClosed(all[i], End{}) // once more does no harm
+		e.RequestClosed(all[i], End{}) // has no effect the second time
 	}
 	want("13")
 	e.RequestClosed(all[1], End{})
@@ -86,8 +86,8 @@ func TestTable(t *testing.T) {
 	want("")
 }
 
-// TestTableIsShared has requests come, go and be shown at the same time.
-func TestTableIsShared(t *testing.T) {
+// TestTableConcurrent adds, removes and lists requests concurrently.
+func TestTableConcurrent(t *testing.T) {
 	var table Table
 	e := table.Events()
 	var wg sync.WaitGroup
@@ -110,11 +110,11 @@ func TestTableIsShared(t *testing.T) {
 	}
 	wg.Wait()
 	if table.Len() != 0 || len(table.All()) != 0 {
-		t.Errorf("%d are left", table.Len())
+		t.Errorf("%d requests are left", table.Len())
 	}
 }
 
-// TestTableMemory: 20 000 live sessions cost at most 300 bytes each.
+// TestTableMemory checks that 20 000 live sessions cost at most 300 bytes each.
 func TestTableMemory(t *testing.T) {
 	const sessions, most = 20_000, 300
 	var table Table
@@ -134,8 +134,8 @@ func TestTableMemory(t *testing.T) {
 	}
 	start := time.Now()
 	if n := len(table.All()); n != sessions {
-		t.Errorf("the table shows %d of %d", n, sessions)
+		t.Errorf("the table lists %d of %d sessions", n, sessions)
 	}
-	t.Logf("shown in %s", time.Since(start))
+	t.Logf("listed in %s", time.Since(start))
 	runtime.KeepAlive(&table)
 }

@@ -9,8 +9,8 @@ import (
 	"tunnels/remux"
 )
 
-// Join returns Events whose functions call those of all subscribers, in order. None of
-// them is nil, so they can be called without looking.
+// Join returns Events whose hooks call those of all subscribers in order. None of the
+// returned hooks is nil, so they can be called without a check.
 func Join(subscribers ...*Events) *Events {
 	s := list(subscribers)
 	return &Events{
@@ -43,10 +43,10 @@ func Join(subscribers ...*Events) *Events {
 	}
 }
 
-// list are subscribers; some may be nil.
+// list is a list of subscribers, some of which may be nil.
 type list []*Events
 
-// functions returns what the subscribers have at one place.
+// functions returns the hooks of the subscribers that get selects, without nil ones.
 func functions[F any](s list, get func(*Events) F, isNil func(F) bool) (all []F) {
 	for _, e := range s {
 		if e == nil {
@@ -59,6 +59,7 @@ func functions[F any](s list, get func(*Events) F, isNil func(F) bool) (all []F)
 	return all
 }
 
+// each1 returns a function that calls the selected hook of each subscriber.
 func each1[A any](s list, get func(*Events) func(A)) func(A) {
 	all := functions(s, get, func(f func(A)) bool { return f == nil })
 	return func(a A) {
@@ -68,6 +69,7 @@ func each1[A any](s list, get func(*Events) func(A)) func(A) {
 	}
 }
 
+// each2 is each1 for hooks with two parameters.
 func each2[A, B any](s list, get func(*Events) func(A, B)) func(A, B) {
 	all := functions(s, get, func(f func(A, B)) bool { return f == nil })
 	return func(a A, b B) {
@@ -77,6 +79,7 @@ func each2[A, B any](s list, get func(*Events) func(A, B)) func(A, B) {
 	}
 }
 
+// each3 is each1 for hooks with three parameters.
 func each3[A, B, C any](s list, get func(*Events) func(A, B, C)) func(A, B, C) {
 	all := functions(s, get, func(f func(A, B, C)) bool { return f == nil })
 	return func(a A, b B, c C) {

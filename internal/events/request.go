@@ -5,32 +5,31 @@ import (
 	"time"
 )
 
-// Request is one request and what is carried for it, from its acceptance to its end.
-// At the client that is an application's, at the server a session's.
+// Request is one request from its acceptance to its end, with the bytes carried for it. At
+// the client it comes from an application, at the server from a session.
 type Request struct {
 	// Static.
-	Client string // name in the client's certificate; at the client itself, and without one, empty
-	Target string // host:port; udp:host:port for an association, with the address where it takes datagrams
-	Plain  bool   // no remux beneath, so a failed target and an application that went away are resets
+	Client string // name in the client's certificate; empty without one and at the client itself
+	Target string // host:port, or for an association udp:host:port with the address that receives its datagrams
+	Plain  bool   // without remux: a failed target or a departed application is seen as a reset
 	began  time.Time
 
-	// Up and Down count bytes from the application to the target, and from it, as they
-	// are moved.
+	// Up and Down count the bytes moved from the application to the target and back.
 	Up, Down atomic.Int64
 
-	// How long each step took, in nanoseconds; 0 if it was not taken (yet).
+	// Duration of each step in nanoseconds, or 0 if it has not happened.
 	resolving, connecting, answering atomic.Int64
 	server                           atomic.Pointer[string]
 
 	started atomic.Bool
-	count   atomic.Pointer[func() (up, down uint64)] // instead of Up and Down, or nil
+	count   atomic.Pointer[func() (up, down uint64)] // replaces Up and Down unless nil
 
 	// Guarded by Table.mu.
 	id         uint64
 	prev, next *Request
 }
 
-// NewRequest returns a request that is accepted now.
+// NewRequest returns a Request accepted now.
 func NewRequest(client, target string) *Request {
 	return &Request{Client: client, Target: target, began: time.Now()}
 }
@@ -38,33 +37,33 @@ func NewRequest(client, target string) *Request {
 // Began returns when the request was accepted.
 func (r *Request) Began() time.Time { return r.began }
 
-// Lasted returns how long ago that was.
+// Lasted returns the time since the request was accepted.
 func (r *Request) Lasted() time.Duration { return max(time.Since(r.began), 1) }
 
-// Start notes that the request is on its way and returns false if it was already.
+// Start marks the request as on its way to its target. It returns false if it already was.
 func (r *Request) Start() bool { return !r.started.Swap(true) }
 
-// Started reports whether the request has been on its way to its target.
+// Started reports whether Start was called.
 func (r *Request) Started() bool { return r.started.Load() }
 
-// Resolved notes how long the target's name took.
+// Resolved records how long resolving the target's name took.
 func (r *Request) Resolved(took time.Duration) { r.resolving.Store(int64(took)) }
 
-// Connected notes how long connecting to the target took, or at the client the
-// server's word for it.
+// Connected records how long connecting to the target took; at the client, how long the
+// server took to confirm it.
 func (r *Request) Connected(took time.Duration) { r.connecting.Store(int64(took)) }
 
-// Answered notes that the first byte has come from the target.
+// Answered records that the first byte has arrived from the target.
 func (r *Request) Answered() { r.answering.Store(int64(r.Lasted())) }
 
-// Via notes the server that the request goes to.
+// Via records the server that the request is sent to.
 func (r *Request) Via(server string) { r.server.Store(&server) }
 
-// CountWith has count asked for the bytes each way, instead of Up and Down. It must
-// stay callable after the request has ended.
+// CountWith sets a function that replaces the counters Up and Down. It may be called even
+// after the request has ended.
 func (r *Request) CountWith(count func() (up, down uint64)) { r.count.Store(&count) }
 
-// Moved returns the bytes from the application to the target so far, and from it.
+// Moved returns how many bytes have gone from the application to the target and back.
 func (r *Request) Moved() (up, down int64) {
 	if count := r.count.Load(); count != nil {
 		up, down := (*count)()
@@ -73,7 +72,7 @@ func (r *Request) Moved() (up, down int64) {
 	return r.Up.Load(), r.Down.Load()
 }
 
-// Live returns the request as it is now.
+// Live returns a snapshot of the request.
 func (r *Request) Live() Live {
 	up, down := r.Moved()
 	l := Live{
@@ -88,15 +87,15 @@ func (r *Request) Live() Live {
 	return l
 }
 
-// Live is a Request at one moment.
+// Live is a snapshot of a Request.
 type Live struct {
-	ID       uint64 // unique in the process's life
+	ID       uint64 // unique within a Table
 	Client   string // see Request
 	Target   string
-	Server   string // at a client with several servers, the one in use
+	Server   string // at a client, the address of the server used
 	Began    time.Time
 	Up, Down int64 // bytes so far
-	// Resolve and Connect are how long these steps took, FirstByte how long after Began
-	// the target answered. 0 if that has not happened, or is not known here.
+	// Resolve and Connect are the durations of these steps, and FirstByte is the time
+	// from Began to the target's first byte. 0 means not yet, or not known here.
 	Resolve, Connect, FirstByte time.Duration
 }

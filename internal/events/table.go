@@ -2,18 +2,18 @@ package events
 
 import "sync"
 
-// Table is the live requests of a client or server, with their byte counts. It is
-// always on: an entry is the Request itself, linked into a list. All methods are safe
-// for concurrent use. The zero value is an empty table.
+// Table holds the live requests of a client or server, with their byte counts. It is cheap
+// enough to be always on, because an entry is the Request itself, linked into a list. All
+// methods are safe for concurrent use. The zero value is an empty table.
 type Table struct {
 	mu sync.Mutex
 	// Guarded by mu.
-	first, last *Request // the oldest and the newest
+	first, last *Request // oldest and newest
 	n           int
 	ids         uint64
 }
 
-// Events returns what keeps the table up to date.
+// Events returns the hooks that keep the table up to date.
 func (t *Table) Events() *Events {
 	return &Events{
 		RequestAccepted: t.add,
@@ -21,6 +21,7 @@ func (t *Table) Events() *Events {
 	}
 }
 
+// add appends r and gives it an id.
 func (t *Table) add(r *Request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -35,6 +36,7 @@ func (t *Table) add(r *Request) {
 	t.last = r
 }
 
+// remove removes r. Further calls do nothing.
 func (t *Table) remove(r *Request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,14 +57,14 @@ func (t *Table) remove(r *Request) {
 	t.n--
 }
 
-// Len returns how many requests are live.
+// Len returns the number of live requests.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.n
 }
 
-// All returns the live requests, the oldest first.
+// All returns the live requests, oldest first.
 func (t *Table) All() []Live {
 	t.mu.Lock()
 	defer t.mu.Unlock()
