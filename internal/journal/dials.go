@@ -11,28 +11,27 @@ import (
 )
 
 const (
-	// triesEvery is how often it is said that a server still cannot be reached.
+	// triesEvery is the interval between warnings that a server still cannot be reached.
 	triesEvery = time.Minute
-	// changeEvery is how often it is said if the reason is another one now.
+	// changeEvery is that interval if the reason has changed.
 	changeEvery = 10 * time.Second
 )
 
-// serverLines is what has been said of one server. That it cannot be reached is an
-// error once; the tries that follow, for as long as they fail, are a warning once in a
-// while.
+// serverLines limits the lines about one server. The first failure to reach it is logged
+// as an error; later ones, while it stays unreachable, as an occasional warning.
 type serverLines struct {
 	mu   sync.Mutex
 	down bool      // guarded by mu
-	said time.Time // guarded by mu; when the last line about that was written
-	text string    // guarded by mu; that line
-	more int       // guarded by mu; tries since then
+	said time.Time // guarded by mu; when that was last logged
+	text string    // guarded by mu; the reason logged then
+	more int       // guarded by mu; failed attempts since then
 
-	refused time.Time // guarded by mu; when it was last logged as an error that it refuses our certificate
+	refused time.Time // guarded by mu; when a refusal of our certificate was last logged as an error
 }
 
-// firstRefusal reports whether it is to be logged now as an error that the server
-// refuses this client's certificate. It does so on every conn, and with TLS 1.3 that is
-// known after the handshake only.
+// firstRefusal reports whether the server's refusal of this client's certificate should be
+// logged as an error now. The server refuses every conn, and with TLS 1.3 the client learns
+// of it only after the handshake.
 func (s *serverLines) firstRefusal() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,13 +43,13 @@ func (s *serverLines) firstRefusal() bool {
 	return true
 }
 
-// isRefused reports whether the other end has refused a certificate.
+// isRefused reports whether err means that the peer refused our certificate.
 func isRefused(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateError](err)
 	return ok
 }
 
-// dialed logs how an attempt to reach the server at address went.
+// dialed logs the result of an attempt to reach the server at address.
 func (s *serverLines) dialed(log *sla.Logger, address string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package journal turns events into the lines of the service log. What one event says
-// is one line, except where the same would be said again and again: that is counted,
-// and the count said later.
+// Package journal turns events into lines of the service log. Each event is one line,
+// except that repeated events are counted and the count is logged later.
 package journal
 
 import (
@@ -20,20 +19,20 @@ import (
 	"tunnels/tls"
 )
 
-// Journal writes the lines of one client and one server. Its methods are safe for
+// Journal writes the log lines of one client and one server. Its methods are safe for
 // concurrent use.
 type Journal struct {
 	// Static.
 	log      *sla.Logger
-	refused  *refusals // by a server's limits and rules
-	mistakes *refusals // by people, at a client's door
-	away     *refusals // of requests while no server can be reached
+	refused  *refusals // requests refused by the server's limits and rules
+	mistakes *refusals // user mistakes at a client's door
+	away     *refusals // requests made while no server can be reached
 
 	mu      sync.Mutex
-	servers map[string]*serverLines // guarded by mu; by address, or "" for all clients of a server
+	servers map[string]*serverLines // guarded by mu; by server address, or "" for conns of a server
 }
 
-// New returns a Journal that writes to log. Close must follow, before log is closed.
+// New returns a Journal that writes to log. The caller must call Close before closing log.
 func New(log *sla.Logger) *Journal {
 	return &Journal{
 		log:      log,
@@ -44,14 +43,14 @@ func New(log *sla.Logger) *Journal {
 	}
 }
 
-// Close writes what was only counted so far.
+// Close logs the counts of events not logged yet.
 func (j *Journal) Close() {
 	j.refused.close()
 	j.mistakes.close()
 	j.away.close()
 }
 
-// Events returns the functions that write the lines.
+// Events returns the hooks that write the lines.
 func (j *Journal) Events() *events.Events {
 	log := j.log
 	return &events.Events{
@@ -87,7 +86,7 @@ func (j *Journal) Events() *events.Events {
 	}
 }
 
-// server returns the lines about the server at address.
+// server returns the serverLines of the server at address.
 func (j *Journal) server(address string) *serverLines {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -99,9 +98,9 @@ func (j *Journal) server(address string) *serverLines {
 	return s
 }
 
-// connClosed logs the end of a conn. A client that is no longer accepted is reported
-// by PeerRejected and is no failure here. A server that refuses this client's
-// certificate does so on every conn: that is an error once in a while.
+// connClosed logs the end of a conn. A client that is no longer accepted is reported by
+// PeerRejected, so it is not a failure here. A server that refuses this client's
+// certificate refuses every conn, which is logged as an error only occasionally.
 func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
 	f := sla.Fields{Client: c.Client, Lasted: lasted}
 	if errors.Is(err, tls.ErrDismissed) || isRefused(err) && !j.server(c.Server).firstRefusal() {
@@ -111,8 +110,8 @@ func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
 	j.log.Closed(sla.Conn, c.ID.String(), err, f)
 }
 
-// sessionClosed logs the end of a session. What the target or the application caused
-// is in the line of the sock, and what ended its conn in that of the conn.
+// sessionClosed logs the end of a session. Failures caused by the target or application are
+// in the line of its sock, and the loss of its conn is in the line of the conn.
 func (j *Journal) sessionClosed(id remux.ID, err error) {
 	why, ok := code.Of(err)
 	switch {
@@ -125,20 +124,21 @@ func (j *Journal) sessionClosed(id remux.ID, err error) {
 	}
 }
 
+// peerRejected logs a failed TLS handshake, or a failure to accept if from is empty.
 func (j *Journal) peerRejected(from string, err error) {
 	switch {
 	case from == "":
 		j.log.Error("accepting clients: %v", err)
-	case errors.Is(err, tls.ErrSilent): // a probe, all day
+	case errors.Is(err, tls.ErrSilent): // probes like this are frequent
 		j.log.Debug("client at %s refused: %v", from, err)
 	default:
 		j.log.Warn("client at %s refused: %v", from, err)
 	}
 }
 
-// doorRejected logs a connection to a client's door that brought no request. Mistakes
-// of people are warnings; port scanners and browsers' spare connections, which come
-// all day, are not.
+// doorRejected logs a connection to a client's door that sent no valid request. User
+// mistakes are warnings; port scans and spare connections of browsers, which are frequent,
+// are not.
 func (j *Journal) doorRejected(from string, err error) {
 	if errors.Is(err, eagersocks.ErrMistake) {
 		j.mistakes.say(hostOf(from), err)
@@ -147,7 +147,7 @@ func (j *Journal) doorRejected(from string, err error) {
 	j.requestInvalid(from, err)
 }
 
-// requestInvalid logs a session, or a connection, without a request.
+// requestInvalid logs a session or connection without a valid request.
 func (j *Journal) requestInvalid(from string, err error) {
 	if errors.Is(err, eagersocks.ErrBug) {
 		j.log.Warn("no request from %s: %v", from, err)
@@ -159,6 +159,7 @@ func (j *Journal) requestInvalid(from string, err error) {
 	}
 }
 
+// serverChosen logs a change of the server in use.
 func (j *Journal) serverChosen(chosen, old upstream.Distance) {
 	if old.Address == "" {
 		j.log.Info("using server %s (%s)", chosen.Address, chosen.Text)
@@ -167,6 +168,7 @@ func (j *Journal) serverChosen(chosen, old upstream.Distance) {
 	j.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
 }
 
+// fileLoaded logs that a file was reloaded, or why not.
 func (j *Journal) fileLoaded(file events.File, name string, err error) {
 	what := name
 	if file != events.Certificates {
@@ -184,7 +186,7 @@ func (j *Journal) fileLoaded(file events.File, name string, err error) {
 	}
 }
 
-// hostOf returns remote without its port, which is another one each time.
+// hostOf returns remote without its port, which differs for every connection.
 func hostOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

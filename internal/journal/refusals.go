@@ -11,57 +11,56 @@ import (
 )
 
 const (
-	// sameEvery is how long the same refusal is not logged again; how often it
-	// happened meanwhile is said then.
+	// sameEvery is how long repeats of a refusal are only counted; then the count is
+	// logged.
 	sameEvery = 10 * time.Second
-	// linesMax is how many refusals of one client are logged one by one in that
-	// time; the others are counted on one line.
+	// linesMax is how many different refusals of one client are logged individually in
+	// that time; the rest are counted on one line.
 	linesMax = 32
-	// seenMax is how many are remembered of all clients together.
+	// seenMax is how many refusals are remembered for all clients together.
 	seenMax = 4096
-	// others stands for the clients of which there are too many.
+	// others replaces the client's name once seenMax is reached.
 	others = "of many others"
 )
 
-// refusals logs what was refused.
+// refusals logs refused requests, counting repeats instead of logging each.
 type refusals struct {
 	log  *sla.Logger // static
-	lead string      // static; how a line begins
+	lead string      // static; prefix of each line
 
 	mu      sync.Mutex
 	seen    map[refusal]*list.Element // guarded by mu; elements of order
-	order   list.List                 // guarded by mu; of *said, by when they were logged
-	clients map[string]int            // guarded by mu; how many elements each client has
-	timer   *time.Timer               // guarded by mu; nil: nothing has been seen
-	over    bool                      // guarded by mu
-	running sync.WaitGroup            // of the timer's function
+	order   list.List                 // guarded by mu; of *said, oldest first
+	clients map[string]int            // guarded by mu; number of elements of each client
+	timer   *time.Timer               // guarded by mu; nil if not set
+	over    bool                      // guarded by mu; close was called
+	running sync.WaitGroup            // calls of the timer's function, pending or running
 }
 
-// refusal is what makes two of them the same.
+// refusal is the key by which repeated refusals are recognized.
 type refusal struct {
 	client string
-	why    string // names target and rule; empty: any that is too many
+	why    string // the target and rule; empty for refusals beyond the limits
 }
 
 // said is a refusal that has been logged.
 type said struct {
 	refusal
 	at   time.Time
-	more int // of the same since then
+	more int // repeats since then
 }
 
-// newRefusals makes refusals whose lines begin with lead, the client behind it.
+// newRefusals returns a refusals whose lines start with lead and the client's name.
 func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
-// client logs that a client was refused something; the name is empty if it has no
-// certificate.
+// client logs a refusal of a client. The name is empty if it has no certificate.
 func (r *refusals) client(client string, why error) {
 	r.say(cmp.Or(client, "without a certificate"), why)
 }
 
-// say logs a refusal, if the same was not logged a moment ago.
+// say logs a refusal, or counts it if the same one was logged recently.
 func (r *refusals) say(client string, err error) {
 	key := refusal{client, err.Error()}
 	if r.isNew(key) {
@@ -69,8 +68,8 @@ func (r *refusals) say(client string, err error) {
 	}
 }
 
-// isNew says whether the refusal is to be logged now; if not, it has been counted
-// among those that are logged later.
+// isNew reports whether the refusal should be logged now. If not, it counts the refusal to
+// be logged later.
 func (r *refusals) isNew(key refusal) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,7 +85,7 @@ func (r *refusals) isNew(key refusal) bool {
 	}
 	s := &said{refusal: key, at: time.Now()}
 	if key.why == "" {
-		s.more = 1 // not said by itself
+		s.more = 1 // counted instead of logged individually
 	}
 	r.seen[key] = r.order.PushBack(s)
 	r.clients[key.client]++
@@ -94,7 +93,8 @@ func (r *refusals) isNew(key refusal) bool {
 	return s.more == 0
 }
 
-// setTimerLocked has due called when the first of order may be logged again.
+// setTimerLocked schedules a call of due for when the first element of order may be logged
+// again.
 func (r *refusals) setTimerLocked() {
 	e := r.order.Front()
 	if r.timer != nil || e == nil || r.over {
@@ -107,8 +107,8 @@ func (r *refusals) setTimerLocked() {
 	})
 }
 
-// due says how often what was logged a while ago has happened since, and forgets
-// what has not.
+// due logs how often the refusals logged at least sameEvery ago were repeated, and forgets
+// those that were not.
 func (r *refusals) due() {
 	r.mu.Lock()
 	r.timer = nil
@@ -118,8 +118,8 @@ func (r *refusals) due() {
 	r.sayAll(more)
 }
 
-// takeLocked takes what was logged at that time or before. What has happened since
-// begins anew, the rest is forgotten.
+// takeLocked removes the refusals logged no later than until and returns the repeated
+// ones, whose counts start again from 0.
 func (r *refusals) takeLocked(until time.Time) (more []said) {
 	var again []*said
 	for e := r.order.Front(); e != nil && !e.Value.(*said).at.After(until); e = r.order.Front() {
@@ -144,7 +144,7 @@ func (r *refusals) takeLocked(until time.Time) (more []said) {
 	return more
 }
 
-// sayAll logs what was kept back.
+// sayAll logs the counts of repeated refusals.
 func (r *refusals) sayAll(more []said) {
 	for _, s := range more {
 		if s.why == "" {
@@ -159,7 +159,7 @@ func (r *refusals) sayAll(more []said) {
 	}
 }
 
-// close logs what was kept back, and waits for the timer's function.
+// close logs the remaining counts and waits for the timer's function.
 func (r *refusals) close() {
 	r.mu.Lock()
 	r.over = true

@@ -10,14 +10,15 @@ import (
 	"tunnels/internal/journal/logtest"
 )
 
+// remembered returns how many refusals r remembers.
 func remembered(r *refusals) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return max(len(r.seen), r.order.Len())
 }
 
-// TestRefusalLines: each refusal is a line, a flood of the same is few, and none
-// goes uncounted.
+// TestRefusalLines checks that each refusal is logged, that a flood of the same one takes
+// few lines, and that all are counted.
 func TestRefusalLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)
@@ -49,7 +50,7 @@ func TestRefusalLines(t *testing.T) {
 		time.Sleep(sameEvery)
 		synctest.Wait()
 		if n := remembered(r); n != 0 || len(r.clients) != 0 || r.timer != nil {
-			t.Errorf("%d refusals are remembered after all is quiet", n)
+			t.Errorf("%d refusals are still remembered after a quiet period", n)
 		}
 		flood(2)
 		r.close()
@@ -57,8 +58,8 @@ func TestRefusalLines(t *testing.T) {
 	})
 }
 
-// TestRefusalsOfOneClient: who tries many targets fills neither the log nor the
-// memory, and hides nobody else.
+// TestRefusalsOfOneClient checks that a client trying many targets fills neither the log nor
+// memory, and does not hide the lines of other clients.
 func TestRefusalsOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)
@@ -75,12 +76,12 @@ func TestRefusalsOfOneClient(t *testing.T) {
 			t.Errorf("%d lines about another client, want 1", n)
 		}
 		if n := remembered(r); n != linesMax+2 {
-			t.Errorf("%d are remembered, want %d", n, linesMax+2)
+			t.Errorf("%d refusals are remembered, want %d", n, linesMax+2)
 		}
 		time.Sleep(sameEvery)
 		synctest.Wait()
 		if n := len(log.With("refused client scanner: 9968 more requests, for other targets or reasons")); n != 1 {
-			t.Errorf("%d lines sum up, want 1: %s", n, log)
+			t.Errorf("%d summary lines, want 1: %s", n, log)
 		}
 	})
 }

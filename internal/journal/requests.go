@@ -18,9 +18,9 @@ func (j *Journal) opened(r *events.Request) {
 	j.log.Opened(sla.Sock, r.Target, sla.Fields{Client: r.Client})
 }
 
-// requestClosed writes the closing line of a request. One that never started has both
-// lines here, or none where another line says all: a refusal, or the count of the
-// requests for which there is no server.
+// requestClosed writes the closing line of a request. If the request never started, it
+// writes the opening line first, or neither if another line covers it: a refusal, or the
+// count of requests made while no server can be reached.
 func (j *Journal) requestClosed(r *events.Request, end events.End) {
 	if !r.Started() {
 		switch {
@@ -39,12 +39,12 @@ func (j *Journal) requestClosed(r *events.Request, end events.End) {
 	j.closed(r, end)
 }
 
-// closed writes the closing line, by whose failure it was.
+// closed writes the closing line, at a level that depends on the cause of the end.
 func (j *Journal) closed(r *events.Request, end events.End) {
 	switch {
 	case end.Err == nil:
 		j.log.Closed(sla.Sock, r.Target, nil, fields(r))
-	case end.Refused: // and told
+	case end.Refused: // already logged
 		j.closedAs(r, sla.LevelInfo, code.NotAllowed.String())
 	case end.Cancelled:
 		j.closedAs(r, sla.LevelInfo, code.Cancelled.String())
@@ -57,21 +57,22 @@ func (j *Journal) closed(r *events.Request, end events.End) {
 	}
 }
 
+// closedAs writes the closing line with this level and reason.
 func (j *Journal) closedAs(r *events.Request, level sla.Level, reason string) {
 	j.log.ClosedAs(sla.Sock, r.Target, level, reason, fields(r))
 }
 
-// fields returns those of a closing line.
+// fields returns the fields of a closing line.
 func fields(r *events.Request) sla.Fields {
 	up, down := r.Moved()
 	return sla.Fields{Client: r.Client, Counted: true, Up: up, Down: down, Lasted: r.Lasted()}
 }
 
-// level returns how much the end of a request matters. What the target or the
-// application did is no failure of ours, a refusal by policy is for an operator to look
-// at, and the rest is the tunnel's own failure.
+// level returns the log level for the end of a request: info for failures caused by the
+// target or application, warn for refusals by policy, which an operator may want to see,
+// and error for failures of the tunnel itself.
 func level(err error) sla.Level {
-	if errors.Is(err, tls.ErrDismissed) || isRefused(err) { // told by PeerRejected, or by the conn
+	if errors.Is(err, tls.ErrDismissed) || isRefused(err) { // logged by peerRejected or connClosed
 		return sla.LevelInfo
 	}
 	why, ok := code.Of(err)
@@ -88,17 +89,17 @@ func level(err error) sla.Level {
 	return sla.LevelError
 }
 
-// datagramsFailed says why datagrams for a target are not sent, though they may be.
+// datagramsFailed logs why datagrams to an allowed target are not sent.
 func (j *Journal) datagramsFailed(r *events.Request, target datagram.Target, err error) {
 	j.log.Info("%s: datagrams to %s are not sent: %v", r.Target, target, err)
 }
 
-// targetsForgotten says that an association has had to forget targets.
+// targetsForgotten logs that an association had to drop targets.
 func (j *Journal) targetsForgotten(r *events.Request) {
 	j.log.Warn("%s: too many targets at one time; the ones sent to longest ago are forgotten, with what they answer", r.Target)
 }
 
-// associationClosed says how an association ended, and what did not get through.
+// associationClosed logs the end of an association and the datagrams it lost.
 func (j *Journal) associationClosed(r *events.Request, end events.End) {
 	lost := summary(end.Datagrams)
 	switch {
@@ -112,7 +113,8 @@ func (j *Journal) associationClosed(r *events.Request, end events.End) {
 	}
 }
 
-// summary says what of an association's datagrams did not get through, or "" if all did.
+// summary describes the datagrams and targets that an association lost, or returns "" if it
+// lost none.
 func summary(c *datagram.Counts) string {
 	var lost, parts []string
 	for _, l := range []struct {

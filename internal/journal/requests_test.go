@@ -12,9 +12,10 @@ import (
 	"tunnels/sla"
 )
 
-// TestEndLevels: whose failure it was decides how much the end of a sock matters.
+// TestEndLevels checks that the level of a sock's closing line depends on the cause of its
+// end.
 func TestEndLevels(t *testing.T) {
-	coded := func(c code.Code) error { return fmt.Errorf("around it: %w", &code.Error{Code: c}) }
+	coded := func(c code.Code) error { return fmt.Errorf("wrapped: %w", &code.Error{Code: c}) }
 	for _, tt := range []struct {
 		err       error
 		plain     bool
@@ -50,7 +51,7 @@ func TestEndLevels(t *testing.T) {
 		j.Close()
 		log.Wait(t, fmt.Sprint(tt.err), "["+tt.want+"] [sock] - a.test:80 = 0 up=0 down=0 sec=")
 		if n := l.Count(sla.Sock); n != 0 {
-			t.Errorf("%v: %d are open", tt.err, n)
+			t.Errorf("%v: %d socks are open", tt.err, n)
 		}
 		l.Close()
 	}

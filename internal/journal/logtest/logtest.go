@@ -1,4 +1,4 @@
-// Package logtest helps tests that look at the lines of a log.
+// Package logtest helps tests check the lines of a log.
 package logtest
 
 import (
@@ -14,9 +14,9 @@ import (
 	"tunnels/sla"
 )
 
-// Buffer is where a test's log goes. The zero value is ready for use.
+// Buffer collects the log of a test. The zero value is ready for use.
 type Buffer struct {
-	flush func() // makes the Logger write what it was told; may be nil; set before use
+	flush func() // flushes the Logger, or nil if there is none; set before use
 
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu
@@ -29,7 +29,7 @@ func (l *Buffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// String returns all that was logged so far.
+// String returns everything logged so far.
 func (l *Buffer) String() string {
 	if l.flush != nil {
 		l.flush()
@@ -39,13 +39,13 @@ func (l *Buffer) String() string {
 	return l.b.String()
 }
 
-// Logger returns a Logger that writes to l, everything from level debug on.
+// Logger returns a Logger that writes to l at level debug.
 func (l *Buffer) Logger(t testing.TB) *sla.Logger {
 	t.Helper()
 	return l.LoggerWith(t, sla.Config{Level: "debug"})
 }
 
-// LoggerWith returns a Logger of that configuration that writes to l.
+// LoggerWith returns a Logger with configuration cfg that writes to l.
 func (l *Buffer) LoggerWith(t testing.TB, cfg sla.Config) *sla.Logger {
 	t.Helper()
 	cfg.Path, cfg.Stderr = "-", l
@@ -57,7 +57,8 @@ func (l *Buffer) LoggerWith(t testing.TB, cfg sla.Config) *sla.Logger {
 	return log
 }
 
-// Wait waits until the log, which is that of name, holds all of texts in one line.
+// Wait waits until one line of the log contains all texts. It reports an error with name,
+// which says whose log this is, if none does within 10 seconds.
 func (l *Buffer) Wait(t *testing.T, name string, texts ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -75,7 +76,7 @@ func (l *Buffer) Wait(t *testing.T, name string, texts ...string) {
 	}
 }
 
-// With returns the lines of the log that hold text, without their time.
+// With returns the lines of the log that contain text, without their timestamps.
 func (l *Buffer) With(text string) (found []string) {
 	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, text) {
@@ -85,10 +86,11 @@ func (l *Buffer) With(text string) (found []string) {
 	return found
 }
 
-// secs matches how long something lasted, which is never the same.
+// secs matches a duration, which differs from run to run.
 var secs = regexp.MustCompile(` sec=\d+\.\d+`)
 
-// Want checks that these are all lines of the log, without their times.
+// Want checks that the log consists of exactly these lines, ignoring timestamps and
+// durations.
 func (l *Buffer) Want(t *testing.T, want ...string) {
 	t.Helper()
 	got := l.With("")
