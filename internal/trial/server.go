@@ -13,17 +13,17 @@ import (
 	"tunnels/internal/resolve"
 )
 
-// ServerConfig is what can be tried at a server.
+// ServerConfig configures RunServer.
 type ServerConfig struct {
-	Network, Address string         // where it listens
-	DNS              resolve.Config // how it resolves names
+	Network, Address string         // where the server listens
+	DNS              resolve.Config // the server's resolvers
 	Host             string         // the name to look up
-	Timeout          time.Duration  // of each step
+	Timeout          time.Duration  // for each step
 }
 
-// RunServer does what Run does for a server, as far as it can be known from there:
-// whether it can listen, and whether its resolver knows the target's name. A port
-// that is in use is no failure, as it may be by the very server.
+// RunServer is Run for a server. It checks what can be checked there: whether the server can
+// listen, and whether its resolver can resolve the target's name. A port in use is not a
+// failure, because the server itself may be using it.
 func RunServer(ctx context.Context, cfg ServerConfig, report func(Step)) bool {
 	listen := tryListen(ctx, cfg.Network, cfg.Address)
 	report(listen)
@@ -32,6 +32,7 @@ func RunServer(ctx context.Context, cfg ServerConfig, report func(Step)) bool {
 	return !listen.Failed && !names.Failed
 }
 
+// tryListen checks that the address can be listened on.
 func tryListen(ctx context.Context, network, address string) Step {
 	s := Step{Name: "listen", Text: address}
 	if strings.HasPrefix(network, "unix") {
@@ -50,6 +51,7 @@ func tryListen(ctx context.Context, network, address string) Step {
 	return s
 }
 
+// tryResolve checks that the server's resolver knows the host.
 func tryResolve(ctx context.Context, cfg ServerConfig) Step {
 	s := Step{Name: "resolve"}
 	r := resolve.New(cfg.DNS)

@@ -1,5 +1,6 @@
-// Package trial goes the way from a client to a target step by step, and says which step
-// fails. No client or server needs to run, and none that runs is disturbed.
+// Package trial tests the path from a client to a target step by step and reports which step
+// fails. Neither a client nor, for RunServer, a server needs to be running, and running ones
+// are not disturbed.
 package trial
 
 import (
@@ -21,34 +22,35 @@ import (
 	"tunnels/tls"
 )
 
-// Step is one step on the way to a target, as Run takes them.
+// Step is the result of one step on the path to a target.
 type Step struct {
 	Name    string        // resolve, connect, tls, round trip, exit or target
 	Took    time.Duration // 0 if nothing was measured
-	Text    string        // what was found, or why it failed and what may help
+	Text    string        // the finding, or why the step failed and what may help
 	Failed  bool
-	Skipped bool // not tried, because a step before it failed
+	Skipped bool // not tried because an earlier step failed
 }
 
-// replyGrace is added to the time a target may take: the reply has a way too.
+// replyGrace is added to the target's timeout, because the reply also takes time.
 const replyGrace = 5 * time.Second
 
-// Config is the way to try.
+// Config describes the path to test.
 type Config struct {
-	Network, Address string             // of the server
-	TLS              *tls.Client        // nil if the way is not over TLS; its DialLower is set
-	Mux              bool               // requests travel as sessions of remux
-	Remux            remux.Config       // of its conn
-	Target           eagersocks.Address // what the exit is asked for
-	Timeout          time.Duration      // of each step
+	Network, Address string             // the server's
+	TLS              *tls.Client        // nil without TLS; Run sets its DialLower
+	Mux              bool               // requests are sessions of remux
+	Remux            remux.Config       // configuration of the conn
+	Target           eagersocks.Address // requested from the exit
+	Timeout          time.Duration      // for each step
 
-	// Allow and Rules are the names of a server's allow list and rules file in messages;
-	// either may be empty.
+	// Allow and Rules are what messages call the server's allow list and rules file.
+	// Either may be empty.
 	Allow, Rules string
 }
 
-// Run takes the steps to a server and its exit, and returns whether all went well. It
-// reports each step as it ends. Each step is bounded by the timeout, or ends with ctx.
+// Run performs the steps from the server's address to the target and reports whether all
+// succeeded. It calls report as each step ends. A step ends at its timeout at the latest, or
+// when ctx is done.
 func Run(ctx context.Context, cfg Config, report func(Step)) bool {
 	t := &trial{cfg: cfg, report: report}
 	t.left = []string{"resolve", "connect", "tls", "round trip", "exit", "target"}
@@ -62,21 +64,21 @@ func Run(ctx context.Context, cfg Config, report func(Step)) bool {
 }
 
 const (
-	lookEvery = 10 * time.Millisecond // how often a conn that was made is looked at
-	leaveMax  = time.Second           // for ending it cleanly
+	lookEvery = 10 * time.Millisecond // interval at which the state of a new conn is checked
+	leaveMax  = time.Second           // time limit for ending the conn cleanly
 )
 
-// trial is one way that is tried. Its goroutine owns it.
+// trial is one call of Run, whose goroutine owns it.
 type trial struct {
 	cfg     Config
 	report  func(Step)
-	left    []string      // steps that have not been reported
-	took    time.Duration // by connecting
-	secured time.Duration // by the TLS handshake
+	left    []string      // steps not reported yet
+	took    time.Duration // time taken to connect
+	secured time.Duration // time taken by the TLS handshake
 	failed  bool
 }
 
-// tell reports a step, with which those before it are over, too.
+// tell reports a step and removes it, and any before it, from left.
 func (t *trial) tell(s Step) {
 	for i, name := range t.left {
 		if name == s.Name {
@@ -88,17 +90,17 @@ func (t *trial) tell(s Step) {
 	t.report(s)
 }
 
-// done reports a step that went well.
+// done reports a step that succeeded.
 func (t *trial) done(name string, took time.Duration, format string, a ...any) {
 	t.tell(Step{Name: name, Took: took, Text: fmt.Sprintf(format, a...)})
 }
 
-// fail reports a step that did not.
+// fail reports a step that failed.
 func (t *trial) fail(name string, took time.Duration, err error) {
 	t.tell(Step{Name: name, Took: took, Text: err.Error() + upstream.Hint(err), Failed: true})
 }
 
-// run takes the steps, up to the first that fails.
+// run performs the steps up to the first that fails.
 func (t *trial) run(ctx context.Context) {
 	if !t.resolve(ctx) {
 		return
@@ -137,25 +139,25 @@ func (t *trial) run(ctx context.Context) {
 func (t *trial) leave(pool *remux.Pool) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveMax)
 	defer cancel()
-	_ = pool.Shutdown(ctx) // nothing was to be kept
+	_ = pool.Shutdown(ctx) // a failure to end cleanly does not matter
 }
 
-// limit bounds one step.
+// limit returns a context with the timeout of one step.
 func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := t.cfg.Timeout
 	return context.WithTimeoutCause(ctx, limit, silence(limit))
 }
 
-// silence is the error of a step in which nothing came for that long.
+// silence is the error of a step that got no answer for this long.
 type silence time.Duration
 
 // Error implements error.
 func (s silence) Error() string { return fmt.Sprintf("no answer within %s", time.Duration(s)) }
 
-// Timeout says that it is a timeout as those of package net are.
+// Timeout returns true, which makes silence a timeout in the sense of package net.
 func (s silence) Timeout() bool { return true }
 
-// resolve looks the server's name up, as connect will do once more.
+// resolve looks up the server's name. connect will look it up again.
 func (t *trial) resolve(ctx context.Context) bool {
 	host, _, err := net.SplitHostPort(t.cfg.Address)
 	if _, noIP := netip.ParseAddr(host); err != nil || noIP == nil || !strings.HasPrefix(t.cfg.Network, "tcp") {
@@ -178,9 +180,9 @@ func (t *trial) resolve(ctx context.Context) bool {
 	return true
 }
 
-// connect makes the connection below, and TLS on it, and returns nil if that failed.
-// That TLS went well is reported later: with TLS 1.3 a server refuses a client's
-// certificate after the handshake.
+// connect dials the server, performs the TLS handshake, and returns the connection or nil if
+// that failed. The success of TLS is reported later by certificate, because with TLS 1.3 a
+// server refuses a client's certificate after the handshake.
 func (t *trial) connect(ctx context.Context) net.Conn {
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
@@ -215,15 +217,15 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 	return conn
 }
 
-// certificate reports that TLS went well, where there is TLS, and how long the
-// certificates remain valid.
+// certificate reports that TLS succeeded, if it is used, and how long the certificates
+// remain valid.
 func (t *trial) certificate(conn net.Conn) {
 	if c, ok := conn.(*tls.Conn); ok {
 		t.done("tls", t.secured, "certificate of %s, %s left; this client's, %s left", c.PeerName(), days(c.PeerNotAfter()), days(t.cfg.TLS.NotAfter()))
 	}
 }
 
-// days is how many days are left until a time, in words.
+// days returns the number of days until a time, in words.
 func days(until time.Time) string {
 	n := int(time.Until(until).Hours() / 24)
 	if n == 1 {
@@ -232,7 +234,7 @@ func days(until time.Time) string {
 	return fmt.Sprintf("%d days", n)
 }
 
-// measure waits until the server has taken the conn and answered a PING.
+// measure waits until the server has accepted the conn and answered a PING.
 func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bool {
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
@@ -269,8 +271,8 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 	}
 }
 
-// unanswered reports why the server has said nothing on a conn: it refuses this
-// client's certificate, or it is no server.
+// unanswered reports why the server sent nothing on a conn: it refused this client's
+// certificate, or it is not a tunnels server.
 func (t *trial) unanswered(conn net.Conn, waited time.Duration, err error) {
 	if t.uncertified(err) {
 		return
@@ -279,8 +281,8 @@ func (t *trial) unanswered(conn net.Conn, waited time.Duration, err error) {
 	t.fail("round trip", waited, err)
 }
 
-// uncertified reports a handshake that failed after all, if that is what err says: the
-// server has refused this client's certificate.
+// uncertified checks whether err means that the server refused this client's certificate. If
+// so, it reports TLS as failed and returns true.
 func (t *trial) uncertified(err error) bool {
 	_, refused := errors.AsType[*tls.CertificateError](err)
 	if refused {
@@ -289,8 +291,8 @@ func (t *trial) uncertified(err error) bool {
 	return refused
 }
 
-// request makes one request and waits for the exit's reply. It calls heard before it
-// reports anything but that the server refuses this client's certificate.
+// request makes one request and waits for the exit's reply. It calls heard before reporting,
+// unless the server refused this client's certificate.
 func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	defer splice.Abort(s, code.Cancelled, "")
 	r := eagersocks.Request{Command: eagersocks.Connect, Target: t.cfg.Target, ReplyWanted: true}
@@ -324,7 +326,7 @@ func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.cfg.Target, why, t.targetHint(why))})
 }
 
-// targetHint is what may be the matter with a target.
+// targetHint returns a likely cause of the target's failure, or "".
 func (t *trial) targetHint(why code.Code) string {
 	switch why {
 	case code.NotAllowed:
@@ -337,7 +339,7 @@ func (t *trial) targetHint(why code.Code) string {
 	return ""
 }
 
-// once returns a dial function that gives away one connection.
+// once returns a dial function that returns conn the first time and fails afterwards.
 func once(conn net.Conn) func(context.Context, string, string) (net.Conn, error) {
 	given := make(chan net.Conn, 1)
 	given <- conn
