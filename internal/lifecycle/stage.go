@@ -1,5 +1,5 @@
-// Package lifecycle has what every role of a process has in common: it begins to listen
-// once, serves connections, drains and closes.
+// Package lifecycle implements what all roles of a process share: listening once, serving
+// connections, draining and closing.
 package lifecycle
 
 import (
@@ -13,17 +13,17 @@ import (
 // ErrClosed is returned by Stage.Listen and Stage.Serve after Close.
 var ErrClosed = fmt.Errorf("tunnel: %w", net.ErrClosed)
 
-// Stage is how far a role is in its life. What begin sets in Listen may be read after a
-// call of Ready that returned true, and after Close. The zero value has not begun.
+// Stage tracks the lifecycle of a role. Fields set by the begin function of Listen may be
+// read after Ready has returned true, and after Close. The zero value is not listening.
 type Stage struct {
-	mu sync.Mutex // held while beginning to listen
+	mu sync.Mutex // held during begin
 	// Guarded by mu.
 	listening bool
 	serving   bool
 	closed    bool
 }
 
-// Listen calls begin unless it is too late, or has been done.
+// Listen calls begin, unless the role is listening already or was closed.
 func (s *Stage) Listen(begin func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *Stage) Listen(begin func() error) error {
 	return nil
 }
 
-// Serve notes that serving begins, which may be done once and after Listen.
+// Serve marks the role as serving. It may be called once, after Listen.
 func (s *Stage) Serve() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,23 +63,23 @@ func (s *Stage) Ready() bool {
 	return s.listening
 }
 
-// Close has later calls of Listen fail, and waits for one that is under way.
+// Close makes later calls of Listen fail and waits for one in progress.
 func (s *Stage) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 }
 
-// Role is one thing that a process does: it has listened when it is given to those who
-// serve, drain and close it.
+// Role is one task of a process, such as the client or the server. It is already listening
+// when used as a Role.
 type Role interface {
-	// Serve serves until Shutdown or Close, and returns nil then.
+	// Serve serves until Shutdown or Close is called, and then returns nil.
 	Serve() error
-	// Reload reads again what may change while the role runs.
+	// Reload reloads the files that may change while the role runs.
 	Reload() error
-	// Shutdown accepts nothing new, waits for what is being served until ctx ends, and
+	// Shutdown stops accepting, waits for open connections until ctx is done, and then
 	// ends the rest. The error says what was cut off.
 	Shutdown(ctx context.Context) error
-	// Close ends everything at once.
+	// Close ends everything immediately.
 	Close()
 }

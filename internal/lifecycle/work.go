@@ -11,19 +11,19 @@ import (
 	"tunnels/internal/trim"
 )
 
-// Work is the connections being served, each by a goroutine of its own.
+// Work tracks the connections being served, each by its own goroutine.
 type Work struct {
 	wg     sync.WaitGroup
-	Memory *trim.Trimmer // static once something is started; nil if memory is left to the runtime. Abort closes it
+	Memory *trim.Trimmer // set before the first Start and closed by Abort; nil leaves memory to the runtime
 
 	mu    sync.Mutex
-	conns map[net.Conn]net.Conn // guarded by mu; with the one each is joined with, or nil
+	conns map[net.Conn]net.Conn // guarded by mu; from each connection to the far one it is joined with, or nil
 	over  bool                  // guarded by mu; Abort was called
 }
 
-// Start serves c in a goroutine. What serve returns, if anything, is done in
-// another one: making a connection takes a deep stack, which carrying bytes, for
-// hours perhaps, then does not hold.
+// Start calls serve in a goroutine to serve c, and then rest, unless it is nil, in another
+// one. Setting up a connection grows the stack; the new goroutine keeps that memory from
+// being held while the connection carries data, perhaps for hours.
 func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -51,9 +51,9 @@ func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	})
 }
 
-// Join notes that bytes go between c, which is being served, and far: an end that
-// has said all is not listened to any more, so aborting it alone would not be
-// noticed before the other one speaks.
+// Join records that c, which is being served, is joined with far, so that Abort ends both. If
+// c has already finished sending, it is no longer being read, and aborting it alone would go
+// unnoticed until far sends something.
 func (w *Work) Join(c, far net.Conn) {
 	w.mu.Lock()
 	over := w.over
@@ -64,6 +64,7 @@ func (w *Work) Join(c, far net.Conn) {
 	}
 }
 
+// forget removes c, which has been served.
 func (w *Work) forget(c net.Conn) {
 	w.mu.Lock()
 	delete(w.conns, c)
@@ -73,17 +74,17 @@ func (w *Work) forget(c net.Conn) {
 	}
 }
 
-// Count returns how many are being served.
+// Count returns the number of connections being served.
 func (w *Work) Count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.conns)
 }
 
-// Wait waits until all are served.
+// Wait waits until no connection is being served, or returns an error when ctx is done.
 func (w *Work) Wait(ctx context.Context) error {
 	done := make(chan struct{})
-	go func() { // ends with the last of them, which Abort can hasten
+	go func() { // returns when the last connection ends, at the latest after Abort
 		w.wg.Wait()
 		close(done)
 	}()
@@ -98,7 +99,7 @@ func (w *Work) Wait(ctx context.Context) error {
 	}
 }
 
-// Abort ends all that are still served, and waits for them.
+// Abort aborts all connections still being served and waits until they have ended.
 func (w *Work) Abort() {
 	w.mu.Lock()
 	w.over = true

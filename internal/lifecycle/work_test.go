@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestWorkTrims: connections that are served and end are what the trimmer looks at.
+// TestWorkTrims checks that Work reports the start and end of connections to its Trimmer.
 func TestWorkTrims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w Work
@@ -27,13 +27,13 @@ func TestWorkTrims(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if trims != 0 {
-			t.Error("memory is given back while all is in use")
+			t.Error("memory was returned while all connections were open")
 		}
 		close(end)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		if trims != 1 {
-			t.Errorf("memory is given back %d times", trims)
+			t.Errorf("memory was returned %d times, want once", trims)
 		}
 		w.Abort()
 	})
