@@ -1,4 +1,4 @@
-// Package trim gives memory back to the system when much of it has become free at once.
+// Package trim returns memory to the system when much of it has become free at once.
 package trim
 
 import (
@@ -10,61 +10,60 @@ import (
 	"time"
 )
 
-// When much has become free at once it is given back to the system: what is in the
-// pools of buffers outlives two collections, and an idle process collects every two
-// minutes, so the memory of a hundred downloads that were never read stayed resident
-// for five.
+// Without trimming, buffers in sync.Pools survive two garbage collections, and an idle
+// process runs one every two minutes. The memory of a hundred downloads that were never
+// read stayed resident for five minutes.
 const (
-	trimAfter = 10 * time.Second // more is likely to become free until then
-	trimEvery = 20 * time.Second // a collection is not free either
-	// trimBytes or trimConns less than there were is much.
+	trimAfter = 10 * time.Second // delay, because more is likely to become free soon
+	trimEvery = 20 * time.Second // minimum interval, because a collection has a cost
+	// A decrease by trimBytes or trimConns is enough to trim.
 	trimBytes = 16 << 20
 	trimConns = 32
-	// trimMin is how much the process holds at least before it is worth the while.
+	// trimMin is the minimum memory held by the process to make trimming worthwhile.
 	trimMin = 24 << 20
 )
 
-// Trimmer gives memory back. It looks only after connections have ended, and has no
-// timer otherwise. Its methods are safe for concurrent use.
+// Trimmer returns memory to the system. It runs a timer only after connections have ended.
+// Its methods are safe for concurrent use.
 type Trimmer struct {
-	// Static. conns is how many connections are served, bytes how many wait for
-	// applications, and the most there were since it was last asked.
+	// Static. conns returns the number of connections, and bytes the number of bytes
+	// waiting for applications, now and at the peak since the last call.
 	conns func() int
 	bytes func() (now, peak int64)
-	trim  func() bool // gives memory back; false if it was not worth the while
+	trim  func() bool // returns memory; false if that was not worthwhile
 
 	armed atomic.Bool // the timer is set
 
 	mu        sync.Mutex
 	timer     *time.Timer    // guarded by mu
-	running   sync.WaitGroup // the timer's function
-	over      bool           // guarded by mu
-	last      time.Time      // guarded by mu; when memory was last given back
-	peakConns int            // guarded by mu; since then
-	peakBytes int64          // guarded by mu; since then
+	running   sync.WaitGroup // calls of the timer's function, pending or running
+	over      bool           // guarded by mu; Close was called
+	last      time.Time      // guarded by mu; when memory was last returned
+	peakConns int            // guarded by mu; maximum since then
+	peakBytes int64          // guarded by mu; maximum since then
 }
 
-// New returns a Trimmer that gives memory back when the connections, or the bytes that
-// wait for applications, have become few. bytes also returns the most there were since
-// it was last called. Close must follow.
+// New returns a Trimmer that returns memory after a large decrease in the number of
+// connections or of bytes waiting for applications. bytes returns that number now and its
+// peak since the last call. The caller must call Close.
 func New(conns func() int, bytes func() (now, peak int64)) *Trimmer {
 	return NewWith(conns, bytes, trimMemory)
 }
 
-// NewWith is New with another way of giving memory back, which returns false if that
-// was not worth the while.
+// NewWith is New with a different function to return memory. trim returns false if that was
+// not worthwhile.
 func NewWith(conns func() int, bytes func() (now, peak int64), trim func() bool) *Trimmer {
 	return &Trimmer{conns: conns, bytes: bytes, trim: trim}
 }
 
-// Began notes that there are n connections.
+// Began records that a connection has begun and there are now n.
 func (t *Trimmer) Began(n int) {
 	t.mu.Lock()
 	t.peakConns = max(t.peakConns, n)
 	t.mu.Unlock()
 }
 
-// Ended notes that a connection has ended.
+// Ended records that a connection has ended.
 func (t *Trimmer) Ended() {
 	if t.armed.Load() {
 		return
@@ -81,9 +80,9 @@ func (t *Trimmer) Ended() {
 	})
 }
 
-// look gives memory back if much has become free.
+// look returns memory if much has become free.
 func (t *Trimmer) look() {
-	t.armed.Store(false) // first: what ends from now on is looked at again
+	t.armed.Store(false) // first, so that a connection ending from now on sets the timer again
 	if !t.muchIsFree(t.conns()) || !t.trim() {
 		return
 	}
@@ -92,7 +91,8 @@ func (t *Trimmer) look() {
 	t.mu.Unlock()
 }
 
-// muchIsFree reports whether there was much more than now since it last said so.
+// muchIsFree reports whether the connections or bytes have decreased much since it last
+// returned true.
 func (t *Trimmer) muchIsFree(conns int) bool {
 	bytes, peak := t.bytes()
 	t.mu.Lock()
@@ -106,7 +106,7 @@ func (t *Trimmer) muchIsFree(conns int) bool {
 	return true
 }
 
-// Close ends the looking and waits for it.
+// Close stops the timer and waits for its function.
 func (t *Trimmer) Close() {
 	t.mu.Lock()
 	t.over = true
@@ -117,14 +117,14 @@ func (t *Trimmer) Close() {
 	t.running.Wait()
 }
 
-// trimMemory gives what is free back to the system, if the process holds much.
+// trimMemory returns free memory to the system if the process holds enough.
 func trimMemory() bool {
 	held := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(held)
 	if held[0].Value.Uint64()-held[1].Value.Uint64() < trimMin {
 		return false
 	}
-	runtime.GC() // what the pools hold survives one collection
+	runtime.GC() // in addition to that of FreeOSMemory, because pools survive one collection
 	debug.FreeOSMemory()
 	return true
 }

@@ -11,24 +11,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestTrimmer: memory is given back once much has become free, soon, seldom, and never
-// when little has changed.
+// TestTrimmer checks that memory is returned soon after much has become free, not too often,
+// and never after small changes.
 func TestTrimmer(t *testing.T) {
 	const mb = 1 << 20
 	type step struct {
 		after       time.Duration
-		conns       int // now served; ended is called
+		conns       int // being served from now on
 		bytes, peak int64
 	}
 	for name, tt := range map[string]struct {
 		steps []step
-		want  []time.Duration // when memory is given back
+		want  []time.Duration // when memory is returned
 	}{
 		"a few come and go":   {[]step{{0, 20, 0, mb}, {time.Second, 0, 0, mb}, {time.Minute, 0, 0, 0}}, nil},
 		"many at once":        {[]step{{0, 100, 0, 0}, {time.Second, 0, 0, 0}}, []time.Duration{10 * time.Second}},
-		"one with much":       {[]step{{0, 1, 100 * mb, 100 * mb}, {time.Minute, 0, 0, 0}}, []time.Duration{70 * time.Second}},
+		"one holding much":    {[]step{{0, 1, 100 * mb, 100 * mb}, {time.Minute, 0, 0, 0}}, []time.Duration{70 * time.Second}},
 		"little by little":    {[]step{{0, 100, 0, 0}, {time.Minute, 90, 0, 0}, {time.Minute, 60, 0, 0}, {time.Minute, 40, 0, 0}}, []time.Duration{190 * time.Second}},
-		"again and again":     {[]step{{0, 100, 0, 0}, {time.Second, 0, 0, 0}, {10 * time.Second, 100, 0, 0}, {time.Second, 0, 0, 0}}, []time.Duration{10 * time.Second, 30 * time.Second}},
+		"repeatedly":          {[]step{{0, 100, 0, 0}, {time.Second, 0, 0, 0}, {10 * time.Second, 100, 0, 0}, {time.Second, 0, 0, 0}}, []time.Duration{10 * time.Second, 30 * time.Second}},
 		"half of many remain": {[]step{{0, 100, 0, 0}, {time.Second, 60, 0, 0}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,13 +54,13 @@ func TestTrimmer(t *testing.T) {
 				time.Sleep(time.Hour)
 				synctest.Wait()
 				tr.Close()
-				tr.Ended() // sets nothing
+				tr.Ended() // sets no timer
 				if len(got) != len(tt.want) {
-					t.Fatalf("given back at %v, want %v", got, tt.want)
+					t.Fatalf("memory was returned at %v, want %v", got, tt.want)
 				}
 				for i, at := range got {
 					if at != tt.want[i] {
-						t.Errorf("given back at %v, want %v", got, tt.want)
+						t.Errorf("memory was returned at %v, want %v", got, tt.want)
 					}
 				}
 			})
