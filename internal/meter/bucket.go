@@ -1,8 +1,8 @@
 // Package meter limits a group of streams to a number of bytes per second in each
 // direction.
 //
-// A reader or writer waits for its share first, a chunk at a time and in turn, so that
-// a keystroke beside many downloads waits for one chunk of each.
+// Readers and writers wait for their share in turn, a chunk at a time, so that a
+// keystroke competing with many downloads waits for only one chunk of each.
 package meter
 
 import (
@@ -19,11 +19,12 @@ const (
 // Bucket is a token bucket. It may be used concurrently.
 type Bucket struct{ lim *rate.Limiter }
 
-// NewBucket returns a full bucket. With perSecond 0 it is never empty.
+// NewBucket returns a full bucket. perSecond 0 means no limit.
 func NewBucket(perSecond, most int64) *Bucket {
 	return &Bucket{rate.NewLimiter(limit(perSecond), int(most))}
 }
 
+// limit converts a rate, where 0 means no limit.
 func limit(perSecond int64) rate.Limit {
 	if perSecond <= 0 {
 		return rate.Inf
@@ -35,6 +36,7 @@ func limit(perSecond int64) rate.Limit {
 // at least 64 KiB.
 func NewBytes(perSecond int64) *Bucket { return NewBucket(perSecond, bytesMost(perSecond)) }
 
+// bytesMost returns the maximum of a bucket for streams.
 func bytesMost(perSecond int64) int64 { return max(perSecond/10, chunkMax) }
 
 // Set changes the rate and the burst. Callers already waiting are not affected.
@@ -63,7 +65,7 @@ func (b *Bucket) chunk() int {
 func (b *Bucket) reserve(n int) (wait time.Duration, cancel func()) {
 	now := time.Now()
 	r := b.lim.ReserveN(now, n)
-	if !r.OK() { // the burst is below chunkMax: not a bucket for streams
+	if !r.OK() { // the burst is below chunkMax, so this is not a bucket for streams
 		return 0, func() {}
 	}
 	return r.DelayFrom(now), r.Cancel

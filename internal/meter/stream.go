@@ -14,14 +14,14 @@ import (
 )
 
 // Stream is a stream that reads and writes no byte before its bucket has granted it.
-// Waiting for the bucket ends at once when the stream is closed or reset from either
-// side, at its deadline, and when everything is being stopped. One goroutine may read
-// and one may write.
+// Waiting for the bucket ends at once when the stream is closed or reset by either side,
+// at its deadline, and when stop is closed. One goroutine may read and one may write
+// concurrently.
 type Stream struct {
-	splice.Wrap // the one that is metered
+	splice.Wrap // the metered stream
 
 	// Static after construction.
-	done <-chan struct{} // it has ended; nil: it does not say
+	done <-chan struct{} // closed when the metered stream ends, or nil if it has no Done
 	stop <-chan struct{}
 
 	in, out lane
@@ -33,8 +33,8 @@ type Stream struct {
 
 var _ splice.Whole = (*Stream)(nil)
 
-// NewStream meters s: what is read from it by in, what is written to it by out.
-// When stop is closed, who waits is told code.GoingAway.
+// NewStream returns s with reads limited by in and writes by out. When stop is closed, waiting
+// reads and writes fail with code.GoingAway.
 func NewStream(s splice.Stream, in, out *Bucket, stop <-chan struct{}) *Stream {
 	m := &Stream{Wrap: splice.Wrap{Stream: s}, stop: stop, over: make(chan struct{}), in: lane{bucket: in}, out: lane{bucket: out}}
 	if d, ok := s.(interface{ Done() <-chan struct{} }); ok {
@@ -43,8 +43,8 @@ func NewStream(s splice.Stream, in, out *Bucket, stop <-chan struct{}) *Stream {
 	return m
 }
 
-// Read implements net.Conn. It reads at most a chunk: a reader waiting with more would
-// notice late that the stream beneath has failed.
+// Read implements net.Conn. It reads at most a chunk, because a reader waiting for the
+// tokens of more would be late to notice that the metered stream has failed.
 func (m *Stream) Read(p []byte) (int, error) {
 	n, err := m.Stream.Read(p[:min(len(p), m.in.bucket.chunk())])
 	if perr := m.payIn(n); perr != nil && err == nil {
@@ -66,16 +66,16 @@ func (m *Stream) Borrow() ([]byte, error) {
 	return b, nil
 }
 
-// Deliver says that bytes must be read, because their delivery cannot wait for the
-// bucket.
+// Deliver returns errors.ErrUnsupported, because delivery cannot wait for the bucket. Bytes
+// must be read.
 func (m *Stream) Deliver(func([][]byte) int) error { return errors.ErrUnsupported }
 
 // Throttled reports whether the reader is waiting for the bucket and so does not notice
 // the end of the stream.
 func (m *Stream) Throttled() bool { return m.paying.Load() }
 
-// payIn waits until n bytes that have been read may be used. The deadline does not
-// make them late: then the rest is owed by the next ones.
+// payIn waits until n bytes already read may be used. If the deadline passes first, they may be
+// used anyway, and later reads pay for the rest.
 func (m *Stream) payIn(n int) error {
 	m.in.owed += n
 	m.paying.Store(true)
@@ -134,7 +134,7 @@ func (m *Stream) pay(l *lane, done <-chan struct{}) error {
 	return nil
 }
 
-// wait waits for d.
+// wait waits for d, or returns why it stopped earlier.
 func (m *Stream) wait(l *lane, d time.Duration, done <-chan struct{}) error {
 	ready := time.After(d)
 	for {
@@ -172,6 +172,7 @@ func (m *Stream) Reset(c code.Code, text string) error {
 	return nil
 }
 
+// end makes all waiting fail with net.ErrClosed.
 func (m *Stream) end() { m.once.Do(func() { close(m.over) }) }
 
 // SetDeadline implements net.Conn.
@@ -193,14 +194,14 @@ func (m *Stream) SetWriteDeadline(t time.Time) error {
 	return m.Stream.SetWriteDeadline(t)
 }
 
-// lane is one direction.
+// lane is one direction of a Stream.
 type lane struct {
 	bucket *Bucket
 	owed   int // bytes not yet granted; owned by the reader or writer
 
 	mu    sync.Mutex
 	until time.Time     // guarded by mu; the deadline
-	moved chan struct{} // guarded by mu; closed when until changes; nil without waiters
+	moved chan struct{} // guarded by mu; closed when until changes, or nil if nothing waits
 }
 
 // deadline returns the deadline and a channel that is closed when it changes.
@@ -213,6 +214,7 @@ func (l *lane) deadline() (time.Time, <-chan struct{}) {
 	return l.until, l.moved
 }
 
+// setDeadline sets the deadline.
 func (l *lane) setDeadline(t time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -24,7 +24,7 @@ type fake struct {
 	splice.Stream
 	mu       sync.Mutex
 	wrote    bytes.Buffer // guarded by mu
-	err      error        // guarded by mu; of Read and Write
+	err      error        // guarded by mu; returned by Read and Write
 	reset    code.Code    // guarded by mu
 	unread   int          // guarded by mu
 	given    int          // guarded by mu; calls of GiveBack
@@ -115,13 +115,13 @@ const (
 	most      = perSecond/10 + chunkMax // what may pass beyond the rate: a full bucket and a chunk in flight
 )
 
-// wantTime checks how long n bytes took at the rate.
+// wantTime checks that moving n bytes took as long as the rate requires.
 func wantTime(t *testing.T, what string, since time.Time, n int) {
 	t.Helper()
 	took := time.Since(since)
 	least := time.Duration(float64(n-most) / perSecond * float64(time.Second))
 	if took < least || took > least+300*time.Millisecond {
-		t.Errorf("%s: %d bytes took %v, want %v and a little", what, n, took, least)
+		t.Errorf("%s: %d bytes took %v, want %v or slightly more", what, n, took, least)
 	}
 }
 
@@ -161,14 +161,14 @@ func TestRate(t *testing.T) {
 			s.in.bucket.SetBytes(0)
 			s.out.bucket.SetBytes(0)
 			if tt.move(s); time.Since(since) > time.Second {
-				t.Errorf("%s: took %v after the limit was taken away", tt.name, time.Since(since))
+				t.Errorf("%s: took %v after the limit was removed", tt.name, time.Since(since))
 			}
 		})
 	}
 }
 
-// TestShared: the streams of one bucket share it evenly, and a few bytes beside them do
-// not wait long.
+// TestShared checks that streams share a bucket evenly, and that a few bytes on another
+// stream do not wait long.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := NewBytes(perSecond), make(chan struct{})
@@ -186,7 +186,7 @@ func TestShared(t *testing.T) {
 			at := time.Now()
 			key.Write([]byte("k"))
 			if d := time.Since(at); d > 4*time.Second*chunkMin/perSecond+time.Millisecond {
-				t.Fatalf("a key beside 4 downloads waits for %v, want one chunk of each", d)
+				t.Fatalf("a keystroke competing with 4 downloads waits %v, want one chunk of each", d)
 			}
 			time.Sleep(100 * time.Millisecond)
 			total = 0
@@ -207,7 +207,7 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// TestEnds: the end of a stream ends every kind of waiting at once.
+// TestEnds checks that each way to end a stream ends every kind of waiting at once.
 func TestEnds(t *testing.T) {
 	gone := &code.Error{Code: code.Cancelled, Text: "gone", Remote: true}
 	ends := []struct {
@@ -246,14 +246,14 @@ func TestEnds(t *testing.T) {
 					t.Errorf("%s while waiting in %s: %v after %v", e.name, name, err, time.Since(since))
 				}
 				if name == "borrow" && f.given != 1 {
-					t.Errorf("%s: what was borrowed beneath was given back %d times", e.name, f.given)
+					t.Errorf("%s: the borrowed bytes were given back %d times, want once", e.name, f.given)
 				}
 			})
 		}
 	}
 }
 
-// TestEndsCleanly: what the peer sent before its clean end is still read, at the rate.
+// TestEndsCleanly checks that data sent before a clean end is still read, at the limited rate.
 func TestEndsCleanly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 4 << 20
@@ -269,11 +269,11 @@ func TestEndsCleanly(t *testing.T) {
 	})
 }
 
-// TestDeadlines: a deadline ends the waiting, no bytes are lost, and a later deadline
-// works anew.
+// TestDeadlines checks that a deadline ends the waiting and loses no data, and that a new
+// deadline can be set afterwards.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBytes(chunkMin) // a chunk a second
+		b := NewBytes(chunkMin) // one chunk per second
 		f := newFake(3 * chunkMax)
 		s := NewStream(f, b, b, nil)
 		s.SetWriteDeadline(time.Now().Add(2500 * time.Millisecond))
@@ -284,20 +284,20 @@ func TestDeadlines(t *testing.T) {
 		}
 		s.SetWriteDeadline(time.Time{})
 		if n, err := s.Write([]byte("more")); n != 4 || err != nil {
-			t.Errorf("Write after the deadline was taken away = %d, %v", n, err)
+			t.Errorf("Write after the deadline was removed = %d, %v", n, err)
 		}
 		b.reserve(chunkMax)
 		since = time.Now()
 		time.AfterFunc(time.Second, func() { s.SetReadDeadline(time.Now().Add(time.Second)) })
 		if n, err := s.Read(make([]byte, 1000)); n != 1000 || err != nil || time.Since(since) != 2*time.Second {
-			t.Errorf("Read = %d, %v after %v, want what was there at the deadline", n, err, time.Since(since))
+			t.Errorf("Read = %d, %v after %v, want the available bytes at the deadline", n, err, time.Since(since))
 		}
 		if n, err := s.Read(make([]byte, 1000)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("Read behind the deadline = %d, %v", n, err)
+			t.Errorf("Read after the deadline = %d, %v", n, err)
 		}
 		s.SetDeadline(time.Time{})
 		if n, err := s.Read(make([]byte, 1000)); n != 1000 || err != nil {
-			t.Errorf("Read after the deadline was taken away = %d, %v", n, err)
+			t.Errorf("Read after the deadline was removed = %d, %v", n, err)
 		}
 	})
 }
@@ -328,8 +328,8 @@ func TestTake(t *testing.T) {
 	})
 }
 
-// TestDeadlineAfterEnd: a deadline loses no bytes of a stream that has ended
-// cleanly either.
+// TestDeadlineAfterEnd checks that a deadline loses no bytes already read, even if the
+// stream has ended cleanly.
 func TestDeadlineAfterEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBytes(chunkMin)
@@ -338,13 +338,13 @@ func TestDeadlineAfterEnd(t *testing.T) {
 		b.reserve(chunkMax)
 		b.reserve(chunkMax)
 		time.AfterFunc(time.Second, func() {
-			f.SetReadDeadline(time.Now()) // the stream beneath notices it first
+			f.SetReadDeadline(time.Now()) // the metered stream sees it first
 			f.end(nil)
 			synctest.Wait()
 			s.SetReadDeadline(time.Now())
 		})
 		if n, err := s.Read(make([]byte, 1000)); n != 1000 || err != nil {
-			t.Errorf("Read = %d, %v, want what was there", n, err)
+			t.Errorf("Read = %d, %v, want the bytes already read", n, err)
 		}
 	})
 }
