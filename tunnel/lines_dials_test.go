@@ -7,16 +7,17 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// TestRequestsWhileAway: requests that no server takes are counted on one line.
-func TestRequestsWhileAway(t *testing.T) {
+// TestRequestsWhileServerDown checks that requests made while no server can be reached are
+// counted on one line.
+func TestRequestsWhileServerDown(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	r.server.Close()
-	until(t, "the client knows", func() bool {
+	until(t, "the client has noticed", func() bool {
 		refusedBy(t, r)
 		return !r.client.servers.Reachable()
 	})
 	before := len(r.clientLog.With("[sock]"))
-	const most = 10 // tries of the dial that is due meanwhile
+	const most = 10 // requests that wait for a dial due meanwhile
 	for range 100 {
 		refusedBy(t, r)
 	}
@@ -26,15 +27,15 @@ func TestRequestsWhileAway(t *testing.T) {
 	if n := len(r.clientLog.With("[sock]")) - before; n > 2*most {
 		t.Errorf("%d lines about socks for 101 requests:\n%s", n, r.clientLog)
 	}
-	r.clientLog.Wait(t, "client", "[warn] [main] requests are not carried: ", "cannot be reached")
+	r.clientLog.Wait(t, "client", "[warn] [main] requests fail: ", "cannot be reached")
 	r.client.Close()
 	r.clientJ.Close()
-	if got := r.clientLog.With("more)"); len(got) == 0 || !strings.Contains(got[0], "requests are not carried") {
-		t.Errorf("the log does not count them: %q", got)
+	if got := r.clientLog.With(" more"); len(got) == 0 || !strings.Contains(got[0], "requests fail") {
+		t.Errorf("the log does not count the requests: %q", got)
 	}
 }
 
-// refusedBy asks for a target, which there is no server for.
+// refusedBy makes a request that is expected to fail.
 func refusedBy(t *testing.T, r *rig) {
 	t.Helper()
 	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)

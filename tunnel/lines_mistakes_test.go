@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// TestMistakesAtTheDoor: what can only be a person's mistake is one warning, and
-// repeats are counted on a later one; who says nothing is no warning at all.
-func TestMistakesAtTheDoor(t *testing.T) {
+// TestUserMistakes checks that a request that can only be a user's mistake is logged as one
+// warning, with repeats counted on a later one, and that silent connections cause none.
+func TestUserMistakes(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
-	r.serverLog.Wait(t, "server", "[conn] + ") // its dial is not cut in the end
+	r.serverLog.Wait(t, "server", "[conn] + ") // so that the end of the test does not interrupt the dial
 	say := func(addr net.Addr, text string) {
 		t.Helper()
 		c, err := net.Dial("tcp", addr.String())
@@ -25,7 +25,7 @@ func TestMistakesAtTheDoor(t *testing.T) {
 		if text == "" {
 			return
 		}
-		_, _ = io.Copy(io.Discard, c) // it is turned away, in whatever words
+		_, _ = io.Copy(io.Discard, c) // the answer does not matter
 	}
 	mistakes := []struct{ said, line string }{
 		{"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", "it looks like TLS"},
@@ -42,24 +42,24 @@ func TestMistakesAtTheDoor(t *testing.T) {
 		}
 		say(r.client.Addr(), "")
 		say(r.client.Addr(), "\x00\x01garbage")
-		say(r.server.Addr(), "") // as a load balancer's probe does
+		say(r.server.Addr(), "") // like a load balancer's probe
 	}
 	r.clientLog.Wait(t, "client", "[debg] [main] no request from 127.0.0.1:", "greeting begins with 0x00")
 	r.serverLog.Wait(t, "server", "[debg] [main] client at 127.0.0.1:", "closed the connection in the middle of the TLS handshake")
 	if got := r.serverLog.With("[warn]"); len(got) != 0 {
-		t.Errorf("the server warns of probes: %q", got)
+		t.Errorf("the server logged warnings about probes: %q", got)
 	}
-	until(t, "all are counted", func() bool { // the application may know before
+	until(t, "all mistakes are counted", func() bool { // may be later than the answer
 		return int(r.mistakes.Load()) == 3*len(mistakes)
 	})
 	r.client.Close()
 	r.clientJ.Close()
 	warnings := r.clientLog.With("[warn]")
 	if len(warnings) != 2*len(mistakes) {
-		t.Errorf("%d warnings, want two of each of %d mistakes:\n%s", len(warnings), len(mistakes), strings.Join(warnings, "\n"))
+		t.Errorf("%d warnings, want two for each of %d mistakes:\n%s", len(warnings), len(mistakes), strings.Join(warnings, "\n"))
 	}
 	for _, m := range mistakes {
 		r.clientLog.Wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line)
-		r.clientLog.Wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line, " (2 times more)")
+		r.clientLog.Wait(t, "client", "[warn] [main] no request from 127.0.0.1: ", m.line, " (2 more times)")
 	}
 }

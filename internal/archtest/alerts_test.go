@@ -20,10 +20,10 @@ var errorLines = map[string]string{
 	"cannot start: %v":           "configuration and listeners",
 	"cannot reach server %s: %s": "a server of the configuration and its error",
 	"accepting clients: %v":      "a listener that cannot accept",
-	"reloading %s failed: %v; keeping the previous ones":                           "names of certificates' files, or the users file",
-	"reloading %s failed: %s; keeping the previous ones":                           "the rules file, with its own lines",
-	"%s: reloading %s failed: %v; keeping the previous ones":                       "names of certificates' files",
-	"a request could not be read for a defect of ours; the line before says which": "nothing",
+	"reloading %s failed: %v; keeping the previous ones":                             "names of certificates' files, or the users file",
+	"reloading %s failed: %s; keeping the previous ones":                             "the rules file, with its own lines",
+	"%s: reloading %s failed: %v; keeping the previous ones":                         "names of certificates' files",
+	"a request could not be read because of a bug in tunnels; see the previous line": "nothing",
 }
 
 // TestErrorLinesNameNoTarget: a new message at erro must be entered in the table. The

@@ -38,7 +38,7 @@ func New(log *sla.Logger) *Journal {
 		log:      log,
 		refused:  newRefusals(log, "refused client"),
 		mistakes: newRefusals(log, "no request from"),
-		away:     newRefusals(log, "requests are not"),
+		away:     newRefusals(log, "requests"),
 		servers:  map[string]*serverLines{},
 	}
 }
@@ -151,7 +151,7 @@ func (j *Journal) doorRejected(from string, err error) {
 func (j *Journal) requestInvalid(from string, err error) {
 	if errors.Is(err, eagersocks.ErrBug) {
 		j.log.Warn("no request from %s: %v", from, err)
-		j.log.Error("a request could not be read for a defect of ours; the line before says which")
+		j.log.Error("a request could not be read because of a bug in tunnels; see the previous line")
 		return
 	}
 	if j.log.Enabled(sla.LevelDebug) {

@@ -20,7 +20,7 @@ const (
 	// seenMax is how many refusals are remembered for all clients together.
 	seenMax = 4096
 	// others replaces the client's name once seenMax is reached.
-	others = "of many others"
+	others = "(others)"
 )
 
 // refusals logs refused requests, counting repeats instead of logging each.
@@ -55,7 +55,7 @@ func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
-// client logs a refusal of a client. The name is empty if it has no certificate.
+// client logs a refusal of a client. client is empty if it has no certificate.
 func (r *refusals) client(client string, why error) {
 	r.say(cmp.Or(client, "without a certificate"), why)
 }
@@ -151,11 +151,11 @@ func (r *refusals) sayAll(more []said) {
 			r.log.Warn("%s %s: %d more requests, for other targets or reasons", r.lead, s.client, s.more)
 			continue
 		}
-		times := "once"
+		times := "once more"
 		if s.more > 1 {
-			times = fmt.Sprintf("%d times", s.more)
+			times = fmt.Sprintf("%d more times", s.more)
 		}
-		r.log.Warn("%s %s: %s (%s more)", r.lead, s.client, s.why, times)
+		r.log.Warn("%s %s: %s (%s)", r.lead, s.client, s.why, times)
 	}
 }
 

@@ -27,7 +27,7 @@ func (j *Journal) requestClosed(r *events.Request, end events.End) {
 		case end.Refused:
 			return
 		case end.Unreached:
-			j.away.say("carried", end.Err)
+			j.away.say("fail", end.Err)
 			return
 		}
 		j.opened(r)
@@ -96,7 +96,7 @@ func (j *Journal) datagramsFailed(r *events.Request, target datagram.Target, err
 
 // targetsForgotten logs that an association had to drop targets.
 func (j *Journal) targetsForgotten(r *events.Request) {
-	j.log.Warn("%s: too many targets at one time; the ones sent to longest ago are forgotten, with what they answer", r.Target)
+	j.log.Warn("%s: too many targets at once; the least recently used are dropped, and replies from them ignored", r.Target)
 }
 
 // associationClosed logs the end of an association and the datagrams it lost.
