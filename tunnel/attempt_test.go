@@ -14,7 +14,8 @@ import (
 	"tunnels/sla"
 )
 
-// TestAttempt: the sock's lines come in pairs, and not at all for what is refused.
+// TestAttempt checks that the lines of a sock come in pairs, and that a refused request has
+// none.
 func TestAttempt(t *testing.T) {
 	good, bad := netip.MustParseAddrPort("1.1.1.1:80"), netip.MustParseAddrPort("10.0.0.1:80")
 	refusal := "[warn] [main] refused client laptop: no"
@@ -26,7 +27,7 @@ func TestAttempt(t *testing.T) {
 		want  []string
 	}{
 		{"refused", []netip.AddrPort{bad}, code.NotAllowed, []string{refusal}},
-		{"refused before it was resolved", nil, code.NotAllowed, []string{refusal}},
+		{"refused before resolving", nil, code.NotAllowed, []string{refusal}},
 		{"not resolved", nil, code.Timeout, []string{opened, closed}},
 		{"not connected", []netip.AddrPort{bad, good, good}, code.Timeout, []string{opened, closed}},
 		{"one refused, one not connected", []netip.AddrPort{good, bad}, code.NotAllowed, []string{opened, refusal, "[info] [sock] - a.test:80 = 0 client=laptop up=0 down=0 not allowed by the exit's policy"}},
@@ -52,7 +53,7 @@ func TestAttempt(t *testing.T) {
 			text = "no"
 		}
 		a.failed(&code.Error{Code: tt.why, Text: text})
-		if err := a.AllowAddr(good, "a.test"); err != nil { // of a loser of the race
+		if err := a.AllowAddr(good, "a.test"); err != nil { // a dial that lost the race may still call it
 			t.Errorf("%s: AllowAddr after the end = %v", tt.name, err)
 		}
 		log.Want(t, tt.want...)

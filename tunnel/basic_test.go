@@ -10,12 +10,13 @@ import (
 	"tunnels/eagersocks"
 )
 
-// basicClient is a client that knows frames of four bytes and nothing else.
+// basicClient is a client that implements only the basic frame with its four-byte header.
 type basicClient struct {
 	*testing.T
 	c net.Conn
 }
 
+// send sends one frame on session n.
 func (b basicClient) send(n uint16, payload []byte) {
 	b.Helper()
 	f := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, n), uint16(len(payload)))
@@ -24,7 +25,7 @@ func (b basicClient) send(n uint16, payload []byte) {
 	}
 }
 
-// readAll is what comes on session n until its end.
+// readAll returns the data received on session n until its end.
 func (b basicClient) readAll(n uint16) string {
 	b.Helper()
 	_ = b.c.SetReadDeadline(time.Now().Add(goneMax))
@@ -32,7 +33,7 @@ func (b basicClient) readAll(n uint16) string {
 	for {
 		var h [4]byte
 		if _, err := io.ReadFull(b.c, h[:]); err != nil {
-			b.Fatalf("behind %q: %v", all, err)
+			b.Fatalf("after %q: %v", all, err)
 		}
 		payload := make([]byte, binary.BigEndian.Uint16(h[2:]))
 		if _, err := io.ReadFull(b.c, payload); err != nil {
@@ -48,8 +49,8 @@ func (b basicClient) readAll(n uint16) string {
 	}
 }
 
-// TestBasicClient: a client of the four-byte frame alone reads an answer that the
-// target ends by closing, and its own end is that of the session at the exit.
+// TestBasicClient checks that a basicClient can read an answer that the target ends by
+// closing, and that its own FIN ends the session at the exit.
 func TestBasicClient(t *testing.T) {
 	target, conns := holding(t)
 	r := start(t, "remux", "tcp", "tcp", ownBudget)
@@ -78,32 +79,32 @@ func TestBasicClient(t *testing.T) {
 	for _, n := range []uint16{1, 2} {
 		b, far := open(n)
 		_, _ = far.Write([]byte("answer"))
-		far.Close() // without a word from the client
+		far.Close() // the client has not ended its direction
 		if got := b.readAll(n); got != "answer" {
 			t.Errorf("session %d: %q, want the answer", n, got)
 		}
 		r.wantNothingHeld(t)
 	}
 
-	b, far := open(7) // the target says nothing to the end
+	b, far := open(7) // the target never sends anything
 	b.send(7, nil)
 	if got := b.readAll(7); got != "" {
-		t.Errorf("FIN is answered by %q", got)
+		t.Errorf("FIN is answered with %q", got)
 	}
 	r.wantNothingHeld(t)
 	_ = far.SetReadDeadline(time.Now().Add(goneMax))
 	if rest, err := io.ReadAll(far); len(rest) > 0 || err != nil {
-		t.Errorf("the target reads %q, %v; want a clean end", rest, err)
+		t.Errorf("the target read %q, %v; want a clean end", rest, err)
 	}
 
-	b, far = open(9) // the target does not stop
+	b, far = open(9) // the target never stops sending
 	go func() { _, _ = io.Copy(far, endless{}) }()
 	b.send(9, nil)
 	b.readAll(9)
 	r.wantNothingHeld(t)
 }
 
-// endless is more than anybody wants.
+// endless is an endless source of zeros.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

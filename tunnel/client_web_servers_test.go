@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestHTTPMoves: an HTTP request that may be made twice is made at the next server
-// when its own dies without an answer; another one is answered 502.
-func TestHTTPMoves(t *testing.T) {
+// TestHTTPRetries checks that an idempotent HTTP request is retried at the next server when its
+// server dies without an answer, and that other requests get 502.
+func TestHTTPRetries(t *testing.T) {
 	for _, tt := range []struct {
 		method, body string
 		want         int
@@ -20,19 +20,19 @@ func TestHTTPMoves(t *testing.T) {
 	}{{http.MethodGet, "", 200, 2}, {http.MethodPost, "x", 502, 1}} {
 		t.Run(tt.method, func(t *testing.T) {
 			t.Parallel()
-			v := startConvoy(t, "remux", nil)
+			v := startCluster(t, "remux", nil)
 			var asked atomic.Int32
 			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				io.Copy(io.Discard, r.Body)
 				if asked.Add(1) == 1 {
-					v.posts[0].kill()
-					<-r.Context().Done() // the exit has noticed
+					v.servers[0].kill()
+					<-r.Context().Done() // wait until the exit has noticed
 					return
 				}
 				io.WriteString(w, "answer")
 			}))
 			t.Cleanup(site.Close)
-			v.log.Wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+			v.log.Wait(t, "client", "[main] using server "+v.servers[0].relay.Addr)
 			tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: v.client.Addr().String()})}
 			t.Cleanup(tr.CloseIdleConnections)
 			req, err := http.NewRequestWithContext(t.Context(), tt.method, site.URL, strings.NewReader(tt.body))
@@ -46,7 +46,7 @@ func TestHTTPMoves(t *testing.T) {
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
 			if resp.StatusCode != tt.want || asked.Load() != tt.asked {
-				t.Errorf("%s, %v: %q; the target was asked %d times, want %d and %d", resp.Status, err, body, asked.Load(), tt.want, tt.asked)
+				t.Errorf("%s, %v: %q; the target got %d requests, want %d and %d", resp.Status, err, body, asked.Load(), tt.want, tt.asked)
 			}
 		})
 	}

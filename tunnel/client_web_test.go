@@ -20,13 +20,14 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// httpProxy is a client through the rig's HTTP proxy that keeps connections.
+// httpProxy returns an HTTP client that uses the rig as an HTTP proxy and keeps connections.
 func (r *rig) httpProxy(t *testing.T) *http.Client {
 	tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.client.Addr().String()})}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
 }
 
+// get returns the status and body of url.
 func get(t *testing.T, c *http.Client, url string) (status int, body string) {
 	t.Helper()
 	resp, err := c.Get(url)
@@ -41,8 +42,8 @@ func get(t *testing.T, c *http.Client, url string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// TestHTTPProxy: requests and CONNECT through every network, eagerly and not, with
-// one connection to the target for all requests of one of the application's.
+// TestHTTPProxy sends requests and CONNECT over every network, eagerly and not, and checks that
+// requests on one connection of the application share one connection to the target.
 func TestHTTPProxy(t *testing.T) {
 	page := strings.Repeat("tunnels ", 50_000)
 	serve := func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +79,7 @@ func TestHTTPProxy(t *testing.T) {
 					}
 				}
 				if n := conns.Load(); n != 1 {
-					t.Errorf("%d connections to the target, want 1 for all requests", n)
+					t.Errorf("%d connections to the target, want all requests to share 1", n)
 				}
 				c.Transport.(*http.Transport).TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig
 				if status, body := get(t, c, secure.URL); status != 200 || body != page+"0" {
@@ -91,15 +92,15 @@ func TestHTTPProxy(t *testing.T) {
 	}
 }
 
-// TestHTTPFailurePages: what fails before a byte was sent to the application is a page
-// with the reason, also if the request was an eager one.
+// TestHTTPFailurePages checks that a failure before the first byte of the response is reported
+// as a page with the reason, for eager requests too.
 func TestHTTPFailurePages(t *testing.T) {
 	closed := closedPort(t)
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
 		t.Run(mode.String(), func(t *testing.T) {
 			r := start(t, "remux", "tls", "tcp", func(c *Config) { c.EagerMode, c.Deny = mode, listOf("192.0.2.1") })
 			c := r.httpProxy(t)
-			for range 2 { // eagerly, and then with the failure known
+			for range 2 { // first eagerly, then with the failure known
 				if status, body := get(t, c, "http://"+closed+"/"); status != 502 || !strings.Contains(body, "connection refused") || !strings.Contains(body, closed) {
 					t.Errorf("closed port: %d %q, want 502 with the reason", status, body)
 				}
@@ -120,12 +121,12 @@ func TestHTTPFailurePages(t *testing.T) {
 	}
 }
 
-// TestHTTPTimeout: a target that does not answer is 504.
+// TestHTTPTimeout checks that a target that does not answer results in status 504.
 func TestHTTPTimeout(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.DialTimeout = 50 * time.Millisecond })
 	c := r.httpProxy(t)
 	hole := testnet.BlackHole(t)
-	if hole == "" { // this system has none
+	if hole == "" { // not available on this system
 		return
 	}
 	if status, body := get(t, c, "http://"+hole+"/"); status != 504 {
@@ -133,7 +134,8 @@ func TestHTTPTimeout(t *testing.T) {
 	}
 }
 
-// TestHTTPShutdown: an answer on its way may finish; idle connections end at once.
+// TestHTTPShutdown checks that Shutdown lets a response in progress finish and ends idle
+// connections at once.
 func TestHTTPShutdown(t *testing.T) {
 	more := make(chan struct{})
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -184,7 +186,7 @@ func TestHTTPShutdown(t *testing.T) {
 	}
 }
 
-// TestHTTPCloseAborts: Close ends what is being served.
+// TestHTTPCloseAborts checks that Close aborts requests in progress.
 func TestHTTPCloseAborts(t *testing.T) {
 	arrived := make(chan struct{}, 1)
 	site := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -205,11 +207,11 @@ func TestHTTPCloseAborts(t *testing.T) {
 	<-arrived
 	r.client.Close()
 	if err := <-failed; err == nil {
-		t.Error("a request was answered by a client that was closed")
+		t.Error("a closed client answered a request")
 	}
 }
 
-// TestCurlHTTPProxy: curl, as many programs use it.
+// TestCurlHTTPProxy uses the proxy with curl, in the ways that programs commonly do.
 func TestCurlHTTPProxy(t *testing.T) {
 	path, err := exec.LookPath("curl")
 	if err != nil {
@@ -261,9 +263,9 @@ func TestCurlHTTPProxy(t *testing.T) {
 	}
 }
 
-// TestConnectSaysWhy: the second CONNECT to a dead target, which is not answered
-// eagerly, says what the exit had said of the first.
-func TestConnectSaysWhy(t *testing.T) {
+// TestConnectReportsReason checks that the second CONNECT to a dead target is not answered
+// eagerly but reports the reason that the exit gave for the first.
+func TestConnectReportsReason(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	target := closedPort(t)
 	ask := func() string {
@@ -274,7 +276,7 @@ func TestConnectSaysWhy(t *testing.T) {
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
-		said, _ := io.ReadAll(c) // its end is a reset the first time
+		said, _ := io.ReadAll(c) // ends with a reset the first time
 		return string(said)
 	}
 	if said := ask(); !strings.HasPrefix(said, "HTTP/1.1 200 ") {

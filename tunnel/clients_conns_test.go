@@ -9,16 +9,16 @@ import (
 	"tunnels/tls"
 )
 
-// A client whose conns say nothing is told apart by its name: others are served, and
-// the log and the counts say whose conns were refused.
+// TestSilentClient checks that a client opening many silent conns does not keep the server from
+// serving others, and that refusals of its conns are counted and logged with its name.
 func TestSilentClient(t *testing.T) {
 	ca := newAuthority(t)
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {
-		ca.serve(c)
+		ca.apply(c)
 		c.Remux.ConnMax = 8
 	})
-	mallory := ca.of("mallory")
-	mallory.Protocol = "" // as a client that knows data frames alone
+	mallory := ca.clientConfig("mallory")
+	mallory.Protocol = "" // like a client that implements only data frames
 	end, err := tls.NewClient(mallory)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestSilentClient(t *testing.T) {
 		conns = append(conns, c)
 	}
 	address, _ := listening(t)
-	if !r.try(t, address) {
+	if !r.reaches(t, address) {
 		t.Error("another client is not served")
 	}
 	deadline := time.Now().Add(30 * time.Second)

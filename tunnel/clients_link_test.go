@@ -24,7 +24,7 @@ import (
 	"tunnels/tls"
 )
 
-// authority makes certificates in a folder of the test.
+// authority issues certificates in a temporary directory.
 type authority struct {
 	t   *testing.T
 	dir string
@@ -39,10 +39,10 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// of is the end of a client with a certificate of that name.
-func (a *authority) of(name string) tls.Config {
+// clientConfig returns the TLS configuration of a client with a certificate for name.
+func (a *authority) clientConfig(name string) tls.Config {
 	a.t.Helper()
-	if name != "client" { // which it made at once
+	if name != "client" { // that one was made by newAuthority
 		if _, err := tls.IssueClient(a.dir, name); err != nil {
 			a.t.Fatal(err)
 		}
@@ -51,15 +51,15 @@ func (a *authority) of(name string) tls.Config {
 	return tls.Config{Cert: file, CA: file, ServerName: "server.test"}
 }
 
-// serve has cfg use the certificates, for the server and for the client "client".
-func (a *authority) serve(cfg *Config) {
+// apply makes cfg use the certificates of the server and of the client "client".
+func (a *authority) apply(cfg *Config) {
 	path := func(file string) string { return filepath.Join(a.dir, file) }
 	cfg.ServerTLS = tls.Config{Cert: path("server.pem"), Key: path("server.key"), CA: path("ca.pem")}
-	cfg.ClientTLS = a.of("client")
+	cfg.ClientTLS = a.clientConfig("client")
 }
 
-// join is one more client of the rig's server.
-func (r *rig) join(t *testing.T, end tls.Config) *rig {
+// addClient returns a copy of r with another client of the same server.
+func (r *rig) addClient(t *testing.T, end tls.Config) *rig {
 	t.Helper()
 	cfg := r.cfg
 	cfg.ClientTLS = end
@@ -85,9 +85,9 @@ func (r *rig) join(t *testing.T, end tls.Config) *rig {
 	return &more
 }
 
-// try says whether target, a host and port, is reached; not to be reached must be
-// code 2.
-func (r *rig) try(t *testing.T, target string) bool {
+// reaches reports whether target, a host and port, can be reached. If not, it checks that the
+// SOCKS code is 2.
+func (r *rig) reaches(t *testing.T, target string) bool {
 	t.Helper()
 	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *rig) try(t *testing.T, target string) bool {
 	return false
 }
 
-// listening is a target that accepts and closes.
+// listening starts a target and returns its address and port.
 func listening(t *testing.T) (address, port string) {
 	t.Helper()
 	site := httptest.NewServer(http.NotFoundHandler())
@@ -114,8 +114,8 @@ func listening(t *testing.T) (address, port string) {
 	return address, port
 }
 
-// TestClientRules: a certificate reaches what its rules say and nothing else,
-// by every spelling, on every way that has certificates.
+// TestClientRules checks that a client reaches only the targets allowed by its rules, however
+// they are spelled, over every network that has certificates.
 func TestClientRules(t *testing.T) {
 	one, onePort := listening(t)
 	two, twoPort := listening(t)
@@ -131,12 +131,12 @@ only  = 192.0.2.0/24
 	for _, w := range []struct{ eager, remux string }{{"remux", "tls"}, {"tls", ""}} {
 		ca := newAuthority(t)
 		r := start(t, w.eager, w.remux, "tcp", func(c *Config) {
-			ca.serve(c)
+			ca.apply(c)
 			c.Allow, c.Rules, c.EagerMode = nil, file, eagersocks.Off
 		})
 		clients := map[string]*rig{"client": r}
 		for _, name := range []string{"phone", "other", "x.family"} {
-			clients[name] = r.join(t, ca.of(name))
+			clients[name] = r.addClient(t, ca.clientConfig(name))
 		}
 		refused := 0
 		for _, tt := range []struct {
@@ -146,7 +146,7 @@ only  = 192.0.2.0/24
 			{"client", one, true},
 			{"client", "[::ffff:127.0.0.1]:" + onePort, true},
 			{"client", two, false},
-			{"client", "localhost:" + onePort, true}, // by its addresses
+			{"client", "localhost:" + onePort, true}, // allowed by its addresses
 			{"client", "localhost:" + twoPort, false},
 			{"client", "127.0.0.2:" + onePort, false},
 			{"client", "169.254.169.254:80", false},
@@ -161,7 +161,7 @@ only  = 192.0.2.0/24
 			{"x.family", one, false},
 			{"x.family", "localhost:" + onePort, false},
 		} {
-			if got := clients[tt.client].try(t, tt.target); got != tt.want {
+			if got := clients[tt.client].reaches(t, tt.target); got != tt.want {
 				t.Errorf("%s: client %s reaches %s: %v, want %v", w.eager, tt.client, tt.target, got, tt.want)
 			}
 			if tt.want {
@@ -176,8 +176,8 @@ only  = 192.0.2.0/24
 	}
 }
 
-// wantOneRefusal checks that the server's log has one line about the target, which
-// refuses it to the client.
+// wantOneRefusal checks that the server's log has exactly one line about the client's refused
+// target.
 func wantOneRefusal(t *testing.T, r *rig, client, target string) {
 	t.Helper()
 	target = strings.Replace(target, "[::ffff:127.0.0.1]", "127.0.0.1", 1)
@@ -195,7 +195,8 @@ func wantOneRefusal(t *testing.T, r *rig, client, target string) {
 	}
 }
 
-// TestListedTargets: what is refused by default is reached when it is listed.
+// TestListedTargets checks that targets refused by default can be reached if they are listed in
+// Allow and not in Deny.
 func TestListedTargets(t *testing.T) {
 	_, port := listening(t)
 	for _, tt := range []struct {
@@ -214,15 +215,15 @@ func TestListedTargets(t *testing.T) {
 			c.Allow, c.Deny = listOf(tt.allow), listOf(tt.deny)
 		})
 		for host, want := range tt.want {
-			if got := r.try(t, net.JoinHostPort(host, port)); got != want {
+			if got := r.reaches(t, net.JoinHostPort(host, port)); got != want {
 				t.Errorf("allow %q, deny %q: %s is reached: %v, want %v", tt.allow, tt.deny, host, got, want)
 			}
 		}
 	}
 }
 
-// TestEagerRefusal: the eager try ends in a reset, the next is told code 2, and
-// the log has one line for both.
+// TestEagerRefusal checks that an eager request to a refused target ends in a reset, that the
+// next one gets code 2, and that the log has one line for both.
 func TestEagerRefusal(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Allow = nil })
 	c := r.dial(t, "127.0.0.1:1")
@@ -230,7 +231,7 @@ func TestEagerRefusal(t *testing.T) {
 		t.Errorf("first try: Read = %v, want connection reset", err)
 	}
 	c.Close()
-	if r.try(t, "127.0.0.1:1") {
+	if r.reaches(t, "127.0.0.1:1") {
 		t.Error("second try: connected")
 	}
 	if got := r.server.Refused()[admission.RefusedTarget]; got != 2 {
@@ -239,17 +240,17 @@ func TestEagerRefusal(t *testing.T) {
 	const line = "[warn] [main] refused client client: target 127.0.0.1:1 is loopback"
 	wantOneRefusal(t, r, "client", "127.0.0.1:1")
 	if n := len(r.serverLog.With("[sock]")); n != 0 {
-		t.Errorf("%d lines about socks, want none: nothing was dialed", n)
+		t.Errorf("%d lines about socks, want none because nothing was dialed", n)
 	}
 	r.clientLog.Wait(t, "client", "[warn] [sock] - 127.0.0.1:1 = 0 ", " target 127.0.0.1:1 is loopback")
 	r.server.Close()
 	r.servJ.Close()
 	if got := r.serverLog.With(line); len(got) != 2 || !strings.HasSuffix(got[1], "(once more)") {
-		t.Errorf("at the end the log has %q, want the line and how often it happened once more", got)
+		t.Errorf("the log has %q, want the line and its repetition", got)
 	}
 }
 
-// TestLimitsRefuse: what is too many is code 2 at the application, without TLS too.
+// TestLimitsRefuse checks that a session beyond the limit gets code 2, without TLS too.
 func TestLimitsRefuse(t *testing.T) {
 	target, _ := listening(t)
 	r := start(t, "remux", "tcp", "tcp", func(c *Config) {
@@ -257,27 +258,28 @@ func TestLimitsRefuse(t *testing.T) {
 		c.Limits.Sessions = rules.Limit{Max: 1, Rule: "-server.client.sess.max.cnt"}
 	})
 	first := r.dial(t, target)
-	if r.try(t, target) {
-		t.Error("a second session was opened, want one only")
+	if r.reaches(t, target) {
+		t.Error("a second session was opened, want only one")
 	}
 	rule := "refused client without a certificate: target " + target + ": -server.client.sess.max.cnt: the client has 1 sessions"
 	if n := len(r.serverLog.With(rule)); n != 1 {
-		t.Errorf("%d lines tell of it, want 1", n)
+		t.Errorf("%d lines about the refusal, want 1", n)
 	}
 	if got := r.server.Refused(); got[admission.RefusedSessions] != 1 {
-		t.Errorf("counted %v, want 1 of the client's sessions", got)
+		t.Errorf("counted %v, want 1 refused session", got)
 	}
 	first.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for !r.try(t, target) { // the end of the first is on its way
+	for !r.reaches(t, target) { // the end of the first is on its way
 		if ctx.Err() != nil {
 			t.Fatal("no session after the first has ended")
 		}
 	}
 }
 
-// TestClientRate: bytes come at the rate each way, all of them, half-close included.
+// TestClientRate checks that all bytes arrive in both directions at the limited rate, with a
+// half-close.
 func TestClientRate(t *testing.T) {
 	const perSecond, size = 4 << 20, 2 << 20
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -285,7 +287,7 @@ func TestClientRate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var target sync.WaitGroup
-	target.Go(func() { // answers when it has read all
+	target.Go(func() { // answers after reading everything
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -316,13 +318,13 @@ func TestClientRate(t *testing.T) {
 		}
 		least := time.Duration(2 * (size - perSecond/10) * int(time.Second) / perSecond)
 		if took := time.Since(since); took < least || took > 10*least {
-			t.Errorf("%s: there and back took %v, want %v and a little", w.eager, took, least)
+			t.Errorf("%s: request and answer took %v, want %v or slightly more", w.eager, took, least)
 		}
 	}
 }
 
-// TestRateEndsAtOnce: while both directions wait for the rate, the application's
-// going and the server's end are heard of at once.
+// TestRateEndsAtOnce checks that the target is reset at once when the application resets its
+// connection or the server stops, even while both directions wait for the rate limit.
 func TestRateEndsAtOnce(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -342,7 +344,7 @@ func TestRateEndsAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer target.Close()
-			const much = 4 << 20 // more than minutes' worth
+			const much = 4 << 20 // takes minutes at this rate
 			var wg sync.WaitGroup
 			var writeErr error
 			wg.Go(func() { app.Write(make([]byte, much)) })
@@ -356,19 +358,19 @@ func TestRateEndsAtOnce(t *testing.T) {
 			end(r, app)
 			n, readErr := io.Copy(io.Discard, target)
 			wg.Wait()
-			// The system tells it once, to whoever comes first.
+			// The kernel reports the reset only once, to the first system call.
 			if err := errors.Join(readErr, writeErr); !errors.Is(err, syscall.ECONNRESET) || n >= much {
 				t.Errorf("%s, %s: the target read %d bytes, then %v, want a reset", name, w.eager, n, err)
 			}
 			if took := time.Since(since); took > 5*time.Second {
-				t.Errorf("%s, %s: the target heard of it after %v", name, w.eager, took)
+				t.Errorf("%s, %s: the target was reset after %v", name, w.eager, took)
 			}
 		}
 	}
 }
 
-// TestClientDatagrams: an association is a session as any other: it counts, has
-// the client's rate, and goes where his rules let it.
+// TestClientDatagrams checks that an association is subject to the client's session limit, rate
+// and rules like any other session.
 func TestClientDatagrams(t *testing.T) {
 	target := echo(t, "127.0.0.1").LocalAddr().String()
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {
@@ -383,8 +385,8 @@ func TestClientDatagrams(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.serverLog.Wait(t, "server", "[warn] [main] refused client client: target 192.0.2.1:53: not in the only list of [client]")
-	if r.try(t, target) {
-		t.Error("a second session was opened beside the association, want one only")
+	if r.reaches(t, target) {
+		t.Error("a second session was opened in addition to the association, want only one")
 	}
 	s.Close()
 }

@@ -13,9 +13,9 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// TestOtherNet: a server that speaks remux in TLS and a client that does not, or the
-// other way round, do not take each other's bytes for a target's.
-func TestOtherNet(t *testing.T) {
+// TestMismatchedEagerNet checks that if only one of client and server uses remux over TLS, they
+// report that instead of passing each other's bytes to applications or targets.
+func TestMismatchedEagerNet(t *testing.T) {
 	for _, nets := range [][2]string{{"remux", "tls"}, {"tls", "remux"}} {
 		t.Run(nets[0]+" for "+nets[1], func(t *testing.T) {
 			server := start(t, nets[0], "tls", "tcp", nil)
@@ -28,28 +28,29 @@ func TestOtherNet(t *testing.T) {
 			case *upstream.Direct:
 				l.Address = server.server.Addr().String()
 				_, err := l.Open(t.Context())
-				wantOtherNet(t, err)
+				wantMismatch(t, err)
 			case upstream.Pooled:
 				p := client.cfg.Remux
 				p.Dial = client.client.tls.Dial
 				pool := p.NewPool("tcp", server.server.Addr().String())
 				defer pool.Close()
 				_, err := pool.Open(t.Context())
-				wantOtherNet(t, err)
+				wantMismatch(t, err)
 			}
 		})
 	}
 }
 
-func wantOtherNet(t *testing.T, err error) {
+// wantMismatch checks that err reports the mismatch.
+func wantMismatch(t *testing.T, err error) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), "-eagersocks.net must be the same") {
-		t.Errorf("opened: %v, want to hear that -eagersocks.net differs", err)
+		t.Errorf("Open = %v, want an error about -eagersocks.net", err)
 	}
 }
 
-// TestCloseHalfClosed: closing either end does not wait for a target that says
-// nothing to an application that has ended its direction.
+// TestCloseHalfClosed checks that closing the client or server does not wait for a silent target
+// after the application has closed its direction.
 func TestCloseHalfClosed(t *testing.T) {
 	for _, w := range ways {
 		for _, end := range []string{"client", "server"} {

@@ -8,12 +8,12 @@ import (
 	"tunnels/tls"
 )
 
-// TestRevokedLines: what ends because a client was revoked says so at the server,
-// with its name and not as a failure of ours.
+// TestRevokedLines checks that when a client's certificate is revoked, the server's closing
+// lines give that reason with the client's name and are not errors.
 func TestRevokedLines(t *testing.T) {
 	for _, way := range []struct {
 		eager, mux string
-		lines      []string // what each of them says it is
+		lines      []string // expected closing lines
 	}{
 		{"remux", "tls", []string{"[conn] -", "[sess] -", "[sock] -"}},
 		{"tls", "", []string{"[sock] -"}},
@@ -21,7 +21,7 @@ func TestRevokedLines(t *testing.T) {
 		t.Run(way.eager, func(t *testing.T) {
 			a := newAuthority(t)
 			target := testnet.Echo(t).Addr
-			r := start(t, way.eager, way.mux, "tcp", a.serve)
+			r := start(t, way.eager, way.mux, "tcp", a.apply)
 			c := r.dial(t, target)
 			defer c.Close()
 			if _, err := c.Write([]byte("x")); err != nil {
@@ -34,7 +34,7 @@ func TestRevokedLines(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := c.Read(make([]byte, 1)); err == nil {
-				t.Error("the revoked client still reads")
+				t.Error("the revoked client can still read")
 			}
 			for _, line := range way.lines {
 				r.serverLog.Wait(t, "server", line, "client client: its certificate is revoked since ")
@@ -42,7 +42,7 @@ func TestRevokedLines(t *testing.T) {
 			r.serverLog.Wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn was closed")
 			for line := range strings.Lines(r.serverLog.String()) {
 				if strings.Contains(line, "[erro]") {
-					t.Errorf("the server calls it a failure: %s", line)
+					t.Errorf("the server logged an error: %s", line)
 				}
 			}
 		})

@@ -19,11 +19,11 @@ import (
 	"tunnels/tls"
 )
 
-// goneMax is how long an end may take to give back what a lost one held. It is
-// generous: the bounds of splice are a few seconds.
+// goneMax limits how long the resources of a lost peer may be held. It is generous: the limits
+// in package splice are a few seconds.
 const goneMax = 40 * time.Second
 
-// eventually waits until ok says so.
+// eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), goneMax)
@@ -43,7 +43,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// holding is a target whose connections are handed to the test, which closes them.
+// holding returns a target and a channel of its connections, which stay open until the test ends.
 func holding(t *testing.T) (*testnet.Server, <-chan *net.TCPConn) {
 	t.Helper()
 	conns, closed := make(chan *net.TCPConn, 8), make(chan struct{})
@@ -55,7 +55,7 @@ func holding(t *testing.T) (*testnet.Server, <-chan *net.TCPConn) {
 	return s, conns
 }
 
-// wantReset reads what is left and wants a reset behind it.
+// wantTargetReset reads the remaining data and checks that a reset follows.
 func wantTargetReset(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(goneMax))
@@ -64,7 +64,7 @@ func wantTargetReset(t *testing.T, c *net.TCPConn) {
 	}
 }
 
-// fillUp writes until nothing more is taken.
+// fillUp writes until a Write blocks.
 func fillUp(t *testing.T, c net.Conn) {
 	t.Helper()
 	block := make([]byte, 64<<10)
@@ -78,7 +78,7 @@ func fillUp(t *testing.T, c net.Conn) {
 	}
 }
 
-// wantNothingHeld wants that the server has given back what its client used.
+// wantNothingHeld checks that the server eventually releases everything its client used.
 func (r *rig) wantNothingHeld(t *testing.T) {
 	t.Helper()
 	eventually(t, "no connection to a target", func() bool { return r.servL.Count(sla.Sock) == 0 })
@@ -95,17 +95,17 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 	}
 }
 
-// TestGone: whatever sessions are waiting for at the exit, they end when their client
-// is gone or its certificate is revoked, and when their applications reset their
-// connections. The targets see it.
+// TestGone checks that sessions at the exit end, whatever they are waiting for, when their client
+// is gone, its certificate is revoked, or their application resets its connection, and that the
+// targets notice.
 func TestGone(t *testing.T) {
-	silent := func(t *testing.T, c *net.TCPConn) { // it has read the end: a Write finds the reset
+	silent := func(t *testing.T, c *net.TCPConn) { // has read end of file, so only a Write notices the reset
 		eventually(t, "a reset", func() bool { _, err := c.Write([]byte("x")); return err != nil })
 	}
 	states := map[string]struct {
 		begin func(t *testing.T, app, target *net.TCPConn)
 		check func(t *testing.T, target *net.TCPConn)
-		app   bool // also when the application resets its connection
+		app   bool // also test a reset by the application
 	}{
 		"target does not read": {
 			begin: func(t *testing.T, app, _ *net.TCPConn) { fillUp(t, app) },
@@ -137,23 +137,23 @@ func TestGone(t *testing.T) {
 		"both silent": {begin: func(*testing.T, *net.TCPConn, *net.TCPConn) {}, app: true},
 	}
 	for _, w := range ways {
-		for _, who := range []string{"client", "application", "certificate"} {
-			if who == "certificate" && w.eager != "tls" && w.remux != "tls" {
+		for _, cause := range []string{"client", "application", "certificate"} {
+			if cause == "certificate" && w.eager != "tls" && w.remux != "tls" {
 				continue
 			}
-			t.Run(fmt.Sprintf("%s %s %s, %s", w.eager, w.remux, w.server, who), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %s %s, %s", w.eager, w.remux, w.server, cause), func(t *testing.T) {
 				t.Parallel()
 				target, conns := holding(t)
 				ca := newAuthority(t)
 				r := start(t, w.eager, w.remux, w.server, func(c *Config) {
 					ownBudget(c)
-					ca.serve(c)
+					ca.apply(c)
 				})
 				var apps, targets []*net.TCPConn
 				var checks []func(*testing.T, *net.TCPConn)
 				var begun sync.WaitGroup
 				for _, state := range states {
-					if who == "application" && !state.app {
+					if cause == "application" && !state.app {
 						continue
 					}
 					app := r.dial(t, target.Addr)
@@ -163,8 +163,8 @@ func TestGone(t *testing.T) {
 					apps, targets, checks = append(apps, app), append(targets, far), append(checks, state.check)
 				}
 				begun.Wait()
-				switch who {
-				case "certificate": // is revoked
+				switch cause {
+				case "certificate":
 					if _, err := tls.Revoke(ca.dir, "client"); err != nil {
 						t.Fatal(err)
 					}
@@ -182,7 +182,7 @@ func TestGone(t *testing.T) {
 				}
 				r.wantNothingHeld(t)
 				for i, far := range targets {
-					if checks[i] != nil && w.eager != "unix" { // whose end is always a clean one
+					if checks[i] != nil && w.eager != "unix" { // a UNIX socket always ends cleanly
 						checks[i](t, far)
 					}
 				}
@@ -191,9 +191,11 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// ownBudget gives the rig a memory budget of its own.
 func ownBudget(c *Config) { c.Remux.Budget = remux.NewBudget(0) }
 
-// TestGoneThrottled: a session that waits for its client's rate ends with the client.
+// TestGoneThrottled checks that a session waiting for its client's rate limit ends with the
+// client.
 func TestGoneThrottled(t *testing.T) {
 	for _, w := range ways {
 		if w.eager == "remux" && w.remux != "tls" || w.server == "unix" {
@@ -215,8 +217,8 @@ func TestGoneThrottled(t *testing.T) {
 	}
 }
 
-// TestGoneServer: an application that does not read is reset when its server is
-// gone, and what waited for it is given back.
+// TestGoneServer checks that an application that does not read is reset when its server is gone,
+// and that data waiting for it is freed.
 func TestGoneServer(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
@@ -235,12 +237,13 @@ func TestGoneServer(t *testing.T) {
 	}
 }
 
-// TestGoneBefore: a session ends with its client while its target is being dialed.
-func TestGoneBefore(t *testing.T) {
+// TestGoneWhileDialing checks that a session ends with its client while its target is being
+// dialed.
+func TestGoneWhileDialing(t *testing.T) {
 	target := testnet.BlackHole(t)
 	for _, w := range ways {
 		if w.eager != "remux" {
-			continue // the connection is not looked at before the dial, which has its own bound
+			continue // without remux the connection is not watched during the dial, which has its own timeout
 		}
 		t.Run(w.remux+" "+w.server, func(t *testing.T) {
 			t.Parallel()

@@ -14,9 +14,9 @@ import (
 	"tunnels/sla"
 )
 
-// TestLinesSayWho: the lines of both ends say whose a connection was, and how much
-// it carried, whichever way it went.
-func TestLinesSayWho(t *testing.T) {
+// TestLinesNameClient checks that the lines of both ends name the client of a connection and
+// the bytes it carried, over every network.
+func TestLinesNameClient(t *testing.T) {
 	grammar := regexp.MustCompile(sla.Grammar)
 	for _, way := range ways {
 		t.Run(way.eager+" "+way.remux+" "+way.server, func(t *testing.T) {
@@ -52,13 +52,13 @@ func TestLinesSayWho(t *testing.T) {
 			r.serverLog.Wait(t, "server", "[conn] + ", " from=")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			_ = r.client.Shutdown(ctx) // what matters is the line
+			_ = r.client.Shutdown(ctx) // only the line matters
 			r.serverLog.Wait(t, "server", "[conn] - ", " sec=")
 		})
 	}
 }
 
-// exchange says n bytes on c and reads the answer to its end.
+// exchange sends n bytes on c and reads the whole answer.
 func exchange(t *testing.T, c net.Conn, n int) {
 	t.Helper()
 	defer c.Close()
@@ -68,11 +68,11 @@ func exchange(t *testing.T, c net.Conn, n int) {
 	}
 	_ = c.(interface{ CloseWrite() error }).CloseWrite()
 	if b, err := io.ReadAll(c); err != nil || len(b) != n+10 {
-		t.Errorf("the answer has %d bytes and ends with %v, want %d", len(b), err, n+10)
+		t.Errorf("read %d bytes, %v, want %d", len(b), err, n+10)
 	}
 }
 
-// connectHTTP asks the HTTP door for a tunnel.
+// connectHTTP connects to target by an HTTP CONNECT request.
 func connectHTTP(t *testing.T, r *rig, target string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", r.client.Addr().String())

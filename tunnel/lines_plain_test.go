@@ -9,12 +9,12 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestResetIsNoFailure: an application that resets its connection is no failure of
-// the tunnel, at either end and by every way.
-func TestResetIsNoFailure(t *testing.T) {
+// TestResetIsNotAnError checks that neither end logs an error when an application resets its
+// connection, over every network.
+func TestResetIsNotAnError(t *testing.T) {
 	for _, w := range ways {
 		if w.eager == "unix" {
-			continue // a UNIX socket knows no reset
+			continue // a UNIX socket has no reset
 		}
 		t.Run(w.eager+" "+w.remux, func(t *testing.T) {
 			r := start(t, w.eager, w.remux, w.server, nil)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// outerIP is an address of this machine that other machines may know, so that a
-// server on it stands for one that is reached by its public name.
+// outerIP returns a non-loopback address of this machine, so that a server on it can stand for
+// one reached by its public name.
 func outerIP(t *testing.T) string {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -21,12 +21,12 @@ func outerIP(t *testing.T) string {
 			return n.IP.String()
 		}
 	}
-	t.Skip("this machine has no address but loopback")
+	t.Skip("this machine has only loopback addresses")
 	return ""
 }
 
-// TestSelf: the exit's own machine is reached by every address it has where self
-// names the port, over TCP and UDP, and deny wins.
+// TestSelf checks that "self:PORT" and "loopback:PORT" allow that port on every address of the
+// exit's own machine, over TCP and UDP, and that Deny takes precedence.
 func TestSelf(t *testing.T) {
 	ip := outerIP(t)
 	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
@@ -44,7 +44,7 @@ func TestSelf(t *testing.T) {
 	})
 	app := r.dial(t, ln.Addr().String())
 	defer app.Close()
-	_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)) // a listener of ours has one
+	_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
 	far, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +58,6 @@ func TestSelf(t *testing.T) {
 	}
 	r.serverLog.Wait(t, "server", "refused client client: ", other.String(), "-server.deny has self:"+strconv.Itoa(other.Port))
 	if strings.Contains(r.serverLog.String(), "target "+datagrams.String()) {
-		t.Errorf("the server has refused its own address:\n%s", r.serverLog)
+		t.Errorf("the server refused its own address:\n%s", r.serverLog)
 	}
 }

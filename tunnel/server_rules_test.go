@@ -17,12 +17,12 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestServerRules: a file of rules that is not there is an error, one that changed is a
-// line of the log, and one that is broken an error of Reload.
+// TestServerRules checks that a missing rules file is an error, that reloading a changed one is
+// logged, and that Reload returns an error if it is invalid.
 func TestServerRules(t *testing.T) {
 	_, err := NewServer(Config{EagerNet: "remux", RemuxNet: "tcp", ServerAddr: "127.0.0.1:0", Rules: "/no/such/file", Names: Names{Rules: "-server.rules"}})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {
-		t.Errorf("NewServer without its file of rules = %v", err)
+		t.Errorf("NewServer with a missing rules file = %v", err)
 	}
 	path := rulesFile(t, "[*]\n")
 	write := func(text string) {
@@ -32,8 +32,8 @@ func TestServerRules(t *testing.T) {
 	}
 	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Rules, c.Names.Rules = path, "-server.rules" })
 	write("[*]\nonly = 192.0.2.0/24\n")
-	until(t, "the rules are read again", func() bool {
-		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // which looks
+	until(t, "the rules are reloaded", func() bool {
+		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // which checks the file
 			c.Leave()
 		}
 		return strings.Contains(r.serverLog.String(), "[info] [main] reloaded rules ("+path+")")
@@ -47,6 +47,7 @@ func TestServerRules(t *testing.T) {
 	}
 }
 
+// rulesFile writes a rules file and returns its path.
 func rulesFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rules")
@@ -56,7 +57,7 @@ func rulesFile(t *testing.T, text string) string {
 	return path
 }
 
-// zone is a DNS server that knows these names, each with an address.
+// zone returns a DNS server that resolves names to their addresses.
 func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	t.Helper()
 	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
@@ -70,8 +71,8 @@ func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	})
 }
 
-// TestRefusedByName: an application sees code 2 for a name that leads to the
-// exit's own machine, and the page if the name is allowed.
+// TestRefusedByName checks that a name resolving to the exit's own machine gets code 2, and can
+// be reached if the name is allowed.
 func TestRefusedByName(t *testing.T) {
 	dns := zone(t, map[string]string{"site.test": "127.0.0.1"})
 	site := testnet.Echo(t)

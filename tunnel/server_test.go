@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestTargetError: what the system says of the target's connection is the target's.
+// TestTargetError checks that system errors of the target's connection get code TargetReset.
 func TestTargetError(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
@@ -20,7 +20,7 @@ func TestTargetError(t *testing.T) {
 		{syscall.ECONNRESET, code.TargetReset, true},
 		{syscall.ETIMEDOUT, code.TargetReset, true},
 		{errors.New("read: odd"), code.TargetReset, true},
-		{fmt.Errorf("around it: %w", &code.Error{Code: code.General}), code.General, true},
+		{fmt.Errorf("wrapped: %w", &code.Error{Code: code.General}), code.General, true},
 		{net.ErrClosed, 0, false},
 		{nil, 0, false},
 	} {

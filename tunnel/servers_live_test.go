@@ -23,37 +23,38 @@ import (
 	"tunnels/tls"
 )
 
-// post is a server of a test and the network before it.
-type post struct {
+// testServer is a server behind a relay.
+type testServer struct {
 	server *Server
 	relay  *testnet.Relay
 	log    *logtest.Buffer
 }
 
-// kill has it gone, as its clients see it, and new connections refused.
-func (p *post) kill() {
+// kill resets all connections to the server and refuses new ones.
+func (p *testServer) kill() {
 	p.relay.DropNew(true)
 	p.relay.Reset()
 }
 
-func (p *post) back() { p.relay.DropNew(false) }
+// revive undoes kill.
+func (p *testServer) revive() { p.relay.DropNew(false) }
 
-// used is how many requests it has had.
-func (p *post) used() int { return strings.Count(p.log.String(), "[sock] + ") }
+// used returns how many requests the server has received.
+func (p *testServer) used() int { return strings.Count(p.log.String(), "[sock] + ") }
 
 const ms = time.Millisecond
 
-// convoy is a client with three servers.
-type convoy struct {
-	t      *testing.T
-	client *Client
-	posts  [3]*post
-	log    *logtest.Buffer
+// cluster is a client with three servers.
+type cluster struct {
+	t       *testing.T
+	client  *Client
+	servers [3]*testServer
+	log     *logtest.Buffer
 }
 
-// startConvoy starts servers that are 0, 100 and 300 ms away, and their client;
+// startCluster starts three servers with round trips of 0, 100 and 300 ms, and their client.
 // change may be nil.
-func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
+func startCluster(t *testing.T, eager string, change func(*Config)) *cluster {
 	t.Helper()
 	server, client, err := tls.Throwaway("server.test")
 	if err != nil {
@@ -69,10 +70,10 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 	if change != nil {
 		change(&cfg)
 	}
-	v := &convoy{t: t, log: &logtest.Buffer{}}
+	v := &cluster{t: t, log: &logtest.Buffer{}}
 	var serving sync.WaitGroup
 	for i, delay := range []time.Duration{0, 50 * ms, 150 * ms} {
-		p := &post{log: &logtest.Buffer{}}
+		p := &testServer{log: &logtest.Buffer{}}
 		cfg.Events = journal.New(p.log.Logger(t)).Events()
 		if p.server, err = NewServer(cfg); err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 		t.Cleanup(func() { p.server.Close() })
 		p.relay = testnet.NewRelay(t, p.server.Addr().String())
 		p.relay.SetDelay(delay)
-		v.posts[i] = p
+		v.servers[i] = p
 		cfg.Servers = append(cfg.Servers, p.relay.Addr)
 	}
 	log := v.log.Logger(t)
@@ -99,14 +100,14 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 	serving.Go(func() { v.client.Serve() })
 	t.Cleanup(func() {
 		v.client.Close()
-		for _, p := range v.posts {
+		for _, p := range v.servers {
 			p.server.Close()
 		}
 		serving.Wait()
 		lines.Close()
 		for _, c := range []sla.Category{sla.Conn, sla.Sess, sla.Sock} {
 			if n := log.Count(c); n != 0 {
-				t.Errorf("%d of %s still counted after the end", n, c)
+				t.Errorf("%d of %s are still counted after the end", n, c)
 			}
 		}
 		if t.Failed() {
@@ -117,7 +118,7 @@ func startConvoy(t *testing.T, eager string, change func(*Config)) *convoy {
 }
 
 // dial connects through the client.
-func (v *convoy) dial(target string) (net.Conn, error) {
+func (v *cluster) dial(target string) (net.Conn, error) {
 	d, err := proxy.SOCKS5("tcp", v.client.Addr().String(), nil, nil)
 	if err != nil {
 		return nil, err
@@ -129,8 +130,8 @@ func (v *convoy) dial(target string) (net.Conn, error) {
 	return c, err
 }
 
-// ask makes one request of an echo and wants the answer.
-func (v *convoy) ask(target string) error {
+// ask makes one request to an echo server and waits for the answer.
+func (v *cluster) ask(target string) error {
 	c, err := v.dial(target)
 	if err != nil {
 		return err
@@ -143,8 +144,8 @@ func (v *convoy) ask(target string) error {
 	return err
 }
 
-// hear makes one request of who speaks first, and sends it nothing.
-func (v *convoy) hear(target string) error {
+// greeting makes one request to a greeter and sends it nothing.
+func (v *cluster) greeting(target string) error {
 	c, err := v.dial(target)
 	if err != nil {
 		return err
@@ -155,25 +156,25 @@ func (v *convoy) hear(target string) error {
 	case err == nil && string(got) != banner:
 		return errors.New("answer " + string(got))
 	case errors.Is(err, syscall.ECONNRESET) && len(got) > 0:
-		return nil // the answer had begun when the server went: then a reset is right
+		return nil // the server died after the answer had begun, so a reset is correct
 	}
 	return err
 }
 
 const banner = "220 server.test at your service\r\n"
 
-// greeter speaks first.
+// greeter returns a target that sends the banner as soon as a client connects.
 func greeter(t *testing.T) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) { io.WriteString(c, banner) })
 }
 
-// wantUsed asks until it is that server that is asked.
-func (v *convoy) wantUsed(target string, i int, limit time.Duration) time.Duration {
+// wantUsed makes requests until server i receives one, and returns how long that took.
+func (v *cluster) wantUsed(target string, i int, limit time.Duration) time.Duration {
 	v.t.Helper()
 	start := time.Now()
 	for tick := time.NewTicker(20 * ms); ; <-tick.C {
-		before := v.posts[i].used()
-		if err := v.ask(target); err == nil && v.posts[i].used() > before {
+		before := v.servers[i].used()
+		if err := v.ask(target); err == nil && v.servers[i].used() > before {
 			return time.Since(start)
 		}
 		if time.Since(start) > limit {
@@ -182,8 +183,8 @@ func (v *convoy) wantUsed(target string, i int, limit time.Duration) time.Durati
 	}
 }
 
-// wantState waits until that server is seen to be so.
-func (v *convoy) wantState(i int, want remux.State) {
+// wantState waits until the client sees server i in state want.
+func (v *cluster) wantState(i int, want remux.State) {
 	v.t.Helper()
 	s := v.client.servers
 	for start, tick := time.Now(), time.NewTicker(5*ms); ; <-tick.C {
@@ -197,38 +198,38 @@ func (v *convoy) wantState(i int, want remux.State) {
 	}
 }
 
-// TestServersKill: the nearest server is used; when it is killed the next one is, at
-// once; and when it is back, it is again.
+// TestServersKill checks that the nearest server is used, that the next one replaces it at once
+// when it is killed, and that it is used again when it is back.
 func TestServersKill(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"remux", "tls"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			v := startConvoy(t, way, func(c *Config) { c.EagerMode = eagersocks.Off })
+			v := startCluster(t, way, func(c *Config) { c.EagerMode = eagersocks.Off })
 			echo := testnet.Echo(t)
-			v.log.Wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+			v.log.Wait(t, "client", "[main] using server "+v.servers[0].relay.Addr)
 			v.wantUsed(echo.Addr, 0, time.Second)
-			v.posts[0].kill()
+			v.servers[0].kill()
 			if err := v.ask(echo.Addr); err != nil {
 				t.Errorf("the request after the kill: %v", err)
 			}
-			if v.posts[1].used() != 1 {
-				t.Errorf("server 1 had %d requests, want the one after the kill", v.posts[1].used())
+			if v.servers[1].used() != 1 {
+				t.Errorf("server 1 had %d requests, want the one after the kill", v.servers[1].used())
 			}
-			v.log.Wait(t, "client", "[main] using server "+v.posts[1].relay.Addr, " instead of "+v.posts[0].relay.Addr+" (unreachable)")
-			v.posts[0].back()
+			v.log.Wait(t, "client", "[main] using server "+v.servers[1].relay.Addr, " instead of "+v.servers[0].relay.Addr+" (unreachable)")
+			v.servers[0].revive()
 			t.Logf("used again after %v", v.wantUsed(echo.Addr, 0, 25*time.Second))
 		})
 	}
 }
 
-// TestServersStop: a server that stops answering is left within 5 s; a session that
-// runs there stays, and goes on when the server does.
+// TestServersStop checks that the client leaves a server that stops answering within 5 s, and
+// that a session on that server resumes when the server does.
 func TestServersStop(t *testing.T) {
 	t.Parallel()
-	v := startConvoy(t, "remux", nil)
+	v := startCluster(t, "remux", nil)
 	echo := testnet.Echo(t)
-	v.log.Wait(t, "client", "[main] using server "+v.posts[0].relay.Addr)
+	v.log.Wait(t, "client", "[main] using server "+v.servers[0].relay.Addr)
 	v.wantUsed(echo.Addr, 0, time.Second)
 	kept, err := v.dial(echo.Addr)
 	if err != nil {
@@ -245,37 +246,37 @@ func TestServersStop(t *testing.T) {
 	if err := say(); err != nil {
 		t.Fatal(err)
 	}
-	v.posts[0].relay.Stall(true)
+	v.servers[0].relay.Stall(true)
 	start := time.Now()
 	var asking sync.WaitGroup
-	asking.Go(func() { v.ask(echo.Addr) }) // waits, in vain perhaps: its byte was sent
-	v.log.Wait(t, "client", "[main] using server "+v.posts[1].relay.Addr, " instead of "+v.posts[0].relay.Addr+" (silent)")
+	asking.Go(func() { v.ask(echo.Addr) }) // may fail, because it has sent a byte and cannot be retried
+	v.log.Wait(t, "client", "[main] using server "+v.servers[1].relay.Addr, " instead of "+v.servers[0].relay.Addr+" (silent)")
 	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("left after %v, want 5s at most", took)
+		t.Errorf("left after %v, want at most 5s", took)
 	} else {
 		t.Logf("left after %v", took)
 	}
-	if err := v.ask(echo.Addr); err != nil || v.posts[1].used() == 0 {
-		t.Errorf("the request after: %v, with %d at server 1", err, v.posts[1].used())
+	if err := v.ask(echo.Addr); err != nil || v.servers[1].used() == 0 {
+		t.Errorf("the next request: %v, with %d at server 1", err, v.servers[1].used())
 	}
-	v.posts[0].relay.Stall(false)
+	v.servers[0].relay.Stall(false)
 	if err := say(); err != nil {
-		t.Errorf("the session that had stayed: %v", err)
+		t.Errorf("the session kept on server 0: %v", err)
 	}
 	asking.Wait()
 	v.wantUsed(echo.Addr, 0, 25*time.Second)
 }
 
-// TestServersLoseNothing: with servers dying all the time, no request fails that had
-// sent nothing, whether it was answered eagerly or not.
+// TestServersLoseNothing checks that while servers keep dying, no request that has sent nothing
+// fails, whether answered eagerly or not.
 func TestServersLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			v := startConvoy(t, "remux", func(c *Config) { c.EagerMode, c.ServerChoice = mode, upstream.Spread })
+			v := startCluster(t, "remux", func(c *Config) { c.EagerMode, c.ServerChoice = mode, upstream.Spread })
 			site := greeter(t)
-			for i, p := range v.posts {
+			for i, p := range v.servers {
 				v.wantState(i, remux.Up)
 				p.relay.SetDelay(15 * ms)
 			}
@@ -291,26 +292,26 @@ func TestServersLoseNothing(t *testing.T) {
 							return
 						default:
 						}
-						err := v.hear(site.Addr)
+						err := v.greeting(site.Addr)
 						mu.Lock()
 						asked++
 						mu.Unlock()
 						if err != nil {
-							t.Errorf("a request that had sent nothing: %v", err)
+							t.Errorf("a request that sent nothing failed: %v", err)
 						}
 					}
 				})
 			}
-			for i := range 6 { // never two at a time
-				v.posts[i%3].kill()
+			for i := range 6 { // never two servers at a time
+				v.servers[i%3].kill()
 				v.wantState(i%3, remux.Down)
-				v.posts[i%3].back()
+				v.servers[i%3].revive()
 				v.wantState(i%3, remux.Up)
 			}
 			close(over)
 			asking.Wait()
 			t.Logf("%d requests", asked)
-			for i, p := range v.posts {
+			for i, p := range v.servers {
 				if p.used() == 0 {
 					t.Errorf("server %d was never used", i)
 				}
@@ -319,12 +320,12 @@ func TestServersLoseNothing(t *testing.T) {
 	}
 }
 
-// TestServersAllDown: as with one server, the application is told.
+// TestServersAllDown checks that the application soon gets an error when all servers are down.
 func TestServersAllDown(t *testing.T) {
 	t.Parallel()
-	v := startConvoy(t, "remux", nil)
+	v := startCluster(t, "remux", nil)
 	v.log.Wait(t, "client", "[main] using server ")
-	for _, p := range v.posts {
+	for _, p := range v.servers {
 		p.kill()
 	}
 	for tick := time.NewTicker(20 * ms); v.client.servers.Reachable(); <-tick.C {

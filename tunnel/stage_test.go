@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/netx"
 )
 
-// role is what Client and Server have in common.
+// role is the common interface of Client and Server.
 type role interface {
 	Listen() error
 	Serve() error
@@ -22,7 +22,7 @@ type role interface {
 	Close()
 }
 
-// eachRole runs f with both, over a plain network and without remux.
+// eachRole runs f for Client and Server, each with and without remux over plain TCP.
 func eachRole(t *testing.T, f func(t *testing.T, made func() role)) {
 	for _, eager := range []string{"remux", "tcp"} {
 		cfg := Config{
@@ -57,9 +57,9 @@ func eachRole(t *testing.T, f func(t *testing.T, made func() role)) {
 	}
 }
 
-// What is called in an odd order fails with a reason, and nothing panics or
-// listens on.
-func TestOddOrder(t *testing.T) {
+// TestUnusualOrder checks that methods called in an unusual order return an error, do not panic,
+// and leave nothing listening.
+func TestUnusualOrder(t *testing.T) {
 	eachRole(t, func(t *testing.T, made func() role) {
 		for name, end := range map[string]func(r role){
 			"Shutdown": func(r role) { _ = r.Shutdown(t.Context()) },
@@ -86,26 +86,26 @@ func TestOddOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := r.Listen(); err == nil {
-				t.Error("a second Listen succeeds")
+				t.Error("a second Listen succeeded")
 			}
 			addr := r.Addr().String()
 			end(r)
 			if err := r.Serve(); err != nil {
-				t.Errorf("Serve of what was closed after Listen = %v, want nil", err)
+				t.Errorf("Serve after Listen and %s = %v, want nil", name, err)
 			}
 			if err := r.Serve(); err == nil {
-				t.Error("a second Serve succeeds")
+				t.Error("a second Serve succeeded")
 			}
 			if c, err := net.Dial("tcp", addr); err == nil {
 				c.Close()
-				t.Errorf("%s is listened on after %s", addr, name)
+				t.Errorf("%s still accepts connections after %s", addr, name)
 			}
 		}
 	})
 }
 
-// Whenever Shutdown and Close come while ListenAndServe starts, it ends, and the
-// port is free.
+// TestStopWhileStarting checks that Shutdown and Close end a ListenAndServe that is just
+// starting, and leave the port free.
 func TestStopWhileStarting(t *testing.T) {
 	eachRole(t, func(t *testing.T, made func() role) {
 		for i := range 50 {
@@ -125,7 +125,7 @@ func TestStopWhileStarting(t *testing.T) {
 			if a := r.Addr(); a != nil {
 				if c, err := net.Dial("tcp", a.String()); err == nil {
 					c.Close()
-					t.Fatalf("%s is listened on after Shutdown", a)
+					t.Fatalf("%s still accepts connections after Shutdown", a)
 				}
 			}
 		}

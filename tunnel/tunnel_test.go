@@ -30,7 +30,7 @@ import (
 	"tunnels/tls"
 )
 
-// ways are all the ways requests can travel.
+// ways lists all combinations of networks that can carry requests.
 var ways = []struct{ eager, remux, server string }{
 	{"remux", "tls", "tcp"},
 	{"remux", "tls", "unix"},
@@ -41,7 +41,7 @@ var ways = []struct{ eager, remux, server string }{
 	{"unix", "", "tcp"},
 }
 
-// rig is a client and a server that know each other.
+// rig is a client connected to a server.
 type rig struct {
 	client         *Client
 	server         *Server
@@ -50,7 +50,7 @@ type rig struct {
 	cfg            Config // the client's
 	clientL, servL *sla.Logger
 	clientJ, servJ *journal.Journal
-	mistakes       *atomic.Int64 // of applications, as reported so far
+	mistakes       *atomic.Int64 // user mistakes reported so far
 }
 
 // listOf returns a list of targets.
@@ -62,7 +62,7 @@ func listOf(entries ...string) *policy.List {
 	return l
 }
 
-// start makes a rig; change may be nil.
+// start returns a running rig. change may be nil.
 func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{clientLog: &logtest.Buffer{}, serverLog: &logtest.Buffer{}, mistakes: new(atomic.Int64)}
@@ -124,7 +124,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		r.clientJ.Close()
 		r.servJ.Close()
 		if n := len(r.client.Sessions()) + len(r.server.Sessions()); n != 0 {
-			t.Errorf("%d are in the tables of live sessions after the end", n)
+			t.Errorf("%d sessions are still in the tables after the end", n)
 		}
 		for name, b := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
 			for line := range strings.Lines(b.String()) {
@@ -136,7 +136,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		for _, l := range []*sla.Logger{r.clientL, r.servL} {
 			for _, c := range []sla.Category{sla.Conn, sla.Sess, sla.Sock} {
 				if n := l.Count(c); n != 0 {
-					t.Errorf("%d of %s still counted after the end", n, c)
+					t.Errorf("%d of %s are still counted after the end", n, c)
 				}
 			}
 		}
@@ -147,7 +147,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 	return r
 }
 
-// http is a client through the rig that keeps no connections.
+// http returns an HTTP client that uses the rig as a SOCKS proxy and keeps no connections.
 func (r *rig) http() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		Proxy:             http.ProxyURL(&url.URL{Scheme: "socks5h", Host: r.client.Addr().String()}),
@@ -170,15 +170,15 @@ func (r *rig) dial(t *testing.T, address string) *net.TCPConn {
 	if ok {
 		c = s.NetConn()
 	}
-	// The package's own type hides half-close; the socket is beneath.
+	// The type of package proxy hides CloseWrite, so use the underlying socket.
 	type inner interface{ CloseWrite() error }
 	if _, ok := c.(inner); !ok {
-		t.Fatalf("SOCKS dialer gave a %T without CloseWrite", c)
+		t.Fatalf("the SOCKS dialer returned a %T without CloseWrite", c)
 	}
 	return c.(*net.TCPConn)
 }
 
-// TestEveryWay loads a page through every network that can carry requests.
+// TestEveryWay loads a page over every network that can carry requests.
 func TestEveryWay(t *testing.T) {
 	page := strings.Repeat("tunnels ", 100_000)
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -204,14 +204,14 @@ func TestEveryWay(t *testing.T) {
 	}
 }
 
-// TestHalfClose: what ends its direction still gets the whole answer.
+// TestHalfClose checks that an application that closes its direction still gets the whole answer.
 func TestHalfClose(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var target sync.WaitGroup
-	target.Go(func() { // answers only when it has read everything
+	target.Go(func() { // answers after reading everything
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -244,7 +244,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// closedPort is an address where nobody listens.
+// closedPort returns an address on which nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -255,8 +255,8 @@ func closedPort(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// TestRefusedTarget: the eager try ends in a reset, never in a clean end, and
-// the retry is told the truth.
+// TestRefusedTarget checks that an eager request to a closed port ends in a reset, never cleanly,
+// and that the next one gets the correct SOCKS code.
 func TestRefusedTarget(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	target := closedPort(t)
@@ -280,7 +280,7 @@ func TestRefusedTarget(t *testing.T) {
 	}
 }
 
-// TestPolicy: with the defaults nothing on the server's own machine is reached.
+// TestPolicy checks that by default nothing on the server's own machine can be reached.
 func TestPolicy(t *testing.T) {
 	site := httptest.NewServer(http.NotFoundHandler())
 	defer site.Close()
@@ -300,7 +300,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestShutdown: what runs may finish, then the server is gone.
+// TestShutdown checks that Shutdown stops listening and lets requests in progress finish.
 func TestShutdown(t *testing.T) {
 	more := make(chan struct{})
 	finish := sync.OnceFunc(func() { close(more) })
@@ -322,7 +322,7 @@ func TestShutdown(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- r.server.Shutdown(ctx) }()
-	// The listener is the first to go.
+	// The listener is closed first.
 	for {
 		c, err := net.Dial("tcp", r.cfg.ServerAddr)
 		if err != nil {
@@ -345,8 +345,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestServerDown: once it is known that no server can be reached, applications
-// are told so by the SOCKS code, on every way that requests can travel.
+// TestServerDown checks that once the client knows that no server can be reached, applications
+// get the SOCKS code for that, over every network.
 func TestServerDown(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
@@ -359,7 +359,7 @@ func TestServerDown(t *testing.T) {
 					t.Fatal(err)
 				}
 				c, err := d.Dial("tcp", "target.test:80")
-				if err == nil { // eagerly: the first may be
+				if err == nil { // the first may be answered eagerly
 					c.Read(make([]byte, 1))
 					c.Close()
 				}
@@ -369,14 +369,14 @@ func TestServerDown(t *testing.T) {
 				}
 			}
 			if !told {
-				t.Error("five requests with the server down, and none was told so")
+				t.Error("none of five requests with the server down was answered with code 1")
 			}
 		})
 	}
 }
 
-// TestShutdownDeliversUploads: what an application sent before its clean end
-// reaches a slow target although its session has ended and the server stops.
+// TestShutdownDeliversUploads checks that data sent by an application before a clean end reaches
+// a slow target, although the session has ended and the server is stopping.
 func TestShutdownDeliversUploads(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -391,7 +391,7 @@ func TestShutdownDeliversUploads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	target.(*net.TCPConn).CloseWrite() // it has nothing to say
+	target.(*net.TCPConn).CloseWrite() // the target sends nothing
 	const size = 16 << 20
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -399,12 +399,12 @@ func TestShutdownDeliversUploads(t *testing.T) {
 		c.CloseWrite()
 		io.Copy(io.Discard, c)
 	})
-	// Read until the session has ended: what is left then waits at the server.
+	// Read until the session has ended; the remaining data then waits at the server.
 	first := 0
 	for buf := make([]byte, 64<<10); !strings.Contains(r.serverLog.String(), "[debg] [sess] - "); {
 		n, err := target.Read(buf)
 		first += n
-		if err == io.EOF { // it has got everything already
+		if err == io.EOF { // everything has already arrived
 			break
 		}
 		if err != nil {

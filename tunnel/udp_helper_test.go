@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// socksUDP is an application's side of an association, written from RFC 1928. It
-// is a net.PacketConn and, towards the target to, a net.Conn.
+// socksUDP is the application's side of an association, implemented from RFC 1928. It is a
+// net.PacketConn, and a net.Conn that writes to the target to.
 type socksUDP struct {
 	*net.UDPConn
 	control *net.TCPConn
-	relay   *net.UDPAddr // where datagrams are taken
-	to      string       // host:port of Write
+	relay   *net.UDPAddr // address that receives datagrams
+	to      string       // target of Write, as host:port
 }
 
-// associate asks the front door for an association.
+// associate requests an association from the front door.
 func associate(front, to string) (*socksUDP, error) {
 	c, err := net.Dial("tcp", front)
 	if err != nil {
@@ -48,7 +48,7 @@ func associate(front, to string) (*socksUDP, error) {
 	return s, err
 }
 
-// associate is an association through the rig, closed at the end.
+// associate returns an association through the rig, which is closed when the test ends.
 func (r *rig) associate(t *testing.T) *socksUDP {
 	t.Helper()
 	s, err := associate(r.client.Addr().String(), "")
@@ -63,7 +63,7 @@ func (s *socksUDP) Close() error {
 	return errors.Join(s.UDPConn.Close(), s.control.Close())
 }
 
-// packet is a SOCKS5 datagram for a target, which may be a name.
+// packet returns a SOCKS5 datagram for a target, whose host may be a name.
 func packet(target string, data []byte) []byte {
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *socksUDP) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// receive is the next datagram, as text.
+// receive returns the next datagram and its sender.
 func (s *socksUDP) receive(t *testing.T) (data, from string) {
 	t.Helper()
 	b := make([]byte, 65536)
@@ -129,28 +129,28 @@ func (s *socksUDP) receive(t *testing.T) (data, from string) {
 	return string(b[:n]), addr.String()
 }
 
-// ask sends data to target and checks that it comes back from there.
+// ask sends data to target and checks that it comes back.
 func (s *socksUDP) ask(t *testing.T, target, data string) {
 	t.Helper()
 	if err := s.send(target, []byte(data)); err != nil {
 		t.Fatal(err)
 	}
 	if got, from := s.receive(t); got != data {
-		t.Fatalf("asked %s for %d bytes, got %d from %s", target, len(data), len(got), from)
+		t.Fatalf("sent %d bytes to %s, got %d from %s", len(data), target, len(got), from)
 	}
 }
 
-// wantEnd checks that the control connection ends: with a reset, or cleanly.
+// wantEnd checks that the control connection ends, cleanly or with an error.
 func (s *socksUDP) wantEnd(t *testing.T, clean bool) {
 	t.Helper()
 	_ = s.control.SetReadDeadline(time.Now().Add(10 * time.Second))
 	_, err := s.control.Read(make([]byte, 1))
 	if errors.Is(err, os.ErrDeadlineExceeded) || err == nil || clean != (err == io.EOF) {
-		t.Errorf("control connection: %v, want its end, clean: %v", err, clean)
+		t.Errorf("control connection: %v, want its end (clean: %v)", err, clean)
 	}
 }
 
-// echo answers every datagram at a free port of ip until the test has ended.
+// echo returns a socket on a free port of ip that echoes every datagram until the test ends.
 func echo(t *testing.T, ip string) *net.UDPConn {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
@@ -174,23 +174,24 @@ func echo(t *testing.T, ip string) *net.UDPConn {
 	return c
 }
 
+// echoAddr starts an echo on loopback and returns its address.
 func echoAddr(t *testing.T) string { return echo(t, "127.0.0.1").LocalAddr().String() }
 
-// descriptors is how many this process has open; -1 where that cannot be told.
+// descriptors returns how many descriptors this process has open, or -1 if not known.
 func descriptors() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return -1
 	}
-	return len(entries) - 1 // the one of reading
+	return len(entries) - 1 // not counting the one that ReadDir opened
 }
 
-// until waits until cond holds.
+// until waits until cond returns true.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !cond(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("timed out waiting for: %s", what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}

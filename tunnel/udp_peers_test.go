@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/netx"
 )
 
-// associateBy asks for an association by a SOCKS5 request of the test's own, over
-// any stream network, and returns the application's side of it.
+// associateBy sends a given SOCKS5 request for an association over any stream network and returns
+// the application's side of it.
 func associateBy(t *testing.T, network, front, request string) *socksUDP {
 	t.Helper()
 	c, err := net.Dial(network, front)
@@ -45,19 +45,19 @@ func associateBy(t *testing.T, network, front, request string) *socksUDP {
 	return s
 }
 
-// TestAssociationAskedWithATarget: many programs put their target into the request,
-// where RFC 1928 means the address they send from.
-func TestAssociationAskedWithATarget(t *testing.T) {
+// TestAssociateWithTarget checks that a request for an association may contain a target. Many
+// programs send one where RFC 1928 expects the address they will send from.
+func TestAssociateWithTarget(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	target := echoAddr(t)
 	for what, dst := range map[string]string{
-		"a name and its port":          "\x03\x0bexample.com\x00\x35",
-		"localhost and another port":   "\x03\x09localhost\x13\x37",
-		"what is no name":              "\x03\x03a b\x13\x37",
-		"somebody else's address":      "\x01\x08\x08\x08\x08\x00\x35",
-		"somebody else's, as a name":   "\x03\x078.8.8.8\x00\x35",
-		"somebody else's IPv6 address": "\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x35",
-		"nothing":                      "\x01\x00\x00\x00\x00\x00\x00",
+		"a name and its port":         "\x03\x0bexample.com\x00\x35",
+		"localhost and another port":  "\x03\x09localhost\x13\x37",
+		"an invalid name":             "\x03\x03a b\x13\x37",
+		"a foreign address":           "\x01\x08\x08\x08\x08\x00\x35",
+		"a foreign address as a name": "\x03\x078.8.8.8\x00\x35",
+		"a foreign IPv6 address":      "\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x35",
+		"nothing":                     "\x01\x00\x00\x00\x00\x00\x00",
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := associateBy(t, "tcp", r.client.Addr().String(), "\x05\x03\x00"+dst)
@@ -67,12 +67,13 @@ func TestAssociationAskedWithATarget(t *testing.T) {
 	}
 }
 
+// portOf returns the port of an IPv4 address with port.
 func portOf(address string) string {
 	_, port, _ := strings.Cut(address, ":")
 	return port
 }
 
-// TestAssociationByUNIX: the control connection may be a UNIX socket's.
+// TestAssociationByUNIX checks that the control connection may be a UNIX socket.
 func TestAssociationByUNIX(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socks")
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {
@@ -83,8 +84,8 @@ func TestAssociationByUNIX(t *testing.T) {
 	s.ask(t, echoAddr(t), "ping")
 }
 
-// TestSwarm: a thousand peers, at addresses of their own, are asked one after the
-// other; each answers after all have been asked, and every answer comes back.
+// TestSwarm sends a datagram to each of a thousand peers with different addresses, has them all
+// answer afterwards, and checks that every answer arrives.
 func TestSwarm(t *testing.T) {
 	const peers = 1000
 	r := start(t, "remux", "tls", "tcp", nil)
@@ -92,7 +93,7 @@ func TestSwarm(t *testing.T) {
 	// Windows and macOS have one loopback address.
 	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 9, 0, 1)})
 	if err != nil {
-		t.Skipf("this system has one loopback address: %v", err)
+		t.Skipf("this system has only one loopback address: %v", err)
 	}
 	probe.Close()
 	heard := make([]netip.AddrPort, peers)
@@ -111,7 +112,7 @@ func TestSwarm(t *testing.T) {
 		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 		n, from, err := c.ReadFromUDPAddrPort(b)
 		if err != nil || string(b[:n]) != "ask" {
-			t.Fatalf("peer %d hears %q, %v", i, b[:n], err)
+			t.Fatalf("peer %d received %q, %v", i, b[:n], err)
 		}
 		heard[i] = from
 	}
@@ -120,7 +121,7 @@ func TestSwarm(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, from := s.receive(t); got != fmt.Sprint(i) || from != c.LocalAddr().String() {
-			t.Fatalf("%q from %s comes back, want the answer of peer %d at %v", got, from, i, c.LocalAddr())
+			t.Fatalf("received %q from %s, want the answer of peer %d at %v", got, from, i, c.LocalAddr())
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 	ours "tunnels/tls"
 )
 
-// TestDNSOverUDP: package net's own resolver finds a name through an association.
+// TestDNSOverUDP resolves a name through an association with the resolver of package net.
 func TestDNSOverUDP(t *testing.T) {
 	server := dnsStub(t, "host.test.", netip.MustParseAddr("192.0.2.7"))
 	r := start(t, "remux", "tls", "tcp", nil)
@@ -35,7 +35,7 @@ func TestDNSOverUDP(t *testing.T) {
 	}
 }
 
-// dnsStub answers questions for the IPv4 address of name, and says where it is asked.
+// dnsStub starts a DNS server that knows the IPv4 address of name, and returns its address.
 func dnsStub(t *testing.T, name string, ip netip.Addr) string {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -75,7 +75,7 @@ func dnsStub(t *testing.T, name string, ip netip.Addr) string {
 	return c.LocalAddr().String()
 }
 
-// TestQUICOverUDP: a handshake, and 10 MiB each way.
+// TestQUICOverUDP performs a QUIC handshake and sends 10 MiB each way.
 func TestQUICOverUDP(t *testing.T) {
 	target := quicEcho(t)
 	r := start(t, "remux", "tls", "tcp", nil)
@@ -85,7 +85,7 @@ func TestQUICOverUDP(t *testing.T) {
 	way := &quic.Transport{Conn: s}
 	defer way.Close()
 	conn, err := way.Dial(ctx, target, &tls.Config{
-		InsecureSkipVerify: true, NextProtos: []string{"echo"}, // what is tested is the way
+		InsecureSkipVerify: true, NextProtos: []string{"echo"}, // only the transport is tested
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,11 +108,11 @@ func TestQUICOverUDP(t *testing.T) {
 	got, err := io.ReadAll(stream)
 	sending.Wait()
 	if err != nil || !bytes.Equal(got, sent) {
-		t.Errorf("got %d bytes back, %v, want the %d sent", len(got), err, len(sent))
+		t.Errorf("received %d bytes, %v, want the %d sent", len(got), err, len(sent))
 	}
 }
 
-// quicEcho answers each stream of one QUIC connection with what it says.
+// quicEcho starts a server that accepts one QUIC connection and echoes its first stream.
 func quicEcho(t *testing.T) net.Addr {
 	t.Helper()
 	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")

@@ -17,8 +17,8 @@ import (
 	"tunnels/sla"
 )
 
-// TestDatagramsEveryWay: through every network that can carry requests, to an
-// address and to a name, small ones, empty ones and those that just fit.
+// TestDatagramsEveryWay sends datagrams of all sizes, from empty to the largest possible, over
+// every network that can carry requests, to an address and to a name.
 func TestDatagramsEveryWay(t *testing.T) {
 	target := echoAddr(t)
 	_, port, _ := net.SplitHostPort(target)
@@ -33,17 +33,17 @@ func TestDatagramsEveryWay(t *testing.T) {
 			at := "udp:" + s.relay.String()
 			s.Close()
 			for name, log := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
-				log.Wait(t, name, "[info] [sock] - "+at+" = 0 ", " up=75905 down=75905 sec=") // what the datagrams hold
+				log.Wait(t, name, "[info] [sock] - "+at+" = 0 ", " up=75905 down=75905 sec=") // total payload
 			}
 			if strings.Contains(r.clientLog.String()+r.serverLog.String(), "[erro]") {
-				t.Error("an association that ended cleanly is an error in a log")
+				t.Error("an association that ended cleanly was logged as an error")
 			}
 		})
 	}
 }
 
-// TestDatagramsKeepOrder: 10 000 datagrams, as many under way as sockets hold, to
-// four targets: all are answered, and in order for each target.
+// TestDatagramsKeepOrder sends 10 000 datagrams to four targets, with as many in flight as the
+// sockets hold, and checks that all are answered, in order for each target.
 func TestDatagramsKeepOrder(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
@@ -71,9 +71,9 @@ func TestDatagramsKeepOrder(t *testing.T) {
 	}
 }
 
-// TestStrangers: nobody but the application is heard, at its first port, and
-// nobody but who was sent to.
-func TestStrangers(t *testing.T) {
+// TestUnknownSendersAreIgnored checks that datagrams are accepted only from the application's
+// address and first port.
+func TestUnknownSendersAreIgnored(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
 	target := echo(t, "127.0.0.1")
@@ -90,8 +90,8 @@ func TestStrangers(t *testing.T) {
 		}
 	}
 	wanted := 1
-	if runtime.GOOS == "linux" { // elsewhere the second address is not there
-		spoof("127.0.0.2") // before the first datagram: it must not lock the port
+	if runtime.GOOS == "linux" { // other systems lack the second address
+		spoof("127.0.0.2") // before the first datagram, so it must not claim the port
 		wanted++
 	}
 	s.ask(t, to, "first")
@@ -103,8 +103,7 @@ func TestStrangers(t *testing.T) {
 	r.clientLog.Wait(t, "client", "[info] [sock] - udp:", fmt.Sprintf(" datagrams: %d ignored", wanted))
 }
 
-// TestDatagramsSurvive: what is wrong with one target or one datagram ends
-// nothing else.
+// TestDatagramsSurvive checks that a bad target or datagram does not affect others.
 func TestDatagramsSurvive(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
@@ -136,8 +135,7 @@ func TestDatagramsSurvive(t *testing.T) {
 	r.serverLog.Wait(t, "server", "[info] [sock] - "+at+" = 0")
 }
 
-// TestManyTargets: however many there are, they share one socket, and one who
-// tells others of it is answered.
+// TestManyTargets checks that all targets of an association share one socket.
 func TestManyTargets(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
@@ -157,8 +155,8 @@ func TestManyTargets(t *testing.T) {
 	}
 }
 
-// TestDatagramPolicy: with the defaults nothing on the server's machine is reached,
-// by no spelling, and the log says so once for each target.
+// TestDatagramPolicy checks that by default nothing on the server's machine can be reached,
+// however it is spelled, and that each refused target is logged once.
 func TestDatagramPolicy(t *testing.T) {
 	target := echo(t, "127.0.0.1")
 	port := target.LocalAddr().(*net.UDPAddr).Port
@@ -180,17 +178,17 @@ func TestDatagramPolicy(t *testing.T) {
 	})
 	_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, _, err := s.ReadFrom(make([]byte, 10)); err == nil {
-		t.Error("a datagram was answered that should have been refused")
+		t.Error("a datagram to a refused target was answered")
 	}
 	s.Close()
 	r.serverLog.Wait(t, "server", "- "+at+" = 0 ", " datagrams: ", " refused")
-	if n := strings.Count(r.serverLog.String(), "refused client"); n != len(hosts)-1 { // two are one
-		t.Errorf("%d lines of refusals for %d targets", n, len(hosts))
+	if n := strings.Count(r.serverLog.String(), "refused client"); n != len(hosts)-1 { // two spellings are the same target
+		t.Errorf("%d lines about refusals for %d hosts", n, len(hosts))
 	}
 }
 
-// TestAssociationEndsWithSession: an application hears of it when its association
-// is over.
+// TestAssociationEndsWithSession checks that the control connection ends when the session of an
+// association ends.
 func TestAssociationEndsWithSession(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
@@ -199,14 +197,13 @@ func TestAssociationEndsWithSession(t *testing.T) {
 			s := r.associate(t)
 			s.ask(t, target, "works")
 			r.server.Close()
-			s.wantEnd(t, w.eager == "unix") // which has no way to say more
+			s.wantEnd(t, w.eager == "unix") // a UNIX socket has no reset
 			r.clientLog.Wait(t, "client", "[sock] - udp:"+s.relay.String()+" = 0")
 		})
 	}
 }
 
-// TestAssociationServerDown: without a server the answer is code 1, from the
-// first time on.
+// TestAssociationServerDown checks that an association gets code 1 when no server can be reached.
 func TestAssociationServerDown(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
@@ -215,7 +212,7 @@ func TestAssociationServerDown(t *testing.T) {
 			refused := false
 			for range 5 {
 				s, err := associate(r.client.Addr().String(), "")
-				if err == nil { // the first may be, on a conn that is just dying
+				if err == nil { // the first may succeed, on a conn that is dying
 					s.wantEnd(t, false)
 					s.Close()
 					continue
@@ -223,14 +220,14 @@ func TestAssociationServerDown(t *testing.T) {
 				refused = refused || strings.Contains(err.Error(), "reply 05 01 ")
 			}
 			if !refused {
-				t.Error("five associations with the server down, and none was answered with code 1")
+				t.Error("none of five associations with the server down was answered with code 1")
 			}
 		})
 	}
 }
 
-// TestAssociationRefused: a server that has no associations says so: at first the
-// control connection is reset, the next time the code comes.
+// TestAssociationRefused checks that if a server does not support associations, the first eager
+// one ends with a reset of the control connection, and later ones get the SOCKS code.
 func TestAssociationRefused(t *testing.T) {
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -268,9 +265,9 @@ func TestAssociationRefused(t *testing.T) {
 	}
 }
 
-// TestAssociationLeavesNothing: descriptors, goroutines and memory are what they
-// were, and an association that is silent has no buffers.
-func TestAssociationLeavesNothing(t *testing.T) {
+// TestAssociationLeaksNothing checks that descriptors, goroutines and memory return to what they
+// were before.
+func TestAssociationLeaksNothing(t *testing.T) {
 	target := echoAddr(t)
 	r := start(t, "tcp", "", "tcp", func(c *Config) { c.EagerMode = eagersocks.Off })
 	use := func(n int) {
@@ -295,23 +292,24 @@ func TestAssociationLeavesNothing(t *testing.T) {
 	until(t, "memory as before", func() bool { return heapInUse() < heap+1<<20 })
 }
 
+// heapInUse returns the bytes in use on the heap after garbage collection.
 func heapInUse() uint64 {
 	runtime.GC()
-	runtime.GC() // what a pool holds survives the first
+	runtime.GC() // pools survive the first
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-// TestAssociationAtShutdown: a stopping client ends it.
-func TestAssociationAtShutdown(t *testing.T) {
+// TestAssociationAtClose checks that closing the client aborts its associations.
+func TestAssociationAtClose(t *testing.T) {
 	target := echoAddr(t)
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
 	s.ask(t, target, "works")
 	r.client.Close()
 	if _, err := io.ReadAll(s.control); err == nil {
-		t.Error("control connection ended cleanly although its association was aborted")
+		t.Error("the control connection ended cleanly although its association was aborted")
 	}
 	r.serverLog.Wait(t, "server", "[sock] - udp:"+s.relay.String()+" = 0")
 }

@@ -14,8 +14,9 @@ import (
 	"tunnels/internal/users"
 )
 
-// TestClientAsksForUsers: on each of its addresses, and what was wrong is a line.
-func TestClientAsksForUsers(t *testing.T) {
+// TestClientRequiresPassword checks that a client with ClientUsers requires a password on each of
+// its addresses, and logs a wrong one.
+func TestClientRequiresPassword(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users")
 	if _, err := users.Add(file, "alice", "secret"); err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ func TestClientAsksForUsers(t *testing.T) {
 		t.Errorf("Reload of nonsense = %v, want it to name the line", err)
 	}
 
-	// Who is slowed down keeps nobody: eight seconds by now.
+	// Close does not wait for throttled logins, which by now take eight seconds.
 	failing := make(chan error, 6)
 	for range 6 {
 		go func() { failing <- dial(r.client.Addr(), "wrong") }()
@@ -76,6 +77,7 @@ func TestClientAsksForUsers(t *testing.T) {
 	}
 }
 
+// TestClientRefusesToStart checks that a missing users file and a missing address are errors.
 func TestClientRefusesToStart(t *testing.T) {
 	cfg := Config{EagerNet: "tcp", ServerAddr: "127.0.0.1:1", ClientUsers: filepath.Join(t.TempDir(), "none")}
 	if _, err := NewClient(cfg); err == nil || !strings.Contains(err.Error(), cfg.ClientUsers) {
