@@ -9,8 +9,8 @@ import (
 	"tunnels/internal/events"
 )
 
-// attempt is the judge of one dial. The request starts when the first address may be
-// dialed, so that one that is refused is reported as a refusal alone.
+// attempt judges one dial. The request starts when the first address may be dialed, so a
+// refused one is reported as a refusal alone.
 type attempt struct {
 	*admission.Lease
 	s *Server  // static
@@ -33,7 +33,8 @@ func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
 	return err
 }
 
-// end notes that the dial is over: what other addresses do does not matter any more.
+// end notes that the dial is over. Other addresses that are still being tried no longer
+// matter.
 func (a *attempt) end() {
 	a.mu.Lock()
 	a.over = true

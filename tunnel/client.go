@@ -31,14 +31,14 @@ type Client struct {
 	way     way
 	events  *Events
 	live    events.Table
-	tls     *tls.Client // nil: not over TLS
+	tls     *tls.Client // nil if the servers are not reached over TLS
 	servers *upstream.Set
 	entry   *entry.Entry
-	users   *users.Users // nil: nobody is asked who he is
+	users   *users.Users // nil if applications need no password
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
-	drain context.CancelFunc // ends the context of what is to drain
+	drain context.CancelFunc // called when Shutdown begins
 
 	stage lifecycle.Stage
 
@@ -91,7 +91,7 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// newLink makes the way to one server.
+// newLink returns the function that makes the link to one server.
 func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) upstream.Link {
 	conf := c.cfg.Remux
 	conf.Dial = dial
@@ -110,8 +110,7 @@ func (c *Client) newLink(dial func(ctx context.Context, network, address string)
 	}
 }
 
-// Listen begins to listen for applications and dials the first conn; Serve is
-// to follow.
+// Listen starts listening for applications and dials the first conn. Serve must follow.
 func (c *Client) Listen() error { return c.stage.Listen(c.listen) }
 
 func (c *Client) listen() error {
@@ -143,7 +142,7 @@ func (c *Client) newDoors(lower net.Listener) eagersocks.Listener {
 	return door.Listen(lower, read, door.Config{Timeout: socks.GreetingTimeout, Max: socks.PendingMax, Rejected: c.rejected})
 }
 
-// ServerAddrs are the servers it may use, with commas between.
+// ServerAddrs returns the servers that the client may use, separated by commas.
 func (c *Client) ServerAddrs() string { return strings.Join(c.cfg.servers(), ", ") }
 
 // Addr returns the first address on which the client listens, or nil before Listen.
@@ -201,9 +200,9 @@ func (c *Client) Reload() error {
 	return errors.Join(bad...)
 }
 
-// Shutdown accepts nothing new, waits for what is being served until ctx ends,
-// and resets the rest. The error says how much that was. Calls after the first, and
-// of Close, are allowed.
+// Shutdown stops accepting, waits for running requests until ctx ends, and resets the
+// rest. The error tells how many those were. It may be called more than once, and Close
+// may follow.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.stage.Close()
 	c.drain()
@@ -225,8 +224,7 @@ func (c *Client) Close() {
 	c.work.Abort()
 }
 
-// closeDoor lets nobody in any more. Who is slowed down for a wrong password is
-// not waited for.
+// closeDoor stops accepting. It does not wait for throttled logins.
 func (c *Client) closeDoor() {
 	if c.users != nil {
 		c.users.Close()

@@ -1,10 +1,10 @@
-// Package tunnel joins the rooms: a Client takes applications' connections and
+// Package tunnel joins the packages below it: a Client takes applications' connections and
 // carries their requests to a Server, which is their exit.
 //
 //	application ─ eagersocks ─ Client ─ remux ─ tls ── tls ─ remux ─ Server ─ exit ─ target
 //
-// What happens is reported by Events, to which the service log and the table of live
-// sessions subscribe.
+// Everything that happens is reported through Events, to which the service log and the
+// table of live sessions subscribe.
 package tunnel
 
 import (
@@ -32,11 +32,11 @@ var ErrClosed = lifecycle.ErrClosed
 type Config struct {
 	ServerNet    string          // network the server is reached by: tcp, tcp4, tcp6 or unix
 	ServerAddr   string          // where the server listens; for a client without Servers, the server to dial
-	Servers      []string        // the servers that a client may use; empty: that of ServerAddr
+	Servers      []string        // the servers that a client may use; empty means ServerAddr alone
 	ServerChoice upstream.Choice // how it chooses among them; empty means upstream.Best
 
 	ClientAddrs []netx.Endpoint // where the client listens for applications; one at least
-	ClientUsers string          // file of who may use it (users.Open); empty: everybody
+	ClientUsers string          // file of users and passwords (users.Open); empty means that none is needed
 
 	RemuxNet string // what carries remux: tls, or a plain stream network
 	EagerNet string // what carries requests: remux, tls, or a plain stream network
@@ -54,13 +54,13 @@ type Config struct {
 	DNS         resolve.Config // how targets are resolved
 	DialTimeout time.Duration  // for resolving and connecting to a target; 0 means DefaultDialTimeout
 
-	Rules   string       // file of what each client may reach and use; empty: none
+	Rules   string       // file of the clients' rules (rules.Open), or empty
 	SessMax rules.Limit  // for the sessions of all clients; 0 means admission.DefaultSessMax
 	Limits  rules.Limits // for clients that Rules does not limit
 
 	Names Names // for messages
 
-	Events *Events // called when something happens; nil if nothing is to be
+	Events *Events // called when something happens; may be nil
 }
 
 // Names are the names of settings in messages, as the user knows them. Plain words stand
@@ -73,7 +73,7 @@ type Names struct {
 // DefaultDialTimeout is the DialTimeout if Config sets none.
 const DefaultDialTimeout = 10 * time.Second
 
-// dialTimeout is DialTimeout with its default.
+// dialTimeout returns DialTimeout or its default.
 func (c *Config) dialTimeout() time.Duration {
 	if c.DialTimeout > 0 {
 		return c.DialTimeout
@@ -81,11 +81,11 @@ func (c *Config) dialTimeout() time.Duration {
 	return DefaultDialTimeout
 }
 
-// directALPN is what TLS carries without remux: an end that carries something else is
-// refused, instead of having its bytes taken for a target's.
+// directALPN names what TLS carries without remux. An end that carries something else is
+// refused, and its bytes are not mistaken for a target's.
 const directALPN = "tunnels-request/1"
 
-// protocol is the ALPN name for this way; empty: the one of package tls.
+// protocol returns the ALPN name for this way, or "" for that of package tls.
 func (w way) protocol() string {
 	if w.mux {
 		return ""
@@ -93,7 +93,7 @@ func (w way) protocol() string {
 	return directALPN
 }
 
-// The names that are not package net's.
+// Networks that package net does not have.
 const (
 	netRemux = "remux"
 	netTLS   = "tls"
@@ -134,7 +134,7 @@ func (c *Config) way() (way, error) {
 	return w, nil
 }
 
-// servers are the addresses that a client may dial; for a server, the one where it
+// servers returns the addresses that a client may dial, or for a server the one where it
 // listens.
 func (c *Config) servers() []string {
 	if len(c.Servers) > 0 {

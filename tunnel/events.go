@@ -24,14 +24,13 @@ type Request = events.Request
 // Live is a Request at one moment, as Sessions shows it.
 type Live = events.Live
 
-// subscribe returns the events of a Client or Server, of which the table is one
-// subscriber and cfg may name another.
+// subscribe returns events that reach the table and cfg's own subscriber.
 func (c *Config) subscribe(table *events.Table) *Events {
 	return events.Join(table.Events(), c.Events)
 }
 
-// remuxHooks returns hooks that report what happens in a pool or listener. peer says
-// what is at the other end of a conn.
+// remuxHooks returns hooks that report the events of a pool or listener. peer describes
+// the other end of a conn.
 func remuxHooks(e *Events, peer func(lower net.Conn) events.Conn) *remux.Hooks {
 	conn := func(id remux.ID, lower net.Conn) events.Conn {
 		c := peer(lower)
@@ -55,7 +54,7 @@ func clientOf(lower net.Conn) events.Conn {
 	return events.Conn{Client: peerOf(lower), From: lower.RemoteAddr().String()}
 }
 
-// tlsHooks returns hooks that report what happens in package tls.
+// tlsHooks returns hooks that report the events of package tls.
 func tlsHooks(e *Events) *tls.Hooks {
 	return &tls.Hooks{
 		Rejected: e.PeerRejected,

@@ -34,9 +34,9 @@ type Server struct {
 	live    events.Table
 	exit    *exit.Exit
 	policy  *policy.Exit
-	rules   *rules.File // nil: none
+	rules   *rules.File // or nil
 	clients *admission.Clients
-	tls     *tls.Server // nil: not over TLS
+	tls     *tls.Server // nil if clients are not accepted over TLS
 	ctx     context.Context
 	cancel  context.CancelFunc // ends dials
 
@@ -44,13 +44,13 @@ type Server struct {
 
 	// Set by Listen, static then; see stage.
 	lower    net.Listener
-	sessions *remux.SessionListener // nil: without remux
+	sessions *remux.SessionListener // nil without remux
 	requests eagersocks.Listener
 
 	work lifecycle.Work
 }
 
-// NewServer checks cfg and reads the certificates; nothing is listened on yet.
+// NewServer checks cfg and reads the certificates. It does not listen yet.
 func NewServer(cfg Config) (*Server, error) {
 	w, err := cfg.way()
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *Server) admit() (err error) {
 // rulesName returns the name of the rules file in messages.
 func (s *Server) rulesName() string { return cmp.Or(s.cfg.Names.Rules, "the rules file") }
 
-// Listen begins to listen; Serve is to follow. After Shutdown or Close it returns
+// Listen starts listening. Serve must follow. After Shutdown or Close, Listen returns
 // ErrClosed.
 func (s *Server) Listen() error { return s.stage.Listen(s.listen) }
 
@@ -179,20 +179,20 @@ func (s *Server) Reload() error {
 	return err
 }
 
-// Refused is how many requests and datagrams were refused so far, by reason.
+// Refused returns how many requests and datagrams have been refused, by reason.
 func (s *Server) Refused() map[admission.Refusal]uint64 { return s.clients.Counts() }
 
-// Shutdown accepts nothing new, waits for what is being served until ctx ends,
-// and resets the rest. The error says how much that was. Calls after the first, and
-// of Close, are allowed.
+// Shutdown stops accepting, waits for running requests until ctx ends, and resets the
+// rest. The error tells how many those were. It may be called more than once, and Close
+// may follow.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stage.Close()
 	var err error
 	if s.sessions != nil {
-		// Bytes may still wait here for slow targets when their sessions have
-		// ended and their conns are gone.
+		// When all sessions and conns have ended, bytes may still be waiting here for
+		// slow targets.
 		if err = s.sessions.Shutdown(ctx); err == nil {
-			s.requests.Close() // nothing is started beside the wait
+			s.requests.Close() // no request starts while Wait waits
 			err = s.work.Wait(ctx)
 		}
 	} else if s.lower != nil {
@@ -225,8 +225,8 @@ func (s *Server) close() {
 	}
 }
 
-// serve connects one request with its target, if the client may have one more
-// session, and returns what carries the bytes; nil: there are none to carry.
+// serve connects one request to its target, if the client may have one more session. It
+// returns the function that carries the bytes, or nil if there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	g, err := s.clients.Admit(peerOf(conn), req.Target.String())
 	if err != nil {
@@ -263,8 +263,8 @@ func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Requ
 	r.Resolved(took.Resolve)
 	r.Connected(took.Connect)
 	if err != nil {
-		why, _ := errors.AsType[*code.Error](err) // as all of exit's are
-		a.failed(why)                             // first: who was told may look for the reason
+		why, _ := errors.AsType[*code.Error](err) // exit returns no others
+		a.failed(why)                             // first, because the client may look for the reason in the log once it is told
 		_ = req.Refuse(why.Code, why.Text)
 		return nil
 	}
@@ -294,8 +294,8 @@ func (s *Server) carry(r *Request, conn, target splice.Stream) {
 	s.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A && why == code.Cancelled})
 }
 
-// targetError gives an error of the connection to the target, as the system
-// reports it, the code that says whose it is.
+// targetError adds to an error of the system about the target's connection the code that
+// marks it as the target's.
 func targetError(err error) error {
 	_, coded := code.Of(err)
 	if err == nil || coded || errors.Is(err, net.ErrClosed) {
@@ -319,7 +319,7 @@ func (s *Server) start(r *Request) {
 	}
 }
 
-// invalid reports a session, or without remux a connection, that brought no request.
+// invalid reports a session, or a connection without remux, that sent no valid request.
 func (s *Server) invalid(from string, err error) {
 	if why, _ := code.Of(err); why == code.NotAuthorised && !errors.Is(err, eagersocks.ErrBug) {
 		s.events.LoginRejected(from, err)
@@ -328,7 +328,7 @@ func (s *Server) invalid(from string, err error) {
 	s.events.RequestInvalid(from, err)
 }
 
-// dial connects to the target, for as long as the session wants it.
+// dial connects to the target. It gives up when the session ends.
 func (s *Server) dial(conn net.Conn, g *admission.Lease, j exit.Judge, target eagersocks.Address) (splice.Stream, exit.Times, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
@@ -347,8 +347,8 @@ func (s *Server) dial(conn net.Conn, g *admission.Lease, j exit.Judge, target ea
 	return s.exit.Dial(ctx, askerOf(g, conn), j, target.Host, target.Port)
 }
 
-// askerOf names the client where clients share something fairly: by its certificate,
-// or by the address of conn where it has none.
+// askerOf returns the key by which clients share resources fairly: the name in the
+// certificate, or the address of conn if there is none.
 func askerOf(g *admission.Lease, conn net.Conn) string {
 	if g.Name() != "" {
 		return g.Name()
@@ -360,8 +360,7 @@ func askerOf(g *admission.Lease, conn net.Conn) string {
 	return host
 }
 
-// peerOf is the name in the certificate of who is at the other end; empty: there is
-// none.
+// peerOf returns the name in the peer's certificate, or "" if there is none.
 func peerOf(conn net.Conn) string {
 	if s, ok := conn.(interface{ Lower() net.Conn }); ok {
 		conn = s.Lower()

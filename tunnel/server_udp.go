@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/splice"
 )
 
-// associate makes the exit's end of an association, and returns what carries the
-// datagrams; nil: there are none to carry.
+// associate opens the exit's end of an association. It returns the function that carries
+// the datagrams, or nil if there are none to carry.
 func (s *Server) associate(g *admission.Lease, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	r := s.accept(g, "udp:"+req.Target.String())
 	s.start(r)

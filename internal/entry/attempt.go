@@ -16,16 +16,16 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// requestAttempt is a request on its way to a server: to one after the other, each at most
-// once, for as long as nothing of what the application said can have reached its
-// target. One goroutine at a time has it.
+// requestAttempt sends one request to a server, and to another one if that fails, each at
+// most once, for as long as no byte from the application can have reached the target. One
+// goroutine at a time uses it.
 type requestAttempt struct {
 	e      *Entry             // static
 	r      *events.Request    // static
 	target eagersocks.Address // static
-	reply  bool               // static; an answer of the exit is awaited
+	reply  bool               // static; the exit is to answer
 	head   []byte             // static; the request
-	early  []byte             // static; what the application sent behind it
+	early  []byte             // static; bytes that the application sent after it
 	tried  map[*upstream.Server]bool
 }
 
@@ -38,7 +38,7 @@ func (e *Entry) newAttempt(req *eagersocks.Request, r *events.Request, eager boo
 	return &requestAttempt{e: e, r: r, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
 }
 
-// next makes the request at the best server that was not asked yet.
+// next sends the request to the best server that has not been asked yet.
 func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
 	ctx, cancel := context.WithTimeout(parent, a.e.timeout)
 	defer cancel()
@@ -61,8 +61,8 @@ func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
 	}
 }
 
-// send writes the request and what the application sent with it, and waits for the
-// answer if there is to be one; again: another server may be asked.
+// send writes the request and the bytes after it, and waits for the answer if there is to
+// be one. again reports whether another server may be asked.
 func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bool, err error) {
 	all := a.head
 	if len(a.early) > 0 {
@@ -90,13 +90,13 @@ func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bo
 	return again && len(a.early) == 0, err
 }
 
-// endReading has reading from far fail when the server is left. release ends that
-// and says whether it came to it.
+// endReading makes reads from far fail when here ends, which is when the client gives the
+// server up. release stops that and reports whether it has happened.
 func endReading(far net.Conn, here context.Context) (release func() (left bool)) {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(here, func() {
 		defer close(ended)
-		_ = far.SetReadDeadline(time.Unix(1, 0)) // fails if far has ended, which is as good
+		_ = far.SetReadDeadline(time.Unix(1, 0)) // fails only if far has ended
 	})
 	return func() bool {
 		if stop() {

@@ -1,5 +1,5 @@
-// Package entry carries the requests of applications to a server: it is the client's end
-// of what package exit is at the server.
+// Package entry carries the requests of applications to a server. It is the client's
+// counterpart of package exit.
 package entry
 
 import (
@@ -140,16 +140,16 @@ func (e *Entry) answeredFirst(r *events.Request) {
 	e.events.RequestAnswered(r)
 }
 
-// unserved reports that a request could not be carried.
+// unserved reports the end of a request that could not be carried.
 func (e *Entry) unserved(r *events.Request, err error) {
 	_, unreached := errors.AsType[upstream.Unreached](err)
 	_, uncertified := errors.AsType[*tls.CertificateError](err)
 	e.events.RequestClosed(r, events.End{Err: err, Unreached: unreached || uncertified})
 }
 
-// failed notes that a target which was answered eagerly sent nothing but an
-// error. Where remux is not below there is no code to tell whose error it was;
-// then the next request for it finds out.
+// failed remembers that an eager request failed before its target sent anything. Without
+// remux there is no code to tell whether the target or the tunnel failed; the next request
+// for that target then waits for the exit's answer.
 func (e *Entry) failed(target eagersocks.Address, err error) {
 	why, ok := errors.AsType[*code.Error](err)
 	switch {
@@ -160,8 +160,8 @@ func (e *Entry) failed(target eagersocks.Address, err error) {
 	}
 }
 
-// request carries req to a server, together with what the application has
-// already sent, and where it was not eager waits for the answer.
+// request sends req to a server, together with the bytes that the application has already
+// sent, and waits for the answer unless the request is eager.
 func (e *Entry) request(req *eagersocks.Request, r *events.Request, eager bool) (splice.Stream, error) {
 	a, err := e.newAttempt(req, r, eager)
 	if err != nil {
@@ -177,7 +177,7 @@ func (e *Entry) request(req *eagersocks.Request, r *events.Request, eager bool) 
 	return upstream.NewFailoverStream(e.ctx, far, a.next), nil
 }
 
-// open returns what carries one request, to the best server.
+// open returns a stream to the best server, for one request.
 func (e *Entry) open(ctx context.Context, r *events.Request) (splice.Stream, error) {
 	way, err := e.servers.Open(ctx, map[*upstream.Server]bool{})
 	if err != nil {
@@ -196,7 +196,7 @@ func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
 	}
 	_ = far.SetReadDeadline(time.Time{})
 	if why != code.OK {
-		// A reply has no room for the reason; the failure before it had.
+		// A reply has no room for a text; the reset before it had.
 		text := e.eager.Why(target, why)
 		e.eager.Failed(target, why, text)
 		return &code.Error{Code: why, Text: text, Remote: true}
@@ -205,8 +205,8 @@ func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
 	return nil
 }
 
-// serverError is what an application is told when it was not its target that
-// failed.
+// serverError returns the error that an application gets for a failed request: that of
+// the exit, or a general one.
 func serverError(err error) *code.Error {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e

@@ -15,13 +15,11 @@ import (
 	"tunnels/internal/splice"
 )
 
-// udpRefusalMax is for how long it is remembered that the exit would have no
-// association.
+// udpRefusalMax is how long a refused association is remembered.
 const udpRefusalMax = 30 * time.Second
 
-// udpRefusal remembers when the exit would have no association. The application
-// that was answered eagerly then saw its control connection being reset; the next
-// one is to see the code.
+// udpRefusal remembers when the exit last refused an association. The application was
+// answered eagerly and saw its control connection reset; the next one shall see the code.
 type udpRefusal struct{ at atomic.Pointer[time.Time] }
 
 func (r *udpRefusal) note() {
@@ -34,13 +32,12 @@ func (r *udpRefusal) lately() bool {
 	return at != nil && time.Since(*at) < udpRefusalMax
 }
 
-// associate makes the client's end of an association and returns what carries the
-// datagrams; nil: there are none to carry. The application is answered as soon as
-// the request is on its way to a server, so that its first datagram needs one
-// round trip.
+// associate opens the client's end of an association. It returns the function that carries
+// the datagrams, or nil if there are none to carry. The application is answered as soon as
+// the request is on its way to a server, so its first datagram needs one round trip.
 func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
-	// A name, which is most likely the target's, says nothing about the port that
-	// the application sends from.
+	// A host name is most likely the target's, and tells nothing about the port that the
+	// application sends from.
 	hint := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 	if ip, ok := req.Target.IP(); ok {
 		hint = netip.AddrPortFrom(ip, req.Target.Port)
@@ -76,9 +73,9 @@ func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) 
 	}
 }
 
-// requestAssociation tells the server that datagrams are to come, from the address
-// where they are taken: for its log. It waits for the exit's reply if that cannot
-// be taken for granted.
+// requestAssociation asks the server for an association. at, the address where this end
+// takes datagrams, is for the server's log. It waits for the exit's reply in mode off and
+// after a refusal.
 func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice.Stream, error) {
 	out := eagersocks.Request{
 		Command:     eagersocks.UDP,
@@ -112,8 +109,8 @@ func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice
 	return far, nil
 }
 
-// carryDatagrams carries until the control connection or the session ends, and
-// ends both.
+// carryDatagrams carries datagrams until the control connection or the session ends, and
+// then ends both.
 func (e *Entry) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Association) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -134,7 +131,7 @@ func (e *Entry) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Asso
 	return err
 }
 
-// untilEnd returns when the control connection has ended. Nothing is to come on it.
+// untilEnd reads and ignores whatever the control connection brings, until it ends.
 func untilEnd(app net.Conn) {
 	var b [64]byte
 	for {
@@ -148,9 +145,9 @@ func untilEnd(app net.Conn) {
 // anything else.
 type replied struct {
 	splice.Stream
-	// Owned by who reads.
+	// Owned by the goroutine that reads.
 	told    bool // the reply has come
-	refused bool // it was no
+	refused bool // the reply was a refusal
 }
 
 // wait reads the reply.

@@ -19,7 +19,7 @@ import (
 
 // serveWeb serves an application that speaks HTTP, on all its targets.
 func (e *Entry) serveWeb(app *httpdoor.Conn) {
-	stop := context.AfterFunc(e.draining, app.Drain) // may be called at any time, so there is nothing to wait for
+	stop := context.AfterFunc(e.draining, app.Drain) // Drain may be called at any time, so nothing waits for it
 	defer stop()
 	err := app.Serve(e.ctx, e.dialWeb)
 	switch {
@@ -30,8 +30,8 @@ func (e *Entry) serveWeb(app *httpdoor.Conn) {
 	}
 }
 
-// dialWeb returns a session for one target, answered or, where that may be, eager: then
-// its first Write is what sends the request.
+// dialWeb returns a session for one target. If the request may be eager, the first Write
+// sends it.
 func (e *Entry) dialWeb(ctx context.Context, target eagersocks.Address) (net.Conn, error) {
 	req := &eagersocks.Request{Command: eagersocks.Connect, Target: target}
 	r := e.accept(target.String())
@@ -60,8 +60,9 @@ func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.
 	return far, head, err
 }
 
-// webTarget is a session that carries HTTP to one target. The HTTP door reads and writes
-// it exchange by exchange, so what splice.Pair counts and notices is done here.
+// webTarget is a session that carries HTTP to one target. The HTTP door reads and writes it
+// exchange by exchange, so bytes are counted and failures noticed here, as splice.Pair
+// does elsewhere.
 type webTarget struct {
 	splice.Wrap
 
@@ -71,7 +72,7 @@ type webTarget struct {
 	eager  bool
 	target eagersocks.Address
 
-	head []byte                // of the session, goes with the first Write; owned by the goroutine that writes
+	head []byte                // the request, sent with the first Write; owned by the goroutine that writes
 	some atomic.Bool           // bytes have come, or reading failed
 	over atomic.Bool           // the end was reported
 	err  atomic.Pointer[error] // why reading failed
@@ -89,7 +90,7 @@ func (t *webTarget) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender as far as the stream does.
+// Borrow implements splice.Lender if the stream does.
 func (t *webTarget) Borrow() ([]byte, error) {
 	b, err := t.Wrap.Borrow()
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -98,7 +99,7 @@ func (t *webTarget) Borrow() ([]byte, error) {
 	return b, err
 }
 
-// Deliver implements splice.Deliverer as far as the stream does.
+// Deliver implements splice.Deliverer if the stream does.
 func (t *webTarget) Deliver(take func([][]byte) int) error {
 	return t.Wrap.Deliver(func(pieces [][]byte) int {
 		n := take(pieces)
@@ -122,7 +123,7 @@ func (t *webTarget) came(n int, err error) {
 	t.note(err)
 }
 
-// note keeps what ended the session, if it was not this end.
+// note keeps the error that ended the session, unless this end caused it.
 func (t *webTarget) note(err error) {
 	if err == nil || err == io.EOF {
 		return
