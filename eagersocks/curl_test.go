@@ -19,7 +19,7 @@ import (
 // way is a whole way for requests: a front door, an exit, and TCP between them.
 type way struct {
 	door, exit Listener
-	policy     Policy
+	eagerness  Eagerness
 	names      map[string]string // what the exit resolves
 	wg         sync.WaitGroup
 }
@@ -29,7 +29,7 @@ func newWay(t *testing.T, mode Mode, names map[string]string) *way {
 }
 
 func newWayOf(t *testing.T, door Listener, mode Mode, names map[string]string) *way {
-	w := &way{door: door, exit: mustListen(t, Listen), policy: Policy{Mode: mode}, names: names}
+	w := &way{door: door, exit: mustListen(t, Listen), eagerness: Eagerness{Mode: mode}, names: names}
 	w.wg.Go(func() { w.serve(w.door, w.client) })
 	w.wg.Go(func() { w.serve(w.exit, w.server) })
 	t.Cleanup(func() {
@@ -51,7 +51,7 @@ func (w *way) serve(ln Listener, handle func(splice.Stream, *Request)) {
 }
 
 func (w *way) client(app splice.Stream, req *Request) {
-	if req.ReplyWanted = !w.policy.Eager(req); !req.ReplyWanted {
+	if req.ReplyWanted = !w.eagerness.Eager(req); !req.ReplyWanted {
 		req.Reply()
 	}
 	addr := w.exit.(interface{ Addr() net.Addr }).Addr()
@@ -72,7 +72,7 @@ func (w *way) client(app splice.Stream, req *Request) {
 	}
 	r := splice.Both(app, session.(splice.Stream), code.Cancelled, code.General)
 	if r.Failed == splice.B {
-		w.policy.Failed(req.Target, code.General, "")
+		w.eagerness.Failed(req.Target, code.General, "")
 	}
 }
 
@@ -135,7 +135,7 @@ func TestCurl(t *testing.T) {
 			t.Errorf("first curl: exit code %d, want %d or %d (sending or receiving failed)", exit, sendFailed, recvFailed)
 		}
 		gone := &Request{Command: Connect, Target: Address{Host: "gone.test", Port: 80}}
-		for w.policy.Eager(gone) { // until the failure has been noted
+		for w.eagerness.Eager(gone) { // until the failure has been noted
 			runtime.Gosched()
 		}
 		if _, exit := curl(t, w, "http://gone.test/"); exit != proxyFailed {

@@ -17,7 +17,7 @@
 //
 //	ln, err := eagersocks.ListenSocks("tcp", "127.0.0.1:1080")
 //	conn, req, err := ln.Accept()
-//	if req.ReplyWanted = !policy.Eager(req); !req.ReplyWanted {
+//	if req.ReplyWanted = !eagerness.Eager(req); !req.ReplyWanted {
 //		err = req.Reply() // the application continues at once
 //	}
 //	b, err := req.AppendBinary(nil)

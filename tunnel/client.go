@@ -85,7 +85,7 @@ func NewClient(cfg Config) (*Client, error) {
 	c.drain = drain
 	c.entry = entry.New(c.ctx, entry.Config{
 		Servers: c.servers, Events: c.events, Work: &c.work, Mux: w.mux, Timeout: cfg.dialTimeout(),
-		Eager:    &eagersocks.Policy{Mode: cfg.EagerMode, Reachable: c.servers.Reachable},
+		Eager:    &eagersocks.Eagerness{Mode: cfg.EagerMode, Reachable: c.servers.Reachable},
 		Rejected: c.rejected, Draining: draining,
 	})
 	return c, nil

@@ -25,7 +25,7 @@ const replyGrace = 5 * time.Second
 // Config is what an Entry works with.
 type Config struct {
 	Servers *upstream.Set
-	Eager   *eagersocks.Policy
+	Eager   *eagersocks.Eagerness
 	Events  *events.Events // none of its functions is nil; see events.Join
 	Work    *lifecycle.Work
 	Mux     bool          // requests travel as sessions of remux
@@ -39,7 +39,7 @@ type Config struct {
 // any goroutine.
 type Entry struct {
 	servers  *upstream.Set
-	eager    *eagersocks.Policy
+	eager    *eagersocks.Eagerness
 	events   *events.Events
 	work     *lifecycle.Work
 	mux      bool

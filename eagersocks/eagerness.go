@@ -14,13 +14,13 @@ const (
 	failures   = 4096             // how many are remembered
 )
 
-// Policy decides which requests are answered eagerly. If the target of an eager answer
+// Eagerness decides which requests are answered eagerly. If the target of an eager answer
 // cannot be reached, the application gets a reset, which tells it little; so a request
 // for a target that failed a moment ago is answered honestly, and browsers, which retry
-// at once, see the true code. The zero Policy works. Its methods may be called at any
+// at once, see the true code. The zero Eagerness works. Its methods may be called at any
 // time from any goroutine; all take constant time. Mode and Reachable must not be
-// changed once the Policy is in use.
-type Policy struct {
+// changed once the Eagerness is in use.
+type Eagerness struct {
 	Mode Mode
 	// Reachable reports whether a server can be reached; while none can, no
 	// request is answered eagerly. If it is nil, a server always can. It is called
@@ -38,39 +38,39 @@ type failure struct {
 }
 
 // memory returns the targets that failed recently.
-func (p *Policy) memory() *recent.Map[Address, failure] {
-	p.once.Do(func() { p.last = recent.New[Address, failure](failures) })
-	return p.last
+func (e *Eagerness) memory() *recent.Map[Address, failure] {
+	e.once.Do(func() { e.last = recent.New[Address, failure](failures) })
+	return e.last
 }
 
 // Eager reports whether to answer r before its target is connected.
-func (p *Policy) Eager(r *Request) bool {
-	if r.Command != Connect || p.Mode == Off {
+func (e *Eagerness) Eager(r *Request) bool {
+	if r.Command != Connect || e.Mode == Off {
 		return false // the answer to UDP depends on the exit
 	}
-	if _, isIP := r.Target.IP(); isIP && p.Mode == Auto {
+	if _, isIP := r.Target.IP(); isIP && e.Mode == Auto {
 		return false
 	}
-	if p.Reachable != nil && !p.Reachable() {
+	if e.Reachable != nil && !e.Reachable() {
 		return false
 	}
-	_, failed := p.memory().Get(key(r.Target))
+	_, failed := e.memory().Get(key(r.Target))
 	return !failed
 }
 
 // Failed notes that a could not be connected. text is returned by Why, because a later
 // reply has room for the code alone. Codes that are not about the target, such as that
 // the application went away, are not noted.
-func (p *Policy) Failed(a Address, c code.Code, text string) {
+func (e *Eagerness) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
 	}
-	p.memory().Put(key(a), failure{c, text}, failureMax)
+	e.memory().Put(key(a), failure{c, text}, failureMax)
 }
 
 // Why returns the text of a's last failure if that is remembered and had code c, else "".
-func (p *Policy) Why(a Address, c code.Code) string {
-	f, ok := p.memory().Get(key(a))
+func (e *Eagerness) Why(a Address, c code.Code) string {
+	f, ok := e.memory().Get(key(a))
 	if !ok || f.code != c {
 		return ""
 	}
@@ -78,7 +78,7 @@ func (p *Policy) Why(a Address, c code.Code) string {
 }
 
 // Succeeded notes that a was connected.
-func (p *Policy) Succeeded(a Address) { p.memory().Delete(key(a)) }
+func (e *Eagerness) Succeeded(a Address) { e.memory().Delete(key(a)) }
 
 // key returns a with the name in lower case, as it is remembered.
 func key(a Address) Address {

@@ -32,7 +32,7 @@ func TestEagerByMode(t *testing.T) {
 		{"on, unreachable", On, no, aName, false},
 		{"udp", On, nil, &Request{Command: UDP, Target: aName.Target}, false},
 	} {
-		p := &Policy{Mode: tt.mode, Reachable: tt.reachable}
+		p := &Eagerness{Mode: tt.mode, Reachable: tt.reachable}
 		if got := p.Eager(tt.req); got != tt.want {
 			t.Errorf("%s: Eager = %v, want %v", tt.name, got, tt.want)
 		}
@@ -41,7 +41,7 @@ func TestEagerByMode(t *testing.T) {
 
 func TestFailureIsRememberedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p Policy
+		var p Eagerness
 		want := func(what string, eager bool) {
 			t.Helper()
 			if got := p.Eager(aName); got != eager {
@@ -69,7 +69,7 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 
 func TestCodesThatSayNothingAboutTheTarget(t *testing.T) {
 	for c := range code.Code(0x20) {
-		var p Policy
+		var p Eagerness
 		p.Failed(aName.Target, c, "")
 		want := c >= code.General && c <= code.AddressUnsupported || c == code.NotAuthorised || c == code.Overload
 		if got := !p.Eager(aName); got != want {
@@ -81,8 +81,8 @@ func TestCodesThatSayNothingAboutTheTarget(t *testing.T) {
 func TestOldestFailureIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := func(i int) Address { return Address{Host: fmt.Sprintf("host%d", i), Port: 1} }
-		eager := func(p *Policy, i int) bool { return p.Eager(&Request{Command: Connect, Target: target(i)}) }
-		var p Policy
+		eager := func(p *Eagerness, i int) bool { return p.Eager(&Request{Command: Connect, Target: target(i)}) }
+		var p Eagerness
 		for i := range failures {
 			p.Failed(target(i), code.Refused, "")
 		}
@@ -114,7 +114,7 @@ func TestMode(t *testing.T) {
 // the same code.
 func TestWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p Policy
+		var p Eagerness
 		a := Address{Host: "example.com", Port: 80}
 		p.Failed(a, code.Refused, "nobody listens")
 		if got := p.Why(Address{Host: "EXAMPLE.com", Port: 80}, code.Refused); got != "nobody listens" {
