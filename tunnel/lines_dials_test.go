@@ -13,13 +13,13 @@ func TestRequestsWhileServerDown(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	r.server.Close()
 	until(t, "the client has noticed", func() bool {
-		refusedBy(t, r)
+		refusedBy(t, r, "a.test:80")
 		return !r.client.servers.Reachable()
 	})
 	before := len(r.clientLog.With("[sock]"))
 	const most = 10 // requests that wait for a dial due meanwhile
 	for range 100 {
-		refusedBy(t, r)
+		refusedBy(t, r, "a.test:80")
 	}
 	if _, err := associate(r.client.Addr().String(), ""); err == nil {
 		t.Fatal("associated without a server")
@@ -36,13 +36,13 @@ func TestRequestsWhileServerDown(t *testing.T) {
 }
 
 // refusedBy makes a request that is expected to fail.
-func refusedBy(t *testing.T, r *rig) {
+func refusedBy(t *testing.T, r *rig, target string) {
 	t.Helper()
 	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := d.Dial("tcp", "a.test:80"); err == nil {
+	if c, err := d.Dial("tcp", target); err == nil {
 		c.Close()
 	}
 }

@@ -65,17 +65,23 @@ func listOf(entries ...string) *policy.List {
 // start returns a running rig. change may be nil.
 func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig {
 	t.Helper()
+	return startWatched(t, eager, mux, network, change, nil, nil)
+}
+
+// startWatched is start with one more subscriber at each end, or nil.
+func startWatched(t *testing.T, eager, mux, network string, change func(*Config), client, server *Events) *rig {
+	t.Helper()
 	r := &rig{clientLog: &logtest.Buffer{}, serverLog: &logtest.Buffer{}, mistakes: new(atomic.Int64)}
 	newLog := func(b *logtest.Buffer) *sla.Logger { return b.Logger(t) }
-	server, client, err := tls.Throwaway("server.test")
+	serverCert, clientCert, err := tls.Throwaway("server.test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
 		EagerNet: eager, RemuxNet: mux, ServerNet: network, ServerAddr: "127.0.0.1:0",
 		ClientAddrs: []netx.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}},
-		ServerTLS:   tls.Config{Material: server},
-		ClientTLS:   tls.Config{Material: client, ServerName: "server.test", Names: tls.Names{Protocol: "-eagersocks.net"}},
+		ServerTLS:   tls.Config{Material: serverCert},
+		ClientTLS:   tls.Config{Material: clientCert, ServerName: "server.test", Names: tls.Names{Protocol: "-eagersocks.net"}},
 		Allow:       listOf("all"),
 	}
 	if w, _ := cfg.way(); w.network == "unix" {
@@ -86,7 +92,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 	}
 	r.servL, r.clientL = newLog(r.serverLog), newLog(r.clientLog)
 	r.servJ, r.clientJ = journal.New(r.servL), journal.New(r.clientL)
-	cfg.Events = r.servJ.Events()
+	cfg.Events = events.Join(r.servJ.Events(), server)
 	if r.server, err = NewServer(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +104,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 		if errors.Is(err, eagersocks.ErrMistake) {
 			r.mistakes.Add(1)
 		}
-	}})
+	}}, client)
 	if r.client, err = NewClient(cfg); err != nil {
 		t.Fatal(err)
 	}
