@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"tunnels/internal/bench/report"
 )
 
 // caseOf is one case, which is measured with every system.
@@ -211,7 +213,7 @@ func (t *trial) firstBytes() (err error) {
 			return fmt.Errorf("request %d: %w", i+2, err)
 		}
 	}
-	s := spreadOf(later)
+	s := report.SpreadOf(later)
 	t.figures["later"], t.figures["later50"] = s.Max, s.Median
 	var burst [16]float64
 	err = parallel(len(burst), func(i int) (err error) {
@@ -221,7 +223,7 @@ func (t *trial) firstBytes() (err error) {
 	if err != nil {
 		return fmt.Errorf("burst: %w", err)
 	}
-	s = spreadOf(burst[:])
+	s = report.SpreadOf(burst[:])
 	t.figures["burst"], t.figures["burst50"] = s.Max, s.Median
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"tunnels/internal/bench/report"
 )
 
 // Run implements the verb: it measures what args request, and writes the report to
@@ -71,22 +73,13 @@ func measure(ctx context.Context, o *options, version string, stdout, stderr io.
 	}
 	b.progress.clear()
 	rep := b.report()
-	if werr := rep.write(o, stdout); werr != nil {
+	if werr := rep.Write(stdout, report.Files{JSON: o.json, SVG: o.svg, Markdown: o.md}); werr != nil {
 		return werr
 	}
-	if err == nil && rep.Failed > rep.Foreign {
-		err = fmt.Errorf("%d of %d repetitions failed", rep.Failed, len(b.trials))
+	if err == nil && b.oursFailed() {
+		err = fmt.Errorf("%d of %d repetitions failed", rep.Failed(), len(b.trials))
 	}
 	return err
-}
-
-// outcome is the result of one repetition.
-type outcome struct {
-	Case    string             `json:"case"`
-	System  string             `json:"system"`
-	Rep     int                `json:"rep"`
-	Figures map[string]float64 `json:"figures,omitempty"`
-	Error   string             `json:"error,omitempty"`
 }
 
 // bench is a run of the benchmark. It is owned by one goroutine.
@@ -98,7 +91,7 @@ type bench struct {
 	pool     pool
 	systems  []*system // available systems among those in the options
 	notes    []string
-	trials   []outcome
+	trials   []report.Outcome
 	progress *progress
 	began    time.Time
 }
@@ -173,7 +166,7 @@ func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
 				continue
 			}
 			b.progress.show(c, s, rep+1, b.o.n)
-			out := outcome{Case: c.name, System: s.name, Rep: rep + 1}
+			out := report.Outcome{Case: c.name, System: s.name, Rep: rep + 1}
 			var err error
 			if out.Figures, err = b.repetition(ctx, c, s, runs); err != nil {
 				out.Error = err.Error()

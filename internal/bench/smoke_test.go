@@ -33,17 +33,22 @@ func TestSmoke(t *testing.T) {
 		t.Fatalf("Run: %v\n%s%s", err, &progress, &out)
 	}
 	got := make(map[string]float64)
+	judged := false
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
-		var s summary
+		var s struct {
+			Type, Case, Figure, System, Verdict string
+			Median                              float64
+		}
 		if err := json.Unmarshal([]byte(line), &s); err != nil {
 			t.Fatal(err)
 		}
 		if s.Type == "summary" {
 			got[s.Case+" "+s.Figure+" "+s.System] = s.Median
+			judged = judged || s.Verdict != ""
 		}
 	}
 	for _, s := range allSystems()[:4] {
@@ -57,7 +62,7 @@ func TestSmoke(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(out.String(), missed) || strings.Contains(out.String(), "Targets:") {
+	if judged || strings.Contains(out.String(), "Targets:") {
 		t.Error("a smoke run judges, want no verdicts")
 	}
 }

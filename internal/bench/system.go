@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"tunnels/internal/bench/report"
 )
 
 // world is shared by all systems of a run.
@@ -88,11 +90,11 @@ func (r *run) line(ctx context.Context, w *world, l link, target string) (string
 	return at, nil
 }
 
-// Names of the systems used in targets.
+// Names of the systems that the report compares with each other.
 const (
-	ours          = "ours"
-	oursUnlimited = "ours-unlimited"
-	reference     = "tls-relay"
+	ours          = report.Ours
+	oursUnlimited = report.OursUnlimited
+	reference     = report.Reference
 )
 
 // allSystems returns every system that this program can start.

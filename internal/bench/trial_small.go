@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"tunnels/internal/bench/report"
 )
 
 // pingSize is the size of a ping, and of its echo.
@@ -75,7 +77,7 @@ func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 		all = append(all, took[i]...)
 		c.Close()
 	}
-	latencies(t.figures, all, unit)
+	report.Latencies(t.figures, all, unit)
 	return m.operations(len(all))
 }
 
@@ -109,7 +111,7 @@ func (t *trial) openClose(workers int, warm, d time.Duration) error {
 	for _, v := range took {
 		all = append(all, v...)
 	}
-	latencies(t.figures, all, time.Microsecond)
+	report.Latencies(t.figures, all, time.Microsecond)
 	return (<-started).operations(len(all))
 }
 

@@ -1,31 +1,61 @@
-package bench
+// Package report turns the results of a benchmark into tables, a chart and JSON lines.
+package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
-	"time"
 )
 
-// report holds the results of a run. All outputs are made from it, so that they agree.
-type report struct {
-	Machine machine
+// Names of the systems that a report compares with each other.
+const (
+	Ours          = "ours"
+	OursUnlimited = "ours-unlimited" // ours with another setting, so not one of the others
+	Reference     = "tls-relay"
+)
+
+// Report holds the results of a run. All outputs are made from it, so that they agree.
+// It is owned by one goroutine.
+type Report struct {
+	Machine Machine
 	Systems []string
-	Rows    []row
-	Trials  []outcome
-	Failed  int // repetitions
-	Foreign int // failed repetitions of other programs
+	Trials  []Outcome
 	Notes   []string
 	Targets bool // tables and chart show targets and verdicts
+
+	rows   []row // set by Summarize
+	failed int   // repetitions; set by Summarize
 }
 
-// machine describes when and on which machine it was measured.
-type machine struct {
+// Case describes a case to be summarized.
+type Case struct {
+	Name, Title string
+	Figures     []Figure
+}
+
+// Figure describes one number measured by a case.
+type Figure struct {
+	Name   string // its key in Outcome.Figures
+	Title  string
+	Unit   string
+	Less   bool    // lower is better
+	Target *Target // or nil if there is none
+}
+
+// Outcome is the result of one repetition.
+type Outcome struct {
+	Case    string             `json:"case"`
+	System  string             `json:"system"`
+	Rep     int                `json:"rep"`
+	Figures map[string]float64 `json:"figures,omitempty"`
+	Error   string             `json:"error,omitempty"`
+}
+
+// Machine describes when and on which machine it was measured.
+type Machine struct {
 	Type    string `json:"type"` // "machine", in JSON lines
 	CPU     string `json:"cpu"`
 	Cores   int    `json:"cores"`
@@ -41,8 +71,8 @@ type machine struct {
 type row struct {
 	Case    string
 	Title   string // of the case
-	Figure  figure
-	Cells   []cell // in the order of report.Systems
+	Figure  Figure
+	Cells   []cell // in the order of Report.Systems
 	Ratio   string // ours to the reference; "" unless both are there
 	Target  string // bound to reach, or "" if there is none
 	Verdict string
@@ -50,79 +80,61 @@ type row struct {
 
 // cell is one figure of a case for one system.
 type cell struct {
-	spread
+	Spread
 	failed int // repetitions
 }
 
-// report summarizes what was measured.
-func (b *bench) report() *report {
-	r := &report{Notes: b.notes, Trials: b.trials, Targets: b.o.targets, Machine: machine{Type: "machine", CPU: cpuModel(), Cores: runtime.NumCPU(), System: kernel(), Go: runtime.Version(),
-		Version: b.version, When: b.began.Format(time.DateTime), Took: time.Since(b.began).Round(time.Second).String(), Reps: b.o.n}}
-	for _, s := range b.systems {
-		r.Systems = append(r.Systems, s.name)
-	}
-	for _, c := range leadingFirst(b.o.caseTable) {
-		for _, f := range c.figures {
-			r.Rows = append(r.Rows, r.row(c, f, !b.o.smoke))
+// Summarize makes the rows of cases from the trials, with verdicts on targets if judged
+// is set, and adds a note for each failed repetition. It must be called once, before
+// Write.
+func (r *Report) Summarize(cases []Case, judged bool) {
+	for _, c := range cases {
+		for _, f := range c.Figures {
+			r.rows = append(r.rows, r.row(c, f, judged))
 		}
 	}
-	for _, t := range b.trials {
+	for _, t := range r.Trials {
 		if t.Error != "" {
-			r.Failed++
-			if t.System == "ssh" || t.System == "microsocks" {
-				r.Foreign++
-			}
+			r.failed++
 			r.Notes = append(r.Notes, fmt.Sprintf("FAILED: %s, %s, repetition %d: %s", t.Case, t.System, t.Rep, t.Error))
 		}
 	}
-	return r
 }
 
-// leading are the cases that a report begins with: what people compare first.
-var leading = []string{"first", "far", "open", "idle"}
-
-// leadingFirst returns cases with the leading ones first, otherwise in their order.
-func leadingFirst(cases []*caseOf) []*caseOf {
-	rank := func(c *caseOf) int {
-		if i := slices.Index(leading, c.name); i >= 0 {
-			return i
-		}
-		return len(leading)
-	}
-	return slices.SortedStableFunc(slices.Values(cases), func(a, b *caseOf) int { return cmp.Compare(rank(a), rank(b)) })
-}
+// Failed returns the number of failed repetitions.
+func (r *Report) Failed() int { return r.failed }
 
 // row returns the row of a case's figure, with its verdict if judged.
-func (r *report) row(c *caseOf, f figure, judged bool) row {
-	row := row{Case: c.name, Title: c.title, Figure: f}
+func (r *Report) row(c Case, f Figure, judged bool) row {
+	row := row{Case: c.Name, Title: c.Title, Figure: f}
 	var us cell
 	others := make(map[string]float64)
 	for _, name := range r.Systems {
 		var values []float64
 		var cl cell
 		for _, t := range r.Trials {
-			if t.Case != c.name || t.System != name {
+			if t.Case != c.Name || t.System != name {
 				continue
 			}
-			if v, ok := t.Figures[f.name]; ok {
+			if v, ok := t.Figures[f.Name]; ok {
 				values = append(values, v)
 			} else if t.Error != "" {
 				cl.failed++
 			}
 		}
-		cl.spread = spreadOf(values)
+		cl.Spread = SpreadOf(values)
 		row.Cells = append(row.Cells, cl)
 		switch {
-		case name == ours:
+		case name == Ours:
 			us = cl
-		case cl.N > 0 && name != oursUnlimited:
+		case cl.N > 0 && name != OursUnlimited:
 			others[name] = cl.Median
 		}
 	}
-	if base, ok := others[reference]; ok && us.N > 0 && base != 0 {
+	if base, ok := others[Reference]; ok && us.N > 0 && base != 0 {
 		row.Ratio = strconv.FormatFloat(us.Median/base, 'f', 2, 64)
 	}
-	if t := targetOf(c.name, f.name); t != nil {
+	if t := f.Target; t != nil {
 		row.Target = t.text(f)
 		switch {
 		case judged && us.failed > 0:
@@ -164,15 +176,15 @@ func (c cell) String() string {
 }
 
 // label describes the figure without its case.
-func (f figure) label() string {
-	if f.unit == "" {
-		return f.title
+func (f Figure) label() string {
+	if f.Unit == "" {
+		return f.Title
 	}
-	return f.title + ", " + f.unit
+	return f.Title + ", " + f.Unit
 }
 
 // String returns a readable line.
-func (m machine) String() string {
+func (m Machine) String() string {
 	cpu := m.CPU
 	if cpu == "" {
 		cpu = runtime.GOARCH
@@ -180,15 +192,20 @@ func (m machine) String() string {
 	return fmt.Sprintf("%s, %d cores, %s, %s. %s. %s, %d repetitions, %s in all.", cpu, m.Cores, m.System, m.Go, m.Version, m.When, m.Reps, m.Took)
 }
 
-// write makes all outputs.
-func (r *report) write(o *options, stdout io.Writer) error {
+// Files names the files to write besides the table; "" means none, "-" standard output.
+type Files struct {
+	JSON, SVG, Markdown string
+}
+
+// Write writes the table to stdout and the other outputs to files.
+func (r *Report) Write(stdout io.Writer, files Files) error {
 	if err := r.writeTable(stdout); err != nil {
 		return err
 	}
 	for _, out := range []struct {
 		file  string
 		write func(io.Writer) error
-	}{{o.json, r.writeJSON}, {o.svg, r.writeSVG}, {o.md, r.writeMarkdown}} {
+	}{{files.JSON, r.writeJSON}, {files.SVG, r.writeSVG}, {files.Markdown, r.writeMarkdown}} {
 		if err := toFile(out.file, stdout, out.write); err != nil {
 			return err
 		}
@@ -221,7 +238,7 @@ type summary struct {
 	Figure string `json:"figure"`
 	Unit   string `json:"unit"`
 	System string `json:"system"`
-	spread
+	Spread
 	Failed  int    `json:"failed"`
 	Ratio   string `json:"ratio,omitempty"`
 	Target  string `json:"target,omitempty"`
@@ -229,7 +246,7 @@ type summary struct {
 }
 
 // writeJSON writes the machine, every repetition and every median, one object per line.
-func (r *report) writeJSON(w io.Writer) error {
+func (r *Report) writeJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	if err := e.Encode(r.Machine); err != nil {
 		return err
@@ -237,18 +254,18 @@ func (r *report) writeJSON(w io.Writer) error {
 	for _, t := range r.Trials {
 		if err := e.Encode(struct {
 			Type string `json:"type"`
-			outcome
+			Outcome
 		}{"repetition", t}); err != nil {
 			return err
 		}
 	}
-	for _, row := range r.Rows {
+	for _, row := range r.rows {
 		for i, c := range row.Cells {
 			if c.N == 0 && c.failed == 0 {
 				continue
 			}
-			s := summary{Type: "summary", Case: row.Case, Figure: row.Figure.name, Unit: row.Figure.unit, System: r.Systems[i], spread: c.spread, Failed: c.failed}
-			if s.System == ours {
+			s := summary{Type: "summary", Case: row.Case, Figure: row.Figure.Name, Unit: row.Figure.Unit, System: r.Systems[i], Spread: c.Spread, Failed: c.failed}
+			if s.System == Ours {
 				s.Ratio, s.Target, s.Verdict = row.Ratio, row.Target, row.Verdict
 			}
 			if err := e.Encode(s); err != nil {

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"fmt"
@@ -37,9 +37,9 @@ text { fill: #e6edf3 } .back { fill: #0d1117 } .weak { fill: #9198a1 } .ours { f
 
 // writeSVG draws a panel for each row: for each system a bar as long as its median,
 // with a thin line from minimum to maximum.
-func (r *report) writeSVG(w io.Writer) error {
+func (r *Report) writeSVG(w io.Writer) error {
 	var rows []row
-	for _, row := range r.Rows {
+	for _, row := range r.rows {
 		for _, c := range row.Cells {
 			if c.N > 0 {
 				rows = append(rows, row)
@@ -70,9 +70,9 @@ func (r *report) writeSVG(w io.Writer) error {
 }
 
 // panel draws one row with its upper left corner at x, y, and returns its height.
-func (r *report) panel(b *strings.Builder, row row, x, y int) int {
+func (r *Report) panel(b *strings.Builder, row row, x, y int) int {
 	better := "more is better"
-	if row.Figure.less {
+	if row.Figure.Less {
 		better = "less is better"
 	}
 	text(b, x, y+13, "title", row.Title)
@@ -101,7 +101,7 @@ func (r *report) panel(b *strings.Builder, row row, x, y int) int {
 		}
 		top := y + height
 		class := "other"
-		if r.Systems[i] == ours || r.Systems[i] == oursUnlimited {
+		if r.Systems[i] == Ours || r.Systems[i] == OursUnlimited {
 			class = "ours"
 		}
 		text(b, x, top+11, "", r.Systems[i])
@@ -110,7 +110,7 @@ func (r *report) panel(b *strings.Builder, row row, x, y int) int {
 			fmt.Fprintf(b, "<rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, left, top, scale(c.Median), barHeight)
 			fmt.Fprintf(b, "<line class=\"range\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%[2]d\"/>\n", left+scale(c.Min), top+barHeight/2, left+scale(c.Max))
 		}
-		value := cell{spread: spread{Median: c.Median, N: min(c.N, 1)}, failed: c.failed}.String()
+		value := cell{Spread: Spread{Median: c.Median, N: min(c.N, 1)}, failed: c.failed}.String()
 		text(b, int(left+scale(c.Max))+6, top+11, "", value)
 		height += barPitch
 	}

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"bytes"
@@ -8,45 +8,57 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// testBench returns a run with made-up figures.
-func testBench(t *testing.T) *bench {
-	t.Helper()
-	o, err := parseOptions([]string{"-cases", "down1,busy,stall1", "-systems", "ours,direct,tls-relay,ssh"}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
+// testCases are three cases with targets on some of their figures.
+func testCases() []Case {
+	const less = true
+	reference := func(reach, aim float64) *Target {
+		return &Target{Against: AgainstReference, Reach: reach, Aim: aim}
 	}
-	b := &bench{o: o, version: "tunnels test", systems: o.systemTable, notes: []string{"microsocks was not measured: it is <not> installed | here"}}
+	return []Case{
+		{"down1", "1 stream down", []Figure{
+			{"mibs", "speed", "MiB/s", !less, reference(1.15, 1.35)},
+			{"cpu_gib", "CPU", "s/GiB", less, reference(0.85, 0.75)},
+			{"rss", "memory", "MiB", less, nil}}},
+		{"stall1", "8 streams down beside 1 never read, one conn", []Figure{
+			{"share", "share of beside as many idle", "", !less, &Target{Against: AgainstNothing, Reach: 0.95}},
+			{"mibs", "speed", "MiB/s", !less, nil}}},
+		{"busy", "ping beside 8 downloads at 100 Mbit/s and 50 ms", []Figure{
+			{"p50", "p50", "ms", less, &Target{Against: AgainstBest, Reach: 1, Aim: 75, AimOwnUnit: true}},
+			{"p99", "p99", "ms", less, nil},
+			{"share", "downloads, share of the limit", "", !less, nil}}},
+	}
+}
+
+// testReport returns a report with made-up figures.
+func testReport(t *testing.T) *Report {
+	t.Helper()
+	r := &Report{Systems: []string{Ours, "direct", Reference, "ssh"}, Notes: []string{"microsocks was not measured: it is <not> installed | here"},
+		Machine: Machine{Type: "machine", CPU: "Test CPU", Cores: 2, System: "Linux 6", Go: "go1.26", Version: "tunnels test", When: "2020-09-01 17:15:07", Took: "1m", Reps: 3}}
 	add := func(c, s string, figures ...map[string]float64) {
 		for i, f := range figures {
-			out := outcome{Case: c, System: s, Rep: i + 1, Figures: f}
+			out := Outcome{Case: c, System: s, Rep: i + 1, Figures: f}
 			if f == nil {
 				out.Error = "after 5 bytes: EOF"
 			}
-			b.trials = append(b.trials, out)
+			r.Trials = append(r.Trials, out)
 		}
 	}
 	type m = map[string]float64
-	add("down1", ours, m{"mibs": 1300, "cpu_gib": 0.9}, m{"mibs": 1500, "cpu_gib": 0.8}, m{"mibs": 1400, "cpu_gib": 1.2})
+	add("down1", Ours, m{"mibs": 1300, "cpu_gib": 0.9}, m{"mibs": 1500, "cpu_gib": 0.8}, m{"mibs": 1400, "cpu_gib": 1.2})
 	add("down1", "direct", m{"mibs": 5000}, m{"mibs": 5100}, m{"mibs": 5200})
-	add("down1", reference, m{"mibs": 1000, "cpu_gib": 1}, m{"mibs": 1000, "cpu_gib": 1}, m{"mibs": 1000, "cpu_gib": 1})
+	add("down1", Reference, m{"mibs": 1000, "cpu_gib": 1}, m{"mibs": 1000, "cpu_gib": 1}, m{"mibs": 1000, "cpu_gib": 1})
 	add("down1", "ssh", m{"mibs": 900, "cpu_gib": 1.1}, nil, m{"mibs": 950, "cpu_gib": 1.3})
-	add("stall1", ours, m{"share": 0.99, "mibs": 1000}, nil, nil)
-	add("busy", ours, m{"p50": 80, "p99": 90, "share": 0.97})
-	add("busy", reference, m{"p50": 150, "p99": 160, "share": 0.99})
+	add("stall1", Ours, m{"share": 0.99, "mibs": 1000}, nil, nil)
+	add("busy", Ours, m{"p50": 80, "p99": 90, "share": 0.97})
+	add("busy", Reference, m{"p50": 150, "p99": 160, "share": 0.99})
 	add("busy", "ssh", m{"p50": 70.5, "p99": 130, "share": 0.98})
-	return b
-}
-
-func testReport(t *testing.T) *report {
-	r := testBench(t).report()
-	r.Machine = machine{Type: "machine", CPU: "Test CPU", Cores: 2, System: "Linux 6", Go: "go1.26", Version: "tunnels test", When: "2020-09-01 17:15:07", Took: "1m", Reps: 3}
+	r.Summarize(testCases(), true)
 	return r
 }
 
@@ -72,7 +84,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))) {
-			t.Errorf("%s is not what it was (go test ./internal/bench -update, then look at the difference):\n%s", file, got.Bytes())
+			t.Errorf("%s is not what it was (go test ./internal/bench/report -update, then look at the difference):\n%s", file, got.Bytes())
 		}
 	}
 }
@@ -81,8 +93,8 @@ func TestGolden(t *testing.T) {
 func TestReport(t *testing.T) {
 	r := testReport(t)
 	verdicts := map[string]string{"down1 mibs": aimed, "down1 cpu_gib": missed, "stall1 share": failed, "busy p50": missed}
-	for _, row := range r.Rows {
-		key := row.Case + " " + row.Figure.name
+	for _, row := range r.rows {
+		key := row.Case + " " + row.Figure.Name
 		if row.Verdict != verdicts[key] {
 			t.Errorf("verdict on %s = %q, want %q", key, row.Verdict, verdicts[key])
 		}
@@ -91,8 +103,8 @@ func TestReport(t *testing.T) {
 	if len(verdicts) != 0 {
 		t.Errorf("no rows for %v", verdicts)
 	}
-	if r.Failed != 3 {
-		t.Errorf("failed repetitions = %d, want 3", r.Failed)
+	if r.failed != 3 {
+		t.Errorf("failed repetitions = %d, want 3", r.failed)
 	}
 	var svg, lines bytes.Buffer
 	r.writeSVG(&svg)
@@ -114,24 +126,24 @@ func TestReport(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	less, more := figure{less: true}, figure{}
-	ratio := &target{against: theReference, reach: 0.85, aim: 0.75}
-	best := &target{against: theBest, reach: 1, aim: 75, aimOwnUnit: true}
-	own := &target{against: nothing, reach: 0.95}
+	less, more := Figure{Less: true}, Figure{}
+	ratio := &Target{Against: AgainstReference, Reach: 0.85, Aim: 0.75}
+	best := &Target{Against: AgainstBest, Reach: 1, Aim: 75, AimOwnUnit: true}
+	own := &Target{Against: AgainstNothing, Reach: 0.95}
 	tests := []struct {
-		t      *target
-		f      figure
+		t      *Target
+		f      Figure
 		us     float64
 		others map[string]float64
 		want   string
 	}{
-		{ratio, less, 0.8, map[string]float64{reference: 1}, met},
-		{ratio, less, 0.7, map[string]float64{reference: 1}, aimed},
-		{ratio, less, 0.9, map[string]float64{reference: 1}, missed},
+		{ratio, less, 0.8, map[string]float64{Reference: 1}, met},
+		{ratio, less, 0.7, map[string]float64{Reference: 1}, aimed},
+		{ratio, less, 0.9, map[string]float64{Reference: 1}, missed},
 		{ratio, less, 0.9, map[string]float64{"ssh": 1}, ""},
-		{best, less, 80, map[string]float64{"ssh": 90, reference: 150}, met},
-		{best, less, 74, map[string]float64{"ssh": 90, reference: 150}, aimed},
-		{best, less, 100, map[string]float64{"ssh": 90, reference: 150}, missed},
+		{best, less, 80, map[string]float64{"ssh": 90, Reference: 150}, met},
+		{best, less, 74, map[string]float64{"ssh": 90, Reference: 150}, aimed},
+		{best, less, 100, map[string]float64{"ssh": 90, Reference: 150}, missed},
 		{best, less, 100, nil, ""},
 		{own, more, 0.95, nil, met},
 		{own, more, 0.94, nil, missed},
@@ -159,35 +171,6 @@ func TestTargetsHidden(t *testing.T) {
 					t.Errorf("%s with targets %v: it has %q: %v\n%s", name, shown, words, !shown, &b)
 				}
 			}
-		}
-	}
-}
-
-// TestLeadingCases: a report begins with what people compare first, and lacks no case.
-func TestLeadingCases(t *testing.T) {
-	all := allCases()
-	got := leadingFirst(all)
-	if len(got) != len(all) {
-		t.Fatalf("%d of %d cases", len(got), len(all))
-	}
-	for i, name := range append(slices.Clone(leading), "down1") {
-		if got[i].name != name {
-			t.Errorf("case %d is %s, want %s", i, got[i].name, name)
-		}
-	}
-}
-
-// TestTargets: each is about a figure that is there.
-func TestTargets(t *testing.T) {
-	known := make(map[string]bool)
-	for _, c := range allCases() {
-		for _, f := range c.figures {
-			known[c.name+" "+f.name] = true
-		}
-	}
-	for _, tt := range targets {
-		if !known[tt.caseName+" "+tt.figure] {
-			t.Errorf("target for %s %s: there is no such figure", tt.caseName, tt.figure)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"testing"
@@ -8,17 +8,17 @@ import (
 func TestSpreadOf(t *testing.T) {
 	tests := []struct {
 		in   []float64
-		want spread
+		want Spread
 	}{
-		{nil, spread{}},
-		{[]float64{3}, spread{3, 3, 3, 1}},
-		{[]float64{4, 1}, spread{2.5, 1, 4, 2}},
-		{[]float64{9, 1, 5}, spread{5, 1, 9, 3}},
-		{[]float64{8, 2, 4, 100}, spread{6, 2, 100, 4}},
+		{nil, Spread{}},
+		{[]float64{3}, Spread{3, 3, 3, 1}},
+		{[]float64{4, 1}, Spread{2.5, 1, 4, 2}},
+		{[]float64{9, 1, 5}, Spread{5, 1, 9, 3}},
+		{[]float64{8, 2, 4, 100}, Spread{6, 2, 100, 4}},
 	}
 	for _, tt := range tests {
-		if got := spreadOf(tt.in); got != tt.want {
-			t.Errorf("spreadOf(%v) = %v, want %v", tt.in, got, tt.want)
+		if got := SpreadOf(tt.in); got != tt.want {
+			t.Errorf("SpreadOf(%v) = %v, want %v", tt.in, got, tt.want)
 		}
 	}
 }

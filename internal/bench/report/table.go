@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 )
 
 // head returns the first line of the tables.
-func (r *report) head() []string {
+func (r *Report) head() []string {
 	head := append(append([]string{""}, r.Systems...), "ratio")
 	if r.Targets {
 		head = append(head, "target", "")
@@ -18,7 +18,7 @@ func (r *report) head() []string {
 }
 
 // texts returns how many columns at the end of the tables hold text.
-func (r *report) texts() int {
+func (r *Report) texts() int {
 	if r.Targets {
 		return 2
 	}
@@ -26,7 +26,7 @@ func (r *report) texts() int {
 }
 
 // line returns a row of the tables, with first in its first column.
-func (r *report) line(row row, first string) []string {
+func (r *Report) line(row row, first string) []string {
 	line := []string{first}
 	for _, c := range row.Cells {
 		line = append(line, c.String())
@@ -40,10 +40,10 @@ func (r *report) line(row row, first string) []string {
 
 // writeTable writes the figures for a terminal: each case, followed by a line for each
 // of its figures.
-func (r *report) writeTable(w io.Writer) error {
+func (r *Report) writeTable(w io.Writer) error {
 	lines := [][]string{r.head()}
 	last := ""
-	for _, row := range r.Rows {
+	for _, row := range r.rows {
 		if row.Case != last {
 			lines = append(lines, []string{row.Title + " [" + row.Case + "]"})
 			last = row.Case
@@ -61,7 +61,7 @@ func (r *report) writeTable(w io.Writer) error {
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, r.Machine)
-	fmt.Fprintf(&b, "Medians (smallest–largest); ratio: %s to %s.\n\n", ours, reference)
+	fmt.Fprintf(&b, "Medians (smallest–largest); ratio: %s to %s.\n\n", Ours, Reference)
 	for _, l := range lines {
 		var line strings.Builder
 		for i, s := range l {
@@ -88,10 +88,10 @@ func (r *report) writeTable(w io.Writer) error {
 }
 
 // verdicts counts the verdicts, and returns "" if none are to be shown.
-func (r *report) verdicts() string {
+func (r *Report) verdicts() string {
 	count := make(map[string]int)
 	all := 0
-	for _, row := range r.Rows {
+	for _, row := range r.rows {
 		if row.Verdict != "" {
 			count[row.Verdict]++
 			all++
@@ -104,15 +104,15 @@ func (r *report) verdicts() string {
 }
 
 // writeMarkdown writes the figures as Markdown.
-func (r *report) writeMarkdown(w io.Writer) error {
+func (r *Report) writeMarkdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nMedians (smallest–largest); ratio: %s to %s.\n\n", r.Machine, ours, reference)
+	fmt.Fprintf(&b, "%s\n\nMedians (smallest–largest); ratio: %s to %s.\n\n", r.Machine, Ours, Reference)
 	head := slices.Insert(r.head(), 1, "")
 	head[0], head[1] = "case", "figure"
 	markdownLine(&b, head)
 	b.WriteString("| --- | --- |" + strings.Repeat(" ---: |", len(head)-2-r.texts()) + strings.Repeat(" --- |", r.texts()) + "\n")
 	last := ""
-	for _, row := range r.Rows {
+	for _, row := range r.rows {
 		title := row.Title
 		if row.Case == last {
 			title = ""

@@ -1,27 +1,27 @@
-package bench
+package report
 
 import (
 	"slices"
 	"time"
 )
 
-// spread summarizes the repetitions of one figure.
-type spread struct {
+// Spread summarizes the repetitions of one figure.
+type Spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	N      int     `json:"n"` // number of repetitions with a value
 }
 
-// spreadOf summarizes values; the median of an even number of them is the mean of the
+// SpreadOf summarizes values; the median of an even number of them is the mean of the
 // middle two.
-func spreadOf(values []float64) spread {
+func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
-		return spread{}
+		return Spread{}
 	}
 	v := slices.Sorted(slices.Values(values))
 	n := len(v)
-	return spread{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
+	return Spread{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
 }
 
 // percentile returns the smallest of the sorted values that p percent of them do not
@@ -37,8 +37,8 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// latencies sets the percentiles of all as figures, in units of unit.
-func latencies(figures map[string]float64, all []time.Duration, unit time.Duration) {
+// Latencies sets the percentiles of all as figures, in units of unit.
+func Latencies(figures map[string]float64, all []time.Duration, unit time.Duration) {
 	slices.Sort(all)
 	for name, p := range map[string]float64{"p50": 50, "p99": 99, "p999": 99.9} {
 		figures[name] = float64(percentile(all, p)) / float64(unit)
