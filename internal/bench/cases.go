@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
 )
 
@@ -112,7 +113,7 @@ func (t *trial) beside(n int) error {
 		}
 		if never {
 			for _, c := range others {
-				if err := askEndless(c); err != nil {
+				if err := load.AskEndless(c); err != nil {
 					return err
 				}
 			}
@@ -129,7 +130,7 @@ func (t *trial) beside(n int) error {
 		}
 		speeds[i] = t.figures["mibs"]
 		for _, c := range others {
-			reset(c)
+			load.Reset(c)
 		}
 		if err := t.sleep(t.d.warm / 2); err != nil { // until they are closed
 			return err
@@ -183,17 +184,17 @@ func lineCases() []*caseOf {
 }
 
 // busy sends pings beside downloads over a line of that rate.
-func (t *trial) busy(d *downloads, warm, measure time.Duration, rate float64) error {
+func (t *trial) busy(d *load.Downloads, warm, measure time.Duration, rate float64) error {
 	err := t.sleep(warm)
 	if err == nil {
-		m, before := t.meter(), d.read.Load()
+		m, before := t.meter(), d.Bytes()
 		err = t.pings(1, 0, measure, time.Millisecond)
 		secs, _, _ := m.stop()
-		t.figures["share"] = float64(d.read.Load()-before) / secs / rate
+		t.figures["share"] = float64(d.Bytes()-before) / secs / rate
 	}
 	// Some systems have tens of MiB in flight, which takes seconds and is not waited
 	// for.
-	if failed := d.leave(); err == nil {
+	if failed := d.Leave(); err == nil {
 		err = failed
 	}
 	return err

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tunnels/internal/bench/load"
 )
 
 const (
@@ -151,7 +153,7 @@ func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	wg.Go(func() { r.deliver(dst, src, packets, room, &inFlight) })
 	defer wg.Wait()
 	defer close(packets)
-	size := chunkSize
+	size := load.ChunkSize
 	if l.rate != 0 {
 		size = slowChunkSize // otherwise a small packet would wait for large ones of others
 	}
@@ -190,12 +192,12 @@ func (r *relay) deliver(dst, src *net.TCPConn, packets <-chan packet, room chan<
 		case p.err == nil:
 			if _, err := dst.Write(p.data); err != nil {
 				failed = true
-				reset(src)
+				load.Reset(src)
 			}
 		case errors.Is(p.err, io.EOF):
 			dst.CloseWrite()
 		default:
-			reset(dst)
+			load.Reset(dst)
 		}
 		inFlight.Add(-int64(len(p.data)))
 		r.buffers.put(p.data)
@@ -206,15 +208,10 @@ func (r *relay) deliver(dst, src *net.TCPConn, packets <-chan packet, room chan<
 	}
 }
 
-func reset(c *net.TCPConn) {
-	c.SetLinger(0)
-	c.Close()
-}
-
 // buffers pools buffers by size, so that many small chunks use little memory.
 type buffers struct{ free [len(bufferSizes)]chan []byte }
 
-var bufferSizes = [...]int{2 << 10, 16 << 10, 64 << 10, chunkSize}
+var bufferSizes = [...]int{2 << 10, 16 << 10, 64 << 10, load.ChunkSize}
 
 func (b *buffers) init() {
 	for i, size := range bufferSizes {

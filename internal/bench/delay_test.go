@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"tunnels/internal/bench/load"
 )
 
 // dialTest connects with the timeout of a test.
@@ -76,7 +78,7 @@ func TestRelayCarriesAllAndEnds(t *testing.T) {
 	o := testOrigin(t)
 	for _, l := range []link{{}, {RTT: 10 * time.Millisecond}, {RTT: 10 * time.Millisecond, Rate: 200 << 20}} {
 		r := testRelay(t, l, o.addrs.Sink)
-		sent, err := pour(dialTest(t, r.tcp.addr()), o.pool, time.Now().Add(100*time.Millisecond))
+		sent, err := load.Pour(dialTest(t, r.tcp.addr()), o.pool, time.Now().Add(100*time.Millisecond))
 		if err != nil {
 			t.Errorf("with %v: %v", l, err)
 		}
@@ -93,19 +95,18 @@ func TestRelayLimits(t *testing.T) {
 	const rate, enough = 8 << 20, 4 << 20
 	began := time.Now()
 	r := testRelay(t, link{RTT: 10 * time.Millisecond, Rate: rate}, o.addrs.Source)
-	d := &downloads{errs: make([]error, 4)}
-	for i := range 4 {
-		c := dialTest(t, r.tcp.addr())
-		d.conns = append(d.conns, c)
-		if err := askEndless(c); err != nil {
-			t.Fatal(err)
-		}
-		d.wg.Go(func() { d.errs[i] = d.take(c, o.pool) })
+	var conns []*net.TCPConn
+	for range 4 {
+		conns = append(conns, dialTest(t, r.tcp.addr()))
+	}
+	d, err := load.Download(conns, o.pool)
+	if err != nil {
+		t.Fatal(err)
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for read := int64(0); read < enough; <-tick.C {
-		read = d.read.Load() // first: the line may go on until the clock is read
+		read = d.Bytes() // first: the line may go on until the clock is read
 		took := time.Since(began)
 		if most := int64(rate * took.Seconds()); read > most {
 			t.Errorf("%d bytes came in %s, want %d at most", read, took, most)
@@ -116,7 +117,7 @@ func TestRelayLimits(t *testing.T) {
 			break
 		}
 	}
-	if err := d.leave(); err != nil {
+	if err := d.Leave(); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,53 +6,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"tunnels/internal/bench/load"
 )
-
-const (
-	chunkSize = 256 << 10 // size of reads and writes of the load and the origin
-	poolSize  = 4 << 20
-	sampled   = 32 // bytes compared at the start of each read
-	// badContent is the sink's count if the content was not what was sent.
-	badContent = ^uint64(0)
-)
-
-// pool holds incompressible bytes, generated once because generating them costs more
-// than sending them. A stream repeats the pool, so that both ends know the byte at each
-// offset.
-type pool []byte
-
-func newPool() pool {
-	p := make(pool, poolSize)
-	rand.NewChaCha8([32]byte{'t', 'u', 'n', 'n', 'e', 'l', 's'}).Read(p)
-	return p
-}
-
-// at returns at most n bytes of the stream from offset on.
-func (p pool) at(offset int64, n int) []byte {
-	i := int(offset % int64(len(p)))
-	return p[i:min(i+n, len(p))]
-}
-
-// differs returns the offset of the first byte of b, received at offset, that differs
-// from the stream, or -1 if none of those compared does.
-func (p pool) differs(offset int64, b []byte) int64 {
-	b = b[:min(len(b), sampled)]
-	want := p.at(offset, len(b))
-	b = b[:len(want)]
-	if bytes.Equal(b, want) {
-		return -1
-	}
-	for i := range b {
-		if b[i] != want[i] {
-			return offset + int64(i)
-		}
-	}
-	return -1
-}
 
 // originAddrs are the addresses of an origin's services.
 type originAddrs struct {
@@ -66,7 +25,7 @@ type originAddrs struct {
 
 // origin is the target of all sessions.
 type origin struct {
-	pool  pool
+	pool  load.Pool
 	tcp   []*acceptor
 	udp   *net.UDPConn
 	wg    sync.WaitGroup // the UDP echo
@@ -74,7 +33,7 @@ type origin struct {
 }
 
 func startOrigin() (*origin, error) {
-	o := &origin{pool: newPool()}
+	o := &origin{pool: load.NewPool()}
 	for _, s := range []struct {
 		addr   *string
 		handle func(*net.TCPConn)
@@ -149,12 +108,12 @@ func (o *origin) echoUDP() {
 }
 
 func (o *origin) sink(c *net.TCPConn) {
-	buf := make([]byte, chunkSize)
+	buf := make([]byte, load.ChunkSize)
 	var count uint64
 	bad := false
 	for {
 		n, err := c.Read(buf)
-		bad = bad || o.pool.differs(int64(count), buf[:n]) >= 0
+		bad = bad || o.pool.Differs(int64(count), buf[:n]) >= 0
 		count += uint64(n)
 		if err == io.EOF {
 			break
@@ -164,7 +123,7 @@ func (o *origin) sink(c *net.TCPConn) {
 		}
 	}
 	if bad {
-		count = badContent
+		count = load.BadContent
 	}
 	c.Write(binary.BigEndian.AppendUint64(nil, count)) // if this fails, the reader misses it
 }
@@ -184,7 +143,7 @@ func (o *origin) source(c *net.TCPConn) {
 	})
 	var sent uint64
 	for (want == 0 || sent < want) && !stop.Load() {
-		b := o.pool.at(int64(sent), chunkSize)
+		b := o.pool.At(int64(sent), load.ChunkSize)
 		if want != 0 {
 			b = b[:min(uint64(len(b)), want-sent)]
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
 )
 
@@ -88,7 +89,7 @@ type bench struct {
 	version  string
 	w        *world
 	origin   *process
-	pool     pool
+	pool     load.Pool
 	systems  []*system // available systems among those in the options
 	notes    []string
 	trials   []report.Outcome
@@ -97,7 +98,7 @@ type bench struct {
 }
 
 func newBench(ctx context.Context, o *options, version string, stderr io.Writer) (_ *bench, err error) {
-	b := &bench{o: o, version: version, pool: newPool(), began: time.Now()}
+	b := &bench{o: o, version: version, pool: load.NewPool(), began: time.Now()}
 	limit, err := raiseLimits()
 	if err != nil {
 		return nil, err

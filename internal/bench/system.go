@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
 )
 
@@ -35,7 +36,7 @@ type system struct {
 
 // run is a running system.
 type run struct {
-	dialer dialer
+	dialer load.Dialer
 	pids   []int      // measured processes; if none, CPU time and memory are unknown
 	procs  []*process // all processes started, including the relay
 }
@@ -48,7 +49,7 @@ func (r *run) stop() {
 
 // launch starts s for a case.
 func (s *system) launch(ctx context.Context, w *world, c *caseOf) (*run, error) {
-	r := &run{dialer: dialer{Pipelined: w.pipelined}}
+	r := &run{dialer: load.Dialer{Pipelined: w.pipelined}}
 	if err := s.start(ctx, w, c.link, c.oneConn, r); err != nil {
 		r.stop()
 		return nil, err
@@ -209,7 +210,7 @@ func foreign(text string) (*system, error) {
 	s.missing = func() error {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), 3*time.Second, errors.New("no connection within 3 s"))
 		defer cancel()
-		c, err := (&dialer{}).dial(ctx, u.Host)
+		c, err := (&load.Dialer{}).Dial(ctx, u.Host)
 		if err != nil {
 			return err
 		}

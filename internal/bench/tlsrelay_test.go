@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/internal/bench/load"
 )
 
 func TestTLSRelay(t *testing.T) {
@@ -19,15 +21,15 @@ func TestTLSRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer front.Close()
-	d := dialer{Proxy: front.addr()}
-	c, err := d.dial(t.Context(), o.addrs.Sink)
+	d := load.Dialer{Proxy: front.addr()}
+	c, err := d.Dial(t.Context(), o.addrs.Sink)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sent, err := pour(c, o.pool, time.Now().Add(50*time.Millisecond)); err != nil || sent == 0 {
+	if sent, err := load.Pour(c, o.pool, time.Now().Add(50*time.Millisecond)); err != nil || sent == 0 {
 		t.Errorf("upload of %d bytes: %v", sent, err)
 	}
-	if c, err = d.dial(t.Context(), o.addrs.HTTP); err != nil {
+	if c, err = d.Dial(t.Context(), o.addrs.HTTP); err != nil {
 		t.Fatal(err)
 	}
 	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
@@ -36,7 +38,7 @@ func TestTLSRelay(t *testing.T) {
 		t.Errorf("answer = %q, %v, want %q", got, err, httpAnswer)
 	}
 	c.Close()
-	if _, err := d.dial(t.Context(), freeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
+	if _, err := d.Dial(t.Context(), freeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
 		t.Errorf("dial to where nobody listens = %v, want code 1", err)
 	}
 }
@@ -58,8 +60,8 @@ func TestTLSRelayVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer front.Close()
-	d := dialer{Proxy: front.addr()}
-	if _, err := d.dial(t.Context(), o.addrs.Echo); err == nil {
+	d := load.Dialer{Proxy: front.addr()}
+	if _, err := d.Dial(t.Context(), o.addrs.Echo); err == nil {
 		t.Error("dial through a back with another certificate = nil, want an error")
 	}
 }

@@ -117,7 +117,7 @@ func (t *trial) openClose(workers int, warm, d time.Duration) error {
 
 // once opens one session for one byte.
 func (t *trial) once(target string, b byte) error {
-	c, err := t.run.dialer.dial(t.ctx, target)
+	c, err := t.run.dialer.Dial(t.ctx, target)
 	if err != nil {
 		return err
 	}

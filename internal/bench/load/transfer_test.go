@@ -1,17 +1,18 @@
-package bench
+package load
 
 import (
 	"encoding/binary"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // TestDownloadChecks: bytes corrupted by a proxy are detected.
 func TestDownloadChecks(t *testing.T) {
-	p := newPool()
+	p := NewPool()
 	good := append([]byte(nil), p[:1<<20]...)
 	changed := append([]byte(nil), good...)
 	changed[0] ^= 1
@@ -35,7 +36,7 @@ func TestDownloadChecks(t *testing.T) {
 			s.Write(binary.BigEndian.AppendUint64(nil, tt.sent))
 			s.Close()
 		}()
-		err := new(downloads).take(c, p)
+		err := new(Downloads).take(c, p)
 		if (err == nil) != (tt.want == "") || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: take = %v, want %q", tt.name, err, tt.want)
 		}
@@ -45,46 +46,37 @@ func TestDownloadChecks(t *testing.T) {
 
 // TestUploadChecks: corrupted uploads are detected.
 func TestUploadChecks(t *testing.T) {
-	p := newPool()
+	p := NewPool()
 	for want, answer := range map[string]func(uint64) uint64{
 		"":            func(n uint64) uint64 { return n },
 		"came":        func(n uint64) uint64 { return n - 1 },
-		"others came": func(uint64) uint64 { return badContent },
+		"others came": func(uint64) uint64 { return BadContent },
 	} {
-		a, err := serve("127.0.0.1:0", func(_ *acceptor, c *net.TCPConn) {
-			n, _ := io.Copy(io.Discard, c)
-			c.Write(binary.BigEndian.AppendUint64(nil, answer(uint64(n))))
-		})
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = pour(dialTest(t, a.addr()), p, time.Now())
-		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
-			t.Errorf("pour = %v, want %q", err, want)
+		c, err := net.DialTimeout("tcp", ln.Addr().String(), 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
 		}
-		a.Close()
-	}
-}
-
-// TestSinkChecks: the sink itself detects wrong content.
-func TestSinkChecks(t *testing.T) {
-	o := testOrigin(t)
-	c := dialTest(t, o.addrs.Sink)
-	c.Write(make([]byte, 100))
-	c.CloseWrite()
-	b, err := io.ReadAll(c)
-	if err != nil || len(b) != 8 || binary.BigEndian.Uint64(b) != badContent {
-		t.Errorf("answer of the sink to zeros = %x, %v, want %x", b, err, badContent)
-	}
-}
-
-// TestSourceAsked: the source sends as many bytes as requested.
-func TestSourceAsked(t *testing.T) {
-	o := testOrigin(t)
-	c := dialTest(t, o.addrs.Source)
-	c.Write(binary.BigEndian.AppendUint64(nil, poolSize+5))
-	b, err := io.ReadAll(c)
-	if err != nil || len(b) != poolSize+5+8 || binary.BigEndian.Uint64(b[len(b)-8:]) != poolSize+5 {
-		t.Errorf("source asked for %d bytes sends %d, %v", poolSize+5, len(b)-8, err)
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			c, err := ln.Accept()
+			if err != nil {
+				t.Errorf("accept: %v", err)
+				return
+			}
+			defer c.Close()
+			n, _ := io.Copy(io.Discard, c)
+			c.Write(binary.BigEndian.AppendUint64(nil, answer(uint64(n))))
+		})
+		_, err = Pour(c.(*net.TCPConn), p, time.Now())
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("Pour = %v, want %q", err, want)
+		}
+		wg.Wait()
+		ln.Close()
 	}
 }

@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"context"
@@ -10,17 +10,17 @@ import (
 	"net/netip"
 )
 
-// dialer connects to targets through a SOCKS5 proxy (RFC 1928), or directly.
-type dialer struct {
+// Dialer connects to targets through a SOCKS5 proxy (RFC 1928), or directly.
+type Dialer struct {
 	Proxy     string // host:port, or empty for no proxy
 	User      string // or empty for no authentication (RFC 1929)
 	Password  string
 	Pipelined bool // send greeting and request in one write; only without User
 }
 
-// dial connects to target, an address with a port. Like an ordinary client it returns
+// Dial connects to target, an address with a port. Like an ordinary client it returns
 // when the proxy has answered the request.
-func (d *dialer) dial(ctx context.Context, target string) (*net.TCPConn, error) {
+func (d *Dialer) Dial(ctx context.Context, target string) (*net.TCPConn, error) {
 	addr := d.Proxy
 	if addr == "" {
 		addr = target
@@ -46,7 +46,7 @@ func (d *dialer) dial(ctx context.Context, target string) (*net.TCPConn, error) 
 }
 
 // request speaks SOCKS5 on c until the target is connected.
-func (d *dialer) request(c io.ReadWriter, target string) error {
+func (d *Dialer) request(c io.ReadWriter, target string) error {
 	to, err := netip.ParseAddrPort(target)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
@@ -86,7 +86,7 @@ func (d *dialer) request(c io.ReadWriter, target string) error {
 	return readReply(c)
 }
 
-func (d *dialer) authenticate(c io.ReadWriter) error {
+func (d *Dialer) authenticate(c io.ReadWriter) error {
 	if d.User == "" {
 		return nil
 	}

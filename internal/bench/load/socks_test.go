@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"bytes"
@@ -37,23 +37,23 @@ func TestRequest(t *testing.T) {
 	const granted = "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 	tests := []struct {
 		name   string
-		d      dialer
+		d      Dialer
 		target string
 		steps  [][2]string
 		want   string // part of the error, or empty for none
 	}{
-		{"plain", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, granted}}, ""},
-		{"address of version 6", dialer{}, v6, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request6, granted}}, ""},
-		{"pipelined", dialer{Pipelined: true}, v4, [][2]string{{"\x05\x01\x00" + request4, "\x05\x00" + granted}}, ""},
-		{"password", dialer{User: "me", Password: "pw", Pipelined: true}, v4,
+		{"plain", Dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, granted}}, ""},
+		{"address of version 6", Dialer{}, v6, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request6, granted}}, ""},
+		{"pipelined", Dialer{Pipelined: true}, v4, [][2]string{{"\x05\x01\x00" + request4, "\x05\x00" + granted}}, ""},
+		{"password", Dialer{User: "me", Password: "pw", Pipelined: true}, v4,
 			[][2]string{{"\x05\x01\x02", "\x05\x02"}, {"\x01\x02me\x02pw", "\x01\x00"}, {request4, granted}}, ""},
-		{"bound to a name", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x05\x00\x00\x03\x03abc\x00\x00"}}, ""},
-		{"wrong password", dialer{User: "me"}, v4, [][2]string{{"\x05\x01\x02", "\x05\x02"}, {"\x01\x02me\x00", "\x01\x01"}}, "refused"},
-		{"no method", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\xff"}}, "want 0500"},
-		{"refused", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x05\x05\x00\x01\x00"}}, "code 5"},
-		{"not SOCKS5", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x04\x00\x00\x01\x00"}}, "want 5"},
-		{"strange address", dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x05\x00\x00\x09\x00"}}, "type 9"},
-		{"no address", dialer{}, "nonsense", nil, "target"},
+		{"bound to a name", Dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x05\x00\x00\x03\x03abc\x00\x00"}}, ""},
+		{"wrong password", Dialer{User: "me"}, v4, [][2]string{{"\x05\x01\x02", "\x05\x02"}, {"\x01\x02me\x00", "\x01\x01"}}, "refused"},
+		{"no method", Dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\xff"}}, "want 0500"},
+		{"refused", Dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x05\x05\x00\x01\x00"}}, "code 5"},
+		{"not SOCKS5", Dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x04\x00\x00\x01\x00"}}, "want 5"},
+		{"strange address", Dialer{}, v4, [][2]string{{"\x05\x01\x00", "\x05\x00"}, {request4, "\x05\x00\x00\x09\x00"}}, "type 9"},
+		{"no address", Dialer{}, "nonsense", nil, "target"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,150 @@
+package load
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Downloads are sessions that read from the source until told to stop.
+type Downloads struct {
+	conns []*net.TCPConn
+	read  atomic.Int64 // bytes read by all downloads
+	left  atomic.Bool  // the rest is not waited for
+	wg    sync.WaitGroup
+	errs  []error // one per session; read after wg
+}
+
+// Download starts a download on each of conns, which are connected to the source. If
+// that fails it closes them.
+func Download(conns []*net.TCPConn, p Pool) (*Downloads, error) {
+	d := &Downloads{conns: conns, errs: make([]error, len(conns))}
+	for i, c := range conns {
+		if err := AskEndless(c); err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+			d.wg.Wait()
+			return nil, err
+		}
+		d.wg.Go(func() { d.errs[i] = d.take(c, p) })
+	}
+	return d, nil
+}
+
+// Bytes returns the number of bytes read so far by all downloads.
+func (d *Downloads) Bytes() int64 { return d.read.Load() }
+
+// AskEndless requests bytes from the source until told to stop.
+func AskEndless(c net.Conn) error {
+	if _, err := c.Write(make([]byte, 8)); err != nil {
+		return fmt.Errorf("ask the source: %w", err)
+	}
+	return nil
+}
+
+// take reads c to its end and checks that every byte sent has arrived.
+func (d *Downloads) take(c net.Conn, p Pool) error {
+	buf := make([]byte, ChunkSize)
+	var tail []byte // the last 8 bytes: the source's count
+	var got int64
+	bad := int64(-1) // offset of the first wrong byte
+	for {
+		n, err := c.Read(buf)
+		if bad < 0 {
+			bad = p.Differs(got, buf[:n])
+		}
+		got += int64(n)
+		d.read.Add(int64(n))
+		tail = append(tail, buf[max(0, n-8):n]...)
+		tail = append(tail[:0], tail[max(0, len(tail)-8):]...)
+		if err == io.EOF {
+			break
+		}
+		if err != nil && d.left.Load() {
+			if bad >= 0 {
+				return fmt.Errorf("byte %d is not the one that was sent", bad)
+			}
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("after %d bytes: %w", got, err)
+		}
+	}
+	if len(tail) < 8 {
+		return fmt.Errorf("only %d bytes came", got)
+	}
+	if sent := binary.BigEndian.Uint64(tail); sent != uint64(got-8) {
+		return fmt.Errorf("%d bytes came, and then that %d were sent", got-8, sent)
+	}
+	if bad >= 0 && bad < got-8 {
+		return fmt.Errorf("byte %d of %d is not the one that was sent", bad, got-8)
+	}
+	return nil
+}
+
+// Finish tells the sources to stop and waits until everything has arrived.
+func (d *Downloads) Finish() error {
+	for _, c := range d.conns {
+		c.Write([]byte{0}) // if this fails, so does the read
+	}
+	return d.ended()
+}
+
+// Leave ends the downloads now: it checks what has arrived and does not wait for data
+// in flight.
+func (d *Downloads) Leave() error {
+	d.left.Store(true)
+	for _, c := range d.conns {
+		Reset(c)
+	}
+	return d.ended()
+}
+
+func (d *Downloads) ended() error {
+	d.wg.Wait()
+	for i, c := range d.conns {
+		c.Close()
+		if err := d.errs[i]; err != nil {
+			return fmt.Errorf("download %d of %d: %w", i+1, len(d.conns), err)
+		}
+	}
+	return nil
+}
+
+// Pour writes until end and checks that every byte has arrived.
+func Pour(c *net.TCPConn, p Pool, end time.Time) (sent int64, err error) {
+	defer c.Close()
+	for sent == 0 || time.Now().Before(end) {
+		n, err := c.Write(p.At(sent, ChunkSize))
+		sent += int64(n)
+		if err != nil {
+			return sent, fmt.Errorf("after %d bytes: %w", sent, err)
+		}
+	}
+	if err := c.CloseWrite(); err != nil {
+		return sent, err
+	}
+	var answer [8]byte
+	if _, err := io.ReadFull(c, answer[:]); err != nil {
+		return sent, fmt.Errorf("count of the sink, after %d bytes: %w", sent, err)
+	}
+	switch count := binary.BigEndian.Uint64(answer[:]); count {
+	case uint64(sent):
+		return sent, nil
+	case BadContent:
+		return sent, fmt.Errorf("of %d bytes others came than were sent", sent)
+	default:
+		return sent, fmt.Errorf("%d bytes sent, %d came", sent, count)
+	}
+}
+
+// Reset closes c with a reset instead of a clean end.
+func Reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
