@@ -7,16 +7,17 @@ import (
 
 	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
+	"tunnels/internal/bench/role"
 )
 
 // caseOf is one case, which is measured with every system.
 type caseOf struct {
 	name    string
 	title   string
-	link    link // network between the two ends of the system
-	oneConn bool // ours uses one conn for all sessions
-	fresh   bool // the system is restarted for every repetition
-	proxied bool // meaningless for a system without a proxy
+	link    role.Link // network between the two ends of the system
+	oneConn bool      // ours uses one conn for all sessions
+	fresh   bool      // the system is restarted for every repetition
+	proxied bool      // meaningless for a system without a proxy
 	figures []figure
 	run     func(t *trial) error
 }
@@ -146,11 +147,11 @@ func lineCases() []*caseOf {
 	const gigabit, busy = 1000 * megabit, 100 * megabit
 	trips := func(name, title string) figure { return figure{name, title, "RTT", true} }
 	return []*caseOf{
-		{name: "first", title: "first byte at 50 ms round trip", link: link{RTT: rttOfCases}, fresh: true,
+		{name: "first", title: "first byte at 50 ms round trip", link: role.Link{RTT: rttOfCases}, fresh: true,
 			figures: []figure{trips("cold", "first request after start"), trips("later", "slowest of the later ones"), trips("later50", "p50 of the later ones"),
 				trips("burst", "slowest of a burst of 16"), trips("burst50", "p50 of a burst of 16")},
 			run: (*trial).firstBytes},
-		{name: "far", title: "1 stream down at 50 ms round trip", link: link{RTT: rttOfCases}, figures: transfers(),
+		{name: "far", title: "1 stream down at 50 ms round trip", link: role.Link{RTT: rttOfCases}, figures: transfers(),
 			run: func(t *trial) error {
 				d, err := t.download(1)
 				if err != nil {
@@ -158,7 +159,7 @@ func lineCases() []*caseOf {
 				}
 				return t.watch(d, slow(t, time.Second), slow(t, time.Second))
 			}},
-		{name: "gigabit", title: "1 stream down at 1 Gbit/s and 100 ms", link: link{RTT: 100 * time.Millisecond, Rate: gigabit},
+		{name: "gigabit", title: "1 stream down at 1 Gbit/s and 100 ms", link: role.Link{RTT: 100 * time.Millisecond, Rate: gigabit},
 			figures: []figure{{"share", "share of the limit", "", false}, speed, cpuGiB, resident},
 			run: func(t *trial) error {
 				d, err := t.download(1)
@@ -171,7 +172,7 @@ func lineCases() []*caseOf {
 				t.figures["share"] = t.figures["mibs"] * (1 << 20) / gigabit
 				return nil
 			}},
-		{name: "busy", title: "ping beside 8 downloads at 100 Mbit/s and 50 ms", link: link{RTT: rttOfCases, Rate: busy},
+		{name: "busy", title: "ping beside 8 downloads at 100 Mbit/s and 50 ms", link: role.Link{RTT: rttOfCases, Rate: busy},
 			figures: []figure{{"p50", "p50", "ms", true}, {"p99", "p99", "ms", true}, {"share", "downloads, share of the limit", "", false}},
 			run: func(t *trial) error {
 				d, err := t.download(8)

@@ -15,6 +15,10 @@
 // Every repetition checks that all of its bytes arrived; a failed one is shown as
 // failed.
 //
+// This package has the verb, its cases and the systems. The client's side of the load is
+// in package load, the processes around a proxy are in role, and the tables and the
+// chart in report.
+//
 // CPU time and memory are read from /proc, so these figures are available only on
 // Linux.
 package bench

@@ -15,12 +15,6 @@ import (
 	"unsafe"
 )
 
-// nap sleeps for d, at most a few milliseconds, using the kernel's timer.
-func nap(d time.Duration) {
-	ts := syscall.NsecToTimespec(int64(d))
-	syscall.Nanosleep(&ts, nil) // if interrupted, the caller checks the clock again
-}
-
 // tied makes a child end with this process, and gives it its own process group.
 func tied() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

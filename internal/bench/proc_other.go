@@ -12,8 +12,6 @@ import (
 
 var errNoProc = errors.New("known on Linux only")
 
-func nap(d time.Duration) { time.Sleep(d) }
-
 func tied() *syscall.SysProcAttr { return nil }
 
 func killGroup(pid int) {

@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,19 +13,6 @@ import (
 	"strings"
 	"time"
 )
-
-// freeAddr returns an unused address on loopback, below the kernel's ephemeral ports,
-// so that no connection takes it meanwhile.
-func freeAddr() string {
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			ln.Close()
-			return addr
-		}
-	}
-	return "127.0.0.1:0"
-}
 
 // process is a child process. It ends with this process at the latest.
 type process struct {
@@ -112,65 +97,6 @@ func (p *process) listening(ctx context.Context, addr string) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-// service is a running role.
-type service interface {
-	where() any // the addresses others need to reach it
-	Close() error
-}
-
-// Roles of this program that the benchmark starts as child processes.
-const (
-	roleOrigin   = "@origin"
-	roleRelay    = "@relay"
-	roleTLSBack  = "@tls-back"
-	roleTLSFront = "@tls-front"
-)
-
-func isRole(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "@") }
-
-// runRole is the child's side: it prints its addresses and serves until stdin is
-// closed, which also happens when its parent is gone.
-func runRole(args []string, stdin io.Reader, stdout io.Writer) error {
-	if len(args) != 2 {
-		return fmt.Errorf("role %s: want its description, got %d arguments", args[0], len(args)-1)
-	}
-	s, err := startRole(args[0], []byte(args[1]))
-	if err != nil {
-		return err
-	}
-	if err := json.NewEncoder(stdout).Encode(s.where()); err != nil {
-		return errors.Join(err, s.Close())
-	}
-	io.Copy(io.Discard, stdin)
-	return s.Close()
-}
-
-func startRole(name string, spec []byte) (service, error) {
-	switch name {
-	case roleOrigin:
-		return startOrigin()
-	case roleRelay:
-		var r relaySpec
-		if err := json.Unmarshal(spec, &r); err != nil {
-			return nil, err
-		}
-		return startRelay(r)
-	case roleTLSBack:
-		var addr string
-		if err := json.Unmarshal(spec, &addr); err != nil {
-			return nil, err
-		}
-		return startTLSBack(addr)
-	case roleTLSFront:
-		var f tlsFrontSpec
-		if err := json.Unmarshal(spec, &f); err != nil {
-			return nil, err
-		}
-		return startTLSFront(f)
-	}
-	return nil, fmt.Errorf("unknown role %q", name)
 }
 
 // spawn starts a role as a process and stores its addresses in where.

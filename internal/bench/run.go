@@ -11,6 +11,7 @@ import (
 
 	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
+	"tunnels/internal/bench/role"
 )
 
 // Run implements the verb: it measures what args request, and writes the report to
@@ -18,8 +19,8 @@ import (
 // ctx does, and leaves no process behind. An error that wraps ErrUsage is about args;
 // any other is about a failed repetition, and the report has been written nevertheless.
 func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
-	if isRole(args) {
-		return runRole(args, os.Stdin, stdout)
+	if role.Is(args) {
+		return role.Run(args, os.Stdin, stdout)
 	}
 	o, err := parseOptions(args, stdout)
 	if errors.Is(err, errHelp) {
@@ -126,7 +127,7 @@ func newBench(ctx context.Context, o *options, version string, stderr io.Writer)
 	if b.w.dir, err = os.MkdirTemp("", "tunnels-bench-"); err != nil {
 		return nil, err
 	}
-	if b.origin, err = b.w.spawn(ctx, roleOrigin, nil, &b.w.origin); err != nil {
+	if b.origin, err = b.w.spawn(ctx, role.Origin, nil, &b.w.origin); err != nil {
 		os.RemoveAll(b.w.dir)
 		return nil, err
 	}

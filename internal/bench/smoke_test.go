@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/internal/bench/role"
 )
 
 // TestSmoke runs every case with real child processes and requires every figure.
@@ -69,7 +71,7 @@ func TestSmoke(t *testing.T) {
 
 // TestFailedRepetition: a failing proxy is shown as failed.
 func TestFailedRepetition(t *testing.T) {
-	a, err := serve("127.0.0.1:0", func(_ *acceptor, c *net.TCPConn) {
+	a, err := role.Serve("127.0.0.1:0", func(_ *role.Acceptor, c *net.TCPConn) {
 		io.ReadFull(c, make([]byte, 3))
 		c.Write([]byte{5, 0})
 		io.ReadFull(c, make([]byte, 10))
@@ -80,7 +82,7 @@ func TestFailedRepetition(t *testing.T) {
 	}
 	defer a.Close()
 	var out bytes.Buffer
-	err = Run(t.Context(), []string{"-smoke", "-cases", "down1", "-systems", "direct", "-vs", "socks5://" + a.addr()}, "test", &out, io.Discard)
+	err = Run(t.Context(), []string{"-smoke", "-cases", "down1", "-systems", "direct", "-vs", "socks5://" + a.Addr()}, "test", &out, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 repetitions failed") {
 		t.Errorf("Run = %v, want that 1 of 2 repetitions failed", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+
+	"tunnels/internal/bench/role"
 )
 
 func splitAddr(addr string) (host, port string, err error) { return net.SplitHostPort(addr) }
@@ -47,7 +49,7 @@ func sshKeys(ctx context.Context, dir string) error {
 }
 
 // startSSH starts its own sshd, on loopback with its own keys, and ssh -D towards it.
-func startSSH(ctx context.Context, w *world, l link, _ bool, r *run) error {
+func startSSH(ctx context.Context, w *world, l role.Link, _ bool, r *run) error {
 	dir := filepath.Join(w.dir, "ssh")
 	if err := sshKeys(ctx, dir); err != nil {
 		return err
@@ -59,7 +61,7 @@ func startSSH(ctx context.Context, w *world, l link, _ bool, r *run) error {
 	if os.Getuid() == 0 {
 		os.MkdirAll("/run/sshd", 0o755) // started as root, sshd requires it
 	}
-	at := freeAddr()
+	at := role.FreeAddr()
 	config := fmt.Sprintf(`ListenAddress %s
 HostKey %s/host
 AuthorizedKeysFile %[2]s/user.pub
@@ -102,7 +104,7 @@ LogLevel ERROR
 	if err != nil {
 		return err
 	}
-	r.dialer.Proxy = freeAddr()
+	r.dialer.Proxy = role.FreeAddr()
 	args := []string{ssh, "-F", "none", "-N", "-D", r.dialer.Proxy, "-p", port, "-i", filepath.Join(dir, "user"), "-l", me.Username}
 	for _, o := range []string{"BatchMode=yes", "IdentitiesOnly=yes", "Ciphers=aes128-gcm@openssh.com", "Compression=no",
 		"StrictHostKeyChecking=yes", "HostKeyAlias=bench", "UserKnownHostsFile=" + filepath.Join(dir, "known"),

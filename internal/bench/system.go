@@ -12,6 +12,7 @@ import (
 
 	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
+	"tunnels/internal/bench/role"
 )
 
 // world is shared by all systems of a run.
@@ -19,7 +20,7 @@ type world struct {
 	dir       string // for files; removed at the end
 	self      string // this program, for the roles
 	tunnels   string // the program measured as ours
-	origin    originAddrs
+	origin    role.OriginAddrs
 	pipelined bool // dialers do not wait for the answer to the greeting
 	idle      int  // sessions of the idle case
 }
@@ -31,7 +32,7 @@ type system struct {
 	oneHop  bool         // one process, or not ours: no line can be inserted
 	running bool         // started by others, so it cannot be restarted
 	missing func() error // returns why it cannot be measured here; nil if it can
-	start   func(ctx context.Context, w *world, l link, oneConn bool, r *run) error
+	start   func(ctx context.Context, w *world, l role.Link, oneConn bool, r *run) error
 }
 
 // run is a running system.
@@ -78,12 +79,12 @@ func (r *run) add(p *process, tested bool) {
 
 // line puts a relay in front of target if the case needs one, and returns the address
 // to connect to.
-func (r *run) line(ctx context.Context, w *world, l link, target string) (string, error) {
+func (r *run) line(ctx context.Context, w *world, l role.Link, target string) (string, error) {
 	if l.RTT == 0 {
 		return target, nil
 	}
 	var at string
-	p, err := w.spawn(ctx, roleRelay, relaySpec{Link: l, Listen: freeAddr(), Target: target}, &at)
+	p, err := w.spawn(ctx, role.Relay, role.RelaySpec{Link: l, Listen: role.FreeAddr(), Target: target}, &at)
 	if err != nil {
 		return "", err
 	}
@@ -103,7 +104,7 @@ func allSystems() []*system {
 	return []*system{
 		{name: ours, start: startOurs(false)},
 		{name: oursUnlimited, start: startOurs(true)},
-		{name: "direct", direct: true, start: func(context.Context, *world, link, bool, *run) error { return nil }},
+		{name: "direct", direct: true, start: func(context.Context, *world, role.Link, bool, *run) error { return nil }},
 		{name: reference, start: startReference},
 		{name: "ssh", missing: sshMissing, start: startSSH},
 		{name: "microsocks", oneHop: true, start: startMicrosocks, missing: func() error {
@@ -114,8 +115,8 @@ func allSystems() []*system {
 }
 
 // startOurs starts both ends; if unlimited is set, one conn carries everything.
-func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) error {
-	return func(ctx context.Context, w *world, l link, oneConn bool, r *run) error {
+func startOurs(unlimited bool) func(context.Context, *world, role.Link, bool, *run) error {
+	return func(ctx context.Context, w *world, l role.Link, oneConn bool, r *run) error {
 		certs := filepath.Join(w.dir, "certs")
 		if _, err := os.Stat(certs); err != nil {
 			if out, err := exec.CommandContext(ctx, w.tunnels, "certs", "init", "-dir", certs, "127.0.0.1").CombinedOutput(); err != nil {
@@ -123,7 +124,7 @@ func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) e
 			}
 		}
 		pem := func(name string) string { return filepath.Join(certs, name) }
-		at := freeAddr()
+		at := role.FreeAddr()
 		server, err := startProcess(w.dir, "server", w.tunnels, "-server", "-server.addr", at, "-server.allow", "all",
 			"-tls.server.cert", pem("server.pem"), "-tls.server.key", pem("server.key"), "-tls.server.ca", pem("ca.pem"),
 			"-sla.log.path", filepath.Join(w.dir, "server.log"))
@@ -137,7 +138,7 @@ func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) e
 		if at, err = r.line(ctx, w, l, at); err != nil {
 			return err
 		}
-		r.dialer.Proxy = freeAddr()
+		r.dialer.Proxy = role.FreeAddr()
 		args := []string{w.tunnels, "-client", "-client.addr", r.dialer.Proxy, "-server.addr", at,
 			"-tls.client.cert", pem("client.pem"), "-tls.client.key", pem("client.pem"), "-tls.client.ca", pem("client.pem"),
 			"-sla.log.path", filepath.Join(w.dir, "client.log")}
@@ -154,9 +155,9 @@ func startOurs(unlimited bool) func(context.Context, *world, link, bool, *run) e
 }
 
 // startReference starts both ends of the reference.
-func startReference(ctx context.Context, w *world, l link, _ bool, r *run) error {
-	var back tlsBackAddrs
-	p, err := w.spawn(ctx, roleTLSBack, freeAddr(), &back)
+func startReference(ctx context.Context, w *world, l role.Link, _ bool, r *run) error {
+	var back role.TLSBackAddrs
+	p, err := w.spawn(ctx, role.TLSBack, role.FreeAddr(), &back)
 	if err != nil {
 		return err
 	}
@@ -164,8 +165,8 @@ func startReference(ctx context.Context, w *world, l link, _ bool, r *run) error
 	if back.Addr, err = r.line(ctx, w, l, back.Addr); err != nil {
 		return err
 	}
-	var front tlsBackAddrs
-	p, err = w.spawn(ctx, roleTLSFront, tlsFrontSpec{Addr: freeAddr(), Back: back}, &front)
+	var front role.TLSBackAddrs
+	p, err = w.spawn(ctx, role.TLSFront, role.TLSFrontSpec{Addr: role.FreeAddr(), Back: back}, &front)
 	if err != nil {
 		return err
 	}
@@ -174,12 +175,12 @@ func startReference(ctx context.Context, w *world, l link, _ bool, r *run) error
 	return nil
 }
 
-func startMicrosocks(ctx context.Context, w *world, _ link, _ bool, r *run) error {
+func startMicrosocks(ctx context.Context, w *world, _ role.Link, _ bool, r *run) error {
 	path, err := find("microsocks")
 	if err != nil {
 		return err
 	}
-	r.dialer.Proxy = freeAddr()
+	r.dialer.Proxy = role.FreeAddr()
 	host, port, err := splitAddr(r.dialer.Proxy)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func foreign(text string) (*system, error) {
 		return nil, errors.New("-vs: want socks5://host:port") // not quoted: it may hold a password
 	}
 	s := &system{name: u.Host, oneHop: true, running: true}
-	s.start = func(ctx context.Context, w *world, _ link, _ bool, r *run) error {
+	s.start = func(ctx context.Context, w *world, _ role.Link, _ bool, r *run) error {
 		password, _ := u.User.Password()
 		r.dialer.Proxy, r.dialer.User, r.dialer.Password = u.Host, u.User.Username(), password
 		if pid, err := listenerOf(u.Host); err == nil {

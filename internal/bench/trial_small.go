@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/internal/bench/report"
+	"tunnels/internal/bench/role"
 )
 
 // pingSize is the size of a ping, and of its echo.
@@ -208,11 +209,11 @@ func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 		return 0, fmt.Errorf("first byte of the answer: %w", err)
 	}
 	took := time.Since(began)
-	answer := make([]byte, len(httpAnswer))
+	answer := make([]byte, len(role.HTTPAnswer))
 	if _, err := io.ReadFull(r, answer); err != nil {
 		return 0, fmt.Errorf("answer: %w", err)
 	}
-	if !bytes.Equal(answer, []byte(httpAnswer)) {
+	if !bytes.Equal(answer, []byte(role.HTTPAnswer)) {
 		return 0, errors.New("the answer is another")
 	}
 	return float64(took) / float64(rtt), nil

@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"crypto/ecdsa"
@@ -21,19 +21,19 @@ import (
 // is: the target's address preceded by its length, one byte back, 0 if the target was
 // reached, then data.
 
-// tlsBackAddrs holds the address of a back and its certificate.
-type tlsBackAddrs struct {
+// TLSBackAddrs holds the address of a back and its certificate.
+type TLSBackAddrs struct {
 	Addr string
 	Cert []byte // DER
 }
 
 // tlsEnd is a running front or back.
 type tlsEnd struct {
-	*acceptor
+	*Acceptor
 	cert []byte
 }
 
-func (b *tlsEnd) where() any { return tlsBackAddrs{b.addr(), b.cert} }
+func (b *tlsEnd) where() any { return TLSBackAddrs{b.Addr(), b.cert} }
 
 func startTLSBack(addr string) (*tlsEnd, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,7 +48,7 @@ func startTLSBack(addr string) (*tlsEnd, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	buffers := newBuffers()
-	a, err := serve(addr, func(a *acceptor, c *net.TCPConn) {
+	a, err := Serve(addr, func(a *Acceptor, c *net.TCPConn) {
 		near := tls.Server(c, config)
 		var size [1]byte
 		if _, err := io.ReadFull(near, size[:]); err != nil {
@@ -71,13 +71,13 @@ func startTLSBack(addr string) (*tlsEnd, error) {
 	return &tlsEnd{a, der}, err
 }
 
-// tlsFrontSpec configures a front with its back.
-type tlsFrontSpec struct {
+// TLSFrontSpec configures a front with its back.
+type TLSFrontSpec struct {
 	Addr string
-	Back tlsBackAddrs
+	Back TLSBackAddrs
 }
 
-func startTLSFront(spec tlsFrontSpec) (*tlsEnd, error) {
+func startTLSFront(spec TLSFrontSpec) (*tlsEnd, error) {
 	cert, err := x509.ParseCertificate(spec.Back.Cert)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the back: %w", err)
@@ -86,7 +86,7 @@ func startTLSFront(spec tlsFrontSpec) (*tlsEnd, error) {
 	roots.AddCert(cert)
 	config := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: "127.0.0.1"}
 	buffers := newBuffers()
-	a, err := serve(spec.Addr, func(a *acceptor, c *net.TCPConn) {
+	a, err := Serve(spec.Addr, func(a *Acceptor, c *net.TCPConn) {
 		target, err := acceptSocks(c)
 		if err != nil {
 			return

@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"errors"
@@ -24,15 +24,15 @@ const (
 	slowChunkSize = 16 << 10
 )
 
-// link describes the network emulated by a relay.
-type link struct {
+// Link describes the network emulated by a relay.
+type Link struct {
 	RTT  time.Duration // 0 means no relay
 	Rate int64         // bytes per second in each direction, for all connections together; 0 means no limit
 }
 
-// relaySpec configures a relay. It listens for TCP and UDP on the same address.
-type relaySpec struct {
-	Link   link
+// RelaySpec configures a relay. It listens for TCP and UDP on the same address.
+type RelaySpec struct {
+	Link   Link
 	Listen string
 	Target string
 }
@@ -73,29 +73,29 @@ func (l *lane) offer(n int, now time.Time) (leaves time.Time, ok bool) {
 
 // relay delays TCP connections and UDP packets to its target.
 type relay struct {
-	spec     relaySpec
+	spec     RelaySpec
 	up, down lane
-	tcp      *acceptor
+	tcp      *Acceptor
 	udp      *udpRelay
 	buffers  buffers
 	done     chan struct{} // closed by Close; ends all sleeps
 }
 
-func startRelay(spec relaySpec) (*relay, error) {
+func startRelay(spec RelaySpec) (*relay, error) {
 	r := &relay{spec: spec, up: lane{rate: spec.Link.Rate}, down: lane{rate: spec.Link.Rate}, done: make(chan struct{})}
 	r.buffers.init()
 	var err error
-	if r.tcp, err = serve(spec.Listen, r.carry); err != nil {
+	if r.tcp, err = Serve(spec.Listen, r.carry); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	if r.udp, err = startUDPRelay(r, r.tcp.addr()); err != nil {
+	if r.udp, err = startUDPRelay(r, r.tcp.Addr()); err != nil {
 		r.tcp.Close()
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	return r, nil
 }
 
-func (r *relay) where() any { return r.tcp.addr() }
+func (r *relay) where() any { return r.tcp.Addr() }
 
 // Close closes everything and waits for the goroutines.
 func (r *relay) Close() error {
@@ -107,7 +107,7 @@ func (r *relay) Close() error {
 // carry relays one connection. It emulates the handshake too: the far end sees the
 // connection after half a round trip, and data that the near end sends at once leaves
 // after a whole one, as if it had waited for the SYN-ACK.
-func (r *relay) carry(a *acceptor, near *net.TCPConn) {
+func (r *relay) carry(a *Acceptor, near *net.TCPConn) {
 	began := time.Now()
 	if !sleepUntil(began.Add(r.spec.Link.RTT/2), r.done) {
 		return

@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"io"
@@ -31,9 +31,9 @@ func testOrigin(t *testing.T) *origin {
 	return o
 }
 
-func testRelay(t *testing.T, l link, target string) *relay {
+func testRelay(t *testing.T, l Link, target string) *relay {
 	t.Helper()
-	r, err := startRelay(relaySpec{Link: l, Listen: "127.0.0.1:0", Target: target})
+	r, err := startRelay(RelaySpec{Link: l, Listen: "127.0.0.1:0", Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +58,9 @@ func roundTrip(t *testing.T, c net.Conn) time.Duration {
 func TestRelayDelays(t *testing.T) {
 	o := testOrigin(t)
 	const rtt = 40 * time.Millisecond
-	r := testRelay(t, link{RTT: rtt}, o.addrs.Echo)
+	r := testRelay(t, Link{RTT: rtt}, o.addrs.Echo)
 	began := time.Now() // the relay's handshake may begin before dialTest returns
-	c := dialTest(t, r.tcp.addr())
+	c := dialTest(t, r.tcp.Addr())
 	roundTrip(t, c)
 	if first := time.Since(began); first < 2*rtt || first > 4*rtt {
 		t.Errorf("first byte after %s, want %s: one round trip for the handshake, one for the data", first, 2*rtt)
@@ -76,9 +76,9 @@ func TestRelayDelays(t *testing.T) {
 
 func TestRelayCarriesAllAndEnds(t *testing.T) {
 	o := testOrigin(t)
-	for _, l := range []link{{}, {RTT: 10 * time.Millisecond}, {RTT: 10 * time.Millisecond, Rate: 200 << 20}} {
+	for _, l := range []Link{{}, {RTT: 10 * time.Millisecond}, {RTT: 10 * time.Millisecond, Rate: 200 << 20}} {
 		r := testRelay(t, l, o.addrs.Sink)
-		sent, err := load.Pour(dialTest(t, r.tcp.addr()), o.pool, time.Now().Add(100*time.Millisecond))
+		sent, err := load.Pour(dialTest(t, r.tcp.Addr()), o.pool, time.Now().Add(100*time.Millisecond))
 		if err != nil {
 			t.Errorf("with %v: %v", l, err)
 		}
@@ -94,10 +94,10 @@ func TestRelayLimits(t *testing.T) {
 	o := testOrigin(t)
 	const rate, enough = 8 << 20, 4 << 20
 	began := time.Now()
-	r := testRelay(t, link{RTT: 10 * time.Millisecond, Rate: rate}, o.addrs.Source)
+	r := testRelay(t, Link{RTT: 10 * time.Millisecond, Rate: rate}, o.addrs.Source)
 	var conns []*net.TCPConn
 	for range 4 {
-		conns = append(conns, dialTest(t, r.tcp.addr()))
+		conns = append(conns, dialTest(t, r.tcp.Addr()))
 	}
 	d, err := load.Download(conns, o.pool)
 	if err != nil {
@@ -146,8 +146,8 @@ func TestLane(t *testing.T) {
 func TestRelayUDP(t *testing.T) {
 	o := testOrigin(t)
 	const rtt = 20 * time.Millisecond
-	r := testRelay(t, link{RTT: rtt}, o.addrs.UDP)
-	c, err := net.Dial("udp", r.tcp.addr())
+	r := testRelay(t, Link{RTT: rtt}, o.addrs.UDP)
+	c, err := net.Dial("udp", r.tcp.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestRelayUDP(t *testing.T) {
 
 // TestRelayResets: a reset is relayed as a reset, not as a clean end.
 func TestRelayResets(t *testing.T) {
-	a, err := serve("127.0.0.1:0", func(_ *acceptor, c *net.TCPConn) {
+	a, err := Serve("127.0.0.1:0", func(_ *Acceptor, c *net.TCPConn) {
 		io.ReadFull(c, make([]byte, 1))
 		c.SetLinger(0)
 	})
@@ -172,8 +172,8 @@ func TestRelayResets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	r := testRelay(t, link{RTT: 5 * time.Millisecond}, a.addr())
-	c := dialTest(t, r.tcp.addr())
+	r := testRelay(t, Link{RTT: 5 * time.Millisecond}, a.Addr())
+	c := dialTest(t, r.tcp.Addr())
 	c.Write([]byte{1})
 	if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
 		t.Errorf("read from a connection that was reset = %v, want another error than EOF", err)

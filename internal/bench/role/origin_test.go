@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"encoding/binary"

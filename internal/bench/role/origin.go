@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"bufio"
@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/bench/load"
 )
 
-// originAddrs are the addresses of an origin's services.
-type originAddrs struct {
+// OriginAddrs are the addresses of an origin's services.
+type OriginAddrs struct {
 	Echo   string   // echoes
 	Sink   string   // counts until the end, then answers with the count in 8 bytes
 	Source string   // sends as many bytes as requested by 8 bytes, or with 0 until one more byte arrives; then the count in 8 bytes
@@ -26,10 +26,10 @@ type originAddrs struct {
 // origin is the target of all sessions.
 type origin struct {
 	pool  load.Pool
-	tcp   []*acceptor
+	tcp   []*Acceptor
 	udp   *net.UDPConn
 	wg    sync.WaitGroup // the UDP echo
-	addrs originAddrs
+	addrs OriginAddrs
 }
 
 func startOrigin() (*origin, error) {
@@ -40,22 +40,22 @@ func startOrigin() (*origin, error) {
 	}{
 		{&o.addrs.Echo, echo}, {&o.addrs.Sink, o.sink}, {&o.addrs.Source, o.source}, {&o.addrs.HTTP, answerHTTP},
 	} {
-		a, err := serve(freeAddr(), func(_ *acceptor, c *net.TCPConn) { s.handle(c) })
+		a, err := Serve(FreeAddr(), func(_ *Acceptor, c *net.TCPConn) { s.handle(c) })
 		if err != nil {
 			o.Close()
 			return nil, fmt.Errorf("origin: %w", err)
 		}
 		o.tcp = append(o.tcp, a)
-		*s.addr = a.addr()
+		*s.addr = a.Addr()
 	}
 	for range 16 {
-		a, err := serve(freeAddr(), func(_ *acceptor, c *net.TCPConn) { echo(c) })
+		a, err := Serve(FreeAddr(), func(_ *Acceptor, c *net.TCPConn) { echo(c) })
 		if err != nil {
 			o.Close()
 			return nil, fmt.Errorf("origin: %w", err)
 		}
 		o.tcp = append(o.tcp, a)
-		o.addrs.Echoes = append(o.addrs.Echoes, a.addr())
+		o.addrs.Echoes = append(o.addrs.Echoes, a.Addr())
 	}
 	var err error
 	if o.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
@@ -158,8 +158,8 @@ func (o *origin) source(c *net.TCPConn) {
 	c.Close() // this also ends the goroutine
 }
 
-// httpAnswer is the answer to every request.
-const httpAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nIt came back.\n"
+// HTTPAnswer is the answer to every request.
+const HTTPAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nIt came back.\n"
 
 func answerHTTP(c *net.TCPConn) {
 	r := bufio.NewReaderSize(c, 4<<10)
@@ -171,7 +171,7 @@ func answerHTTP(c *net.TCPConn) {
 		if len(bytes.TrimSpace(line)) > 0 {
 			continue // the request line and its headers
 		}
-		if _, err := io.WriteString(c, httpAnswer); err != nil {
+		if _, err := io.WriteString(c, HTTPAnswer); err != nil {
 			return
 		}
 	}

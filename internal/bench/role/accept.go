@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// acceptor serves a listener's connections, each in its own goroutine, and closes them
+// Acceptor serves a listener's connections, each in its own goroutine, and closes them
 // all when it is closed.
-type acceptor struct {
+type Acceptor struct {
 	ln net.Listener
 	wg sync.WaitGroup
 
@@ -17,14 +17,14 @@ type acceptor struct {
 	closed bool                  // guarded by mu
 }
 
-// serve listens on addr and calls handle for every connection, which is closed when
+// Serve listens on addr and calls handle for every connection, which is closed when
 // handle returns.
-func serve(addr string, handle func(a *acceptor, c *net.TCPConn)) (*acceptor, error) {
+func Serve(addr string, handle func(a *Acceptor, c *net.TCPConn)) (*Acceptor, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	a := &acceptor{ln: ln, conns: make(map[net.Conn]struct{})}
+	a := &Acceptor{ln: ln, conns: make(map[net.Conn]struct{})}
 	a.wg.Go(func() {
 		for {
 			c, err := ln.Accept()
@@ -43,10 +43,11 @@ func serve(addr string, handle func(a *acceptor, c *net.TCPConn)) (*acceptor, er
 	return a, nil
 }
 
-func (a *acceptor) addr() string { return a.ln.Addr().String() }
+// Addr returns the address that it listens on.
+func (a *Acceptor) Addr() string { return a.ln.Addr().String() }
 
 // hold makes Close close c. If that has already happened it closes c and returns false.
-func (a *acceptor) hold(c net.Conn) bool {
+func (a *Acceptor) hold(c net.Conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -57,7 +58,7 @@ func (a *acceptor) hold(c net.Conn) bool {
 	return true
 }
 
-func (a *acceptor) drop(c net.Conn) {
+func (a *Acceptor) drop(c net.Conn) {
 	a.mu.Lock()
 	delete(a.conns, c)
 	a.mu.Unlock()
@@ -65,7 +66,7 @@ func (a *acceptor) drop(c net.Conn) {
 }
 
 // Close closes everything and waits for the goroutines.
-func (a *acceptor) Close() error {
+func (a *Acceptor) Close() error {
 	err := a.ln.Close()
 	a.mu.Lock()
 	a.closed = true

@@ -1,4 +1,4 @@
-package bench
+package role
 
 import (
 	"io"
@@ -16,12 +16,12 @@ func TestTLSRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer back.Close()
-	front, err := startTLSFront(tlsFrontSpec{Addr: "127.0.0.1:0", Back: back.where().(tlsBackAddrs)})
+	front, err := startTLSFront(TLSFrontSpec{Addr: "127.0.0.1:0", Back: back.where().(TLSBackAddrs)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer front.Close()
-	d := load.Dialer{Proxy: front.addr()}
+	d := load.Dialer{Proxy: front.Addr()}
 	c, err := d.Dial(t.Context(), o.addrs.Sink)
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +34,11 @@ func TestTLSRelay(t *testing.T) {
 	}
 	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
 	c.CloseWrite()
-	if got, err := io.ReadAll(c); err != nil || string(got) != httpAnswer {
-		t.Errorf("answer = %q, %v, want %q", got, err, httpAnswer)
+	if got, err := io.ReadAll(c); err != nil || string(got) != HTTPAnswer {
+		t.Errorf("answer = %q, %v, want %q", got, err, HTTPAnswer)
 	}
 	c.Close()
-	if _, err := d.Dial(t.Context(), freeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
+	if _, err := d.Dial(t.Context(), FreeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
 		t.Errorf("dial to where nobody listens = %v, want code 1", err)
 	}
 }
@@ -55,12 +55,12 @@ func TestTLSRelayVerifies(t *testing.T) {
 		defer b.Close()
 		backs[i] = b
 	}
-	front, err := startTLSFront(tlsFrontSpec{Addr: "127.0.0.1:0", Back: tlsBackAddrs{backs[0].addr(), backs[1].cert}})
+	front, err := startTLSFront(TLSFrontSpec{Addr: "127.0.0.1:0", Back: TLSBackAddrs{backs[0].Addr(), backs[1].cert}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer front.Close()
-	d := load.Dialer{Proxy: front.addr()}
+	d := load.Dialer{Proxy: front.Addr()}
 	if _, err := d.Dial(t.Context(), o.addrs.Echo); err == nil {
 		t.Error("dial through a back with another certificate = nil, want an error")
 	}

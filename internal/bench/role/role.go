@@ -1,0 +1,87 @@
+// Package role holds what the benchmark starts around the proxies as processes of its
+// own: the origin, the line with a round-trip time, and both ends of the reference.
+package role
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+)
+
+// service is a running role.
+type service interface {
+	where() any // the addresses others need to reach it
+	Close() error
+}
+
+// Roles of this program that the benchmark starts as child processes, with the
+// description that each of them wants as JSON.
+const (
+	Origin   = "@origin"    // null
+	Relay    = "@relay"     // RelaySpec
+	TLSBack  = "@tls-back"  // the address to listen on
+	TLSFront = "@tls-front" // TLSFrontSpec
+)
+
+// Is reports whether args are for Run.
+func Is(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "@") }
+
+// Run serves as a role, given by its name and description: it prints its addresses and
+// serves until stdin is closed, which also happens when its parent is gone.
+func Run(args []string, stdin io.Reader, stdout io.Writer) error {
+	if len(args) != 2 {
+		return fmt.Errorf("role %s: want its description, got %d arguments", args[0], len(args)-1)
+	}
+	s, err := startRole(args[0], []byte(args[1]))
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(stdout).Encode(s.where()); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	io.Copy(io.Discard, stdin)
+	return s.Close()
+}
+
+func startRole(name string, spec []byte) (service, error) {
+	switch name {
+	case Origin:
+		return startOrigin()
+	case Relay:
+		var r RelaySpec
+		if err := json.Unmarshal(spec, &r); err != nil {
+			return nil, err
+		}
+		return startRelay(r)
+	case TLSBack:
+		var addr string
+		if err := json.Unmarshal(spec, &addr); err != nil {
+			return nil, err
+		}
+		return startTLSBack(addr)
+	case TLSFront:
+		var f TLSFrontSpec
+		if err := json.Unmarshal(spec, &f); err != nil {
+			return nil, err
+		}
+		return startTLSFront(f)
+	}
+	return nil, fmt.Errorf("unknown role %q", name)
+}
+
+// FreeAddr returns an unused address on loopback, below the kernel's ephemeral ports,
+// so that no connection takes it meanwhile.
+func FreeAddr() string {
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr
+		}
+	}
+	return "127.0.0.1:0"
+}
