@@ -12,6 +12,8 @@ import (
 	"math/big"
 	"net"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // How long certificates are valid. 825 days is the longest validity that all systems
@@ -141,12 +143,12 @@ func (a *authority) revocations(number *big.Int, entries []x509.RevocationListEn
 	if err != nil {
 		return nil, fmt.Errorf("sign the revocation list: %w", err)
 	}
-	return pemBlock(crlPEMType, der), nil
+	return pemfile.Encode(pemfile.TypeCRL, der), nil
 }
 
-func (a *authority) certPEM() []byte { return pemBlock("CERTIFICATE", a.cert.Raw) }
+func (a *authority) certPEM() []byte { return pemfile.Encode("CERTIFICATE", a.cert.Raw) }
 
-func (l leaf) certPEM() []byte { return pemBlock("CERTIFICATE", l.cert.Raw) }
+func (l leaf) certPEM() []byte { return pemfile.Encode("CERTIFICATE", l.cert.Raw) }
 
 func (l leaf) keyPEM() ([]byte, error) { return keyPEM(l.key) }
 
@@ -164,7 +166,7 @@ func keyPEM(key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode a key: %w", err)
 	}
-	return pemBlock("PRIVATE KEY", der), nil
+	return pemfile.Encode("PRIVATE KEY", der), nil
 }
 
 // Throwaway makes a CA, a server certificate and a client certificate in memory, for

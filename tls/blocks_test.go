@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // list returns a revocation list of one serial number, signed by the CA of p.
@@ -42,8 +44,8 @@ func TestDamagedBlock(t *testing.T) {
 		return err == nil && len(got) != 2
 	}
 	lostBlock := func(data []byte) bool {
-		got, err := parseBundle(data)
-		return err == nil && (len(got.certs) != 3 || len(got.keys) != 1)
+		got, err := pemfile.Parse(data)
+		return err == nil && (len(got.Certs) != 3 || len(got.Keys) != 1)
 	}
 	for _, tt := range []struct {
 		name string
@@ -118,7 +120,7 @@ func TestNotPEM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := pemBlocks(p.list(1))
+	list, err := pemfile.Blocks(p.list(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,14 +144,14 @@ func TestNotPEM(t *testing.T) {
 		{"list in DER", list[0].Bytes, "openssl crl -inform DER"},
 		{"PKCS #12", pfx, "PKCS #12 file (.p12, .pfx); convert it with `openssl pkcs12"},
 		{"UTF-16", []byte("\xff\xfe-\x00-\x00"), "this is UTF-16 text"},
-		{"openssl's own", pemBlock(typeTrusted, leaf.cert.Raw), "block 1 of 1 (TRUSTED CERTIFICATE): this format is specific to openssl"},
-		{"openssl's own among others", slices.Concat(p.ca.certPEM(), pemBlock(typeTrusted, leaf.cert.Raw)), "block 2 of 2 (TRUSTED CERTIFICATE)"},
-		{"a request", pemBlock("CERTIFICATE REQUEST", []byte{1}), "it holds CERTIFICATE REQUEST"},
-		{"PKCS #7", pemBlock("PKCS7", []byte{1}), "openssl pkcs7 -print_certs"},
+		{"openssl's own", pemfile.Encode("TRUSTED CERTIFICATE", leaf.cert.Raw), "block 1 of 1 (TRUSTED CERTIFICATE): this format is specific to openssl"},
+		{"openssl's own among others", slices.Concat(p.ca.certPEM(), pemfile.Encode("TRUSTED CERTIFICATE", leaf.cert.Raw)), "block 2 of 2 (TRUSTED CERTIFICATE)"},
+		{"a request", pemfile.Encode("CERTIFICATE REQUEST", []byte{1}), "it holds CERTIFICATE REQUEST"},
+		{"PKCS #7", pemfile.Encode("PKCS7", []byte{1}), "openssl pkcs7 -print_certs"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := parseBundle(tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("parseBundle = %v, want %q", err, tt.want)
+			if _, err := pemfile.Parse(tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Parse = %v, want %q", err, tt.want)
 			}
 		})
 	}
@@ -167,7 +169,7 @@ func TestErrorsShowNoKey(t *testing.T) {
 	said := 0
 	check := func(data []byte) {
 		t.Helper()
-		_, berr := parseBundle(data)
+		_, berr := pemfile.Parse(data)
 		_, lerr := parseCRLs(data, p.cas())
 		for _, err := range []error{berr, lerr} {
 			if err == nil {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // The files in a CA's folder.
@@ -170,7 +172,7 @@ func openAuthority(dir string) (*authority, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	texts := make([][]byte, 2)
 	for i, file := range []string{certFile, keyFile} {
-		data, err := readFile(file, maxPEM)
+		data, err := pemfile.Read(file, pemfile.MaxSize)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or make one with `tunnels certs init NAME…`", dir, filepath.Base(file))
 		}
@@ -179,19 +181,19 @@ func openAuthority(dir string) (*authority, error) {
 		}
 		texts[i] = data
 	}
-	cert, err := parseBundle(texts[0])
+	cert, err := pemfile.Parse(texts[0])
 	if err != nil {
 		return nil, fmt.Errorf("CA %s: %w", certFile, err)
 	}
-	key, err := parseBundle(texts[1])
+	key, err := pemfile.Parse(texts[1])
 	if err != nil {
 		return nil, fmt.Errorf("key of the CA %s: %w", keyFile, err)
 	}
-	pair := cert.pair(key.keys)
+	pair := cert.Pair(key.Keys)
 	if pair == nil || !pair.Leaf.IsCA {
 		return nil, fmt.Errorf("%s and %s do not belong together as a CA and its key", certFile, keyFile)
 	}
-	signer := pair.PrivateKey.(crypto.Signer) // bundle.pair returns no other type
+	signer := pair.PrivateKey.(crypto.Signer) // Bundle.Pair returns no other type
 	if text := outOfDate(pair.Leaf, time.Now()); text != "" {
 		return nil, fmt.Errorf("the CA %s %s; make a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
 	}

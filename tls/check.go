@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // Severity says how much a Finding matters.
@@ -262,10 +264,10 @@ func (c *checker) permissions() {
 }
 
 func holdsKey(file string) bool {
-	data, err := readFile(file, maxPEM)
+	data, err := pemfile.Read(file, pemfile.MaxSize)
 	if err != nil {
 		return false
 	}
-	b, err := parseBundle(data)
-	return err == nil && len(b.keys) > 0
+	b, err := pemfile.Parse(data)
+	return err == nil && len(b.Keys) > 0
 }

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
-const (
-	maxCRL     = 16 << 20 // a list of 300 000 certificates
-	crlPEMType = "X509 CRL"
-)
+const maxCRL = 16 << 20 // a list of 300 000 certificates
 
 // errForeignCRL means that none of the CAs signed a revocation list.
 var errForeignCRL = errors.New("signed by none of the CAs in use")
@@ -38,29 +37,29 @@ func (l crl) replaces(old crl) bool {
 // all lists can be read but some are signed by none of the CAs, it returns
 // errForeignCRL together with the other lists.
 func parseCRLs(data []byte, cas []*x509.Certificate) ([]crl, error) {
-	blocks, err := pemBlocks(data)
+	blocks, err := pemfile.Blocks(data)
 	if err != nil {
 		return nil, err
 	}
 	var lists []crl
 	var foreign error
 	for i, block := range blocks {
-		if block.Type != crlPEMType {
+		if block.Type != pemfile.TypeCRL {
 			continue
 		}
 		raw, err := x509.ParseRevocationList(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", blockName(blocks, i), err)
+			return nil, fmt.Errorf("%s: %w", pemfile.BlockName(blocks, i), err)
 		}
 		list, err := verifyCRL(raw, cas)
 		if err != nil {
-			foreign = fmt.Errorf("%s: %w", blockName(blocks, i), err)
+			foreign = fmt.Errorf("%s: %w", pemfile.BlockName(blocks, i), err)
 			continue
 		}
 		lists = append(lists, list)
 	}
 	if len(lists) == 0 && foreign == nil {
-		return nil, notPEM(data, blocks, "revocation list")
+		return nil, pemfile.NotPEM(data, blocks, "revocation list")
 	}
 	return lists, foreign
 }

@@ -1,12 +1,14 @@
 package tls
 
+import "tunnels/tls/internal/pemfile"
+
 // HoldsCA reports whether the PEM file at path holds a CA certificate, as the
 // client.pem of `tunnels certs` does.
 func HoldsCA(path string) (bool, error) {
-	data, err := readFile(path, maxPEM)
+	data, err := pemfile.Read(path, pemfile.MaxSize)
 	if err != nil {
 		return false, err
 	}
-	b, err := parseBundle(data)
-	return len(b.cas()) > 0, err
+	b, err := pemfile.Parse(data)
+	return len(b.CAs()) > 0, err
 }

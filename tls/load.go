@@ -5,12 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // snapshot holds the certificate, key and CAs of one end at one time. It never changes.
@@ -62,7 +63,7 @@ func (c Config) read(r Role, field string) (source, error) {
 	if file == "" {
 		return source{}, c.emptyError(r, field)
 	}
-	data, err := readFile(file, maxPEM)
+	data, err := pemfile.Read(file, pemfile.MaxSize)
 	if err != nil {
 		return source{}, fmt.Errorf("%s: %w", name, err)
 	}
@@ -84,22 +85,6 @@ func (c Config) emptyError(r Role, field string) error {
 	return fmt.Errorf("%s is not set: the server requires client certificates; %s", name, names.fixClient())
 }
 
-func readFile(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, limit)
-	}
-	return data, nil
-}
-
 // loadPair reads certificates and keys and finds a matching pair.
 func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	certs, err := c.read(r, "cert")
@@ -110,23 +95,23 @@ func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	cb, err := parseBundle(certs.data)
+	cb, err := pemfile.Parse(certs.data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", certs.name, err)
 	}
-	kb, err := parseBundle(keys.data)
+	kb, err := pemfile.Parse(keys.data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", keys.name, err)
 	}
 	switch {
-	case len(cb.certs) == 0 && len(cb.keys) > 0 && len(kb.certs) > 0:
+	case len(cb.Certs) == 0 && len(cb.Keys) > 0 && len(kb.Certs) > 0:
 		return nil, fmt.Errorf("%s holds a key and %s a certificate: are the two swapped?", certs.name, keys.name)
-	case len(cb.certs) == 0:
+	case len(cb.Certs) == 0:
 		return nil, fmt.Errorf("%s holds no certificate", certs.name)
-	case len(kb.keys) == 0:
+	case len(kb.Keys) == 0:
 		return nil, fmt.Errorf("%s holds no private key", keys.name)
 	}
-	pair := cb.pair(kb.keys)
+	pair := cb.Pair(kb.Keys)
 	if pair == nil {
 		return nil, fmt.Errorf("the key in %s does not belong to the certificate in %s; take both from one set of files", keys.name, certs.name)
 	}
@@ -136,26 +121,13 @@ func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	return pair, nil
 }
 
-// loadCAs reads the CAs that may sign the other end's certificates. Of a file that also
-// holds other certificates only the CAs count: a peer's certificate must not become a
-// CA by being listed.
+// loadCAs reads the CAs that may sign the other end's certificates.
 func loadCAs(c Config, r Role) ([]*x509.Certificate, error) {
 	src, err := c.read(r, "ca")
 	if err != nil {
 		return nil, err
 	}
-	b, err := parseBundle(src.data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", src.name, err)
-	}
-	if b.lists > 0 {
-		return nil, fmt.Errorf("%s holds a revocation list, which is not read from there; put it into the file %s", src.name, strings.Join(c.crlFiles(), " or "))
-	}
-	cas := b.cas()
-	if len(cas) == 0 {
-		return nil, fmt.Errorf("%s holds no CA certificate; the CA is in the ca.pem that `tunnels certs init` wrote", src.name)
-	}
-	return cas, nil
+	return pemfile.ParseCAs(src.name, src.data, c.crlFiles())
 }
 
 func poolOf(cas []*x509.Certificate) *x509.CertPool {
@@ -187,7 +159,7 @@ func (c Config) crlFiles() []string {
 func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []string, err error) {
 	var errs []error
 	for i, file := range c.crlFiles() {
-		data, err := readFile(file, maxCRL)
+		data, err := pemfile.Read(file, maxCRL)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/tls/internal/pemfile"
+
 	"go.uber.org/goleak"
 )
 
@@ -168,7 +170,7 @@ func (p *pki) forced(cfg Config, r Role) *snapshot {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	b, err := parseBundle(data)
+	b, err := pemfile.Parse(data)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -180,7 +182,7 @@ func (p *pki) forced(cfg Config, r Role) *snapshot {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return &snapshot{pair: b.pair(b.keys), cas: cas, pool: poolOf(cas), crls: crls}
+	return &snapshot{pair: b.Pair(b.Keys), cas: cas, pool: poolOf(cas), crls: crls}
 }
 
 // forcedClient returns a client for cfg without the checks of a start.

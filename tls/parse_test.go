@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 func TestKeys(t *testing.T) {
@@ -35,10 +37,10 @@ func TestKeys(t *testing.T) {
 		text []byte // or empty for PKCS #8
 	}{
 		{"ecdsa", ec, nil},
-		{"ecdsa-sec1", ec, pemBlock("EC PRIVATE KEY", sec1)},
+		{"ecdsa-sec1", ec, pemfile.Encode("EC PRIVATE KEY", sec1)},
 		{"ed25519", ed, nil},
 		{"rsa", rsaKey, nil},
-		{"rsa-pkcs1", rsaKey, pemBlock("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))},
+		{"rsa-pkcs1", rsaKey, pemfile.Encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			template := p.leaf(ClientRole, tt.name).cert
@@ -53,8 +55,8 @@ func TestKeys(t *testing.T) {
 				}
 			}
 			// The order in a file does not matter: the CA comes first here.
-			bundle := slices.Concat(p.ca.certPEM(), []byte("a comment\n"), pemBlock("CERTIFICATE", cert.Raw),
-				pemBlock("EC PARAMETERS", []byte{1}), text)
+			bundle := slices.Concat(p.ca.certPEM(), []byte("a comment\n"), pemfile.Encode("CERTIFICATE", cert.Raw),
+				pemfile.Encode("EC PARAMETERS", []byte{1}), text)
 			file := p.write(tt.name+".pem", bundle)
 			c, s := h.pair(newClient(t, Config{Cert: file, CA: file}))
 			wantTalk(t, c, s)
@@ -71,7 +73,7 @@ func TestConfigErrors(t *testing.T) {
 	other := p.client("other")
 	certOnly := p.write("certonly.pem", p.leaf(ClientRole, "x").certPEM())
 	junk := p.write("junk.pem", []byte("junk"))
-	locked := p.write("locked.pem", pemBlock("ENCRYPTED PRIVATE KEY", []byte{1}))
+	locked := p.write("locked.pem", pemfile.Encode("ENCRYPTED PRIVATE KEY", []byte{1}))
 	for _, tt := range []struct {
 		role Role
 		cfg  Config
@@ -120,27 +122,28 @@ func FuzzBundle(f *testing.F) {
 	f.Add(text)
 	f.Add(text[:len(text)/2])
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
-	f.Add(pemBlock("RSA PRIVATE KEY", []byte{0x30, 0}))
+	f.Add(pemfile.Encode("RSA PRIVATE KEY", []byte{0x30, 0}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := parseBundle(data)
+		b, err := pemfile.Parse(data)
 		if err != nil {
 			return
 		}
-		if len(b.keys)+len(b.certs) == 0 {
-			t.Error("parseBundle: neither an error nor anything found")
+		if len(b.Keys)+len(b.Certs) == 0 {
+			t.Error("Parse: neither an error nor anything found")
 		}
-		if pair := b.pair(b.keys); pair != nil && !sameKey(pair.Leaf.PublicKey, pair.PrivateKey.(crypto.Signer).Public()) {
-			t.Error("pair: the key does not belong to the certificate")
+		type public interface{ Equal(crypto.PublicKey) bool }
+		if pair := b.Pair(b.Keys); pair != nil && !pair.Leaf.PublicKey.(public).Equal(pair.PrivateKey.(crypto.Signer).Public()) {
+			t.Error("Pair: the key does not belong to the certificate")
 		}
-		for _, cert := range b.certs {
+		for _, cert := range b.Certs {
 			if name := label(cert); strings.ContainsAny(name, "\n\r\x00") {
 				t.Errorf("label = %q, want nothing that breaks a line", name)
 			}
 		}
-		for _, ca := range b.cas() {
+		for _, ca := range b.CAs() {
 			if !ca.IsCA {
-				t.Error("cas: a certificate that is no CA's")
+				t.Error("CAs: a certificate that is no CA's")
 			}
 		}
 	})

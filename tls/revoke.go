@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // List returns the certificates of the CA in dir, oldest first.
@@ -26,7 +28,7 @@ func List(dir string) ([]Issued, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, crlFile)
-	data, err := readFile(path, maxCRL)
+	data, err := pemfile.Read(path, maxCRL)
 	if errors.Is(err, fs.ErrNotExist) {
 		return all, nil
 	}
@@ -55,7 +57,7 @@ func readCA(dir string) (*x509.Certificate, error) {
 
 func readIssued(dir string) ([]Issued, error) {
 	path := filepath.Join(dir, issuedFile)
-	data, err := readFile(path, maxCRL)
+	data, err := pemfile.Read(path, maxCRL)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -170,12 +172,12 @@ func crlNumber(old *big.Int) *big.Int {
 
 // parseOwnCRL reads the single list of a CA's folder.
 func parseOwnCRL(data []byte, ca *x509.Certificate) (*x509.RevocationList, error) {
-	blocks, err := pemBlocks(data)
+	blocks, err := pemfile.Blocks(data)
 	if err != nil {
 		return nil, err
 	}
-	if len(blocks) != 1 || blocks[0].Type != crlPEMType {
-		return nil, notPEM(data, blocks, "single revocation list")
+	if len(blocks) != 1 || blocks[0].Type != pemfile.TypeCRL {
+		return nil, pemfile.NotPEM(data, blocks, "single revocation list")
 	}
 	list, err := x509.ParseRevocationList(blocks[0].Bytes)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"tunnels/tls/internal/pemfile"
 )
 
 // newFile is a file to be created; it must not exist.
@@ -83,7 +85,7 @@ func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) e
 		return err
 	}
 	err = func() error {
-		old, err := readFile(path, maxCRL)
+		old, err := pemfile.Read(path, maxCRL)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -1,4 +1,4 @@
-package tls
+package pemfile
 
 import (
 	"bytes"
@@ -14,59 +14,46 @@ import (
 	"strings"
 )
 
-// PEM files are read whole, so their size is limited. The largest that makes sense
-// here, a system's list of CAs, has about 150 blocks in 250 KiB.
-const (
-	maxPEM    = 4 << 20
-	maxBlocks = 1000
-)
-
-// bundle holds the useful content of a PEM text, in the order of the text.
-type bundle struct {
-	keys  []crypto.Signer
-	certs []*x509.Certificate
-	lists int // revocation lists, which are not read from bundles
+// Bundle holds the useful content of a PEM text, in the order of the text.
+type Bundle struct {
+	Keys  []crypto.Signer
+	Certs []*x509.Certificate
+	Lists int // revocation lists, which are not read from bundles
 }
 
-// The PEM block types that hold a certificate.
-const (
-	typeCert    = "CERTIFICATE"
-	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own data appended
-)
-
-// parseBundle reads all keys and certificates of a PEM text; if one is damaged it
-// returns an error. Text between the blocks and blocks of other types are skipped.
-func parseBundle(data []byte) (bundle, error) {
-	var b bundle
-	blocks, err := pemBlocks(data)
+// Parse reads all keys and certificates of a PEM text; if one is damaged it returns an
+// error. Text between the blocks and blocks of other types are skipped.
+func Parse(data []byte) (Bundle, error) {
+	var b Bundle
+	blocks, err := Blocks(data)
 	if err != nil {
-		return bundle{}, err
+		return Bundle{}, err
 	}
 	for i, block := range blocks {
 		if err := b.add(block); err != nil {
-			return bundle{}, fmt.Errorf("%s: %w", blockName(blocks, i), err)
+			return Bundle{}, fmt.Errorf("%s: %w", BlockName(blocks, i), err)
 		}
 	}
-	if len(b.keys) == 0 && len(b.certs) == 0 {
-		return bundle{}, notPEM(data, blocks, "certificate and no key")
+	if len(b.Keys) == 0 && len(b.Certs) == 0 {
+		return Bundle{}, NotPEM(data, blocks, "certificate and no key")
 	}
 	return b, nil
 }
 
-func (b *bundle) add(block *pem.Block) error {
+func (b *Bundle) add(block *pem.Block) error {
 	switch {
-	case block.Type == typeCert || block.Type == "X509 CERTIFICATE":
+	case block.Type == TypeCert || block.Type == "X509 CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return fmt.Errorf("it is damaged, or not a supported certificate: %w", err)
 		}
-		b.certs = append(b.certs, cert)
+		b.Certs = append(b.Certs, cert)
 	case block.Type == typeTrusted:
 		return errors.New("this format is specific to openssl; convert it with `openssl x509 -in OLD -out NEW`")
 	case block.Type == "PKCS7" || block.Type == "CMS":
 		return errors.New("convert it with `openssl pkcs7 -print_certs -in OLD -out NEW`")
-	case block.Type == crlPEMType:
-		b.lists++
+	case block.Type == TypeCRL:
+		b.Lists++
 	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
 		return errors.New("the key is encrypted; remove its passphrase with `openssl pkey -in OLD -out NEW`")
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
@@ -74,7 +61,7 @@ func (b *bundle) add(block *pem.Block) error {
 		if err != nil {
 			return err
 		}
-		b.keys = append(b.keys, key)
+		b.Keys = append(b.Keys, key)
 	}
 	return nil
 }
@@ -107,17 +94,17 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 	return nil, fmt.Errorf("key of type %T; supported are ECDSA, Ed25519 and RSA", key)
 }
 
-// pair finds the first certificate that matches one of the keys. Its chain holds the
+// Pair finds the first certificate that matches one of the keys. Its chain holds the
 // text's other certificates except self-signed ones, which the other end either has or
 // does not trust. It returns nil if no key matches.
-func (b bundle) pair(keys []crypto.Signer) *ctls.Certificate {
-	for _, cert := range b.certs {
+func (b Bundle) Pair(keys []crypto.Signer) *ctls.Certificate {
+	for _, cert := range b.Certs {
 		for _, key := range keys {
 			if !sameKey(cert.PublicKey, key.Public()) {
 				continue
 			}
 			p := &ctls.Certificate{PrivateKey: key, Leaf: cert, Certificate: [][]byte{cert.Raw}}
-			for _, other := range b.certs {
+			for _, other := range b.Certs {
 				if other != cert && !bytes.Equal(other.RawIssuer, other.RawSubject) {
 					p.Certificate = append(p.Certificate, other.Raw)
 				}
@@ -133,17 +120,13 @@ func sameKey(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// cas returns the CA certificates of the text.
-func (b bundle) cas() []*x509.Certificate {
+// CAs returns the CA certificates of the text.
+func (b Bundle) CAs() []*x509.Certificate {
 	var cas []*x509.Certificate
-	for _, cert := range b.certs {
+	for _, cert := range b.Certs {
 		if cert.IsCA && cert.BasicConstraintsValid {
 			cas = append(cas, cert)
 		}
 	}
 	return cas
-}
-
-func pemBlock(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }

@@ -1,4 +1,4 @@
-package tls
+package pemfile
 
 import (
 	"bytes"
@@ -11,6 +11,13 @@ import (
 	"strings"
 )
 
+// Types of PEM blocks.
+const (
+	TypeCert    = "CERTIFICATE"
+	TypeCRL     = "X509 CRL"
+	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own data appended
+)
+
 // The markers around a PEM block (RFC 7468). They are searched for with fewer dashes
 // than they have, so that a block that lost one in copying is still found.
 var (
@@ -19,13 +26,13 @@ var (
 	byteOrder = []byte("\xef\xbb\xbf")
 )
 
-// pemBlocks returns all blocks of a PEM text, or an error if one of them cannot be
+// Blocks returns all blocks of a PEM text, or an error if one of them cannot be
 // read. pem.Decode silently skips such a block, which could be the list with a
 // revocation or the CA of half the clients. Text between blocks and byte order marks
 // are ignored.
 //
 // No error quotes the text: it may be a key.
-func pemBlocks(data []byte) ([]*pem.Block, error) {
+func Blocks(data []byte) ([]*pem.Block, error) {
 	data = bytes.ReplaceAll(data, byteOrder, nil)
 	total := max(bytes.Count(data, beginMark), bytes.Count(data, endMark))
 	if total > maxBlocks {
@@ -68,13 +75,13 @@ func damage(data []byte) string {
 // blockTypes are the block types that an error may name. Any other type could be part
 // of a damaged key.
 var blockTypes = []string{
-	typeCert, typeTrusted, "X509 CERTIFICATE", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PKCS7", "CMS", crlPEMType,
+	TypeCert, typeTrusted, "X509 CERTIFICATE", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PKCS7", "CMS", TypeCRL,
 	"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "DSA PRIVATE KEY", "OPENSSH PRIVATE KEY",
 	"PUBLIC KEY", "RSA PUBLIC KEY", "EC PARAMETERS", "DH PARAMETERS",
 }
 
-// blockName returns what errors call block i (from 0) of a text.
-func blockName(blocks []*pem.Block, i int) string {
+// BlockName returns what errors call block i (from 0) of a text.
+func BlockName(blocks []*pem.Block, i int) string {
 	name := fmt.Sprintf("block %d of %d", i+1, len(blocks))
 	if slices.Contains(blockTypes, blocks[i].Type) {
 		name += " (" + blocks[i].Type + ")"
@@ -82,9 +89,9 @@ func blockName(blocks []*pem.Block, i int) string {
 	return name
 }
 
-// notPEM returns an error for a text without the wanted blocks that says what the text
+// NotPEM returns an error for a text without the wanted blocks that says what the text
 // is instead. The error reads "no WANTED in PEM form".
-func notPEM(data []byte, blocks []*pem.Block, wanted string) error {
+func NotPEM(data []byte, blocks []*pem.Block, wanted string) error {
 	what := ""
 	switch {
 	case len(data) == 0:
