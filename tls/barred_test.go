@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // TestDismissed: an open conn whose client is no longer accepted ends with the reason,
@@ -33,7 +35,7 @@ func TestDismissed(t *testing.T) {
 		_, err = s.WriteNow(make([]byte, 10))
 		errs = append(errs, err)
 	}
-	want := "client laptop: its certificate is revoked since " + day(p.since)
+	want := "client laptop: its certificate is revoked since " + certtext.Day(p.since)
 	for i, err := range errs {
 		if !errors.Is(err, ErrDismissed) || err.Error() != want {
 			t.Errorf("operation %d: %v, want %q", i+1, err, want)
@@ -53,7 +55,7 @@ func TestBarred(t *testing.T) {
 		t.Errorf("the conn expires at %v, after its CA at %v", got, want)
 	}
 	s.expires = time.Now().Add(-time.Second)
-	want := "the certificate of laptop expired on " + day(s.expires)
+	want := "the certificate of laptop expired on " + certtext.Day(s.expires)
 	if err := s.Barred(); err == nil || err.Error() != want {
 		t.Errorf("Barred with an expired certificate: %v, want %q", err, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -194,7 +195,7 @@ func openAuthority(dir string) (*authority, error) {
 		return nil, fmt.Errorf("%s and %s do not belong together as a CA and its key", certFile, keyFile)
 	}
 	signer := pair.PrivateKey.(crypto.Signer) // Bundle.Pair returns no other type
-	if text := outOfDate(pair.Leaf, time.Now()); text != "" {
+	if text := certtext.OutOfDate(pair.Leaf, time.Now()); text != "" {
 		return nil, fmt.Errorf("the CA %s %s; make a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
 	}
 	return &authority{pair.Leaf, signer}, nil

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 func mustInit(t *testing.T, names ...string) (dir string, r *Report) {
@@ -83,7 +85,7 @@ func TestInit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := covers(pair.Leaf), "vps.example.com, 127.0.0.1, ::1"; got != want {
+	if got, want := certtext.Covers(pair.Leaf), "vps.example.com, 127.0.0.1, ::1"; got != want {
 		t.Errorf("the server's certificate is for %q, want %q", got, want)
 	}
 	if got := pair.Leaf.ExtKeyUsage; !slices.Equal(got, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
@@ -271,7 +273,7 @@ func TestRevokeKeepsUnreadableFiles(t *testing.T) {
 func TestRevokeExpired(t *testing.T) {
 	now := time.Now()
 	all := []Issued{{Serial: "a", Role: ClientRole, Names: []string{"laptop"}, NotAfter: now.Add(-time.Hour)}}
-	if _, err := choose(all, "laptop", now); err == nil || !strings.Contains(err.Error(), "expired on "+day(now.Add(-time.Hour))) {
+	if _, err := choose(all, "laptop", now); err == nil || !strings.Contains(err.Error(), "expired on "+certtext.Day(now.Add(-time.Hour))) {
 		t.Errorf("choose of an expired one = %v, want an error that says when", err)
 	}
 }

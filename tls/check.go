@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -109,14 +110,14 @@ func (c *checker) renew() string {
 
 // own checks this end's certificate on its own.
 func (c *checker) own(pair *ctls.Certificate) {
-	c.dates(pair.Leaf, "the "+string(c.role)+"'s certificate "+label(pair.Leaf), c.renew(), Fatal)
+	c.dates(pair.Leaf, "the "+string(c.role)+"'s certificate "+certtext.Label(pair.Leaf), c.renew(), Fatal)
 }
 
 // dates checks the validity of a certificate; bad is the severity of a certificate that
 // is not valid now. A clock that is behind, as on a small machine without a battery,
 // will be right later, so that does not prevent a start.
 func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) {
-	switch text := outOfDate(cert, c.now); {
+	switch text := certtext.OutOfDate(cert, c.now); {
 	case c.now.Before(cert.NotBefore):
 		c.add(bad, fixDates, "%s %s", what, text)
 		c.found[len(c.found)-1].starts = true
@@ -124,7 +125,7 @@ func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) 
 		c.add(bad, fix, "%s %s", what, text)
 	case cert.NotAfter.Sub(c.now) < nearEnd:
 		days := int(cert.NotAfter.Sub(c.now) / (24 * time.Hour))
-		c.add(Warning, fix, "%s expires in %d days, on %s", what, days, day(cert.NotAfter))
+		c.add(Warning, fix, "%s expires in %d days, on %s", what, days, certtext.Day(cert.NotAfter))
 	}
 }
 
@@ -163,11 +164,11 @@ func (c *checker) clientName(address string) {
 // ends, as `tunnels certs init` makes it, they must match.
 func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	bad := Fatal // without a valid CA no peer is accepted; with one, its clients are
-	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return outOfDate(ca, c.now) == "" }) {
+	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return certtext.OutOfDate(ca, c.now) == "" }) {
 		bad = Warning
 	}
 	for _, ca := range cas {
-		c.dates(ca, "the CA "+label(ca)+" ("+c.cfg.names().CA+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`", bad)
+		c.dates(ca, "the CA "+certtext.Label(ca)+" ("+c.cfg.names().CA+")", "make a new one in another folder with `tunnels certs init -dir DIR NAME…`", bad)
 	}
 	crls, found, _, err := loadCRLs(c.cfg, cas)
 	if err != nil {
@@ -175,7 +176,7 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	}
 	for _, list := range crls {
 		if !list.due.IsZero() && c.now.After(list.due) {
-			c.add(Warning, "copy a newer one from the CA", "revocation list %v should have been replaced by %s", found, day(list.due))
+			c.add(Warning, "copy a newer one from the CA", "revocation list %v should have been replaced by %s", found, certtext.Day(list.due))
 		}
 	}
 	if pair == nil {
@@ -199,7 +200,7 @@ func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 	for _, ca := range cas {
 		weak, ok := errors.AsType[x509.InsecureAlgorithmError](leaf.CheckSignatureFrom(ca))
 		if ok && bytes.Equal(leaf.RawIssuer, ca.RawSubject) {
-			c.add(Fatal, "have it signed with SHA-256", "the %s's certificate %s is signed with %s, which is no longer accepted", c.role, label(leaf), x509.SignatureAlgorithm(weak))
+			c.add(Fatal, "have it signed with SHA-256", "the %s's certificate %s is signed with %s, which is no longer accepted", c.role, certtext.Label(leaf), x509.SignatureAlgorithm(weak))
 			return
 		}
 	}
@@ -208,8 +209,8 @@ func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 	if allMadeHere(leaf, cas) {
 		severity, fix = Fatal, "take certificate and CA from the same `tunnels certs init`"
 	}
-	c.add(severity, fix, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, label(leaf),
-		plain(leaf.Issuer.CommonName), c.cfg.names().CA, trusted(cas, leaf.Issuer.CommonName))
+	c.add(severity, fix, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, certtext.Label(leaf),
+		certtext.Plain(leaf.Issuer.CommonName), c.cfg.names().CA, trusted(cas, leaf.Issuer.CommonName))
 }
 
 // chainsOf returns the chains from a certificate, through those sent with it, to one of

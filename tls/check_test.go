@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 func TestCheck(t *testing.T) {
@@ -35,13 +37,13 @@ func TestCheck(t *testing.T) {
 		{"client of a path", func(p *pki) Config { return p.client("x") }, ClientRole, "/run/x.sock",
 			[]string{"error: set -tls.server.name; "}},
 		{"expired", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(-2), "x")) }, ClientRole, "",
-			[]string{"error: the client's certificate x expired on " + day(in(-2)) + "; tunnels certs client"}},
+			[]string{"error: the client's certificate x expired on " + certtext.Day(in(-2)) + "; tunnels certs client"}},
 		{"expired server", func(p *pki) Config { return p.config("x.pem", p.leafAt(ServerRole, in(-9), in(-2), "x")) }, ServerRole, "",
-			[]string{"error: the server's certificate x expired on " + day(in(-2)) + "; move server.pem"}},
+			[]string{"error: the server's certificate x expired on " + certtext.Day(in(-2)) + "; move server.pem"}},
 		{"not yet valid", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(2), in(9), "x")) }, ClientRole, "",
-			[]string{"error: the client's certificate x is not valid before " + day(in(2)) + "; clocks"}},
+			[]string{"error: the client's certificate x is not valid before " + certtext.Day(in(2)) + "; clocks"}},
 		{"near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(20), "x")) }, ClientRole, "",
-			[]string{"warning: the client's certificate x expires in 20 days, on " + day(in(20)) + "; tunnels certs client"}},
+			[]string{"warning: the client's certificate x expires in 20 days, on " + certtext.Day(in(20)) + "; tunnels certs client"}},
 		{"not yet near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(22), "x")) }, ClientRole, "", nil},
 		{"wrong use", func(p *pki) Config { return p.client("x") }, ServerRole, "",
 			[]string{"error: x.pem (-tls.server.cert): it holds the certificate of x, which is not a server's, so every connection would fail; "}},

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // closeWait limits how long Close tries to send close_notify to a peer that does not
@@ -196,7 +198,7 @@ func (c *Conn) Barred() error {
 	if c.expires.IsZero() || !time.Now().After(c.expires) {
 		return nil
 	}
-	return &CertificateError{Reason: fmt.Sprintf("the certificate of %s expired on %s", label(c.peer[0]), day(c.expires)), Err: errExpired}
+	return &CertificateError{Reason: fmt.Sprintf("the certificate of %s expired on %s", certtext.Label(c.peer[0]), certtext.Day(c.expires)), Err: errExpired}
 }
 
 // SetLinger sets how the socket beneath is closed, as (*net.TCPConn).SetLinger does.
@@ -216,11 +218,11 @@ func (c *Conn) NetConn() net.Conn { return c.low.Conn }
 
 // PeerName returns the name in the peer's certificate: its first DNS name or, as client
 // certificates have none, its common name.
-func (c *Conn) PeerName() string { return peerName(c.peer[0]) }
+func (c *Conn) PeerName() string { return certtext.Name(c.peer[0]) }
 
 // PeerSerial returns the serial number of the peer's certificate in hex, as `tunnels
 // certs list` prints it and `tunnels certs revoke` accepts it.
-func (c *Conn) PeerSerial() string { return serialText(c.peer[0].SerialNumber) }
+func (c *Conn) PeerSerial() string { return certtext.Serial(c.peer[0].SerialNumber) }
 
 // NegotiatedProtocol returns the ALPN protocol, or "" if the peer offered none.
 func (c *Conn) NegotiatedProtocol() string { return c.proto }

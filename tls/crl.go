@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"time"
 
+	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -77,15 +78,12 @@ func verifyCRL(raw *x509.RevocationList, cas []*x509.Certificate) (crl, error) {
 			since:  make(map[string]time.Time, len(raw.RevokedCertificateEntries)),
 		}
 		for _, e := range raw.RevokedCertificateEntries {
-			list.since[serialText(e.SerialNumber)] = e.RevocationTime
+			list.since[certtext.Serial(e.SerialNumber)] = e.RevocationTime
 		}
 		return list, nil
 	}
 	return crl{}, errForeignCRL
 }
-
-// serialText returns a serial number as it is written everywhere: in hex.
-func serialText(n *big.Int) string { return n.Text(16) }
 
 // revokedError means that a certificate is on a revocation list.
 type revokedError struct {
@@ -94,7 +92,7 @@ type revokedError struct {
 }
 
 func (e *revokedError) Error() string {
-	return fmt.Sprintf("certificate of %s is revoked since %s", label(e.cert), day(e.since))
+	return fmt.Sprintf("certificate of %s is revoked since %s", certtext.Label(e.cert), certtext.Day(e.since))
 }
 
 // checkRevoked refuses chains if each of them holds a revoked certificate. Chains go
@@ -119,7 +117,7 @@ func chainRevoked(lists []crl, chain []*x509.Certificate) error {
 			if !bytes.Equal(list.signer, issuer.RawSubjectPublicKeyInfo) {
 				continue
 			}
-			if since, ok := list.since[serialText(cert.SerialNumber)]; ok {
+			if since, ok := list.since[certtext.Serial(cert.SerialNumber)]; ok {
 				return &revokedError{cert, since}
 			}
 		}

@@ -8,9 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // Instructions for fixing a problem, as shown to users.
@@ -52,56 +53,6 @@ var ErrDismissed = errors.New("client is no longer accepted")
 // errExpired is wrapped by the errors of Conn.Barred.
 var errExpired = errors.New("certificate has expired")
 
-// peerName returns the name of a certificate's holder: its first DNS name, else its
-// common name, else its first address, else its serial number.
-func peerName(cert *x509.Certificate) string {
-	switch {
-	case len(cert.DNSNames) > 0:
-		return cert.DNSNames[0]
-	case cert.Subject.CommonName != "":
-		return cert.Subject.CommonName
-	case len(cert.IPAddresses) > 0:
-		return cert.IPAddresses[0].String()
-	}
-	return "serial " + serialText(cert.SerialNumber)
-}
-
-// label is peerName made safe to print: before a certificate is verified, its names can
-// be anything.
-func label(cert *x509.Certificate) string { return plain(peerName(cert)) }
-
-func plain(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	for _, r := range s {
-		if r < ' ' || r > '~' || r == '"' {
-			return strconv.Quote(s)
-		}
-	}
-	return s
-}
-
-func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
-
-// covers lists the names a server certificate is valid for.
-func covers(cert *x509.Certificate) string {
-	var names []string
-	for _, n := range cert.DNSNames {
-		if !isAddress(n) {
-			names = append(names, plain(n))
-		}
-	}
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	if len(names) == 0 {
-		return "no host"
-	}
-	return shortList(names)
-}
-
 // issuerOf returns the name of the untrusted CA: the last issuer that could be found.
 func issuerOf(err error, leaf *x509.Certificate) string {
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && e.Cert != nil && e.Cert.Issuer.CommonName != "" {
@@ -113,12 +64,12 @@ func issuerOf(err error, leaf *x509.Certificate) string {
 // verdict explains why this end did not accept a certificate. It returns "" if err is
 // not about a certificate.
 func verdict(err error, leaf *x509.Certificate, want Role, names Names, now time.Time) (reason, fix string) {
-	who := "certificate of " + label(leaf)
+	who := "certificate of " + certtext.Label(leaf)
 	if e, ok := errors.AsType[*revokedError](err); ok {
 		return e.Error(), ""
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Sprintf("%s is signed by an unknown CA (%s)", who, plain(issuerOf(err, leaf))), ""
+		return fmt.Sprintf("%s is signed by an unknown CA (%s)", who, certtext.Plain(issuerOf(err, leaf))), ""
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
 		return wrongName(leaf, e.Host, names)
@@ -137,24 +88,13 @@ func verdict(err error, leaf *x509.Certificate, want Role, names Names, now time
 		return fmt.Sprintf("%s is not accepted: %v", who, e), ""
 	}
 	if e.Cert != nil && !e.Cert.Equal(leaf) {
-		who = fmt.Sprintf("CA %s, which signed the %s,", label(e.Cert), who)
+		who = fmt.Sprintf("CA %s, which signed the %s,", certtext.Label(e.Cert), who)
 		leaf = e.Cert
 	}
-	if text := outOfDate(leaf, now); text != "" {
+	if text := certtext.OutOfDate(leaf, now); text != "" {
 		return who + " " + text, fixDates
 	}
 	return fmt.Sprintf("%s is not accepted: %v", who, e), ""
-}
-
-// outOfDate describes why a certificate is not valid at a time, or returns "" if it is.
-func outOfDate(cert *x509.Certificate, now time.Time) string {
-	switch {
-	case now.Before(cert.NotBefore):
-		return "is not valid before " + day(cert.NotBefore)
-	case now.After(cert.NotAfter):
-		return "expired on " + day(cert.NotAfter)
-	}
-	return ""
 }
 
 // The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and one
@@ -190,18 +130,18 @@ func remoteAlert(err error) (ctls.AlertError, bool) {
 // (crypto/tls sends "bad certificate" for several reasons), so this end's own
 // certificate is examined too.
 func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, names Names, now time.Time) *CertificateError {
-	who := fmt.Sprintf("the server refused this client's certificate (%s)", label(own))
+	who := fmt.Sprintf("the server refused this client's certificate (%s)", certtext.Label(own))
 	e := &CertificateError{Fix: names.fixClient(), Err: err}
-	dates := outOfDate(own, now)
+	dates := certtext.OutOfDate(own, now)
 	switch {
 	case a == alertCertificateRequired:
 		e.Reason = "the server refused this client: it showed no certificate"
 	case a == alertUnknownCA:
-		e.Reason = fmt.Sprintf("%s: the CA that signed it (%s) is unknown to the server", who, plain(own.Issuer.CommonName))
+		e.Reason = fmt.Sprintf("%s: the CA that signed it (%s) is unknown to the server", who, certtext.Plain(own.Issuer.CommonName))
 	case dates != "":
 		e.Reason = who + ": it " + dates
 	case a == alertExpired:
-		e.Reason = fmt.Sprintf("%s: the server's clock is outside of its dates (%s to %s)", who, day(own.NotBefore), day(own.NotAfter))
+		e.Reason = fmt.Sprintf("%s: the server's clock is outside of its dates (%s to %s)", who, certtext.Day(own.NotBefore), certtext.Day(own.NotAfter))
 		e.Fix = fixDates
 	case !hasUse(own, x509.ExtKeyUsageClientAuth):
 		e.Reason = who + ": it is not a client's certificate"
@@ -215,15 +155,15 @@ func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, names 
 // for any reason, so it adds what this end can find out.
 func refusedByClient(err error, own *x509.Certificate, name string, now time.Time) *CertificateError {
 	e := &CertificateError{Err: err}
-	who := fmt.Sprintf("the client refused this server's certificate (%s)", label(own))
-	switch dates := outOfDate(own, now); {
+	who := fmt.Sprintf("the client refused this server's certificate (%s)", certtext.Label(own))
+	switch dates := certtext.OutOfDate(own, now); {
 	case dates != "":
 		e.Reason = who + ": it " + dates
 	case !hasUse(own, x509.ExtKeyUsageServerAuth):
 		e.Reason = who + ": it is not a server's certificate"
 	case name != "" && own.VerifyHostname(name) != nil:
 		reason, _ := wrongName(own, name, Names{})
-		e.Reason = who + ": " + strings.Replace(reason, "certificate of "+label(own), "it", 1)
+		e.Reason = who + ": " + strings.Replace(reason, "certificate of "+certtext.Label(own), "it", 1)
 	default:
 		e.Reason = who + ": unknown CA, wrong name or revoked; the client's log has the reason"
 	}

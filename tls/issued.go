@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // Issued is one certificate issued by the CA.
@@ -34,7 +36,7 @@ func (i Issued) line() string {
 
 func issuedOf(l leaf, role Role, names []string, file string) Issued {
 	return Issued{
-		Serial:    serialText(l.cert.SerialNumber),
+		Serial:    certtext.Serial(l.cert.SerialNumber),
 		Role:      role,
 		Names:     names,
 		File:      file,
@@ -106,5 +108,5 @@ func parseSerial(s string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return serialText(n), true
+	return certtext.Serial(n), true
 }

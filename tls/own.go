@@ -7,11 +7,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // How each end gets a certificate of its own.
@@ -40,7 +41,7 @@ func usable(pair *ctls.Certificate, r Role) error {
 	}
 	leaf := pair.Leaf
 	if !hasUse(leaf, use) {
-		return fmt.Errorf("it holds the certificate of %s, which is not a %s's, so every connection would fail; %s", label(leaf), r, fix)
+		return fmt.Errorf("it holds the certificate of %s, which is not a %s's, so every connection would fail; %s", certtext.Label(leaf), r, fix)
 	}
 	ask := &ctls.CertificateRequestInfo{Version: ctls.VersionTLS13, SignatureSchemes: ourSchemes}
 	key, ok := leaf.PublicKey.(*rsa.PublicKey)
@@ -101,48 +102,33 @@ func trusted(cas []*x509.Certificate, other string) string {
 		if name == other {
 			name += " (another CA of that name)"
 		}
-		if name = plain(name); !slices.Contains(names, name) {
+		if name = certtext.Plain(name); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	return shortList(names)
-}
-
-func shortList(names []string) string {
-	const most = 8
-	if len(names) > most {
-		names = append(names[:most:most], fmt.Sprintf("%d more", len(names)-most))
-	}
-	return strings.Join(names, ", ")
-}
-
-// isAddress reports whether a name is an IP address. As a DNS name in a certificate it
-// matches nothing.
-func isAddress(name string) bool {
-	_, err := netip.ParseAddr(name)
-	return err == nil
+	return certtext.ShortList(names)
 }
 
 // matchesNoHost reports whether a certificate is valid for no host at all: only names
 // in subjectAltName count, and addresses only as IP addresses.
 func matchesNoHost(cert *x509.Certificate) bool {
-	return len(cert.IPAddresses) == 0 && !slices.ContainsFunc(cert.DNSNames, func(name string) bool { return !isAddress(name) })
+	return len(cert.IPAddresses) == 0 && !slices.ContainsFunc(cert.DNSNames, func(name string) bool { return !certtext.IsAddress(name) })
 }
 
 // wrongName explains why a server certificate is not valid for a host, and how to fix
 // that.
 func wrongName(leaf *x509.Certificate, host string, names Names) (reason, fix string) {
-	who := "certificate of " + label(leaf)
+	who := "certificate of " + certtext.Label(leaf)
 	switch {
 	case !hasUse(leaf, x509.ExtKeyUsageServerAuth):
 		return who + " is not a server's certificate", "the server was started with the wrong file: " + fixServerFile
-	case slices.Contains(leaf.DNSNames, host) && isAddress(host):
-		return fmt.Sprintf("%s has the address %s as a DNS name, where it does not count", who, plain(host)),
-			fmt.Sprintf("make one with subjectAltName=IP:%s", plain(host))
+	case slices.Contains(leaf.DNSNames, host) && certtext.IsAddress(host):
+		return fmt.Sprintf("%s has the address %s as a DNS name, where it does not count", who, certtext.Plain(host)),
+			fmt.Sprintf("make one with subjectAltName=IP:%s", certtext.Plain(host))
 	case matchesNoHost(leaf):
 		return fmt.Sprintf("%s is valid for no host: only names in subjectAltName count, not the common name", who),
-			fmt.Sprintf("make one for %s with subjectAltName, as `tunnels certs init` does", plain(host))
+			fmt.Sprintf("make one for %s with subjectAltName, as `tunnels certs init` does", certtext.Plain(host))
 	}
-	return fmt.Sprintf("%s is valid for %s, not for %s", who, covers(leaf), plain(host)),
+	return fmt.Sprintf("%s is valid for %s, not for %s", who, certtext.Covers(leaf), certtext.Plain(host)),
 		"use one of its names in " + names.Address + ", or set " + names.ServerName + " to it; for a new certificate, " + fixRenew
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -137,7 +138,7 @@ func FuzzBundle(f *testing.F) {
 			t.Error("Pair: the key does not belong to the certificate")
 		}
 		for _, cert := range b.Certs {
-			if name := label(cert); strings.ContainsAny(name, "\n\r\x00") {
+			if name := certtext.Label(cert); strings.ContainsAny(name, "\n\r\x00") {
 				t.Errorf("label = %q, want nothing that breaks a line", name)
 			}
 		}

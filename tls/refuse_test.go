@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // TestRefused has one row for each reason to refuse a certificate, with the exact line
@@ -15,7 +17,7 @@ import (
 func TestRefused(t *testing.T) {
 	hour := time.Hour
 	now := time.Now()
-	past, future := day(now.Add(-hour)), day(now.Add(48*hour))
+	past, future := certtext.Day(now.Add(-hour)), certtext.Day(now.Add(48*hour))
 	tests := []struct {
 		name  string
 		setUp func(p *pki, stranger *pki) (server, client Config)
@@ -148,7 +150,7 @@ func TestRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
-			words := strings.NewReplacer("OURS", p.ca.cert.Subject.CommonName, "STRANGER", stranger.ca.cert.Subject.CommonName, "SINCE", day(p.since))
+			words := strings.NewReplacer("OURS", p.ca.cert.Subject.CommonName, "STRANGER", stranger.ca.cert.Subject.CommonName, "SINCE", certtext.Day(p.since))
 			// The other end may be another implementation, which starts with
 			// any certificate.
 			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 func wantEvent(t *testing.T, h *ear, part, wantErr string) {
@@ -29,7 +31,7 @@ func TestRevokedWhileOpen(t *testing.T) {
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
 	}
-	want := "certificate of laptop is revoked since " + day(p.since) + "; its open conn was closed"
+	want := "certificate of laptop is revoked since " + certtext.Day(p.since) + "; its open conn was closed"
 	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -87,7 +88,7 @@ func appendIssued(dir string, one Issued) error {
 func markRevoked(all []Issued, entries []x509.RevocationListEntry) {
 	since := map[string]time.Time{}
 	for _, e := range entries {
-		since[serialText(e.SerialNumber)] = e.RevocationTime
+		since[certtext.Serial(e.SerialNumber)] = e.RevocationTime
 	}
 	for i := range all {
 		all[i].Revoked = since[all[i].Serial]
@@ -200,11 +201,11 @@ func choose(all []Issued, nameOrSerial string, now time.Time) ([]Issued, error) 
 	}
 	valid := pick(named, func(i Issued) bool { return now.Before(i.NotAfter) })
 	if len(valid) == 0 {
-		return nil, fmt.Errorf("nothing to revoke: it expired on %s", day(named[len(named)-1].NotAfter))
+		return nil, fmt.Errorf("nothing to revoke: it expired on %s", certtext.Day(named[len(named)-1].NotAfter))
 	}
 	open := pick(valid, func(i Issued) bool { return i.Revoked.IsZero() })
 	if len(open) == 0 {
-		return nil, fmt.Errorf("it was revoked on %s", day(valid[len(valid)-1].Revoked))
+		return nil, fmt.Errorf("it was revoked on %s", certtext.Day(valid[len(valid)-1].Revoked))
 	}
 	return open, nil
 }

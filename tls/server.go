@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // Server accepts clients. Its methods may be called concurrently. It must be closed, as
@@ -116,7 +118,7 @@ func (s *Server) recheck(c *Conn, now *snapshot) {
 		return
 	}
 	reason, _ := verdict(err, c.peer[0], ClientRole, Names{}, c.since)
-	name := label(c.peer[0])
+	name := certtext.Label(c.peer[0])
 	c.dismiss(&CertificateError{
 		Reason: "client " + name + ": " + strings.Replace(reason, "certificate of "+name, "its certificate", 1),
 		Err:    fmt.Errorf("%w: %w", ErrDismissed, err),

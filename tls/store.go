@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tunnels/tls/internal/certtext"
 )
 
 // store holds the content of one end's files and follows their changes.
@@ -233,9 +235,9 @@ func (s *store) loadCRLs(cas []*x509.Certificate, old []crl) ([]crl, error) {
 		case len(found) == 0:
 			err = fmt.Errorf("revocation list %s is gone", strings.Join(s.cfg.crlFiles(), " or "))
 		case slices.ContainsFunc(read, func(l crl) bool { return slices.Equal(l.signer, was.signer) }):
-			err = fmt.Errorf("revocation list %s: the list of %s is older than the one in force", was.file, label(cas[signer]))
+			err = fmt.Errorf("revocation list %s: the list of %s is older than the one in force", was.file, certtext.Label(cas[signer]))
 		default:
-			err = fmt.Errorf("revocation list %s: the list of %s is gone", was.file, label(cas[signer]))
+			err = fmt.Errorf("revocation list %s: the list of %s is gone", was.file, certtext.Label(cas[signer]))
 		}
 	}
 	return crls, err
