@@ -51,7 +51,7 @@ func TestBarred(t *testing.T) {
 	if err := s.Barred(); err != nil {
 		t.Errorf("Barred with a valid certificate: %v", err)
 	}
-	if got, want := s.expires, p.ca.cert.NotAfter; got.After(want) {
+	if got, want := s.expires, p.ca.Cert.NotAfter; got.After(want) {
 		t.Errorf("the conn expires at %v, after its CA at %v", got, want)
 	}
 	s.expires = time.Now().Add(-time.Second)

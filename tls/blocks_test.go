@@ -20,7 +20,7 @@ func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now())
 func (p *pki) listAt(serial, number int64, made time.Time) []byte {
 	p.t.Helper()
 	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: p.since}
-	text, err := p.ca.revocations(big.NewInt(number), []x509.RevocationListEntry{entry}, made)
+	text, err := p.ca.Revocations(big.NewInt(number), []x509.RevocationListEntry{entry}, made)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -33,11 +33,11 @@ func TestDamagedBlock(t *testing.T) {
 	a, b := newPKI(t), newPKI(t)
 	lists := slices.Concat(a.list(1), b.list(2))
 	leaf := a.leaf(ServerRole, "localhost")
-	key, err := leaf.keyPEM()
+	key, err := leaf.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle := slices.Concat(key, leaf.certPEM(), a.ca.certPEM(), b.ca.certPEM())
+	bundle := slices.Concat(key, leaf.CertPEM(), a.ca.CertPEM(), b.ca.CertPEM())
 	cas := slices.Concat(a.cas(), b.cas())
 	lostList := func(data []byte) bool {
 		got, err := parseCRLs(data, cas)
@@ -112,11 +112,11 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 func TestNotPEM(t *testing.T) {
 	p := newPKI(t)
 	leaf := p.leaf(ClientRole, "laptop")
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(leaf.key)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(leaf.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sec1, err := x509.MarshalECPrivateKey(leaf.key)
+	sec1, err := x509.MarshalECPrivateKey(leaf.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,14 +138,14 @@ func TestNotPEM(t *testing.T) {
 	}{
 		{"empty", nil, "the file is empty"},
 		{"other text", []byte("junk"), "no certificate and no key in PEM form"},
-		{"certificate in DER", leaf.cert.Raw, "openssl x509 -inform DER"},
+		{"certificate in DER", leaf.Cert.Raw, "openssl x509 -inform DER"},
 		{"key in DER", pkcs8, "openssl pkey -inform DER"},
 		{"old key in DER", sec1, "openssl pkey -inform DER"},
 		{"list in DER", list[0].Bytes, "openssl crl -inform DER"},
 		{"PKCS #12", pfx, "PKCS #12 file (.p12, .pfx); convert it with `openssl pkcs12"},
 		{"UTF-16", []byte("\xff\xfe-\x00-\x00"), "this is UTF-16 text"},
-		{"openssl's own", pemfile.Encode("TRUSTED CERTIFICATE", leaf.cert.Raw), "block 1 of 1 (TRUSTED CERTIFICATE): this format is specific to openssl"},
-		{"openssl's own among others", slices.Concat(p.ca.certPEM(), pemfile.Encode("TRUSTED CERTIFICATE", leaf.cert.Raw)), "block 2 of 2 (TRUSTED CERTIFICATE)"},
+		{"openssl's own", pemfile.Encode("TRUSTED CERTIFICATE", leaf.Cert.Raw), "block 1 of 1 (TRUSTED CERTIFICATE): this format is specific to openssl"},
+		{"openssl's own among others", slices.Concat(p.ca.CertPEM(), pemfile.Encode("TRUSTED CERTIFICATE", leaf.Cert.Raw)), "block 2 of 2 (TRUSTED CERTIFICATE)"},
 		{"a request", pemfile.Encode("CERTIFICATE REQUEST", []byte{1}), "it holds CERTIFICATE REQUEST"},
 		{"PKCS #7", pemfile.Encode("PKCS7", []byte{1}), "openssl pkcs7 -print_certs"},
 	} {
@@ -161,7 +161,7 @@ func TestNotPEM(t *testing.T) {
 // key.
 func TestErrorsShowNoKey(t *testing.T) {
 	p := newPKI(t)
-	key, err := p.leaf(ClientRole, "laptop").keyPEM()
+	key, err := p.leaf(ClientRole, "laptop").KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnels/tls/internal/authority"
 	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
@@ -29,6 +30,9 @@ const (
 	public  = 0o644
 )
 
+// NameError says why a certificate cannot have a name and what a valid name looks like.
+type NameError = authority.NameError
+
 // Report describes what Init or IssueClient did.
 type Report struct {
 	Files  []string // files written, with their folder
@@ -44,7 +48,7 @@ type Report struct {
 // server certificate, move server.pem and server.key away: in a folder that has a CA
 // but neither of these files, Init makes both, signed by that CA.
 func Init(dir string, names []string) (*Report, error) {
-	names, err := hostNames(names)
+	names, err := authority.HostNames(names)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +59,7 @@ func Init(dir string, names []string) (*Report, error) {
 		return renewServer(dir, names)
 	}
 	var there []string
-	for _, f := range []string{caFile, caKeyFile, crlFile, issuedFile, serverFile, serverKey, firstClient + ".pem"} {
+	for _, f := range []string{caFile, caKeyFile, crlFile, issuedFile, serverFile, serverKey, authority.FirstClient + ".pem"} {
 		if exists(dir, f) {
 			there = append(there, f)
 		}
@@ -73,15 +77,15 @@ func exists(dir, file string) bool {
 
 func newFolder(dir string, names []string) (*Report, error) {
 	now := time.Now()
-	ca, err := newAuthority(now)
+	ca, err := authority.New(now)
 	if err != nil {
 		return nil, err
 	}
-	caKey, err := keyPEM(ca.key)
+	caKey, err := authority.KeyPEM(ca.Key)
 	if err != nil {
 		return nil, err
 	}
-	crlText, err := ca.revocations(crlNumber(nil), nil, now)
+	crlText, err := ca.Revocations(crlNumber(nil), nil, now)
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +93,14 @@ func newFolder(dir string, names []string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, clientText, err := makeClient(ca, firstClient, now)
+	client, clientText, err := makeClient(ca, authority.FirstClient, now)
 	if err != nil {
 		return nil, err
 	}
 	issued := issuedHeader + server.line() + client.line()
 	files := append([]newFile{
 		{caKeyFile, private, caKey},
-		{caFile, public, ca.certPEM()},
+		{caFile, public, ca.CertPEM()},
 		{crlFile, public, crlText},
 		{issuedFile, public, []byte(issued)},
 	}, serverTexts...)
@@ -122,7 +126,7 @@ func renewServer(dir string, names []string) (*Report, error) {
 // IssueClient issues one more client certificate with the CA in dir: NAME.pem, which
 // holds key, certificate and CA. It never overwrites.
 func IssueClient(dir, name string) (*Report, error) {
-	if err := clientName(name); err != nil {
+	if err := authority.CheckClientName(name); err != nil {
 		return nil, err
 	}
 	if file := name + ".pem"; exists(dir, file) {
@@ -142,25 +146,25 @@ func IssueClient(dir, name string) (*Report, error) {
 	return report(dir, []newFile{file}, one)
 }
 
-func makeServer(ca *authority, names []string, now time.Time) (Issued, []newFile, error) {
-	l, err := ca.issueNow(ServerRole, names, now)
+func makeServer(ca *authority.CA, names []string, now time.Time) (Issued, []newFile, error) {
+	l, err := ca.IssueNow(ServerRole, names, now)
 	if err != nil {
 		return Issued{}, nil, err
 	}
-	key, err := l.keyPEM()
+	key, err := l.KeyPEM()
 	if err != nil {
 		return Issued{}, nil, err
 	}
 	return issuedOf(l, ServerRole, names, serverFile),
-		[]newFile{{serverKey, private, key}, {serverFile, public, l.certPEM()}}, nil
+		[]newFile{{serverKey, private, key}, {serverFile, public, l.CertPEM()}}, nil
 }
 
-func makeClient(ca *authority, name string, now time.Time) (Issued, newFile, error) {
-	l, err := ca.issueNow(ClientRole, []string{name}, now)
+func makeClient(ca *authority.CA, name string, now time.Time) (Issued, newFile, error) {
+	l, err := ca.IssueNow(ClientRole, []string{name}, now)
 	if err != nil {
 		return Issued{}, newFile{}, err
 	}
-	text, err := l.bundlePEM(ca)
+	text, err := l.BundlePEM(ca)
 	if err != nil {
 		return Issued{}, newFile{}, err
 	}
@@ -169,7 +173,7 @@ func makeClient(ca *authority, name string, now time.Time) (Issued, newFile, err
 }
 
 // openAuthority reads the CA of a folder. An expired CA cannot sign.
-func openAuthority(dir string) (*authority, error) {
+func openAuthority(dir string) (*authority.CA, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	texts := make([][]byte, 2)
 	for i, file := range []string{certFile, keyFile} {
@@ -198,7 +202,7 @@ func openAuthority(dir string) (*authority, error) {
 	if text := certtext.OutOfDate(pair.Leaf, time.Now()); text != "" {
 		return nil, fmt.Errorf("the CA %s %s; make a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
 	}
-	return &authority{pair.Leaf, signer}, nil
+	return &authority.CA{Cert: pair.Leaf, Key: signer}, nil
 }
 
 func report(dir string, files []newFile, issued ...Issued) (*Report, error) {

@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 			c := p.server()
 			old := newPKI(p.t)
 			old.expire(now.Add(-time.Hour))
-			c.CA = p.write("both.pem", slices.Concat(p.ca.certPEM(), old.ca.certPEM()))
+			c.CA = p.write("both.pem", slices.Concat(p.ca.CertPEM(), old.ca.CertPEM()))
 			return c
 		}, ServerRole, "", []string{"warning: the CA tunnels CA ; certs init -dir"}},
 		{"the only CA expired", func(p *pki) Config {

@@ -3,6 +3,8 @@ package tls
 import (
 	"cmp"
 	"time"
+
+	"tunnels/tls/internal/authority"
 )
 
 // ALPN is the protocol (RFC 7301) that both ends offer unless Config names another.
@@ -127,12 +129,12 @@ func (h *Hooks) warning(text string) {
 }
 
 // Role is the end of a conn that a Config is for.
-type Role string
+type Role = authority.Role
 
 // The two roles.
 const (
-	ServerRole Role = "server"
-	ClientRole Role = "client"
+	ServerRole = authority.ServerRole
+	ClientRole = authority.ClientRole
 )
 
 func (c Config) protocol() string { return cmp.Or(c.Protocol, ALPN) }

@@ -279,7 +279,7 @@ func TestPeer(t *testing.T) {
 	if got := s.PeerName(); got != "laptop" {
 		t.Errorf("server's PeerName = %q, want %q", got, "laptop")
 	}
-	if got, want := s.PeerSerial(), certtext.Serial(l.cert.SerialNumber); got != want {
+	if got, want := s.PeerSerial(), certtext.Serial(l.Cert.SerialNumber); got != want {
 		t.Errorf("server's PeerSerial = %q, want %q", got, want)
 	}
 	if got := c.PeerName(); got != "localhost" {

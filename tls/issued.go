@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnels/tls/internal/authority"
 	"tunnels/tls/internal/certtext"
 )
 
@@ -34,14 +35,14 @@ func (i Issued) line() string {
 		i.NotAfter.UTC().Format(time.RFC3339), i.File, strings.Join(i.Names, ","))
 }
 
-func issuedOf(l leaf, role Role, names []string, file string) Issued {
+func issuedOf(l authority.Leaf, role Role, names []string, file string) Issued {
 	return Issued{
-		Serial:    certtext.Serial(l.cert.SerialNumber),
+		Serial:    certtext.Serial(l.Cert.SerialNumber),
 		Role:      role,
 		Names:     names,
 		File:      file,
-		NotBefore: l.cert.NotBefore,
-		NotAfter:  l.cert.NotAfter,
+		NotBefore: l.Cert.NotBefore,
+		NotAfter:  l.Cert.NotAfter,
 	}
 }
 
@@ -86,10 +87,10 @@ func parseIssuedLine(fields []string) (Issued, error) {
 	}
 	for _, name := range one.Names {
 		if one.Role == ServerRole {
-			if _, err := hostName(name); err != nil {
+			if _, err := authority.HostName(name); err != nil {
 				return Issued{}, err
 			}
-		} else if err := clientName(name); err != nil {
+		} else if err := authority.CheckClientName(name); err != nil {
 			return Issued{}, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/tls/internal/authority"
 	"tunnels/tls/internal/pemfile"
 
 	"go.uber.org/goleak"
@@ -30,19 +31,19 @@ const patience = 20 * time.Second
 type pki struct {
 	t   testing.TB
 	dir string
-	ca  *authority
+	ca  *authority.CA
 
 	since time.Time // when its certificates were revoked
 }
 
 func newPKI(t testing.TB) *pki {
 	t.Helper()
-	ca, err := newAuthority(time.Now())
+	ca, err := authority.New(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &pki{t: t, dir: t.TempDir(), ca: ca, since: time.Now()}
-	p.write("ca.pem", ca.certPEM())
+	p.write("ca.pem", ca.CertPEM())
 	return p
 }
 
@@ -62,18 +63,18 @@ func (p *pki) write(file string, data []byte) string {
 }
 
 // leaf issues a certificate with the usual dates.
-func (p *pki) leaf(role Role, names ...string) leaf {
+func (p *pki) leaf(role Role, names ...string) authority.Leaf {
 	p.t.Helper()
-	l, err := p.ca.issueNow(role, names, time.Now())
+	l, err := p.ca.IssueNow(role, names, time.Now())
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return l
 }
 
-func (p *pki) leafAt(role Role, from, to time.Time, names ...string) leaf {
+func (p *pki) leafAt(role Role, from, to time.Time, names ...string) authority.Leaf {
 	p.t.Helper()
-	l, err := p.ca.issue(role, names, from, to)
+	l, err := p.ca.Issue(role, names, from, to)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -82,9 +83,9 @@ func (p *pki) leafAt(role Role, from, to time.Time, names ...string) leaf {
 
 // config writes a leaf's bundle and returns a configuration that uses it and trusts the
 // CA of the folder.
-func (p *pki) config(file string, l leaf) Config {
+func (p *pki) config(file string, l authority.Leaf) Config {
 	p.t.Helper()
-	text, err := l.bundlePEM(p.ca)
+	text, err := l.BundlePEM(p.ca)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ var fixClient = named(Config{}, ClientRole).names().fixClient()
 func newForeignPKI(t testing.TB, name string) *pki {
 	t.Helper()
 	p := newPKI(t)
-	template := *p.ca.cert
+	template := *p.ca.Cert
 	template.Subject = pkix.Name{CommonName: name}
 	p.resign(&template)
 	return p
@@ -119,7 +120,7 @@ func newForeignPKI(t testing.TB, name string) *pki {
 // expire makes the CA expire at end.
 func (p *pki) expire(end time.Time) {
 	p.t.Helper()
-	template := *p.ca.cert
+	template := *p.ca.Cert
 	template.NotBefore, template.NotAfter = end.Add(-24*time.Hour), end
 	p.resign(&template)
 }
@@ -127,26 +128,26 @@ func (p *pki) expire(end time.Time) {
 func (p *pki) resign(template *x509.Certificate) {
 	p.t.Helper()
 	template.RawSubject, template.AuthorityKeyId, template.SubjectKeyId = nil, nil, nil
-	cert, err := sign(template, template, p.ca.key.Public(), p.ca.key)
+	cert, err := authority.Sign(template, template, p.ca.Key.Public(), p.ca.Key)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.ca.cert = cert
-	p.write("ca.pem", p.ca.certPEM())
+	p.ca.Cert = cert
+	p.write("ca.pem", p.ca.CertPEM())
 }
 
 // withNames returns the configuration of an end whose certificate has only these names.
 func (p *pki) withNames(r Role, common string, dns []string, addrs []net.IP) Config {
 	p.t.Helper()
 	l := p.leaf(r, "localhost")
-	template := *l.cert
+	template := *l.Cert
 	template.RawSubject, template.Subject = nil, pkix.Name{CommonName: common}
 	template.DNSNames, template.IPAddresses = dns, addrs
-	cert, err := sign(&template, p.ca.cert, l.key.Public(), p.ca.key)
+	cert, err := authority.Sign(&template, p.ca.Cert, l.Key.Public(), p.ca.Key)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.config("named.pem", leaf{cert, l.key})
+	return p.config("named.pem", authority.Leaf{Cert: cert, Key: l.Key})
 }
 
 // withKey returns the configuration of an end whose key is on a curve.
@@ -156,11 +157,11 @@ func (p *pki) withKey(r Role, curve elliptic.Curve) Config {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	cert, err := sign(p.leaf(r, "localhost").cert, p.ca.cert, key.Public(), p.ca.key)
+	cert, err := authority.Sign(p.leaf(r, "localhost").Cert, p.ca.Cert, key.Public(), p.ca.Key)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.config("curve.pem", leaf{cert, key})
+	return p.config("curve.pem", authority.Leaf{Cert: cert, Key: key})
 }
 
 // forced returns a snapshot of cfg without the checks of a start.
@@ -202,13 +203,13 @@ func (p *pki) server() Config {
 func (p *pki) client(name string) Config { return p.config(name+".pem", p.leaf(ClientRole, name)) }
 
 // revoke replaces ca.crl with a list of the given certificates.
-func (p *pki) revoke(leaves ...leaf) {
+func (p *pki) revoke(leaves ...authority.Leaf) {
 	p.t.Helper()
 	var entries []x509.RevocationListEntry
 	for _, l := range leaves {
-		entries = append(entries, x509.RevocationListEntry{SerialNumber: l.cert.SerialNumber, RevocationTime: p.since})
+		entries = append(entries, x509.RevocationListEntry{SerialNumber: l.Cert.SerialNumber, RevocationTime: p.since})
 	}
-	text, err := p.ca.revocations(big.NewInt(time.Now().UnixNano()), entries, time.Now())
+	text, err := p.ca.Revocations(big.NewInt(time.Now().UnixNano()), entries, time.Now())
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -362,4 +363,4 @@ func isReset(err error) bool {
 	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.cert} }
+func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.Cert} }

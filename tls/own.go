@@ -83,11 +83,11 @@ func refuse(cfg Config, role Role) error {
 	return nil
 }
 
-// madeHere matches the names of CAs made by newAuthority. Such a CA signs for both
+// madeHere matches the names of CAs made by authority.New. Such a CA signs for both
 // ends, so certificates of two of them never match.
 var madeHere = regexp.MustCompile(`^tunnels CA [0-9a-f]{8}$`)
 
-// allMadeHere reports whether a certificate and all the CAs are from newAuthority.
+// allMadeHere reports whether a certificate and all the CAs are from authority.New.
 func allMadeHere(leaf *x509.Certificate, cas []*x509.Certificate) bool {
 	return madeHere.MatchString(leaf.Issuer.CommonName) && !slices.ContainsFunc(cas, func(ca *x509.Certificate) bool {
 		return !madeHere.MatchString(ca.Subject.CommonName)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/tls/internal/authority"
 	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
@@ -26,7 +27,7 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ec := p.leaf(ClientRole, "x").key
+	ec := p.leaf(ClientRole, "x").Key
 	sec1, err := x509.MarshalECPrivateKey(ec)
 	if err != nil {
 		t.Fatal(err)
@@ -44,19 +45,19 @@ func TestKeys(t *testing.T) {
 		{"rsa-pkcs1", rsaKey, pemfile.Encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			template := p.leaf(ClientRole, tt.name).cert
-			cert, err := sign(template, p.ca.cert, tt.key.Public(), p.ca.key)
+			template := p.leaf(ClientRole, tt.name).Cert
+			cert, err := authority.Sign(template, p.ca.Cert, tt.key.Public(), p.ca.Key)
 			if err != nil {
 				t.Fatal(err)
 			}
 			text := tt.text
 			if text == nil {
-				if text, err = keyPEM(tt.key); err != nil {
+				if text, err = authority.KeyPEM(tt.key); err != nil {
 					t.Fatal(err)
 				}
 			}
 			// The order in a file does not matter: the CA comes first here.
-			bundle := slices.Concat(p.ca.certPEM(), []byte("a comment\n"), pemfile.Encode("CERTIFICATE", cert.Raw),
+			bundle := slices.Concat(p.ca.CertPEM(), []byte("a comment\n"), pemfile.Encode("CERTIFICATE", cert.Raw),
 				pemfile.Encode("EC PARAMETERS", []byte{1}), text)
 			file := p.write(tt.name+".pem", bundle)
 			c, s := h.pair(newClient(t, Config{Cert: file, CA: file}))
@@ -72,7 +73,7 @@ func TestConfigErrors(t *testing.T) {
 	p := newPKI(t)
 	good := p.client("laptop")
 	other := p.client("other")
-	certOnly := p.write("certonly.pem", p.leaf(ClientRole, "x").certPEM())
+	certOnly := p.write("certonly.pem", p.leaf(ClientRole, "x").CertPEM())
 	junk := p.write("junk.pem", []byte("junk"))
 	locked := p.write("locked.pem", pemfile.Encode("ENCRYPTED PRIVATE KEY", []byte{1}))
 	for _, tt := range []struct {
@@ -116,7 +117,7 @@ func TestConfigErrors(t *testing.T) {
 
 func FuzzBundle(f *testing.F) {
 	p := newPKI(f)
-	text, err := p.leaf(ClientRole, "laptop").bundlePEM(p.ca)
+	text, err := p.leaf(ClientRole, "laptop").BundlePEM(p.ca)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func FuzzBundle(f *testing.F) {
 func FuzzCRL(f *testing.F) {
 	p := newPKI(f)
 	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(7), RevocationTime: time.Now()}
-	text, err := p.ca.revocations(big.NewInt(1), []x509.RevocationListEntry{entry}, time.Now())
+	text, err := p.ca.Revocations(big.NewInt(1), []x509.RevocationListEntry{entry}, time.Now())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func TestRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
-			words := strings.NewReplacer("OURS", p.ca.cert.Subject.CommonName, "STRANGER", stranger.ca.cert.Subject.CommonName, "SINCE", certtext.Day(p.since))
+			words := strings.NewReplacer("OURS", p.ca.Cert.Subject.CommonName, "STRANGER", stranger.ca.Cert.Subject.CommonName, "SINCE", certtext.Day(p.since))
 			// The other end may be another implementation, which starts with
 			// any certificate.
 			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))
@@ -250,7 +250,7 @@ func TestNoCertificate(t *testing.T) {
 	if !ok || alert != alertCertificateRequired {
 		t.Fatalf("client's Read: %v, want the alert certificate required", err)
 	}
-	line := refusedByServer(alert, err, p.leaf(ClientRole, "laptop").cert, named(Config{}, ClientRole).names(), time.Now()).Error()
+	line := refusedByServer(alert, err, p.leaf(ClientRole, "laptop").Cert, named(Config{}, ClientRole).names(), time.Now()).Error()
 	if want := "the server refused this client: it showed no certificate; " + fixClient; line != want {
 		t.Errorf("client's line = %q, want %q", line, want)
 	}
@@ -331,7 +331,7 @@ func TestALPN(t *testing.T) {
 	pair := p.leaf(ClientRole, "old")
 	d := ctls.Dialer{Config: &ctls.Config{
 		RootCAs:      poolOf(p.cas()),
-		Certificates: []ctls.Certificate{{Certificate: [][]byte{pair.cert.Raw}, PrivateKey: pair.key}},
+		Certificates: []ctls.Certificate{{Certificate: [][]byte{pair.Cert.Raw}, PrivateKey: pair.Key}},
 	}}
 	conn, err := d.DialContext(t.Context(), "tcp", h.addr)
 	if err != nil {

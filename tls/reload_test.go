@@ -47,11 +47,11 @@ func TestSignerGoneWhileOpen(t *testing.T) {
 	p, next := newPKI(t), newPKI(t)
 	h := serve(t, p.server())
 	c, _ := h.pair(newClient(t, p.client("laptop")))
-	p.write("ca.pem", next.ca.certPEM())
+	p.write("ca.pem", next.ca.CertPEM())
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a client whose CA is gone ended with %v, want a reset", err)
 	}
-	want := "certificate of laptop is signed by an unknown CA (" + p.ca.cert.Subject.CommonName + "); its open conn was closed"
+	want := "certificate of laptop is signed by an unknown CA (" + p.ca.Cert.Subject.CommonName + "); its open conn was closed"
 	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
@@ -102,7 +102,7 @@ func TestNewCertificateNewSession(t *testing.T) {
 	client := newClient(t, cfg)
 	c, s := h.pair(client)
 	wantTalk(t, c, s) // the ticket arrives with the first bytes
-	text, err := p.leaf(ClientRole, "desktop").bundlePEM(p.ca)
+	text, err := p.leaf(ClientRole, "desktop").BundlePEM(p.ca)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,12 +238,12 @@ func TestClientFollowsItsFiles(t *testing.T) {
 		t.Fatal("Dial to a server of another CA: no error")
 	}
 	receive(t, h.ear.rejected, "line of the server")
-	text, err := next.leaf(ClientRole, "laptop").bundlePEM(next.ca)
+	text, err := next.leaf(ClientRole, "laptop").BundlePEM(next.ca)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.write("laptop.pem", text)
-	p.write("ca.pem", next.ca.certPEM())
+	p.write("ca.pem", next.ca.CertPEM())
 	c, s := h.pair(client)
 	wantTalk(t, c, s)
 	wantEvent(t, ear, partPair, "")

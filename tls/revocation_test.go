@@ -29,7 +29,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 			_ = os.Remove(own)
 			_ = os.WriteFile(shared, slices.Concat(a1, b2), public)
 		}, "", []string{"1", "2"}},
-		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "the list of " + certtext.Label(a.ca.cert) + " is gone", []string{"1", "2"}},
+		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "the list of " + certtext.Label(a.ca.Cert) + " is gone", []string{"1", "2"}},
 		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "is gone", []string{"1", "2"}},
 		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], public) }, "block 1 of 1 is damaged", []string{"1", "2"}},
 		{"one damaged, the other with one more", func(own, shared string) {
@@ -45,7 +45,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPKI(t)
 			cfg := a.server()
-			cfg.CA = p.write("clients.pem", slices.Concat(a.ca.certPEM(), b.ca.certPEM()))
+			cfg.CA = p.write("clients.pem", slices.Concat(a.ca.CertPEM(), b.ca.CertPEM()))
 			own, shared := p.write("clients.crl", a1), p.write("ca.crl", b2)
 			s, err := newStore(cfg, ServerRole)
 			if err != nil {

@@ -116,7 +116,7 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 		old := &x509.RevocationList{}
 		if data != nil {
 			var err error
-			if old, err = parseOwnCRL(data, ca.cert); err != nil {
+			if old, err = parseOwnCRL(data, ca.Cert); err != nil {
 				return nil, err
 			}
 		}
@@ -132,7 +132,7 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 			serial, _ := new(big.Int).SetString(chosen[i].Serial, 16) // parseIssued accepted it
 			entries = append(entries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
 		}
-		return ca.revocations(crlNumber(old.Number), entries, now)
+		return ca.Revocations(crlNumber(old.Number), entries, now)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("revoke %.80q: %w", nameOrSerial, err)
@@ -154,7 +154,7 @@ func NewCRL(dir string) (string, error) {
 		if old != nil {
 			return nil, errors.New("it exists")
 		}
-		return ca.revocations(big.NewInt(now.Unix()), nil, now)
+		return ca.Revocations(big.NewInt(now.Unix()), nil, now)
 	})
 	if err != nil {
 		return "", fmt.Errorf("make an empty revocation list %s: %w", path, err)

@@ -1,4 +1,4 @@
-package tls
+package authority
 
 import (
 	"fmt"
@@ -11,8 +11,10 @@ const (
 	maxCommonName = 64 // RFC 5280, ub-common-name
 	maxHostName   = 253
 	maxHostLabel  = 63
-	firstClient   = "client"
 )
+
+// FirstClient is the name of the client for which a new CA issues a certificate.
+const FirstClient = "client"
 
 // NameError says why a certificate cannot have a name and what a valid name looks like.
 type NameError string
@@ -22,8 +24,9 @@ func (e NameError) Error() string { return string(e) }
 
 func badName(format string, a ...any) error { return NameError(fmt.Sprintf(format, a...)) }
 
-// clientName checks a client's name, which becomes a file name and a word in log lines.
-func clientName(name string) error {
+// CheckClientName checks a client's name, which becomes a file name and a word in log
+// lines.
+func CheckClientName(name string) error {
 	const right = "1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit first, as in laptop"
 	switch {
 	case name == "" || len(name) > maxCommonName || strings.Trim(name, clientLetters) != "":
@@ -44,15 +47,15 @@ func clientName(name string) error {
 // clientLetters are the characters allowed in a client's name.
 const clientLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
-// hostNames checks the names clients connect to and returns each in canonical form,
+// HostNames checks the names clients connect to and returns each in canonical form,
 // without duplicates.
-func hostNames(names []string) ([]string, error) {
+func HostNames(names []string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, badName("no name: give every host name and address clients connect to, as in `tunnels certs init vps.example.com 203.0.113.7`")
 	}
 	var good []string
 	for _, name := range names {
-		host, err := hostName(name)
+		host, err := HostName(name)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +66,8 @@ func hostNames(names []string) ([]string, error) {
 	return good, nil
 }
 
-func hostName(name string) (string, error) {
+// HostName is HostNames for one name.
+func HostName(name string) (string, error) {
 	bad := func(right string) (string, error) {
 		return "", badName("server name %.80q: %s", name, right)
 	}

@@ -1,4 +1,4 @@
-package tls
+package authority
 
 import (
 	"crypto"
@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -24,20 +23,29 @@ const (
 	skew     = time.Hour // certificates start this much earlier, for clocks that are behind
 )
 
-// authority is a CA that can sign.
-type authority struct {
-	cert *x509.Certificate
-	key  crypto.Signer
+// Role is the end of a conn that a certificate is for.
+type Role string
+
+// The two roles.
+const (
+	ServerRole Role = "server"
+	ClientRole Role = "client"
+)
+
+// CA is a certificate authority that can sign.
+type CA struct {
+	Cert *x509.Certificate
+	Key  crypto.Signer
 }
 
-// leaf is a newly issued certificate with its key.
-type leaf struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+// Leaf is a newly issued certificate with its key.
+type Leaf struct {
+	Cert *x509.Certificate
+	Key  *ecdsa.PrivateKey
 }
 
-// newAuthority returns a CA that signs leaves and revocation lists, but no other CA.
-func newAuthority(now time.Time) (*authority, error) {
+// New returns a CA that signs leaves and revocation lists, but no other CA.
+func New(now time.Time) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make the CA's key: %w", err)
@@ -57,27 +65,27 @@ func newAuthority(now time.Time) (*authority, error) {
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true,
 	}
-	cert, err := sign(template, template, key.Public(), key)
+	cert, err := Sign(template, template, key.Public(), key)
 	if err != nil {
 		return nil, fmt.Errorf("sign the CA: %w", err)
 	}
-	return &authority{cert, key}, nil
+	return &CA{cert, key}, nil
 }
 
-// issue makes a key and a certificate for one role. A server certificate is valid for
+// Issue makes a key and a certificate for one role. A server certificate is valid for
 // all names, host names and addresses. A client certificate has one name; it is not a
 // host name, so it goes into the common name, where no host name is looked up.
-func (a *authority) issue(role Role, names []string, from, to time.Time) (leaf, error) {
+func (a *CA) Issue(role Role, names []string, from, to time.Time) (Leaf, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return leaf{}, fmt.Errorf("make the %s's key: %w", role, err)
+		return Leaf{}, fmt.Errorf("make the %s's key: %w", role, err)
 	}
 	serial, err := newSerial()
 	if err != nil {
-		return leaf{}, err
+		return Leaf{}, err
 	}
-	if to.After(a.cert.NotAfter) {
-		to = a.cert.NotAfter
+	if to.After(a.Cert.NotAfter) {
+		to = a.Cert.NotAfter
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
@@ -100,19 +108,20 @@ func (a *authority) issue(role Role, names []string, from, to time.Time) (leaf, 
 			}
 		}
 	}
-	cert, err := sign(template, a.cert, key.Public(), a.key)
+	cert, err := Sign(template, a.Cert, key.Public(), a.Key)
 	if err != nil {
-		return leaf{}, fmt.Errorf("sign the certificate of %s: %w", names[0], err)
+		return Leaf{}, fmt.Errorf("sign the certificate of %s: %w", names[0], err)
 	}
-	return leaf{cert, key}, nil
+	return Leaf{cert, key}, nil
 }
 
-// issueNow calls issue with the usual dates.
-func (a *authority) issueNow(role Role, names []string, now time.Time) (leaf, error) {
-	return a.issue(role, names, now.Add(-skew), now.AddDate(0, 0, leafDays))
+// IssueNow calls Issue with the usual dates.
+func (a *CA) IssueNow(role Role, names []string, now time.Time) (Leaf, error) {
+	return a.Issue(role, names, now.Add(-skew), now.AddDate(0, 0, leafDays))
 }
 
-func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+// Sign makes a certificate of template for the key pub, signed by parent with key.
+func Sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)
 	if err != nil {
 		return nil, err
@@ -130,69 +139,45 @@ func newSerial() (*big.Int, error) {
 	return n.Add(n, big.NewInt(1)), nil // never 0, RFC 5280 section 4.1.2.2
 }
 
-// revocations signs a list. Its next update is due when the CA expires: this CA issues
+// Revocations signs a list. Its next update is due when the CA expires: this CA issues
 // a list when it revokes, not on a schedule.
-func (a *authority) revocations(number *big.Int, entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
+func (a *CA) Revocations(number *big.Int, entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
 	template := &x509.RevocationList{
 		Number:                    number,
 		ThisUpdate:                now.UTC().Truncate(time.Second),
-		NextUpdate:                a.cert.NotAfter,
+		NextUpdate:                a.Cert.NotAfter,
 		RevokedCertificateEntries: entries,
 	}
-	der, err := x509.CreateRevocationList(rand.Reader, template, a.cert, a.key)
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.Cert, a.Key)
 	if err != nil {
 		return nil, fmt.Errorf("sign the revocation list: %w", err)
 	}
 	return pemfile.Encode(pemfile.TypeCRL, der), nil
 }
 
-func (a *authority) certPEM() []byte { return pemfile.Encode("CERTIFICATE", a.cert.Raw) }
+// CertPEM returns the CA's certificate as PEM.
+func (a *CA) CertPEM() []byte { return pemfile.Encode("CERTIFICATE", a.Cert.Raw) }
 
-func (l leaf) certPEM() []byte { return pemfile.Encode("CERTIFICATE", l.cert.Raw) }
+// CertPEM returns the certificate as PEM.
+func (l Leaf) CertPEM() []byte { return pemfile.Encode("CERTIFICATE", l.Cert.Raw) }
 
-func (l leaf) keyPEM() ([]byte, error) { return keyPEM(l.key) }
+// KeyPEM returns the key as PEM.
+func (l Leaf) KeyPEM() ([]byte, error) { return KeyPEM(l.Key) }
 
-// bundlePEM returns key, certificate and CA as one text.
-func (l leaf) bundlePEM(a *authority) ([]byte, error) {
-	text, err := l.keyPEM()
+// BundlePEM returns key, certificate and CA as one text.
+func (l Leaf) BundlePEM(a *CA) ([]byte, error) {
+	text, err := l.KeyPEM()
 	if err != nil {
 		return nil, err
 	}
-	return append(append(text, l.certPEM()...), a.certPEM()...), nil
+	return append(append(text, l.CertPEM()...), a.CertPEM()...), nil
 }
 
-func keyPEM(key crypto.Signer) ([]byte, error) {
+// KeyPEM returns a key as PEM, in PKCS #8.
+func KeyPEM(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode a key: %w", err)
 	}
 	return pemfile.Encode("PRIVATE KEY", der), nil
-}
-
-// Throwaway makes a CA, a server certificate and a client certificate in memory, for
-// trying out both roles in one process. The server certificate is valid for names,
-// localhost and the loopback addresses. The CA's key is discarded on return, so it
-// cannot issue further certificates.
-func Throwaway(names ...string) (server, client *Material, err error) {
-	now := time.Now()
-	names = append([]string{"localhost", "127.0.0.1", "::1"}, names...)
-	names, err = hostNames(names)
-	if err != nil {
-		return nil, nil, err
-	}
-	ca, err := newAuthority(now)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, serr := ca.issueNow(ServerRole, names, now)
-	c, cerr := ca.issueNow(ClientRole, []string{firstClient}, now)
-	if err := errors.Join(serr, cerr); err != nil {
-		return nil, nil, err
-	}
-	stext, serr := s.bundlePEM(ca)
-	ctext, cerr := c.bundlePEM(ca)
-	if err := errors.Join(serr, cerr); err != nil {
-		return nil, nil, err
-	}
-	return &Material{Cert: stext, Key: stext, CA: stext}, &Material{Cert: ctext, Key: ctext, CA: ctext}, nil
 }
