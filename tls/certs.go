@@ -12,6 +12,7 @@ import (
 
 	"tunnels/tls/internal/authority"
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -19,10 +20,10 @@ import (
 const (
 	caFile     = "ca.pem"
 	caKeyFile  = "ca.key"
-	crlFile    = "ca.crl"
+	crlFile    = crl.File
 	serverFile = "server.pem"
 	serverKey  = "server.key"
-	issuedFile = "issued"
+	issuedFile = crl.IssuedFile
 )
 
 const (

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -175,8 +176,8 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 		c.add(Fatal, "copy the ca.crl from the CA's folder again", "%v", err)
 	}
 	for _, list := range crls {
-		if !list.due.IsZero() && c.now.After(list.due) {
-			c.add(Warning, "copy a newer one from the CA", "revocation list %v should have been replaced by %s", found, certtext.Day(list.due))
+		if !list.Due.IsZero() && c.now.After(list.Due) {
+			c.add(Warning, "copy a newer one from the CA", "revocation list %v should have been replaced by %s", found, certtext.Day(list.Due))
 		}
 	}
 	if pair == nil {
@@ -187,7 +188,7 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 		c.unsigned(pair.Leaf, cas)
 		return
 	}
-	if err := checkRevoked(crls, chains); err != nil {
+	if err := crl.Check(crls, chains); err != nil {
 		c.add(Fatal, c.renew(), "%v, so the other end refuses it", err)
 		c.found[len(c.found)-1].starts = true // the other end may not know this
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tunnels/tls/internal/crl"
 )
 
 // sessionsKept is how many TLS sessions a client keeps for resumption: a few for each
@@ -115,7 +117,7 @@ func (c *Client) config(now *snapshot, name string) *ctls.Config {
 			return now.pair, nil
 		},
 		VerifyConnection: func(state ctls.ConnectionState) error {
-			return checkRevoked(now.crls, state.VerifiedChains)
+			return crl.Check(now.crls, state.VerifiedChains)
 		},
 		ClientSessionCache: c.sessionsFor(now.pair),
 		KeyLogWriter:       c.keyLog,
@@ -144,8 +146,8 @@ func (c *Client) explain(err error, now *snapshot) error {
 	var leaf *x509.Certificate
 	if e, ok := errors.AsType[*ctls.CertificateVerificationError](err); ok {
 		leaf = e.UnverifiedCertificates[0]
-	} else if e, ok := errors.AsType[*revokedError](err); ok {
-		leaf = e.cert
+	} else if e, ok := errors.AsType[*crl.RevokedError](err); ok {
+		leaf = e.Cert
 	} else if said := endedEarly(err, ServerRole, c.cfg.handshakeTimeout()); said != nil {
 		return said
 	} else {

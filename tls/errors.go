@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 )
 
 // Instructions for fixing a problem, as shown to users.
@@ -65,7 +66,7 @@ func issuerOf(err error, leaf *x509.Certificate) string {
 // not about a certificate.
 func verdict(err error, leaf *x509.Certificate, want Role, names Names, now time.Time) (reason, fix string) {
 	who := "certificate of " + certtext.Label(leaf)
-	if e, ok := errors.AsType[*revokedError](err); ok {
+	if e, ok := errors.AsType[*crl.RevokedError](err); ok {
 		return e.Error(), ""
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"tunnels/tls/internal/crl"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -19,7 +19,7 @@ type snapshot struct {
 	pair *ctls.Certificate // with its Leaf
 	cas  []*x509.Certificate
 	pool *x509.CertPool // of cas
-	crls []crl
+	crls []crl.List
 }
 
 // judge verifies a peer's certificates for the given time, as the handshake does.
@@ -37,7 +37,7 @@ func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time
 	if err != nil {
 		return err
 	}
-	return checkRevoked(s.crls, chains)
+	return crl.Check(s.crls, chains)
 }
 
 // source is one text of a Config and its name in messages.
@@ -145,7 +145,7 @@ func (c Config) crlFiles() []string {
 		return nil
 	}
 	own := strings.TrimSuffix(c.CA, filepath.Ext(c.CA)) + ".crl"
-	shared := filepath.Join(filepath.Dir(c.CA), crlFile)
+	shared := filepath.Join(filepath.Dir(c.CA), crl.File)
 	if own == c.CA || own == shared {
 		return []string{shared}
 	}
@@ -156,10 +156,10 @@ func (c Config) crlFiles() []string {
 // exist, failed are those that could not be read, with the error. An unreadable file
 // does not hide the lists of another. A list of a foreign CA in ca.crl is ignored if
 // the CA file has a name of its own.
-func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []string, err error) {
+func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl.List, found, failed []string, err error) {
 	var errs []error
 	for i, file := range c.crlFiles() {
-		data, err := pemfile.Read(file, maxCRL)
+		data, err := pemfile.Read(file, crl.MaxSize)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -168,34 +168,20 @@ func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl, found, failed []s
 			failed, errs = append(failed, file), append(errs, fmt.Errorf("revocation list: %w", err))
 			continue
 		}
-		more, err := parseCRLs(data, cas)
-		if i > 0 && errors.Is(err, errForeignCRL) {
+		more, err := crl.Parse(data, cas)
+		if i > 0 && errors.Is(err, crl.ErrForeign) {
 			err = nil
 		}
 		if err != nil {
 			failed, errs = append(failed, file), append(errs, fmt.Errorf("revocation list %s: %w", file, err))
 		}
 		for _, list := range more {
-			list.file = file
+			list.File = file
 			lists = append(lists, list)
 		}
 	}
 	if len(found) == 0 && len(c.crlFiles()) > 0 {
-		errs = append(errs, missingCRL(filepath.Dir(c.CA)))
+		errs = append(errs, crl.Missing(filepath.Dir(c.CA)))
 	}
 	return lists, found, failed, errors.Join(errs...)
-}
-
-// missingCRL returns an error if dir is a CA's folder without a revocation list. Such a
-// folder always has one; without it, revoked certificates would be valid again.
-func missingCRL(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, issuedFile)); err != nil {
-		return nil
-	}
-	path := filepath.Join(dir, crlFile)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return fmt.Errorf("revocation list %s is missing, and what it revoked would be valid again: "+
-		"restore it, or run `tunnels certs crl -dir %s` for an empty one and repeat the revocations", path, dir)
 }

@@ -364,3 +364,17 @@ func isReset(err error) bool {
 }
 
 func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.Cert} }
+
+// list returns a revocation list of one serial number, signed by the CA of p.
+func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now()) }
+
+// listAt is list with a given number and date.
+func (p *pki) listAt(serial, number int64, made time.Time) []byte {
+	p.t.Helper()
+	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: p.since}
+	text, err := p.ca.Revocations(big.NewInt(number), []x509.RevocationListEntry{entry}, made)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return text
+}

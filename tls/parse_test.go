@@ -6,14 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tunnels/tls/internal/authority"
-	"tunnels/tls/internal/certtext"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -113,64 +111,6 @@ func TestConfigErrors(t *testing.T) {
 			t.Errorf("Check of the same = %v, want it to be found", found)
 		}
 	}
-}
-
-func FuzzBundle(f *testing.F) {
-	p := newPKI(f)
-	text, err := p.leaf(ClientRole, "laptop").BundlePEM(p.ca)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	f.Add(text[:len(text)/2])
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
-	f.Add(pemfile.Encode("RSA PRIVATE KEY", []byte{0x30, 0}))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := pemfile.Parse(data)
-		if err != nil {
-			return
-		}
-		if len(b.Keys)+len(b.Certs) == 0 {
-			t.Error("Parse: neither an error nor anything found")
-		}
-		type public interface{ Equal(crypto.PublicKey) bool }
-		if pair := b.Pair(b.Keys); pair != nil && !pair.Leaf.PublicKey.(public).Equal(pair.PrivateKey.(crypto.Signer).Public()) {
-			t.Error("Pair: the key does not belong to the certificate")
-		}
-		for _, cert := range b.Certs {
-			if name := certtext.Label(cert); strings.ContainsAny(name, "\n\r\x00") {
-				t.Errorf("label = %q, want nothing that breaks a line", name)
-			}
-		}
-		for _, ca := range b.CAs() {
-			if !ca.IsCA {
-				t.Error("CAs: a certificate that is no CA's")
-			}
-		}
-	})
-}
-
-func FuzzCRL(f *testing.F) {
-	p := newPKI(f)
-	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(7), RevocationTime: time.Now()}
-	text, err := p.ca.Revocations(big.NewInt(1), []x509.RevocationListEntry{entry}, time.Now())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	f.Add(slices.Concat(text, text))
-	f.Add(text[:len(text)-20])
-	f.Add([]byte("broken"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		lists, err := parseCRLs(data, p.cas())
-		if err == nil && len(lists) == 0 {
-			t.Error("parseCRLs: neither an error nor a list")
-		}
-		if _, err := parseCRLs(data, nil); err == nil {
-			t.Error("parseCRLs took a list without a CA to verify it")
-		}
-	})
 }
 
 func FuzzIssued(f *testing.F) {

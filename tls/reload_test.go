@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 )
 
 func wantEvent(t *testing.T, h *ear, part, wantErr string) {
@@ -193,7 +194,7 @@ func TestBrokenCRL(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.write("ca.crl", foreign)
-	wantEvent(t, h.ear, partCRL, errForeignCRL.Error())
+	wantEvent(t, h.ear, partCRL, crl.ErrForeign.Error())
 	if err := os.Remove(p.path("ca.crl")); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 )
 
 // TestRevocationStaysInForce: whatever happens to a file of revocation lists,
@@ -36,8 +37,8 @@ func TestRevocationStaysInForce(t *testing.T) {
 			_ = os.WriteFile(own, a1[:90], public)
 			_ = os.WriteFile(shared, later(b, 3), public)
 		}, "block 1 of 1 is damaged", []string{"1", "3"}},
-		{"replaced by another CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), public) }, errForeignCRL.Error(), []string{"1", "2"}},
-		{"another CA's beside it", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), public) }, errForeignCRL.Error(), []string{"4", "2"}},
+		{"replaced by another CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), public) }, crl.ErrForeign.Error(), []string{"1", "2"}},
+		{"another CA's beside it", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), public) }, crl.ErrForeign.Error(), []string{"4", "2"}},
 		{"another CA's beside it in ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), public) }, "", []string{"1", "5"}},
 		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), public) }, "is older than the one in force", []string{"1", "6", "2"}},
 		{"a newer one", func(own, _ string) { _ = os.WriteFile(own, later(a, 8), public) }, "", []string{"8", "2"}},
@@ -59,7 +60,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 				}
 				var got []string
 				for _, list := range s.now.Load().crls {
-					for serial := range list.since {
+					for serial := range list.Since {
 						got = append(got, serial)
 					}
 				}

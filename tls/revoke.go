@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -25,11 +26,11 @@ func List(dir string) ([]Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := missingCRL(dir); err != nil {
+	if err := crl.Missing(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, crlFile)
-	data, err := pemfile.Read(path, maxCRL)
+	data, err := pemfile.Read(path, crl.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return all, nil
 	}
@@ -58,7 +59,7 @@ func readCA(dir string) (*x509.Certificate, error) {
 
 func readIssued(dir string) ([]Issued, error) {
 	path := filepath.Join(dir, issuedFile)
-	data, err := pemfile.Read(path, maxCRL)
+	data, err := pemfile.Read(path, crl.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -107,7 +108,7 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := missingCRL(dir); err != nil {
+	if err := crl.Missing(dir); err != nil {
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Second)

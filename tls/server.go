@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 )
 
 // Server accepts clients. Its methods may be called concurrently. It must be closed, as
@@ -97,7 +98,7 @@ func (s *Server) applied(before *snapshot, events []event) {
 
 // sameLists reports whether two snapshots share their revocation lists. A list never
 // changes once it is read.
-func sameLists(a, b []crl) bool {
+func sameLists(a, b []crl.List) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
@@ -146,7 +147,7 @@ func (s *Server) configFor(hello *ctls.ClientHelloInfo) (*ctls.Config, error) {
 	cfg.Certificates = []ctls.Certificate{*now.pair}
 	cfg.ClientCAs = now.pool
 	cfg.VerifyConnection = func(state ctls.ConnectionState) error {
-		return checkRevoked(now.crls, state.VerifiedChains)
+		return crl.Check(now.crls, state.VerifiedChains)
 	}
 	return cfg, nil
 }
@@ -185,8 +186,8 @@ func (s *Server) explain(err error, low *lower) error {
 	var leaf *x509.Certificate
 	if e, ok := errors.AsType[*ctls.CertificateVerificationError](err); ok {
 		leaf = e.UnverifiedCertificates[0]
-	} else if e, ok := errors.AsType[*revokedError](err); ok {
-		leaf = e.cert
+	} else if e, ok := errors.AsType[*crl.RevokedError](err); ok {
+		leaf = e.Cert
 	} else {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/crl"
 )
 
 // store holds the content of one end's files and follows their changes.
@@ -203,7 +203,7 @@ func (s *store) refreshLocked(all bool) []event {
 	}
 	if dirty[partCRL] {
 		crls, err := s.loadCRLs(next.cas, old.crls)
-		isNew := !slices.EqualFunc(crls, old.crls, sameCRL)
+		isNew := !slices.EqualFunc(crls, old.crls, crl.Same)
 		if isNew {
 			next.crls = crls
 		}
@@ -217,27 +217,27 @@ func (s *store) refreshLocked(all bool) []event {
 // one replaces it or its CA is no longer trusted. So damaging or deleting a file, or
 // restoring an older copy, undoes no revocation. The lists are returned even with an
 // error.
-func (s *store) loadCRLs(cas []*x509.Certificate, old []crl) ([]crl, error) {
+func (s *store) loadCRLs(cas []*x509.Certificate, old []crl.List) ([]crl.List, error) {
 	crls, found, failed, err := loadCRLs(s.cfg, cas)
 	read := crls
 	for _, was := range old {
-		signer := slices.IndexFunc(cas, func(ca *x509.Certificate) bool { return slices.Equal(ca.RawSubjectPublicKeyInfo, was.signer) })
-		broken := slices.Contains(failed, was.file)
-		replaced := func(l crl) bool { return l.replaces(was) && (!broken || l.file == was.file) }
+		signer := slices.IndexFunc(cas, func(ca *x509.Certificate) bool { return slices.Equal(ca.RawSubjectPublicKeyInfo, was.Signer) })
+		broken := slices.Contains(failed, was.File)
+		replaced := func(l crl.List) bool { return l.Replaces(was) && (!broken || l.File == was.File) }
 		if signer < 0 || slices.ContainsFunc(read, replaced) {
 			continue
 		}
-		if !slices.ContainsFunc(read, func(l crl) bool { return sameCRL(l, was) }) {
+		if !slices.ContainsFunc(read, func(l crl.List) bool { return crl.Same(l, was) }) {
 			crls = append(crls, was)
 		}
 		switch {
 		case broken || err != nil: // reported as it is
 		case len(found) == 0:
 			err = fmt.Errorf("revocation list %s is gone", strings.Join(s.cfg.crlFiles(), " or "))
-		case slices.ContainsFunc(read, func(l crl) bool { return slices.Equal(l.signer, was.signer) }):
-			err = fmt.Errorf("revocation list %s: the list of %s is older than the one in force", was.file, certtext.Label(cas[signer]))
+		case slices.ContainsFunc(read, func(l crl.List) bool { return slices.Equal(l.Signer, was.Signer) }):
+			err = fmt.Errorf("revocation list %s: the list of %s is older than the one in force", was.File, certtext.Label(cas[signer]))
 		default:
-			err = fmt.Errorf("revocation list %s: the list of %s is gone", was.file, certtext.Label(cas[signer]))
+			err = fmt.Errorf("revocation list %s: the list of %s is gone", was.File, certtext.Label(cas[signer]))
 		}
 	}
 	return crls, err
@@ -268,8 +268,4 @@ func (s *store) describe(part string) string {
 
 func samePair(a, b *ctls.Certificate) bool {
 	return slices.EqualFunc(a.Certificate, b.Certificate, slices.Equal)
-}
-
-func sameCRL(a, b crl) bool {
-	return a.file == b.file && a.made.Equal(b.made) && slices.Equal(a.signer, b.signer) && maps.EqualFunc(a.since, b.since, time.Time.Equal)
 }

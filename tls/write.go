@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"tunnels/tls/internal/crl"
 	"tunnels/tls/internal/pemfile"
 )
 
@@ -85,7 +86,7 @@ func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) e
 		return err
 	}
 	err = func() error {
-		old, err := pemfile.Read(path, maxCRL)
+		old, err := pemfile.Read(path, crl.MaxSize)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

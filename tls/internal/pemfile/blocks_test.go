@@ -1,38 +1,24 @@
-package tls
+package pemfile_test
 
 import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"tunnels/tls/internal/authority"
+	"tunnels/tls/internal/crl"
 	"tunnels/tls/internal/pemfile"
 )
-
-// list returns a revocation list of one serial number, signed by the CA of p.
-func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now()) }
-
-// listAt is list with a given number and date.
-func (p *pki) listAt(serial, number int64, made time.Time) []byte {
-	p.t.Helper()
-	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: p.since}
-	text, err := p.ca.Revocations(big.NewInt(number), []x509.RevocationListEntry{entry}, made)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return text
-}
 
 // TestDamagedBlock: whichever single byte is lost or changed, or wherever the text is
 // cut, a text of several blocks is read completely or refused.
 func TestDamagedBlock(t *testing.T) {
 	a, b := newPKI(t), newPKI(t)
 	lists := slices.Concat(a.list(1), b.list(2))
-	leaf := a.leaf(ServerRole, "localhost")
+	leaf := a.leaf(authority.ServerRole, "localhost")
 	key, err := leaf.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +26,7 @@ func TestDamagedBlock(t *testing.T) {
 	bundle := slices.Concat(key, leaf.CertPEM(), a.ca.CertPEM(), b.ca.CertPEM())
 	cas := slices.Concat(a.cas(), b.cas())
 	lostList := func(data []byte) bool {
-		got, err := parseCRLs(data, cas)
+		got, err := crl.Parse(data, cas)
 		return err == nil && len(got) != 2
 	}
 	lostBlock := func(data []byte) bool {
@@ -97,12 +83,12 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 		{"alone and indented", indented, "block 1 of 1 is damaged"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseCRLs(tt.text, slices.Concat(a.cas(), b.cas()))
+			got, err := crl.Parse(tt.text, slices.Concat(a.cas(), b.cas()))
 			switch {
 			case tt.want == "" && (err != nil || len(got) != 2):
-				t.Errorf("parseCRLs = %d lists, %v, want 2", len(got), err)
+				t.Errorf("crl.Parse = %d lists, %v, want 2", len(got), err)
 			case tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)):
-				t.Errorf("parseCRLs = %v, want %q", err, tt.want)
+				t.Errorf("crl.Parse = %v, want %q", err, tt.want)
 			}
 		})
 	}
@@ -111,7 +97,7 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 // TestNotPEM: the error for a file of another format names that format.
 func TestNotPEM(t *testing.T) {
 	p := newPKI(t)
-	leaf := p.leaf(ClientRole, "laptop")
+	leaf := p.leaf(authority.ClientRole, "laptop")
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(leaf.Key)
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +147,7 @@ func TestNotPEM(t *testing.T) {
 // key.
 func TestErrorsShowNoKey(t *testing.T) {
 	p := newPKI(t)
-	key, err := p.leaf(ClientRole, "laptop").KeyPEM()
+	key, err := p.leaf(authority.ClientRole, "laptop").KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +156,7 @@ func TestErrorsShowNoKey(t *testing.T) {
 	check := func(data []byte) {
 		t.Helper()
 		_, berr := pemfile.Parse(data)
-		_, lerr := parseCRLs(data, p.cas())
+		_, lerr := crl.Parse(data, p.cas())
 		for _, err := range []error{berr, lerr} {
 			if err == nil {
 				continue
