@@ -10,35 +10,18 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/tls/ca"
 	"tunnels/tls/internal/certtext"
 )
 
-func mustInit(t *testing.T, names ...string) (dir string, r *Report) {
+func mustInit(t *testing.T, names ...string) (dir string, r *ca.Report) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "certs")
-	r, err := Init(dir, names)
+	r, err := ca.Init(dir, names)
 	if err != nil {
 		t.Fatalf("Init: %v", err)
 	}
 	return dir, r
-}
-
-// contents returns all files of a folder, to check that nothing was written.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[e.Name()] = string(data)
-	}
-	return all
 }
 
 func files(dir string) (server, client Config) {
@@ -56,9 +39,9 @@ func TestInit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := os.FileMode(public)
+		want := os.FileMode(0o644)
 		if holdsKey(f) {
-			want = private
+			want = 0o600
 		}
 		if runtime.GOOS != "windows" && info.Mode().Perm() != want {
 			t.Errorf("mode of %s = %o, want %o", f, info.Mode().Perm(), want)
@@ -98,62 +81,27 @@ func TestInit(t *testing.T) {
 	}
 }
 
-func TestNeverOverwrites(t *testing.T) {
-	for _, there := range []string{"ca.pem", "ca.key", "ca.crl", "issued", "server.pem", "server.key", "client.pem"} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, there), []byte("precious"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		before := contents(t, dir)
-		if _, err := Init(dir, []string{"vps"}); err == nil || !strings.Contains(err.Error(), there) {
-			t.Errorf("Init beside %s = %v, want an error that names it", there, err)
-		}
-		if after := contents(t, dir); len(after) != 1 || after[there] != before[there] {
-			t.Errorf("Init beside %s left %d files, want the one as it was", there, len(after))
-		}
-	}
-	dir, _ := mustInit(t, "vps")
-	before := contents(t, dir)
-	if _, err := Init(dir, []string{"vps"}); err == nil || !strings.Contains(err.Error(), "nothing written") {
-		t.Errorf("second Init = %v, want an error", err)
-	}
-	if _, err := IssueClient(dir, "client"); err == nil || !strings.Contains(err.Error(), "tunnels certs revoke client") {
-		t.Errorf("IssueClient of the first client's name = %v, want an error that says how to get a new one", err)
-	}
-	for name, text := range contents(t, dir) {
-		if before[name] != text {
-			t.Errorf("%s was changed", name)
-		}
-	}
-}
-
-func TestWriteAllOrNothing(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "b"), []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err := writeAll(dir, []newFile{{"a", private, []byte("1")}, {"b", private, []byte("2")}})
-	if err == nil {
-		t.Error("writeAll over an existing file: no error")
-	}
-	if got := contents(t, dir); len(got) != 1 || got["b"] != "precious" {
-		t.Errorf("writeAll that could not go on left %v, want b alone, as it was", got)
-	}
-}
-
 func TestRenewServer(t *testing.T) {
 	dir, _ := mustInit(t, "old.example.com")
-	ca, client := contents(t, dir)["ca.pem"], contents(t, dir)["client.pem"]
+	content := func(name string) string {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	authority, client := content("ca.pem"), content("client.pem")
 	for _, f := range []string{"server.pem", "server.key"} {
 		if err := os.Rename(filepath.Join(dir, f), filepath.Join(t.TempDir(), f)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r, err := Init(dir, []string{"localhost", "127.0.0.1"})
+	r, err := ca.Init(dir, []string{"localhost", "127.0.0.1"})
 	if err != nil || len(r.Files) != 2 {
 		t.Fatalf("Init without server files = %v, %v, want two files", r, err)
 	}
-	if now := contents(t, dir); now["ca.pem"] != ca || now["client.pem"] != client {
+	if content("ca.pem") != authority || content("client.pem") != client {
 		t.Error("renewing the server's certificate changed other files")
 	}
 	scfg, ccfg := files(dir)
@@ -163,7 +111,7 @@ func TestRenewServer(t *testing.T) {
 
 func TestIssueClient(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
-	r, err := IssueClient(dir, "laptop")
+	r, err := ca.IssueClient(dir, "laptop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,14 +125,14 @@ func TestIssueClient(t *testing.T) {
 	if s.PeerName() != "laptop" || s.PeerSerial() != r.Issued[0].Serial {
 		t.Errorf("peer = %s %s, want laptop %s", s.PeerName(), s.PeerSerial(), r.Issued[0].Serial)
 	}
-	if _, err := IssueClient(t.TempDir(), "laptop"); err == nil || !strings.Contains(err.Error(), "tunnels certs init") {
+	if _, err := ca.IssueClient(t.TempDir(), "laptop"); err == nil || !strings.Contains(err.Error(), "tunnels certs init") {
 		t.Errorf("IssueClient without a CA = %v, want an error that names the command", err)
 	}
 }
 
 func TestListAndRevoke(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
-	first, err := IssueClient(dir, "laptop")
+	first, err := ca.IssueClient(dir, "laptop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,20 +143,20 @@ func TestListAndRevoke(t *testing.T) {
 	if err := os.Rename(file, moved); err != nil {
 		t.Fatal(err)
 	}
-	second, err := IssueClient(dir, "laptop") // the first one's file has been moved to the laptop
+	second, err := ca.IssueClient(dir, "laptop") // the first one's file has been moved to the laptop
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, _ := h.pair(newClient(t, Config{Cert: moved, Key: moved, CA: moved}))
 
-	revoked, err := Revoke(dir, "laptop")
+	revoked, err := ca.Revoke(dir, "laptop")
 	if err != nil || len(revoked) != 2 || revoked[0].Serial != first.Issued[0].Serial || revoked[1].Serial != second.Issued[0].Serial {
 		t.Fatalf("Revoke(laptop) = %+v, %v, want both its certificates", revoked, err)
 	}
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
 	}
-	all, err := List(dir)
+	all, err := ca.List(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,57 +172,22 @@ func TestListAndRevoke(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("List = %q, want %q", got, want)
 	}
-	if _, err := Revoke(dir, "laptop"); err == nil || !strings.Contains(err.Error(), "was revoked on") {
+	if _, err := ca.Revoke(dir, "laptop"); err == nil || !strings.Contains(err.Error(), "was revoked on") {
 		t.Errorf("second Revoke = %v, want an error that says so", err)
 	}
-	if _, err := Revoke(dir, "desktop"); err == nil || !strings.Contains(err.Error(), "127.0.0.1, client, laptop") {
+	if _, err := ca.Revoke(dir, "desktop"); err == nil || !strings.Contains(err.Error(), "127.0.0.1, client, laptop") {
 		t.Errorf("Revoke of an unknown name = %v, want an error that lists the known", err)
 	}
 	serial := strings.ToUpper(all[1].Serial)
-	if one, err := Revoke(dir, serial); err != nil || len(one) != 1 || one[0].Name() != "client" {
+	if one, err := ca.Revoke(dir, serial); err != nil || len(one) != 1 || one[0].Name() != "client" {
 		t.Errorf("Revoke(%s) = %v, %v, want the client's certificate", serial, one, err)
 	}
 	if _, err := attemptRefused(h, newClient(t, ccfg)); !isReset(err) {
 		// ca.crl lies beside client.pem as well; that one is for the server to refuse
 		t.Errorf("client revoked by serial: %v, want it refused", err)
 	}
-	if all, err = List(dir); err != nil || all[2].Revoked.IsZero() || all[1].Revoked.IsZero() {
+	if all, err = ca.List(dir); err != nil || all[2].Revoked.IsZero() || all[1].Revoked.IsZero() {
 		t.Errorf("List after two revocations = %v, %v, want both kept", all, err)
-	}
-}
-
-func TestRevokeKeepsUnreadableFiles(t *testing.T) {
-	dir, _ := mustInit(t, "127.0.0.1")
-	path := filepath.Join(dir, crlFile)
-	if err := os.WriteFile(path, []byte("broken"), public); err != nil {
-		t.Fatal(err)
-	}
-	before := contents(t, dir)
-	if _, err := Revoke(dir, "client"); err == nil {
-		t.Error("Revoke with a broken list: no error")
-	}
-	if _, err := List(dir); err == nil {
-		t.Error("List with a broken list: no error")
-	}
-	if err := os.WriteFile(path+".new", nil, public); err != nil {
-		t.Fatal(err)
-	}
-	before["ca.crl.new"] = ""
-	if _, err := Revoke(dir, "client"); err == nil || !strings.Contains(err.Error(), "ca.crl.new exists") {
-		t.Errorf("Revoke while another is at work = %v, want an error that says so", err)
-	}
-	for name, text := range contents(t, dir) {
-		if old, ok := before[name]; !ok || old != text {
-			t.Errorf("%s was changed", name)
-		}
-	}
-}
-
-func TestRevokeExpired(t *testing.T) {
-	now := time.Now()
-	all := []Issued{{Serial: "a", Role: ClientRole, Names: []string{"laptop"}, NotAfter: now.Add(-time.Hour)}}
-	if _, err := choose(all, "laptop", now); err == nil || !strings.Contains(err.Error(), "expired on "+certtext.Day(now.Add(-time.Hour))) {
-		t.Errorf("choose of an expired one = %v, want an error that says when", err)
 	}
 }
 
@@ -308,16 +221,16 @@ func TestThrowaway(t *testing.T) {
 // proceed.
 func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
-	cfg := Config{Cert: filepath.Join(dir, serverFile), Key: filepath.Join(dir, serverKey), CA: filepath.Join(dir, caFile)}
-	if _, err := NewCRL(dir); err == nil || !strings.Contains(err.Error(), "exists") {
+	cfg := Config{Cert: filepath.Join(dir, "server.pem"), Key: filepath.Join(dir, "server.key"), CA: filepath.Join(dir, "ca.pem")}
+	if _, err := ca.NewCRL(dir); err == nil || !strings.Contains(err.Error(), "exists") {
 		t.Errorf("NewCRL beside a list = %v, want an error", err)
 	}
-	if err := os.Remove(filepath.Join(dir, crlFile)); err != nil {
+	if err := os.Remove(filepath.Join(dir, "ca.crl")); err != nil {
 		t.Fatal(err)
 	}
 	_, serr := NewServer(cfg)
-	_, lerr := List(dir)
-	_, rerr := Revoke(dir, "client")
+	_, lerr := ca.List(dir)
+	_, rerr := ca.Revoke(dir, "client")
 	for what, err := range map[string]error{"NewServer": serr, "List": lerr, "Revoke": rerr} {
 		if err == nil || !strings.Contains(err.Error(), "ca.crl is missing") || !strings.Contains(err.Error(), "certs crl -dir "+dir) {
 			t.Errorf("%s without the list = %v, want an error with the way on", what, err)
@@ -326,10 +239,10 @@ func TestMissingList(t *testing.T) {
 	if found := Check(cfg, ServerRole, "127.0.0.1:1", time.Now()); len(found) != 1 || found[0].Severity != Fatal {
 		t.Errorf("Check without the list = %v", found)
 	}
-	if _, err := NewCRL(dir); err != nil {
+	if _, err := ca.NewCRL(dir); err != nil {
 		t.Fatal(err)
 	}
-	if one, err := Revoke(dir, "client"); err != nil || len(one) != 1 {
+	if one, err := ca.Revoke(dir, "client"); err != nil || len(one) != 1 {
 		t.Errorf("Revoke behind NewCRL = %v, %v", one, err)
 	}
 	if s, err := NewServer(cfg); err != nil {

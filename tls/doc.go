@@ -1,5 +1,5 @@
 // Package tls authenticates the two ends to each other: it has mutually authenticated
-// TLS 1.3 conns, the files they need, and a small CA that writes those files.
+// TLS 1.3 conns and reads the files they need, which package tls/ca can make.
 //
 //	server, err := tls.NewServer(tls.Config{Cert: "server.pem", Key: "server.key", CA: "ca.pem"})
 //	listener := server.Listener(inner)  // Accept returns handshaken conns only

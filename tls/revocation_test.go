@@ -28,20 +28,20 @@ func TestRevocationStaysInForce(t *testing.T) {
 		{"nothing", func(_, _ string) {}, "", []string{"1", "2"}},
 		{"both lists in one file", func(own, shared string) {
 			_ = os.Remove(own)
-			_ = os.WriteFile(shared, slices.Concat(a1, b2), public)
+			_ = os.WriteFile(shared, slices.Concat(a1, b2), 0o644)
 		}, "", []string{"1", "2"}},
 		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "the list of " + certtext.Label(a.ca.Cert) + " is gone", []string{"1", "2"}},
 		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "is gone", []string{"1", "2"}},
-		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], public) }, "block 1 of 1 is damaged", []string{"1", "2"}},
+		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], 0o644) }, "block 1 of 1 is damaged", []string{"1", "2"}},
 		{"one damaged, the other with one more", func(own, shared string) {
-			_ = os.WriteFile(own, a1[:90], public)
-			_ = os.WriteFile(shared, later(b, 3), public)
+			_ = os.WriteFile(own, a1[:90], 0o644)
+			_ = os.WriteFile(shared, later(b, 3), 0o644)
 		}, "block 1 of 1 is damaged", []string{"1", "3"}},
-		{"replaced by another CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), public) }, crl.ErrForeign.Error(), []string{"1", "2"}},
-		{"another CA's beside it", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), public) }, crl.ErrForeign.Error(), []string{"4", "2"}},
-		{"another CA's beside it in ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), public) }, "", []string{"1", "5"}},
-		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), public) }, "is older than the one in force", []string{"1", "6", "2"}},
-		{"a newer one", func(own, _ string) { _ = os.WriteFile(own, later(a, 8), public) }, "", []string{"8", "2"}},
+		{"replaced by another CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), 0o644) }, crl.ErrForeign.Error(), []string{"1", "2"}},
+		{"another CA's beside it", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), 0o644) }, crl.ErrForeign.Error(), []string{"4", "2"}},
+		{"another CA's beside it in ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), 0o644) }, "", []string{"1", "5"}},
+		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), 0o644) }, "is older than the one in force", []string{"1", "6", "2"}},
+		{"a newer one", func(own, _ string) { _ = os.WriteFile(own, later(a, 8), 0o644) }, "", []string{"8", "2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPKI(t)

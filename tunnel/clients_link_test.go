@@ -22,6 +22,7 @@ import (
 	"tunnels/internal/admission"
 	"tunnels/internal/rules"
 	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 // authority issues certificates in a temporary directory.
@@ -33,7 +34,7 @@ type authority struct {
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	a := &authority{t, t.TempDir()}
-	if _, err := tls.Init(a.dir, []string{"server.test"}); err != nil {
+	if _, err := ca.Init(a.dir, []string{"server.test"}); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -43,7 +44,7 @@ func newAuthority(t *testing.T) *authority {
 func (a *authority) clientConfig(name string) tls.Config {
 	a.t.Helper()
 	if name != "client" { // that one was made by newAuthority
-		if _, err := tls.IssueClient(a.dir, name); err != nil {
+		if _, err := ca.IssueClient(a.dir, name); err != nil {
 			a.t.Fatal(err)
 		}
 	}

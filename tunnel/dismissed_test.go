@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"tunnels/internal/testnet"
-	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 // TestRevokedLines checks that when a client's certificate is revoked, the server's closing
@@ -30,7 +30,7 @@ func TestRevokedLines(t *testing.T) {
 			if _, err := c.Read(make([]byte, 1)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := tls.Revoke(a.dir, "client"); err != nil {
+			if _, err := ca.Revoke(a.dir, "client"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := c.Read(make([]byte, 1)); err == nil {

@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 	"tunnels/remux"
 	"tunnels/sla"
-	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 // goneMax limits how long the resources of a lost peer may be held. It is generous: the limits
@@ -144,10 +144,10 @@ func TestGone(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %s %s, %s", w.eager, w.remux, w.server, cause), func(t *testing.T) {
 				t.Parallel()
 				target, conns := holding(t)
-				ca := newAuthority(t)
+				authority := newAuthority(t)
 				r := start(t, w.eager, w.remux, w.server, func(c *Config) {
 					ownBudget(c)
-					ca.apply(c)
+					authority.apply(c)
 				})
 				var apps, targets []*net.TCPConn
 				var checks []func(*testing.T, *net.TCPConn)
@@ -165,7 +165,7 @@ func TestGone(t *testing.T) {
 				begun.Wait()
 				switch cause {
 				case "certificate":
-					if _, err := tls.Revoke(ca.dir, "client"); err != nil {
+					if _, err := ca.Revoke(authority.dir, "client"); err != nil {
 						t.Fatal(err)
 					}
 					if err := r.server.Reload(); err != nil {

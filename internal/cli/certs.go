@@ -12,6 +12,7 @@ import (
 
 	"tunnels/internal/keytext"
 	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 const certsUsage = `tunnels certs: a small CA for the server and its clients.
@@ -75,7 +76,7 @@ func certsInit(dir string, names []string, w io.Writer) error {
 	if len(names) == 0 {
 		return usagef("certs init wants the names and addresses by which clients reach the server, as in: tunnels certs init vps.example.com")
 	}
-	r, err := tls.Init(dir, names)
+	r, err := ca.Init(dir, names)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func certsClient(dir string, names []string, w io.Writer) error {
 	if len(names) != 1 {
 		return usagef("certs client wants one name, as in: tunnels certs client laptop")
 	}
-	r, err := tls.IssueClient(dir, names[0])
+	r, err := ca.IssueClient(dir, names[0])
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func certsClient(dir string, names []string, w io.Writer) error {
 // serverOf returns the address of the server for which the CA last issued a
 // certificate, with the port suggested by init.
 func serverOf(dir string) string {
-	all, err := tls.List(dir)
+	all, err := ca.List(dir)
 	if err != nil {
 		return "HOST:PORT" // the certificate has been made nevertheless
 	}
@@ -117,7 +118,7 @@ func serverOf(dir string) string {
 	return address
 }
 
-func wrote(w io.Writer, r *tls.Report) {
+func wrote(w io.Writer, r *ca.Report) {
 	for _, f := range r.Files {
 		fmt.Fprintln(w, "wrote", f)
 	}
@@ -130,7 +131,7 @@ func certsList(dir string, names []string, w io.Writer) error {
 	if len(names) != 0 {
 		return usagef("certs list takes no names")
 	}
-	all, err := tls.List(dir)
+	all, err := ca.List(dir)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func certsCRL(dir string, names []string, w io.Writer) error {
 	if len(names) != 0 {
 		return usagef("certs crl takes no names")
 	}
-	file, err := tls.NewCRL(dir)
+	file, err := ca.NewCRL(dir)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func certsRevoke(dir string, names []string, w io.Writer) error {
 	if len(names) != 1 {
 		return usagef("certs revoke wants one name or serial number; tunnels certs list shows them")
 	}
-	revoked, err := tls.Revoke(dir, names[0])
+	revoked, err := ca.Revoke(dir, names[0])
 	if err != nil {
 		return err
 	}

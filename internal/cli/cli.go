@@ -15,7 +15,7 @@ import (
 
 	"tunnels/internal/config"
 	"tunnels/internal/keytext"
-	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 // version is set by scripts/build.sh.
@@ -52,7 +52,7 @@ func exitCode(err error) int {
 	_, option := errors.AsType[*config.Error](err)
 	_, usage := errors.AsType[usageError](err)
 	_, file := errors.AsType[fileError](err)
-	_, name := errors.AsType[tls.NameError](err)
+	_, name := errors.AsType[ca.NameError](err)
 	if option || usage || file || name || errors.Is(err, fs.ErrNotExist) {
 		return 2
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"tunnels/internal/config"
-	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 // shownMax is how many characters of a key a message may contain by accident.
@@ -27,7 +27,7 @@ func makeKeyFiles(t *testing.T) keyFiles {
 	t.Helper()
 	t.Chdir(t.TempDir()) // a value that looks like a path may become a file
 	k := keyFiles{dir: t.TempDir()}
-	if _, err := tls.Init(k.dir, []string{"localhost"}); err != nil {
+	if _, err := ca.Init(k.dir, []string{"localhost"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"server.key", "client.pem"} {

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"tunnels/tls"
+	"tunnels/tls/ca"
 )
 
 // TestRoleInferred: the role may be omitted where only one is possible.
@@ -44,7 +44,7 @@ func TestRoleInferred(t *testing.T) {
 // there.
 func TestClientCAInferred(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := tls.Init(dir, []string{"localhost"}); err != nil {
+	if _, err := ca.Init(dir, []string{"localhost"}); err != nil {
 		t.Fatal(err)
 	}
 	all, alone := filepath.Join(dir, "client.pem"), filepath.Join(dir, "server.pem")

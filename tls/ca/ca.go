@@ -1,4 +1,4 @@
-package tls
+package ca
 
 import (
 	"crypto"
@@ -148,7 +148,7 @@ func IssueClient(dir, name string) (*Report, error) {
 }
 
 func makeServer(ca *authority.CA, names []string, now time.Time) (Issued, []newFile, error) {
-	l, err := ca.IssueNow(ServerRole, names, now)
+	l, err := ca.IssueNow(authority.ServerRole, names, now)
 	if err != nil {
 		return Issued{}, nil, err
 	}
@@ -156,12 +156,12 @@ func makeServer(ca *authority.CA, names []string, now time.Time) (Issued, []newF
 	if err != nil {
 		return Issued{}, nil, err
 	}
-	return issuedOf(l, ServerRole, names, serverFile),
+	return issuedOf(l, authority.ServerRole, names, serverFile),
 		[]newFile{{serverKey, private, key}, {serverFile, public, l.CertPEM()}}, nil
 }
 
 func makeClient(ca *authority.CA, name string, now time.Time) (Issued, newFile, error) {
-	l, err := ca.IssueNow(ClientRole, []string{name}, now)
+	l, err := ca.IssueNow(authority.ClientRole, []string{name}, now)
 	if err != nil {
 		return Issued{}, newFile{}, err
 	}
@@ -170,7 +170,7 @@ func makeClient(ca *authority.CA, name string, now time.Time) (Issued, newFile, 
 		return Issued{}, newFile{}, err
 	}
 	file := name + ".pem"
-	return issuedOf(l, ClientRole, []string{name}, file), newFile{file, private, text}, nil
+	return issuedOf(l, authority.ClientRole, []string{name}, file), newFile{file, private, text}, nil
 }
 
 // openAuthority reads the CA of a folder. An expired CA cannot sign.

@@ -1,6 +1,6 @@
 //go:build unix
 
-package tls
+package ca
 
 import (
 	"os"

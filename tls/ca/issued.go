@@ -1,4 +1,4 @@
-package tls
+package ca
 
 import (
 	"bufio"
@@ -14,13 +14,13 @@ import (
 
 // Issued is one certificate issued by the CA.
 type Issued struct {
-	Serial    string    // in hex
-	Role      Role      // the role it is for
-	Names     []string  // a client's name, or a server's host names and addresses
-	File      string    // file it was written to, inside the CA's folder
-	NotBefore time.Time // UTC
-	NotAfter  time.Time // UTC
-	Revoked   time.Time // zero if it is not revoked
+	Serial    string         // in hex
+	Role      authority.Role // tls.ServerRole or tls.ClientRole
+	Names     []string       // a client's name, or a server's host names and addresses
+	File      string         // file it was written to, inside the CA's folder
+	NotBefore time.Time      // UTC
+	NotAfter  time.Time      // UTC
+	Revoked   time.Time      // zero if it is not revoked
 }
 
 // Name returns the name that `tunnels certs list` prints and `tunnels certs revoke`
@@ -35,7 +35,7 @@ func (i Issued) line() string {
 		i.NotAfter.UTC().Format(time.RFC3339), i.File, strings.Join(i.Names, ","))
 }
 
-func issuedOf(l authority.Leaf, role Role, names []string, file string) Issued {
+func issuedOf(l authority.Leaf, role authority.Role, names []string, file string) Issued {
 	return Issued{
 		Serial:    certtext.Serial(l.Cert.SerialNumber),
 		Role:      role,
@@ -74,8 +74,8 @@ func parseIssuedLine(fields []string) (Issued, error) {
 	if !ok {
 		return Issued{}, fmt.Errorf("serial %.80q: want a number in hex", fields[0])
 	}
-	one := Issued{Serial: serial, Role: Role(fields[1]), File: fields[4], Names: strings.Split(fields[5], ",")}
-	if one.Role != ServerRole && one.Role != ClientRole {
+	one := Issued{Serial: serial, Role: authority.Role(fields[1]), File: fields[4], Names: strings.Split(fields[5], ",")}
+	if one.Role != authority.ServerRole && one.Role != authority.ClientRole {
 		return Issued{}, fmt.Errorf("role %.80q: want server or client", fields[1])
 	}
 	for i, at := range []*time.Time{&one.NotBefore, &one.NotAfter} {
@@ -86,7 +86,7 @@ func parseIssuedLine(fields []string) (Issued, error) {
 		*at = t.UTC()
 	}
 	for _, name := range one.Names {
-		if one.Role == ServerRole {
+		if one.Role == authority.ServerRole {
 			if _, err := authority.HostName(name); err != nil {
 				return Issued{}, err
 			}

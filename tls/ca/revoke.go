@@ -1,4 +1,4 @@
-package tls
+package ca
 
 import (
 	"crypto/x509"
@@ -47,10 +47,16 @@ func List(dir string) ([]Issued, error) {
 
 // readCA reads only the CA's certificate: listing needs no key.
 func readCA(dir string) (*x509.Certificate, error) {
-	cas, err := loadCAs(Config{CA: filepath.Join(dir, caFile)}, ServerRole)
+	const called = "the CA file"
+	path := filepath.Join(dir, caFile)
+	data, err := pemfile.Read(path, pemfile.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or make one with `tunnels certs init NAME…`", dir, caFile)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", called, err)
+	}
+	cas, err := pemfile.ParseCAs(fmt.Sprintf("%s (%s)", path, called), data, []string{filepath.Join(dir, crlFile)})
 	if err != nil {
 		return nil, err
 	}

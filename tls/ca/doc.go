@@ -1,0 +1,11 @@
+// Package ca is the small certificate authority behind `tunnels certs`. It keeps in one
+// folder the CA with its key, its revocation list, the record of what it issued, and
+// the files that servers and clients use:
+//
+//	report, err := ca.Init("certs", []string{"vps.example.com"}) // a CA, a server, a first client
+//	report, err = ca.IssueClient("certs", "laptop")
+//	revoked, err := ca.Revoke("certs", "laptop")
+//
+// Nothing is ever overwritten except the revocation list and the record, which are
+// replaced as a whole, by one process at a time.
+package ca
