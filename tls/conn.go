@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tunnels/tls/internal/certtext"
+	"tunnels/tls/internal/sockio"
 )
 
 // closeWait limits how long Close tries to send close_notify to a peer that does not
@@ -108,7 +109,7 @@ func (c *Conn) ReadMore(p []byte) (int, error) {
 	c.low.noWait = true
 	for err == nil && len(p)-n >= recordMax {
 		var m int
-		m, err = c.tls.Read(p[n:]) // crypto/tls keeps any error but errNotNow for the next Read
+		m, err = c.tls.Read(p[n:]) // crypto/tls keeps any error but sockio.ErrNotNow for the next Read
 		n += m
 	}
 	c.low.noWait = false
@@ -124,9 +125,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.low.gather.begin(len(p))
+	c.low.gather.Begin(len(p))
 	n, err := c.tls.Write(p)
-	if ferr := c.low.gather.flush(c.low.Conn); err == nil && ferr != nil {
+	if ferr := c.low.gather.Flush(c.low.Conn); err == nil && ferr != nil {
 		return 0, c.because(ferr)
 	}
 	return n, c.because(err)
@@ -146,12 +147,12 @@ func (c *Conn) WriteNow(p []byte) (bool, error) {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.low.gather.begin(len(p))
+	c.low.gather.Begin(len(p))
 	if _, err := c.tls.Write(p); err != nil {
-		_ = c.low.gather.flush(c.low.Conn) // the conn is over; err says why
+		_ = c.low.gather.Flush(c.low.Conn) // the conn is over; err says why
 		return false, c.because(err)
 	}
-	sent, err := c.low.gather.try(raw)
+	sent, err := c.low.gather.Try(raw)
 	return sent, c.because(err)
 }
 
@@ -159,7 +160,7 @@ func (c *Conn) WriteNow(p []byte) (bool, error) {
 func (c *Conn) Flush() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	return c.because(c.low.gather.flush(c.low.Conn))
+	return c.because(c.low.gather.Flush(c.low.Conn))
 }
 
 // recordMax is the payload of one record; up to that there is nothing to gather.
@@ -254,12 +255,12 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadli
 // long for Close and too short for CloseWrite.
 type lower struct {
 	net.Conn
-	gather  gather
+	gather  sockio.Gather
 	rawOnce sync.Once
 	raw     syscall.RawConn // see rawConn; written in rawOnce
 
 	// Owned by the reader:
-	noWait  bool // Read fails with errNotNow instead of waiting
+	noWait  bool // Read fails with sockio.ErrNotNow instead of waiting
 	drained bool // the last Read emptied the socket
 
 	// Of a server's conn, owned by its handshake:
@@ -281,10 +282,10 @@ func (l *lower) Read(p []byte) (n int, err error) {
 	case !l.noWait:
 		n, err = l.Conn.Read(p)
 	case l.drained:
-		return 0, errNotNow
+		return 0, sockio.ErrNotNow
 	default:
-		n, err = tryRead(l.raw, p)
-		if err != nil && err != io.EOF && err != errNotNow {
+		n, err = sockio.TryRead(l.raw, p)
+		if err != nil && err != io.EOF && err != sockio.ErrNotNow {
 			err = &net.OpError{Op: "read", Net: l.LocalAddr().Network(), Source: l.LocalAddr(), Addr: l.RemoteAddr(), Err: err}
 		}
 	}
@@ -301,7 +302,7 @@ func (l *lower) Read(p []byte) (n int, err error) {
 // rawConn returns the socket beneath, or nil if it has no non-blocking I/O.
 func (l *lower) rawConn() syscall.RawConn {
 	l.rawOnce.Do(func() {
-		if sc, ok := l.Conn.(syscall.Conn); ok && canTry {
+		if sc, ok := l.Conn.(syscall.Conn); ok && sockio.CanTry {
 			l.raw, _ = sc.SyscallConn()
 		}
 	})
@@ -309,7 +310,7 @@ func (l *lower) rawConn() syscall.RawConn {
 }
 
 // Write is called by crypto/tls only, with one record or a few.
-func (l *lower) Write(p []byte) (int, error) { return l.gather.write(l.Conn, p) }
+func (l *lower) Write(p []byte) (int, error) { return l.gather.Write(l.Conn, p) }
 
 // SetWriteDeadline is called by crypto/tls only, around its close_notify: before it
 // with a future time and after it with the current one.
@@ -364,13 +365,3 @@ func (l *lower) setLinger(sec int) error {
 		conn = inner.NetConn()
 	}
 }
-
-// errNotNow means that nothing can be read now. It is temporary, so crypto/tls keeps a
-// partial record and continues with the next Read.
-var errNotNow net.Error = notNow{}
-
-type notNow struct{}
-
-func (notNow) Error() string   { return "nothing to be read now" }
-func (notNow) Timeout() bool   { return false }
-func (notNow) Temporary() bool { return true }

@@ -1,6 +1,8 @@
 package tls
 
 import (
+	"bytes"
+	"crypto/rand"
 	ctls "crypto/tls"
 	"errors"
 	"io"
@@ -290,5 +292,55 @@ func TestPeer(t *testing.T) {
 	}
 	if c.LocalAddr().String() != s.RemoteAddr().String() {
 		t.Errorf("LocalAddr %v, the peer's RemoteAddr %v, want the same", c.LocalAddr(), s.RemoteAddr())
+	}
+}
+
+// TestWriteNow: WriteNow never waits, loses nothing, and says when Flush must follow.
+func TestWriteNow(t *testing.T) {
+	near, far := newPair(t)
+	if !near.CanWriteNow() {
+		t.Skip("this system cannot write to sockets without waiting")
+	}
+	piece := make([]byte, 64<<10)
+	rand.Read(piece)
+	total := 0
+	for {
+		sent, err := near.WriteNow(piece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += len(piece)
+		if !sent {
+			break
+		}
+		if total > 1<<30 {
+			t.Fatal("1 GiB was sent to a peer that does not read")
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := near.Flush()
+		if err == nil {
+			err = near.CloseWrite()
+		}
+		done <- err
+	}()
+	got := 0
+	buf := make([]byte, len(piece))
+	for {
+		n, err := io.ReadFull(far, buf)
+		if n > 0 && !bytes.Equal(buf[:n], piece[:n]) {
+			t.Fatalf("piece at %d differs", got)
+		}
+		got += n
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil || got != total {
+		t.Errorf("%d bytes came, %v, want %d", got, err, total)
 	}
 }

@@ -1,4 +1,4 @@
-package tls
+package sockio
 
 import (
 	"io"
@@ -33,15 +33,15 @@ func gathersOf(size int) *sync.Pool {
 	return &gathers[0]
 }
 
-// gather is the writing side of lower.
-type gather struct {
+// Gather is the writing side of a conn. Its zero value writes straight to the conn.
+type Gather struct {
 	mu     sync.Mutex // guards the fields below; held during writes, never taken by Close or Abort
 	out    *[]byte    // records not yet sent, or nil if Write goes straight to the conn
 	broken error      // a write failed in the middle of a record: nothing can follow
 }
 
-// begin gathers the records of n bytes until flush.
-func (g *gather) begin(n int) {
+// Begin gathers the records of n bytes until Flush.
+func (g *Gather) Begin(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.out == nil {
@@ -49,8 +49,8 @@ func (g *gather) begin(n int) {
 	}
 }
 
-// write takes the bytes that crypto/tls sends.
-func (g *gather) write(to io.Writer, p []byte) (int, error) {
+// Write takes the bytes that crypto/tls sends.
+func (g *Gather) Write(to io.Writer, p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.broken != nil {
@@ -71,8 +71,8 @@ func (g *gather) write(to io.Writer, p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush sends the gathered records and ends what begin started.
-func (g *gather) flush(to io.Writer) error {
+// Flush sends the gathered records and ends what Begin started.
+func (g *Gather) Flush(to io.Writer) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.out == nil {
@@ -83,9 +83,9 @@ func (g *gather) flush(to io.Writer) error {
 	return err
 }
 
-// try is flush without waiting: it sends what the socket takes, and reports whether
-// that was everything. If not, flush must follow.
-func (g *gather) try(raw syscall.RawConn) (bool, error) {
+// Try is Flush without waiting: it sends what the socket takes, and reports whether
+// that was everything. If not, Flush must follow.
+func (g *Gather) Try(raw syscall.RawConn) (bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.out == nil || g.broken != nil {
@@ -103,7 +103,7 @@ func (g *gather) try(raw syscall.RawConn) (bool, error) {
 	return true, err
 }
 
-func (g *gather) flushLocked(to io.Writer) error {
+func (g *Gather) flushLocked(to io.Writer) error {
 	if g.broken != nil || len(*g.out) == 0 {
 		return g.broken
 	}
@@ -112,7 +112,7 @@ func (g *gather) flushLocked(to io.Writer) error {
 	return g.broken
 }
 
-func (g *gather) endLocked() {
+func (g *Gather) endLocked() {
 	*g.out = (*g.out)[:0]
 	gathersOf(cap(*g.out)).Put(g.out)
 	g.out = nil

@@ -1,6 +1,6 @@
 //go:build unix
 
-package tls
+package sockio
 
 import (
 	"io"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// canTry reports whether sockets support non-blocking I/O through their system calls.
-const canTry = true
+// CanTry reports whether sockets support non-blocking I/O through their system calls.
+const CanTry = true
 
 // tryWrite writes what the socket takes without blocking.
 func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
@@ -32,8 +32,8 @@ func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
 	return n, nil
 }
 
-// tryRead reads what is available, or returns errNotNow if nothing is.
-func tryRead(raw syscall.RawConn, p []byte) (n int, err error) {
+// TryRead reads what is available, or returns ErrNotNow if nothing is.
+func TryRead(raw syscall.RawConn, p []byte) (n int, err error) {
 	cerr := raw.Read(func(fd uintptr) bool {
 		for {
 			n, err = syscall.Read(int(fd), p)
@@ -46,7 +46,7 @@ func tryRead(raw syscall.RawConn, p []byte) (n int, err error) {
 	case cerr != nil: // closed, or past its deadline
 		return 0, cerr
 	case err == syscall.EAGAIN:
-		return 0, errNotNow
+		return 0, ErrNotNow
 	case err != nil:
 		return 0, os.NewSyscallError("read", err)
 	case n == 0:
