@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // A basic peer knows one end of a session, FIN, which ends both directions. So what
@@ -35,7 +36,7 @@ func (c *Conn) setBasicLocked() (ended []*session) {
 	c.keepalive.forgetLocked()
 	c.wakeOpenersLocked()
 	for _, number := range c.peer.unheard {
-		c.out.ctrl = appendHeader(c.out.ctrl, number, 0)
+		c.out.ctrl = frame.AppendHeader(c.out.ctrl, number, 0)
 	}
 	if len(c.peer.unheard) > 0 {
 		c.peer.unheard = nil

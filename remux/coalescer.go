@@ -1,5 +1,9 @@
 package remux
 
+import (
+	"tunnels/remux/internal/frame"
+)
+
 // coalescer gathers the small writes of many sessions in one batch. A session that
 // writes alone writes at once and by itself, see lockWriteNowLocked; where several do,
 // a record and a system call for each keystroke would be most of their cost. Conn.mu
@@ -38,7 +42,7 @@ func (c *Conn) gatherLocked(s *session, p []byte) bool {
 	if len(o.ctrl) > gatherMax || len(s.wbuf) > 0 || s.gathered == o.coalescer.batch || s.sendMax-s.sent < uint64(len(p)) {
 		return false
 	}
-	o.ctrl = append(appendHeader(o.ctrl, s.number, len(p)), p...)
+	o.ctrl = append(frame.AppendHeader(o.ctrl, s.number, len(p)), p...)
 	s.sent += uint64(len(p))
 	s.gathered = o.coalescer.batch
 	o.coalescer.frames++

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"tunnels/remux/internal/frame"
 )
 
 // Config says how conns are made, how long they are used and how much they may cost. The
@@ -83,7 +85,7 @@ func (c Config) defaults() Config {
 	if c.WindowMax <= 0 {
 		c.WindowMax = 128 << 20
 	}
-	c.WindowMax = max(c.WindowMax, floor)
+	c.WindowMax = max(c.WindowMax, frame.Floor)
 	if c.SessMax == 0 {
 		c.SessMax = 1 << 15
 	}

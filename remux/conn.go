@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tunnels/remux/internal/frame"
 )
 
 // Conn is one lower connection and the sessions on it, which either end may open where
@@ -55,7 +57,7 @@ type peerState struct {
 type table struct {
 	sessions map[uint16]*session
 	changed  chan struct{} // closed when Open may do more than before; nil if no call waits
-	seen     seen          // numbers the peer has opened
+	seen     frame.Numbers // numbers the peer has opened
 	nextID   uint32
 	uses     int       // sessions ever opened by this end
 	overMax  int       // uses the pool allows while the successor is being dialed, or 0 if none is
@@ -129,7 +131,7 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner)
 	c := &Conn{
 		nc: nc, cfg: cfg, dialer: dialer, queue: queue, owner: o,
 		born: time.Now(), done: make(chan struct{}),
-		peer: peerState{maxFrame: maxPayload, window: floor},
+		peer: peerState{maxFrame: frame.MaxPayload, window: frame.Floor},
 	}
 	if queue != nil {
 		c.accepts = max(cfg.SessMax, 0)
@@ -145,7 +147,7 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner)
 	var id uint32
 	if dialer {
 		c.table.nextID = 1
-		c.peer.sessMax = lastID // HELLO may say less; an acceptor waits for it
+		c.peer.sessMax = frame.LastID // HELLO may say less; an acceptor waits for it
 		id = rand.Uint32()
 		c.id.Store(id)
 		c.end.told = true
@@ -159,8 +161,8 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner)
 		c.peer.window = math.MaxUint64
 	}
 	if c.peer.kind != peerBasic {
-		c.out.ctrl = appendHello(c.out.ctrl, hello{
-			version: version, conn: id, window: floor, sessions: uint32(c.accepts), frame: maxPayload,
+		c.out.ctrl = frame.AppendHello(c.out.ctrl, frame.Hello{
+			Version: frame.Version, Conn: id, Window: frame.Floor, Sessions: uint32(c.accepts), Frame: frame.MaxPayload,
 		})
 		c.keepalive.pingLocked(c) // no other goroutine has the conn yet
 	}

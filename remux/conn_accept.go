@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // lookup returns the session of a data frame, which opens it if the number is new, or
@@ -19,10 +20,10 @@ func (c *Conn) lookup(number uint16, length int) (*session, *code.Error) {
 		c.table.dropped += uint64(length)
 		return nil, c.knownLocked(number, "data")
 	}
-	known := c.table.seen.has(number)
+	known := c.table.seen.Has(number)
 	if known || length == 0 || c.end.state == closing || c.end.state == dead {
 		if !known {
-			c.table.seen.add(number)
+			c.table.seen.Add(number)
 		}
 		c.table.dropped += uint64(length)
 		c.mu.Unlock()
@@ -57,7 +58,7 @@ func (c *Conn) queueUp(s *session) bool {
 // acceptLocked begins a session of the peer, or refuses it and returns nil. A basic
 // acceptor opens none.
 func (c *Conn) acceptLocked(number uint16) *session {
-	c.table.seen.add(number)
+	c.table.seen.Add(number)
 	barred, most := c.barredLocked(), c.accepts
 	if c.dialer && c.peer.kind == peerBasic {
 		most = 0
@@ -79,7 +80,7 @@ func (c *Conn) acceptLocked(number uint16) *session {
 	c.table.served = true
 	s := c.addLocked(number)
 	s.opened.Store(true)
-	if c.peer.kind == peerFull && s.granted.Load() > floor {
+	if c.peer.kind == peerFull && s.granted.Load() > frame.Floor {
 		s.flow.lazy = true // no other goroutine has the session yet
 		s.due = true
 		c.out.due = append(c.out.due, s)
@@ -90,7 +91,7 @@ func (c *Conn) acceptLocked(number uint16) *session {
 // knownLocked returns nil for a frame of a session that is gone, which is late, and an
 // error for one of a session that never was.
 func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
-	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.has(number) {
+	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.Has(number) {
 		return nil
 	}
 	return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("%s for session %d, which was never opened", frame, number)}

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // errNotPermitted is returned by Open if the peer accepts no sessions.
@@ -57,7 +58,7 @@ func (c *Conn) tryOpen() (*session, <-chan struct{}, error) {
 	switch {
 	case c.end.state == dead:
 		return nil, nil, c.lossLocked()
-	case c.end.state != open || c.peer.goneAway || c.table.nextID > lastID:
+	case c.end.state != open || c.peer.goneAway || c.table.nextID > frame.LastID:
 		return nil, nil, errNoRoom
 	case told && c.peer.sessMax == 0:
 		return nil, nil, errNotPermitted

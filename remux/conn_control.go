@@ -4,32 +4,33 @@ import (
 	"fmt"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // handle acts on a control frame of a full peer.
-func (c *Conn) handle(f control) *code.Error {
-	if names := f.typ == typeWindow || f.typ == typeReset || f.typ == typeOpen; names && f.session == 0 {
-		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of type %d for session 0", f.typ)}
+func (c *Conn) handle(f frame.Control) *code.Error {
+	if names := f.Type == frame.TypeWindow || f.Type == frame.TypeReset || f.Type == frame.TypeOpen; names && f.Session == 0 {
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of type %d for session 0", f.Type)}
 	}
-	switch f.typ {
-	case typeHello:
-		return c.greeted(f.hello)
-	case typeWindow:
-		return c.windowed(f.session, f.limit)
-	case typeReset:
-		return c.wasReset(f.session, &code.Error{Code: f.code, Text: string(f.text), Remote: true})
-	case typePing:
+	switch f.Type {
+	case frame.TypeHello:
+		return c.greeted(f.Hello)
+	case frame.TypeWindow:
+		return c.windowed(f.Session, f.Limit)
+	case frame.TypeReset:
+		return c.wasReset(f.Session, &code.Error{Code: f.Code, Text: string(f.Text), Remote: true})
+	case frame.TypePing:
 		c.mu.Lock()
-		c.keepalive.pingedLocked(c, f.ping)
+		c.keepalive.pingedLocked(c, f.Ping)
 		c.mu.Unlock()
-	case typePong:
+	case frame.TypePong:
 		c.mu.Lock()
-		if c.keepalive.pongedLocked(c, f.ping) {
+		if c.keepalive.pongedLocked(c, f.Ping) {
 			c.end.refuse = true
 			c.closeIfDoneLocked()
 		}
 		c.mu.Unlock()
-	case typeGoAway:
+	case frame.TypeGoAway:
 		c.mu.Lock()
 		c.peer.goneAway = true
 		c.wakeOpenersLocked()
@@ -38,14 +39,14 @@ func (c *Conn) handle(f control) *code.Error {
 		if idle {
 			c.owner.connIdle(c)
 		}
-	case typeOpen:
-		_, err := c.lookup(f.session, 1)
+	case frame.TypeOpen:
+		_, err := c.lookup(f.Session, 1)
 		return err
 	}
 	return nil
 }
 
-func (c *Conn) greeted(h hello) *code.Error {
+func (c *Conn) greeted(h frame.Hello) *code.Error {
 	c.mu.Lock()
 	if c.peer.kind == peerBasic { // we have sent beyond any window since
 		c.mu.Unlock()
@@ -53,9 +54,9 @@ func (c *Conn) greeted(h hello) *code.Error {
 	}
 	c.peer.spoke = true
 	c.peer.kind = peerFull
-	c.peer.sessMax = int(min(h.sessions, lastID))
-	c.peer.maxFrame = int(min(h.frame, maxPayload))
-	c.peer.window = uint64(h.window)
+	c.peer.sessMax = int(min(h.Sessions, frame.LastID))
+	c.peer.maxFrame = int(min(h.Frame, frame.MaxPayload))
+	c.peer.window = uint64(h.Window)
 	c.peer.unheard = nil
 	c.wakeOpenersLocked()
 	for _, s := range c.table.sessions {
@@ -68,7 +69,7 @@ func (c *Conn) greeted(h hello) *code.Error {
 	told := c.end.told
 	c.mu.Unlock()
 	if !told {
-		c.tellOpened(h.conn)
+		c.tellOpened(h.Conn)
 	}
 	c.owner.connGreeted()
 	return nil

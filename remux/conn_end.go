@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // fail ends the conn because of err, if it has not ended: at once, with all its
@@ -123,7 +124,7 @@ func (c *Conn) retire() { c.drain(code.OK, "") }
 
 func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
 	if c.peer.kind != peerBasic {
-		c.out.ctrl = appendEnding(c.out.ctrl, typeGoAway, c.table.seen.last, why, text)
+		c.out.ctrl = frame.AppendEnding(c.out.ctrl, frame.TypeGoAway, c.table.seen.Last, why, text)
 	}
 	c.out.wake.Signal()
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // moreReader is a lower connection that can read several records at once.
@@ -70,7 +71,7 @@ func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 			done += n
 			continue
 		}
-		if len(rest) < headerLen {
+		if len(rest) < frame.HeaderLen {
 			return done, nil
 		}
 		number, length := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
@@ -89,7 +90,7 @@ func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 				return done, err
 			}
 		}
-		done += headerLen
+		done += frame.HeaderLen
 		s, err := c.lookup(number, length)
 		if err != nil {
 			return done, err
@@ -108,27 +109,27 @@ func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 func (c *Conn) feedControl(d *demux, p []byte, length int) (int, *code.Error) {
 	if c.isBasic() && d.started {
 		d.session, d.left = nil, length
-		return headerLen, nil
+		return frame.HeaderLen, nil
 	}
-	if length > maxControl {
-		return 0, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of %d bytes, more than %d", length, maxControl)}
+	if length > frame.MaxControl {
+		return 0, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of %d bytes, more than %d", length, frame.MaxControl)}
 	}
-	if len(p) < headerLen+length {
+	if len(p) < frame.HeaderLen+length {
 		return 0, nil
 	}
-	f, err := parseControl(p[headerLen : headerLen+length])
+	f, err := frame.ParseControl(p[frame.HeaderLen : frame.HeaderLen+length])
 	if err != nil {
 		return 0, &code.Error{Code: code.Protocol, Text: err.Error()}
 	}
-	if d.started == (f.typ == typeHello) {
+	if d.started == (f.Type == frame.TypeHello) {
 		if d.started {
 			return 0, &code.Error{Code: code.Protocol, Text: "a second HELLO"}
 		}
 		d.started = true
-		return headerLen + length, c.withoutHello()
+		return frame.HeaderLen + length, c.withoutHello()
 	}
 	d.started = true
-	return headerLen + length, c.handle(f)
+	return frame.HeaderLen + length, c.handle(f)
 }
 
 func (c *Conn) isBasic() bool {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 // errEnded is returned by Write after a clean end.
@@ -13,28 +14,6 @@ var errEnded = errors.New("session has ended")
 
 // errNoRoom is returned for a conn that takes no more sessions from this end.
 var errNoRoom = errors.New("conn takes no more sessions")
-
-// seen is the set of numbers that the peer has opened; none is used twice.
-type seen struct {
-	bits []uint64
-	last uint16 // highest
-}
-
-func (s *seen) has(n uint16) bool {
-	i := int(n >> 6)
-	return i < len(s.bits) && s.bits[i]&(1<<(n&63)) != 0
-}
-
-func (s *seen) add(n uint16) {
-	i := int(n >> 6)
-	if i >= len(s.bits) {
-		grown := make([]uint64, min(max(i+1, 2*len(s.bits)), 1<<10))
-		copy(grown, s.bits)
-		s.bits = grown
-	}
-	s.bits[i] |= 1 << (n & 63)
-	s.last = max(s.last, n)
-}
 
 // open begins a session of this end. Its opener calls opened when no lock is held.
 func (c *Conn) open() (*session, error) {
@@ -60,7 +39,7 @@ func (c *Conn) beginLocked() *session {
 // takesLocked reports whether the protocol allows this end one more session. The rules of
 // reuse are the pool's.
 func (c *Conn) takesLocked() bool {
-	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= lastID && c.table.locals < c.peer.sessMax
+	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= frame.LastID && c.table.locals < c.peer.sessMax
 }
 
 func (c *Conn) addLocked(number uint16) *session {
@@ -143,7 +122,7 @@ func (c *Conn) readyLocked(s *session) {
 // sayOpenLocked sends OPEN for a session with nothing to send yet.
 func (c *Conn) sayOpenLocked(s *session) {
 	if c.peer.kind != peerBasic { // which learns of it by its first bytes
-		c.out.ctrl = appendOpen(c.out.ctrl, s.number)
+		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.number)
 	}
 	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
 	c.out.wake.Signal()
@@ -153,8 +132,8 @@ func (c *Conn) sayOpenLocked(s *session) {
 // is granted beyond the floor.
 func (c *Conn) openedLocked(s *session, b []byte) []byte {
 	s.opened.Store(true)
-	if limit := s.granted.Load(); limit > floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
-		b = appendWindow(b, s.number, limit)
+	if limit := s.granted.Load(); limit > frame.Floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
+		b = frame.AppendWindow(b, s.number, limit)
 	}
 	return b
 }
@@ -189,9 +168,9 @@ func (c *Conn) resetLocked(s *session, why *code.Error, werr error) {
 func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
 	switch {
 	case c.peer.kind != peerBasic:
-		c.out.ctrl = appendEnding(c.out.ctrl, typeReset, number, why, text)
+		c.out.ctrl = frame.AppendEnding(c.out.ctrl, frame.TypeReset, number, why, text)
 	case !finished:
-		c.out.ctrl = appendHeader(c.out.ctrl, number, 0)
+		c.out.ctrl = frame.AppendHeader(c.out.ctrl, number, 0)
 	}
 	c.out.wake.Signal()
 }

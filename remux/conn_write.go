@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"tunnels/internal/netx"
+	"tunnels/remux/internal/frame"
 )
 
 // windowLen is the length of a WINDOW frame.
-const windowLen = headerLen + 11
+const windowLen = frame.HeaderLen + 11
 
 // smallBatches and largeBatches recycle the writer's buffers: an idle conn holds
 // none, one on a slow line a small one. A pool is a cache, not state.
@@ -187,7 +188,7 @@ func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*session) {
 	c.batchedLocked()
 	// Control frames take nothing from the sessions' share of the batch.
 	b = b[:len(b):min(cap(b), len(b)+c.out.pacer.batch)]
-	if cap(b)-len(b) <= headerLen+windowLen {
+	if cap(b)-len(b) <= frame.HeaderLen+windowLen {
 		return b, nil
 	}
 	before := len(b)
@@ -228,7 +229,7 @@ func (c *Conn) controlLocked(b []byte) []byte {
 		o.due = o.due[:len(o.due)-1]
 		s.due = false
 		if !s.ended && s.opened.Load() {
-			b = appendWindow(b, s.number, s.granted.Load())
+			b = frame.AppendWindow(b, s.number, s.granted.Load())
 		}
 	}
 	o.dueNow = o.dueNow && len(o.due) > 0

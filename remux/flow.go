@@ -3,6 +3,8 @@ package remux
 import (
 	"math"
 	"time"
+
+	"tunnels/remux/internal/frame"
 )
 
 // flow is the window of one session: how much its peer was granted and whether it
@@ -40,12 +42,12 @@ const stepMax = 4 << 20
 // once.
 func (f *flow) start(cfg *Config, basic bool) {
 	f.budget, f.max = cfg.Budget, int64(cfg.WindowMax)
-	f.window = floor
+	f.window = frame.Floor
 	if basic {
 		f.limit = math.MaxUint64
 		return
 	}
-	if first := min(firstWindow, f.max); first > floor && f.budget.start(first-floor) {
+	if first := min(firstWindow, f.max); first > frame.Floor && f.budget.start(first-frame.Floor) {
 		f.window = first
 	}
 	f.limit = uint64(f.window)
@@ -61,7 +63,7 @@ func (f *flow) consumed(n int, rtt time.Duration) bool {
 	if f.closed || f.limit == math.MaxUint64 {
 		return false
 	}
-	first := f.lazy && f.read >= floor/4 // perhaps no frame has gone out, and the peer needs it soon
+	first := f.lazy && f.read >= frame.Floor/4 // perhaps no frame has gone out, and the peer needs it soon
 	f.lazy = f.lazy && !first
 	if int64(f.limit-f.read) > f.window-min(f.window/4, stepMax) {
 		return first
@@ -91,5 +93,5 @@ func (f *flow) close() {
 		return
 	}
 	f.closed = true
-	f.budget.giveBack(f.window - floor)
+	f.budget.giveBack(f.window - frame.Floor)
 }

@@ -2,7 +2,11 @@
 
 package remux
 
-import "testing"
+import (
+	"testing"
+
+	"tunnels/remux/internal/frame"
+)
 
 // Under the race detector a sync.Pool loses what is put into it, so what is said
 // here is true of the program, and tested, without it alone.
@@ -55,7 +59,7 @@ func writeNowOp(t *testing.T) (op func(), check func(ops int)) {
 	op() // the first frame opens the session and is followed by its WINDOW
 	before := to.wrote
 	return op, func(ops int) {
-		if got, want := to.wrote-before, ops*writes*(headerLen+len(key)); got != want {
+		if got, want := to.wrote-before, ops*writes*(frame.HeaderLen+len(key)); got != want {
 			t.Errorf("%d bytes written, want %d", got, want)
 		}
 	}
@@ -86,7 +90,7 @@ func windowOp(t *testing.T) (op func(), check func(ops int)) {
 		in = in[:0]
 		for range frames {
 			limit++
-			in = appendWindow(in, r.s.number, limit)
+			in = frame.AppendWindow(in, r.s.number, limit)
 		}
 		r.feed(t, in)
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tunnels/remux/internal/frame"
 )
 
 // The paths that every byte, every frame or every session takes. The first two
@@ -106,7 +108,7 @@ func BenchmarkFrameWrite(b *testing.B) {
 				w.batch(b)
 			}
 			payload := int(w.s.sent - sent)
-			frames := (w.to.wrote - wrote - payload) / headerLen
+			frames := (w.to.wrote - wrote - payload) / frame.HeaderLen
 			b.SetBytes(int64(payload / b.N))
 			b.ReportMetric(float64(frames)/float64(b.N), "frames/op")
 		})
@@ -131,15 +133,15 @@ func newFrameReader(t testing.TB) *frameReader {
 	const number = 1
 	cfg := Config{}.defaults()
 	r := &frameReader{c: newConn(&sink{}, &cfg, false, newAcceptQueue(), alone{})}
-	h := hello{version: version, conn: 1, window: floor, sessions: lastID, frame: maxPayload}
-	r.feed(t, appendOpen(appendHello(nil, h), number))
+	h := frame.Hello{Version: frame.Version, Conn: 1, Window: frame.Floor, Sessions: frame.LastID, Frame: frame.MaxPayload}
+	r.feed(t, frame.AppendOpen(frame.AppendHello(nil, h), number))
 	s, err := r.c.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.s = s.(*session)
 	for range framesRead {
-		r.in = appendHeader(r.in, number, recordFrame)
+		r.in = frame.AppendHeader(r.in, number, recordFrame)
 		r.in = append(r.in, make([]byte, recordFrame)...)
 	}
 	return r

@@ -1,6 +1,10 @@
 package remux
 
-import "sync"
+import (
+	"sync"
+
+	"tunnels/remux/internal/frame"
+)
 
 // inbox is the buffer that a conn's reader reads into: small while little comes, so
 // that an idle conn holds no more, and ever larger while much does.
@@ -25,7 +29,7 @@ func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
 	switch {
 	case n+len(rest) > len(buf)-16<<10 && n >= len(buf)/2:
 		kind = min(kind+1, len(inboxSizes)-1)
-	case n < inboxSizes[0] && len(rest) <= headerLen:
+	case n < inboxSizes[0] && len(rest) <= frame.HeaderLen:
 		kind = 0
 	case kind > 1 && n < inboxSizes[1]/2:
 		kind = 1
@@ -36,7 +40,7 @@ func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
 	if kind == in.kind {
 		return buf, copy(buf, rest)
 	}
-	var left [headerLen + maxControl]byte // rest is less than a control frame
+	var left [frame.HeaderLen + frame.MaxControl]byte // rest is less than a control frame
 	have := copy(left[:], rest)
 	buf = in.resize(kind)
 	return buf, copy(buf, left[:have])

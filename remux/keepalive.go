@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 	"time"
+
+	"tunnels/remux/internal/frame"
 )
 
 // tickEvery is how often a conn checks that its peer is alive.
@@ -113,7 +115,7 @@ func (k *keepalive) sendLocked(c *Conn, now time.Duration) {
 	k.pingID++
 	k.pingAt, k.measured = now, now
 	k.question.askLocked(c, now)
-	c.out.ctrl = appendPing(c.out.ctrl, typePing, [8]byte(binary.BigEndian.AppendUint64(nil, k.pingID)))
+	c.out.ctrl = frame.AppendPing(c.out.ctrl, frame.TypePing, [8]byte(binary.BigEndian.AppendUint64(nil, k.pingID)))
 	c.out.wake.Signal()
 }
 
@@ -210,7 +212,7 @@ func (k *keepalive) batchLocked(b []byte) []byte {
 	}
 	if k.pongDue {
 		k.pongDue = false
-		b = appendPing(b, typePong, k.pong)
+		b = frame.AppendPing(b, frame.TypePong, k.pong)
 	}
 	return b
 }

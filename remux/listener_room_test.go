@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tunnels/remux/internal/frame"
 )
 
 // named is a connection whose peer has that name in its certificate.
@@ -137,8 +139,8 @@ func TestSilentConns(t *testing.T) {
 // However many conns one client makes and whatever it does with them, the others
 // are served at once, and the limit holds.
 func TestConnShares(t *testing.T) {
-	helloBytes := appendHello(nil, hello{version: version, conn: 1, window: floor, frame: maxPayload})
-	busy := append(append([]byte(nil), helloBytes...), appendOpen(nil, 1)...)
+	helloBytes := frame.AppendHello(nil, frame.Hello{Version: frame.Version, Conn: 1, Window: frame.Floor, Frame: frame.MaxPayload})
+	busy := append(append([]byte(nil), helloBytes...), frame.AppendOpen(nil, 1)...)
 	for name, say := range map[string][]byte{"silent": nil, "idle": helloBytes, "busy": busy, "basic": {0, 1, 0, 1, 'x'}} {
 		for _, most := range []int{8, 100} {
 			t.Run(fmt.Sprint(name, most), func(t *testing.T) {

@@ -1,6 +1,10 @@
 package remux
 
-import "time"
+import (
+	"time"
+
+	"tunnels/remux/internal/frame"
+)
 
 // pacer measures how fast the lower connection takes bytes and sizes the pieces by it.
 // Large pieces cost less, for this end and for the application that each one wakes,
@@ -21,8 +25,8 @@ type pacer struct {
 // spread over two records, or a record with a few bytes of the next frame, costs the
 // receiver one more system call. largeFrame is one of four records.
 const (
-	recordFrame = 16<<10 - headerLen
-	largeFrame  = 64<<10 - headerLen
+	recordFrame = 16<<10 - frame.HeaderLen
+	largeFrame  = 64<<10 - frame.HeaderLen
 )
 
 const (

@@ -1,6 +1,10 @@
 package remux
 
-import "time"
+import (
+	"time"
+
+	"tunnels/remux/internal/frame"
+)
 
 // reuse is how a conn stands to the rules of reuse.
 type reuse struct {
@@ -27,7 +31,7 @@ func (c *Conn) reuse(cfg *Config, now time.Time) reuse {
 	age, bytes := now.Sub(c.born), c.bytes.Load()
 	w := reuse{
 		open:     c.end.state == open,
-		spent:    c.peer.goneAway || c.table.nextID > lastID || bytes >= max(cfg.ReuseMaxBytes, keyMax),
+		spent:    c.peer.goneAway || c.table.nextID > frame.LastID || bytes >= max(cfg.ReuseMaxBytes, keyMax),
 		over:     c.table.uses >= cfg.ReuseMaxCount || age >= cfg.ReuseMaxAge || bytes >= cfg.ReuseMaxBytes,
 		near:     c.table.uses >= (cfg.ReuseMaxCount+1)/2 || age >= cfg.ReuseMaxAge/4*3 || bytes >= cfg.ReuseMaxBytes/4*3,
 		uses:     c.table.uses,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
 )
 
 func (b *bubble) set(delay time.Duration, fail error) {
@@ -84,7 +85,7 @@ func TestSpent(t *testing.T) {
 		cfg   Config
 		spend func(*Conn)
 	}{
-		{"numbers", Config{}, func(c *Conn) { c.table.nextID = lastID + 2 }},
+		{"numbers", Config{}, func(c *Conn) { c.table.nextID = frame.LastID + 2 }},
 		{"bytes", Config{}, func(c *Conn) { c.bytes.Store(keyMax) }},
 		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, func(c *Conn) { c.bytes.Store(keyMax) }},
 		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, func(c *Conn) { c.bytes.Store(2 * keyMax) }},

@@ -1,5 +1,9 @@
 package remux
 
+import (
+	"tunnels/remux/internal/frame"
+)
+
 // The scheduler decides in which order sessions put their bytes on the conn. Each may
 // send a quantum, which the pacer sets, then the next session follows. A session that
 // has just become active goes first, once, so that a keystroke waits for the batch on
@@ -66,7 +70,7 @@ func (q *scheduler) empty() bool { return q.fresh.head == nil && q.rest.head == 
 // It calls sent for every session after each of its frames.
 func (q *scheduler) fill(b []byte, maxFrame int, sent func(*session, []byte) []byte) []byte {
 	begin := len(b)
-	for cap(b)-len(b) > headerLen+windowLen {
+	for cap(b)-len(b) > frame.HeaderLen+windowLen {
 		from := &q.fresh
 		if from.head == nil {
 			from = &q.rest
@@ -86,7 +90,7 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*session, []byte) []b
 			from.pop()
 			q.rest.push(s, inRest)
 		default:
-			room := cap(b) - len(b) - headerLen - windowLen
+			room := cap(b) - len(b) - frame.HeaderLen - windowLen
 			s.slot.left = min(s.slot.left, q.quantum)
 			if room < recordFrame && room < min(len(s.wbuf), s.slot.left, maxFrame) && len(b) > begin {
 				return b // a frame cut short here would shift all that follow
@@ -108,13 +112,13 @@ func (s *session) stuckLocked() bool { return len(s.wbuf) > 0 && s.sent >= s.sen
 func (s *session) nextFrameLocked(b []byte, n int) []byte {
 	if len(s.wbuf) == 0 {
 		s.fin = finSent
-		return appendHeader(b, s.number, 0)
+		return frame.AppendHeader(b, s.number, 0)
 	}
 	n = min(n, len(s.wbuf))
 	if allowed := s.sendMax - s.sent; uint64(n) > allowed {
 		n = int(allowed)
 	}
-	b = append(appendHeader(b, s.number, n), s.wbuf[:n]...)
+	b = append(frame.AppendHeader(b, s.number, n), s.wbuf[:n]...)
 	s.wbuf = s.wbuf[n:]
 	s.sent += uint64(n)
 	s.slot.left -= n
