@@ -87,8 +87,8 @@ func (c *Conn) endUnanswered() {
 func (s *session) silentFor(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q := &s.silence; q.since == 0 || q.received != s.flow.received || s.rbuf.len > 0 || s.lent != nil {
-		q.since, q.received = now, s.flow.received
+	if q := &s.silence; q.since == 0 || q.received != s.flow.Received || s.rbuf.Len > 0 || s.lent != nil {
+		q.since, q.received = now, s.flow.Received
 	}
 	return now - s.silence.since
 }

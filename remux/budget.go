@@ -1,78 +1,22 @@
 package remux
 
-import "sync/atomic"
+import "tunnels/remux/internal/flow"
 
 const defaultBudget = 256 << 20
 
 // Budget bounds the memory of the sessions that share it. It counts two things: what
 // their windows grant beyond the floor of 64 KiB that every session has, and the bytes
 // that really wait for applications. It is safe for concurrent use.
-type Budget struct {
-	limit   int64
-	granted atomic.Int64 // bytes of windows beyond the floors
-	waiting atomic.Int64 // bytes received and not yet read
-	peak    atomic.Int64 // of waiting, about
-}
+type Budget struct{ shared flow.Budget }
 
 // NewBudget returns a budget of limit bytes; 0 means 256 MiB.
 func NewBudget(limit int64) *Budget {
 	if limit == 0 {
 		limit = defaultBudget
 	}
-	return &Budget{limit: limit}
+	return &Budget{flow.Budget{Limit: limit}}
 }
 
 // Usage returns how many bytes wait for applications now, about how many waited at most
 // since the last call, and how many the windows grant beyond their floors.
-func (b *Budget) Usage() (waiting, peak, granted int64) {
-	waiting = b.waiting.Load()
-	return waiting, max(b.peak.Swap(waiting), waiting), b.granted.Load()
-}
-
-// start takes n bytes for the first grant of a session. The second half of the
-// budget is out of its reach: thousands of idle sessions must not use up what
-// the few busy ones need to grow.
-func (b *Budget) start(n int64) bool {
-	for {
-		used := b.granted.Load()
-		if used+n > b.limit/2 {
-			return false
-		}
-		if b.granted.CompareAndSwap(used, used+n) {
-			return true
-		}
-	}
-}
-
-// grow takes up to n bytes for a window that grows, and returns how many: at most a
-// quarter of the free ones, so that the next session finds room to grow too.
-func (b *Budget) grow(n int64) int64 {
-	for {
-		used := b.granted.Load()
-		part := max(0, min(n, (b.limit-used)/4))
-		if b.granted.CompareAndSwap(used, used+part) {
-			return part
-		}
-	}
-}
-
-// giveBack gives back bytes that start and grow took.
-func (b *Budget) giveBack(n int64) { b.granted.Add(-n) }
-
-// take accounts for n bytes that begin to wait, or returns false, and takes nothing, if
-// there is no room for them. Every session is promised its floor, however many there
-// are: take bounds them all together.
-func (b *Budget) take(n int) bool {
-	now := b.waiting.Add(int64(n))
-	if now > b.limit {
-		b.waiting.Add(int64(-n))
-		return false
-	}
-	if now > b.peak.Load() {
-		b.peak.Store(now) // a rise that is lost in a race comes again with the next bytes
-	}
-	return true
-}
-
-// free accounts for n bytes that were read or dropped.
-func (b *Budget) free(n int) { b.waiting.Add(int64(-n)) }
+func (b *Budget) Usage() (waiting, peak, granted int64) { return b.shared.Usage() }

@@ -167,7 +167,7 @@ func TestBulk(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := p.cfg.Budget.waiting.Load() + l.cfg.Budget.waiting.Load(); n != 0 {
+	if n := waiting(p.cfg.Budget) + waiting(l.cfg.Budget); n != 0 {
 		t.Errorf("%d bytes still counted as waiting after all was read", n)
 	}
 }

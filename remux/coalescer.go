@@ -1,8 +1,6 @@
 package remux
 
-import (
-	"tunnels/remux/internal/frame"
-)
+import "tunnels/remux/internal/frame"
 
 // coalescer gathers the small writes of many sessions in one batch. A session that
 // writes alone writes at once and by itself, see lockWriteNowLocked; where several do,

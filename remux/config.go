@@ -41,10 +41,6 @@ type Config struct {
 	ConnMaxName string
 }
 
-// firstWindow is the size to which a session's window is raised as soon as it has been
-// opened, if the budget allows.
-const firstWindow = 256 << 10
-
 // The times of liveness that cannot be configured.
 const (
 	answerMax  = 3 * time.Second  // bytes were sent and nothing has come: send a PING

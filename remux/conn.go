@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
@@ -76,7 +77,7 @@ type outgoing struct {
 	ctrl      []byte     // encoded control frames and coalesced data frames
 	due       []*session // with a WINDOW to be sent
 	dueNow    bool       // send the WINDOWs of due now, not only with the next frames
-	pacer     pacer
+	pacer     flow.Pacer
 	sched     scheduler
 	coalescer coalescer
 }
@@ -141,8 +142,8 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner)
 	}
 	c.table.sessions, c.table.idleFrom, c.table.nextID = map[uint16]*session{}, c.born, 2
 	c.out.wake.L = &c.mu
-	c.out.pacer = newPacer()
-	c.out.sched.quantum = c.out.pacer.quantum
+	c.out.pacer = flow.NewPacer()
+	c.out.sched.quantum = c.out.pacer.Quantum
 	c.out.coalescer.batch = 1 // no session has a frame in it
 	var id uint32
 	if dialer {

@@ -81,7 +81,7 @@ func (c *Conn) acceptLocked(number uint16) *session {
 	s := c.addLocked(number)
 	s.opened.Store(true)
 	if c.peer.kind == peerFull && s.granted.Load() > frame.Floor {
-		s.flow.lazy = true // no other goroutine has the session yet
+		s.flow.Lazy = true // no other goroutine has the session yet
 		s.due = true
 		c.out.due = append(c.out.due, s)
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
@@ -22,9 +23,9 @@ func (c *Conn) readLoop() error {
 	if more, ok := c.nc.(moreReader); ok {
 		read = more.ReadMore
 	}
-	in := inbox{own: make([]byte, inboxSizes[0])}
-	defer in.resize(0)
-	buf := in.own
+	in := flow.NewInbox()
+	defer in.Release()
+	buf := in.First()
 	var d demux
 	have := 0
 	for {
@@ -38,7 +39,7 @@ func (c *Conn) readLoop() error {
 				c.violated(verr)
 				return c.discard(buf)
 			}
-			buf, have = in.next(buf, n, buf[used:have])
+			buf, have = in.Next(buf, n, buf[used:have])
 		}
 		if err != nil {
 			return err

@@ -86,7 +86,7 @@ func (c *Conn) removeLocked(s *session, err, werr error) {
 // gone completes removeLocked.
 func (c *Conn) gone(s *session) {
 	s.mu.Lock()
-	s.flow.close()
+	s.flow.Close()
 	if s.rerr != nil || s.rclosed {
 		s.rdl.at(time.Time{}, readSide{s})
 	}

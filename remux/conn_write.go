@@ -2,42 +2,15 @@ package remux
 
 import (
 	"runtime"
-	"sync"
 	"time"
 
 	"tunnels/internal/netx"
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
 // windowLen is the length of a WINDOW frame.
 const windowLen = frame.HeaderLen + 11
-
-// smallBatches and largeBatches recycle the writer's buffers: an idle conn holds
-// none, one on a slow line a small one. A pool is a cache, not state.
-var (
-	smallBatches = sync.Pool{New: func() any { return &batchBuffer{make([]byte, batchMin), false} }}
-	largeBatches = sync.Pool{New: func() any { return &batchBuffer{make([]byte, batchMax), true} }}
-)
-
-type batchBuffer struct {
-	data  []byte
-	large bool
-}
-
-func newBatch(size int) *batchBuffer {
-	if size > batchMin {
-		return largeBatches.Get().(*batchBuffer)
-	}
-	return smallBatches.Get().(*batchBuffer)
-}
-
-func (b *batchBuffer) recycle() {
-	if b.large {
-		largeBatches.Put(b)
-	} else {
-		smallBatches.Put(b)
-	}
-}
 
 // nowWriter is a lower connection that can be written to without waiting for the
 // peer, if CanWriteNow returns true. WriteNow reports whether all of p was sent; if
@@ -75,21 +48,21 @@ func (c *Conn) writeLoop() {
 
 // batch holds the frames of one write. The goroutine with the write lock owns it.
 type batch struct {
-	buf   *batchBuffer
+	buf   *flow.Batch
 	out   []byte
 	ended []*session // with this batch
 }
 
 // takeBatchLocked takes the next batch. The caller has the write lock.
 func (c *Conn) takeBatchLocked() (b batch) {
-	b.buf = newBatch(c.out.pacer.batch)
-	b.out, b.ended = c.nextBatchLocked(b.buf.data[:0])
+	b.buf = flow.NewBatch(c.out.pacer.Batch)
+	b.out, b.ended = c.nextBatchLocked(b.buf.Data[:0])
 	return b
 }
 
 // batchWritten completes takeBatchLocked once b.out is written.
 func (c *Conn) batchWritten(b batch) {
-	b.buf.recycle()
+	b.buf.Recycle()
 	for _, s := range b.ended {
 		c.gone(s)
 	}
@@ -132,7 +105,7 @@ func (c *Conn) lockWrite() bool {
 // unlockWrite releases the write lock after the lower connection took that long.
 func (c *Conn) unlockWrite(took time.Duration) {
 	c.mu.Lock()
-	c.out.pacer.waited += took
+	c.out.pacer.Waited += took
 	c.out.writing = false
 	c.mu.Unlock()
 }
@@ -187,7 +160,7 @@ func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*session) {
 	b = c.controlLocked(b)
 	c.batchedLocked()
 	// Control frames take nothing from the sessions' share of the batch.
-	b = b[:len(b):min(cap(b), len(b)+c.out.pacer.batch)]
+	b = b[:len(b):min(cap(b), len(b)+c.out.pacer.Batch)]
 	if cap(b)-len(b) <= frame.HeaderLen+windowLen {
 		return b, nil
 	}
@@ -205,10 +178,10 @@ func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*session) {
 	if len(b) > before {
 		c.keepalive.sent(c)
 	}
-	if c.out.pacer.wrote(len(b), c.age()) {
-		netx.SetUnsent(c.nc, c.out.pacer.queue)
+	if c.out.pacer.Wrote(len(b), c.age()) {
+		netx.SetUnsent(c.nc, c.out.pacer.Queue)
 	}
-	c.out.sched.quantum = c.out.pacer.quantum
+	c.out.sched.quantum = c.out.pacer.Quantum
 	return b, ended
 }
 

@@ -9,4 +9,13 @@ const Protocol = protocol
 func Conns(p *Pool) int { return p.count() }
 
 // Unused reports whether all that was taken from the budget was given back.
-func Unused(b *Budget) bool { return b.waiting.Load() == 0 && b.granted.Load() == 0 }
+func Unused(b *Budget) bool {
+	waiting, _, granted := b.Usage()
+	return waiting == 0 && granted == 0
+}
+
+// waiting returns how many bytes wait for applications.
+func waiting(b *Budget) int64 {
+	waiting, _, _ := b.Usage()
+	return waiting
+}

@@ -5,6 +5,7 @@ package remux
 import (
 	"testing"
 
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
@@ -20,7 +21,7 @@ func TestFramesAllocateNothing(t *testing.T) {
 		make func(t *testing.T) (op func(), check func(ops int))
 	}{
 		{"write, smallest turn", func(t *testing.T) (func(), func(int)) { return writeOp(t, 0) }},
-		{"write, largest turn", func(t *testing.T) (func(), func(int)) { return writeOp(t, framesMax) }},
+		{"write, largest turn", func(t *testing.T) (func(), func(int)) { return writeOp(t, flow.FramesMax) }},
 		{"write at once", writeNowOp},
 		{"read, deliver", deliverOp},
 		{"read, borrow", borrowOp},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
@@ -71,11 +72,11 @@ type frameWriter struct {
 func newFrameWriter(t testing.TB, large int) *frameWriter {
 	to := &sink{}
 	c, s := sender(t, to)
-	c.out.pacer.quantum = max(recordFrame, large*largeFrame)
-	c.out.pacer.batch = max(batchMin, large*64<<10+batchRoom)
-	c.out.pacer.since = math.MaxInt64 // the counting never ends: the quantum stays
-	c.out.sched.quantum = c.out.pacer.quantum
-	w := &frameWriter{c, s, to, make([]byte, 4*batchMax)}
+	c.out.pacer.Wrote(0, math.MaxInt64) // the counting never ends: the quantum stays
+	c.out.pacer.Quantum = max(flow.RecordFrame, large*flow.LargeFrame)
+	c.out.pacer.Batch = max(flow.BatchMin, large*64<<10+flow.BatchRoom)
+	c.out.sched.quantum = c.out.pacer.Quantum
+	w := &frameWriter{c, s, to, make([]byte, 4*flow.BatchMax)}
 	w.batch(t) // the first one opens the session and has its WINDOW
 	return w
 }
@@ -83,15 +84,15 @@ func newFrameWriter(t testing.TB, large int) *frameWriter {
 // batch writes one full batch.
 func (w *frameWriter) batch(t testing.TB) {
 	w.c.mu.Lock()
-	if len(w.s.wbuf) < batchMax {
+	if len(w.s.wbuf) < flow.BatchMax {
 		w.s.wbuf = w.payload
 	}
 	w.c.readyLocked(w.s)
 	w.c.mu.Unlock()
 	before := w.to.wrote
 	err := w.c.writeBatch()
-	if n := w.to.wrote - before; err != nil || n < w.c.out.pacer.batch-batchRoom {
-		t.Fatalf("a batch of %d bytes, %v, want one of %d", n, err, w.c.out.pacer.batch)
+	if n := w.to.wrote - before; err != nil || n < w.c.out.pacer.Batch-flow.BatchRoom {
+		t.Fatalf("a batch of %d bytes, %v, want one of %d", n, err, w.c.out.pacer.Batch)
 	}
 }
 
@@ -99,7 +100,7 @@ func BenchmarkFrameWrite(b *testing.B) {
 	for _, bm := range []struct {
 		name  string
 		large int
-	}{{"smallest", 0}, {"largest", framesMax}} {
+	}{{"smallest", 0}, {"largest", flow.FramesMax}} {
 		b.Run(bm.name, func(b *testing.B) {
 			w := newFrameWriter(b, bm.large)
 			wrote, sent := w.to.wrote, w.s.sent
@@ -141,8 +142,8 @@ func newFrameReader(t testing.TB) *frameReader {
 	}
 	r.s = s.(*session)
 	for range framesRead {
-		r.in = frame.AppendHeader(r.in, number, recordFrame)
-		r.in = append(r.in, make([]byte, recordFrame)...)
+		r.in = frame.AppendHeader(r.in, number, flow.RecordFrame)
+		r.in = append(r.in, make([]byte, flow.RecordFrame)...)
 	}
 	return r
 }
@@ -180,7 +181,7 @@ func takeAll(got *int) func(pieces [][]byte) int {
 
 // borrow reads all that waits.
 func (r *frameReader) borrow(t testing.TB) {
-	for left := framesRead * recordFrame; left > 0; {
+	for left := framesRead * flow.RecordFrame; left > 0; {
 		p, err := r.s.Borrow()
 		if err != nil {
 			t.Fatal(err)
@@ -195,7 +196,7 @@ func (r *frameReader) borrow(t testing.TB) {
 // going beyond its window takes nothing, and takes it fast.
 func (r *frameReader) check(t testing.TB, reads int) {
 	t.Helper()
-	if want := reads * framesRead * recordFrame; r.got != want {
+	if want := reads * framesRead * flow.RecordFrame; r.got != want {
 		t.Errorf("%d bytes arrived, want %d", r.got, want)
 	}
 }
@@ -215,7 +216,7 @@ func BenchmarkFrameRead(b *testing.B) {
 // bench handles one read after the other, each followed by read.
 func (r *frameReader) bench(b *testing.B, read func()) {
 	b.ReportAllocs()
-	b.SetBytes(framesRead * recordFrame)
+	b.SetBytes(framesRead * flow.RecordFrame)
 	for b.Loop() {
 		r.feed(b, r.in)
 		read()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
@@ -27,7 +28,7 @@ type keepalive struct {
 	asked      atomic.Int64 // when ask last asked, or 0 if it never did; written under Conn.mu
 	rttNanos   atomic.Int64 // 0 until it is measured; written under Conn.mu
 	avoided    atomic.Bool  // the pool has passed the conn over as suspect: tell the owner when something comes
-	rtts       *rttSamples  // of all conns to that peer, or nil if they are not kept; set before run
+	rtts       *flow.RTTs   // of all conns to that peer, or nil if they are not kept; set before run
 
 	// Guarded by Conn.mu.
 	timer     *time.Timer
@@ -194,7 +195,7 @@ func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	sample := max(int64(c.age()-k.pingAt), 1)
 	k.pingAt = 0
 	if k.rtts != nil {
-		k.rtts.note(time.Duration(sample))
+		k.rtts.Note(time.Duration(sample))
 	}
 	// The shortest is the path's own; longer ones have queued, and count little.
 	if old := k.rttNanos.Load(); old != 0 && sample > old {
@@ -268,7 +269,7 @@ func (k *keepalive) overdueLocked(now time.Duration) bool {
 	if waited < deathMax || now-k.question.movedAt < deathMax {
 		return false
 	}
-	if k.drained >= batchMin/2 && now-k.drainedAt < deathMax {
+	if k.drained >= flow.BatchMin/2 && now-k.drainedAt < deathMax {
 		return waited >= deathSlow
 	}
 	return true

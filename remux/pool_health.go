@@ -3,8 +3,9 @@ package remux
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"tunnels/remux/internal/flow"
 )
 
 // Server health, used to choose between the pools of several servers: how far each is
@@ -36,18 +37,12 @@ const (
 	silentDial = 3 * time.Second
 )
 
-// Round trips younger than rttFresh are equally good; rttKept are kept.
-const (
-	rttFresh = 5 * time.Second
-	rttKept  = 8
-)
-
 // errNotYet is returned by Health beside Unknown.
 var errNotYet = errors.New("no dial has ended yet")
 
 // poolHealth is the state of a pool that Health needs besides that of its conns.
 type poolHealth struct {
-	rtts rttSamples
+	rtts flow.RTTs
 
 	// Guarded by Pool.mu.
 	made     bool      // there has been a conn
@@ -55,43 +50,9 @@ type poolHealth struct {
 	dialFrom time.Time // when the oldest dial under way began
 }
 
-// rttSamples holds the last round trips. Its lock is a leaf: it may be taken while any
-// other is held.
-type rttSamples struct {
-	mu   sync.Mutex
-	took [rttKept]time.Duration // guarded by mu
-	at   [rttKept]time.Time     // guarded by mu
-	n    int                    // guarded by mu; how many there ever were
-}
-
-func (r *rttSamples) note(took time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := r.n % rttKept
-	r.took[i], r.at[i] = took, time.Now()
-	r.n++
-}
-
-// best returns the shortest of the fresh round trips, as longer ones have queued, or
-// else the last one; false if there is none.
-func (r *rttSamples) best() (time.Duration, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.n == 0 {
-		return 0, false
-	}
-	best := r.took[(r.n-1)%rttKept]
-	for i := range min(r.n, rttKept) {
-		if time.Since(r.at[i]) < rttFresh {
-			best = min(best, r.took[i])
-		}
-	}
-	return best, true
-}
-
 // RTT returns the round trip to the server: the shortest that was measured in the last
 // 5 s, or else the last one. It returns false if none was measured.
-func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.best() }
+func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.Best() }
 
 // Health returns how the server appears to be and, if it is not Up, why. If bytes have
 // been unanswered for a second, Health sends a PING; called a few times a second while

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/internal/netx"
+	"tunnels/remux/internal/flow"
 )
 
 // stopped is a server that can be stopped as by SIGSTOP: what is sent to it is
@@ -349,7 +350,7 @@ func TestRTT(t *testing.T) {
 		check("first", near)
 		probe(far)
 		check("after one slow answer", near)
-		time.Sleep(rttFresh)
+		time.Sleep(flow.RTTFresh)
 		check("when that is the last one", far)
 		probe(near)
 		check("near again", near)

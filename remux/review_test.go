@@ -38,7 +38,7 @@ func TestWeed(t *testing.T) {
 			break
 		}
 	}
-	if n := l.cfg.Budget.waiting.Load(); n != 0 {
+	if n := waiting(l.cfg.Budget); n != 0 {
 		t.Errorf("%d bytes of sessions that ended unaccepted still counted", n)
 	}
 	last.Close()

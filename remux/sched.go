@@ -1,6 +1,7 @@
 package remux
 
 import (
+	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
 
@@ -92,10 +93,10 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*session, []byte) []b
 		default:
 			room := cap(b) - len(b) - frame.HeaderLen - windowLen
 			s.slot.left = min(s.slot.left, q.quantum)
-			if room < recordFrame && room < min(len(s.wbuf), s.slot.left, maxFrame) && len(b) > begin {
+			if room < flow.RecordFrame && room < min(len(s.wbuf), s.slot.left, maxFrame) && len(b) > begin {
 				return b // a frame cut short here would shift all that follow
 			}
-			b = s.nextFrameLocked(b, min(room, s.slot.left, maxFrame, largeFrame))
+			b = s.nextFrameLocked(b, min(room, s.slot.left, maxFrame, flow.LargeFrame))
 			b = sent(s, b)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"tunnels/internal/code"
 	"tunnels/internal/splice"
+	"tunnels/remux/internal/flow"
 )
 
 // Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close
@@ -76,8 +77,8 @@ type session struct {
 	// Guarded by mu: the receiving direction. Never hold mu together with conn.mu.
 	mu      sync.Mutex
 	rcond   sync.Cond
-	rbuf    buffer
-	lent    *chunk             // lent out by Borrow
+	rbuf    flow.Buffer
+	lent    *flow.Chunk        // lent out by Borrow
 	sink    func([][]byte) int // see Deliver; or nil
 	onRead  func()             // see OnReadable; or nil
 	onEnd   func(error, bool)  // see OnEnd; nil if not set or already called
@@ -89,7 +90,7 @@ type session struct {
 	kept    bool  // rerr comes behind bytes that can still be read
 	rclosed bool  // the application will read no more
 	rdl     deadline
-	flow    flow
+	flow    flow.Window
 }
 
 // finState is how far the end of our direction has got.
@@ -107,8 +108,8 @@ func newSession(c *Conn, number uint16) *session {
 	s.wcond.L = &c.mu
 	s.rcond.L = &s.mu
 	s.basic.Store(c.peer.kind == peerBasic)
-	s.flow.start(c.cfg, c.peer.kind == peerBasic)
-	s.granted.Store(s.flow.limit)
+	s.flow.Start(&c.cfg.Budget.shared, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
+	s.granted.Store(s.flow.Limit)
 	return s
 }
 

@@ -31,8 +31,8 @@ func (s *session) Close() error {
 		return net.ErrClosed
 	}
 	s.rclosed = true
-	unread := s.rbuf.discard()
-	s.conn.cfg.Budget.free(unread)
+	unread := s.rbuf.Discard()
+	s.flow.Budget.Free(unread)
 	s.rdl.at(time.Time{}, readSide{s})
 	s.wakeReaderLocked()
 	s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *session) stopReading(err error, keep, force bool) {
 		return
 	}
 	if !keep {
-		s.conn.cfg.Budget.free(s.rbuf.discard())
+		s.flow.Budget.Free(s.rbuf.Discard())
 	}
 	s.rerr, s.kept = err, keep
 	s.wakeReaderLocked()

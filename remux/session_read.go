@@ -14,7 +14,7 @@ func (s *session) Read(p []byte) (int, error) {
 		s.mu.Unlock()
 		return 0, err
 	}
-	n := s.rbuf.read(p)
+	n := s.rbuf.Read(p)
 	grant := s.consumedLocked(n)
 	s.mu.Unlock()
 	if grant {
@@ -33,8 +33,8 @@ func (s *session) Borrow() ([]byte, error) {
 	if err := s.await(false); err != nil {
 		return nil, err
 	}
-	s.lent = s.rbuf.take()
-	return s.lent.data[s.lent.r:s.lent.w], nil
+	s.lent = s.rbuf.Take()
+	return s.lent.Bytes(), nil
 }
 
 // GiveBack returns the bytes that Borrow lent out; they count as read.
@@ -46,9 +46,9 @@ func (s *session) GiveBack() {
 		return
 	}
 	s.lent = nil
-	grant := s.consumedLocked(k.w - k.r)
+	grant := s.consumedLocked(len(k.Bytes()))
 	s.mu.Unlock()
-	k.recycle()
+	k.Recycle()
 	if grant {
 		s.conn.windowDue(s, true)
 	}
@@ -109,7 +109,7 @@ func (s *session) readyLocked() (ready bool, err error) {
 		return true, net.ErrClosed
 	case s.rdl.expired:
 		return true, os.ErrDeadlineExceeded
-	case s.rbuf.len > 0:
+	case s.rbuf.Len > 0:
 		return true, nil
 	case s.handing: // the end must not overtake what came before it
 		return false, nil
@@ -125,13 +125,13 @@ func (s *session) consumedLocked(n int) bool {
 	if n == 0 {
 		return false
 	}
-	s.conn.cfg.Budget.free(n)
+	s.flow.Budget.Free(n)
 	if s.basic.Load() {
 		s.rcond.Broadcast() // the conn's reader may wait for room
 	}
-	if !s.flow.consumed(n, s.conn.keepalive.rtt()) || s.rerr != nil {
+	if !s.flow.Consumed(n, s.conn.keepalive.rtt()) || s.rerr != nil {
 		return false
 	}
-	s.granted.Store(s.flow.limit)
+	s.granted.Store(s.flow.Limit)
 	return true
 }

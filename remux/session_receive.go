@@ -12,7 +12,7 @@ import (
 // session is over and wants no more.
 func (s *session) receive(pieces [][]byte, n int) bool {
 	s.mu.Lock()
-	if s.basic.Load() && s.rbuf.len+n > basicMax {
+	if s.basic.Load() && s.rbuf.Len+n > basicMax {
 		s.awaitRoom(n)
 	}
 	var why *code.Error
@@ -21,14 +21,14 @@ func (s *session) receive(pieces [][]byte, n int) bool {
 		why = &code.Error{Code: code.Cancelled}
 	case s.rerr != nil:
 		why = &code.Error{Code: code.Protocol, Text: "data after the end of the session"}
-	case f.received+uint64(n) > f.limit && !s.basic.Load():
-		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.received+uint64(n), f.limit)}
-	case s.basic.Load() && s.rbuf.len+n > basicMax:
+	case f.Received+uint64(n) > f.Limit && !s.basic.Load():
+		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.Received+uint64(n), f.Limit)}
+	case s.basic.Load() && s.rbuf.Len+n > basicMax:
 		why = &code.Error{Code: code.Overload, Text: "the application does not read"}
-	case !f.budget.take(n):
+	case !f.Budget.Take(n):
 		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
 	default:
-		f.received += uint64(n)
+		f.Received += uint64(n)
 		return s.storeAndUnlock(pieces, n)
 	}
 	s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *session) receive(pieces [][]byte, n int) bool {
 // keeps them. It returns false if the session is over meanwhile.
 func (s *session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
-	if sink := s.sink; sink != nil && s.rbuf.len == 0 && s.lent == nil {
+	if sink := s.sink; sink != nil && s.rbuf.Len == 0 && s.lent == nil {
 		// Readers wait for rbuf meanwhile, so neither bytes that come later nor the loss
 		// of the conn can overtake.
 		s.handing = true
@@ -57,10 +57,10 @@ func (s *session) storeAndUnlock(pieces [][]byte, n int) bool {
 	}
 	switch {
 	case !wanted:
-		s.conn.cfg.Budget.free(n)
+		s.flow.Budget.Free(n)
 	case n > 0:
 		for _, p := range pieces {
-			s.rbuf.append(p)
+			s.rbuf.Append(p)
 		}
 		s.wakeReaderLocked()
 	}
@@ -95,7 +95,7 @@ func (s *session) awaitRoom(n int) {
 		s.mu.Unlock()
 	})
 	defer timer.Stop()
-	for s.rbuf.len+n > basicMax && !late && !s.rclosed && s.rerr == nil {
+	for s.rbuf.Len+n > basicMax && !late && !s.rclosed && s.rerr == nil {
 		s.rcond.Wait()
 	}
 }

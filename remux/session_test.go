@@ -69,13 +69,13 @@ func TestBorrow(t *testing.T) {
 			t.Fatalf("Borrow = %d bytes, %v", len(b), err)
 		}
 		got += len(b)
-		if w := l.cfg.Budget.waiting.Load(); w < int64(len(b)) {
+		if w := waiting(l.cfg.Budget); w < int64(len(b)) {
 			t.Errorf("%d bytes wait while %d are lent out", w, len(b))
 		}
 		far.(*session).GiveBack()
 		far.(*session).GiveBack() // a second one does nothing
 	}
-	if w := l.cfg.Budget.waiting.Load(); got != size || w != 0 {
+	if w := waiting(l.cfg.Budget); got != size || w != 0 {
 		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
 	}
 	far.Close()

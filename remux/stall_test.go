@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tunnels/remux/internal/flow"
 )
 
 // stalled opens n sessions to which the far end writes and whose near end never
@@ -27,7 +29,7 @@ func stalled(t testing.TB, p *Pool, l *SessionListener, n int) {
 		}
 		// A write that ends by its deadline is a window that is full.
 		far.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		if wrote, err := far.Write(make([]byte, firstWindow+1)); err == nil {
+		if wrote, err := far.Write(make([]byte, flow.FirstWindow+1)); err == nil {
 			t.Fatalf("%d bytes written to a session that is not read", wrote)
 		}
 		t.Cleanup(func() { s.Close(); far.Close() })
@@ -41,7 +43,7 @@ func TestStalledReaders(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			p, l := pair(t, Config{ReuseMaxCount: 1000}, Config{})
 			stalled(t, p, l, n)
-			if got, most := p.cfg.Budget.waiting.Load(), int64(n*firstWindow); got > most {
+			if got, most := waiting(p.cfg.Budget), int64(n*flow.FirstWindow); got > most {
 				t.Errorf("%d bytes wait, more than the %d that were granted", got, most)
 			}
 			const size = 32 << 20

@@ -1,4 +1,4 @@
-package remux
+package flow
 
 import (
 	"testing"
@@ -10,14 +10,13 @@ import (
 // else would come that could be read.
 func TestConsumedAtOnce(t *testing.T) {
 	for _, lazy := range []bool{false, true} {
-		var f flow
-		cfg := Config{}.defaults()
-		f.start(&cfg, false)
-		f.lazy = lazy
-		limit := f.limit
-		if !f.consumed(int(limit), time.Millisecond) || f.limit <= limit {
-			t.Errorf("lazy %t: limit %d after %d bytes were read, want more, and to say so", lazy, f.limit, limit)
+		var f Window
+		f.Start(&Budget{Limit: 256 << 20}, 128<<20, false)
+		f.Lazy = lazy
+		limit := f.Limit
+		if !f.Consumed(int(limit), time.Millisecond) || f.Limit <= limit {
+			t.Errorf("lazy %t: limit %d after %d bytes were read, want more, and to say so", lazy, f.Limit, limit)
 		}
-		f.close()
+		f.Close()
 	}
 }

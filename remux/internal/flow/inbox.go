@@ -1,4 +1,4 @@
-package remux
+package flow
 
 import (
 	"sync"
@@ -6,9 +6,9 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// inbox is the buffer that a conn's reader reads into: small while little comes, so
+// Inbox is the buffer that a conn's reader reads into: small while little comes, so
 // that an idle conn holds no more, and ever larger while much does.
-type inbox struct {
+type Inbox struct {
 	own  []byte // of the smallest size
 	kind int    // the size in use: index in inboxSizes
 	lent *[]byte
@@ -22,9 +22,18 @@ var inboxSizes = [...]int{512, 65 << 10, 257 << 10}
 // inboxPools recycle the large ones. A pool is a cache, not state.
 var inboxPools [len(inboxSizes)]sync.Pool
 
-// next returns the buffer for the next read, with rest at its start, after a read into
+// NewInbox returns an inbox of the smallest size.
+func NewInbox() Inbox { return Inbox{own: make([]byte, inboxSizes[0])} }
+
+// First returns the buffer for the first read.
+func (in *Inbox) First() []byte { return in.own }
+
+// Release gives up the buffer in use.
+func (in *Inbox) Release() { in.resize(0) }
+
+// Next returns the buffer for the next read, with rest at its start, after a read into
 // buf that gave n bytes.
-func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
+func (in *Inbox) Next(buf []byte, n int, rest []byte) ([]byte, int) {
 	kind := in.kind
 	switch {
 	case n+len(rest) > len(buf)-16<<10 && n >= len(buf)/2:
@@ -47,7 +56,7 @@ func (in *inbox) next(buf []byte, n int, rest []byte) ([]byte, int) {
 }
 
 // resize returns the buffer in use to its pool and returns one of another size.
-func (in *inbox) resize(kind int) []byte {
+func (in *Inbox) resize(kind int) []byte {
 	if in.lent != nil {
 		inboxPools[in.kind].Put(in.lent)
 		in.lent = nil

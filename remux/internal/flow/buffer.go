@@ -1,4 +1,4 @@
-package remux
+package flow
 
 import "sync"
 
@@ -9,43 +9,48 @@ var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10}
 // chunkPools recycle chunks; a pool is a cache, not state.
 var chunkPools [len(chunkSizes)]sync.Pool
 
-// chunk is a piece of a buffer: data[r:w] waits to be read.
-type chunk struct {
-	next *chunk
+// Chunk is a piece of a buffer: data[r:w] waits to be read.
+type Chunk struct {
+	next *Chunk
 	data []byte
 	r, w int
 	size int // index in chunkSizes
 }
 
-func newChunk(n int) *chunk {
+func newChunk(n int) *Chunk {
 	size := 0
 	for size < len(chunkSizes)-1 && chunkSizes[size] < n {
 		size++
 	}
-	if k, ok := chunkPools[size].Get().(*chunk); ok {
+	if k, ok := chunkPools[size].Get().(*Chunk); ok {
 		return k
 	}
-	return &chunk{data: make([]byte, chunkSizes[size]), size: size}
+	return &Chunk{data: make([]byte, chunkSizes[size]), size: size}
 }
 
-func (k *chunk) recycle() {
+// Bytes returns what waits in the chunk.
+func (k *Chunk) Bytes() []byte { return k.data[k.r:k.w] }
+
+// Recycle gives the chunk up.
+func (k *Chunk) Recycle() {
 	k.next, k.r, k.w = nil, 0, 0
 	chunkPools[k.size].Put(k)
 }
 
-// buffer is a queue of bytes that takes memory only while bytes wait. Its
+// Buffer is a queue of bytes that takes memory only while bytes wait. Its
 // owner locks.
-type buffer struct {
-	head, tail *chunk
-	len        int
+type Buffer struct {
+	head, tail *Chunk
+	Len        int
 }
 
-func (b *buffer) append(p []byte) {
-	b.len += len(p)
+// Append copies p to the end of the queue.
+func (b *Buffer) Append(p []byte) {
+	b.Len += len(p)
 	for len(p) > 0 {
 		if b.tail == nil || b.tail.w == len(b.tail.data) {
 			// The bytes that wait already are the best guess of how many will come.
-			k := newChunk(max(len(p), b.len/2))
+			k := newChunk(max(len(p), b.Len/2))
 			if b.tail == nil {
 				b.head = k
 			} else {
@@ -59,7 +64,8 @@ func (b *buffer) append(p []byte) {
 	}
 }
 
-func (b *buffer) read(p []byte) int {
+// Read moves bytes from the front of the queue to p and returns how many.
+func (b *Buffer) Read(p []byte) int {
 	n := 0
 	for n < len(p) && b.head != nil {
 		k := b.head
@@ -70,13 +76,13 @@ func (b *buffer) read(p []byte) int {
 			b.drop()
 		}
 	}
-	b.len -= n
+	b.Len -= n
 	return n
 }
 
-// take removes the first chunk with bytes from the queue and returns it, or nil if
+// Take removes the first chunk with bytes from the queue and returns it, or nil if
 // nothing waits. The caller recycles it.
-func (b *buffer) take() *chunk {
+func (b *Buffer) Take() *Chunk {
 	k := b.head
 	if k == nil {
 		return nil
@@ -86,25 +92,25 @@ func (b *buffer) take() *chunk {
 		b.tail = nil
 	}
 	k.next = nil
-	b.len -= k.w - k.r
+	b.Len -= k.w - k.r
 	return k
 }
 
-func (b *buffer) drop() {
+func (b *Buffer) drop() {
 	k := b.head
 	b.head = k.next
 	if b.head == nil {
 		b.tail = nil
 	}
-	k.recycle()
+	k.Recycle()
 }
 
-// discard drops all waiting bytes and returns how many there were.
-func (b *buffer) discard() int {
-	n := b.len
+// Discard drops all waiting bytes and returns how many there were.
+func (b *Buffer) Discard() int {
+	n := b.Len
 	for b.head != nil {
 		b.drop()
 	}
-	b.len = 0
+	b.Len = 0
 	return n
 }

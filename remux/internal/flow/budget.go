@@ -1,0 +1,68 @@
+package flow
+
+import "sync/atomic"
+
+// Budget bounds the memory of the sessions that share it. It counts two things: what
+// their windows grant beyond the floor of 64 KiB that every session has, and the bytes
+// that really wait for applications. It is safe for concurrent use.
+type Budget struct {
+	Limit   int64        // static
+	granted atomic.Int64 // bytes of windows beyond the floors
+	waiting atomic.Int64 // bytes received and not yet read
+	peak    atomic.Int64 // of waiting, about
+}
+
+// Usage returns how many bytes wait for applications now, about how many waited at most
+// since the last call, and how many the windows grant beyond their floors.
+func (b *Budget) Usage() (waiting, peak, granted int64) {
+	waiting = b.waiting.Load()
+	return waiting, max(b.peak.Swap(waiting), waiting), b.granted.Load()
+}
+
+// start takes n bytes for the first grant of a session. The second half of the
+// budget is out of its reach: thousands of idle sessions must not use up what
+// the few busy ones need to grow.
+func (b *Budget) start(n int64) bool {
+	for {
+		used := b.granted.Load()
+		if used+n > b.Limit/2 {
+			return false
+		}
+		if b.granted.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+// grow takes up to n bytes for a window that grows, and returns how many: at most a
+// quarter of the free ones, so that the next session finds room to grow too.
+func (b *Budget) grow(n int64) int64 {
+	for {
+		used := b.granted.Load()
+		part := max(0, min(n, (b.Limit-used)/4))
+		if b.granted.CompareAndSwap(used, used+part) {
+			return part
+		}
+	}
+}
+
+// giveBack gives back bytes that start and grow took.
+func (b *Budget) giveBack(n int64) { b.granted.Add(-n) }
+
+// Take accounts for n bytes that begin to wait, or returns false, and takes nothing, if
+// there is no room for them. Every session is promised its floor, however many there
+// are: take bounds them all together.
+func (b *Budget) Take(n int) bool {
+	now := b.waiting.Add(int64(n))
+	if now > b.Limit {
+		b.waiting.Add(int64(-n))
+		return false
+	}
+	if now > b.peak.Load() {
+		b.peak.Store(now) // a rise that is lost in a race comes again with the next bytes
+	}
+	return true
+}
+
+// Free accounts for n bytes that were read or dropped.
+func (b *Budget) Free(n int) { b.waiting.Add(int64(-n)) }

@@ -1,0 +1,90 @@
+package flow
+
+import (
+	"time"
+
+	"tunnels/remux/internal/frame"
+)
+
+// Pacer measures how fast the lower connection takes bytes and sizes the pieces by it.
+// Large pieces cost less, for this end and for the application that each one wakes,
+// but other sessions wait for them: a piece is as large as what leaves in a short
+// time. The owner locks.
+type Pacer struct {
+	since  time.Duration // age of the conn when the counting began
+	bytes  int           // written since
+	Waited time.Duration // for the lower connection to take them
+	rate   float64       // bytes per second that the sizes are based on
+
+	Quantum int // payload that a session may send before the next one follows
+	Batch   int // how much is written at a time
+	Queue   int // how much may wait unsent in the kernel
+}
+
+// RecordFrame is the payload of a frame that is exactly one TLS record; a frame
+// spread over two records, or a record with a few bytes of the next frame, costs the
+// receiver one more system call. LargeFrame is one of four records.
+const (
+	RecordFrame = 16<<10 - frame.HeaderLen
+	LargeFrame  = 64<<10 - frame.HeaderLen
+)
+
+const (
+	// paceEvery is how long bytes are counted.
+	paceEvery = 5 * time.Millisecond
+
+	// How much of the line's time a quantum, and the bytes in the kernel, may take.
+	quantumTime = 500 * time.Microsecond
+	queueTime   = time.Millisecond
+	// slowTime is how much of the time of a line known to be slow a batch and the
+	// queue may each take; they are small then.
+	slowTime = 2 * time.Millisecond
+
+	FramesMax          = 4 // large ones in one quantum
+	queueMin, queueMax = 128 << 10, 1 << 20
+	queueSlow          = 16 << 10 // the least, on a slow line
+
+	// BatchMin is four frames of a record or one large one, and room for a few
+	// control frames; BatchMax is the same for a quantum of FramesMax.
+	BatchRoom = 128
+	BatchMin  = 64<<10 + BatchRoom
+	BatchMax  = FramesMax*64<<10 + BatchRoom
+)
+
+// NewPacer returns a pacer with the sizes for a line that was not measured yet.
+func NewPacer() Pacer { return Pacer{Quantum: RecordFrame, Batch: BatchMin, Queue: queueMin} }
+
+// Wrote counts n bytes written at age now. It reports whether queue has changed.
+func (p *Pacer) Wrote(n int, now time.Duration) bool {
+	took := now - p.since
+	if took < paceEvery {
+		p.bytes += n
+		return false
+	}
+	rate := float64(p.bytes) / took.Seconds()
+	slow := p.Waited > took/2 // it was the line, not a lack of bytes
+	p.since, p.bytes, p.Waited = now, n, 0
+	if !slow && rate <= p.rate {
+		return false // there was less to write, which says nothing about the line
+	}
+	p.rate = rate
+
+	frames := min(int(rate*quantumTime.Seconds())/LargeFrame, FramesMax)
+	p.Quantum = max(RecordFrame, frames*LargeFrame)
+	p.Batch = max(BatchMin, frames*64<<10+BatchRoom)
+	queue, leave := queueMin, rate*queueTime.Seconds()
+	if slow {
+		leave = rate * slowTime.Seconds()
+		records := min(max(int(leave)>>14, 1), 4)
+		p.Batch = max(records<<14, frames*64<<10) + BatchRoom
+		queue = queueSlow
+	}
+	for queue < queueMax && float64(queue) < leave {
+		queue *= 2
+	}
+	if queue <= p.Queue && queue >= p.Queue/2 {
+		return false
+	}
+	p.Queue = queue
+	return true
+}
