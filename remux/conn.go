@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tunnels/remux/internal/backlog"
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
@@ -26,9 +27,9 @@ type Conn struct {
 	accepts int  // sessions accepted from the peer at one time, as HELLO says
 	born    time.Time
 	owner   owner
-	queue   *acceptQueue  // for the sessions of the peer, or nil if it may open none
-	client  string        // acceptor: the peer's name or address, by which clients share the room
-	done    chan struct{} // closed when run has ended, after the hooks and the owner were called
+	queue   *backlog.Queue // for the sessions of the peer, or nil if it may open none
+	client  string         // acceptor: the peer's name or address, by which clients share the room
+	done    chan struct{}  // closed when run has ended, after the hooks and the owner were called
 
 	id        atomic.Uint32 // chosen by the dialer; the acceptor learns it from HELLO
 	bytes     atomic.Int64  // carried, both ways
@@ -128,7 +129,7 @@ type owner interface {
 
 // newConn makes a conn; run serves it. The sessions that the peer opens go to queue, which
 // is nil if it may open none.
-func newConn(nc net.Conn, cfg *Config, dialer bool, queue *acceptQueue, o owner) *Conn {
+func newConn(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o owner) *Conn {
 	c := &Conn{
 		nc: nc, cfg: cfg, dialer: dialer, queue: queue, owner: o,
 		born: time.Now(), done: make(chan struct{}),

@@ -37,7 +37,7 @@ func (c *Conn) lookup(number uint16, length int) (*session, *code.Error) {
 	}
 	c.opened(s)
 	if !c.queueUp(s) {
-		s.reset(errQueueFull(), true)
+		s.Reset(queueFull())
 		return nil, nil
 	}
 	return s, nil
@@ -45,12 +45,12 @@ func (c *Conn) lookup(number uint16, length int) (*session, *code.Error) {
 
 // queueUp offers s, a session of the peer, to Accept; false if there is no room for it.
 func (c *Conn) queueUp(s *session) bool {
-	refused, ended := c.queue.put(s, c.client)
+	refused, ended := c.queue.Put(s, c.client)
 	if ended != nil {
 		ended.Close() // what it still holds is the budget's
 	}
 	if refused != nil && refused != s {
-		refused.reset(errQueueFull(), true)
+		refused.Reset(queueFull())
 	}
 	return refused != s
 }
@@ -95,4 +95,9 @@ func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
 		return nil
 	}
 	return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("%s for session %d, which was never opened", frame, number)}
+}
+
+// queueFull returns the code and text for a session that finds the queue full.
+func queueFull() (code.Code, string) {
+	return code.Overload, "too many sessions wait to be accepted"
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/backlog"
 	"tunnels/remux/internal/frame"
 )
 
@@ -18,7 +19,7 @@ var errNotPermitted = errors.New("the peer accepts no sessions on this conn")
 // SessMax sessions at one time, which Accept returns. Close or GoAway ends the conn.
 func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
 	c = c.defaults()
-	conn := newConn(nc, &c, dialed, newAcceptQueue(), alone{})
+	conn := newConn(nc, &c, dialed, backlog.NewQueue(), alone{})
 	if !dialed {
 		conn.client = clientOf(nc)
 	}
@@ -81,7 +82,7 @@ func (c *Conn) wakeOpenersLocked() {
 
 // Accept waits for the next session that the peer opens. Once the conn has ended and
 // every session was returned, it returns net.ErrClosed, or why the conn was lost.
-func (c *Conn) Accept() (net.Conn, error) { return c.queue.take() }
+func (c *Conn) Accept() (net.Conn, error) { return c.queue.Take() }
 
 // Peer returns the name in the peer's certificate or, if it has none, the address.
 func (c *Conn) Peer() string { return clientOf(c.nc) }
@@ -99,7 +100,7 @@ func (c *Conn) GoAway(why code.Code, text string) { c.drain(why, text) }
 func (c *Conn) Close() error {
 	c.kill()
 	<-c.done
-	c.queue.drop()
+	c.queue.Drop()
 	return nil
 }
 
@@ -114,5 +115,5 @@ func (alone) connEnded(c *Conn, err error) {
 	if err == nil {
 		err = net.ErrClosed
 	}
-	c.queue.finish(err)
+	c.queue.Finish(err)
 }

@@ -103,7 +103,7 @@ func (c *Conn) gone(s *session) {
 		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
 	}
 	if c.queue != nil && !s.local {
-		c.queue.noteEnd(s)
+		c.queue.NoteEnd(s)
 	}
 	c.owner.sessionEnded()
 	if idle {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnels/remux/internal/backlog"
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
@@ -133,7 +134,7 @@ type frameReader struct {
 func newFrameReader(t testing.TB) *frameReader {
 	const number = 1
 	cfg := Config{}.defaults()
-	r := &frameReader{c: newConn(&sink{}, &cfg, false, newAcceptQueue(), alone{})}
+	r := &frameReader{c: newConn(&sink{}, &cfg, false, backlog.NewQueue(), alone{})}
 	h := frame.Hello{Version: frame.Version, Conn: 1, Window: frame.Floor, Sessions: frame.LastID, Frame: frame.MaxPayload}
 	r.feed(t, frame.AppendOpen(frame.AppendHello(nil, h), number))
 	s, err := r.c.Accept()

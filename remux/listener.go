@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/backlog"
 )
 
 // SessionListener accepts the sessions that peers open, on all conns that it accepts.
@@ -15,7 +16,7 @@ type SessionListener struct {
 	// Static after construction.
 	cfg   Config
 	ln    net.Listener
-	queue *acceptQueue
+	queue *backlog.Queue
 
 	wg sync.WaitGroup // the accept loop and the conns
 
@@ -31,7 +32,7 @@ type SessionListener struct {
 func (c Config) NewListener(ln net.Listener) *SessionListener {
 	l := &SessionListener{
 		cfg: c.defaults(), ln: ln,
-		queue: newAcceptQueue(),
+		queue: backlog.NewQueue(),
 		room:  room{all: map[*Conn]struct{}{}, byClient: map[string]map[*Conn]struct{}{}},
 	}
 	l.wg.Go(l.acceptLoop)
@@ -40,7 +41,7 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 
 // Accept waits for the next session, which is a Session. After Close it returns
 // net.ErrClosed.
-func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.take() }
+func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.Take() }
 
 // Addr returns the address at which the listener is reached.
 func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
@@ -53,7 +54,7 @@ func (l *SessionListener) Close() error {
 		c.kill()
 	}
 	l.wg.Wait()
-	l.queue.drop()
+	l.queue.Drop()
 	return nil
 }
 
@@ -86,7 +87,7 @@ func (l *SessionListener) stop() []*Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closing = true
-	l.queue.finish(net.ErrClosed)
+	l.queue.Finish(net.ErrClosed)
 	return l.connsLocked()
 }
 
@@ -96,7 +97,7 @@ func (l *SessionListener) acceptLoop() {
 		if err != nil {
 			l.mu.Lock()
 			if !l.closing {
-				l.queue.finish(err)
+				l.queue.Finish(err)
 			}
 			l.mu.Unlock()
 			return

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/backlog"
 )
 
 // TestWeed: sessions that ended while they waited to be accepted make room for
 // others and leave nothing on the budget.
 func TestWeed(t *testing.T) {
 	p, l := pair(t, Config{ReuseMaxCount: 1 << 14}, Config{})
-	for range 2 * backlog {
+	for range 2 * backlog.Max {
 		s, err := p.open(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -1,23 +1,33 @@
-package remux
+package backlog
 
 import (
 	"errors"
 	"net"
 	"testing"
+
+	"tunnels/internal/code"
 )
 
-// queuedSession is a session that may be put in an acceptQueue.
+// session may be put in a Queue.
+type session struct {
+	net.Conn
+	done chan struct{}
+}
+
+func (s *session) Done() <-chan struct{}         { return s.done }
+func (s *session) Reset(code.Code, string) error { return nil }
+
 func queuedSession() *session { return &session{done: make(chan struct{})} }
 
 // One client fills the queue; others still get in, at its cost, up to equal shares.
 func TestQueueShares(t *testing.T) {
-	q := newAcceptQueue()
-	of := map[*session]string{}
-	put := func(client string) (refused *session) {
+	q := NewQueue()
+	of := map[Session]string{}
+	put := func(client string) (refused Session) {
 		t.Helper()
 		s := queuedSession()
 		of[s] = client
-		refused, ended := q.put(s, client)
+		refused, ended := q.Put(s, client)
 		if ended != nil {
 			t.Fatal("a session is said to have ended")
 		}
@@ -26,7 +36,7 @@ func TestQueueShares(t *testing.T) {
 		}
 		return refused
 	}
-	for i := range backlog {
+	for i := range Max {
 		if put("greedy") != nil {
 			t.Fatalf("session %d is refused", i)
 		}
@@ -43,14 +53,14 @@ func TestQueueShares(t *testing.T) {
 	}
 	n := map[string]int{}
 	for q.all.Len() > 0 {
-		s, err := q.take()
+		s, err := q.Take()
 		if err != nil {
 			t.Fatal(err)
 		}
-		n[of[s.(*session)]]++
+		n[of[s.(Session)]]++
 	}
-	if n["greedy"]+n["small"]+n["smaller"] != backlog || n["small"] != 350 || n["smaller"] != 175 {
-		t.Errorf("accepted %v of %d places", n, backlog)
+	if n["greedy"]+n["small"]+n["smaller"] != Max || n["small"] != 350 || n["smaller"] != 175 {
+		t.Errorf("accepted %v of %d places", n, Max)
 	}
 	if len(q.of)+len(q.byClient)+q.ended.Len() != 0 {
 		t.Error("something is left of an empty queue")
@@ -60,41 +70,41 @@ func TestQueueShares(t *testing.T) {
 // What has ended gives way before anything is refused, whether it ended before it
 // was put there or while it waited.
 func TestQueueEnded(t *testing.T) {
-	q := newAcceptQueue()
-	for i := range backlog {
+	q := NewQueue()
+	for i := range Max {
 		s := queuedSession()
 		if i%2 == 0 {
 			close(s.done)
 		}
-		q.put(s, "a")
-		if i%2 == 1 && i < backlog/2 {
+		q.Put(s, "a")
+		if i%2 == 1 && i < Max/2 {
 			close(s.done)
-			q.noteEnd(s)
-			q.noteEnd(s)
+			q.NoteEnd(s)
+			q.NoteEnd(s)
 		}
 	}
 	gave := 0
 	for {
 		s := queuedSession()
-		refused, ended := q.put(s, "a")
+		refused, ended := q.Put(s, "a")
 		if refused == s {
 			break
 		}
 		if ended == nil {
-			t.Fatal("put beyond the backlog, and nothing gave way")
+			t.Fatal("Put beyond the backlog, and nothing gave way")
 		}
 		gave++
 	}
-	if want := backlog/2 + backlog/4; gave != want {
+	if want := Max/2 + Max/4; gave != want {
 		t.Errorf("%d gave way, want %d", gave, want)
 	}
-	q.finish(net.ErrClosed)
-	for range backlog {
-		if _, err := q.take(); err != nil {
+	q.Finish(net.ErrClosed)
+	for range Max {
+		if _, err := q.Take(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := q.take(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("take of a closed queue: %v", err)
+	if _, err := q.Take(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Take of a closed queue: %v", err)
 	}
 }

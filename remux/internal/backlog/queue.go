@@ -1,4 +1,6 @@
-package remux
+// Package backlog queues the sessions that wait for Accept, so that no client can lock the
+// others out. It knows no conn.
+package backlog
 
 import (
 	"container/list"
@@ -8,46 +10,54 @@ import (
 	"tunnels/internal/code"
 )
 
-// backlog is how many sessions may wait for Accept.
-const backlog = 1024
+// Max is how many sessions may wait for Accept.
+const Max = 1024
 
-// acceptQueue holds the sessions that wait for Accept. When it is full, sessions
+// Session is a session as the queue needs it.
+type Session interface {
+	net.Conn
+	Done() <-chan struct{}
+	Reset(why code.Code, text string) error
+}
+
+// Queue holds the sessions that wait for Accept. When it is full, sessions
 // that have ended give way first; then the client with the most sessions in it
 // loses its newest one, so that one client cannot fill it for the others.
-type acceptQueue struct {
+type Queue struct {
 	mu sync.Mutex // a leaf: no other lock is taken while it is held
 	// Guarded by mu.
 	some     sync.Cond
 	all      list.List // of *queued, the oldest first
 	ended    list.List // of *queued: those of all whose session has ended
-	of       map[*session]*queued
+	of       map[Session]*queued
 	byClient map[string]*list.List // of *queued, the oldest first
 	err      error                 // returned by Accept once all is empty, or nil if it waits
 }
 
 // queued is a session in the queue.
 type queued struct {
-	s      *session
+	s      Session
 	client string
 
-	// The elements that hold it. Guarded by acceptQueue.mu.
+	// The elements that hold it. Guarded by Queue.mu.
 	inAll, inClient *list.Element
 	inEnded         *list.Element // nil if the session has not ended
 }
 
-func newAcceptQueue() *acceptQueue {
-	q := &acceptQueue{of: map[*session]*queued{}, byClient: map[string]*list.List{}}
+// NewQueue returns an empty queue.
+func NewQueue() *Queue {
+	q := &Queue{of: map[Session]*queued{}, byClient: map[string]*list.List{}}
 	q.some.L = &q.mu
 	return q
 }
 
-// put adds a session of that client. It returns the session that must be refused
+// Put adds a session of that client. It returns the session that must be refused
 // because there is no room, which may be s or another, or nil; and one that has ended
 // and lost its place, or nil.
-func (q *acceptQueue) put(s *session, client string) (refused, ended *session) {
+func (q *Queue) Put(s Session, client string) (refused, ended Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.all.Len() >= backlog {
+	if q.all.Len() >= Max {
 		if e := q.ended.Front(); e != nil {
 			ended = q.removeLocked(e.Value.(*queued))
 		} else if most := q.mostLocked(); most.Len() > q.lenLocked(client)+1 {
@@ -74,7 +84,7 @@ func (q *acceptQueue) put(s *session, client string) (refused, ended *session) {
 }
 
 // mostLocked returns the waiting sessions of the client that has the most.
-func (q *acceptQueue) mostLocked() (most *list.List) {
+func (q *Queue) mostLocked() (most *list.List) {
 	for _, l := range q.byClient {
 		if most == nil || l.Len() > most.Len() {
 			most = l
@@ -83,14 +93,14 @@ func (q *acceptQueue) mostLocked() (most *list.List) {
 	return most
 }
 
-func (q *acceptQueue) lenLocked(client string) int {
+func (q *Queue) lenLocked(client string) int {
 	if l := q.byClient[client]; l != nil {
 		return l.Len()
 	}
 	return 0
 }
 
-func (q *acceptQueue) removeLocked(w *queued) *session {
+func (q *Queue) removeLocked(w *queued) Session {
 	q.all.Remove(w.inAll)
 	if w.inEnded != nil {
 		q.ended.Remove(w.inEnded)
@@ -104,8 +114,8 @@ func (q *acceptQueue) removeLocked(w *queued) *session {
 	return w.s
 }
 
-// noteEnd notes that s has ended, if it waits.
-func (q *acceptQueue) noteEnd(s *session) {
+// NoteEnd notes that s has ended, if it waits.
+func (q *Queue) NoteEnd(s Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if w := q.of[s]; w != nil && w.inEnded == nil {
@@ -113,8 +123,8 @@ func (q *acceptQueue) noteEnd(s *session) {
 	}
 }
 
-// take waits for a session. Once none waits, it returns the error given to finish.
-func (q *acceptQueue) take() (net.Conn, error) {
+// Take waits for a session. Once none waits, it returns the error given to Finish.
+func (q *Queue) Take() (net.Conn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.all.Len() == 0 && q.err == nil {
@@ -126,8 +136,8 @@ func (q *acceptQueue) take() (net.Conn, error) {
 	return nil, q.err
 }
 
-// finish makes take fail with err from now on, unless it fails already.
-func (q *acceptQueue) finish(err error) {
+// Finish makes Take fail with err from now on, unless it fails already.
+func (q *Queue) Finish(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err == nil {
@@ -136,8 +146,8 @@ func (q *acceptQueue) finish(err error) {
 	q.some.Broadcast()
 }
 
-// drop resets the sessions that will not be accepted any more.
-func (q *acceptQueue) drop() {
+// Drop resets the sessions that will not be accepted any more.
+func (q *Queue) Drop() {
 	for {
 		q.mu.Lock()
 		e := q.all.Front()
@@ -149,8 +159,4 @@ func (q *acceptQueue) drop() {
 		q.mu.Unlock()
 		s.Reset(code.GoingAway, "")
 	}
-}
-
-func errQueueFull() *code.Error {
-	return &code.Error{Code: code.Overload, Text: "too many sessions wait to be accepted"}
 }
