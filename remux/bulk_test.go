@@ -264,7 +264,7 @@ func TestLost(t *testing.T) {
 	if _, err := io.ReadFull(s, buf); err != nil {
 		t.Fatal(err)
 	}
-	cut(far.(*session).conn.nc)
+	far.(*session).Lower().Close()
 	if n, err := s.Read(buf); err == nil || err == io.EOF || errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read on a lost conn = %d, %v, want an error that says so", n, err)
 	}

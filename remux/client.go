@@ -37,3 +37,9 @@ func remoteOf(nc net.Conn) string {
 	}
 	return ""
 }
+
+// clientName returns the client that an accepted conn belongs to.
+func (c *Conn) clientName() string { return c.client }
+
+// remote returns the address of the peer, or "" if it has none.
+func (c *Conn) remote() string { return remoteOf(c.nc) }

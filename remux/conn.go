@@ -22,7 +22,7 @@ type Conn struct {
 	// Static after construction.
 	nc      net.Conn
 	now     nowWriter // nc if it can write without waiting, or nil
-	cfg     *Config
+	cfg     *connConfig
 	dialer  bool // this end made the lower connection: its sessions have odd numbers
 	accepts int  // sessions accepted from the peer at one time, as HELLO says
 	born    time.Time
@@ -129,7 +129,7 @@ type owner interface {
 
 // newConn makes a conn; run serves it. The sessions that the peer opens go to queue, which
 // is nil if it may open none.
-func newConn(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o owner) *Conn {
+func newConn(nc net.Conn, cfg *connConfig, dialer bool, queue *backlog.Queue, o owner) *Conn {
 	c := &Conn{
 		nc: nc, cfg: cfg, dialer: dialer, queue: queue, owner: o,
 		born: time.Now(), done: make(chan struct{}),
@@ -137,6 +137,9 @@ func newConn(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o owne
 	}
 	if queue != nil {
 		c.accepts = max(cfg.SessMax, 0)
+	}
+	if !dialer {
+		c.client = clientOf(nc)
 	}
 	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
 		c.now = now
@@ -204,6 +207,12 @@ func (c *Conn) run() {
 func (c *Conn) connID() ID { return ID{Conn: c.id.Load()} }
 
 func (c *Conn) age() time.Duration { return time.Since(c.born) }
+
+// ageAt returns how old the conn is at that time.
+func (c *Conn) ageAt(now time.Time) time.Duration { return now.Sub(c.born) }
+
+// keepRTTs has the round trips noted in r. It is called before run.
+func (c *Conn) keepRTTs(r *flow.RTTs) { c.keepalive.rtts = r }
 
 // tellOpened reports the conn of an acceptor, which learns the id from HELLO. Only then
 // may it open sessions. The conn's reader calls it.

@@ -14,27 +14,18 @@ import (
 // errNotPermitted is returned by Open if the peer accepts no sessions.
 var errNotPermitted = errors.New("the peer accepts no sessions on this conn")
 
-// NewConn makes a conn over nc, which it owns from now on. dialed says which end this is:
-// the one that made the connection, or the one that accepted it. The peer may open up to
-// SessMax sessions at one time, which Accept returns. Close or GoAway ends the conn.
-func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
-	c = c.defaults()
-	conn := newConn(nc, &c, dialed, backlog.NewQueue(), alone{})
-	if !dialed {
-		conn.client = clientOf(nc)
-	}
-	go conn.run()
-	return conn
+// start makes a conn that belongs to no pool or listener and serves it. dialed says which
+// end this is.
+func start(nc net.Conn, cfg *connConfig, dialed bool) *Conn {
+	c := newConn(nc, cfg, dialed, backlog.NewQueue(), alone{})
+	go c.run()
+	return c
 }
 
-// Open opens a session. The peer learns of it with the first Write or Read. Open waits,
-// until ctx ends, while the peer's HELLO has yet to come, if the peer made the
-// connection, and while as many sessions are open as the peer permits. It fails if the
-// peer permits none, or the conn has ended, is going away or has used up its numbers.
-// Waiting calls are served in no particular order.
-func (c *Conn) Open(ctx context.Context) (Session, error) {
+// openSession opens a session, as described at remux.Conn.
+func (c *Conn) openSession(ctx context.Context) (*session, error) {
 	for {
-		s, changed, err := c.tryOpen()
+		s, changed, err := c.openOrWait()
 		if err != nil {
 			return nil, err
 		}
@@ -50,9 +41,9 @@ func (c *Conn) Open(ctx context.Context) (Session, error) {
 	}
 }
 
-// tryOpen begins a session, or returns why that is in vain, or a channel that is closed
+// openOrWait begins a session, or returns why that is in vain, or a channel that is closed
 // when it may be worth another try.
-func (c *Conn) tryOpen() (*session, <-chan struct{}, error) {
+func (c *Conn) openOrWait() (*session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	told := c.end.told || c.peer.kind == peerBasic // the peer's HELLO has come, or never will

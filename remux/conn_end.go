@@ -138,6 +138,9 @@ func (c *Conn) closeIfDoneLocked() {
 	}
 }
 
+// refuse cuts a conn that was not run.
+func (c *Conn) refuse() { cut(c.nc) }
+
 // cut closes nc without waiting for a peer that does not read.
 func cut(nc net.Conn) {
 	if a, ok := nc.(interface{ Abort() error }); ok {

@@ -15,8 +15,9 @@ var errEnded = errors.New("session has ended")
 // errNoRoom is returned for a conn that takes no more sessions from this end.
 var errNoRoom = errors.New("conn takes no more sessions")
 
-// open begins a session of this end. Its opener calls opened when no lock is held.
-func (c *Conn) open() (*session, error) {
+// tryOpen begins a session of this end, if the conn takes one now. Its opener calls
+// reportOpened when no lock is held.
+func (c *Conn) tryOpen() (*session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.takesLocked() {

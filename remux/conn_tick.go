@@ -47,7 +47,7 @@ func (c *Conn) tick() {
 		c.endUnanswered()
 	}
 	if mute {
-		c.cfg.Hooks.refused(c.client, remoteOf(c.nc), errSilent)
+		c.cfg.Hooks.refused(c.client, c.remote(), errSilent)
 	}
 	if unused || stuck {
 		c.kill()

@@ -15,8 +15,18 @@ func TestLossBehindBytes(t *testing.T) {
 		"closed":             func(s *session) { s.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, Config{}, func(t *testing.T, b *bubble) {
-				s, _ := b.open()
+			synctest.Test(t, func(t *testing.T) {
+				near, far := pipePair(t)
+				go func() {
+					if s, err := far.Accept(); err == nil {
+						io.Copy(struct{ io.Writer }{s}, s)
+						s.Close()
+					}
+				}()
+				s, err := near.openSession(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
 				entered, goOn := make(chan struct{}), make(chan struct{})
 				s.Deliver(func(pieces [][]byte) int {
 					close(entered)
@@ -46,7 +56,7 @@ func TestLossBehindBytes(t *testing.T) {
 					}
 				}
 				close(goOn)
-				err := <-read
+				err = <-read
 				want := map[bool]string{true: "", false: "ho"}[name == "closed"]
 				if string(got) != want || err == nil {
 					t.Errorf("reading gave %q, %v, want %q and an error", got, err, want)

@@ -1,24 +1,9 @@
 package remux
 
 import (
-	"fmt"
 	"net"
 	"time"
 )
-
-// ID names a conn, or a session on it. Both ends know it by the same numbers.
-type ID struct {
-	Conn   uint32
-	Number uint16 // of the session; 0 if it is the conn that is named
-}
-
-// String returns the ID as the log shows it: 8f7ed46a, or 8f7ed46a:1 for a session.
-func (id ID) String() string {
-	if id.Number == 0 {
-		return fmt.Sprintf("%08x", id.Conn)
-	}
-	return fmt.Sprintf("%08x:%d", id.Conn, id.Number)
-}
 
 // Hooks are called when something happens in a pool, a listener or a conn. Any may be
 // nil. They are called from many goroutines, with no lock held, and must return soon.
@@ -45,39 +30,21 @@ type Hooks struct {
 	StateChanged func()
 }
 
-func (h *Hooks) connOpened(c *Conn) {
-	if h != nil && h.ConnOpened != nil {
-		h.ConnOpened(c.connID(), c.nc)
+// conn returns the hooks that a conn calls, or nil if there are none.
+func (h *Hooks) conn() *connHooks {
+	if h == nil {
+		return nil
 	}
-}
-
-func (h *Hooks) connClosed(c *Conn, err error) {
-	if h != nil && h.ConnClosed != nil {
-		h.ConnClosed(c.connID(), c.nc, c.age(), err)
-	}
-}
-
-func (h *Hooks) sessionOpened(id ID) {
-	if h != nil && h.SessionOpened != nil {
-		h.SessionOpened(id)
-	}
-}
-
-func (h *Hooks) sessionClosed(id ID, err error) {
-	if h != nil && h.SessionClosed != nil {
-		h.SessionClosed(id, err)
+	return &connHooks{
+		ConnOpened: h.ConnOpened, ConnClosed: h.ConnClosed,
+		SessionOpened: h.SessionOpened, SessionClosed: h.SessionClosed,
+		ConnBarred: h.ConnBarred, Refused: h.Refused,
 	}
 }
 
 func (h *Hooks) dialDone(address string, took time.Duration, err error) {
 	if h != nil && h.DialDone != nil {
 		h.DialDone(address, took, err)
-	}
-}
-
-func (h *Hooks) connBarred(id ID, err error) {
-	if h != nil && h.ConnBarred != nil {
-		h.ConnBarred(id, err)
 	}
 }
 

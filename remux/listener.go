@@ -15,6 +15,7 @@ import (
 type SessionListener struct {
 	// Static after construction.
 	cfg   Config
+	conn  *connConfig
 	ln    net.Listener
 	queue *backlog.Queue
 
@@ -30,8 +31,9 @@ type SessionListener struct {
 // now on. One goroutine calls ln.Accept, which should not wait for a client's
 // handshake. An error of ln.Accept that is not net.ErrClosed ends the listener.
 func (c Config) NewListener(ln net.Listener) *SessionListener {
+	c = c.defaults()
 	l := &SessionListener{
-		cfg: c.defaults(), ln: ln,
+		cfg: c, conn: c.conn(), ln: ln,
 		queue: backlog.NewQueue(),
 		room:  room{all: map[*Conn]struct{}{}, byClient: map[string]map[*Conn]struct{}{}},
 	}
@@ -68,7 +70,7 @@ func (l *SessionListener) Shutdown(ctx context.Context) error {
 	l.mu.Unlock()
 	l.ln.Close()
 	for _, c := range conns {
-		c.drain(code.GoingAway, "the server is being stopped")
+		c.GoAway(code.GoingAway, "the server is being stopped")
 	}
 	err := awaitConns(ctx, conns)
 	return errors.Join(err, l.Close())
@@ -102,10 +104,9 @@ func (l *SessionListener) acceptLoop() {
 			l.mu.Unlock()
 			return
 		}
-		c := newConn(nc, &l.cfg, false, l.queue, l)
-		c.client = clientOf(nc)
+		c := newConn(nc, l.conn, false, l.queue, listenerOwner{l})
 		l.mu.Lock()
-		gives, own, err := l.admitLocked(c.client)
+		gives, own, err := l.admitLocked(c.clientName())
 		if err == nil {
 			l.room.add(c)
 			l.wg.Go(c.run)
@@ -115,26 +116,30 @@ func (l *SessionListener) acceptLoop() {
 			l.giveWay(gives, own)
 		}
 		if err != nil {
-			l.cfg.Hooks.refused(c.client, remoteOf(nc), err)
-			cut(nc)
+			l.cfg.Hooks.refused(c.clientName(), c.remote(), err)
+			c.refuse()
 		}
 	}
 }
 
+// listenerOwner is a listener as the owner of its conns, with methods that are not for its
+// users.
+type listenerOwner struct{ *SessionListener }
+
 // connIdle implements owner. Idle conns are the dialing end's to close.
-func (l *SessionListener) connIdle(*Conn) {}
+func (l listenerOwner) connIdle(*Conn) {}
 
 // connGreeted implements owner.
-func (l *SessionListener) connGreeted() {}
+func (l listenerOwner) connGreeted() {}
 
 // sessionEnded implements owner.
-func (l *SessionListener) sessionEnded() {}
+func (l listenerOwner) sessionEnded() {}
 
 // answered implements owner.
-func (l *SessionListener) answered() {}
+func (l listenerOwner) answered() {}
 
 // connEnded implements owner.
-func (l *SessionListener) connEnded(c *Conn, _ error) {
+func (l listenerOwner) connEnded(c *Conn, _ error) {
 	l.mu.Lock()
 	l.room.remove(c)
 	l.mu.Unlock()

@@ -3,21 +3,14 @@ package remux
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"tunnels/internal/code"
 )
 
-// Limits of conns that are accepted and not used.
-const (
-	silentMax   = 10 * time.Second // without a first frame
-	unusedKept  = 2 * time.Hour    // without a session
-	goneAwayMax = 5 * time.Second  // without a session, after GOAWAY
-	unservedMax = 32               // conns of one client that have never had a session
-)
+// unservedMax is how many conns one client may have that have never had a session.
+const unservedMax = 32
 
 var (
-	errSilent   = errors.New("it made a conn and said nothing")
 	errClosing  = errors.New("the server is being stopped")
 	errUnserved = errors.New("it has too many conns without a session, and the oldest is closed")
 )
@@ -37,10 +30,10 @@ type room struct {
 
 func (r *room) add(c *Conn) {
 	r.all[c] = struct{}{}
-	mine := r.byClient[c.client]
+	mine := r.byClient[c.clientName()]
 	if mine == nil {
 		mine = map[*Conn]struct{}{}
-		r.byClient[c.client] = mine
+		r.byClient[c.clientName()] = mine
 	}
 	mine[c] = struct{}{}
 	r.counted++
@@ -48,34 +41,20 @@ func (r *room) add(c *Conn) {
 
 // discount notes that c gives way or has ended.
 func (r *room) discount(c *Conn) {
-	mine := r.byClient[c.client]
+	mine := r.byClient[c.clientName()]
 	if _, ok := mine[c]; !ok {
 		return
 	}
 	delete(mine, c)
 	r.counted--
 	if len(mine) == 0 {
-		delete(r.byClient, c.client)
+		delete(r.byClient, c.clientName())
 	}
 }
 
 func (r *room) remove(c *Conn) {
 	r.discount(c)
 	delete(r.all, c)
-}
-
-// standing is how much a conn is in use: of the unused ones, the one with the least is
-// given up first.
-type standing struct {
-	unserved bool // it has never had a session
-	idle     time.Duration
-}
-
-// standing returns false for a conn with sessions.
-func (c *Conn) standing() (standing, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return standing{unserved: !c.table.served, idle: time.Since(c.table.idleFrom)}, len(c.table.sessions) == 0
 }
 
 // unused returns the client's conn that can best be given up, or nil, and how many of
@@ -146,25 +125,9 @@ func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err
 // client is told and may finish sessions that are on their way.
 func (l *SessionListener) giveWay(c *Conn, own bool) {
 	if !own {
-		c.drain(code.Overload, "the server has too many conns, and this one is not in use")
+		c.GoAway(code.Overload, "the server has too many conns, and this one is not in use")
 		return
 	}
-	l.cfg.Hooks.refused(c.client, remoteOf(c.nc), errUnserved)
+	l.cfg.Hooks.refused(c.clientName(), c.remote(), errUnserved)
 	c.kill()
-}
-
-// unusedLocked reports how to end an accepted conn that is not used: cut it if nothing
-// has come or it does not end after GOAWAY, drain it if it has been idle for long.
-func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
-	if c.dialer || len(c.table.sessions) != 0 {
-		return false, false
-	}
-	idle := time.Since(c.table.idleFrom)
-	switch c.end.state {
-	case open:
-		return !c.peer.spoke && now >= silentMax, c.peer.spoke && idle >= unusedKept
-	case draining:
-		return min(idle, now-c.end.drainFrom) >= goneAwayMax, false
-	}
-	return false, false
 }

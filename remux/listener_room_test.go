@@ -119,7 +119,7 @@ func TestSilentConns(t *testing.T) {
 			t.Run(protocol+name, func(t *testing.T) {
 				withRoomServer(t, 8, func(t *testing.T, s *roomServer) {
 					c := s.mute("Mallory", protocol, say)
-					time.Sleep(silentMax - 2*time.Second)
+					time.Sleep(8 * time.Second)
 					if isEnded(c) && protocol == "" { // else it owes a PONG
 						t.Error("cut too soon for a slow line")
 					}
@@ -127,7 +127,7 @@ func TestSilentConns(t *testing.T) {
 					if !isEnded(c) {
 						t.Error("a silent conn is held")
 					}
-					if want := "mallory: " + errSilent.Error(); len(s.told) != 1 || s.told[0] != want {
+					if want := "mallory: it made a conn and said nothing"; len(s.told) != 1 || s.told[0] != want {
 						t.Errorf("told %q, want %q", s.told, want)
 					}
 				})

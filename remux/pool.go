@@ -26,6 +26,8 @@ import (
 type Pool struct {
 	// Static after construction.
 	cfg              Config
+	connCfg          *connConfig
+	limits           reuseLimits
 	network, address string
 	ctx              context.Context // ends with Close
 	cancel           context.CancelFunc
@@ -61,7 +63,8 @@ const (
 // NewPool returns a pool for the server at address. Nothing is dialed before Warm,
 // Probe or Open. Close ends it.
 func (c Config) NewPool(network, address string) *Pool {
-	p := &Pool{cfg: c.defaults(), network: network, address: address, lastUse: time.Now()}
+	c = c.defaults()
+	p := &Pool{cfg: c, connCfg: c.conn(), limits: c.limits(), network: network, address: address, lastUse: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -85,7 +88,7 @@ func (p *Pool) Reachable() bool {
 		return true
 	}
 	for _, c := range p.conns {
-		if c.keepalive.heard() {
+		if c.heard() {
 			return true
 		}
 	}
@@ -116,23 +119,26 @@ func (p *Pool) failedLatelyLocked(now time.Time) bool {
 // succeedLocked dials c's successor when c, just used, nears its limits and there is
 // no other to follow it, ready or being dialed.
 func (p *Pool) succeedLocked(c *Conn, now time.Time) {
-	w := c.reuse(&p.cfg, now)
+	w := c.reuse(&p.limits, now)
 	if !w.near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
 		return
 	}
 	for _, other := range p.conns {
-		if ow := other.reuse(&p.cfg, now); other != c && ow.takes && !ow.near {
+		if ow := other.reuse(&p.limits, now); other != c && ow.takes && !ow.near {
 			return
 		}
 	}
 	p.dialLocked()
 }
 
+// poolOwner is a pool as the owner of its conns, with methods that are not for its users.
+type poolOwner struct{ *Pool }
+
 // connIdle implements owner: an idle conn that is no longer needed closes.
-func (p *Pool) connIdle(c *Conn) {
+func (p poolOwner) connIdle(c *Conn) {
 	now := time.Now()
 	p.mu.Lock()
-	over := p.overLocked(c, c.reuse(&p.cfg, now), now)
+	over := p.overLocked(c, c.reuse(&p.limits, now), now)
 	p.rearmLocked(now)
 	p.mu.Unlock()
 	if over {
@@ -141,10 +147,10 @@ func (p *Pool) connIdle(c *Conn) {
 }
 
 // sessionEnded implements owner: the conn may have room for another session.
-func (p *Pool) sessionEnded() { p.answered() }
+func (p poolOwner) sessionEnded() { p.answered() }
 
 // answered implements owner: a conn may take a session that it could not take before.
-func (p *Pool) answered() {
+func (p poolOwner) answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
@@ -152,7 +158,7 @@ func (p *Pool) answered() {
 
 // connEnded implements owner: if a conn was lost while it was wanted, the next one is
 // dialed before it is asked for.
-func (p *Pool) connEnded(c *Conn, err error) {
+func (p poolOwner) connEnded(c *Conn, err error) {
 	defer p.cfg.Hooks.stateChanged()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,7 +175,7 @@ func (p *Pool) connEnded(c *Conn, err error) {
 	}
 	switch {
 	case err == nil:
-	case !c.keepalive.heard():
+	case !c.heard():
 		// The server took the connection and said nothing on it: it refuses
 		// our certificate, or it fails as it starts. That is a failed dial.
 		p.failedLocked(err)
@@ -189,7 +195,7 @@ func (p *Pool) connEnded(c *Conn, err error) {
 }
 
 // connGreeted implements owner: the server has taken the conn.
-func (p *Pool) connGreeted() {
+func (p poolOwner) connGreeted() {
 	p.mu.Lock()
 	now := time.Now()
 	p.lastErr, p.health.lost = nil, nil
@@ -243,7 +249,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 func awaitConns(ctx context.Context, conns []*Conn) error {
 	for _, c := range conns {
 		select {
-		case <-c.done:
+		case <-c.Done():
 		case <-ctx.Done():
 			return fmt.Errorf("sessions still open: %w", context.Cause(ctx))
 		}

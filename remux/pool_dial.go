@@ -35,7 +35,7 @@ func (p *Pool) dialLocked() {
 	now := time.Now()
 	if _, coming := p.comingLocked(now); !coming {
 		for _, c := range p.conns {
-			c.grace(&p.cfg)
+			c.grace(&p.limits)
 		}
 	}
 	if p.dialing++; p.dialing == 1 {
@@ -53,8 +53,8 @@ func (p *Pool) watchLocked(now time.Time) {
 		next = left
 	}
 	for _, c := range p.conns {
-		if w := c.reuse(&p.cfg, now); w.takes && w.unheard {
-			if left := slowDial - now.Sub(c.born); next == 0 || left < next {
+		if w := c.reuse(&p.limits, now); w.takes && w.unheard {
+			if left := slowDial - c.ageAt(now); next == 0 || left < next {
 				next = left
 			}
 		}
@@ -108,8 +108,8 @@ func (p *Pool) dial() {
 	case err != nil:
 		p.failedLocked(err)
 	case !p.closed:
-		c = newConn(nc, &p.cfg, true, nil, p)
-		c.keepalive.rtts = &p.health.rtts
+		c = newConn(nc, p.connCfg, true, nil, poolOwner{p})
+		c.keepRTTs(&p.health.rtts)
 		p.conns = append(p.conns, c)
 		p.health.made = true
 		p.rearmLocked(time.Now())

@@ -80,7 +80,7 @@ func (p *Pool) healthLocked() (State, error) {
 		if at := c.askedAt(); !at.IsZero() && !at.Before(heard) {
 			silent = max(silent, now.Sub(c.stillSince(at)))
 		}
-		spoken = spoken || c.keepalive.heard()
+		spoken = spoken || c.heard()
 	}
 	rtt, _ := p.RTT()
 	dialing := now.Sub(p.health.dialFrom)
@@ -105,8 +105,7 @@ func (p *Pool) healthLocked() (State, error) {
 // if it never was.
 func (p *Pool) heardLocked() (heard time.Time) {
 	for _, c := range p.conns {
-		received := c.keepalive.received.Load()
-		if at := c.born.Add(time.Duration(received)); received != 0 && at.After(heard) {
+		if at := c.lastHeard(); at.After(heard) {
 			heard = at
 		}
 	}
@@ -117,8 +116,7 @@ func (p *Pool) heardLocked() (heard time.Time) {
 // about it since the server was last heard of.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
-		since := c.keepalive.unanswered.Load()
-		if since == 0 || c.age()-time.Duration(since) < askAfter {
+		if c.unansweredFor() < askAfter {
 			continue
 		}
 		if at := c.askedAt(); at.IsZero() || at.Before(heard) {
@@ -157,27 +155,9 @@ func (p *Pool) lostLocked(err error) {
 		return
 	}
 	for _, c := range p.conns {
-		if c.keepalive.heard() {
+		if c.heard() {
 			return
 		}
 	}
 	p.health.lost = err
-}
-
-// stillSince returns since when nothing has moved towards the answer that is due since
-// asked.
-func (c *Conn) stillSince(asked time.Time) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at := c.born.Add(c.keepalive.movedLocked(c)); at.After(asked) {
-		return at
-	}
-	return asked
-}
-
-// ask asks for an answer as keepalive.askLocked does. It reports whether one is owed.
-func (c *Conn) ask(heard time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return (c.end.state == open || c.end.state == draining) && c.keepalive.askLocked(c, heard)
 }

@@ -1,6 +1,7 @@
 package remux
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,12 +14,14 @@ import (
 
 	"tunnels/internal/netx"
 	"tunnels/remux/internal/flow"
+	"tunnels/remux/internal/frame"
 )
 
 // stopped is a server that can be stopped as by SIGSTOP: what is sent to it is
 // taken, new connections too, and nothing comes back.
 type stopped struct {
 	acked atomic.Uint64 // what the peer's system has acknowledged
+	pings atomic.Int64  // how many were sent
 
 	pool    *Pool
 	changes int // guarded by mu
@@ -29,6 +32,7 @@ type stopped struct {
 	fail  error         // guarded by mu; of dialing
 	hang  bool          // guarded by mu; dials do not end by themselves
 	ended []error       // guarded by mu; of conns
+	last  net.Conn      // guarded by mu; the newest that was dialed
 }
 
 // Progress implements what netx asks for, once the test has set it.
@@ -58,6 +62,13 @@ func (g *gated) Read(p []byte) (int, error) {
 	case <-g.closed:
 		return 0, net.ErrClosed
 	}
+}
+
+// Write counts the PINGs in p. The sessions write nothing that looks like one.
+func (g *gated) Write(p []byte) (int, error) {
+	ping := frame.AppendPing(nil, frame.TypePing, [8]byte{})
+	g.s.pings.Add(int64(bytes.Count(p, ping[:frame.HeaderLen+1])))
+	return g.Conn.Write(p)
 }
 
 // Close ends a Read that waits.
@@ -122,7 +133,8 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 				}
 				near, far := net.Pipe()
 				b.pipes <- far
-				return &gated{Conn: near, s: s, closed: make(chan struct{})}, nil
+				s.last = &gated{Conn: near, s: s, closed: make(chan struct{})}
+				return s.last, nil
 			},
 			Hooks: &Hooks{
 				StateChanged: func() { s.mu.Lock(); s.changes++; s.mu.Unlock() },
@@ -232,13 +244,7 @@ func TestHealthSlowTarget(t *testing.T) {
 				t.Fatalf("%v, %v: want up", state, err)
 			}
 		}
-		s.pool.mu.Lock()
-		c := s.pool.conns[0]
-		s.pool.mu.Unlock()
-		c.mu.Lock()
-		pings := c.keepalive.pingID
-		c.mu.Unlock()
-		if pings > 5 {
+		if pings := s.pings.Load(); pings > 5 {
 			t.Errorf("%d PINGs in 25 s for one request", pings)
 		}
 	})
@@ -296,12 +302,9 @@ func TestHealthDown(t *testing.T) {
 		}
 		s.set(0, away)
 		s.mu.Lock()
-		before := s.changes
+		before, last := s.changes, s.last
 		s.mu.Unlock()
-		s.pool.mu.Lock()
-		c := s.pool.conns[0]
-		s.pool.mu.Unlock()
-		c.nc.Close()
+		last.Close()
 		synctest.Wait()
 		if state, _ := s.pool.Health(); state != Down {
 			t.Errorf("%v after the only conn was lost", state)

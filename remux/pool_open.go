@@ -44,7 +44,7 @@ func (p *Pool) open(ctx context.Context) (*session, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
-	o.session.conn.opened(o.session)
+	o.session.reportOpened()
 	return o.session, nil
 }
 
@@ -103,7 +103,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 		if c == nil {
 			break
 		}
-		s, err := c.open()
+		s, err := c.tryOpen()
 		if err != nil {
 			continue // it has just ended; pickLocked will not return it again
 		}
@@ -124,7 +124,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
 	for _, c := range p.conns {
-		if w := c.reuse(&p.cfg, now); w.takes && w.unheard {
+		if w := c.reuse(&p.limits, now); w.takes && w.unheard {
 			room += max(w.overMax-w.uses, 0)
 			coming = true
 		}
@@ -143,7 +143,7 @@ func (p *Pool) pickLocked(now time.Time) *Conn {
 	leastLoad := 0
 	for i := len(p.conns) - 1; i >= 0; i-- {
 		c := p.conns[i]
-		w := c.reuse(&p.cfg, now)
+		w := c.reuse(&p.limits, now)
 		slot := &worn
 		switch {
 		case !w.takes:

@@ -1,67 +1,17 @@
 package remux
 
-import (
-	"time"
-
-	"tunnels/remux/internal/frame"
-)
-
-// reuse is how a conn stands to the rules of reuse.
-type reuse struct {
-	open     bool // it has not begun to end
-	spent    bool // the protocol allows no session more, now or later
-	takes    bool // the protocol and its health allow one more session
-	over     bool // beyond a limit of reuse
-	unheard  bool // new, and the server has yet to take it
-	near     bool // soon over: time to dial the successor
-	uses     int
-	overMax  int // uses up to which it serves on while its successor is being dialed
-	sessions int
-	idle     time.Duration // since the last session ended, or 0 if there are sessions
-}
+import "time"
 
 // keyMax is how many bytes a conn may carry, unless the configuration allows more, and
 // still take a session: crypto/tls never changes the keys of a connection by itself.
 const keyMax = 64 << 30
 
-// reuse applies the pool's rules to the conn.
-func (c *Conn) reuse(cfg *Config, now time.Time) reuse {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	age, bytes := now.Sub(c.born), c.bytes.Load()
-	w := reuse{
-		open:     c.end.state == open,
-		spent:    c.peer.goneAway || c.table.nextID > frame.LastID || bytes >= max(cfg.ReuseMaxBytes, keyMax),
-		over:     c.table.uses >= cfg.ReuseMaxCount || age >= cfg.ReuseMaxAge || bytes >= cfg.ReuseMaxBytes,
-		near:     c.table.uses >= (cfg.ReuseMaxCount+1)/2 || age >= cfg.ReuseMaxAge/4*3 || bytes >= cfg.ReuseMaxBytes/4*3,
-		uses:     c.table.uses,
-		overMax:  max(c.table.overMax, 2*cfg.ReuseMaxCount),
-		sessions: len(c.table.sessions),
+// limits returns the rules of reuse. The fields of c have their defaults.
+func (c *Config) limits() reuseLimits {
+	return reuseLimits{
+		count: c.ReuseMaxCount, age: c.ReuseMaxAge, bytes: c.ReuseMaxBytes,
+		key: max(c.ReuseMaxBytes, keyMax), isNew: slowDial,
 	}
-	w.unheard = c.peer.kind != peerBasic && !c.peer.spoke && age < slowDial
-	w.takes = c.takesLocked() && !w.spent && !c.suspectLocked()
-	if w.sessions == 0 {
-		w.idle = max(now.Sub(c.table.idleFrom), 1)
-	}
-	return w
-}
-
-// suspectLocked reports whether the conn may be dead. If so, the owner is called when
-// something is received.
-func (c *Conn) suspectLocked() bool {
-	if !c.keepalive.suspectLocked(c) {
-		return false
-	}
-	c.keepalive.avoided.Store(true)
-	return c.keepalive.suspectLocked(c) // something may have come before the reader saw avoided
-}
-
-// grace renews the conn's allowance as a dial begins: a burst of twice the count
-// finds room here until it ends, however worn the conn was before.
-func (c *Conn) grace(cfg *Config) {
-	c.mu.Lock()
-	c.table.overMax = c.table.uses + 2*cfg.ReuseMaxCount
-	c.mu.Unlock()
 }
 
 // rearmLocked sets the timer for the next conn that will be idle for too long
@@ -72,7 +22,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 	next := time.Hour
 	for _, c := range p.conns {
-		w := c.reuse(&p.cfg, now)
+		w := c.reuse(&p.limits, now)
 		if !w.open {
 			continue
 		}
@@ -80,7 +30,7 @@ func (p *Pool) rearmLocked(now time.Time) {
 			next = min(next, p.overInLocked(c, w, now))
 		}
 		for _, age := range []time.Duration{p.cfg.ReuseMaxAge / 4 * 3, p.cfg.ReuseMaxAge} {
-			if left := age - now.Sub(c.born); left > 0 {
+			if left := age - c.ageAt(now); left > 0 {
 				next = min(next, left)
 			}
 		}
@@ -124,8 +74,8 @@ func (p *Pool) overInLocked(c *Conn, w reuse, now time.Time) time.Duration {
 // spoken, may take sessions and is not worn.
 func (p *Pool) successorLocked(c *Conn, now time.Time) bool {
 	for _, other := range p.conns {
-		if other != c && other.keepalive.heard() {
-			if w := other.reuse(&p.cfg, now); w.takes && !w.over {
+		if other != c && other.heard() {
+			if w := other.reuse(&p.limits, now); w.takes && !w.over {
 				return true
 			}
 		}
@@ -137,7 +87,7 @@ func (p *Pool) successorLocked(c *Conn, now time.Time) bool {
 // may take sessions.
 func (p *Pool) otherLocked(c *Conn, now time.Time) bool {
 	for _, other := range p.conns {
-		if other != c && other.keepalive.heard() && other.reuse(&p.cfg, now).takes {
+		if other != c && other.heard() && other.reuse(&p.limits, now).takes {
 			return true
 		}
 	}
@@ -151,7 +101,7 @@ func (p *Pool) sweep() {
 	now := time.Now()
 	var over []*Conn
 	for _, c := range p.conns {
-		if p.overLocked(c, c.reuse(&p.cfg, now), now) {
+		if p.overLocked(c, c.reuse(&p.limits, now), now) {
 			over = append(over, c)
 		}
 	}

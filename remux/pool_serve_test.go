@@ -81,22 +81,33 @@ func TestWornServesOn(t *testing.T) {
 // one key may protect.
 func TestSpent(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		cfg   Config
-		spend func(*Conn)
+		name string
+		cfg  Config
+		key  int64 // bytes that one key may protect
 	}{
-		{"numbers", Config{}, func(c *Conn) { c.table.nextID = frame.LastID + 2 }},
-		{"bytes", Config{}, func(c *Conn) { c.bytes.Store(keyMax) }},
-		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, func(c *Conn) { c.bytes.Store(keyMax) }},
-		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, func(c *Conn) { c.bytes.Store(2 * keyMax) }},
+		{"numbers", Config{}, keyMax},
+		{"bytes", Config{}, keyMax},
+		{"bytes, few configured", Config{ReuseMaxBytes: 1 << 20}, keyMax},
+		{"bytes, more configured", Config{ReuseMaxBytes: 2 * keyMax}, 2 * keyMax},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, tt.cfg, func(t *testing.T, b *bubble) {
+				if b.pool.limits.key != tt.key {
+					t.Errorf("a key may protect %d bytes, want %d", b.pool.limits.key, tt.key)
+				}
 				s, _ := b.open()
-				s.conn.mu.Lock()
-				tt.spend(s.conn)
-				s.conn.mu.Unlock()
 				b.set(0, errors.New("away"))
+				if tt.name == "numbers" {
+					for range frame.LastID / 2 {
+						more, _ := b.open()
+						more.Close()
+					}
+				} else {
+					synctest.Wait()
+					b.pool.mu.Lock()
+					b.pool.limits.key = 1 // HELLO was more
+					b.pool.mu.Unlock()
+				}
 				if _, err := b.pool.open(t.Context()); err == nil {
 					t.Error("a spent conn takes a session")
 				}
@@ -207,16 +218,17 @@ func TestColdBurst(t *testing.T) {
 // way, in the order in which they came.
 func TestRoomAtTheLimit(t *testing.T) {
 	for name, end := range map[string]func(s *session){
-		"both ends finish": func(s *session) { s.CloseWrite(); io.Copy(io.Discard, s) },
-		"closed":           func(s *session) { s.Close() },
-		"reset":            func(s *session) { s.Reset(1, "") },
-		"reset by the peer": func(s *session) {
-			s.conn.wasReset(s.number, &code.Error{Code: code.TargetReset, Remote: true})
-		},
+		"both ends finish":  func(s *session) { s.CloseWrite(); io.Copy(io.Discard, s) },
+		"closed":            func(s *session) { s.Close() },
+		"reset":             func(s *session) { s.Reset(1, "") },
+		"reset by the peer": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubbleWith(t, Config{ConnMax: 1}, Config{SessMax: 3}, func(t *testing.T, b *bubble) {
 				b.use() // HELLO has come
+				if end == nil {
+					end = func(s *session) { b.accepted(s.ID()).Reset(code.TargetReset, "") }
+				}
 				var open []*session
 				for range 3 {
 					s, _ := b.open()
@@ -291,7 +303,7 @@ func TestSuspectAnswers(t *testing.T) {
 		}
 		s.goOn()
 		more := <-got
-		if more == nil || more.conn != first.conn || time.Since(start) != wait {
+		if more == nil || more.ID().Conn != first.ID().Conn || time.Since(start) != wait {
 			t.Errorf("served after %s, want as soon as the conn answered", time.Since(start))
 		}
 		more.Close()
@@ -333,7 +345,7 @@ func TestSuspectIsSlow(t *testing.T) {
 		s.acked.Add(1)
 		start := time.Now()
 		more := <-got
-		if more == nil || more.conn != first.conn || time.Since(start) > tickEvery {
+		if more == nil || more.ID().Conn != first.ID().Conn || time.Since(start) > time.Second {
 			t.Fatalf("served after %s, want with the next look", time.Since(start))
 		}
 		s.goOn()
@@ -355,13 +367,10 @@ func (p *Pool) waitingInVain() error {
 	}
 	slow := p.dialing == 0 || time.Since(p.health.dialFrom) > slowDial
 	for _, c := range p.conns {
-		c.mu.Lock()
-		takes := c.takesLocked() && !c.keepalive.suspectLocked(c)
-		worn := c.table.uses >= p.cfg.ReuseMaxCount || c.age() >= p.cfg.ReuseMaxAge
-		uses := c.table.uses
-		c.mu.Unlock()
+		takes, uses := c.takes()
+		worn := uses >= p.cfg.ReuseMaxCount || c.age() >= p.cfg.ReuseMaxAge
 		if takes && (!worn || slow || uses < 2*p.cfg.ReuseMaxCount || len(p.conns) >= p.cfg.ConnMax) {
-			return fmt.Errorf("conn %s takes sessions: used %d times", c.connID(), uses)
+			return fmt.Errorf("a conn takes sessions: used %d times", uses)
 		}
 	}
 	return nil
@@ -393,7 +402,7 @@ func TestNobodyWaitsInVain(t *testing.T) {
 							func() { s.Close() },
 							func() { s.Reset(1, "") },
 							func() { s.CloseWrite() },
-							func() { s.conn.nc.Close() },
+							func() { s.Lower().Close() },
 						}[r.IntN(4)]()
 					default:
 					}

@@ -28,6 +28,7 @@ type bubble struct {
 	delay  time.Duration // guarded by mu
 	refuse time.Duration // guarded by mu; not 0: conns end after that, without a word
 	opened []ID          // guarded by mu; by the pool
+	far    []Session     // guarded by mu; the server's ends of all sessions
 	closed int           // guarded by mu
 	lost   int           // guarded by mu; of closed, those not clean
 }
@@ -108,6 +109,9 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 				if err != nil {
 					return
 				}
+				b.mu.Lock()
+				b.far = append(b.far, s.(Session))
+				b.mu.Unlock()
 				serving.Go(func() { io.Copy(onlyWriter{s}, s); s.Close() })
 			}
 		})
@@ -129,6 +133,19 @@ func (b *bubble) open() (*session, time.Duration) {
 		b.t.Fatalf("open: %v", err)
 	}
 	return s, time.Since(start)
+}
+
+// accepted returns the server's end of a session.
+func (b *bubble) accepted(id ID) Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.far {
+		if s.ID() == id {
+			return s
+		}
+	}
+	b.t.Fatalf("session %s was not accepted", id)
+	return nil
 }
 
 // use is one short session; it returns the conn it was on.
@@ -341,7 +358,7 @@ func TestLostConn(t *testing.T) {
 		if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
-		s.conn.nc.Close()
+		s.Lower().Close()
 		if _, err := io.Copy(io.Discard, s); err == nil {
 			t.Error("a session on a broken conn ended cleanly")
 		}

@@ -54,7 +54,7 @@ func TestDyingConns(t *testing.T) {
 			s, _ := b.open()
 			s.Write([]byte("x"))
 			io.ReadFull(s, make([]byte, 1))
-			s.conn.nc.Close()
+			s.Lower().Close()
 			io.Copy(io.Discard, s)
 			s.Close()
 		}
@@ -73,64 +73,13 @@ func TestRetiredConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.use()
 		b.pool.mu.Lock()
-		c := b.pool.conns[0]
-		b.pool.mu.Unlock()
-		c.mu.Lock()
-		c.end.state = draining // as retire does, but the end never comes
-		c.mu.Unlock()
-		b.pool.mu.Lock()
+		b.pool.conns[0].retire() // that it has ended is noted only when the pool is unlocked
 		b.pool.rearmLocked(time.Now().Add(time.Minute))
-		b.pool.mu.Unlock()
 		if !b.pool.timer.Stop() {
 			t.Error("the timer has fired already for a conn that is ending")
 		}
+		b.pool.mu.Unlock()
 	})
-}
-
-// TestLateFin: the end of a direction whose last Write timed out is sent.
-func TestLateFin(t *testing.T) {
-	p, l := pair(t, Config{}, Config{})
-	c, err := p.Dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	far, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
-	s := c.(*session)
-	s.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-	done := make(chan int)
-	go func() {
-		n, _ := s.Write(make([]byte, 1<<20))
-		done <- n
-	}()
-	for { // until the Write waits for the window
-		s.conn.mu.Lock()
-		stuck := s.stuckLocked()
-		s.conn.mu.Unlock()
-		if stuck {
-			break
-		}
-	}
-	s.CloseWrite()
-	wrote := <-done
-	got, err := io.Copy(io.Discard, onlyReader{far})
-	if err != nil || got != int64(wrote) {
-		t.Errorf("read %d bytes, %v, want the %d that were written and their end", got, err, wrote)
-	}
-}
-
-type onlyReader struct{ io.Reader }
-
-// TestDeadIsNoTarget: the death of a conn is not mistaken for an answer about a
-// target.
-func TestDeadIsNoTarget(t *testing.T) {
-	if c, ok := code.Of(errDead); ok {
-		t.Errorf("errDead carries code %s", c)
-	}
 }
 
 // TestStopWhileDialing: a dial that Close ends is no failure to be told.

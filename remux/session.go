@@ -5,40 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"tunnels/internal/code"
-	"tunnels/internal/splice"
 	"tunnels/remux/internal/flow"
 )
-
-// Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close
-// and with endings that carry a reason. All methods are safe for concurrent use; only
-// Read, Borrow and Write wait.
-//
-// An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed means
-// that the session did not end cleanly: bytes may be missing. If the peer gave a
-// reason, the error is a *code.Error.
-type Session interface {
-	splice.Stream
-	splice.Lender
-	splice.Deliverer
-	splice.Sleeper
-	splice.Ender
-
-	// Reset ends both directions at once; the peer's application sees an error with
-	// this code and text (cut after 512 bytes), never a clean end. Bytes that the peer
-	// has not read are lost, except with code.TargetReset.
-	Reset(why code.Code, text string) error
-	// Done returns a channel that is closed when the session has ended for both
-	// directions, cleanly or not: nothing that is written can arrive any more.
-	Done() <-chan struct{}
-	// ID names the session in the log of both ends.
-	ID() ID
-	// Lower returns the connection that carries the session's conn, to ask for the
-	// peer's identity. It must not be read, written or closed.
-	Lower() net.Conn
-}
-
-var _ Session = (*session)(nil)
 
 // session implements Session.
 type session struct {
@@ -108,7 +76,7 @@ func newSession(c *Conn, number uint16) *session {
 	s.wcond.L = &c.mu
 	s.rcond.L = &s.mu
 	s.basic.Store(c.peer.kind == peerBasic)
-	s.flow.Start(&c.cfg.Budget.shared, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
+	s.flow.Start(c.cfg.Budget, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
 	s.granted.Store(s.flow.Limit)
 	return s
 }
@@ -127,6 +95,9 @@ func (s *session) LocalAddr() net.Addr { return s.conn.nc.LocalAddr() }
 
 // RemoteAddr returns the address of the lower connection's peer.
 func (s *session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
+
+// reportOpened reports a session that tryOpen began to the hooks.
+func (s *session) reportOpened() { s.conn.opened(s) }
 
 // announce tells the peer of a session that has nothing to send yet, before
 // its application waits for an answer.

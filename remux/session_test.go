@@ -94,7 +94,7 @@ func TestOnReadable(t *testing.T) {
 		{"a deadline", func(_, far *session) { far.SetReadDeadline(time.Now().Add(time.Millisecond)) }},
 		{"a deadline that has passed", func(_, far *session) { far.SetReadDeadline(time.Now()) }},
 		{"Close", func(_, far *session) { far.Close() }},
-		{"the end of the conn", func(near, _ *session) { near.conn.kill() }},
+		{"the end of the conn", func(near, _ *session) { near.Lower().Close() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, l := pair(t, Config{}, Config{})

@@ -1,0 +1,38 @@
+package remux
+
+import (
+	"net"
+
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+)
+
+// Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close
+// and with endings that carry a reason. All methods are safe for concurrent use; only
+// Read, Borrow and Write wait.
+//
+// An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed means
+// that the session did not end cleanly: bytes may be missing. If the peer gave a
+// reason, the error is a *code.Error.
+type Session interface {
+	splice.Stream
+	splice.Lender
+	splice.Deliverer
+	splice.Sleeper
+	splice.Ender
+
+	// Reset ends both directions at once; the peer's application sees an error with
+	// this code and text (cut after 512 bytes), never a clean end. Bytes that the peer
+	// has not read are lost, except with code.TargetReset.
+	Reset(why code.Code, text string) error
+	// Done returns a channel that is closed when the session has ended for both
+	// directions, cleanly or not: nothing that is written can arrive any more.
+	Done() <-chan struct{}
+	// ID names the session in the log of both ends.
+	ID() ID
+	// Lower returns the connection that carries the session's conn, to ask for the
+	// peer's identity. It must not be read, written or closed.
+	Lower() net.Conn
+}
+
+var _ Session = (*session)(nil)
