@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"tunnels/remux/internal/conn"
 )
 
 // bulkBytes is how much TestBulk sends each way, all sessions together.
@@ -121,7 +123,7 @@ func TestBulk(t *testing.T) {
 			if _, err := io.Copy(onlyWriter{c}, newNoise(seed, each, true)); err != nil {
 				t.Errorf("sending stream %d: %v", seed, err)
 			}
-			if err := c.(*session).CloseWrite(); err != nil {
+			if err := c.(*conn.Session).CloseWrite(); err != nil {
 				t.Errorf("finishing stream %d: %v", seed, err)
 			}
 		})
@@ -264,7 +266,7 @@ func TestLost(t *testing.T) {
 	if _, err := io.ReadFull(s, buf); err != nil {
 		t.Fatal(err)
 	}
-	far.(*session).Lower().Close()
+	far.(*conn.Session).Lower().Close()
 	if n, err := s.Read(buf); err == nil || err == io.EOF || errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read on a lost conn = %d, %v, want an error that says so", n, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"tunnels/remux/internal/conn"
 	"tunnels/remux/internal/frame"
 )
 
@@ -42,8 +43,8 @@ type Config struct {
 }
 
 // conn returns what a conn needs of c, whose fields have their defaults.
-func (c *Config) conn() *connConfig {
-	return &connConfig{
+func (c *Config) conn() *conn.Config {
+	return &conn.Config{
 		Ping: c.Ping, WindowMax: c.WindowMax, SessMax: c.SessMax,
 		Budget: &c.Budget.shared, Hooks: c.Hooks.conn(),
 	}

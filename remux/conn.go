@@ -1,226 +1,53 @@
 package remux
 
 import (
-	"math"
-	"math/rand/v2"
+	"context"
 	"net"
-	"sync"
-	"sync/atomic"
-	"time"
 
-	"tunnels/remux/internal/backlog"
-	"tunnels/remux/internal/flow"
-	"tunnels/remux/internal/frame"
+	"tunnels/internal/code"
+	"tunnels/remux/internal/conn"
 )
 
 // Conn is one lower connection and the sessions on it, which either end may open where
 // the other permits it. All methods are safe for concurrent use.
-type Conn struct {
-	// Two goroutines serve a conn, the reader and the writer; run starts both and waits
-	// for them. A session's Write may take the write lock and write by itself.
+type Conn struct{ conn *conn.Conn }
 
-	// Static after construction.
-	nc      net.Conn
-	now     nowWriter // nc if it can write without waiting, or nil
-	cfg     *connConfig
-	dialer  bool // this end made the lower connection: its sessions have odd numbers
-	accepts int  // sessions accepted from the peer at one time, as HELLO says
-	born    time.Time
-	owner   owner
-	queue   *backlog.Queue // for the sessions of the peer, or nil if it may open none
-	client  string         // acceptor: the peer's name or address, by which clients share the room
-	done    chan struct{}  // closed when run has ended, after the hooks and the owner were called
-
-	id        atomic.Uint32 // chosen by the dialer; the acceptor learns it from HELLO
-	bytes     atomic.Int64  // carried, both ways
-	keepalive keepalive     // its own comments name the locks
-
-	// mu guards the groups below. It may be taken while Pool.mu or
-	// SessionListener.mu is held, never together with Session.mu.
-	mu    sync.Mutex
-	peer  peerState
-	table table
-	out   outgoing
-	end   ending
+// NewConn makes a conn over nc, which it owns from now on. dialed says which end this is:
+// the one that made the connection, or the one that accepted it. The peer may open up to
+// SessMax sessions at one time, which Accept returns. Close or GoAway ends the conn.
+func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
+	c = c.defaults()
+	return &Conn{conn.Start(nc, c.conn(), dialed)}
 }
 
-// peerState describes the other end. Conn.mu guards it.
-type peerState struct {
-	kind     peerKind
-	spoke    bool     // its first frame has come
-	goneAway bool     // it has said GOAWAY
-	sessMax  int      // sessions it accepts at one time
-	maxFrame int      // largest payload it accepts
-	window   uint64   // payload bytes that may be sent on a session before any WINDOW
-	unheard  []uint16 // sessions reset before its kind was known
+// Open opens a session. The peer learns of it with the first Write or Read. Open waits,
+// until ctx ends, while the peer's HELLO has yet to come, if the peer made the
+// connection, and while as many sessions are open as the peer permits. It fails if the
+// peer permits none, or the conn has ended, is going away or has used up its numbers.
+// Waiting calls are served in no particular order.
+func (c *Conn) Open(ctx context.Context) (Session, error) {
+	s, err := c.conn.Open(ctx)
+	if err != nil {
+		return nil, err // not a nil *conn.Session
+	}
+	return s, nil
 }
 
-// table holds the sessions of a conn and counts them. Conn.mu guards it.
-type table struct {
-	sessions map[uint16]*session
-	changed  chan struct{} // closed when Open may do more than before; nil if no call waits
-	seen     frame.Numbers // numbers the peer has opened
-	nextID   uint32
-	uses     int       // sessions ever opened by this end
-	overMax  int       // uses the pool allows while the successor is being dialed, or 0 if none is
-	locals   int       // open sessions that this end opened
-	served   bool      // the peer has opened a session
-	idleFrom time.Time // when the last session ended
-	dropped  uint64    // payload bytes received for sessions that are gone
-}
+// Accept waits for the next session that the peer opens. Once the conn has ended and
+// every session was returned, it returns net.ErrClosed, or why the conn was lost.
+func (c *Conn) Accept() (net.Conn, error) { return c.conn.Accept() }
 
-// outgoing holds the frames that wait to be written, and the write lock: while writing
-// is true, one goroutine alone may write to nc. Conn.mu guards it.
-type outgoing struct {
-	wake      sync.Cond  // the writer waits here
-	writing   bool       // the write lock is held
-	unsent    bool       // now.Flush must be called before anything else is written
-	ctrl      []byte     // encoded control frames and coalesced data frames
-	due       []*session // with a WINDOW to be sent
-	dueNow    bool       // send the WINDOWs of due now, not only with the next frames
-	pacer     flow.Pacer
-	sched     scheduler
-	coalescer coalescer
-}
+// Peer returns the name in the peer's certificate or, if it has none, the address.
+func (c *Conn) Peer() string { return c.conn.Peer() }
 
-// ending records how and why a conn ends. Conn.mu guards it.
-type ending struct {
-	state     connState
-	err       error         // why the conn ended, or nil after a clean end; set once, with state
-	told      bool          // the id is known, and Hooks.ConnOpened was called, or by a dialer is about to be
-	barred    bool          // bar has said GOAWAY
-	refuse    bool          // this end has said GOAWAY and the peer knows: no new sessions
-	drainFrom time.Duration // age at which GOAWAY was said
-	closeFrom time.Duration // age at which closing began, or at the last acknowledgment since
-	closeSeen uint64        // netx.Sent.Moved then
-}
+// Done returns a channel that is closed when the conn has ended.
+func (c *Conn) Done() <-chan struct{} { return c.conn.Done() }
 
-// connState is how far the end of a conn has got.
-//
-//	open ──► draining ──► closing ──► dead
-//	  └─────────┴────────────┴─────────►
-type connState uint8
+// GoAway tells the peer why this end wants no more sessions; code.OK is the ordinary end.
+// Neither end opens sessions from then on, except those that were on their way, open ones
+// go on, and behind the last one the conn ends. GoAway does not wait.
+func (c *Conn) GoAway(why code.Code, text string) { c.conn.GoAway(why, text) }
 
-const (
-	open     connState = iota
-	draining           // GOAWAY was said; closing begins when the last session ends
-	closing            // no session left; queued frames are flushed, then the peer's end is awaited
-	dead               // lost, or killed
-)
-
-// peerKind says which protocol the other end speaks.
-type peerKind uint8
-
-const (
-	peerUnknown peerKind = iota // a plain network, and nothing has come yet
-	peerFull
-	peerBasic // knows the four-byte frame and nothing else
-)
-
-// owner receives the events of a conn that its pool or listener needs. Its methods
-// are called with no lock held.
-type owner interface {
-	connGreeted()           // the peer's first frame has come
-	sessionEnded()          // there may be room for another
-	answered()              // a conn that was suspect has received something
-	connIdle(*Conn)         // the last session has ended, or the peer says GOAWAY
-	connEnded(*Conn, error) // the error is nil after a clean end
-}
-
-// newConn makes a conn; run serves it. The sessions that the peer opens go to queue, which
-// is nil if it may open none.
-func newConn(nc net.Conn, cfg *connConfig, dialer bool, queue *backlog.Queue, o owner) *Conn {
-	c := &Conn{
-		nc: nc, cfg: cfg, dialer: dialer, queue: queue, owner: o,
-		born: time.Now(), done: make(chan struct{}),
-		peer: peerState{maxFrame: frame.MaxPayload, window: frame.Floor},
-	}
-	if queue != nil {
-		c.accepts = max(cfg.SessMax, 0)
-	}
-	if !dialer {
-		c.client = clientOf(nc)
-	}
-	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
-		c.now = now
-	}
-	c.table.sessions, c.table.idleFrom, c.table.nextID = map[uint16]*session{}, c.born, 2
-	c.out.wake.L = &c.mu
-	c.out.pacer = flow.NewPacer()
-	c.out.sched.quantum = c.out.pacer.Quantum
-	c.out.coalescer.batch = 1 // no session has a frame in it
-	var id uint32
-	if dialer {
-		c.table.nextID = 1
-		c.peer.sessMax = frame.LastID // HELLO may say less; an acceptor waits for it
-		id = rand.Uint32()
-		c.id.Store(id)
-		c.end.told = true
-	}
-	switch n, ok := nc.(interface{ NegotiatedProtocol() string }); {
-	case !ok:
-	case n.NegotiatedProtocol() == protocol:
-		c.peer.kind = peerFull
-	default:
-		c.peer.kind = peerBasic
-		c.peer.window = math.MaxUint64
-	}
-	if c.peer.kind != peerBasic {
-		c.out.ctrl = frame.AppendHello(c.out.ctrl, frame.Hello{
-			Version: frame.Version, Conn: id, Window: frame.Floor, Sessions: uint32(c.accepts), Frame: frame.MaxPayload,
-		})
-		c.keepalive.pingLocked(c) // no other goroutine has the conn yet
-	}
-	return c
-}
-
-// protocol is the ALPN name (RFC 7301) by which two ends that speak all of the
-// protocol know each other on TLS. A lower connection with a method
-// NegotiatedProtocol() string returns it if its peer does.
-const protocol = "tunnels/1"
-
-// run serves the conn until it has ended.
-func (c *Conn) run() {
-	if c.dialer {
-		c.cfg.Hooks.connOpened(c)
-	} else if c.peer.kind == peerBasic {
-		c.tellOpened(rand.Uint32())
-	}
-	c.keepalive.start(c)
-	var writer sync.WaitGroup
-	writer.Go(c.writeLoop)
-	c.fail(c.readLoop())
-	writer.Wait()
-	c.nc.Close()
-
-	c.mu.Lock()
-	c.keepalive.stopLocked()
-	err, told := c.end.err, c.end.told
-	c.mu.Unlock()
-	if told {
-		c.cfg.Hooks.connClosed(c, err)
-	}
-	c.owner.connEnded(c, err)
-	close(c.done)
-}
-
-func (c *Conn) connID() ID { return ID{Conn: c.id.Load()} }
-
-func (c *Conn) age() time.Duration { return time.Since(c.born) }
-
-// ageAt returns how old the conn is at that time.
-func (c *Conn) ageAt(now time.Time) time.Duration { return now.Sub(c.born) }
-
-// keepRTTs has the round trips noted in r. It is called before run.
-func (c *Conn) keepRTTs(r *flow.RTTs) { c.keepalive.rtts = r }
-
-// tellOpened reports the conn of an acceptor, which learns the id from HELLO. Only then
-// may it open sessions. The conn's reader calls it.
-func (c *Conn) tellOpened(id uint32) {
-	c.id.Store(id)
-	c.cfg.Hooks.connOpened(c)
-	c.mu.Lock()
-	c.end.told = true
-	c.wakeOpenersLocked()
-	c.mu.Unlock()
-}
+// Close ends the conn and its sessions at once, and waits for the goroutines that serve
+// it.
+func (c *Conn) Close() error { return c.conn.Close() }

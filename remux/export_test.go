@@ -1,9 +1,13 @@
 package remux
 
+import (
+	"tunnels/remux/internal/conn"
+)
+
 // For the tests in package remux_test.
 
 // Protocol is the ALPN name.
-const Protocol = protocol
+const Protocol = conn.Protocol
 
 // Conns returns how many conns the pool has.
 func Conns(p *Pool) int { return p.count() }

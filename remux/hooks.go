@@ -3,6 +3,8 @@ package remux
 import (
 	"net"
 	"time"
+
+	"tunnels/remux/internal/conn"
 )
 
 // Hooks are called when something happens in a pool, a listener or a conn. Any may be
@@ -31,11 +33,11 @@ type Hooks struct {
 }
 
 // conn returns the hooks that a conn calls, or nil if there are none.
-func (h *Hooks) conn() *connHooks {
+func (h *Hooks) conn() *conn.Hooks {
 	if h == nil {
 		return nil
 	}
-	return &connHooks{
+	return &conn.Hooks{
 		ConnOpened: h.ConnOpened, ConnClosed: h.ConnClosed,
 		SessionOpened: h.SessionOpened, SessionClosed: h.SessionClosed,
 		ConnBarred: h.ConnBarred, Refused: h.Refused,

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tunnels/remux/internal/conn"
 )
 
 // The paths that every byte or every session takes, of both ends over loopback TCP.
@@ -12,7 +14,7 @@ import (
 
 // ends are the two ends of a session, and what runs at the far one.
 type ends struct {
-	near, far *session
+	near, far *conn.Session
 	running   sync.WaitGroup
 }
 
@@ -31,7 +33,7 @@ func newEnds(b *testing.B) *ends {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e.near, e.far = near.(*session), far.(*session)
+	e.near, e.far = near.(*conn.Session), far.(*conn.Session)
 	return e
 }
 
@@ -53,7 +55,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 // echo sends back what comes, until the session ends.
-func echo(s *session) {
+func echo(s *conn.Session) {
 	buf := make([]byte, 64)
 	for {
 		n, err := s.Read(buf)
@@ -164,7 +166,7 @@ func takeAll(got *int) func(pieces [][]byte) int {
 }
 
 // borrowAll reads to the end of s and says how much that was, and what the end is.
-func borrowAll(s *session) (int, error) {
+func borrowAll(s *conn.Session) (int, error) {
 	n := 0
 	for {
 		p, err := s.Borrow()

@@ -8,6 +8,7 @@ import (
 
 	"tunnels/internal/code"
 	"tunnels/remux/internal/backlog"
+	"tunnels/remux/internal/conn"
 )
 
 // SessionListener accepts the sessions that peers open, on all conns that it accepts.
@@ -15,7 +16,7 @@ import (
 type SessionListener struct {
 	// Static after construction.
 	cfg   Config
-	conn  *connConfig
+	conn  *conn.Config
 	ln    net.Listener
 	queue *backlog.Queue
 
@@ -35,7 +36,7 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 	l := &SessionListener{
 		cfg: c, conn: c.conn(), ln: ln,
 		queue: backlog.NewQueue(),
-		room:  room{all: map[*Conn]struct{}{}, byClient: map[string]map[*Conn]struct{}{}},
+		room:  room{all: map[*conn.Conn]struct{}{}, byClient: map[string]map[*conn.Conn]struct{}{}},
 	}
 	l.wg.Go(l.acceptLoop)
 	return l
@@ -53,7 +54,7 @@ func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
 func (l *SessionListener) Close() error {
 	conns := l.stop()
 	for _, c := range conns {
-		c.kill()
+		c.Kill()
 	}
 	l.wg.Wait()
 	l.queue.Drop()
@@ -76,15 +77,15 @@ func (l *SessionListener) Shutdown(ctx context.Context) error {
 	return errors.Join(err, l.Close())
 }
 
-func (l *SessionListener) connsLocked() []*Conn {
-	conns := make([]*Conn, 0, len(l.room.all))
+func (l *SessionListener) connsLocked() []*conn.Conn {
+	conns := make([]*conn.Conn, 0, len(l.room.all))
 	for c := range l.room.all {
 		conns = append(conns, c)
 	}
 	return conns
 }
 
-func (l *SessionListener) stop() []*Conn {
+func (l *SessionListener) stop() []*conn.Conn {
 	defer l.ln.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,20 +105,20 @@ func (l *SessionListener) acceptLoop() {
 			l.mu.Unlock()
 			return
 		}
-		c := newConn(nc, l.conn, false, l.queue, listenerOwner{l})
+		c := conn.New(nc, l.conn, false, l.queue, listenerOwner{l})
 		l.mu.Lock()
-		gives, own, err := l.admitLocked(c.clientName())
+		gives, own, err := l.admitLocked(c.Client())
 		if err == nil {
 			l.room.add(c)
-			l.wg.Go(c.run)
+			l.wg.Go(c.Run)
 		}
 		l.mu.Unlock()
 		if gives != nil {
 			l.giveWay(gives, own)
 		}
 		if err != nil {
-			l.cfg.Hooks.refused(c.clientName(), c.remote(), err)
-			c.refuse()
+			l.cfg.Hooks.refused(c.Client(), c.Remote(), err)
+			c.Refuse()
 		}
 	}
 }
@@ -126,20 +127,20 @@ func (l *SessionListener) acceptLoop() {
 // users.
 type listenerOwner struct{ *SessionListener }
 
-// connIdle implements owner. Idle conns are the dialing end's to close.
-func (l listenerOwner) connIdle(*Conn) {}
+// ConnIdle implements owner. Idle conns are the dialing end's to close.
+func (l listenerOwner) ConnIdle(*conn.Conn) {}
 
-// connGreeted implements owner.
-func (l listenerOwner) connGreeted() {}
+// ConnGreeted implements owner.
+func (l listenerOwner) ConnGreeted() {}
 
-// sessionEnded implements owner.
-func (l listenerOwner) sessionEnded() {}
+// SessionEnded implements owner.
+func (l listenerOwner) SessionEnded() {}
 
-// answered implements owner.
-func (l listenerOwner) answered() {}
+// Answered implements owner.
+func (l listenerOwner) Answered() {}
 
-// connEnded implements owner.
-func (l listenerOwner) connEnded(c *Conn, _ error) {
+// ConnEnded implements owner.
+func (l listenerOwner) ConnEnded(c *conn.Conn, _ error) {
 	l.mu.Lock()
 	l.room.remove(c)
 	l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/conn"
 )
 
 // unservedMax is how many conns one client may have that have never had a session.
@@ -23,55 +24,55 @@ func shareOf(most int) int { return most - most/4 }
 // still there until they have ended, but are not counted. SessionListener.mu guards
 // it.
 type room struct {
-	all      map[*Conn]struct{}
-	byClient map[string]map[*Conn]struct{} // of those that count
+	all      map[*conn.Conn]struct{}
+	byClient map[string]map[*conn.Conn]struct{} // of those that count
 	counted  int
 }
 
-func (r *room) add(c *Conn) {
+func (r *room) add(c *conn.Conn) {
 	r.all[c] = struct{}{}
-	mine := r.byClient[c.clientName()]
+	mine := r.byClient[c.Client()]
 	if mine == nil {
-		mine = map[*Conn]struct{}{}
-		r.byClient[c.clientName()] = mine
+		mine = map[*conn.Conn]struct{}{}
+		r.byClient[c.Client()] = mine
 	}
 	mine[c] = struct{}{}
 	r.counted++
 }
 
 // discount notes that c gives way or has ended.
-func (r *room) discount(c *Conn) {
-	mine := r.byClient[c.clientName()]
+func (r *room) discount(c *conn.Conn) {
+	mine := r.byClient[c.Client()]
 	if _, ok := mine[c]; !ok {
 		return
 	}
 	delete(mine, c)
 	r.counted--
 	if len(mine) == 0 {
-		delete(r.byClient, c.clientName())
+		delete(r.byClient, c.Client())
 	}
 }
 
-func (r *room) remove(c *Conn) {
+func (r *room) remove(c *conn.Conn) {
 	r.discount(c)
 	delete(r.all, c)
 }
 
 // unused returns the client's conn that can best be given up, or nil, and how many of
 // its conns have never had a session.
-func (r *room) unused(client string, unservedOnly bool) (best *Conn, unserved int) {
-	var least standing
+func (r *room) unused(client string, unservedOnly bool) (best *conn.Conn, unserved int) {
+	var least conn.Standing
 	for c := range r.byClient[client] {
-		s, ok := c.standing()
+		s, ok := c.Standing()
 		if !ok {
 			continue
 		}
-		if s.unserved {
+		if s.Unserved {
 			unserved++
 		} else if unservedOnly {
 			continue
 		}
-		if best == nil || s.unserved && !least.unserved || s.unserved == least.unserved && s.idle > least.idle {
+		if best == nil || s.Unserved && !least.Unserved || s.Unserved == least.Unserved && s.Idle > least.Idle {
 			best, least = c, s
 		}
 	}
@@ -91,7 +92,7 @@ func (r *room) most() (client string) {
 // admitLocked makes room for a conn of that client, or returns why there is none. The
 // conn that must give way, if any, counts no more; own reports whether it belongs to
 // the same client.
-func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err error) {
+func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool, err error) {
 	r, most := &l.room, l.cfg.ConnMax
 	n := len(r.byClient[client])
 	oldest, unserved := r.unused(client, true)
@@ -123,11 +124,11 @@ func (l *SessionListener) admitLocked(client string) (gives *Conn, own bool, err
 
 // giveWay ends a conn without sessions. If it makes room for another client, its own
 // client is told and may finish sessions that are on their way.
-func (l *SessionListener) giveWay(c *Conn, own bool) {
+func (l *SessionListener) giveWay(c *conn.Conn, own bool) {
 	if !own {
 		c.GoAway(code.Overload, "the server has too many conns, and this one is not in use")
 		return
 	}
-	l.cfg.Hooks.refused(c.clientName(), c.remote(), errUnserved)
-	c.kill()
+	l.cfg.Hooks.refused(c.Client(), c.Remote(), errUnserved)
+	c.Kill()
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tunnels/remux/internal/conn"
 	"tunnels/remux/internal/frame"
 )
 
@@ -81,8 +82,8 @@ func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struc
 func (s *roomServer) pool(client string) *Pool {
 	p := Config{Dial: func(_ context.Context, _, _ string) (net.Conn, error) {
 		near, far := net.Pipe()
-		s.pipes <- named{far, client, protocol}
-		return named{near, "server", protocol}, nil
+		s.pipes <- named{far, client, conn.Protocol}
+		return named{near, "server", conn.Protocol}, nil
 	}}.NewPool("pipe", "server")
 	s.pools = append(s.pools, p)
 	return p
@@ -114,7 +115,7 @@ func isEnded(c chan struct{}) bool {
 // A conn that says nothing, or not enough, is cut after some seconds, whatever it is
 // said to speak, and the report names its client.
 func TestSilentConns(t *testing.T) {
-	for _, protocol := range []string{"", protocol} {
+	for _, protocol := range []string{"", conn.Protocol} {
 		for name, say := range map[string][]byte{"nothing": nil, "half a header": {0, 1}} {
 			t.Run(protocol+name, func(t *testing.T) {
 				withRoomServer(t, 8, func(t *testing.T, s *roomServer) {
@@ -145,7 +146,7 @@ func TestConnShares(t *testing.T) {
 		for _, most := range []int{8, 100} {
 			t.Run(fmt.Sprint(name, most), func(t *testing.T) {
 				withRoomServer(t, most, func(t *testing.T, s *roomServer) {
-					protocol := protocol
+					protocol := conn.Protocol
 					if say == nil || say[0] == 0 && say[1] == 1 {
 						protocol = ""
 					}

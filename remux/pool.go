@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"tunnels/remux/internal/conn"
 )
 
 // Pool keeps the conns to one server. A session goes to the newest conn in use that
@@ -26,8 +28,8 @@ import (
 type Pool struct {
 	// Static after construction.
 	cfg              Config
-	connCfg          *connConfig
-	limits           reuseLimits
+	connCfg          *conn.Config
+	limits           conn.ReuseLimits
 	network, address string
 	ctx              context.Context // ends with Close
 	cancel           context.CancelFunc
@@ -36,7 +38,7 @@ type Pool struct {
 
 	mu sync.Mutex // Conn.mu may be taken while it is held, never the other way round
 	// Guarded by mu.
-	conns    []*Conn // oldest first
+	conns    []*conn.Conn // oldest first
 	dialing  int
 	waiters  list.List // of chan opening: waiting calls of Open, the oldest first
 	lastErr  error     // why the server was last out of reach, or nil if it has spoken since
@@ -88,7 +90,7 @@ func (p *Pool) Reachable() bool {
 		return true
 	}
 	for _, c := range p.conns {
-		if c.heard() {
+		if c.Heard() {
 			return true
 		}
 	}
@@ -108,7 +110,7 @@ func (p *Pool) Dial() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.announce()
+	s.Announce()
 	return s, nil
 }
 
@@ -118,13 +120,13 @@ func (p *Pool) failedLatelyLocked(now time.Time) bool {
 
 // succeedLocked dials c's successor when c, just used, nears its limits and there is
 // no other to follow it, ready or being dialed.
-func (p *Pool) succeedLocked(c *Conn, now time.Time) {
-	w := c.reuse(&p.limits, now)
-	if !w.near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
+func (p *Pool) succeedLocked(c *conn.Conn, now time.Time) {
+	w := c.Reuse(&p.limits, now)
+	if !w.Near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
 		return
 	}
 	for _, other := range p.conns {
-		if ow := other.reuse(&p.limits, now); other != c && ow.takes && !ow.near {
+		if ow := other.Reuse(&p.limits, now); other != c && ow.Takes && !ow.Near {
 			return
 		}
 	}
@@ -134,31 +136,31 @@ func (p *Pool) succeedLocked(c *Conn, now time.Time) {
 // poolOwner is a pool as the owner of its conns, with methods that are not for its users.
 type poolOwner struct{ *Pool }
 
-// connIdle implements owner: an idle conn that is no longer needed closes.
-func (p poolOwner) connIdle(c *Conn) {
+// ConnIdle implements owner: an idle conn that is no longer needed closes.
+func (p poolOwner) ConnIdle(c *conn.Conn) {
 	now := time.Now()
 	p.mu.Lock()
-	over := p.overLocked(c, c.reuse(&p.limits, now), now)
+	over := p.overLocked(c, c.Reuse(&p.limits, now), now)
 	p.rearmLocked(now)
 	p.mu.Unlock()
 	if over {
-		c.retire()
+		c.Retire()
 	}
 }
 
-// sessionEnded implements owner: the conn may have room for another session.
-func (p poolOwner) sessionEnded() { p.answered() }
+// SessionEnded implements owner: the conn may have room for another session.
+func (p poolOwner) SessionEnded() { p.Answered() }
 
-// answered implements owner: a conn may take a session that it could not take before.
-func (p poolOwner) answered() {
+// Answered implements owner: a conn may take a session that it could not take before.
+func (p poolOwner) Answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
 }
 
-// connEnded implements owner: if a conn was lost while it was wanted, the next one is
+// ConnEnded implements owner: if a conn was lost while it was wanted, the next one is
 // dialed before it is asked for.
-func (p poolOwner) connEnded(c *Conn, err error) {
+func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	defer p.cfg.Hooks.stateChanged()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,12 +172,12 @@ func (p poolOwner) connEnded(c *Conn, err error) {
 	}
 	p.lostLocked(err)
 	now := time.Now()
-	if c.age() >= settled {
+	if c.Age() >= settled {
 		p.failures = 0
 	}
 	switch {
 	case err == nil:
-	case !c.heard():
+	case !c.Heard():
 		// The server took the connection and said nothing on it: it refuses
 		// our certificate, or it fails as it starts. That is a failed dial.
 		p.failedLocked(err)
@@ -194,8 +196,8 @@ func (p poolOwner) connEnded(c *Conn, err error) {
 	p.rearmLocked(now)
 }
 
-// connGreeted implements owner: the server has taken the conn.
-func (p poolOwner) connGreeted() {
+// ConnGreeted implements owner: the server has taken the conn.
+func (p poolOwner) ConnGreeted() {
 	p.mu.Lock()
 	now := time.Now()
 	p.lastErr, p.health.lost = nil, nil
@@ -214,7 +216,7 @@ func (p *Pool) Close() error {
 		return net.ErrClosed
 	}
 	p.closed = true
-	conns := append([]*Conn(nil), p.conns...)
+	conns := append([]*conn.Conn(nil), p.conns...)
 	for _, t := range []*time.Timer{p.timer, p.retry, p.slow} {
 		if t != nil {
 			t.Stop()
@@ -224,7 +226,7 @@ func (p *Pool) Close() error {
 	p.mu.Unlock()
 	p.cancel()
 	for _, c := range conns {
-		c.kill()
+		c.Kill()
 	}
 	p.wg.Wait()
 	return nil
@@ -233,10 +235,10 @@ func (p *Pool) Close() error {
 // Shutdown lets the sessions finish, until ctx ends, and closes the pool.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
-	conns := append([]*Conn(nil), p.conns...)
+	conns := append([]*conn.Conn(nil), p.conns...)
 	p.mu.Unlock()
 	for _, c := range conns {
-		c.retire()
+		c.Retire()
 	}
 	err := awaitConns(ctx, conns)
 	if cerr := p.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
@@ -246,7 +248,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 }
 
 // awaitConns waits for all conns to end.
-func awaitConns(ctx context.Context, conns []*Conn) error {
+func awaitConns(ctx context.Context, conns []*conn.Conn) error {
 	for _, c := range conns {
 		select {
 		case <-c.Done():

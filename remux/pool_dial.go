@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"tunnels/remux/internal/conn"
 )
 
 // dialTimeout bounds one attempt to make a conn.
@@ -35,7 +37,7 @@ func (p *Pool) dialLocked() {
 	now := time.Now()
 	if _, coming := p.comingLocked(now); !coming {
 		for _, c := range p.conns {
-			c.grace(&p.limits)
+			c.Grace(&p.limits)
 		}
 	}
 	if p.dialing++; p.dialing == 1 {
@@ -53,8 +55,8 @@ func (p *Pool) watchLocked(now time.Time) {
 		next = left
 	}
 	for _, c := range p.conns {
-		if w := c.reuse(&p.limits, now); w.takes && w.unheard {
-			if left := slowDial - c.ageAt(now); next == 0 || left < next {
+		if w := c.Reuse(&p.limits, now); w.Takes && w.Unheard {
+			if left := slowDial - c.AgeAt(now); next == 0 || left < next {
 				next = left
 			}
 		}
@@ -101,15 +103,15 @@ func (p *Pool) dial() {
 		p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
 	}
 
-	var c *Conn
+	var c *conn.Conn
 	p.mu.Lock()
 	p.dialing--
 	switch {
 	case err != nil:
 		p.failedLocked(err)
 	case !p.closed:
-		c = newConn(nc, p.connCfg, true, nil, poolOwner{p})
-		c.keepRTTs(&p.health.rtts)
+		c = conn.New(nc, p.connCfg, true, nil, poolOwner{p})
+		c.KeepRTTs(&p.health.rtts)
 		p.conns = append(p.conns, c)
 		p.health.made = true
 		p.rearmLocked(time.Now())
@@ -119,7 +121,7 @@ func (p *Pool) dial() {
 	p.mu.Unlock()
 	p.cfg.Hooks.stateChanged()
 	if c != nil {
-		c.run()
+		c.Run()
 	} else if err == nil {
 		nc.Close()
 	}

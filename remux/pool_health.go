@@ -68,7 +68,7 @@ func (p *Pool) healthLocked() (State, error) {
 	if p.dueLocked(heard) {
 		asked := 0
 		for i := len(p.conns) - 1; i >= 0 && asked < askConns; i-- {
-			if p.conns[i].ask(heard) {
+			if p.conns[i].Ask(heard) {
 				asked++
 			}
 		}
@@ -77,10 +77,10 @@ func (p *Pool) healthLocked() (State, error) {
 	var silent time.Duration
 	spoken := false
 	for _, c := range p.conns {
-		if at := c.askedAt(); !at.IsZero() && !at.Before(heard) {
-			silent = max(silent, now.Sub(c.stillSince(at)))
+		if at := c.AskedAt(); !at.IsZero() && !at.Before(heard) {
+			silent = max(silent, now.Sub(c.StillSince(at)))
 		}
-		spoken = spoken || c.heard()
+		spoken = spoken || c.Heard()
 	}
 	rtt, _ := p.RTT()
 	dialing := now.Sub(p.health.dialFrom)
@@ -105,7 +105,7 @@ func (p *Pool) healthLocked() (State, error) {
 // if it never was.
 func (p *Pool) heardLocked() (heard time.Time) {
 	for _, c := range p.conns {
-		if at := c.lastHeard(); at.After(heard) {
+		if at := c.LastHeard(); at.After(heard) {
 			heard = at
 		}
 	}
@@ -116,10 +116,10 @@ func (p *Pool) heardLocked() (heard time.Time) {
 // about it since the server was last heard of.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
-		if c.unansweredFor() < askAfter {
+		if c.UnansweredFor() < askAfter {
 			continue
 		}
-		if at := c.askedAt(); at.IsZero() || at.Before(heard) {
+		if at := c.AskedAt(); at.IsZero() || at.Before(heard) {
 			return true
 		}
 	}
@@ -138,7 +138,7 @@ func (p *Pool) Probe() bool {
 	state, _ := p.healthLocked()
 	asked, heard := false, p.heardLocked()
 	for i := len(p.conns) - 1; i >= 0 && !asked; i-- {
-		asked = p.conns[i].ask(heard)
+		asked = p.conns[i].Ask(heard)
 	}
 	fresh := p.lastErr != nil && time.Since(p.failedAt) < freshFailure
 	if p.dialing == 0 && !fresh && (!asked || state != Up) {
@@ -155,7 +155,7 @@ func (p *Pool) lostLocked(err error) {
 		return
 	}
 	for _, c := range p.conns {
-		if c.heard() {
+		if c.Heard() {
 			return
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tunnels/internal/netx"
+	"tunnels/remux/internal/conn"
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 )
@@ -186,7 +187,7 @@ func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Du
 }
 
 // say opens a session and writes a byte.
-func (s *stopped) say(t *testing.T) *session {
+func (s *stopped) say(t *testing.T) *conn.Session {
 	t.Helper()
 	session, err := s.pool.open(t.Context())
 	if err != nil {
@@ -224,7 +225,7 @@ func TestHealthSilent(t *testing.T) {
 		}
 		s.goOn()
 		s.lookFor(t, Up, time.Second)
-		for _, session := range []*session{old, waiting} {
+		for _, session := range []*conn.Session{old, waiting} {
 			if _, err := io.ReadFull(session, make([]byte, 1)); err != nil {
 				t.Errorf("a session that had waited: %v", err)
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/conn"
 )
 
 // slowDial is how long a dial may take before worn conns are used as if there
@@ -16,7 +17,7 @@ const slowDial = time.Second
 
 // opening is the result of a call of Open.
 type opening struct {
-	session *session
+	session *conn.Session
 	err     error
 }
 
@@ -32,7 +33,7 @@ func (p *Pool) Open(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-func (p *Pool) open(ctx context.Context) (*session, error) {
+func (p *Pool) open(ctx context.Context) (*conn.Session, error) {
 	o, wait, leave := p.enter()
 	if wait != nil {
 		select {
@@ -44,7 +45,7 @@ func (p *Pool) open(ctx context.Context) (*session, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
-	o.session.reportOpened()
+	o.session.ReportOpened()
 	return o.session, nil
 }
 
@@ -94,7 +95,7 @@ func (p *Pool) serveLocked(now time.Time) {
 
 // tryOpenLocked opens a session or returns why that is in vain. If it returns neither,
 // the caller must wait for a conn that is under way.
-func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
+func (p *Pool) tryOpenLocked(now time.Time) (*conn.Session, error) {
 	if p.closed {
 		return nil, net.ErrClosed
 	}
@@ -103,7 +104,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 		if c == nil {
 			break
 		}
-		s, err := c.tryOpen()
+		s, err := c.TryOpen()
 		if err != nil {
 			continue // it has just ended; pickLocked will not return it again
 		}
@@ -124,8 +125,8 @@ func (p *Pool) tryOpenLocked(now time.Time) (*session, error) {
 func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
 	for _, c := range p.conns {
-		if w := c.reuse(&p.limits, now); w.takes && w.unheard {
-			room += max(w.overMax-w.uses, 0)
+		if w := c.Reuse(&p.limits, now); w.Takes && w.Unheard {
+			room += max(w.OverMax-w.Uses, 0)
 			coming = true
 		}
 	}
@@ -138,32 +139,32 @@ func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 // allowance counts only if there is nothing to wait for: a dial that is not slow,
 // or a new conn on which the server will speak within a second. Otherwise it would
 // keep the whole of a burst, and one goroutine reads each conn.
-func (p *Pool) pickLocked(now time.Time) *Conn {
-	var spare, worn, unheard, wornOut, full, least *Conn // full: unheard, and beyond its allowance
+func (p *Pool) pickLocked(now time.Time) *conn.Conn {
+	var spare, worn, unheard, wornOut, full, least *conn.Conn // full: unheard, and beyond its allowance
 	leastLoad := 0
 	for i := len(p.conns) - 1; i >= 0; i-- {
 		c := p.conns[i]
-		w := c.reuse(&p.limits, now)
+		w := c.Reuse(&p.limits, now)
 		slot := &worn
 		switch {
-		case !w.takes:
+		case !w.Takes:
 			continue
-		case w.unheard && w.uses >= w.overMax:
+		case w.Unheard && w.Uses >= w.OverMax:
 			slot = &full
-		case w.unheard:
+		case w.Unheard:
 			slot = &unheard
-		case !w.over && w.uses > 0:
+		case !w.Over && w.Uses > 0:
 			return c
-		case !w.over:
+		case !w.Over:
 			slot = &spare
-		case w.uses >= w.overMax:
+		case w.Uses >= w.OverMax:
 			slot = &wornOut
 		}
 		if *slot == nil {
 			*slot = c
 		}
-		if !w.unheard && (least == nil || w.sessions < leastLoad) {
-			least, leastLoad = c, w.sessions
+		if !w.Unheard && (least == nil || w.Sessions < leastLoad) {
+			least, leastLoad = c, w.Sessions
 		}
 	}
 	coming := p.dialing > 0 || unheard != nil || full != nil

@@ -1,16 +1,20 @@
 package remux
 
-import "time"
+import (
+	"time"
+
+	"tunnels/remux/internal/conn"
+)
 
 // keyMax is how many bytes a conn may carry, unless the configuration allows more, and
 // still take a session: crypto/tls never changes the keys of a connection by itself.
 const keyMax = 64 << 30
 
 // limits returns the rules of reuse. The fields of c have their defaults.
-func (c *Config) limits() reuseLimits {
-	return reuseLimits{
-		count: c.ReuseMaxCount, age: c.ReuseMaxAge, bytes: c.ReuseMaxBytes,
-		key: max(c.ReuseMaxBytes, keyMax), isNew: slowDial,
+func (c *Config) limits() conn.ReuseLimits {
+	return conn.ReuseLimits{
+		Count: c.ReuseMaxCount, Age: c.ReuseMaxAge, Bytes: c.ReuseMaxBytes,
+		Key: max(c.ReuseMaxBytes, keyMax), NewFor: slowDial,
 	}
 }
 
@@ -22,15 +26,15 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 	next := time.Hour
 	for _, c := range p.conns {
-		w := c.reuse(&p.limits, now)
-		if !w.open {
+		w := c.Reuse(&p.limits, now)
+		if !w.Open {
 			continue
 		}
-		if w.idle > 0 {
+		if w.Idle > 0 {
 			next = min(next, p.overInLocked(c, w, now))
 		}
 		for _, age := range []time.Duration{p.cfg.ReuseMaxAge / 4 * 3, p.cfg.ReuseMaxAge} {
-			if left := age - c.ageAt(now); left > 0 {
+			if left := age - c.AgeAt(now); left > 0 {
 				next = min(next, left)
 			}
 		}
@@ -47,24 +51,24 @@ func (p *Pool) rearmLocked(now time.Time) {
 const lastKept = time.Second
 
 // overLocked reports whether the conn is idle and no longer needed.
-func (p *Pool) overLocked(c *Conn, w reuse, now time.Time) bool {
-	return w.open && w.idle > 0 && p.overInLocked(c, w, now) <= 0
+func (p *Pool) overLocked(c *conn.Conn, w conn.Reuse, now time.Time) bool {
+	return w.Open && w.Idle > 0 && p.overInLocked(c, w, now) <= 0
 }
 
 // overInLocked returns how long an idle conn is still needed: not at all once it can
 // take no more sessions or is worn and has a successor, else until it has been idle
 // for IdleMax. An unused conn is kept for the next sessions, so its time runs from the
 // last use of any conn. The last conn is kept for longer while dials fail.
-func (p *Pool) overInLocked(c *Conn, w reuse, now time.Time) time.Duration {
-	if w.spent || w.over && p.successorLocked(c, now) {
+func (p *Pool) overInLocked(c *conn.Conn, w conn.Reuse, now time.Time) time.Duration {
+	if w.Spent || w.Over && p.successorLocked(c, now) {
 		return 0
 	}
-	idle := w.idle
-	if w.uses == 0 {
+	idle := w.Idle
+	if w.Uses == 0 {
 		idle = min(idle, now.Sub(p.lastUse))
 	}
 	left := p.cfg.IdleMax - idle
-	if left <= 0 && p.lastErr != nil && now.Sub(p.lastUse) < keepTrying && w.takes && !p.otherLocked(c, now) {
+	if left <= 0 && p.lastErr != nil && now.Sub(p.lastUse) < keepTrying && w.Takes && !p.otherLocked(c, now) {
 		return lastKept
 	}
 	return left
@@ -72,10 +76,10 @@ func (p *Pool) overInLocked(c *Conn, w reuse, now time.Time) time.Duration {
 
 // successorLocked reports whether a conn other than c, on which the server has
 // spoken, may take sessions and is not worn.
-func (p *Pool) successorLocked(c *Conn, now time.Time) bool {
+func (p *Pool) successorLocked(c *conn.Conn, now time.Time) bool {
 	for _, other := range p.conns {
-		if other != c && other.heard() {
-			if w := other.reuse(&p.limits, now); w.takes && !w.over {
+		if other != c && other.Heard() {
+			if w := other.Reuse(&p.limits, now); w.Takes && !w.Over {
 				return true
 			}
 		}
@@ -85,9 +89,9 @@ func (p *Pool) successorLocked(c *Conn, now time.Time) bool {
 
 // otherLocked reports whether a conn other than c, on which the server has spoken,
 // may take sessions.
-func (p *Pool) otherLocked(c *Conn, now time.Time) bool {
+func (p *Pool) otherLocked(c *conn.Conn, now time.Time) bool {
 	for _, other := range p.conns {
-		if other != c && other.heard() && other.reuse(&p.limits, now).takes {
+		if other != c && other.Heard() && other.Reuse(&p.limits, now).Takes {
 			return true
 		}
 	}
@@ -99,9 +103,9 @@ func (p *Pool) otherLocked(c *Conn, now time.Time) bool {
 func (p *Pool) sweep() {
 	p.mu.Lock()
 	now := time.Now()
-	var over []*Conn
+	var over []*conn.Conn
 	for _, c := range p.conns {
-		if p.overLocked(c, c.reuse(&p.limits, now), now) {
+		if p.overLocked(c, c.Reuse(&p.limits, now), now) {
 			over = append(over, c)
 		}
 	}
@@ -111,6 +115,6 @@ func (p *Pool) sweep() {
 	p.rearmLocked(now)
 	p.mu.Unlock()
 	for _, c := range over {
-		c.retire()
+		c.Retire()
 	}
 }

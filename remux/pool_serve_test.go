@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/conn"
 	"tunnels/remux/internal/frame"
 )
 
@@ -92,8 +93,8 @@ func TestSpent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, tt.cfg, func(t *testing.T, b *bubble) {
-				if b.pool.limits.key != tt.key {
-					t.Errorf("a key may protect %d bytes, want %d", b.pool.limits.key, tt.key)
+				if b.pool.limits.Key != tt.key {
+					t.Errorf("a key may protect %d bytes, want %d", b.pool.limits.Key, tt.key)
 				}
 				s, _ := b.open()
 				b.set(0, errors.New("away"))
@@ -105,7 +106,7 @@ func TestSpent(t *testing.T) {
 				} else {
 					synctest.Wait()
 					b.pool.mu.Lock()
-					b.pool.limits.key = 1 // HELLO was more
+					b.pool.limits.Key = 1 // HELLO was more
 					b.pool.mu.Unlock()
 				}
 				if _, err := b.pool.open(t.Context()); err == nil {
@@ -217,19 +218,19 @@ func TestColdBurst(t *testing.T) {
 // At the limit of conns, a waiting Open is served when a session ends, in whichever
 // way, in the order in which they came.
 func TestRoomAtTheLimit(t *testing.T) {
-	for name, end := range map[string]func(s *session){
-		"both ends finish":  func(s *session) { s.CloseWrite(); io.Copy(io.Discard, s) },
-		"closed":            func(s *session) { s.Close() },
-		"reset":             func(s *session) { s.Reset(1, "") },
+	for name, end := range map[string]func(s *conn.Session){
+		"both ends finish":  func(s *conn.Session) { s.CloseWrite(); io.Copy(io.Discard, s) },
+		"closed":            func(s *conn.Session) { s.Close() },
+		"reset":             func(s *conn.Session) { s.Reset(1, "") },
 		"reset by the peer": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubbleWith(t, Config{ConnMax: 1}, Config{SessMax: 3}, func(t *testing.T, b *bubble) {
 				b.use() // HELLO has come
 				if end == nil {
-					end = func(s *session) { b.accepted(s.ID()).Reset(code.TargetReset, "") }
+					end = func(s *conn.Session) { b.accepted(s.ID()).Reset(code.TargetReset, "") }
 				}
-				var open []*session
+				var open []*conn.Session
 				for range 3 {
 					s, _ := b.open()
 					s.Write([]byte("x"))
@@ -286,7 +287,7 @@ func TestSuspectAnswers(t *testing.T) {
 		first.Write([]byte("x"))
 		time.Sleep(6 * time.Second) // asked after 3 s, suspect after 1 s more
 		start := time.Now()
-		got := make(chan *session, 1)
+		got := make(chan *conn.Session, 1)
 		go func() {
 			more, err := s.pool.open(t.Context())
 			if err != nil {
@@ -328,7 +329,7 @@ func TestSuspectIsSlow(t *testing.T) {
 		s.stop()
 		first.Write([]byte("x"))
 		time.Sleep(5200 * time.Millisecond) // asked after 3 s to 4 s, suspect after 1 s more
-		got := make(chan *session, 1)
+		got := make(chan *conn.Session, 1)
 		go func() {
 			more, err := s.pool.open(t.Context())
 			if err != nil {
@@ -367,8 +368,8 @@ func (p *Pool) waitingInVain() error {
 	}
 	slow := p.dialing == 0 || time.Since(p.health.dialFrom) > slowDial
 	for _, c := range p.conns {
-		takes, uses := c.takes()
-		worn := uses >= p.cfg.ReuseMaxCount || c.age() >= p.cfg.ReuseMaxAge
+		takes, uses := c.Takes()
+		worn := uses >= p.cfg.ReuseMaxCount || c.Age() >= p.cfg.ReuseMaxAge
 		if takes && (!worn || slow || uses < 2*p.cfg.ReuseMaxCount || len(p.conns) >= p.cfg.ConnMax) {
 			return fmt.Errorf("a conn takes sessions: used %d times", uses)
 		}
@@ -385,7 +386,7 @@ func TestNobodyWaitsInVain(t *testing.T) {
 		inBubbleWith(t, cfg, Config{SessMax: 1 + r.IntN(3)}, func(t *testing.T, b *bubble) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			sessions := make(chan *session, 1000)
+			sessions := make(chan *conn.Session, 1000)
 			for step := range 300 {
 				switch r.IntN(10) {
 				case 0, 1, 2, 3:

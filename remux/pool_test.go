@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tunnels/remux/internal/conn"
 )
 
 // handshake is how long a conn takes to be made in these tests.
@@ -125,7 +127,7 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 }
 
 // open opens a session and says how long that took.
-func (b *bubble) open() (*session, time.Duration) {
+func (b *bubble) open() (*conn.Session, time.Duration) {
 	b.t.Helper()
 	start := time.Now()
 	s, err := b.pool.open(b.t.Context())
@@ -335,7 +337,7 @@ func TestBackoff(t *testing.T) {
 // it while a conn lives.
 func TestConnMax(t *testing.T) {
 	inBubble(t, Config{ConnMax: 2, ReuseMaxCount: 2}, func(t *testing.T, b *bubble) {
-		var all []*session
+		var all []*conn.Session
 		for range 50 {
 			s, _ := b.open()
 			all = append(all, s)

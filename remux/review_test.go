@@ -73,7 +73,7 @@ func TestRetiredConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.use()
 		b.pool.mu.Lock()
-		b.pool.conns[0].retire() // that it has ended is noted only when the pool is unlocked
+		b.pool.conns[0].Retire() // that it has ended is noted only when the pool is unlocked
 		b.pool.rearmLocked(time.Now().Add(time.Minute))
 		if !b.pool.timer.Stop() {
 			t.Error("the timer has fired already for a conn that is ending")

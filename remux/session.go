@@ -2,113 +2,43 @@ package remux
 
 import (
 	"net"
-	"sync"
-	"sync/atomic"
 
-	"tunnels/remux/internal/flow"
+	"tunnels/internal/code"
+	"tunnels/internal/splice"
+	"tunnels/remux/internal/conn"
 )
 
-// session implements Session.
-type session struct {
-	// Static after construction.
-	conn   *Conn
-	number uint16
-	local  bool // opened by this end
+// Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close
+// and with endings that carry a reason. All methods are safe for concurrent use; only
+// Read, Borrow and Write wait.
+//
+// An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed means
+// that the session did not end cleanly: bytes may be missing. If the peer gave a
+// reason, the error is a *code.Error.
+type Session interface {
+	splice.Stream
+	splice.Lender
+	splice.Deliverer
+	splice.Sleeper
+	splice.Ender
 
-	// done is closed when the session has ended and can carry nothing more.
-	done chan struct{}
-
-	// Guarded by conn.mu: the sending direction, and how far the session has got.
-	wcond    sync.Cond
-	wbuf     []byte // bytes that the Write in progress has yet to hand over
-	wbusy    bool   // a Write is in progress
-	werr     error  // why nothing more is written; set once
-	wdl      deadline
-	sent     uint64      // payload bytes
-	sendMax  uint64      // how many the peer allows
-	opened   atomic.Bool // the peer knows the session; written under conn.mu
-	fin      finState
-	gotFin   bool
-	ended    bool // out of the conn's table
-	slot     slot
-	gathered uint32 // the batch with its last coalesced frame
-	due      bool   // a WINDOW is to be sent
-	told     bool   // Hooks.SessionOpened has returned
-	tellLate bool   // it ended before: opened calls Hooks.SessionClosed
-	endErr   error  // for Hooks.SessionClosed
-
-	basic atomic.Bool // the peer knows no windows; written under conn.mu
-
-	// granted is the limit that WINDOW announces. Written under mu.
-	granted atomic.Uint64
-
-	// Guarded by mu: the receiving direction. Never hold mu together with conn.mu.
-	mu      sync.Mutex
-	rcond   sync.Cond
-	rbuf    flow.Buffer
-	lent    *flow.Chunk        // lent out by Borrow
-	sink    func([][]byte) int // see Deliver; or nil
-	onRead  func()             // see OnReadable; or nil
-	onEnd   func(error, bool)  // see OnEnd; nil if not set or already called
-	over    bool               // nothing written arrives any more
-	overErr error              // why, or nil after a clean end
-	silence silence
-	handing bool  // bytes that have come are in the hands of sink
-	rerr    error // ends reading when rbuf is empty; set once
-	kept    bool  // rerr comes behind bytes that can still be read
-	rclosed bool  // the application will read no more
-	rdl     deadline
-	flow    flow.Window
+	// Reset ends both directions at once; the peer's application sees an error with
+	// this code and text (cut after 512 bytes), never a clean end. Bytes that the peer
+	// has not read are lost, except with code.TargetReset.
+	Reset(why code.Code, text string) error
+	// Done returns a channel that is closed when the session has ended for both
+	// directions, cleanly or not: nothing that is written can arrive any more.
+	Done() <-chan struct{}
+	// ID names the session in the log of both ends.
+	ID() ID
+	// Lower returns the connection that carries the session's conn, to ask for the
+	// peer's identity. It must not be read, written or closed.
+	Lower() net.Conn
 }
 
-// finState is how far the end of our direction has got.
-type finState uint8
+// ID names a conn, or a session on it: its fields are Conn, a uint32, and Number, a uint16,
+// which is 0 if it is the conn that is named. Both ends know it by the same numbers. String
+// returns it as the log shows it: 8f7ed46a, or 8f7ed46a:1 for a session.
+type ID = conn.ID
 
-const (
-	finNone finState = iota
-	finHeld          // wanted, but a basic peer would take it for the end of the session: see basic.go
-	finWanted
-	finSent
-)
-
-func newSession(c *Conn, number uint16) *session {
-	s := &session{conn: c, number: number, done: make(chan struct{})}
-	s.wcond.L = &c.mu
-	s.rcond.L = &s.mu
-	s.basic.Store(c.peer.kind == peerBasic)
-	s.flow.Start(c.cfg.Budget, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
-	s.granted.Store(s.flow.Limit)
-	return s
-}
-
-// ID implements Session.
-func (s *session) ID() ID { return ID{s.conn.id.Load(), s.number} }
-
-// Done implements Session.
-func (s *session) Done() <-chan struct{} { return s.done }
-
-// Lower implements Session.
-func (s *session) Lower() net.Conn { return s.conn.nc }
-
-// LocalAddr returns the address of the lower connection.
-func (s *session) LocalAddr() net.Addr { return s.conn.nc.LocalAddr() }
-
-// RemoteAddr returns the address of the lower connection's peer.
-func (s *session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
-
-// reportOpened reports a session that tryOpen began to the hooks.
-func (s *session) reportOpened() { s.conn.opened(s) }
-
-// announce tells the peer of a session that has nothing to send yet, before
-// its application waits for an answer.
-func (s *session) announce() {
-	if s.opened.Load() {
-		return
-	}
-	c := s.conn
-	c.mu.Lock()
-	if !s.opened.Load() && !s.ended && len(s.wbuf) == 0 {
-		c.sayOpenLocked(s)
-	}
-	c.mu.Unlock()
-}
+var _ Session = (*conn.Session)(nil)

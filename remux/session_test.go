@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/nettest"
 
 	"tunnels/internal/code"
+	"tunnels/remux/internal/conn"
 )
 
 // pair is a pool and a listener that know each other over loopback TCP.
@@ -57,11 +58,11 @@ func TestBorrow(t *testing.T) {
 	const size = 300_000
 	go func() {
 		s.Write(make([]byte, size))
-		s.(*session).CloseWrite()
+		s.(*conn.Session).CloseWrite()
 	}()
 	got := 0
 	for {
-		b, err := far.(*session).Borrow()
+		b, err := far.(*conn.Session).Borrow()
 		if err == io.EOF {
 			break
 		}
@@ -72,8 +73,8 @@ func TestBorrow(t *testing.T) {
 		if w := waiting(l.cfg.Budget); w < int64(len(b)) {
 			t.Errorf("%d bytes wait while %d are lent out", w, len(b))
 		}
-		far.(*session).GiveBack()
-		far.(*session).GiveBack() // a second one does nothing
+		far.(*conn.Session).GiveBack()
+		far.(*conn.Session).GiveBack() // a second one does nothing
 	}
 	if w := waiting(l.cfg.Budget); got != size || w != 0 {
 		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
@@ -86,15 +87,15 @@ func TestBorrow(t *testing.T) {
 func TestOnReadable(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		act  func(near, far *session)
+		act  func(near, far *conn.Session)
 	}{
-		{"bytes", func(near, _ *session) { near.Write([]byte("x")) }},
-		{"an end", func(near, _ *session) { near.CloseWrite() }},
-		{"a reset", func(near, _ *session) { near.Reset(code.General, "") }},
-		{"a deadline", func(_, far *session) { far.SetReadDeadline(time.Now().Add(time.Millisecond)) }},
-		{"a deadline that has passed", func(_, far *session) { far.SetReadDeadline(time.Now()) }},
-		{"Close", func(_, far *session) { far.Close() }},
-		{"the end of the conn", func(near, _ *session) { near.Lower().Close() }},
+		{"bytes", func(near, _ *conn.Session) { near.Write([]byte("x")) }},
+		{"an end", func(near, _ *conn.Session) { near.CloseWrite() }},
+		{"a reset", func(near, _ *conn.Session) { near.Reset(code.General, "") }},
+		{"a deadline", func(_, far *conn.Session) { far.SetReadDeadline(time.Now().Add(time.Millisecond)) }},
+		{"a deadline that has passed", func(_, far *conn.Session) { far.SetReadDeadline(time.Now()) }},
+		{"Close", func(_, far *conn.Session) { far.Close() }},
+		{"the end of the conn", func(near, _ *conn.Session) { near.Lower().Close() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, l := pair(t, Config{}, Config{})
@@ -108,7 +109,7 @@ func TestOnReadable(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.Close()
-			near, far := c.(*session), a.(*session)
+			near, far := c.(*conn.Session), a.(*conn.Session)
 			called := make(chan struct{}, 2)
 			if !far.OnReadable(func() { called <- struct{}{} }) {
 				t.Fatal("OnReadable = false with nothing to read")

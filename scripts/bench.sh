@@ -37,7 +37,7 @@ install_peers() {
 
 # hot runs the benchmarks of the paths taken by every byte, frame or session.
 hot() {
-	go test -run '^$' -bench . -benchmem -benchtime 200ms ./remux ./tls ./sla
+	go test -run '^$' -bench . -benchmem -benchtime 200ms ./remux/... ./tls ./sla
 }
 
 compare() {

@@ -1,0 +1,110 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"tunnels/internal/code"
+	"tunnels/remux/internal/backlog"
+	"tunnels/remux/internal/frame"
+)
+
+// errNotPermitted is returned by Open if the peer accepts no sessions.
+var errNotPermitted = errors.New("the peer accepts no sessions on this conn")
+
+// Start makes a conn that belongs to no pool or listener and serves it. dialed says which
+// end this is.
+func Start(nc net.Conn, cfg *Config, dialed bool) *Conn {
+	c := New(nc, cfg, dialed, backlog.NewQueue(), alone{})
+	go c.Run()
+	return c
+}
+
+// Open opens a session, as described at remux.Conn.
+func (c *Conn) Open(ctx context.Context) (*Session, error) {
+	for {
+		s, changed, err := c.openOrWait()
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			c.opened(s)
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no session on conn %s in time: %w", c.connID(), context.Cause(ctx))
+		}
+	}
+}
+
+// openOrWait begins a session, or returns why that is in vain, or a channel that is closed
+// when it may be worth another try.
+func (c *Conn) openOrWait() (*Session, <-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.end.told || c.peer.kind == peerBasic // the peer's HELLO has come, or never will
+	switch {
+	case c.end.state == dead:
+		return nil, nil, c.lossLocked()
+	case c.end.state != open || c.peer.goneAway || c.table.nextID > frame.LastID:
+		return nil, nil, errNoRoom
+	case told && c.peer.sessMax == 0:
+		return nil, nil, errNotPermitted
+	case told && c.takesLocked():
+		return c.beginLocked(), nil, nil
+	}
+	if c.table.changed == nil {
+		c.table.changed = make(chan struct{})
+	}
+	return nil, c.table.changed, nil
+}
+
+// wakeOpenersLocked has the waiting calls of Open try again.
+func (c *Conn) wakeOpenersLocked() {
+	if c.table.changed != nil {
+		close(c.table.changed)
+		c.table.changed = nil
+	}
+}
+
+// Accept waits for the next session that the peer opens. Once the conn has ended and
+// every session was returned, it returns net.ErrClosed, or why the conn was lost.
+func (c *Conn) Accept() (net.Conn, error) { return c.queue.Take() }
+
+// Peer returns the name in the peer's certificate or, if it has none, the address.
+func (c *Conn) Peer() string { return clientOf(c.nc) }
+
+// Done returns a channel that is closed when the conn has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// GoAway tells the peer why this end wants no more sessions; code.OK is the ordinary end.
+// Neither end opens sessions from then on, except those that were on their way, open ones
+// go on, and behind the last one the conn ends. GoAway does not wait.
+func (c *Conn) GoAway(why code.Code, text string) { c.drain(why, text) }
+
+// Close ends the conn and its sessions at once, and waits for the goroutines that serve
+// it.
+func (c *Conn) Close() error {
+	c.Kill()
+	<-c.done
+	c.queue.Drop()
+	return nil
+}
+
+// alone is the owner of a conn that belongs to no pool or listener.
+type alone struct{}
+
+func (alone) ConnGreeted()   {}
+func (alone) SessionEnded()  {}
+func (alone) Answered()      {}
+func (alone) ConnIdle(*Conn) {}
+func (alone) ConnEnded(c *Conn, err error) {
+	if err == nil {
+		err = net.ErrClosed
+	}
+	c.queue.Finish(err)
+}

@@ -1,0 +1,45 @@
+package conn
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// clientOf returns the client a connection belongs to, so that clients are served
+// fairly: the name in its certificate, if the connection has a method PeerName()
+// string that returns one, or else the address it comes from. An IPv6 client has a /64
+// of its own. On a UNIX socket all are one client.
+func clientOf(nc net.Conn) string {
+	if n, ok := nc.(interface{ PeerName() string }); ok && n.PeerName() != "" {
+		return strings.ToLower(n.PeerName())
+	}
+	remote := nc.RemoteAddr()
+	if remote == nil {
+		return ""
+	}
+	ap, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return ""
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		p, _ := addr.Prefix(64)
+		return p.String()
+	}
+	return addr.String()
+}
+
+// remoteOf returns the address of the peer, or "" if it has none.
+func remoteOf(nc net.Conn) string {
+	if a := nc.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
+// Client returns the client that an accepted conn belongs to.
+func (c *Conn) Client() string { return c.client }
+
+// Remote returns the address of the peer, or "" if it has none.
+func (c *Conn) Remote() string { return remoteOf(c.nc) }

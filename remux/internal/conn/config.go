@@ -1,0 +1,16 @@
+package conn
+
+import (
+	"time"
+
+	"tunnels/remux/internal/flow"
+)
+
+// Config is what a conn needs to know. All fields but Hooks are set.
+type Config struct {
+	Ping      time.Duration // silence before a keepalive PING
+	WindowMax int           // ceiling of one session's window, in bytes
+	SessMax   int           // sessions accepted at one time; less than 1 means none
+	Budget    *flow.Budget  // bounds the memory of all sessions that share it
+	Hooks     *Hooks        // or nil
+}

@@ -1,0 +1,104 @@
+package conn
+
+import (
+	"fmt"
+
+	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
+)
+
+// handle acts on a control frame of a full peer.
+func (c *Conn) handle(f frame.Control) *code.Error {
+	if names := f.Type == frame.TypeWindow || f.Type == frame.TypeReset || f.Type == frame.TypeOpen; names && f.Session == 0 {
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of type %d for session 0", f.Type)}
+	}
+	switch f.Type {
+	case frame.TypeHello:
+		return c.greeted(f.Hello)
+	case frame.TypeWindow:
+		return c.windowed(f.Session, f.Limit)
+	case frame.TypeReset:
+		return c.wasReset(f.Session, &code.Error{Code: f.Code, Text: string(f.Text), Remote: true})
+	case frame.TypePing:
+		c.mu.Lock()
+		c.keepalive.pingedLocked(c, f.Ping)
+		c.mu.Unlock()
+	case frame.TypePong:
+		c.mu.Lock()
+		if c.keepalive.pongedLocked(c, f.Ping) {
+			c.end.refuse = true
+			c.closeIfDoneLocked()
+		}
+		c.mu.Unlock()
+	case frame.TypeGoAway:
+		c.mu.Lock()
+		c.peer.goneAway = true
+		c.wakeOpenersLocked()
+		idle := len(c.table.sessions) == 0
+		c.mu.Unlock()
+		if idle {
+			c.owner.ConnIdle(c)
+		}
+	case frame.TypeOpen:
+		_, err := c.lookup(f.Session, 1)
+		return err
+	}
+	return nil
+}
+
+func (c *Conn) greeted(h frame.Hello) *code.Error {
+	c.mu.Lock()
+	if c.peer.kind == peerBasic { // we have sent beyond any window since
+		c.mu.Unlock()
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO came later than %s", helloMax)}
+	}
+	c.peer.spoke = true
+	c.peer.kind = peerFull
+	c.peer.sessMax = int(min(h.Sessions, frame.LastID))
+	c.peer.maxFrame = int(min(h.Frame, frame.MaxPayload))
+	c.peer.window = uint64(h.Window)
+	c.peer.unheard = nil
+	c.wakeOpenersLocked()
+	for _, s := range c.table.sessions {
+		s.sendMax = max(s.sendMax, c.peer.window)
+		if s.fin == finHeld {
+			s.fin = finWanted
+		}
+		c.readyLocked(s)
+	}
+	told := c.end.told
+	c.mu.Unlock()
+	if !told {
+		c.tellOpened(h.Conn)
+	}
+	c.owner.ConnGreeted()
+	return nil
+}
+
+func (c *Conn) windowed(number uint16, limit uint64) *code.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.table.sessions[number]
+	if s == nil {
+		return c.knownLocked(number, "WINDOW")
+	}
+	if limit > s.sendMax {
+		s.sendMax = limit
+		c.readyLocked(s)
+	}
+	return nil
+}
+
+func (c *Conn) wasReset(number uint16, why *code.Error) *code.Error {
+	c.mu.Lock()
+	s := c.table.sessions[number]
+	if s == nil {
+		defer c.mu.Unlock()
+		return c.knownLocked(number, "RESET")
+	}
+	c.removeLocked(s, why, why)
+	c.mu.Unlock()
+	s.stopReading(why, why.Code == code.TargetReset, false)
+	c.gone(s)
+	return nil
+}

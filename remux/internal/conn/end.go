@@ -1,0 +1,151 @@
+package conn
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
+)
+
+// fail ends the conn because of err, if it has not ended: at once, with all its
+// sessions. The end is clean if the conn was closing anyway.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	if c.end.state == dead {
+		c.mu.Unlock()
+		return
+	}
+	clean := c.end.state == closing || c.cleanLocked(err)
+	if c.end.err == nil && !clean {
+		c.end.err = lost(err)
+	}
+	c.end.state = dead
+	sessions := c.takeAllLocked()
+	c.wakeOpenersLocked()
+	c.out.wake.Broadcast()
+	c.mu.Unlock()
+
+	if clean {
+		c.nc.Close()
+	} else {
+		cut(c.nc)
+	}
+	c.abandon(sessions)
+}
+
+// cleanLocked reports whether the peer closed its end of a conn that carried nothing.
+// A full peer says GOAWAY before it does.
+func (c *Conn) cleanLocked(err error) bool {
+	return err == io.EOF && len(c.table.sessions) == 0 && (c.peer.goneAway || c.end.state == draining || c.peer.kind == peerBasic)
+}
+
+// lost returns the error that the log and the sessions of a lost conn show.
+func lost(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// takeAllLocked removes all sessions because of c.end.err. The caller calls abandon
+// for them once no lock is held.
+func (c *Conn) takeAllLocked() []*Session {
+	err := c.lossLocked()
+	all := make([]*Session, 0, len(c.table.sessions))
+	for _, s := range c.table.sessions {
+		all = append(all, s)
+		c.removeLocked(s, err, err)
+	}
+	return all
+}
+
+// lossLocked returns the error of what the end of the conn broke.
+func (c *Conn) lossLocked() error {
+	cause := c.end.err
+	if cause == nil {
+		cause = net.ErrClosed
+	}
+	return fmt.Errorf("conn %s lost: %w", c.connID(), cause)
+}
+
+// abandon completes takeAllLocked: received bytes can still be read, then comes the
+// error.
+func (c *Conn) abandon(sessions []*Session) {
+	for _, s := range sessions {
+		s.stopReading(s.endErr, true, false)
+		c.gone(s)
+	}
+}
+
+// violated ends the conn because of what the peer sent, and tells it why.
+func (c *Conn) violated(why *code.Error) {
+	c.mu.Lock()
+	if c.end.state == dead || c.end.state == closing {
+		c.mu.Unlock()
+		return
+	}
+	c.end.err = why
+	c.end.state, c.end.closeFrom = closing, c.Age()
+	sessions := c.takeAllLocked()
+	c.wakeOpenersLocked()
+	c.sayGoAwayLocked(why.Code, why.Text)
+	c.mu.Unlock()
+	c.nc.SetWriteDeadline(time.Now().Add(lingerMax))
+	c.abandon(sessions)
+}
+
+// Kill ends the conn and its sessions at once, without a word to the peer. The log
+// calls it a clean end: it was wanted here.
+func (c *Conn) Kill() { c.fail(nil) }
+
+// drain says GOAWAY: the peer opens no new sessions, open ones finish, then the conn
+// closes.
+func (c *Conn) drain(why code.Code, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end.state != open {
+		return
+	}
+	c.end.state = draining
+	c.end.drainFrom = c.Age()
+	c.wakeOpenersLocked()
+	c.sayGoAwayLocked(why, text)
+	// Sessions that the peer opened before it read GOAWAY are still served;
+	// those that come after its answer to this PING are not.
+	c.keepalive.barrierLocked(c)
+	c.closeIfDoneLocked()
+}
+
+// Retire drains the conn of an end that opens the sessions and needs it no longer.
+func (c *Conn) Retire() { c.drain(code.OK, "") }
+
+func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
+	if c.peer.kind != peerBasic {
+		c.out.ctrl = frame.AppendEnding(c.out.ctrl, frame.TypeGoAway, c.table.seen.Last, why, text)
+	}
+	c.out.wake.Signal()
+}
+
+// closeIfDoneLocked begins the end of a draining conn without sessions. Where the
+// peer may open sessions, its answer to the PING behind GOAWAY must have come.
+func (c *Conn) closeIfDoneLocked() {
+	if c.end.state == draining && len(c.table.sessions) == 0 && (c.end.refuse || c.dialer && c.accepts == 0 || c.peer.kind == peerBasic) {
+		c.end.state, c.end.closeFrom = closing, c.Age()
+		c.out.wake.Signal()
+	}
+}
+
+// Refuse cuts a conn on which Run was not called.
+func (c *Conn) Refuse() { cut(c.nc) }
+
+// cut closes nc without waiting for a peer that does not read.
+func cut(nc net.Conn) {
+	if a, ok := nc.(interface{ Abort() error }); ok {
+		a.Abort()
+		return
+	}
+	nc.Close()
+}

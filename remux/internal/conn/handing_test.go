@@ -1,0 +1,71 @@
+package conn
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+)
+
+// A conn that is lost while bytes are in the hands of the sink loses none of them: the
+// error comes behind what was taken and what is left to be read.
+func TestLossBehindBytes(t *testing.T) {
+	for name, end := range map[string]func(s *Session){
+		"lost while writing": func(s *Session) { s.conn.fail(errors.New("write: broken")) },
+		"closed":             func(s *Session) { s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := pipePair(t)
+				go func() {
+					if s, err := far.Accept(); err == nil {
+						io.Copy(struct{ io.Writer }{s}, s)
+						s.Close()
+					}
+				}()
+				s, err := near.Open(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				entered, goOn := make(chan struct{}), make(chan struct{})
+				s.Deliver(func(pieces [][]byte) int {
+					close(entered)
+					<-goOn
+					return 2
+				})
+				s.Write([]byte("echo"))
+				<-entered
+				read := make(chan error, 1)
+				var got []byte
+				go func() {
+					var err error
+					got, err = io.ReadAll(s)
+					read <- err
+				}()
+				end(s)
+				synctest.Wait()
+				select {
+				case err := <-read:
+					if name != "closed" {
+						t.Fatalf("reading ended with %q, %v before the sink had the bytes", got, err)
+					}
+					read <- err
+				default:
+					if s.OnReadable(func() {}) != true {
+						t.Error("OnReadable: reading would not wait")
+					}
+				}
+				close(goOn)
+				err = <-read
+				want := map[bool]string{true: "", false: "ho"}[name == "closed"]
+				if string(got) != want || err == nil {
+					t.Errorf("reading gave %q, %v, want %q and an error", got, err, want)
+				}
+				synctest.Wait()
+				if n, _, _ := s.conn.cfg.Budget.Usage(); n != 0 {
+					t.Errorf("%d bytes of the budget are still taken", n)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,165 @@
+package conn
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+
+	"tunnels/internal/code"
+	"tunnels/remux/internal/flow"
+	"tunnels/remux/internal/frame"
+)
+
+// moreReader is a lower connection that can read several records at once.
+type moreReader interface {
+	// ReadMore is Read that may go on for as long as it needs not wait.
+	ReadMore(p []byte) (int, error)
+}
+
+// readLoop reads frames until the conn ends, and returns why it did. It waits for
+// nothing but the lower connection.
+func (c *Conn) readLoop() error {
+	read := c.nc.Read
+	if more, ok := c.nc.(moreReader); ok {
+		read = more.ReadMore
+	}
+	in := flow.NewInbox()
+	defer in.Release()
+	buf := in.First()
+	var d demux
+	have := 0
+	for {
+		n, err := read(buf[have:])
+		if n > 0 {
+			c.came(n)
+			have += n
+			used, verr := c.feed(&d, buf[:have])
+			d.flush() // the pieces are in buf
+			if verr != nil {
+				c.violated(verr)
+				return c.discard(buf)
+			}
+			buf, have = in.Next(buf, n, buf[used:have])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// discard reads to the end of a conn that is over, so that the peer gets to read why.
+func (c *Conn) discard(buf []byte) error {
+	for {
+		if _, err := c.nc.Read(buf); err != nil {
+			return err
+		}
+	}
+}
+
+// feed handles the frames in p, as far as they have come, and returns how many bytes
+// of p it is done with.
+func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
+	done := 0
+	for {
+		rest := p[done:]
+		if d.left > 0 {
+			n := min(d.left, len(rest))
+			if n == 0 {
+				return done, nil
+			}
+			d.add(rest[:n])
+			d.left -= n
+			done += n
+			continue
+		}
+		if len(rest) < frame.HeaderLen {
+			return done, nil
+		}
+		number, length := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
+		if number == 0 {
+			d.flush()
+			n, err := c.feedControl(d, rest, length)
+			if n == 0 || err != nil {
+				return done, err
+			}
+			done += n
+			continue
+		}
+		if !d.started {
+			d.started = true
+			if err := c.withoutHello(); err != nil {
+				return done, err
+			}
+		}
+		done += frame.HeaderLen
+		s, err := c.lookup(number, length)
+		if err != nil {
+			return done, err
+		}
+		if length == 0 && s != nil {
+			d.flush()
+			s.finished()
+			continue
+		}
+		d.session, d.left = s, length
+	}
+}
+
+// feedControl handles the control frame at the start of p and returns its length, or 0
+// if it has not come in full.
+func (c *Conn) feedControl(d *demux, p []byte, length int) (int, *code.Error) {
+	if c.isBasic() && d.started {
+		d.session, d.left = nil, length
+		return frame.HeaderLen, nil
+	}
+	if length > frame.MaxControl {
+		return 0, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of %d bytes, more than %d", length, frame.MaxControl)}
+	}
+	if len(p) < frame.HeaderLen+length {
+		return 0, nil
+	}
+	f, err := frame.ParseControl(p[frame.HeaderLen : frame.HeaderLen+length])
+	if err != nil {
+		return 0, &code.Error{Code: code.Protocol, Text: err.Error()}
+	}
+	if d.started == (f.Type == frame.TypeHello) {
+		if d.started {
+			return 0, &code.Error{Code: code.Protocol, Text: "a second HELLO"}
+		}
+		d.started = true
+		return frame.HeaderLen + length, c.withoutHello()
+	}
+	d.started = true
+	return frame.HeaderLen + length, c.handle(f)
+}
+
+func (c *Conn) isBasic() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peer.kind == peerBasic
+}
+
+// withoutHello handles a first frame that is not HELLO: such a peer knows data frames
+// only, unless TLS has agreed on the full protocol.
+func (c *Conn) withoutHello() *code.Error {
+	var ended []*Session
+	c.mu.Lock()
+	c.peer.spoke = true
+	switch c.peer.kind {
+	case peerFull:
+		c.mu.Unlock()
+		return &code.Error{Code: code.Protocol, Text: "the first frame is not HELLO"}
+	case peerUnknown:
+		ended = c.setBasicLocked()
+	}
+	told := c.end.told
+	c.mu.Unlock()
+	for _, s := range ended {
+		c.gone(s)
+	}
+	if !told {
+		c.tellOpened(rand.Uint32())
+	}
+	c.owner.ConnGreeted()
+	return nil
+}

@@ -1,0 +1,55 @@
+package conn
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// TestLateFin: the end of a direction whose last Write timed out is sent.
+func TestLateFin(t *testing.T) {
+	near, acceptor := pipePair(t)
+	s, err := near.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Announce()
+	defer s.Close()
+	far, err := acceptor.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	s.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	done := make(chan int)
+	go func() {
+		n, _ := s.Write(make([]byte, 1<<20))
+		done <- n
+	}()
+	for { // until the Write waits for the window
+		s.conn.mu.Lock()
+		stuck := s.stuckLocked()
+		s.conn.mu.Unlock()
+		if stuck {
+			break
+		}
+	}
+	s.CloseWrite()
+	wrote := <-done
+	got, err := io.Copy(io.Discard, onlyReader{far})
+	if err != nil || got != int64(wrote) {
+		t.Errorf("read %d bytes, %v, want the %d that were written and their end", got, err, wrote)
+	}
+}
+
+type onlyReader struct{ io.Reader }
+
+// TestDeadIsNoTarget: the death of a conn is not mistaken for an answer about a
+// target.
+func TestDeadIsNoTarget(t *testing.T) {
+	if c, ok := code.Of(errDead); ok {
+		t.Errorf("errDead carries code %s", c)
+	}
+}

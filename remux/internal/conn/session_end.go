@@ -1,0 +1,134 @@
+package conn
+
+import (
+	"io"
+	"net"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// CloseWrite ends the writing direction: the peer reads io.EOF after all that was
+// written. Reading goes on.
+func (s *Session) CloseWrite() error {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.werr != nil {
+		return s.werr
+	}
+	c.finishLocked(s, false)
+	return nil
+}
+
+// Close ends the session. If the peer has finished, or sends nothing more, the end is
+// clean; bytes from the peer that were not read, or a Write that is still waiting, make
+// it a reset with code.Cancelled.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	if s.rclosed {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.rclosed = true
+	unread := s.rbuf.Discard()
+	s.flow.Budget.Free(unread)
+	s.rdl.at(time.Time{}, readSide{s})
+	s.wakeReaderLocked()
+	s.mu.Unlock()
+
+	c := s.conn
+	c.mu.Lock()
+	switch {
+	case s.ended:
+		s.werr = net.ErrClosed
+	case !s.opened.Load() && len(s.wbuf) == 0: // the peer has not heard of it and need not
+		c.removeLocked(s, nil, net.ErrClosed)
+		defer c.gone(s)
+	case (unread > 0 && !s.gotFin) || len(s.wbuf) > 0:
+		c.resetLocked(s, &code.Error{Code: code.Cancelled}, net.ErrClosed)
+		defer c.gone(s)
+	default:
+		c.finishLocked(s, true)
+		s.failWriteLocked(net.ErrClosed)
+	}
+	c.mu.Unlock()
+	return nil
+}
+
+// Reset implements remux.Session.
+func (s *Session) Reset(c code.Code, text string) error {
+	s.reset(&code.Error{Code: c, Text: text}, true)
+	return nil
+}
+
+// reset ends the session because of why. With force, a direction that the peer has
+// already finished is discarded, too.
+func (s *Session) reset(why *code.Error, force bool) {
+	c := s.conn
+	c.mu.Lock()
+	ended := s.ended
+	if !ended {
+		c.resetLocked(s, why, why)
+	}
+	c.mu.Unlock()
+	s.stopReading(why, false, force)
+	if !ended {
+		c.gone(s)
+	}
+}
+
+// stopReading makes Read return err: after the bytes that wait if keep is true, else at
+// once. A direction that the peer has finished arrived in full and can still be read,
+// unless it is our application that wants no more (force).
+func (s *Session) stopReading(err error, keep, force bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rerr != nil && !force {
+		return
+	}
+	if !keep {
+		s.flow.Budget.Free(s.rbuf.Discard())
+	}
+	s.rerr, s.kept = err, keep
+	s.wakeReaderLocked()
+}
+
+// OnEnd has f called once, when nothing that is written to the session can arrive any
+// more: so a caller that neither reads nor writes at the moment learns that the session
+// has ended. err is nil after a clean end; whole reports whether everything the peer
+// sent has arrived, including its end. What has arrived can still be read, except where
+// the session was reset. f must not block. OnEnd calls it directly if the session is
+// over already. It always returns true.
+func (s *Session) OnEnd(f func(err error, whole bool)) bool {
+	s.mu.Lock()
+	if !s.over {
+		s.onEnd = f
+		s.mu.Unlock()
+		return true
+	}
+	err, whole := s.overErr, s.rerr == io.EOF
+	s.mu.Unlock()
+	f(err, whole)
+	return true
+}
+
+// tellEnd calls the function that OnEnd was given, once.
+func (s *Session) tellEnd(err error) {
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return
+	}
+	s.over, s.overErr = true, err
+	if err == nil && s.rerr == nil { // a basic peer, which needs no FIN of its own behind ours
+		s.rerr, s.kept = io.EOF, true
+		s.wakeReaderLocked()
+	}
+	f, whole := s.onEnd, s.rerr == io.EOF
+	s.onEnd = nil
+	s.mu.Unlock()
+	if f != nil {
+		f(err, whole)
+	}
+}

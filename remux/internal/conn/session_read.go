@@ -1,0 +1,137 @@
+package conn
+
+import (
+	"net"
+	"os"
+)
+
+// Read reads bytes that the peer sent. It returns io.EOF after the peer's CloseWrite or
+// Close, and never io.EOF when the session or its conn broke.
+func (s *Session) Read(p []byte) (int, error) {
+	s.Announce()
+	s.mu.Lock()
+	if err := s.await(len(p) == 0); err != nil {
+		s.mu.Unlock()
+		return 0, err
+	}
+	n := s.rbuf.Read(p)
+	grant := s.consumedLocked(n)
+	s.mu.Unlock()
+	if grant {
+		s.conn.windowDue(s, true)
+	}
+	return n, nil
+}
+
+// Borrow waits as Read does and lends out the next bytes themselves, which saves a
+// copy, and a buffer while nothing comes. They belong to the caller until GiveBack,
+// which must be called before anything else is read.
+func (s *Session) Borrow() ([]byte, error) {
+	s.Announce()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.await(false); err != nil {
+		return nil, err
+	}
+	s.lent = s.rbuf.Take()
+	return s.lent.Bytes(), nil
+}
+
+// GiveBack returns the bytes that Borrow lent out; they count as read.
+func (s *Session) GiveBack() {
+	s.mu.Lock()
+	k := s.lent
+	if k == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.lent = nil
+	grant := s.consumedLocked(len(k.Bytes()))
+	s.mu.Unlock()
+	k.Recycle()
+	if grant {
+		s.conn.windowDue(s, true)
+	}
+}
+
+// Deliver has bytes handed to take as soon as they come, whenever none wait to be read
+// before them: it saves a copy and a change of goroutine. The goroutine that serves
+// the conn calls take with consecutive pieces, which are take's own for the call. take
+// must not wait, and returns how many bytes it took; the rest is left to Read or
+// Borrow. The caller must go on reading: for the rest, and for the end.
+func (s *Session) Deliver(take func(pieces [][]byte) int) error {
+	s.mu.Lock()
+	s.sink = take
+	s.mu.Unlock()
+	return nil
+}
+
+// OnReadable saves the goroutine that would wait in Read or Borrow. It returns true if
+// either would wait now: f is then called once, in a goroutine of its own, when neither
+// would, as there are bytes, an end, an error, or the deadline has come. f may also be
+// called for nothing.
+func (s *Session) OnReadable(f func()) bool {
+	s.Announce()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ready, _ := s.readyLocked(); ready {
+		return false
+	}
+	s.onRead = f
+	return true
+}
+
+// wakeReaderLocked wakes the readers, and calls what OnReadable was given.
+func (s *Session) wakeReaderLocked() {
+	s.rcond.Broadcast()
+	if f := s.onRead; f != nil {
+		s.onRead = nil
+		go f() // the caller of OnReadable waits for its end
+	}
+}
+
+// await waits for bytes, unless none are wanted, or returns why there will be none. The
+// caller holds mu, which is released while await waits.
+func (s *Session) await(none bool) error {
+	for {
+		if ready, err := s.readyLocked(); ready || none {
+			return err
+		}
+		s.rcond.Wait()
+	}
+}
+
+// readyLocked reports whether Read would not wait: there are bytes, or err says why
+// there will be none.
+func (s *Session) readyLocked() (ready bool, err error) {
+	switch {
+	case s.rclosed:
+		return true, net.ErrClosed
+	case s.rdl.expired:
+		return true, os.ErrDeadlineExceeded
+	case s.rbuf.Len > 0:
+		return true, nil
+	case s.handing: // the end must not overtake what came before it
+		return false, nil
+	case s.rerr != nil:
+		return true, s.rerr
+	}
+	return false, nil
+}
+
+// consumedLocked accounts for n bytes that left rbuf. It reports whether the peer is to
+// be granted more.
+func (s *Session) consumedLocked(n int) bool {
+	if n == 0 {
+		return false
+	}
+	s.flow.Budget.Free(n)
+	if s.basic.Load() {
+		s.rcond.Broadcast() // the conn's reader may wait for room
+	}
+	if !s.flow.Consumed(n, s.conn.keepalive.rtt()) || s.rerr != nil {
+		return false
+	}
+	s.granted.Store(s.flow.Limit)
+	return true
+}

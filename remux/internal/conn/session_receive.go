@@ -1,0 +1,131 @@
+package conn
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"tunnels/internal/code"
+)
+
+// receive takes n bytes of payload from the conn's reader, or returns false if the
+// session is over and wants no more.
+func (s *Session) receive(pieces [][]byte, n int) bool {
+	s.mu.Lock()
+	if s.basic.Load() && s.rbuf.Len+n > basicMax {
+		s.awaitRoom(n)
+	}
+	var why *code.Error
+	switch f := &s.flow; {
+	case s.rclosed:
+		why = &code.Error{Code: code.Cancelled}
+	case s.rerr != nil:
+		why = &code.Error{Code: code.Protocol, Text: "data after the end of the session"}
+	case f.Received+uint64(n) > f.Limit && !s.basic.Load():
+		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.Received+uint64(n), f.Limit)}
+	case s.basic.Load() && s.rbuf.Len+n > basicMax:
+		why = &code.Error{Code: code.Overload, Text: "the application does not read"}
+	case !f.Budget.Take(n):
+		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
+	default:
+		f.Received += uint64(n)
+		return s.storeAndUnlock(pieces, n)
+	}
+	s.mu.Unlock()
+	s.reset(why, false)
+	return false
+}
+
+// storeAndUnlock hands the n bytes, for which there is room, to the application or
+// keeps them. It returns false if the session is over meanwhile.
+func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
+	grant, wanted := false, true
+	if sink := s.sink; sink != nil && s.rbuf.Len == 0 && s.lent == nil {
+		// Readers wait for rbuf meanwhile, so neither bytes that come later nor the loss
+		// of the conn can overtake.
+		s.handing = true
+		s.mu.Unlock()
+		taken := sink(pieces)
+		s.mu.Lock()
+		s.handing = false
+		grant = s.consumedLocked(taken)
+		pieces, n = behind(pieces, taken), n-taken
+		wanted = !s.rclosed && (s.rerr == nil || s.kept)
+		if s.rerr != nil {
+			s.wakeReaderLocked()
+		}
+	}
+	switch {
+	case !wanted:
+		s.flow.Budget.Free(n)
+	case n > 0:
+		for _, p := range pieces {
+			s.rbuf.Append(p)
+		}
+		s.wakeReaderLocked()
+	}
+	s.mu.Unlock()
+	if grant {
+		s.conn.windowDue(s, true)
+	}
+	return wanted
+}
+
+// behind returns the pieces that follow the first n bytes.
+func behind(pieces [][]byte, n int) [][]byte {
+	for len(pieces) > 0 && n >= len(pieces[0]) {
+		n -= len(pieces[0])
+		pieces = pieces[1:]
+	}
+	if n > 0 {
+		pieces[0] = pieces[0][n:]
+	}
+	return pieces
+}
+
+// awaitRoom waits until n more bytes of a basic peer fit. It holds up all sessions of
+// that conn, as such a peer cannot be told to wait. The caller holds mu, which is
+// released while awaitRoom waits.
+func (s *Session) awaitRoom(n int) {
+	late := false
+	timer := time.AfterFunc(basicStall, func() {
+		s.mu.Lock()
+		late = true
+		s.rcond.Broadcast()
+		s.mu.Unlock()
+	})
+	defer timer.Stop()
+	for s.rbuf.Len+n > basicMax && !late && !s.rclosed && s.rerr == nil {
+		s.rcond.Wait()
+	}
+}
+
+// finished handles the peer's FIN.
+func (s *Session) finished() {
+	s.mu.Lock()
+	if s.rerr == nil {
+		s.rerr = io.EOF
+	}
+	s.wakeReaderLocked()
+	s.mu.Unlock()
+	if s.basic.Load() {
+		s.tellEnd(nil) // before a Write fails
+	}
+
+	c := s.conn
+	c.mu.Lock()
+	s.gotFin = true
+	if c.peer.kind == peerBasic && s.fin != finSent { // its end is the session's
+		s.fin = finWanted
+		s.failWriteLocked(io.ErrClosedPipe)
+		c.readyLocked(s)
+	}
+	ended := s.fin == finSent && !s.ended
+	if ended {
+		c.removeLocked(s, nil, nil)
+	}
+	c.mu.Unlock()
+	if ended {
+		c.gone(s)
+	}
+}

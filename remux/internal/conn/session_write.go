@@ -1,0 +1,103 @@
+package conn
+
+import (
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// Write sends p. It returns when all of p was handed to the conn, which does not mean
+// that the peer has it.
+func (s *Session) Write(p []byte) (int, error) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s.wbusy && s.canWriteLocked() == nil {
+		s.wcond.Wait()
+	}
+	if err := s.canWriteLocked(); err != nil || len(p) == 0 {
+		return 0, err
+	}
+	if c.gatherLocked(s, p) {
+		return len(p), nil
+	}
+	s.wbusy, s.wbuf = true, p
+	for c.lockWriteNowLocked(s) {
+		b := c.takeBatchLocked()
+		c.mu.Unlock()
+		sent := c.writeNow(b)
+		c.mu.Lock()
+		c.unlockWriteNowLocked(sent)
+	}
+	c.passWriteLocked()
+	c.readyLocked(s)
+	for len(s.wbuf) > 0 && s.werr == nil && !s.wdl.expired {
+		s.wcond.Wait()
+	}
+	n := len(p) - len(s.wbuf)
+	s.wbusy, s.wbuf = false, nil
+	c.readyLocked(s) // CloseWrite may have been waiting for these bytes
+	s.wcond.Broadcast()
+	if n == len(p) {
+		return n, nil
+	}
+	if s.werr != nil {
+		return n, s.werr
+	}
+	return n, os.ErrDeadlineExceeded
+}
+
+func (s *Session) canWriteLocked() error {
+	switch {
+	case s.werr != nil:
+		return s.werr
+	case s.fin != finNone:
+		return io.ErrClosedPipe
+	case s.wdl.expired:
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// failWriteLocked ends writing with err. conn.mu is held.
+func (s *Session) failWriteLocked(err error) {
+	if s.werr == nil {
+		s.werr = err
+	}
+	s.wdl.at(time.Time{}, writeSide{s})
+	s.wcond.Broadcast()
+}
+
+// SetDeadline sets both deadlines, as described at net.Conn.
+func (s *Session) SetDeadline(t time.Time) error {
+	err := s.SetReadDeadline(t)
+	if werr := s.SetWriteDeadline(t); err == nil {
+		err = werr
+	}
+	return err
+}
+
+// SetReadDeadline sets the time after which Read fails; the zero time means never.
+func (s *Session) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rclosed {
+		return net.ErrClosed
+	}
+	s.rdl.at(t, readSide{s})
+	return nil
+}
+
+// SetWriteDeadline sets the time after which Write fails; the zero time means never. A
+// Write that was cut short has handed over as many bytes as it returns, and the session
+// goes on.
+func (s *Session) SetWriteDeadline(t time.Time) error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.werr != nil {
+		return s.werr
+	}
+	s.wdl.at(t, writeSide{s})
+	return nil
+}

@@ -1,0 +1,196 @@
+package conn
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/remux/internal/frame"
+)
+
+// errEnded is returned by Write after a clean end.
+var errEnded = errors.New("session has ended")
+
+// errNoRoom is returned for a conn that takes no more sessions from this end.
+var errNoRoom = errors.New("conn takes no more sessions")
+
+// TryOpen begins a session of this end, if the conn takes one now. Its opener calls
+// ReportOpened when no lock is held.
+func (c *Conn) TryOpen() (*Session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.takesLocked() {
+		return nil, errNoRoom
+	}
+	return c.beginLocked(), nil
+}
+
+// beginLocked begins a session of this end, which takesLocked allows.
+func (c *Conn) beginLocked() *Session {
+	number := uint16(c.table.nextID)
+	c.table.nextID += 2
+	c.table.uses++
+	c.table.locals++
+	s := c.addLocked(number)
+	s.local = true
+	return s
+}
+
+// takesLocked reports whether the protocol allows this end one more session. The rules of
+// reuse are the pool's.
+func (c *Conn) takesLocked() bool {
+	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= frame.LastID && c.table.locals < c.peer.sessMax
+}
+
+func (c *Conn) addLocked(number uint16) *Session {
+	s := newSession(c, number)
+	s.sendMax = c.peer.window
+	c.table.sessions[number] = s
+	return s
+}
+
+// opened reports a session to the hooks, and its end if that came first.
+func (c *Conn) opened(s *Session) {
+	c.cfg.Hooks.sessionOpened(s.ID())
+	c.mu.Lock()
+	s.told = true
+	late := s.tellLate
+	c.mu.Unlock()
+	if late {
+		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
+	}
+}
+
+// isOurs reports whether the number is one that this end opens.
+func (c *Conn) isOurs(number uint16) bool { return c.dialer == (number&1 == 1) }
+
+// removeLocked takes s out of the conn; err is for Hooks.SessionClosed, and Write returns
+// werr. The caller calls gone once no lock is held.
+func (c *Conn) removeLocked(s *Session, err, werr error) {
+	s.ended, s.endErr = true, err
+	if werr == nil {
+		werr = errEnded
+	}
+	s.failWriteLocked(werr)
+	delete(c.table.sessions, s.number)
+	if s.local {
+		c.table.locals--
+		c.wakeOpenersLocked()
+	}
+	close(s.done)
+	if len(c.table.sessions) == 0 {
+		c.table.idleFrom = time.Now()
+	}
+}
+
+// gone completes removeLocked.
+func (c *Conn) gone(s *Session) {
+	s.mu.Lock()
+	s.flow.Close()
+	if s.rerr != nil || s.rclosed {
+		s.rdl.at(time.Time{}, readSide{s})
+	}
+	s.mu.Unlock()
+	s.tellEnd(s.endErr)
+
+	c.mu.Lock()
+	told := s.told
+	s.tellLate = !told
+	idle := len(c.table.sessions) == 0
+	c.closeIfDoneLocked()
+	c.mu.Unlock()
+	if told {
+		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
+	}
+	if c.queue != nil && !s.local {
+		c.queue.NoteEnd(s)
+	}
+	c.owner.SessionEnded()
+	if idle {
+		c.owner.ConnIdle(c)
+	}
+}
+
+// readyLocked puts s in line if it has something to send.
+func (c *Conn) readyLocked(s *Session) {
+	if s.hasWorkLocked() && !s.stuckLocked() {
+		c.out.sched.add(s)
+		c.out.wake.Signal()
+	}
+}
+
+// sayOpenLocked sends OPEN for a session with nothing to send yet.
+func (c *Conn) sayOpenLocked(s *Session) {
+	if c.peer.kind != peerBasic { // which learns of it by its first bytes
+		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.number)
+	}
+	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
+	c.out.wake.Signal()
+}
+
+// openedLocked notes that the frame before has opened s, and appends a WINDOW for what
+// is granted beyond the floor.
+func (c *Conn) openedLocked(s *Session, b []byte) []byte {
+	s.opened.Store(true)
+	if limit := s.granted.Load(); limit > frame.Floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
+		b = frame.AppendWindow(b, s.number, limit)
+	}
+	return b
+}
+
+// finishLocked ends our direction of s, behind all that was written, unless the FIN
+// has to be held and the application may still read (close is false).
+func (c *Conn) finishLocked(s *Session, close bool) {
+	switch {
+	case s.fin == finNone && !close && c.holdsFinLocked(s):
+		s.fin = finHeld
+	case s.fin == finNone, s.fin == finHeld && close:
+		s.fin = finWanted
+	}
+	if !s.opened.Load() && len(s.wbuf) == 0 {
+		c.sayOpenLocked(s)
+	}
+	c.readyLocked(s)
+}
+
+// resetLocked ends s and tells the peer. The caller calls gone once no lock is held.
+func (c *Conn) resetLocked(s *Session, why *code.Error, werr error) {
+	if s.opened.Load() {
+		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
+			c.peer.unheard = append(c.peer.unheard, s.number)
+		}
+		c.sayResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
+	}
+	c.removeLocked(s, why, werr)
+}
+
+// sayResetLocked sends RESET, or FIN to a basic peer, which knows no other end.
+func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
+	switch {
+	case c.peer.kind != peerBasic:
+		c.out.ctrl = frame.AppendEnding(c.out.ctrl, frame.TypeReset, number, why, text)
+	case !finished:
+		c.out.ctrl = frame.AppendHeader(c.out.ctrl, number, 0)
+	}
+	c.out.wake.Signal()
+}
+
+// windowDue has the session's limit announced: at once if it is urgent, or else with the
+// next frames that go out anyway.
+func (c *Conn) windowDue(s *Session, urgent bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.ended || c.peer.kind == peerBasic {
+		return
+	}
+	if !s.due {
+		s.due = true
+		c.out.due = append(c.out.due, s)
+	}
+	if urgent {
+		c.out.dueNow = true
+		c.keepalive.measureLocked(c)
+		c.out.wake.Signal()
+	}
+}

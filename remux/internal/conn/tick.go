@@ -1,0 +1,78 @@
+package conn
+
+import (
+	"errors"
+	"time"
+
+	"tunnels/internal/code"
+	"tunnels/internal/netx"
+)
+
+// errDead is the error of a conn whose peer does not answer a PING.
+var errDead = errors.New("no sign of life from the peer")
+
+// closingMax is how long a conn that is closing waits for a peer that takes nothing
+// of what is still to be sent.
+const closingMax = time.Minute
+
+// tick checks the conn once a second.
+func (c *Conn) tick() {
+	c.mu.Lock()
+	if c.end.state == dead {
+		c.mu.Unlock()
+		return
+	}
+	k := &c.keepalive
+	now := c.Age()
+	wall := time.Now().Round(0)
+	slept := wall.Sub(k.wall) > tickEvery+jumpMax
+	k.wall = wall
+	k.timer.Reset(tickEvery)
+
+	var ended []*Session
+	if c.peer.kind == peerUnknown && now >= helloMax {
+		ended = c.setBasicLocked()
+	}
+	basic := c.peer.kind == peerBasic
+	died := k.checkLocked(c, now, slept)
+	slow := k.avoided.Load() && !k.suspectLocked(c) && k.avoided.Swap(false)
+	unused, idle := c.unusedLocked(now)
+	stuck := c.stuckLocked(now)
+	mute := (unused || died) && !c.dialer && !c.peer.spoke
+	c.mu.Unlock()
+	for _, s := range ended {
+		c.gone(s)
+	}
+	if basic && c.dialer {
+		c.endUnanswered()
+	}
+	if mute {
+		c.cfg.Hooks.refused(c.client, c.Remote(), errSilent)
+	}
+	if unused || stuck {
+		c.Kill()
+	}
+	if idle {
+		c.drain(code.Idle, "")
+	}
+	if died {
+		c.fail(errDead)
+		return
+	}
+	if slow {
+		c.owner.Answered()
+	}
+	c.bar()
+}
+
+// stuckLocked reports whether the conn is closing and its peer does not take what is
+// left, even if the peer goes on sending.
+func (c *Conn) stuckLocked(now time.Duration) bool {
+	if c.end.state != closing {
+		return false
+	}
+	if p, ok := netx.Progress(c.nc); ok && p.Moved != c.end.closeSeen {
+		c.end.closeSeen, c.end.closeFrom = p.Moved, now
+	}
+	return now-c.end.closeFrom >= closingMax
+}

@@ -1,0 +1,32 @@
+package conn
+
+import (
+	"errors"
+	"time"
+)
+
+// Limits of conns that are accepted and not used.
+const (
+	silentMax   = 10 * time.Second // without a first frame
+	unusedKept  = 2 * time.Hour    // without a session
+	goneAwayMax = 5 * time.Second  // without a session, after GOAWAY
+)
+
+// errSilent is why a conn on which nothing came is cut.
+var errSilent = errors.New("it made a conn and said nothing")
+
+// unusedLocked reports how to end an accepted conn that is not used: cut it if nothing
+// has come or it does not end after GOAWAY, drain it if it has been idle for long.
+func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
+	if c.dialer || len(c.table.sessions) != 0 {
+		return false, false
+	}
+	idle := time.Since(c.table.idleFrom)
+	switch c.end.state {
+	case open:
+		return !c.peer.spoke && now >= silentMax, c.peer.spoke && idle >= unusedKept
+	case draining:
+		return min(idle, now-c.end.drainFrom) >= goneAwayMax, false
+	}
+	return false, false
+}
