@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"tunnels/remux/internal/flow"
+	"tunnels/remux/internal/timing"
 )
 
 // Server health, used to choose between the pools of several servers: how far each is
@@ -42,7 +42,7 @@ var errNotYet = errors.New("no dial has ended yet")
 
 // poolHealth is the state of a pool that Health needs besides that of its conns.
 type poolHealth struct {
-	rtts flow.RTTs
+	rtts timing.RTTs
 
 	// Guarded by Pool.mu.
 	made     bool      // there has been a conn

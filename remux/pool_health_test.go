@@ -14,8 +14,8 @@ import (
 
 	"tunnels/internal/netx"
 	"tunnels/remux/internal/conn"
-	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
+	"tunnels/remux/internal/timing"
 )
 
 // stopped is a server that can be stopped as by SIGSTOP: what is sent to it is
@@ -354,7 +354,7 @@ func TestRTT(t *testing.T) {
 		check("first", near)
 		probe(far)
 		check("after one slow answer", near)
-		time.Sleep(flow.RTTFresh)
+		time.Sleep(timing.RTTFresh)
 		check("when that is the last one", far)
 		probe(near)
 		check("near again", near)

@@ -1,5 +1,5 @@
 // Package backlog queues the sessions that wait for Accept, so that no client can lock the
-// others out. It knows no conn.
+// others out, and says which client a connection belongs to. It knows no conn.
 package backlog
 
 import (

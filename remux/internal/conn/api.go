@@ -76,7 +76,7 @@ func (c *Conn) wakeOpenersLocked() {
 func (c *Conn) Accept() (net.Conn, error) { return c.queue.Take() }
 
 // Peer returns the name in the peer's certificate or, if it has none, the address.
-func (c *Conn) Peer() string { return clientOf(c.nc) }
+func (c *Conn) Peer() string { return backlog.ClientOf(c.nc) }
 
 // Done returns a channel that is closed when the conn has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }

@@ -14,6 +14,7 @@ import (
 	"tunnels/remux/internal/backlog"
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
+	"tunnels/remux/internal/timing"
 )
 
 // Conn is one lower connection and the sessions on it, which either end may open where
@@ -142,7 +143,7 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 		c.accepts = max(cfg.SessMax, 0)
 	}
 	if !dialer {
-		c.client = clientOf(nc)
+		c.client = backlog.ClientOf(nc)
 	}
 	if now, ok := nc.(nowWriter); ok && now.CanWriteNow() {
 		c.now = now
@@ -216,7 +217,7 @@ func (c *Conn) Age() time.Duration { return time.Since(c.born) }
 func (c *Conn) AgeAt(now time.Time) time.Duration { return now.Sub(c.born) }
 
 // KeepRTTs has the round trips noted in r. It is called before Run.
-func (c *Conn) KeepRTTs(r *flow.RTTs) { c.keepalive.rtts = r }
+func (c *Conn) KeepRTTs(r *timing.RTTs) { c.keepalive.rtts = r }
 
 // tellOpened reports the conn of an acceptor, which learns the id from HELLO. Only then
 // may it open sessions. The conn's reader calls it.

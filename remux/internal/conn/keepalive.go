@@ -7,6 +7,7 @@ import (
 
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
+	"tunnels/remux/internal/timing"
 )
 
 // tickEvery is how often a conn checks that its peer is alive.
@@ -28,7 +29,7 @@ type keepalive struct {
 	asked      atomic.Int64 // when Ask last asked, or 0 if it never did; written under Conn.mu
 	rttNanos   atomic.Int64 // 0 until it is measured; written under Conn.mu
 	avoided    atomic.Bool  // the pool has passed the conn over as suspect: tell the owner when something comes
-	rtts       *flow.RTTs   // of all conns to that peer, or nil if they are not kept; set before Run
+	rtts       *timing.RTTs // of all conns to that peer, or nil if they are not kept; set before Run
 
 	// Guarded by Conn.mu.
 	timer     *time.Timer
@@ -40,7 +41,7 @@ type keepalive struct {
 	measured  time.Duration // when the round trip was last asked for
 	drainedAt time.Duration // when bytes of this end last left
 	drained   int           // how many left since the PING
-	question  question
+	question  timing.Question
 	pong      [8]byte // the body of the PONG that is due
 	pongDue   bool
 
@@ -62,6 +63,9 @@ func (k *keepalive) stopLocked() {
 
 // rtt returns the round trip, or 0 if it is not measured yet.
 func (k *keepalive) rtt() time.Duration { return time.Duration(k.rttNanos.Load()) }
+
+// last returns when something last came, or 0 if nothing ever did.
+func (k *keepalive) last() time.Duration { return time.Duration(k.received.Load()) }
 
 // heard reports whether anything has ever come.
 func (k *keepalive) heard() bool { return k.received.Load() != 0 }
@@ -92,7 +96,7 @@ func (c *Conn) wrote(n int) {
 	c.mu.Lock()
 	if k.taken {
 		k.taken = false
-		k.question.leftLocked(c)
+		k.question.Left(c.nc)
 	}
 	if k.probeAt != 0 {
 		k.drained += n
@@ -115,7 +119,7 @@ func (k *keepalive) pingLocked(c *Conn) {
 func (k *keepalive) sendLocked(c *Conn, now time.Duration) {
 	k.pingID++
 	k.pingAt, k.measured = now, now
-	k.question.askLocked(c, now)
+	k.question.Ask(c.nc, k.last(), now)
 	c.out.ctrl = frame.AppendPing(c.out.ctrl, frame.TypePing, [8]byte(binary.BigEndian.AppendUint64(nil, k.pingID)))
 	c.out.wake.Signal()
 }
@@ -168,11 +172,11 @@ func (c *Conn) AskedAt() time.Time {
 // movedLocked returns when the peer's system last came nearer to the open question, or 0
 // if it has not or there is none.
 func (k *keepalive) movedLocked(c *Conn) time.Duration {
-	if !k.question.openLocked(c) {
+	if !k.question.Open(k.last()) {
 		return 0
 	}
-	k.question.progressLocked(c, c.Age())
-	return k.question.movedAt
+	k.question.Progress(c.nc, c.Age())
+	return k.question.MovedAt()
 }
 
 // pongsLocked reports whether a PONG waits to be written.
@@ -208,8 +212,8 @@ func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 // batchLocked appends a PONG that is due to a batch and notes that the batch has the
 // PINGs that were waiting. The caller has the write lock.
 func (k *keepalive) batchLocked(b []byte) []byte {
-	if k.question.waiting {
-		k.question.waiting, k.taken = false, true
+	if k.question.Take() {
+		k.taken = true
 	}
 	if k.pongDue {
 		k.pongDue = false
@@ -224,7 +228,7 @@ func (k *keepalive) forgetLocked() { k.pingAt, k.probeAt = 0, 0 }
 // waitsLocked reports whether a PING was sent and nothing has come since. Any byte
 // counts; the PONG may be behind others.
 func (k *keepalive) waitsLocked() bool {
-	return k.probeAt != 0 && time.Duration(k.received.Load()) < k.probeAt
+	return k.probeAt != 0 && k.last() < k.probeAt
 }
 
 // suspectLocked reports whether the conn may be dead, so that new sessions had better
@@ -233,7 +237,7 @@ func (k *keepalive) suspectLocked(c *Conn) bool {
 	if !k.waitsLocked() || k.rttNanos.Load() == 0 {
 		return false
 	}
-	if at := k.question.movedAt; at > k.probeAt { // as of the last tick
+	if at := k.question.MovedAt(); at > k.probeAt { // as of the last tick
 		return c.Age()-at > max(suspectAfter+tickEvery, 2*k.rtt())
 	}
 	return c.Age()-k.probeAt > max(suspectAfter, 2*k.rtt())
@@ -242,7 +246,7 @@ func (k *keepalive) suspectLocked(c *Conn) bool {
 // dueLocked reports whether a PING is due: the conn was silent for Config.Ping, an
 // answer is late, or the machine has slept.
 func (k *keepalive) dueLocked(c *Conn, now time.Duration, slept bool) bool {
-	silent := now - time.Duration(k.received.Load())
+	silent := now - k.last()
 	unanswered := time.Duration(k.unanswered.Load())
 	return slept || silent >= c.cfg.Ping || unanswered != 0 && now-unanswered >= answerMax
 }
@@ -251,7 +255,7 @@ func (k *keepalive) dueLocked(c *Conn, now time.Duration, slept bool) bool {
 // unanswered for too long.
 func (k *keepalive) checkLocked(c *Conn, now time.Duration, slept bool) (died bool) {
 	if k.waitsLocked() {
-		k.question.progressLocked(c, now)
+		k.question.Progress(c.nc, now)
 		return k.overdueLocked(now)
 	}
 	k.probeAt = 0
@@ -266,7 +270,7 @@ func (k *keepalive) checkLocked(c *Conn, now time.Duration, slept bool) (died bo
 // they still leave in quantity, the line is slow, not dead.
 func (k *keepalive) overdueLocked(now time.Duration) bool {
 	waited := now - k.probeAt
-	if waited < deathMax || now-k.question.movedAt < deathMax {
+	if waited < deathMax || now-k.question.MovedAt() < deathMax {
 		return false
 	}
 	if k.drained >= flow.BatchMin/2 && now-k.drainedAt < deathMax {

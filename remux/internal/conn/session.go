@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"tunnels/remux/internal/flow"
+	"tunnels/remux/internal/timing"
 )
 
 // Session implements remux.Session, which describes it.
@@ -23,7 +24,7 @@ type Session struct {
 	wbuf     []byte // bytes that the Write in progress has yet to hand over
 	wbusy    bool   // a Write is in progress
 	werr     error  // why nothing more is written; set once
-	wdl      deadline
+	wdl      timing.Deadline
 	sent     uint64      // payload bytes
 	sendMax  uint64      // how many the peer allows
 	opened   atomic.Bool // the peer knows the session; written under conn.mu
@@ -57,7 +58,7 @@ type Session struct {
 	rerr    error // ends reading when rbuf is empty; set once
 	kept    bool  // rerr comes behind bytes that can still be read
 	rclosed bool  // the application will read no more
-	rdl     deadline
+	rdl     timing.Deadline
 	flow    flow.Window
 }
 

@@ -33,7 +33,7 @@ func (s *Session) Close() error {
 	s.rclosed = true
 	unread := s.rbuf.Discard()
 	s.flow.Budget.Free(unread)
-	s.rdl.at(time.Time{}, readSide{s})
+	s.rdl.At(time.Time{}, readSide{s})
 	s.wakeReaderLocked()
 	s.mu.Unlock()
 

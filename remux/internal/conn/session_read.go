@@ -107,7 +107,7 @@ func (s *Session) readyLocked() (ready bool, err error) {
 	switch {
 	case s.rclosed:
 		return true, net.ErrClosed
-	case s.rdl.expired:
+	case s.rdl.Expired:
 		return true, os.ErrDeadlineExceeded
 	case s.rbuf.Len > 0:
 		return true, nil

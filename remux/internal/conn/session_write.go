@@ -32,7 +32,7 @@ func (s *Session) Write(p []byte) (int, error) {
 	}
 	c.passWriteLocked()
 	c.readyLocked(s)
-	for len(s.wbuf) > 0 && s.werr == nil && !s.wdl.expired {
+	for len(s.wbuf) > 0 && s.werr == nil && !s.wdl.Expired {
 		s.wcond.Wait()
 	}
 	n := len(p) - len(s.wbuf)
@@ -54,7 +54,7 @@ func (s *Session) canWriteLocked() error {
 		return s.werr
 	case s.fin != finNone:
 		return io.ErrClosedPipe
-	case s.wdl.expired:
+	case s.wdl.Expired:
 		return os.ErrDeadlineExceeded
 	}
 	return nil
@@ -65,7 +65,7 @@ func (s *Session) failWriteLocked(err error) {
 	if s.werr == nil {
 		s.werr = err
 	}
-	s.wdl.at(time.Time{}, writeSide{s})
+	s.wdl.At(time.Time{}, writeSide{s})
 	s.wcond.Broadcast()
 }
 
@@ -85,7 +85,7 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 	if s.rclosed {
 		return net.ErrClosed
 	}
-	s.rdl.at(t, readSide{s})
+	s.rdl.At(t, readSide{s})
 	return nil
 }
 
@@ -98,6 +98,21 @@ func (s *Session) SetWriteDeadline(t time.Time) error {
 	if s.werr != nil {
 		return s.werr
 	}
-	s.wdl.at(t, writeSide{s})
+	s.wdl.At(t, writeSide{s})
 	return nil
 }
+
+// readSide and writeSide are the directions of a session, as their deadlines see them.
+type (
+	readSide  struct{ *Session }
+	writeSide struct{ *Session }
+)
+
+// The methods of timing.Side. Lock and Unlock are those of the mutex that guards the direction.
+func (s readSide) Lock()       { s.mu.Lock() }
+func (s readSide) Unlock()     { s.mu.Unlock() }
+func (s readSide) WakeLocked() { s.wakeReaderLocked() }
+
+func (s writeSide) Lock()       { s.conn.mu.Lock() }
+func (s writeSide) Unlock()     { s.conn.mu.Unlock() }
+func (s writeSide) WakeLocked() { s.wcond.Broadcast() }

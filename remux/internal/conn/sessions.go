@@ -89,7 +89,7 @@ func (c *Conn) gone(s *Session) {
 	s.mu.Lock()
 	s.flow.Close()
 	if s.rerr != nil || s.rclosed {
-		s.rdl.at(time.Time{}, readSide{s})
+		s.rdl.At(time.Time{}, readSide{s})
 	}
 	s.mu.Unlock()
 	s.tellEnd(s.endErr)

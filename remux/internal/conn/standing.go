@@ -16,6 +16,17 @@ func (c *Conn) Standing() (Standing, bool) {
 	return Standing{Unserved: !c.table.served, Idle: time.Since(c.table.idleFrom)}, len(c.table.sessions) == 0
 }
 
+// Client returns the client that an accepted conn belongs to.
+func (c *Conn) Client() string { return c.client }
+
+// Remote returns the address of the peer, or "" if it has none.
+func (c *Conn) Remote() string {
+	if a := c.nc.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
 // Heard reports whether anything has ever come.
 func (c *Conn) Heard() bool { return c.keepalive.heard() }
 

@@ -1,4 +1,4 @@
-package conn
+package backlog
 
 import (
 	"net"
@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// clientOf returns the client a connection belongs to, so that clients are served
+// ClientOf returns the client a connection belongs to, so that clients are served
 // fairly: the name in its certificate, if the connection has a method PeerName()
 // string that returns one, or else the address it comes from. An IPv6 client has a /64
 // of its own. On a UNIX socket all are one client.
-func clientOf(nc net.Conn) string {
+func ClientOf(nc net.Conn) string {
 	if n, ok := nc.(interface{ PeerName() string }); ok && n.PeerName() != "" {
 		return strings.ToLower(n.PeerName())
 	}
@@ -29,17 +29,3 @@ func clientOf(nc net.Conn) string {
 	}
 	return addr.String()
 }
-
-// remoteOf returns the address of the peer, or "" if it has none.
-func remoteOf(nc net.Conn) string {
-	if a := nc.RemoteAddr(); a != nil {
-		return a.String()
-	}
-	return ""
-}
-
-// Client returns the client that an accepted conn belongs to.
-func (c *Conn) Client() string { return c.client }
-
-// Remote returns the address of the peer, or "" if it has none.
-func (c *Conn) Remote() string { return remoteOf(c.nc) }
