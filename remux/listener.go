@@ -15,10 +15,10 @@ import (
 // All methods are safe for concurrent use.
 type SessionListener struct {
 	// Static after construction.
-	cfg   Config
-	conn  *conn.Config
-	ln    net.Listener
-	queue *backlog.Queue
+	cfg     Config
+	connCfg *conn.Config
+	ln      net.Listener
+	queue   *backlog.Queue
 
 	wg sync.WaitGroup // the accept loop and the conns
 
@@ -34,7 +34,7 @@ type SessionListener struct {
 func (c Config) NewListener(ln net.Listener) *SessionListener {
 	c = c.defaults()
 	l := &SessionListener{
-		cfg: c, conn: c.conn(), ln: ln,
+		cfg: c, connCfg: c.conn(), ln: ln,
 		queue: backlog.NewQueue(),
 		room:  room{all: map[*conn.Conn]struct{}{}, byClient: map[string]map[*conn.Conn]struct{}{}},
 	}
@@ -105,7 +105,7 @@ func (l *SessionListener) acceptLoop() {
 			l.mu.Unlock()
 			return
 		}
-		c := conn.New(nc, l.conn, false, l.queue, listenerOwner{l})
+		c := conn.New(nc, l.connCfg, false, l.queue, listenerOwner{l})
 		l.mu.Lock()
 		gives, own, err := l.admitLocked(c.Client())
 		if err == nil {
@@ -127,19 +127,19 @@ func (l *SessionListener) acceptLoop() {
 // users.
 type listenerOwner struct{ *SessionListener }
 
-// ConnIdle implements owner. Idle conns are the dialing end's to close.
+// ConnIdle implements conn.Owner. Idle conns are the dialing end's to close.
 func (l listenerOwner) ConnIdle(*conn.Conn) {}
 
-// ConnGreeted implements owner.
+// ConnGreeted implements conn.Owner.
 func (l listenerOwner) ConnGreeted() {}
 
-// SessionEnded implements owner.
+// SessionEnded implements conn.Owner.
 func (l listenerOwner) SessionEnded() {}
 
-// Answered implements owner.
+// Answered implements conn.Owner.
 func (l listenerOwner) Answered() {}
 
-// ConnEnded implements owner.
+// ConnEnded implements conn.Owner.
 func (l listenerOwner) ConnEnded(c *conn.Conn, _ error) {
 	l.mu.Lock()
 	l.room.remove(c)

@@ -36,7 +36,7 @@ type Pool struct {
 
 	wg sync.WaitGroup // dials and conns
 
-	mu sync.Mutex // Conn.mu may be taken while it is held, never the other way round
+	mu sync.Mutex // a conn's lock may be taken while it is held, never the other way round
 	// Guarded by mu.
 	conns    []*conn.Conn // oldest first
 	dialing  int
@@ -136,7 +136,7 @@ func (p *Pool) succeedLocked(c *conn.Conn, now time.Time) {
 // poolOwner is a pool as the owner of its conns, with methods that are not for its users.
 type poolOwner struct{ *Pool }
 
-// ConnIdle implements owner: an idle conn that is no longer needed closes.
+// ConnIdle implements conn.Owner: an idle conn that is no longer needed closes.
 func (p poolOwner) ConnIdle(c *conn.Conn) {
 	now := time.Now()
 	p.mu.Lock()
@@ -148,17 +148,17 @@ func (p poolOwner) ConnIdle(c *conn.Conn) {
 	}
 }
 
-// SessionEnded implements owner: the conn may have room for another session.
+// SessionEnded implements conn.Owner: the conn may have room for another session.
 func (p poolOwner) SessionEnded() { p.Answered() }
 
-// Answered implements owner: a conn may take a session that it could not take before.
+// Answered implements conn.Owner: a conn may take a session that it could not take before.
 func (p poolOwner) Answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
 }
 
-// ConnEnded implements owner: if a conn was lost while it was wanted, the next one is
+// ConnEnded implements conn.Owner: if a conn was lost while it was wanted, the next one is
 // dialed before it is asked for.
 func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	defer p.cfg.Hooks.stateChanged()
@@ -196,7 +196,7 @@ func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	p.rearmLocked(now)
 }
 
-// ConnGreeted implements owner: the server has taken the conn.
+// ConnGreeted implements conn.Owner: the server has taken the conn.
 func (p poolOwner) ConnGreeted() {
 	p.mu.Lock()
 	now := time.Now()

@@ -28,7 +28,7 @@ type opening struct {
 func (p *Pool) Open(ctx context.Context) (Session, error) {
 	s, err := p.open(ctx)
 	if err != nil {
-		return nil, err // not a nil *session
+		return nil, err // not a nil *conn.Session
 	}
 	return s, nil
 }

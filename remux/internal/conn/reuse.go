@@ -52,8 +52,8 @@ func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 }
 
 // Takes reports whether the conn may take one more session as far as the peer and its
-// health allow, and how many it has had. Unlike Reuse it does not count as passing the
-// conn over.
+// health allow, and how many it has had. Unlike Reuse, a call is not
+// remembered as having passed over a suspect conn.
 func (c *Conn) Takes() (takes bool, uses int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -60,7 +60,8 @@ func (c *Conn) StillSince(asked time.Time) time.Time {
 	return asked
 }
 
-// Ask asks for an answer as keepalive.askLocked does. It reports whether one is owed.
+// Ask sends a PING unless an answer has been owed since heard already, when the server was
+// last heard of on any conn. It reports whether one is owed now.
 func (c *Conn) Ask(heard time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

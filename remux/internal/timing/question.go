@@ -21,8 +21,8 @@ type Question struct {
 	movedAt time.Duration // when that had changed on the way to it, or 0
 }
 
-// Ask notes that a PING to the peer of nc has joined the control frames, where something
-// was last heard then. One that is still open remains the question.
+// Ask notes that a PING to the peer of nc has joined the control frames. One that is still
+// open remains the question. heard is when something was last heard of the peer.
 func (q *Question) Ask(nc net.Conn, heard, now time.Duration) {
 	if q.Open(heard) {
 		return
@@ -31,12 +31,12 @@ func (q *Question) Ask(nc net.Conn, heard, now time.Duration) {
 	*q = Question{at: now, waiting: true, moved: p.Moved}
 }
 
-// Open reports whether it was asked and nothing has come since, where something was last
-// heard then.
+// Open reports whether it was asked and nothing has come since. heard is when something
+// was last heard of the peer.
 func (q *Question) Open(heard time.Duration) bool { return q.at != 0 && heard < q.at }
 
-// Take reports whether the question is among the control frames that wait, which leave
-// with the next batch.
+// Take notes that the control frames leave with the next batch, and reports whether the
+// question is among them.
 func (q *Question) Take() bool {
 	waited := q.waiting
 	q.waiting = false
