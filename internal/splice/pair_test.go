@@ -51,7 +51,7 @@ func TestFlow(t *testing.T) {
 	for name, tt := range map[string]struct {
 		play func(o *observed)
 		told string
-		up   int64
+		up   int64 // -1 means any number
 		down int64
 	}{
 		"an answer": {func(o *observed) {
@@ -79,6 +79,16 @@ func TestFlow(t *testing.T) {
 			Abort(o.target, code.General, "")
 			io.ReadAll(o.app)
 		}, "first", 1000, 4},
+		"an end without a byte, and bytes for it": {func(o *observed) {
+			o.target.Close()
+			io.ReadAll(o.app) // the end has been passed on
+			for {             // the system refuses these
+				if _, err := o.app.Write([]byte("more")); err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}, "", -1, 0},
 		"an application that gives up": {func(o *observed) {
 			Abort(o.app, code.Cancelled, "")
 			io.ReadAll(o.target)
@@ -91,7 +101,7 @@ func TestFlow(t *testing.T) {
 			if told := o.events(); told != tt.told {
 				t.Errorf("the flow's calls were %q, want %q", told, tt.told)
 			}
-			if up, down := o.moved[0].Load(), o.moved[1].Load(); up != tt.up || down != tt.down {
+			if up, down := o.moved[0].Load(), o.moved[1].Load(); tt.up >= 0 && up != tt.up || down != tt.down {
 				t.Errorf("counted %d and %d bytes, want %d and %d", up, down, tt.up, tt.down)
 			}
 		})
@@ -149,4 +159,27 @@ func TestWrapBare(t *testing.T) {
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
+}
+
+// eager is a stream that delivers as soon as it can.
+type eager struct{ Stream }
+
+func (e eager) Deliver(take func([][]byte) int) error {
+	take([][]byte{[]byte("at once")})
+	return nil
+}
+
+// TestDeliveryFailsAtOnce: a delivery may fail before the pair has begun to copy.
+func TestDeliveryFailsAtOnce(t *testing.T) {
+	_, a := pair(t, "tcp")
+	_, b := pair(t, "tcp")
+	_ = b.(*net.TCPConn).CloseWrite() // so that writing to it fails
+	failed := make(chan error, 1)
+	p := Pair{A: eager{a}, B: b, FromB: Flow{Failed: func(err error) { failed <- err }}}
+	if r := p.Join(); r.Failed != B || r.Err == nil {
+		t.Errorf("Join = %+v, want that b failed", r)
+	}
+	if len(failed) != 1 {
+		t.Error("the failure was not reported")
+	}
 }

@@ -125,8 +125,9 @@ type Flow struct {
 	Moved *atomic.Int64
 	// First is called once, after the first bytes are written to the other end.
 	First func()
-	// Failed is called if this end is the first to fail and none of its data has been
-	// written to the other end. It is called before the other end is aborted.
+	// Failed is called if this end is the first to fail, none of its data has been written
+	// to the other end, and it has not ended cleanly. It is called before the other end is
+	// aborted.
 	Failed func(err error)
 }
 
@@ -152,6 +153,8 @@ func (p Pair) Join() Result {
 	there, back := j.direction(A, B), j.direction(B, A)
 	j.ways = [...]*direction{A: there, B: back}
 	j.wg.Add(2)
+	there.deliverTo()
+	back.deliverTo()
 	j.listen(there)
 	j.listen(back)
 	mine, other := there, back
@@ -237,18 +240,23 @@ type direction struct {
 func (j *join) direction(from, to End) *direction {
 	d := &direction{j: j, from: from, to: to, src: newSource(j.ends[from])}
 	d.sleeper, _ = j.ends[from].(Sleeper)
-	source, ok := j.ends[from].(Deliverer)
+	return d
+}
+
+// deliverTo has the source deliver to the socket of the other end, if both can. It must be
+// called when both directions exist, because a delivery may fail at once.
+func (d *direction) deliverTo() {
+	source, ok := d.j.ends[d.from].(Deliverer)
 	if !ok {
-		return d
+		return
 	}
-	if raw := rawOf(j.ends[to]); raw != nil {
+	if raw := rawOf(d.j.ends[d.to]); raw != nil {
 		_ = source.Deliver(func(pieces [][]byte) int { // after an error, all data is read instead
-			n := j.deliver(raw, to, pieces)
+			n := d.j.deliver(raw, d.to, pieces)
 			d.count(n)
 			return n
 		})
 	}
-	return d
 }
 
 // start calls run in another goroutine: when there is data if the source can report
@@ -455,11 +463,12 @@ func (j *join) abort() {
 	done := j.aborted
 	j.aborted = true
 	failed, err, why := j.failed, j.err, j.reason(j.failed, j.err)
+	ended := j.ended[failed]
 	j.mu.Unlock()
 	if done {
 		return
 	}
-	if f := j.flows[failed].Failed; f != nil && j.ways[failed].moved.Load() == 0 {
+	if f := j.flows[failed].Failed; f != nil && !ended && j.ways[failed].moved.Load() == 0 {
 		f(err)
 	}
 	other := A + B - failed
