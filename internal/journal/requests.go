@@ -48,7 +48,7 @@ func (j *Journal) closed(r *events.Request, end events.End) {
 		j.closedAs(r, sla.LevelInfo, code.NotAllowed.String())
 	case end.Cancelled:
 		j.closedAs(r, sla.LevelInfo, code.Cancelled.String())
-	case r.Plain && errors.Is(end.Err, syscall.ECONNRESET):
+	case r.Plain && end.Datagrams == nil && errors.Is(end.Err, syscall.ECONNRESET):
 		j.closedAs(r, sla.LevelInfo, end.Err.Error())
 	case level(end.Err) == sla.LevelError:
 		j.log.Closed(sla.Sock, r.Target, end.Err, fields(r))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tunnels/internal/code"
+	"tunnels/internal/datagram"
 	"tunnels/internal/events"
 	"tunnels/internal/journal/logtest"
 	"tunnels/sla"
@@ -19,6 +20,7 @@ func TestEndLevels(t *testing.T) {
 	for _, tt := range []struct {
 		err       error
 		plain     bool
+		udp       bool
 		cancelled bool
 		want      string
 	}{
@@ -39,6 +41,7 @@ func TestEndLevels(t *testing.T) {
 		{err: io.ErrUnexpectedEOF, want: "erro"},
 		{err: syscall.ECONNRESET, want: "erro"},
 		{err: syscall.ECONNRESET, plain: true, want: "info"},
+		{err: syscall.ECONNRESET, plain: true, udp: true, want: "erro"},
 	} {
 		log := new(logtest.Buffer)
 		l := log.Logger(t)
@@ -47,7 +50,11 @@ func TestEndLevels(t *testing.T) {
 		r.Plain = tt.plain
 		r.Start()
 		j.Events().RequestStarted(r)
-		j.Events().RequestClosed(r, events.End{Err: tt.err, Cancelled: tt.cancelled})
+		end := events.End{Err: tt.err, Cancelled: tt.cancelled}
+		if tt.udp {
+			end.Datagrams = new(datagram.Counts)
+		}
+		j.Events().RequestClosed(r, end)
 		j.Close()
 		log.Wait(t, fmt.Sprint(tt.err), "["+tt.want+"] [sock] - a.test:80 = 0 up=0 down=0 sec=")
 		if n := l.Count(sla.Sock); n != 0 {
