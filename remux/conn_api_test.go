@@ -59,6 +59,15 @@ func TestBothEndsOpen(t *testing.T) {
 	}
 }
 
+// TestGoAwaySilentPeer: GOAWAY ends a conn whose peer says nothing, and so never answers
+// the PING after it. It is taken for a basic peer after a while.
+func TestGoAwaySilentPeer(t *testing.T) {
+	c, p := connAndPeer(t, remux.Config{}, true, false)
+	p.wantHello()
+	c.GoAway(code.OK, "")
+	within(t, "the conn ends", func() { <-c.Done() })
+}
+
 // TestPeerName: Peer names the other end, here by its address.
 func TestPeerName(t *testing.T) {
 	near, far := connPair(t, remux.Config{}, remux.Config{})

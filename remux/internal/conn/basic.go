@@ -53,6 +53,7 @@ func (c *Conn) setBasicLocked() (ended []*Session) {
 			c.readyLocked(s)
 		}
 	}
+	c.closeIfDoneLocked() // no PONG comes after GOAWAY
 	return ended
 }
 
