@@ -84,6 +84,7 @@ func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bo
 	}
 	if err == nil {
 		a.r.Connected(time.Since(began))
+		a.e.start(a.r)
 		a.e.events.RequestDialed(a.r)
 	}
 	again = upstream.Elsewhere(err) || left && errors.Is(err, os.ErrDeadlineExceeded)

@@ -16,8 +16,8 @@ import (
 )
 
 // Events is a set of hooks. Any of them may be nil. They are called from many goroutines,
-// with no lock held, and must return quickly. The opening of a conn, session or request is
-// always reported before its closing.
+// must return quickly, and must not call back into what they are told about. The opening
+// of a conn, session or request is always reported before its closing.
 type Events struct {
 	// ConnOpened and ConnClosed report conns of remux. err is nil after a clean end.
 	ConnOpened func(Conn)
