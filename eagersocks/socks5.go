@@ -72,7 +72,7 @@ func (s socksServer) unwanted() error {
 	if s.asks {
 		return errors.New("SOCKS5 greeting does not offer a user and password, which this proxy requires")
 	}
-	return errors.New("SOCKS5 greeting offers a password or another method only, and this proxy requires none")
+	return errors.New("SOCKS5 greeting does not offer \"no authentication\", the only method this proxy accepts")
 }
 
 // greeting is the connection as the parser sees it. The parser closes it in the

@@ -211,7 +211,7 @@ func secret(value string) (string, error) {
 		return "", fmt.Errorf("file %s is a certificate or key (PEM), not a secret", path)
 	}
 	if s == "" || len(b) > maxSecret {
-		return "", fmt.Errorf("file %s has %d bytes; want a secret of 1 to %d", path, len(b), maxSecret)
+		return "", fmt.Errorf("file %s is %d bytes long; want a secret of 1 to %d bytes", path, len(b), maxSecret)
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) { // not a file for a secret
 		return "", fmt.Errorf("file %s has more than one word; want a secret", path)

@@ -35,10 +35,10 @@ func Check(line string) error {
 		return fmt.Errorf("line %.200q does not match the grammar", line)
 	}
 	if _, err := time.Parse(timeLayout, m[grammar.SubexpIndex("time")]); err != nil {
-		return fmt.Errorf("line %.200q has no such time: %w", line, err)
+		return fmt.Errorf("line %.200q has an invalid time: %w", line, err)
 	}
 	if m[grammar.SubexpIndex("sign")] == "+" && m[grammar.SubexpIndex("reason")] != "" {
-		return fmt.Errorf("line %.200q gives a reason for an opening", line)
+		return fmt.Errorf("line %.200q: an opening line must not have a reason", line)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func TestUserMistakes(t *testing.T) {
 	}
 	mistakes := []struct{ said, line string }{
 		{"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", "it looks like TLS"},
-		{"\x05\x01\x02", "offers a password or another method only"},
+		{"\x05\x01\x02", "does not offer \"no authentication\""},
 		{"\x05\x01\x00\x05\x02\x00\x01\x7f\x00\x00\x01\x00\x50", "SOCKS5 command 2 is not supported"},
 		{"\x05\x01\x00\x05\x09\x00\x01\x7f\x00\x00\x01\x00\x50", "unrecognized command[9]"},
 		{"\x04\x02\x00\x50\x7f\x00\x00\x01\x00", "command 2 is not supported"},

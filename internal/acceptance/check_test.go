@@ -82,7 +82,7 @@ func TestCheckTestsConnections(t *testing.T) {
 			}
 			contains(t, "check", r.Stdout, tt.want)
 			ends := map[string]string{"": "", "target": "the exit did not reach the target"}
-			if want, ok := ends[tt.failed]; ok && !strings.Contains(r.Stderr, want) || !ok && !strings.Contains(r.Stderr, "has to be corrected") {
+			if want, ok := ends[tt.failed]; ok && !strings.Contains(r.Stderr, want) || !ok && !strings.Contains(r.Stderr, "checks failed") {
 				t.Errorf("check ends with %q", r.Stderr)
 			}
 			verdict := "PASS"

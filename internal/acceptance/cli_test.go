@@ -22,7 +22,7 @@ var options = map[string]string{
 	"remux.reuse.max.sec": "60", "remux.reuse.max.cnt": "16", "remux.reuse.max.mb": "65536",
 	"remux.idle.max.sec": "10", "remux.conn.max.cnt": "1024",
 	"remux.ping.sec": "15", "remux.window.max.kb": "131072", "remux.memory.max.mb": "256", "remux.sess.max.cnt": "32768",
-	"tls.server.cert": "none", "tls.server.key": "in the certificate's file", "tls.server.ca": "that of -tls.client.ca",
+	"tls.server.cert": "none", "tls.server.key": "in the certificate's file", "tls.server.ca": "same as -tls.client.ca",
 	"tls.client.ca": "that in -tls.client.cert", "tls.client.cert": "none", "tls.client.key": "in the certificate's file",
 	"tls.server.name":   "the host of -server.addr",
 	"client.pac.direct": "none", "client.pac.proxy": "everything", "server.policy": "best",

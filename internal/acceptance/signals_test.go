@@ -295,7 +295,7 @@ func TestReloadWarnsAboutOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Signal(syscall.SIGHUP)
-	p.waitLog(`\[warn\] \[main\] ` + regexp.QuoteMeta(conf) + ` has changed: options are read at the start, so restart`)
+	p.waitLog(`\[warn\] \[main\] ` + regexp.QuoteMeta(conf) + ` has changed: options are read only at startup; restart`)
 }
 
 // TestNotify: systemd is notified when the process listens, and not before.

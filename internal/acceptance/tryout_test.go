@@ -13,11 +13,11 @@ import (
 )
 
 // greeting matches the output of a started process, which tells newcomers what to do.
-var greeting = regexp.MustCompile(`(?m)\AClient and server run in this process, for trying out[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
+var greeting = regexp.MustCompile(`(?m)\ATrial mode: client and server run in this process[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
 Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
 Log:    here
 Stop:   Ctrl-C
-Status: (?:connected to 127\.0\.0\.1:\d+ \(.* ms\)|not connected yet: .*\n        It goes on trying\.)
+Status: (?:connected to 127\.0\.0\.1:\d+ \(.* ms\)|not connected yet: .*\n        It keeps trying\.)
 Help:   http://127\.0\.0\.1:\d+/ .*
 Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
 \z`)

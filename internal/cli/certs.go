@@ -18,15 +18,15 @@ import (
 const certsUsage = `tunnels certs: a small CA for the server and its clients.
 
   tunnels certs init [-dir DIR] NAME…   make a CA, the server's certificate and
-                                        a first client's; NAME… are all host
-                                        names and addresses clients connect to
+                                        a first client's; NAME… lists every host
+                                        name and address clients will connect to
   tunnels certs client [-dir DIR] NAME  make a certificate for another client,
                                         in NAME.pem
   tunnels certs list [-dir DIR]         list certificates and expiry dates
   tunnels certs revoke [-dir DIR] NAME|SERIAL
                                         revoke a client; its open connections
-                                        end within seconds, too
-  tunnels certs crl [-dir DIR]          replace a lost ca.crl by an empty one;
+                                        also end within seconds
+  tunnels certs crl [-dir DIR]          replace a lost ca.crl with an empty one;
                                         repeat the revocations it held
 
 DIR is the folder of the CA's files [.]. ca.key can make new clients: keep it
@@ -158,7 +158,7 @@ func certsCRL(dir string, names []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "wrote %s, which revokes nothing: run tunnels certs revoke for what was revoked before\n", file)
+	fmt.Fprintf(w, "wrote %s, an empty list: run `tunnels certs revoke` again for everything revoked earlier\n", file)
 	return nil
 }
 
@@ -173,6 +173,6 @@ func certsRevoke(dir string, names []string, w io.Writer) error {
 	for _, i := range revoked {
 		fmt.Fprintf(w, "revoked %s %s, serial %s\n", i.Role, i.Name(), i.Serial)
 	}
-	fmt.Fprintf(w, "A server that reads %s follows within seconds; copy ca.crl beside the ca.pem of any other.\n", filepath.Join(dir, "ca.pem"))
+	fmt.Fprintf(w, "A server that reads %s picks this up within seconds. For other servers, copy ca.crl next to their ca.pem.\n", filepath.Join(dir, "ca.pem"))
 	return nil
 }

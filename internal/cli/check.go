@@ -20,8 +20,8 @@ import (
 	"tunnels/tunnel"
 )
 
-// errFound is returned by check if something has to be corrected.
-var errFound = errors.New("something has to be corrected")
+// errFound is returned by check if it found problems.
+var errFound = errors.New("one or more checks failed; see above")
 
 // errTarget is returned by check if the tunnel works but the target does not.
 var errTarget = errors.New("the exit did not reach the target; -target chooses another one")
@@ -50,7 +50,7 @@ func check(c call, args []string) error {
 		return errFound
 	}
 	if offline {
-		fmt.Fprintln(c.stdout, "ok: the configuration and the certificates; the network was not tried")
+		fmt.Fprintln(c.stdout, "ok: configuration and certificates are valid; the network was not tested")
 		return nil
 	}
 	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt)
@@ -102,7 +102,7 @@ func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 	}
 	if cfg.Client && cfg.Tunnel.ClientUsers != "" {
 		if _, err := users.List(cfg.Tunnel.ClientUsers); err != nil {
-			fmt.Fprintf(stdout, "%s: %v; `tunnels users add FILE NAME` makes a right one\n", tls.Fatal, err)
+			fmt.Fprintf(stdout, "%s: %v; `tunnels users add FILE NAME` creates a valid one\n", tls.Fatal, err)
 			good = false
 		}
 	}

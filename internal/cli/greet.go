@@ -16,8 +16,8 @@ const contactWait = time.Second
 // greet prints what was started, except what greetContact prints.
 func (p *process) greet(w io.Writer) {
 	if p.tryingOut() {
-		fmt.Fprintln(w, "Client and server run in this process, for trying out, with certificates that")
-		fmt.Fprintln(w, "are thrown away when it ends.")
+		fmt.Fprintln(w, "Trial mode: client and server run in this process, with certificates that")
+		fmt.Fprintln(w, "are discarded when it ends.")
 	}
 	for _, r := range p.tasks {
 		if r.name == "server" {
@@ -86,6 +86,6 @@ func (p *process) greetTry(w io.Writer) {
 	if p.cfg.Tunnel.ClientUsers != "" {
 		user = "-U NAME "
 	}
-	fmt.Fprintf(w, "Help:   http://%s/ explains how to set up programs; this port is an HTTP proxy, too\n", dialable(addrs[i]))
+	fmt.Fprintf(w, "Help:   http://%s/ explains how to set up programs; this port is also an HTTP proxy\n", dialable(addrs[i]))
 	fmt.Fprintf(w, "Try:    curl %s-x socks5h://%s %s\n", user, dialable(addrs[i]), page)
 }

@@ -209,7 +209,7 @@ func (p *process) tryingOut() bool {
 func (p *process) listenPage() error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return fmt.Errorf("page to try out with: %w", err)
+		return fmt.Errorf("test page: %w", err)
 	}
 	p.pageAt = "http://" + ln.Addr().String() + "/"
 	p.page = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -304,7 +304,7 @@ func (p *process) close() {
 // reload reloads the certificates, the rules and the users, but not the options.
 func (p *process) reload() {
 	if now, err := os.ReadFile(p.cfg.File); err == nil && !bytes.Equal(now, p.conf) {
-		p.log.Warn("%s has changed: options are read at the start, so restart tunnels to apply them", p.cfg.File)
+		p.log.Warn("%s has changed: options are read only at startup; restart tunnels to apply them", p.cfg.File)
 	}
 	for _, r := range p.tasks {
 		if err := r.Reload(); err != nil {

@@ -23,8 +23,8 @@ const usersUsage = `tunnels users: manage the passwords for -client.users FILE.
   tunnels users remove FILE NAME  remove NAME
 
 The password is read from the environment variable TUNNELS_PASSWORD, else from
-standard input; a terminal does not show it. A running client reloads the file
-within a second.
+standard input; it is not echoed on a terminal. A running client reloads the
+file within a second.
 
 Examples:
   tunnels users add /etc/tunnels/users alice
@@ -116,11 +116,11 @@ func typedPassword(c call, name string) (string, error) {
 		return "", err
 	}
 	if password == "" {
-		return "", usagef("there is no password; nothing is changed")
+		return "", usagef("there is no password; nothing was changed")
 	}
 	again, err := terminal.ReadPassword(f, c.stderr, "Repeat it: ")
 	if err == nil && again != password {
-		err = errors.New("the two passwords differ; nothing is changed")
+		err = errors.New("the two passwords differ; nothing was changed")
 	}
 	return password, err
 }

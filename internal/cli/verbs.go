@@ -122,7 +122,7 @@ Examples:
       -tls.server.key server.key -tls.server.ca ca.pem
 
   On the laptop, with client.pem copied there; then set 127.0.0.1, port 1080, as
-  SOCKS v5 proxy in the browser:
+  the SOCKS v5 proxy in the browser:
     tunnels client -server.addr vps.example:443 -tls.client.cert client.pem
 
 Usage: tunnels VERB … or tunnels -client | -server [options]
@@ -183,7 +183,7 @@ const checkUsage = `tunnels check: validate a configuration, test the connection
 
   tunnels check [client | server] [-offline] [-target HOST:PORT] [options]
 
-Put check in front of the options of the process to be checked. For a client, it
+Give it the same options as the process to be checked. For a client, it
 tests the connection to each server step by step, then sends one request through
 the exit, to example.com:443 or -target. For a server, it tests that the process
 can listen and that its resolver finds the target's name. With -offline, it

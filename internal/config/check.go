@@ -128,7 +128,7 @@ const serversMax = 64
 func (c *Config) checkServers() error {
 	all := c.Tunnel.Servers
 	if len(all) > serversMax {
-		return c.wrong("server.addr", "names %d servers: want %d at most", len(all), serversMax)
+		return c.wrong("server.addr", "names %d servers: want at most %d", len(all), serversMax)
 	}
 	seen := map[string]bool{}
 	for i, a := range all {

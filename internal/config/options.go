@@ -76,10 +76,10 @@ func (c *Config) roleOptions() []option {
 func (c *Config) serverOptions() []option {
 	t := &c.Tunnel
 	return []option{
-		{name: "server.addr", arg: "ADDR", show: "none", help: "server: address to listen on; client: server address(es), comma-separated; host:port, or a path with network unix", set: text(&t.ServerAddr)},
-		{name: "server.policy", arg: "POLICY", def: string(upstream.Best), help: "how the client chooses among several servers: best (shortest round trip), order (first reachable) or spread (all in turn)", set: choice(&t.ServerChoice)},
+		{name: "server.addr", arg: "ADDR", show: "none", help: "server: address to listen on; client: server address(es), comma-separated; host:port, or a path if -server.net is unix", set: text(&t.ServerAddr)},
+		{name: "server.policy", arg: "POLICY", def: string(upstream.Best), help: "how the client chooses among several servers: best (shortest round trip), order (first reachable) or spread (round robin)", set: choice(&t.ServerChoice)},
 		{name: "server.net", arg: "NET", def: "tcp", help: "network of -server.addr: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
-		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets although they are denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow, "server.allow")},
+		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets even if denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow, "server.allow")},
 		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "deny these targets; overrides -server.allow and rules", set: targets(&t.Deny, "server.deny")},
 		{name: "server.dns", arg: "LIST", def: resolve.System, list: true, hidden: true, help: "DNS servers for targets, tried in order: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH", set: upstreams(&t.DNS, "server.dns")},
 		{name: "server.dial.timeout.sec", arg: "N", def: inSeconds(tunnel.DefaultDialTimeout), help: "timeout for resolving and connecting to a target", set: seconds(&t.DialTimeout, 1, 600)},
@@ -95,7 +95,7 @@ func (c *Config) clientOptions() []option {
 	t := &c.Tunnel
 	return []option{
 		{name: "client.addr", arg: "LIST", def: "127.0.0.1:1080", help: "addresses to listen on for applications: host:port or unix:/path, comma-separated", set: entries(&c.clientAddrs)},
-		{name: "client.net", arg: "NET", def: "tcp", help: "network of -client.addr entries that name none: tcp, tcp4, tcp6 or unix", set: oneOf(&c.clientNet, streams)},
+		{name: "client.net", arg: "NET", def: "tcp", help: "network for -client.addr entries without one: tcp, tcp4, tcp6 or unix", set: oneOf(&c.clientNet, streams)},
 		{name: "client.users", arg: "FILE", show: "off", help: "require a user and password from FILE (made by: tunnels users add)", set: text(&t.ClientUsers)},
 		{name: "client.open", help: "let other machines use the proxy without a password", set: toggle(&c.ClientOpen)},
 		{name: "client.pac.direct", arg: "LIST", show: "none", list: true, help: "PAC file: hosts that bypass the tunnel, besides localhost: host, *.domain, address, CIDR", set: pacList(&t.Web.PACDirect)},
@@ -109,7 +109,7 @@ func (c *Config) tlsOptions() []option {
 	return []option{
 		{name: "tls.server.cert", arg: "FILE", show: "none", help: "the server's certificate", set: text(&s.Cert)},
 		{name: "tls.server.key", arg: "FILE", show: "in the certificate's file", help: "the server's private key", set: text(&s.Key)},
-		{name: "tls.server.ca", arg: "FILE", show: "that of -tls.client.ca", help: "CA that signs client certificates", set: text(&s.CA)},
+		{name: "tls.server.ca", arg: "FILE", show: "same as -tls.client.ca", help: "CA that signs client certificates", set: text(&s.CA)},
 		{name: "tls.server.name", arg: "NAME", show: "the host of -server.addr", help: "name expected in the server's certificate", set: serverName(&l.ServerName)},
 		{name: "tls.client.cert", arg: "FILE", show: "none", help: "the client's certificate", set: text(&l.Cert)},
 		{name: "tls.client.key", arg: "FILE", show: "in the certificate's file", help: "the client's private key", set: text(&l.Key)},
@@ -122,7 +122,7 @@ func (c *Config) remuxOptions() []option {
 	return []option{
 		{name: "eagersocks.net", arg: "NET", def: "remux", help: "what carries requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
 		{name: "remux.net", arg: "NET", def: "tls", help: "what carries remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
-		{name: "insecure", help: "permit connections without TLS beyond this machine", set: toggle(&t.Insecure)},
+		{name: "insecure", help: "permit non-TLS connections to other machines", set: toggle(&t.Insecure)},
 		{name: "remux.reuse.max.sec", arg: "N", def: inSeconds(def.ReuseMaxAge), help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
 		{name: "remux.reuse.max.cnt", arg: "N", def: strconv.Itoa(def.ReuseMaxCount), help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
 		{name: "remux.reuse.max.mb", arg: "N", def: strconv.FormatInt(def.ReuseMaxBytes>>20, 10), help: "replace a connection after N MiB", set: number(&r.ReuseMaxBytes, 1, maxReuseMB, 1<<20)},
@@ -145,7 +145,7 @@ func (c *Config) slaOptions() []option {
 		{name: "sla.log.backups", arg: "N", def: strconv.Itoa(sla.DefaultBackups), help: "rotated files to keep", set: number(&s.Backups, 1, 1000, 1)},
 		{name: "sla.dingtalk.token", arg: "TOKEN", show: "no alerts", secret: true, help: "access token of a DingTalk robot, or @FILE", set: alert(&s.DingTalkToken, func(v string) sla.Config { return sla.Config{DingTalkToken: v} })},
 		{name: "sla.dingtalk.secret", arg: "SECRET", show: "none", secret: true, help: "signing secret of the robot, or @FILE", set: alert(&s.DingTalkSecret, func(v string) sla.Config { return sla.Config{DingTalkToken: "x", DingTalkSecret: v} })},
-		{name: "sla.dingtalk.targets", help: "let alerts name targets", set: toggle(&s.DingTalkTargets)},
+		{name: "sla.dingtalk.targets", help: "include target names in alerts", set: toggle(&s.DingTalkTargets)},
 		{name: "sla.dingtalk.url", arg: "URL", show: "DingTalk's own", hidden: true, help: "DingTalk webhook URL", set: alert(&s.DingTalkURL, func(v string) sla.Config { return sla.Config{DingTalkURL: v} })},
 	}
 }

@@ -63,7 +63,7 @@ func TestRefused(t *testing.T) {
 		{try + " -server.client.open.max.sec 16777217", "", "from 0 to 16777216"},
 		{try + " -server.client.rate.max.kb 1073741825", "", "from 0 to 1073741824"},
 		{try + " -server.rules /no/such/file", "", `-server.rules "/no/such/file" (command line): stat /no/such/file`},
-		{try + " -server.rules " + rules, "", rules + ":2: is not a line of a block: did you mean allow?"},
+		{try + " -server.rules " + rules, "", rules + ":2: is not valid inside a block: did you mean allow?"},
 		{try + " -server.rules " + rules, "", rules + `:3: sess.max.cnt: "many": want a whole number`},
 
 		// addresses
@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 		{client + "-server.addr a:443,", "", "entry 2 is empty: want one server between two commas"},
 		{client + "-server.addr ,a:443", "", "entry 1 is empty"},
 		{client + "-server.addr a:443,b:443,A:443", "", `entry 3, "A:443": is repeated`},
-		{client + "-server.addr a:1" + strings.Repeat(",a:1", 64), "", "names 65 servers: want 64 at most"},
+		{client + "-server.addr a:1" + strings.Repeat(",a:1", 64), "", "names 65 servers: want at most 64"},
 		{client + "-server.net unix -server.addr /a,/" + strings.Repeat("x", 107), "", "entry 2"},
 		{server + "-server.addr :443,:444", "", "a server listens on one address"},
 		{try + " -server.addr 127.0.0.1:443,127.0.0.1:444", "", "a server listens on one address"},
@@ -94,7 +94,7 @@ func TestRefused(t *testing.T) {
 		{client + "-server.net tcp4 -server.addr [::1]:443", "", "::1 is not an address of network tcp4"},
 		{server + "-server.net tcp6 -server.addr 1.2.3.4:443", "", "1.2.3.4 is not an address of network tcp6"},
 		{server + "-server.addr /run/x.sock", "", "needs network unix"},
-		{server + "-server.net unix -server.addr /" + strings.Repeat("x", 107), "", "the path is 108 bytes long: want 107"},
+		{server + "-server.net unix -server.addr /" + strings.Repeat("x", 107), "", "the path is 108 bytes long: want at most 107"},
 		{try + " -client.addr 0.0.0.0:1080", "", `-client.addr "0.0.0.0:1080" (command line): other machines could use the tunnel`},
 		{try + " -client.addr :1080", "", "or -client.open"},
 		{try + " -client.net unix", "", "wants -client.addr PATH"},

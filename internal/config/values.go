@@ -25,7 +25,7 @@ import (
 func text(dst *string) func(string) error {
 	return func(v string) error {
 		if strings.ContainsRune(v, 0) {
-			return errors.New("want a text without zero bytes")
+			return errors.New("want text without NUL bytes")
 		}
 		*dst = v
 		return nil
@@ -126,7 +126,7 @@ func limit(dst *rules.Limit, option string, lo, hi, unit int64) func(string) err
 func entries(dst *[]string) func(string) error {
 	return func(v string) error {
 		if strings.ContainsRune(v, 0) {
-			return errors.New("want a text without zero bytes")
+			return errors.New("want text without NUL bytes")
 		}
 		*dst = split(v)
 		if v != "" && len(*dst) != 1+strings.Count(v, ",") {
@@ -257,7 +257,7 @@ func checkPath(path string) error {
 		return errors.New("want the path of a socket file, as in /run/tunnels.sock")
 	}
 	if len(path) > maxPath {
-		return fmt.Errorf("the path is %d bytes long: want %d at most", len(path), maxPath)
+		return fmt.Errorf("the path is %d bytes long: want at most %d", len(path), maxPath)
 	}
 	return nil
 }

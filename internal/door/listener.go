@@ -25,7 +25,7 @@ type Acceptor interface {
 var ErrBug = errors.New("BUG")
 
 // ErrCrowded is the rejection of a connection that gave way to newer ones.
-var ErrCrowded = errors.New("pushed out by newer connections before its request was taken")
+var ErrCrowded = errors.New("dropped to make room for newer connections before its request was read")
 
 // Config limits connections whose request is not complete.
 type Config struct {
@@ -178,7 +178,7 @@ func (l *Listener[R]) serve(p *pending) {
 func (l *Listener[R]) readSafely(c net.Conn) (stream net.Conn, req R, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: panic in reading a request: %v\n%s", ErrBug, v, debug.Stack())
+			err = fmt.Errorf("%w: panic while reading a request: %v\n%s", ErrBug, v, debug.Stack())
 		}
 	}()
 	return l.read(c)

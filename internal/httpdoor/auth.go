@@ -52,7 +52,7 @@ func (f *Door) reject(c net.Conn, err error) {
 	}
 }
 
-var errNoPassword = errors.New("no name and password in a form that is known")
+var errNoPassword = errors.New("no name and password in a recognized format")
 
 // check checks the name and the password of a header (RFC 7617).
 func (w *Conn) check(header string) error {

@@ -156,7 +156,7 @@ func (d *delivery) copy() error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the answer of %v: %w", d.r.target, err)
+			return fmt.Errorf("reading the response from %v: %w", d.r.target, err)
 		}
 	}
 }

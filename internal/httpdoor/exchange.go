@@ -71,7 +71,7 @@ func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, e
 		x.stop()
 		if ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); ended {
 			_ = t.Close()
-			err = &code.Error{Code: code.General, Text: "it closed the connection without a whole answer"}
+			err = &code.Error{Code: code.General, Text: "it closed the connection before sending a complete response"}
 		} else {
 			t.abort()
 		}
@@ -257,5 +257,5 @@ func (x *exchange) answer() (*response, error) {
 		x.invited = x.invited || resp.Status == http.StatusContinue
 		x.oddInterim = x.oddInterim || resp.Odd
 	}
-	return nil, &code.Error{Code: code.Protocol, Text: "it sent too many interim answers"}
+	return nil, &code.Error{Code: code.Protocol, Text: "it sent too many interim (1xx) responses"}
 }

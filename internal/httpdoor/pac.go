@@ -47,11 +47,11 @@ func (l PACList) empty() bool { return len(l.names)+len(l.below)+len(l.nets) == 
 func (l *PACList) add(text string) error {
 	switch a, err := netip.ParseAddr(text); {
 	case text == "":
-		return errors.New("is empty: there is a comma too many")
+		return errors.New("is empty: there is an extra comma")
 	case strings.Contains(text, "://"):
-		return errors.New("is a URL: want its host alone")
+		return errors.New("is a URL: want just the host")
 	case err == nil && a.Zone() != "":
-		return errors.New("an address here has no zone: leave out what begins at the % sign")
+		return errors.New("addresses here cannot have a zone: remove the % sign and what follows")
 	case err == nil:
 		a = a.Unmap()
 		l.nets = append(l.nets, netip.PrefixFrom(a, a.BitLen()))
@@ -85,10 +85,10 @@ func pacNet(text string) (netip.Prefix, error) {
 		return p, errors.New("want a network in CIDR notation, as in 10.0.0.0/8 or 2001:db8::/32")
 	}
 	if a := p.Addr(); a.Is4In6() {
-		return p, errors.New("write an IPv4 network as such, as in 10.0.0.0/8")
+		return p, errors.New("write an IPv4 network in IPv4 form, as in 10.0.0.0/8")
 	}
 	if m := p.Masked(); m != p {
-		return p, fmt.Errorf("has bits set behind its prefix: want %s, or %s for that one address", m, p.Addr())
+		return p, fmt.Errorf("has bits set beyond its prefix: want %s, or %s for that one address", m, p.Addr())
 	}
 	return p, nil
 }

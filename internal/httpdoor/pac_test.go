@@ -22,15 +22,15 @@ func mustPAC(t testing.TB, list string) PACList {
 
 func TestPACListRefuses(t *testing.T) {
 	for list, want := range map[string]string{
-		"a.test,":                 "comma too many",
+		"a.test,":                 "extra comma",
 		"http://a.test":           "is a URL",
 		"a.test:80":               "without a port",
 		"[::1]":                   "without a port",
 		"10.0.0.1/8":              "want 10.0.0.0/8, or 10.0.0.1",
 		"10.0.0.0/33":             "CIDR",
 		"a.test/8":                "CIDR",
-		"::ffff:10.0.0.0/104":     "as such",
-		"fe80::1%lo":              "no zone",
+		"::ffff:10.0.0.0/104":     "in IPv4 form",
+		"fe80::1%lo":              "cannot have a zone",
 		"10.0.0.256":              "four numbers",
 		"*":                       "want a name",
 		"**.a.test":               "want a name",

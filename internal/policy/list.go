@@ -98,7 +98,7 @@ func parseEntry(text string) (entry, error) {
 		return entry{}, errors.New("is empty: there is an extra comma")
 	}
 	if strings.Contains(text, "://") {
-		return entry{}, errors.New("is a URL: want its host alone")
+		return entry{}, errors.New("is a URL: want just the host")
 	}
 	host, port, err := splitPort(text)
 	if err != nil {
@@ -123,7 +123,7 @@ func parseEntry(text string) (entry, error) {
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return entry{}, errors.New("an address here has no zone: remove the part from the % sign on")
+			return entry{}, errors.New("addresses here cannot have a zone: remove the % sign and what follows")
 		}
 		a = a.Unmap()
 		e.prefixes = []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}
@@ -173,7 +173,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	}
 	if a := p.Addr(); a.Is4In6() { // it would never match: addresses are compared unmapped
 		if p.Bits() < 96 {
-			return p, errors.New("write an IPv4 network as such, as in 10.0.0.0/8")
+			return p, errors.New("write an IPv4 network in IPv4 form, as in 10.0.0.0/8")
 		}
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}

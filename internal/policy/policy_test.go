@@ -155,7 +155,7 @@ func TestParseRefuses(t *testing.T) {
 		{"10.0.0.0/33", "CIDR notation"},
 		{"10.0.0.0/", "CIDR notation"},
 		{"example.com/24", "CIDR notation"},
-		{"::ffff:0.0.0.0/90", "IPv4 network as such"},
+		{"::ffff:0.0.0.0/90", "IPv4 network in IPv4 form"},
 		{"300.1.1.1", "neither an address nor a name"},
 		{"10.0.0", "neither an address nor a name"},
 		{"*", "want a CIDR"},
@@ -177,7 +177,7 @@ func TestParseRefuses(t *testing.T) {
 		{"[10.0.0.1]:22", "brackets are for IPv6"},
 		{"[::1]22", "colon and the port"},
 		{"[::1]:", "1 to 65535"},
-		{"fe80::1%eth0", "no zone"},
+		{"fe80::1%eth0", "cannot have a zone"},
 		{strings.Repeat("a", 64), "want a CIDR"},
 		{strings.Repeat("a.", 127) + "a", "want a CIDR"},
 	}

@@ -73,11 +73,11 @@ func (p *parser) line(line string) error {
 		return err
 	case !slices.Contains(keys, key): // not quoted: the file may be anything
 		if near := typo.Nearest(key, keys); near != "" {
-			return fmt.Errorf("is not a line of a block: did you mean %s?", near)
+			return fmt.Errorf("is not valid inside a block: did you mean %s?", near)
 		}
-		return fmt.Errorf("is not a line of a block: want %s or %s = VALUE", strings.Join(keys[:len(keys)-1], ", "), keys[len(keys)-1])
+		return fmt.Errorf("is not valid inside a block: want %s or %s = VALUE", strings.Join(keys[:len(keys)-1], ", "), keys[len(keys)-1])
 	case p.block == nil:
-		return fmt.Errorf("%s is before any block: want a line with the client's name first, as in [laptop]", key)
+		return fmt.Errorf("%s comes before any block: start one with the client's name in brackets, as in [laptop]", key)
 	}
 	if err := p.block.set(key, value, p.num); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -104,7 +104,7 @@ func (p *parser) begin(line string) error {
 	}
 	switch {
 	case before != nil:
-		return fmt.Errorf("[%s] is repeated, first in line %d", clip(name), before.line)
+		return fmt.Errorf("[%s] is repeated; first on line %d", clip(name), before.line)
 	case m != nil:
 		m[key] = p.block
 	default:
@@ -120,7 +120,7 @@ func (p *parser) endBlock() {
 		return
 	}
 	if b.deniesAll > 0 && b.opensSome {
-		p.wrong(b.deniesAll, fmt.Errorf("deny: all wins over everything else in %s, which could reach nothing: to restrict the client to a list, want only = LIST", b.Policy.Who))
+		p.wrong(b.deniesAll, fmt.Errorf("deny: all overrides everything else in %s, so the client could reach nothing; to restrict it to a list, use only = LIST", b.Policy.Who))
 	}
 	if b.Policy.Only != nil { // entries without effect unless allowed were meant to be allowed
 		b.Policy.Allow = b.Policy.Allow.Join(b.Policy.Only.Inner())

@@ -129,7 +129,7 @@ func (t *Table) place(header string) (m map[string]*Rule, key string, err error)
 	case name == "":
 		return nil, "", fmt.Errorf("[] has no name: want the name in a client's certificate, as in [laptop], or [*] for all others")
 	case len(name) > maxName:
-		return nil, "", errors.New("the name in brackets is longer than any in a certificate")
+		return nil, "", errors.New("the name in brackets is too long for a certificate name")
 	case name == "*":
 		return nil, "*", nil
 	}

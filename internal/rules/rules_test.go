@@ -94,8 +94,8 @@ func TestRule(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	long := strings.Repeat("a", 300)
 	tests := []struct{ text, want string }{
-		{"\nallow = all", "f:2: allow is before any block: want a line with the client's name first, as in [laptop]"},
-		{"[a]\n[b]\n[A]", "f:3: [A] is repeated, first in line 1"},
+		{"\nallow = all", "f:2: allow comes before any block: start one with the client's name in brackets, as in [laptop]"},
+		{"[a]\n[b]\n[A]", "f:3: [A] is repeated; first on line 1"},
 		{"[*]\n[*]", "f:2: [*] is repeated"},
 		{"[*.a]\n[ *.a ]", "f:2: [*.a] is repeated"},
 		{"[]", "f:1: [] has no name"},
@@ -106,8 +106,8 @@ func TestParseRefuses(t *testing.T) {
 		{"[*.]", "a * must be alone"},
 		{"[*..a]", "a * must be alone"},
 		{"[*.*]", "a * must be alone"},
-		{"[" + long + "]", "longer than any in a certificate"},
-		{"[a]\nalow = all", "f:2: is not a line of a block: did you mean allow?"},
+		{"[" + long + "]", "too long for a certificate name"},
+		{"[a]\nalow = all", "f:2: is not valid inside a block: did you mean allow?"},
 		{"[a]\nallow =", "f:2: allow: is empty: want targets"},
 		{"[a]\nallow = 10.0.0.1/8", `f:2: allow: entry "10.0.0.1/8": has bits set after its prefix: want 10.0.0.0/8`},
 		{"[a]\nsess.max.cnt = -1", `f:2: sess.max.cnt: "-1": want a whole number from 1 to 16777216, or 0 for no limit`},
@@ -115,8 +115,8 @@ func TestParseRefuses(t *testing.T) {
 		{"[a]\nrate.max.kb = 1.5", "want a whole number from 1 to 1073741824"},
 		{"[a]\nrate.max.kb = 99999999999999999999", "want a whole number"},
 		{"[a]\nopen.max.sec = 5\nopen.max.sec = 6", "f:3: open.max.sec: is repeated for [a]"},
-		{"[a]\nallow = x.example\n\ndeny = 9.9.9.9, all\n[b]", "f:4: deny: all wins over everything else in [a], which could reach nothing: to restrict the client to a list, want only = LIST"},
-		{"[a]\ndeny = all\nonly = x.example", "f:2: deny: all wins"},
+		{"[a]\nallow = x.example\n\ndeny = 9.9.9.9, all\n[b]", "f:4: deny: all overrides everything else in [a], so the client could reach nothing; to restrict it to a list, use only = LIST"},
+		{"[a]\ndeny = all\nonly = x.example", "f:2: deny: all overrides"},
 		{"[a]\n\x00", "f:2: is not text"},
 		{"[a\xff]", "f:1: is not text"},
 		{strings.Repeat("x\n", 100_000), "f: too many errors: is it a rules file?"},

@@ -31,7 +31,7 @@ func parseUsers(text string) (names []string, hashes map[string][]byte, err erro
 		n++
 		name, hash, err := parseUser(line)
 		if err == nil && name != "" && seen[name] > 0 {
-			err = fmt.Errorf("user %q is already in line %d", name, seen[name])
+			err = fmt.Errorf("user %q is already on line %d", name, seen[name])
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", n, err)
@@ -68,7 +68,7 @@ func checkUserName(name string) error {
 	case name == "":
 		return errors.New("name is empty")
 	case len(name) > nameMax:
-		return fmt.Errorf("name has %d bytes, the maximum is %d", len(name), nameMax)
+		return fmt.Errorf("name is %d bytes long; the maximum is %d", len(name), nameMax)
 	case !utf8.ValidString(name):
 		return errors.New("name is not UTF-8")
 	case name[0] == '#':

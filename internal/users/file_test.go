@@ -29,7 +29,7 @@ func TestParseUsers(t *testing.T) {
 		{"alice:$2y$05$" + tail + "\nbob:$2b$14$" + tail, ""},
 		{"alice", "line 1: want name:hash"},
 		{"\n\n:" + hash, "line 3: name is empty"},
-		{"alice:" + hash + "\nbob:" + hash + "\nalice:" + hash, `line 3: user "alice" is already in line 1`},
+		{"alice:" + hash + "\nbob:" + hash + "\nalice:" + hash, `line 3: user "alice" is already on line 1`},
 		{"alice:secret", "line 1: the text after the name is not a bcrypt hash"},
 		{"alice:$apr1$0123$456789", "not a bcrypt hash"},
 		{"alice:$2x$05$" + tail, "not a bcrypt hash"},

@@ -24,7 +24,7 @@ const (
 var (
 	errCrowdedCheck = &code.Error{Code: code.Overload, Text: "too many passwords to check at one time"}
 	errGuessing     = &code.Error{Code: code.Overload, Text: "too many wrong passwords from this address"}
-	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "login is closed"}
+	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "logins are no longer accepted"}
 )
 
 // loginThrottle slows down password guessing. Passwords from one address are checked

@@ -208,7 +208,7 @@ func checkPassword(password string) error {
 	case password == "":
 		return errors.New("password is empty")
 	case len(password) > passwordMax:
-		return fmt.Errorf("password has %d bytes, bcrypt uses only %d", len(password), passwordMax)
+		return fmt.Errorf("password is %d bytes long; bcrypt uses only the first %d", len(password), passwordMax)
 	case strings.ContainsRune(password, 0):
 		return errors.New("password has a zero byte")
 	}
