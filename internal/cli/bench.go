@@ -12,7 +12,7 @@ import (
 	benchmark "tunnels/internal/bench"
 )
 
-// bench implements the verb bench: SOCKS5 proxies side by side.
+// bench implements the verb bench, which compares SOCKS5 proxies.
 func bench(c call, args []string) error {
 	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -23,7 +23,7 @@ func bench(c call, args []string) error {
 	return err
 }
 
-// benchHelp writes the help of the verb, which is in package bench.
+// benchHelp writes the verb's help, which package bench defines.
 func benchHelp(w io.Writer) error {
 	return benchmark.Run(context.Background(), []string{"-h"}, versionLine(), w, io.Discard)
 }

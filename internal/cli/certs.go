@@ -64,7 +64,7 @@ func certs(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if args[0] != "init" { // init makes the folder
+	if args[0] != "init" { // init creates the folder
 		if _, err := os.Stat(*dir); err != nil {
 			return fmt.Errorf("%s: -dir: %w", fs.Name(), err)
 		}
@@ -107,7 +107,7 @@ func certsClient(dir string, names []string, w io.Writer) error {
 func serverOf(dir string) string {
 	all, err := ca.List(dir)
 	if err != nil {
-		return "HOST:PORT" // the certificate has been made nevertheless
+		return "HOST:PORT" // the certificate was issued all the same
 	}
 	address := "HOST:PORT"
 	for _, i := range all {

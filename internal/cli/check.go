@@ -30,7 +30,7 @@ var errTarget = errors.New("the exit did not reach the target; -target chooses a
 const checkTarget = "example.com:443"
 
 // check implements the verb check: it validates the configuration and the certificates,
-// and tries the connections to the servers and through the exit.
+// then tests the connections to the servers and through the exit.
 func check(c call, args []string) error {
 	if len(args) > 0 && (args[0] == "client" || args[0] == "server") {
 		args = append([]string{"-" + args[0]}, args[1:]...)
@@ -109,11 +109,10 @@ func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 	return good
 }
 
-// checkWays tries the connections that the roles of cfg need, and returns the failed
-// steps.
+// checkWays tests the connections that cfg's roles need, and returns the failed steps.
 func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (failed []string, err error) {
 	if cfg.Server && cfg.Client && !cfg.CertsGiven() && cfg.Carrier() == "tls" {
-		fmt.Fprintln(stdout, "ok: both ends run in one process, with certificates made in memory")
+		fmt.Fprintln(stdout, "ok: both ends run in one process, with certificates generated in memory")
 		return nil, nil
 	}
 	report := func(s tunnel.Step) {
@@ -128,7 +127,7 @@ func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io
 			return nil, err
 		}
 	}
-	if cfg.Client && !cfg.Server { // otherwise its server is this process
+	if cfg.Client && !cfg.Server { // otherwise this process is its server
 		for _, a := range cfg.ServerAddrs() {
 			fmt.Fprintf(stdout, "client to %s\n", a)
 			if _, err := tunnel.Try(ctx, cfg.Tunnel, a, target, report); err != nil {
@@ -139,7 +138,7 @@ func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io
 	return failed, nil
 }
 
-// stepLine returns the line that check prints for a step.
+// stepLine returns the line check prints for a step.
 func stepLine(s tunnel.Step) string {
 	verdict, took := "PASS", ""
 	switch {
@@ -154,7 +153,7 @@ func stepLine(s tunnel.Step) string {
 	return strings.TrimRight(fmt.Sprintf("%s  %-10s  %10s  %s", verdict, s.Name, took, s.Text), " ")
 }
 
-// checkCerts checks the certificates of the roles in cfg.
+// checkCerts checks the certificates for the roles in cfg.
 func checkCerts(cfg *config.Config) []tls.Finding {
 	if cfg.Carrier() != "tls" || !cfg.CertsGiven() {
 		return nil
@@ -166,7 +165,7 @@ func checkCerts(cfg *config.Config) []tls.Finding {
 	if cfg.Client {
 		for _, a := range cfg.ServerAddrs() {
 			for _, f := range tls.Check(cfg.Tunnel.ClientTLS, tls.ClientRole, a, time.Now()) {
-				if !slices.Contains(all, f) { // most are not about a single server
+				if !slices.Contains(all, f) { // most concern all servers
 					all = append(all, f)
 				}
 			}

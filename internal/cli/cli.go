@@ -1,5 +1,5 @@
-// Package cli implements the command line: one file for each verb, and a table of verbs
-// from which the help and usage errors are made.
+// Package cli implements the command line: one file per verb, and a table of verbs from
+// which the help and usage errors are generated.
 package cli
 
 import (
@@ -39,8 +39,8 @@ func Main() int {
 	return exitCode(err)
 }
 
-// fileError is an error about a file named by an option: certificates, users, rules.
-// The user can fix it too.
+// fileError is an error in a file named by an option: certificates, users, rules. The
+// user can fix it too.
 type fileError struct{ error }
 
 // Unwrap returns the error itself.
@@ -81,7 +81,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 // isWord reports whether arg is not an option.
 func isWord(arg string) bool { return arg != "" && arg[0] != '-' }
 
-// looksLikeKey reports whether an argument may be a key instead of the name of a file.
+// looksLikeKey reports whether arg may be a key rather than a file name.
 func looksLikeKey(arg string) bool {
 	if !keytext.Looks(arg) {
 		return false

@@ -13,7 +13,7 @@ import (
 // contactWait is how long the greeting waits for a server to answer.
 const contactWait = time.Second
 
-// greet prints what was started, except what greetContact prints.
+// greet prints what was started; greetContact prints the rest.
 func (p *process) greet(w io.Writer) {
 	if p.tryingOut() {
 		fmt.Fprintln(w, "Trial mode: client and server run in this process, with certificates that")

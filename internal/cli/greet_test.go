@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// stuck is a pipe that is not read once the status has been written.
+// stuck is a pipe whose reader stops once the status has been written.
 type stuck struct {
 	io.Writer
 	reached chan struct{} // closed by the write that blocks
@@ -24,7 +24,7 @@ func (s stuck) Write(b []byte) (int, error) {
 	return s.Writer.Write(b)
 }
 
-// TestUnreadGreeting: a process stops even if its output is not read.
+// TestUnreadGreeting: a process stops even if its output is never read.
 func TestUnreadGreeting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -37,7 +37,7 @@ func TestUnreadGreeting(t *testing.T) {
 	select {
 	case <-out.reached:
 	case <-time.After(patience):
-		t.Fatal("it does not say how to try it")
+		t.Fatal("it does not print how to try it")
 	}
 	cancel()
 	select {
@@ -46,6 +46,6 @@ func TestUnreadGreeting(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(patience):
-		t.Fatal("it does not stop")
+		t.Fatal("it is not stopping")
 	}
 }

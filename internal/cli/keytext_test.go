@@ -13,19 +13,19 @@ import (
 	"tunnels/tls/ca"
 )
 
-// shownMax is how many characters of a key a message may contain by accident.
+// shownMax is how many characters of a key may appear in a message by coincidence.
 const shownMax = 7
 
-// keyFiles are files containing a key, as users have them.
+// keyFiles holds files that contain a key, as users have them.
 type keyFiles struct {
 	dir    string
-	secret string // base64 content of all of them, without newlines
+	secret string // base64 content of all files, without newlines
 }
 
-// makeKeyFiles makes a CA and its files, some of them without PEM armor.
+// makeKeyFiles creates a CA and its files, some without PEM armor.
 func makeKeyFiles(t *testing.T) keyFiles {
 	t.Helper()
-	t.Chdir(t.TempDir()) // a value that looks like a path may become a file
+	t.Chdir(t.TempDir()) // a value that looks like a path may create a file
 	k := keyFiles{dir: t.TempDir()}
 	if _, err := ca.Init(k.dir, []string{"localhost"}); err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func (k keyFiles) text(t *testing.T, name string) string {
 	return string(b)
 }
 
-// shown returns a part of the keys that text contains, or "".
+// shown returns the part of the keys that appears in text, or "".
 func (k keyFiles) shown(text string) string {
 	for i := range len(text) - shownMax {
 		if part := text[i : i+shownMax+1]; strings.Contains(k.secret, part) {
@@ -61,7 +61,7 @@ func (k keyFiles) shown(text string) string {
 	return ""
 }
 
-// values returns what users may enter by mistake.
+// values returns values that users may enter by mistake.
 func (k keyFiles) values(t *testing.T) []string {
 	var all []string
 	for _, name := range []string{"server.key", "client.pem", "bare-server.key"} {
@@ -72,12 +72,12 @@ func (k keyFiles) values(t *testing.T) []string {
 	return append(all, line, line+":443", "a.example:443,"+line, "tcp://"+line, "https://"+line+"/", "https://a.example/"+line)
 }
 
-// said returns everything one run outputs: on the terminal, in its error and its log.
+// said returns all the output of one run: terminal, error and log.
 func (k keyFiles) said(t *testing.T, args, environ []string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // a process that starts stops at once
+	cancel() // a process that does start stops at once
 	text := ""
 	if err := run(ctx, args, environ, strings.NewReader(""), &stdout, &stderr); err != nil {
 		text = err.Error()
@@ -92,7 +92,7 @@ func (k keyFiles) said(t *testing.T, args, environ []string) string {
 	return text + "\n" + stdout.String() + stderr.String() + string(log)
 }
 
-// options returns all options, as listed in the help.
+// options returns all options listed in the help.
 func options(t *testing.T) []string {
 	t.Helper()
 	var b bytes.Buffer
@@ -139,8 +139,8 @@ func TestOptionsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestVerbsShowNoKey: nor by the verbs, or for arguments that are neither verb nor
-// option.
+// TestVerbsShowNoKey: the same for the verbs, and for arguments that are neither a verb
+// nor an option.
 func TestVerbsShowNoKey(t *testing.T) {
 	k := makeKeyFiles(t)
 	users := k.file("users")
@@ -177,7 +177,7 @@ func TestVerbsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestFileTypeIsReported: the message still helps.
+// TestFileTypeIsReported: the message is still helpful.
 func TestFileTypeIsReported(t *testing.T) {
 	k := makeKeyFiles(t)
 	pem, text := k.file("client.pem"), k.text(t, "client.pem")

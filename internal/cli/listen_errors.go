@@ -10,12 +10,12 @@ import (
 	"tunnels/internal/netx"
 )
 
-// serverListenError explains an error of listening for clients.
+// serverListenError explains an error from listening for clients.
 func serverListenError(err error, network, address string) error {
 	if network == "unix" {
 		return err
 	}
-	host, port, _ := net.SplitHostPort(address) // it was checked
+	host, port, _ := net.SplitHostPort(address) // already validated
 	_, noName := errors.AsType[*net.DNSError](err)
 	if noName || errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return explained{err, fmt.Sprintf("server: %s is not an address of this machine; a server listens on its own: use -server.addr :%s", address, port)}
@@ -23,7 +23,7 @@ func serverListenError(err error, network, address string) error {
 	return listenError(err, "server", address, "-server.addr "+net.JoinHostPort(host, otherPort(port)))
 }
 
-// clientListenError explains an error of listening for applications.
+// clientListenError explains an error from listening for applications.
 func clientListenError(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Addr == nil || op.Net == "unix" {
@@ -31,7 +31,7 @@ func clientListenError(err error) error {
 	}
 	address := op.Addr.String()
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return explained{err, fmt.Sprintf("client: %s is not an address of this machine; -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", address)}
+		return explained{err, fmt.Sprintf("client: %s is not an address of this machine; -client.addr is where applications connect, as in 127.0.0.1:1080, and the server's address belongs in -server.addr", address)}
 	}
 	host, port, splitErr := net.SplitHostPort(address)
 	if splitErr != nil {
@@ -40,7 +40,7 @@ func clientListenError(err error) error {
 	return listenError(err, "client", address, "-client.addr "+net.JoinHostPort(host, otherPort(port)))
 }
 
-// listenError explains err; other is what to use instead.
+// listenError explains err; other is the suggested alternative.
 func listenError(err error, role, address, other string) error {
 	if problem := netx.ZoneProblem(address); problem != "" {
 		return explained{err, role + ": " + problem}
@@ -54,8 +54,8 @@ func listenError(err error, role, address, other string) error {
 	return err
 }
 
-// otherPort suggests a port to use instead: the next one, or for ports below 1024 the
-// usual alternative.
+// otherPort suggests a different port: the next one, or the usual alternative to a port
+// below 1024.
 func otherPort(port string) string {
 	n, err := strconv.Atoi(port)
 	switch {

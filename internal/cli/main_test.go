@@ -7,6 +7,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack starts one goroutine for each of its loggers and cannot stop it.
+	// lumberjack starts a goroutine per logger and cannot stop it.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }

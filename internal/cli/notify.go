@@ -14,7 +14,7 @@ func notifyReady(environ []string) error {
 		if !ok || path == "" {
 			continue
 		}
-		c, err := net.Dial("unixgram", path) // a path that begins with @ is an abstract socket, for Go and for systemd
+		c, err := net.Dial("unixgram", path) // for both Go and systemd, a path that begins with @ is an abstract socket
 		if err != nil {
 			return err
 		}

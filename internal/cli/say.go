@@ -11,11 +11,11 @@ import (
 
 const (
 	screenMax  = 64 << 10    // bytes waiting to be written
-	screenTime = time.Second // how long close waits for them
+	screenTime = time.Second // how long close waits for them to be written
 )
 
-// screen is standard output or error for a process that must not block if its output is
-// not read: text that does not fit is dropped.
+// screen is standard output or error for a process that must not block when its output
+// is not read: text that does not fit is dropped.
 type screen struct{ queue *lossy.Queue }
 
 func newScreen(w io.Writer) *screen {
@@ -28,10 +28,10 @@ func (t *screen) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// close waits until everything is written, for a limited time.
+// close waits, for a limited time, until everything is written.
 func (t *screen) close() { t.queue.Close(screenTime) }
 
-// printError writes an error with the program's name before each line.
+// printError writes an error, each line prefixed with the program's name.
 func printError(w io.Writer, text string) {
 	t := newScreen(w)
 	defer t.close()

@@ -23,7 +23,7 @@ import (
 	"tunnels/tunnel"
 )
 
-// drainMax is how long open connections may take to finish when the process is told to
+// drainMax is how long open connections may take to finish after the process is told to
 // stop.
 const drainMax = 30 * time.Second
 
@@ -31,14 +31,14 @@ const drainMax = 30 * time.Second
 type process struct {
 	cfg    *config.Config
 	log    *sla.Logger
-	lines  *journal.Journal // what the roles report, in the log
+	lines  *journal.Journal // logs the roles' events
 	tasks  tasks
-	client *tunnel.Client // the one of tasks, or nil
-	page   *http.Server   // something to load when trying out; nil otherwise
+	client *tunnel.Client // also in tasks; nil if there is no client
+	page   *http.Server   // test page for trial mode, else nil
 	pageAt string
 	wg     sync.WaitGroup
-	ended  chan error // one value for each role that ends
-	conf   []byte     // content of the configuration file at the start
+	ended  chan error // receives one value from each role that ends
+	conf   []byte     // content of the configuration file at startup
 
 	closing context.Context // canceled when close begins
 	end     context.CancelFunc
@@ -63,10 +63,10 @@ func serve(c call, args []string) error {
 	sla.SetDefault(log)
 	defer sla.SetDefault(nil)
 	p := &process{cfg: cfg, log: log, lines: journal.New(log), ended: make(chan error, 2)}
-	p.conf, _ = os.ReadFile(cfg.File) // without one there is nothing to compare
+	p.conf, _ = os.ReadFile(cfg.File) // if it cannot be read, there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
-	// This must precede any log line from which another program may conclude that the
-	// process runs: Go drops a SIGUSR1 for which no channel is registered.
+	// This must precede any log line that could tell another program that the process
+	// is running: Go drops a SIGUSR1 for which no channel is registered.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)
@@ -97,7 +97,7 @@ func serve(c call, args []string) error {
 	return err
 }
 
-// withFix adds the fix suggested by the check of the certificates to an error.
+// withFix adds to an error the fix suggested by the certificate check.
 func withFix(err error, findings []tls.Finding) error {
 	for _, f := range findings {
 		if f.Severity == tls.Fatal && f.Fix != "" && strings.Contains(err.Error(), f.Text) && !strings.Contains(err.Error(), f.Fix) {
@@ -107,7 +107,7 @@ func withFix(err error, findings []tls.Finding) error {
 	return err
 }
 
-// logStart logs what was started, once nothing can prevent that any more.
+// logStart logs what was started, once nothing can fail any more.
 func (p *process) logStart() {
 	p.log.Info("%s started", versionLine())
 	for _, w := range p.cfg.Warnings {
@@ -118,12 +118,12 @@ func (p *process) logStart() {
 	}
 }
 
-// listen makes the roles and their sockets, so that errors are found before anything is
-// served.
+// listen creates the roles and their sockets, so that errors are found before serving
+// begins.
 func (p *process) listen() error {
 	t := p.cfg.Tunnel
 	t.Events = p.lines.Events()
-	t.Remux.Budget = remux.NewBudget(t.Remux.BudgetMax) // one for both roles
+	t.Remux.Budget = remux.NewBudget(t.Remux.BudgetMax) // shared by both roles
 	if p.tryingOut() {
 		server, client, err := tls.Throwaway()
 		if err != nil {
@@ -185,8 +185,8 @@ func (p *process) listenClient(t tunnel.Config) error {
 	return nil
 }
 
-// dialable is an address by which a listener of this process is reached: one
-// that listens everywhere is reached on loopback.
+// dialable returns an address at which one of this process's listeners can be reached:
+// loopback if it listens on all addresses.
 func dialable(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {
@@ -199,13 +199,14 @@ func dialable(a net.Addr) string {
 	return net.JoinHostPort(loopback, strconv.Itoa(tcp.Port))
 }
 
-// tryingOut reports whether both roles run without any configured certificates.
+// tryingOut reports whether this is trial mode: both roles run and no certificates are
+// configured.
 func (p *process) tryingOut() bool {
 	return p.cfg.Server && p.cfg.Client && !p.cfg.CertsGiven() && p.cfg.Carrier() == "tls"
 }
 
-// listenPage serves one page on loopback, so that there is something to load through
-// the tunnel even without the Internet.
+// listenPage serves a page on loopback, so that there is something to load through the
+// tunnel even without Internet access.
 func (p *process) listenPage() error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -260,8 +261,7 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, std
 
 func isStop(sig os.Signal) bool { return sig == os.Interrupt || sig == syscall.SIGTERM }
 
-// stop lets open connections finish, until they take too long or another signal
-// arrives.
+// stop lets open connections finish until the time limit or another signal.
 func (p *process) stop(signals <-chan os.Signal) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), drainMax, fmt.Errorf("not finished within %s", drainMax))
 	defer cancel()
@@ -290,7 +290,7 @@ func (p *process) stop(signals <-chan os.Signal) {
 	}
 }
 
-// close ends what is left, at once, and waits for it.
+// close ends whatever is left, at once, and waits for it.
 func (p *process) close() {
 	p.end()
 	p.tasks.close()

@@ -45,7 +45,7 @@ func service(c call, args []string) error {
 	return err
 }
 
-// isPrivate reports whether a file is in a folder hidden by the unit.
+// isPrivate reports whether a file is in a folder that the unit hides.
 func isPrivate(path string) bool {
 	return strings.HasPrefix(path, "/root/") || strings.HasPrefix(path, "/home/") || strings.HasPrefix(path, "/tmp/")
 }

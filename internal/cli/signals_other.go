@@ -4,10 +4,10 @@ package cli
 
 import "os"
 
-// otherSignals are signals that do not stop the process: there are none on this system.
+// otherSignals lists the signals that do not stop the process: none on this system.
 var otherSignals []os.Signal
 
 func (p *process) other(os.Signal) {}
 
-// surviveBrokenPipes does nothing: without SIGPIPE such writes simply fail.
+// surviveBrokenPipes does nothing: without SIGPIPE, such writes just fail.
 func surviveBrokenPipes() {}

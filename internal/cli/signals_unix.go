@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// otherSignals are signals that do not stop the process.
+// otherSignals lists the signals that do not stop the process.
 var otherSignals = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1}
 
-// other handles one of them: SIGHUP reloads the certificates, rules and users, SIGUSR1
-// reopens the log after another program has renamed it.
+// other handles one of otherSignals: SIGHUP reloads the certificates, rules and users,
+// SIGUSR1 reopens the log after another program has renamed it.
 func (p *process) other(sig os.Signal) {
 	switch sig {
 	case syscall.SIGHUP:
@@ -23,6 +23,6 @@ func (p *process) other(sig os.Signal) {
 }
 
 // surviveBrokenPipes makes writes to standard output and error fail when their reader
-// is gone; otherwise the runtime would end the process by SIGPIPE. It is never undone:
-// the last line may be main's.
+// is gone; otherwise SIGPIPE would kill the process. It is never undone: main may write
+// the last line.
 func surviveBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }

@@ -7,26 +7,26 @@ import (
 	"tunnels/internal/lifecycle"
 )
 
-// task is a role of this process, with what the log says of it.
+// task is a role of this process, with its texts for the log.
 type task struct {
 	lifecycle.Role
 	name  string // server or client
-	files string // what it reads again
-	begun string // what it does now that it listens
+	files string // files reloaded by SIGHUP
+	begun string // status once it is listening
 }
 
-// tasks are the roles of one process, in the order in which they begin. They end in the
-// opposite order, so that what needs another role ends before it.
+// tasks holds the roles of one process in starting order. They end in reverse order, so
+// that a role ends before the roles it needs.
 type tasks []task
 
-// serve serves all roles, each in a goroutine of wg. ended is told when one ends.
+// serve serves all roles, each in a goroutine of wg. ended receives each role's result.
 func (all tasks) serve(wg *sync.WaitGroup, ended chan<- error) {
 	for _, r := range all {
 		wg.Go(func() { ended <- r.Serve() })
 	}
 }
 
-// shutdown drains all roles at the same time. cut is told of each that did not finish.
+// shutdown drains all roles at once. cut is called for each that did not finish.
 func (all tasks) shutdown(ctx context.Context, cut func(name string, err error)) {
 	var wg sync.WaitGroup
 	for _, r := range all {
@@ -39,7 +39,7 @@ func (all tasks) shutdown(ctx context.Context, cut func(name string, err error))
 	wg.Wait()
 }
 
-// close ends all roles at once, one after the other.
+// close ends all roles immediately, one after another.
 func (all tasks) close() {
 	for i := len(all) - 1; i >= 0; i-- {
 		all[i].Close()

@@ -108,7 +108,7 @@ func readPassword(c call, name string) (string, error) {
 	return line, nil
 }
 
-// typedPassword prompts for a password twice, because it is not shown.
+// typedPassword prompts for a password twice, because it is not echoed.
 func typedPassword(c call, name string) (string, error) {
 	f := c.stdin.(*os.File) // terminals are files
 	password, err := terminal.ReadPassword(f, c.stderr, fmt.Sprintf("Password of %s: ", name))

@@ -39,7 +39,7 @@ func pty(t *testing.T) (master, slave *os.File) {
 // TestUsersAddTyped: a typed password is prompted for twice and never shown.
 func TestUsersAddTyped(t *testing.T) {
 	for _, tt := range []struct {
-		typed, want string // want: part of the error, or empty on success
+		typed, want string // want: part of the error, or empty for success
 	}{
 		{"s3cret s3cret\ns3cret s3cret\n", ""},
 		{"s3cret\nother\n", "differ"},
@@ -72,7 +72,7 @@ func TestUsersAddTyped(t *testing.T) {
 	}
 }
 
-// waitAsked waits until echo is off and nothing typed before is unread.
+// waitAsked waits until echo is off and all earlier input has been read.
 func waitAsked(t *testing.T, slave *os.File, done chan error) {
 	t.Helper()
 	end := time.Now().Add(20 * time.Second)

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/typo"
 )
 
-// call holds the context of a verb besides its arguments.
+// call holds a verb's context apart from its arguments.
 type call struct {
 	ctx            context.Context
 	environ        []string
@@ -27,13 +27,13 @@ type verb struct {
 	name string
 	does string // description in the list of verbs
 	help func(w io.Writer) error
-	// run runs the verb. It returns flag.ErrHelp if its help was requested.
+	// run runs the verb. It returns flag.ErrHelp if help was requested.
 	run func(c call, args []string) error
-	// options means that its arguments are those of a process, parsed by config.
+	// options reports that the arguments are those of a process, parsed by config.
 	options bool
 }
 
-// verbs returns the table of verbs in the order of the help.
+// verbs returns the table of verbs in the order of the help text.
 func verbs() []verb {
 	return []verb{
 		{name: "client", does: "run the proxy, on the laptop (same as tunnels -client)", help: roleHelp("client", clientHelp), run: role("client"), options: true},
@@ -54,7 +54,7 @@ func verbs() []verb {
 	}
 }
 
-// findVerb returns the verb of that name.
+// findVerb returns the verb with that name.
 func findVerb(name string) (verb, bool) {
 	all := verbs()
 	i := slices.IndexFunc(all, func(v verb) bool { return v.name == name })
@@ -84,7 +84,7 @@ func unknownVerb(name string) error {
 // do runs v, or writes its help if the arguments request it.
 func (v verb) do(c call, args []string) error {
 	if !v.options && slices.ContainsFunc(args, looksLikeKey) {
-		return usagef("%s: an argument looks like the text of a key, and there is no file of that name", v.name)
+		return usagef("%s: an argument looks like the text of a key, and there is no file with that name", v.name)
 	}
 	if len(args) > 0 && (isHelp(args[0]) || args[0] == "help") {
 		return v.help(c.stdout)
@@ -98,7 +98,7 @@ func (v verb) do(c call, args []string) error {
 
 func isHelp(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }
 
-// role returns the function that runs one role, like its option.
+// role returns a function that runs one role, as its option does.
 func role(name string) func(c call, args []string) error {
 	return func(c call, args []string) error { return serve(c, append([]string{"-" + name}, args...)) }
 }
@@ -194,8 +194,7 @@ Example:
   tunnels check client -server.addr vps.example:443 -tls.client.cert client.pem
 `
 
-// roleHelp returns a function that writes the help of a role: text and the options of
-// that role.
+// roleHelp returns a function that writes a role's help: text, then the role's options.
 func roleHelp(name, text string) func(io.Writer) error {
 	return func(w io.Writer) error {
 		if _, err := io.WriteString(w, text); err != nil {
@@ -205,7 +204,7 @@ func roleHelp(name, text string) func(io.Writer) error {
 	}
 }
 
-// operands parses args, in which options may be anywhere, and returns the operands.
+// operands parses args, in which options may appear anywhere, and returns the operands.
 // Everything after -- is an operand.
 func operands(fs *flag.FlagSet, args []string) ([]string, error) {
 	fs.SetOutput(io.Discard)

@@ -16,13 +16,13 @@ import (
 	"tunnels/tls"
 )
 
-// derive sets values that follow from others.
+// derive sets values that depend on others.
 func (c *Config) derive() {
 	c.SLA.Default = !c.Given("sla.log.path")
 	t := &c.Tunnel
 	c.name()
-	// A plain network between client and server is also the one the server listens on,
-	// so it need not be set twice.
+	// The server also listens on the plain network between client and server, so it
+	// need not be set twice.
 	if n := c.Carrier(); n != "tls" && !c.Given("server.net") {
 		t.ServerNet = n
 	}
@@ -43,7 +43,7 @@ func (c *Config) derive() {
 		t.ClientAddrs = append(t.ClientAddrs, netx.ParseEndpoint(c.clientNet, a))
 	}
 	if t.ClientTLS.CA == "" && t.ClientTLS.Cert != "" {
-		// If the file cannot be read, loading the certificate reports that.
+		// If the file cannot be read, loading the certificate reports the error.
 		if holds, err := tls.HoldsCA(t.ClientTLS.Cert); holds || err != nil {
 			t.ClientTLS.CA = t.ClientTLS.Cert
 		}
@@ -51,14 +51,14 @@ func (c *Config) derive() {
 	if t.ServerTLS.CA == "" {
 		t.ServerTLS.CA = t.ClientTLS.CA
 	}
-	// With both ends here and an exit that only this machine can reach, there is no
-	// second machine to protect.
+	// If both ends run here and only this machine can reach the exit, there is no other
+	// machine to protect.
 	if both && !c.Given("server.allow") && netx.IsLoopback(t.ServerNet, t.ServerAddr) {
 		_ = targets(&t.Allow, "server.allow")("all") // always valid
 	}
 }
 
-// check finds problems with combinations of values that are each valid.
+// check reports invalid combinations of values that are valid on their own.
 func (c *Config) check() error {
 	var bad problems
 	bad.add(c.checkNetworks())
@@ -81,7 +81,7 @@ func (c *Config) check() error {
 	return bad.err()
 }
 
-// checkNetworks checks that the carrier, if it is a plain network, is the server's.
+// checkNetworks checks that a plain carrier is the server's network.
 func (c *Config) checkNetworks() error {
 	n := c.Carrier()
 	if n == "tls" || n == c.Tunnel.ServerNet {
@@ -121,10 +121,10 @@ func (c *Config) checkServerAddr() error {
 	return c.checkClear(t.ServerAddr, "")
 }
 
-// serversMax limits the servers of a client.
+// serversMax is the maximum number of servers for a client.
 const serversMax = 64
 
-// checkServers checks the servers of a client.
+// checkServers checks a client's servers.
 func (c *Config) checkServers() error {
 	all := c.Tunnel.Servers
 	if len(all) > serversMax {
@@ -152,7 +152,7 @@ func (c *Config) checkServers() error {
 	return nil
 }
 
-// checkClear checks that without TLS no traffic leaves this machine.
+// checkClear checks that no traffic leaves this machine without TLS.
 func (c *Config) checkClear(address, which string) error {
 	if n := c.Carrier(); n != "tls" && !c.Tunnel.Insecure && !netx.IsLoopback(n, address) {
 		return c.wrong("server.addr", "%sanyone on the network path could read and change what -%s %s carries: want TLS, a loopback address, or -insecure", which, c.carrierName(), n)
@@ -168,7 +168,7 @@ func (c *Config) ServerAddrs() []string {
 	return []string{c.Tunnel.ServerAddr}
 }
 
-// checkUsers checks that -client.users is a file, and not a user's name and password.
+// checkUsers checks that -client.users is a file, not a user's name and password.
 func (c *Config) checkUsers() error {
 	name, _, colon := strings.Cut(c.Tunnel.ClientUsers, ":")
 	if _, err := os.Stat(c.Tunnel.ClientUsers); err == nil || !colon || len(name) < 2 { // C:\users is a path
@@ -197,10 +197,10 @@ func (c *Config) checkClientAddrs() error {
 			return c.wrong("client.addr", "%s%v", which, err)
 		}
 		if slices.Contains(c.Tunnel.Servers, e.Address) {
-			return c.wrong("client.addr", "%sis -server.addr as well: -client.addr is where applications connect, on this machine, and the server goes into -server.addr", which)
+			return c.wrong("client.addr", "%sis -server.addr as well: -client.addr is where applications connect, on this machine, and the server's address belongs in -server.addr", which)
 		}
 		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && c.isServers(e) {
-			return c.wrong("client.addr", "%sdoes not seem to be an address of this machine: -client.addr is where applications connect, as in 127.0.0.1:1080, and the server goes into -server.addr", which)
+			return c.wrong("client.addr", "%sdoes not seem to be an address of this machine: -client.addr is where applications connect, as in 127.0.0.1:1080, and the server's address belongs in -server.addr", which)
 		}
 		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && !e.IsLoopback() {
 			return c.wrong("client.addr", "%sother machines could use the tunnel: want a loopback address, as in 127.0.0.1:1080, or -client.users FILE, or -client.open", which)
@@ -209,8 +209,8 @@ func (c *Config) checkClientAddrs() error {
 	return nil
 }
 
-// isServers reports whether an address of a client seems to be that of its server: a
-// name, or the address of a server while -server.addr is on this machine.
+// isServers reports whether a client's address seems to be its server's: a name, or the
+// address of a server while -server.addr is on this machine.
 func (c *Config) isServers(e netx.Endpoint) bool {
 	host, _, err := net.SplitHostPort(e.Address)
 	if err != nil || e.Network == "unix" || host == "" || e.IsLoopback() || len(c.Tunnel.Servers) == 0 {
@@ -260,7 +260,7 @@ func (c *Config) checkRules(bad *problems) {
 	}
 }
 
-// end returns the end that an option is for: "server" or "client", or "" for both.
+// end returns the end an option is for: "server", "client", or "" for both.
 func end(option string) string {
 	switch {
 	case option == "server.addr", option == "server.net", option == "server.dial.timeout.sec":
@@ -273,7 +273,7 @@ func end(option string) string {
 	return ""
 }
 
-// warn adds warnings about valid settings that the user should know of.
+// warn adds warnings about valid but questionable settings.
 func (c *Config) warn() {
 	add := func(format string, a ...any) { c.Warnings = append(c.Warnings, fmt.Sprintf(format, a...)) }
 	for _, o := range c.all() {
@@ -327,8 +327,8 @@ func (c *Config) warnOpen(add func(format string, a ...any)) {
 	}
 }
 
-// isPEMFile reports whether a file begins like a key or certificate, so that nothing
-// must be written to it.
+// isPEMFile reports whether a file begins like a key or certificate, and so must not be
+// overwritten.
 func isPEMFile(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return false

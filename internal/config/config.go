@@ -5,7 +5,7 @@
 //
 //	-server.addr :443              on the command line
 //	TUNNELS_SERVER_ADDR=:443       in the environment
-//	server.addr = :443             in the file that -config names
+//	server.addr = :443             in the file named by -config
 //
 // The command line overrides the environment, which overrides the file. An empty
 // environment variable counts as unset. In the file, a line that begins with # is a
@@ -21,7 +21,7 @@ import (
 	"tunnels/tunnel"
 )
 
-// Config is the configuration of a process.
+// Config is the configuration of one process.
 type Config struct {
 	Server bool // run the exit
 	Client bool // run the proxy
@@ -36,18 +36,18 @@ type Config struct {
 	// Warnings are messages for the user that are not errors.
 	Warnings []string
 
-	given map[string]given // by option name; values that were set explicitly
+	given map[string]given // explicitly set values, by option name
 
-	clientAddrs []string // from -client.addr; Tunnel.ClientAddrs is made from them
-	clientNet   string   // network of addresses without one of their own
+	clientAddrs []string // from -client.addr; source of Tunnel.ClientAddrs
+	clientNet   string   // network for addresses without one
 }
 
-// given is an explicitly set value with its origin.
+// given is an explicitly set value and its origin.
 type given struct {
 	value, origin string
 }
 
-// The origins that are not a line of a file.
+// Origins other than a line of a file.
 const (
 	commandLine = "command line"
 	byDefault   = "default"

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // args splits a command line at spaces.
 func args(line string) []string { return strings.Fields(line) }
 
-// try holds the arguments of the simplest complete configuration.
+// try contains the arguments of the simplest complete configuration.
 const try = "-server -client"
 
 func mustParse(t *testing.T, line string, environ ...string) *Config {
@@ -124,7 +124,7 @@ func TestPrecedence(t *testing.T) {
 	}
 	c = mustParse(t, "", "TUNNELS_SERVER=1", "TUNNELS_CLIENT=true", "TUNNELS_CONFIG="+file)
 	if c.Tunnel.Remux.Ping != 3*time.Second || !c.Server || !c.Client || c.File != file {
-		t.Errorf("from the environment alone: %+v", c)
+		t.Errorf("from only the environment: %+v", c)
 	}
 	if c = mustParse(t, "-server=true -client -server.deny 10.0.0.1 -server.deny 10.0.0.2,a.example"); c.Tunnel.Deny.String() != "10.0.0.1,10.0.0.2,a.example" {
 		t.Errorf("a list given twice = %s, want the sum", c.Tunnel.Deny)
@@ -154,7 +154,7 @@ func TestDerived(t *testing.T) {
 		{"-server -server.addr :443" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "ca"},
 		{"-server -server.addr :443 -tls.server.ca own" + certs, func(c *Config) any { return c.Tunnel.ServerTLS.CA }, "own"},
 		{"-server -server.addr :443" + certs, func(c *Config) any { return c.CertsGiven() }, true},
-		// other machines can reach this exit, so it protects its own machine
+		// other machines can reach this exit, so its own machine is protected
 		{"-server -client -server.addr :443" + certs, func(c *Config) any { return c.Tunnel.Allow.Empty() }, true},
 		{"-server -client -server.dns https://1.1.1.1/dns-query -server.dns system", func(c *Config) any { return fmt.Sprint(c.Tunnel.DNS.Upstreams) }, "[https://1.1.1.1:443 system]"},
 		{"-server -client -server.allow private", func(c *Config) any { return c.Tunnel.Allow.String() }, "private"},
@@ -188,7 +188,7 @@ func TestHelpAndRole(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	secret, rules := writeFile(t, "s3cret\n"), writeFile(t, "[*]\n")
 	tests := []struct {
-		line, env, want string // want: the only warning, or empty for none
+		line, env, want string // want: the only warning, or empty if none
 	}{
 		{try, "", ""},
 		{try + " -sla.dingtalk.token abc", "", "-sla.dingtalk.token: all users of this machine can see it with ps: give it as @FILE or in TUNNELS_SLA_DINGTALK_TOKEN"},
@@ -309,8 +309,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestUsageFor: the help of a role lists its own options, and every option is in that
-// of a role or of both.
+// TestUsageFor: a role's help lists that role's options, and every option is in the
+// help of one role or both.
 func TestUsageFor(t *testing.T) {
 	told := map[string]int{}
 	for _, role := range []string{"client", "server"} {
@@ -346,13 +346,13 @@ func TestEnvironmentNamesDiffer(t *testing.T) {
 		}
 		seen[e] = o.name
 	}
-	mustParse(t, "-server -client", PasswordEnv+"=hush") // used by the verb users; not an option, and not an error
+	mustParse(t, "-server -client", PasswordEnv+"=hush") // used by the verb users; neither an option nor an error
 	if got := envName("server.addr"); got != "TUNNELS_SERVER_ADDR" {
 		t.Errorf("envName(server.addr) = %s, want TUNNELS_SERVER_ADDR", got)
 	}
 }
 
-// TestLogLevels checks that levels are also accepted as shown in the log.
+// TestLogLevels checks that the level names used in the log are also accepted.
 func TestLogLevels(t *testing.T) {
 	for _, level := range []string{"debug", "debg", "DEBG", "info", "Warn", "erro", "Error", "fata", "FATAL"} {
 		c := mustParse(t, "-server -client -sla.log.level "+level)
@@ -362,7 +362,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// TestLogPathIsDefault checks that sla is told whether the path was set explicitly.
+// TestLogPathIsDefault checks that sla learns whether the path was set explicitly.
 func TestLogPathIsDefault(t *testing.T) {
 	for line, want := range map[string]bool{
 		"-server -client": true,

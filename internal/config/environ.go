@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// envPrefix is the prefix of our environment variables.
+// envPrefix is the prefix of this program's environment variables.
 const envPrefix = "TUNNELS_"
 
 // PasswordEnv is the environment variable with a password for `tunnels users add`. It
@@ -18,8 +18,8 @@ func envName(name string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
 }
 
-// orchestrated matches the variables that Kubernetes and Docker links set in every
-// container beside a service whose name begins with "tunnels".
+// orchestrated matches the variables that Kubernetes and Docker links set in containers
+// for a service whose name begins with "tunnels".
 var orchestrated = regexp.MustCompile(`^TUNNELS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
 // parseEnv returns the options set in environ, and an *Error for each variable that has
@@ -46,7 +46,7 @@ func parseEnv(environ []string, names []string) (got map[string]given, unknown [
 	return got, unknown
 }
 
-// warnEnv warns of variables without an option. They are not errors, because other
+// warnEnv warns about variables without an option. They are not errors, because other
 // programs set variables too.
 func (c *Config) warnEnv(unknown []*Error) {
 	for _, e := range unknown {

@@ -7,7 +7,7 @@ import (
 )
 
 // TestEnvironmentOfOthers: variables set by an orchestrator for a service called
-// tunnels are ignored, and any other unknown variable is a warning.
+// tunnels are ignored; any other unknown variable causes a warning.
 func TestEnvironmentOfOthers(t *testing.T) {
 	for _, kv := range []string{
 		"TUNNELS_SERVICE_HOST=10.96.0.7", "TUNNELS_SERVICE_PORT=443", "TUNNELS_SERVICE_PORT_TLS=443", "TUNNELS_PORT=tcp://10.96.0.7:443",
@@ -32,8 +32,8 @@ func TestEnvironmentOfOthers(t *testing.T) {
 			t.Errorf("with %s it warns %q, want %q", kv, got, want)
 		}
 	}
-	// An unknown variable may explain why an option is missing, but the error must keep
-	// its kind.
+	// An unknown variable may explain a missing option, but the error must keep its
+	// kind.
 	if _, err := Parse(nil, []string{"TUNNELS_SERVR=1"}); !errors.Is(err, ErrNoRole) || !strings.Contains(err.Error(), "did you mean TUNNELS_SERVER?") {
 		t.Errorf("Parse = %v, want ErrNoRole and what was meant", err)
 	}

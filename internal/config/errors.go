@@ -13,7 +13,7 @@ import (
 // prints Usage.
 var ErrNoRole = &Error{Want: "want -client, -server or both; tunnels -h shows how"}
 
-// Error describes one problem with the user's input. The process exits with code 2.
+// Error is one problem with the user's input. The process exits with code 2.
 type Error struct {
 	Name   string // the option, "server.addr", or empty if the error is not about a single one
 	Value  string // the value; empty for a secret
@@ -53,7 +53,7 @@ func (c *Config) wrong(name, format string, a ...any) error {
 	return &Error{Name: name, Value: value, Origin: c.origin(name), Want: fmt.Sprintf(format, a...)}
 }
 
-// unknownName returns an Error about a name without an option.
+// unknownName returns an Error about a name that is not an option.
 func unknownName(spelled, origin string, known []string) *Error {
 	want := "there is no such option; tunnels help options lists them all"
 	if near := typo.Nearest(spelled, known); near != "" {
@@ -62,7 +62,7 @@ func unknownName(spelled, origin string, known []string) *Error {
 	return &Error{Value: spelled, Origin: origin, Want: want}
 }
 
-// problems collects errors, so that all of them are reported at once.
+// problems collects errors, so that all are reported together.
 type problems []error
 
 func (p *problems) add(err error) {

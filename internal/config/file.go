@@ -17,7 +17,7 @@ func readFile(path string, known []string) (map[string]given, error) {
 	return parseFile(text, path, known)
 }
 
-// parseFile parses the lines of a file called path. Only the known names may be left of
+// parseFile parses the lines of the file at path. Only known names are allowed before
 // the equals sign. Its errors are *Error.
 func parseFile(data, path string, known []string) (map[string]given, error) {
 	values := make(map[string]given)
@@ -30,7 +30,7 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 		switch {
 		case err != nil:
 			if !slices.Contains(known, key) {
-				key = "" // not quoted: the file may be anything
+				key = "" // not quoted: the file could contain anything
 			}
 			bad.add(&Error{Name: key, Origin: origin, Want: err.Error()})
 		case key == "":
@@ -51,9 +51,8 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 	return values, bad.err()
 }
 
-// unknownLine is unknownName for the key of a line. The key is shown only if it is
-// similar to a known one or has the form of an option, so that it cannot be part of a
-// secret.
+// unknownLine is unknownName for a key in a file. The key is shown only if it resembles
+// a known one or looks like an option name, so that it cannot be part of a secret.
 func unknownLine(key, origin string, known []string) error {
 	err := unknownName(key, origin, known)
 	asOptions := len(key) <= 32 && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz.") == ""

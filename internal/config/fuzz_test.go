@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/typo"
 )
 
-// FuzzFile: a file is parsed or rejected with an *Error, and a parsed one can be
+// FuzzFile: a file is either rejected with an *Error or parsed, and a parsed one can be
 // written and parsed again.
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{

@@ -6,7 +6,7 @@ import (
 	"tunnels/tunnel"
 )
 
-// name sets the names that other packages use in messages: those of the options.
+// name gives other packages the option names to use in their messages.
 func (c *Config) name() {
 	t := &c.Tunnel
 	t.Names = tunnel.Names{ClientUsers: "-client.users", Rules: "-server.rules"}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestNames checks that the names that config sets for messages are names of options.
+// TestNames checks that the names config provides for messages are option names.
 func TestNames(t *testing.T) {
 	c := mustParse(t, try)
 	n := &c.Tunnel
@@ -20,7 +20,7 @@ func TestNames(t *testing.T) {
 	}
 	for _, name := range all {
 		if !slices.Contains(c.names(), strings.TrimPrefix(name, "-")) {
-			t.Errorf("%q is no option", name)
+			t.Errorf("%q is not an option", name)
 		}
 	}
 	if strings.Contains(told, `""`) {

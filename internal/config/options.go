@@ -13,15 +13,15 @@ import (
 	"tunnels/tunnel"
 )
 
-// option is one setting, made by flag, environment or file.
+// option is one setting: a flag, an environment variable and a line of a file.
 type option struct {
 	name   string // "server.addr"
-	arg    string // name of its value in the help, or empty for a switch
+	arg    string // placeholder for its value in the help; empty for a switch
 	def    string // default, as a user would write it
-	show   string // the default as shown in the help, if not def
+	show   string // default as shown in the help, if not def
 	help   string
 	secret bool // never shown; may be @file
-	hidden bool // not quoted in errors, because people paste secrets into it
+	hidden bool // not quoted in errors, because users paste secrets into it
 	list   bool // repeated values on the command line accumulate
 
 	set func(value string) error // stores a value, or returns what is expected
@@ -33,12 +33,12 @@ type group struct {
 	options []option
 }
 
-// limits of values
+// Limits for values.
 const (
 	day      = 24 * 3600
 	week     = 7 * day
 	maxMemMB = 1 << 20
-	// also those in a rules file
+	// also apply to a rules file
 	maxSess   = 1 << 24
 	maxRateKB = 1 << 30
 	// maxReuseMB is well below the limit for AES-GCM with one key (RFC 8446, section
@@ -52,8 +52,8 @@ var (
 	requests = append([]string{"remux"}, carriers...)
 )
 
-// groups returns the table of all options in the order of the help. Their set functions
-// store into c.
+// groups returns the table of all options in help order. Their set functions store into
+// c.
 func (c *Config) groups() []group {
 	return []group{
 		{"Roles and configuration file", c.roleOptions()},
@@ -124,7 +124,7 @@ func (c *Config) remuxOptions() []option {
 		{name: "remux.net", arg: "NET", def: "tls", help: "what carries remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
 		{name: "insecure", help: "permit non-TLS connections to other machines", set: toggle(&t.Insecure)},
 		{name: "remux.reuse.max.sec", arg: "N", def: inSeconds(def.ReuseMaxAge), help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
-		{name: "remux.reuse.max.cnt", arg: "N", def: strconv.Itoa(def.ReuseMaxCount), help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
+		{name: "remux.reuse.max.cnt", arg: "N", def: strconv.Itoa(def.ReuseMaxCount), help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is being dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},
 		{name: "remux.reuse.max.mb", arg: "N", def: strconv.FormatInt(def.ReuseMaxBytes>>20, 10), help: "replace a connection after N MiB", set: number(&r.ReuseMaxBytes, 1, maxReuseMB, 1<<20)},
 		{name: "remux.idle.max.sec", arg: "N", def: inSeconds(def.IdleMax), help: "close a connection after N seconds without sessions", set: seconds(&r.IdleMax, 1, day)},
 		{name: "remux.conn.max.cnt", arg: "N", def: strconv.Itoa(def.ConnMax), help: "maximum connections between client and server", set: number(&r.ConnMax, 1, 65535, 1)},
@@ -159,7 +159,7 @@ func (c *Config) all() []option {
 	return all
 }
 
-// option returns the option of that name, or nil.
+// option returns the option with that name, or nil.
 func (c *Config) option(name string) *option {
 	for _, o := range c.all() {
 		if o.name == name {
@@ -169,5 +169,5 @@ func (c *Config) option(name string) *option {
 	return nil
 }
 
-// inSeconds returns a default of whole seconds, as a user would write it.
+// inSeconds returns a default in whole seconds, as a user would write it.
 func inSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -54,7 +54,7 @@ func (c *Config) parse(fromFlags, fromEnv map[string]given) error {
 		}
 	}
 	if err := bad.err(); err != nil {
-		return err // other problems may only follow from this
+		return err // other problems may just be consequences
 	}
 	c.inferRole()
 	if !c.Server && !c.Client {
@@ -70,7 +70,7 @@ func (c *Config) readFile(fromFlags, fromEnv map[string]given) (map[string]given
 	if !ok {
 		file = fromEnv["config"]
 	}
-	if file.value == "" || checkKeyText(c.option("config"), file) != nil { // reported with the other errors
+	if file.value == "" || checkKeyText(c.option("config"), file) != nil { // reported along with the other errors
 		return nil, nil
 	}
 	got, err := readFile(file.value, c.names())
@@ -80,8 +80,8 @@ func (c *Config) readFile(fromFlags, fromEnv map[string]given) (map[string]given
 	return got, err
 }
 
-// inferRole sets the role if it was not given and only one is possible: only a server
-// has a server certificate, and only a client has a client certificate and a server to
+// inferRole sets the role if none was given and only one is possible: only a server has
+// a server certificate, and only a client has a client certificate and a server to
 // connect to.
 func (c *Config) inferRole() {
 	if c.Given("server") || c.Given("client") {
@@ -114,11 +114,11 @@ func (c *Config) value(o *option) string {
 	return o.def
 }
 
-// checkKeyText rejects the text of a key or certificate as a value, so that later
-// messages cannot quote it. Text that only looks like a key is accepted if it is never
-// shown or is a path.
+// checkKeyText rejects a value that is the text of a key or certificate, so that no
+// later message can quote it. Text that merely looks like a key is accepted if it is
+// never shown or is a path.
 func checkKeyText(o *option, g given) error {
-	want := "looks like the text of a key, and there is no file of that name"
+	want := "looks like the text of a key, and there is no file with that name"
 	switch {
 	case keytext.IsPEM(g.value) && o.arg == "FILE":
 		want = "holds the text of a certificate or key (PEM): want the name of its file"
@@ -130,7 +130,7 @@ func checkKeyText(o *option, g given) error {
 	return &Error{Name: o.name, Origin: g.origin, Want: want}
 }
 
-// isPath reports whether the file, or the folder it would be in, exists.
+// isPath reports whether the file exists, or the folder it would be in.
 func isPath(name string) bool {
 	_, err := os.Stat(name)
 	if dir := filepath.Dir(name); err != nil && dir != "." && dir != "/" {
@@ -145,8 +145,8 @@ func isOurs(err error) bool {
 	return ok
 }
 
-// rawFlag stores an argument unchecked: values are checked once it is known which of
-// the three sources applies.
+// rawFlag stores an argument unchecked: values are checked once it is known which
+// source wins.
 type rawFlag struct {
 	o   *option
 	got map[string]given
@@ -179,7 +179,7 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 	case errors.Is(err, flag.ErrHelp):
 		return nil, flag.ErrHelp
 	case err != nil:
-		// Package flag has no error types for these two; a test checks its texts.
+		// Package flag has no types for these two errors; a test checks their texts.
 		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 			return nil, unknownName("-"+name, commandLine, dashed(names))
 		}
@@ -193,7 +193,7 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 	return got, nil
 }
 
-// misplaced returns an Error about the argument arg, at which the options end.
+// misplaced returns an Error about arg, the argument at which option parsing stopped.
 func misplaced(args []string, arg string, all []option) error {
 	want := "is not an option; options begin with -, and their values follow a space or ="
 	before := ""

@@ -9,8 +9,8 @@ import (
 	"tunnels/internal/lines"
 )
 
-// Print writes the effective configuration as a file for -config. Defaults are written
-// as comments; so are secrets that are not in a file of their own, without their
+// Print writes the effective configuration as a file for -config. Defaults are
+// commented out; so are secrets that are not in a file of their own, without their
 // values.
 func (c *Config) Print(w io.Writer) error {
 	b := bufio.NewWriter(w)

@@ -17,7 +17,7 @@ const (
 	referenceEnd   = "<!-- end of the options -->\n"
 )
 
-// reference returns the table of options in Markdown, a table for each group.
+// reference returns the options as Markdown, one table per group.
 func reference() string {
 	var b strings.Builder
 	escape := strings.NewReplacer("*", `\*`, "|", `\|`, "<", "&lt;", "_", `\_`)
@@ -39,7 +39,8 @@ func reference() string {
 	return b.String() + "\n"
 }
 
-// TestReference checks that docs/REFERENCE.md has every option as the program has it.
+// TestReference checks that docs/REFERENCE.md lists every option as the program defines
+// it.
 func TestReference(t *testing.T) {
 	text, err := os.ReadFile(referenceFile)
 	if err != nil {
@@ -75,14 +76,14 @@ func TestDocsNameOptions(t *testing.T) {
 			t.Errorf("%s names %d options, want more", file, len(named))
 		}
 		for _, m := range named {
-			if m[2] == "" && (&Config{}).option(m[1]) == nil { // else it stands for several
-				t.Errorf("%s names -%s, which is no option", file, m[1])
+			if m[2] == "" && (&Config{}).option(m[1]) == nil { // otherwise it stands for several options
+				t.Errorf("%s names -%s, which is not an option", file, m[1])
 			}
 		}
 	}
 }
 
-// differences returns the lines that only one of two texts has.
+// differences returns the lines that are in only one of the texts.
 func differences(got, want string) string {
 	var b strings.Builder
 	only := func(sign, text, other string) {

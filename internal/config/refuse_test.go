@@ -99,7 +99,7 @@ func TestRefused(t *testing.T) {
 		{try + " -client.addr :1080", "", "or -client.open"},
 		{try + " -client.net unix", "", "wants -client.addr PATH"},
 		{client + "-client.addr vps.example:443 -server.addr 127.0.0.1:1080", "", `-client.addr "vps.example:443" (command line): does not seem to be an address of this machine`},
-		{client + "-client.addr 203.0.113.7:443 -server.addr 127.0.0.1:1080", "", "the server goes into -server.addr"},
+		{client + "-client.addr 203.0.113.7:443 -server.addr 127.0.0.1:1080", "", "the server's address belongs in -server.addr"},
 		{client + "-client.addr vps.example:443 -server.addr vps.example:443", "", `is -server.addr as well`},
 		{client + "-client.addr 127.0.0.1:1080 -server.addr a:443,127.0.0.1:1080", "", `is -server.addr as well`},
 		{client + "-client.addr 127.0.0.1:1080,192.168.1.2:1080 -server.addr a:443", "", `entry "192.168.1.2:1080": other machines could use the tunnel`},
@@ -122,7 +122,7 @@ func TestRefused(t *testing.T) {
 		{"-client -server.addr a:443", "", "-tls.client.cert is missing"},
 		{try + " -tls.server.cert c", "", "-tls.client.cert is missing"},
 
-		// secrets are not in the message
+		// secrets do not appear in the message
 		{try + " -sla.dingtalk.secret hush", "", "-sla.dingtalk.secret (command line): has no effect without -sla.dingtalk.token"},
 		{try + " -sla.dingtalk.token @/no/such/file", "", "-sla.dingtalk.token (command line): open /no/such/file"},
 		{try + " -sla.dingtalk.url https://robot.example/send?access_token=hush", "", "-sla.dingtalk.url (command line): has a query"},
@@ -155,7 +155,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestRandomNames: names that happen to look like a key are accepted where names are.
+// TestRandomNames: names that happen to look like a key are accepted wherever a name is
+// expected.
 func TestRandomNames(t *testing.T) {
 	const account = "aB3xY9kQ2mZ8wL5nR7tV1cD4eF6"
 	file := filepath.Join(t.TempDir(), account)

@@ -21,10 +21,10 @@ func TestRoleInferred(t *testing.T) {
 		{"-server.addr a:443 -tls.client.cert c -tls.client.key k" + ca, false, true},
 		{"-client.addr 127.0.0.1:1 -server.addr a:443 -tls.client.cert c", false, true},
 		{"-tls.client.cert c" + ca, false, false},  // no server to connect to
-		{"-server.addr :443" + ca, false, false},   // either role may have these
-		{"-server.addr 127.0.0.1:1", false, false}, // without certificates
+		{"-server.addr :443" + ca, false, false},   // valid for either role
+		{"-server.addr 127.0.0.1:1", false, false}, // no certificates
 		{"-server.addr a:443 -tls.server.cert s -tls.client.cert c" + ca, false, false},
-		{"-server=false -server.addr :443 -tls.server.cert s" + ca, false, false}, // the role was switched off
+		{"-server=false -server.addr :443 -tls.server.cert s" + ca, false, false}, // the role is switched off
 	} {
 		c, err := Parse(args(tt.line), nil)
 		switch {
@@ -40,7 +40,7 @@ func TestRoleInferred(t *testing.T) {
 	}
 }
 
-// TestClientCAInferred: the CA is taken from the client's certificate file if it is
+// TestClientCAInferred: the CA is read from the client's certificate file if it is
 // there.
 func TestClientCAInferred(t *testing.T) {
 	dir := t.TempDir()
@@ -66,5 +66,5 @@ func TestClientCAInferred(t *testing.T) {
 	if _, err := os.Stat(gone); err == nil {
 		t.Fatal("it is there")
 	}
-	mustParse(t, line+gone) // a missing file is reported where it is read
+	mustParse(t, line+gone) // a missing file is reported by the code that reads it
 }

@@ -27,12 +27,12 @@ func TestServers(t *testing.T) {
 	}
 	c := mustParse(t, "-client", "TUNNELS_SERVER_ADDR=a:443, b:443", "TUNNELS_TLS_CLIENT_CERT=c", "TUNNELS_TLS_CLIENT_CA=c")
 	if got := c.ServerAddrs(); !slices.Equal(got, []string{"a:443", "b:443"}) {
-		t.Errorf("with a blank behind the comma: servers %q", got)
+		t.Errorf("with a blank after the comma: servers %q", got)
 	}
 }
 
-// TestServersWarnings: each server reached without TLS has its own warning, and a
-// policy for a single server is reported as having no effect.
+// TestServersWarnings: each server reached without TLS causes its own warning, and
+// setting a policy for a single server causes one because it has no effect.
 func TestServersWarnings(t *testing.T) {
 	c := mustParse(t, "-client -insecure -remux.net tcp -server.addr 127.0.0.1:1,a:443,b:443")
 	var named []string

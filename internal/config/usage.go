@@ -31,7 +31,7 @@ func Usage(w io.Writer) error {
 	return b.Flush()
 }
 
-// UsageFor writes the options that concern one role, "client" or "server".
+// UsageFor writes the options that apply to a role, "client" or "server".
 func UsageFor(w io.Writer, role string) error {
 	b := bufio.NewWriter(w)
 	writeOptions(b, func(o option) bool { return o.concerns(role) })
@@ -43,7 +43,7 @@ func UsageFor(w io.Writer, role string) error {
 func (o *option) concerns(role string) bool {
 	switch {
 	case o.name == "server", o.name == "client":
-		return false // the role is given
+		return false // the role is already chosen
 	case o.name == "tls.server.name":
 		return role == "client"
 	case strings.HasPrefix(o.name, "tls."):
@@ -86,7 +86,7 @@ func writeOption(w io.Writer, o *option) {
 	}
 }
 
-// describe returns the option's help and its default.
+// describe returns an option's help and default.
 func (o *option) describe() string {
 	switch {
 	case o.show != "":

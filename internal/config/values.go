@@ -19,8 +19,8 @@ import (
 	"tunnels/sla"
 )
 
-// The functions in this file make the set function of an option: it stores a value of
-// one type, or returns what is expected.
+// The functions in this file return an option's set function: it stores a value of one
+// type, or returns the expected form.
 
 func text(dst *string) func(string) error {
 	return func(v string) error {
@@ -55,7 +55,7 @@ func oneOf(dst *string, names []string) func(string) error {
 	}
 }
 
-// logLevel stores a level in the form that sla parses.
+// logLevel stores a level that sla can parse.
 func logLevel(dst *string) func(string) error {
 	return func(v string) error {
 		if _, err := sla.ParseLevel(v); err != nil || v == "" {
@@ -66,7 +66,7 @@ func logLevel(dst *string) func(string) error {
 	}
 }
 
-// number stores a whole number from lo to hi, multiplied by unit.
+// number stores an integer from lo to hi, multiplied by unit.
 func number[T int | int64](dst *T, lo, hi, unit int64) func(string) error {
 	return func(v string) error {
 		n, err := strconv.ParseInt(v, 10, 64)
@@ -100,7 +100,7 @@ func mode(dst *eagersocks.Mode) func(string) error {
 	}
 }
 
-// targets stores a list of targets, with the option's name for messages.
+// targets stores a list of targets, which uses the option's name in messages.
 func targets(dst **policy.List, option string) func(string) error {
 	return func(v string) error {
 		l, err := policy.Parse(v)
@@ -113,8 +113,8 @@ func targets(dst **policy.List, option string) func(string) error {
 	}
 }
 
-// limit stores unit times a whole number from lo to hi as a limit, with the option's
-// name for messages.
+// limit stores an integer from lo to hi, times unit, as a limit that uses the option's
+// name in messages.
 func limit(dst *rules.Limit, option string, lo, hi, unit int64) func(string) error {
 	return func(v string) error {
 		dst.Rule = "-" + option
@@ -122,7 +122,7 @@ func limit(dst *rules.Limit, option string, lo, hi, unit int64) func(string) err
 	}
 }
 
-// entries stores the entries between the commas.
+// entries stores the comma-separated entries.
 func entries(dst *[]string) func(string) error {
 	return func(v string) error {
 		if strings.ContainsRune(v, 0) {
@@ -145,7 +145,7 @@ func split(list string) (all []string) {
 	return all
 }
 
-// upstreams stores the DNS servers, with the option's name for messages.
+// upstreams stores the DNS servers, which use the option's name in messages.
 func upstreams(dst *resolve.Config, option string) func(string) error {
 	return func(v string) error {
 		ups, err := resolve.Parse(v)
@@ -187,7 +187,7 @@ func serverName(dst *string) func(string) error {
 	}
 }
 
-// alert stores a value that sla accepts in the Config made by with.
+// alert stores a value that sla accepts in the Config returned by with.
 func alert(dst *string, with func(string) sla.Config) func(string) error {
 	return func(v string) error {
 		c := with(v)
@@ -201,15 +201,15 @@ func alert(dst *string, with func(string) sla.Config) func(string) error {
 	}
 }
 
-// use is the purpose of an address.
+// use is what an address is used for.
 type use uint8
 
 const (
-	listening use = iota // the host may be empty, the port 0
+	listening use = iota // the host may be empty and the port 0
 	dialing
 )
 
-// checkAddress returns what is wrong with an address on a network.
+// checkAddress returns what is wrong with an address on the given network.
 func checkAddress(network, address string, u use) error {
 	if network == "unix" {
 		return checkPath(address)
@@ -265,7 +265,7 @@ func checkPath(path string) error {
 // isHost reports whether s is an IP address or could be a host name.
 func isHost(s string) bool {
 	if ip, err := netip.ParseAddr(s); err == nil {
-		return strings.IndexFunc(ip.Zone(), notInLabel) < 0 // otherwise it may contain anything
+		return strings.IndexFunc(ip.Zone(), notInLabel) < 0 // otherwise it could contain anything
 	}
 	s = strings.TrimSuffix(s, ".")
 	if s == "" || len(s) > 253 {

@@ -10,11 +10,11 @@ import (
 )
 
 // IsPEM reports whether text contains a PEM block: a certificate, a key or anything
-// else that begins like one.
+// else with the same header.
 func IsPEM(text string) bool { return strings.Contains(text, "-----BEGIN") }
 
 // Looks reports whether text may contain a key, as PEM or base64. A name or path that
-// mixes letters and digits randomly also matches, so use it to decide what to show,
+// mixes letters and digits at random also matches, so use it to decide what to show,
 // never what to accept.
 func Looks(text string) bool {
 	if IsPEM(text) {
@@ -49,8 +49,8 @@ func Show(text string) string {
 	return userinfo.ReplaceAllString(text, "…@")
 }
 
-// Hide removes from text the passwords in front of hosts that words contain, because
-// errors of the system and of other packages repeat them.
+// Hide removes from text any passwords in front of hosts that occur in words, because
+// errors from the system and from other packages repeat them.
 func Hide(text string, words []string) string {
 	for _, word := range words {
 		for _, secret := range userinfo.FindAllString(word, -1) {
@@ -60,7 +60,7 @@ func Hide(text string, words []string) string {
 	return text
 }
 
-// Quote returns Show's text quoted as by %q.
+// Quote returns Show(text), quoted as by %q.
 func Quote(text string) string {
 	if Looks(text) {
 		return Show(text)
@@ -69,16 +69,16 @@ func Quote(text string) string {
 }
 
 const (
-	size     = 24 // characters examined together
-	changes  = 12 // of 23; random base64 has 15, words and paths have fewer than 8
+	size     = 24 // characters examined at a time
+	changes  = 12 // out of 23; random base64 has 15, words and paths have fewer than 8
 	shortest = 6  // characters before padding
 )
 
-// kind is the kind of a base64 character.
+// kind classifies a base64 character.
 type kind uint8
 
 const (
-	other kind = iota // not of base64
+	other kind = iota // not a base64 character
 	upper
 	lower
 	digit
@@ -99,10 +99,10 @@ func kindOf(c byte) kind {
 	return other
 }
 
-// window holds the kinds of the last characters of a base64 run.
+// window holds the kinds of the latest characters in a base64 run.
 type window struct {
 	kinds  [size]kind
-	length int // of the run
+	length int // length of the run
 }
 
 func (w *window) add(k kind) {
@@ -110,13 +110,13 @@ func (w *window) add(k kind) {
 	w.length++
 }
 
-// mixed reports whether the window looks random: upper case, lower case and digits
-// in more than one place, changing about as often as in random text.
+// mixed reports whether the window looks random: it has upper case, lower case and
+// digits in more than one place, and changes kind about as often as random text does.
 func (w *window) mixed() bool {
 	if w.length < size {
 		return false
 	}
-	var runs [sign + 1]int // of characters of one kind
+	var runs [sign + 1]int // runs of each kind
 	n := 0
 	before := other
 	for i := range size {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestLooksRandom: base64 lines are recognized, also with text around them.
+// TestLooksRandom: base64 lines are recognized, even with text around them.
 func TestLooksRandom(t *testing.T) {
 	const tries = 2000
 	missed := 0
@@ -66,7 +66,7 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// FuzzLooks: for any input it terminates, and text it calls a key is not shown.
+// FuzzLooks: it terminates on any input, and text it takes for a key is not shown.
 func FuzzLooks(f *testing.F) {
 	f.Add("kR3pQ1xZ7w==")
 	f.Add("-----BEGIN")

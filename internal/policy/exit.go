@@ -10,21 +10,22 @@ import (
 	"tunnels/internal/code"
 )
 
-// Exit judges targets. Deny wins; Allow overrides what is denied by default; a target
-// in neither list is allowed unless it is denied by default. The rules of one client
-// (For) can restrict and allow more, but nothing in Deny. The zero Exit denies what is
-// denied by default. It may be used concurrently.
+// Exit judges targets. Deny wins; Allow overrides the default denials; a target in
+// neither list is allowed unless it is denied by default. A client's rules (For) can
+// restrict and allow more, but cannot allow anything in Deny. The zero Exit has only
+// the default denials. It is safe for concurrent use.
 type Exit struct {
 	Allow, Deny *List
-	// Own reports whether an address is one of this machine. These are denied by
-	// default, because what listens there may rely on a firewall in front of the exit.
-	// If nil, the addresses are unknown. The entries self and loopback include them.
+	// Own reports whether an address belongs to this machine. Such addresses are denied
+	// by default, because services that listen there may rely on a firewall in front of
+	// the exit. If Own is nil, the addresses are unknown. The entries self and loopback
+	// include them.
 	Own func(netip.Addr) bool
 
-	client *Rules // or nil for none
+	client *Rules // nil if there are none
 }
 
-// denied lists the prefixes denied by default, in the order in which they are checked.
+// denied lists the prefixes denied by default, in the order they are checked.
 var denied = []struct {
 	prefix netip.Prefix
 	why    string
@@ -54,10 +55,10 @@ var denied = []struct {
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"},      // RFC 8215: the embedded IPv4 address is unknown
 }
 
-// AllowName judges a target before its name is resolved. Nil means "not forbidden so
-// far": the addresses it resolves to must pass AllowAddr. The error is a *code.Error
-// with code.NotAllowed that names the rule. A host that is an IP address is judged as
-// one.
+// AllowName judges a target before its name is resolved. Nil means "not refused so
+// far": the addresses it resolves to must still pass AllowAddr. The error is a
+// *code.Error with code.NotAllowed that names the rule. A host that is an IP address is
+// judged as an address.
 func (e *Exit) AllowName(host string, port uint16) error {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return e.AllowAddr(netip.AddrPortFrom(a, port), "")
@@ -109,7 +110,8 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	return nil
 }
 
-// unnamed returns the lists that could allow the target, and the entry that would.
+// unnamed returns the lists that could allow the target, and the entry that would do
+// so.
 func (e *Exit) unnamed(entry string) string {
 	name := e.Allow.Called("allow")
 	if e.client == nil {
@@ -145,7 +147,8 @@ func join(target string, port uint16) string {
 	return net.JoinHostPort(target, strconv.Itoa(int(port)))
 }
 
-// printable returns a name from outside with everything but printable ASCII escaped.
+// printable returns a name from an untrusted source with everything but printable ASCII
+// escaped.
 func printable(name string) string {
 	q := strconv.QuoteToASCII(name)
 	return q[1 : len(q)-1]

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzParse: String writes any list that Parse accepts in a form that Parse reads back
-// to the same list, and matching it never panics.
+// FuzzParse: for any list that Parse accepts, String returns a form that Parse reads
+// back as the same list, and matching it never panics.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "10.0.0.0/8", "192.0.2.7:22", "[2001:db8::7]:22", "[2001:db8::/32]:22", "2001:db8::1",

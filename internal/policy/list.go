@@ -1,24 +1,24 @@
-// Package policy says which targets an exit may reach.
+// Package policy decides which targets an exit may reach.
 //
-// A [List] holds what a server allows or denies: entries separated by commas, each of
-// them
+// A [List] holds what a server allows or denies, as comma-separated entries, each one
+// of
 //
 //	10.1.0.0/16       a network, in CIDR notation
 //	192.0.2.7         an address; 2001:db8::7 likewise
-//	db.example        a name, that one alone
+//	db.example        only this name
 //	*.example         every name below it, at any depth, but not itself
 //	self, loopback    the exit's own machine: 127.0.0.0/8, ::1 and every address of
 //	                  its interfaces
-//	private           what RFC 1918, RFC 6598 and RFC 4193 set aside
+//	private           the ranges of RFC 1918, RFC 6598 and RFC 4193
 //	all               every target
 //
 // and each with an optional port: 192.0.2.7:22, [2001:db8::7]:22,
 // [2001:db8::/32]:22, *.example:443, private:5432.
 //
-// An [Exit] combines two lists, and the [Rules] of a client if it has any, with what is
-// denied by default: addresses meant only for the exit's own machine and network, such
-// as a cloud's metadata service. It judges a name before it is resolved and every
-// address before it is dialed, so that a name cannot lead to a forbidden address.
+// An [Exit] combines two lists, and the client's [Rules] if it has any, with the
+// default denials: addresses meant only for the exit's own machine and network, such as
+// a cloud's metadata service. It judges a name before it is resolved and every address
+// before it is dialed, so that a name cannot lead to a forbidden address.
 package policy
 
 import (
@@ -31,34 +31,34 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// List is a parsed list. A nil List is empty and matches nothing. It does not
-// change once it is in use, so it may be used concurrently.
+// List is a parsed list. A nil List is empty and matches nothing. It never changes once
+// in use, so it is safe for concurrent use.
 type List struct {
-	Name string // the name of the list in messages, or empty
+	Name string // the list's name in messages, or empty
 
 	entries []entry
 }
 
 // entry is one rule. Exactly one of prefixes, name and all is set.
 type entry struct {
-	own      bool           // besides prefixes, the addresses of this machine
+	own      bool           // in addition to prefixes, the addresses of this machine
 	text     string         // as written, for messages
 	prefixes []netip.Prefix // addresses
 	name     string         // lower case, without a final dot
-	below    bool           // the names below name, not name itself
+	below    bool           // matches names below name, but not name itself
 	all      bool           // every target
 	port     uint16         // 0 means every port
 }
 
-// words are the networks with a name of their own.
+// words maps network names to their prefixes.
 var words = map[string][]netip.Prefix{
 	wordSelf:     prefixes("127.0.0.0/8", "::1/128"),
 	wordLoopback: prefixes("127.0.0.0/8", "::1/128"),
 	"private":    prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
 }
 
-// The words that include the addresses of this machine's interfaces: services that
-// listen there usually listen on loopback too.
+// Words that include the addresses of this machine's interfaces: services on those
+// usually listen on loopback too.
 const (
 	wordSelf     = "self"
 	wordLoopback = "loopback"
@@ -171,7 +171,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if err != nil {
 		return p, errors.New("want a network in CIDR notation, as in 10.0.0.0/8 or 2001:db8::/32")
 	}
-	if a := p.Addr(); a.Is4In6() { // it would never match: addresses are compared unmapped
+	if a := p.Addr(); a.Is4In6() { // it would never match: addresses are unmapped before comparing
 		if p.Bits() < 96 {
 			return p, errors.New("write an IPv4 network in IPv4 form, as in 10.0.0.0/8")
 		}
@@ -205,7 +205,7 @@ func checkName(name string) error {
 			}
 		}
 	}
-	// A typo in an address must not become a name that no host has.
+	// A mistyped address must not become a name that no host has.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
 		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
 	}

@@ -10,9 +10,9 @@ import (
 // 6052); the last four bytes are the IPv4 address.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// forms returns the forms in which addr is matched: without its zone, with which no
-// prefix would contain it, and as the IPv4 address it embeds, which is invalid if there
-// is none.
+// forms returns the forms in which addr is matched: without its zone, because no prefix
+// contains an address with one, and as the IPv4 address it embeds, invalid if there is
+// none.
 func forms(addr netip.Addr) [2]netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	f := [2]netip.Addr{addr}
@@ -31,7 +31,7 @@ func (l *List) MatchAddr(a netip.AddrPort) bool {
 }
 
 // MatchName reports whether an entry contains the name at that port. Case and a final
-// dot do not matter; a host that is an IP address is matched as one.
+// dot do not matter; a host that is an IP address is matched as an address.
 func (l *List) MatchName(host string, port uint16) bool {
 	_, ok := l.matchName(host, port, nil)
 	return ok
@@ -40,7 +40,7 @@ func (l *List) MatchName(host string, port uint16) bool {
 // Empty reports whether the list has no entries.
 func (l *List) Empty() bool { return l == nil || len(l.entries) == 0 }
 
-// Called returns the list's Name, or other if it has none.
+// Called returns the list's Name, or other if it is unnamed.
 func (l *List) Called(other string) string {
 	if l == nil {
 		return other
@@ -60,7 +60,7 @@ func (l *List) String() string {
 	return strings.Join(texts, ",")
 }
 
-// ownFunc reports whether an address is one of this machine; nil if unknown.
+// ownFunc reports whether an address belongs to this machine; nil if unknown.
 type ownFunc = func(netip.Addr) bool
 
 // matchAddr returns the text of the first entry that matches.

@@ -10,8 +10,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestOwn: addresses of the exit's machine are denied by default, in every form, and
-// allowed where a list names them.
+// TestOwn: addresses of the exit's own machine are denied by default, in every form,
+// and allowed if a list names them.
 func TestOwn(t *testing.T) {
 	own := netip.MustParseAddr("198.51.100.7")
 	e := Exit{Own: func(a netip.Addr) bool { return a == own }}
@@ -47,7 +47,7 @@ func mustParse(t *testing.T, list string) *List {
 	return l
 }
 
-// exitOf returns an exit whose lists have the names of a server's options.
+// exitOf returns an exit whose lists are named like a server's options.
 func exitOf(t *testing.T, allow, deny string) *Exit {
 	t.Helper()
 	e := &Exit{Allow: mustParse(t, allow), Deny: mustParse(t, deny)}
@@ -55,7 +55,7 @@ func exitOf(t *testing.T, allow, deny string) *Exit {
 	return e
 }
 
-// TestUnnamedLists checks that refusals by lists without names use plain words.
+// TestUnnamedLists checks that refusals by unnamed lists use plain words.
 func TestUnnamedLists(t *testing.T) {
 	e := &Exit{Deny: mustParse(t, "1.1.1.1")}
 	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("1.1.1.1:80"), ""), "target 1.1.1.1:80: deny has 1.1.1.1", "no name")
@@ -235,7 +235,7 @@ func TestExit(t *testing.T) {
 		{addr: "[64:ff9b::808:808]:80"},
 		{name: "metadata.example", addr: "169.254.169.254:80", want: "target metadata.example (169.254.169.254) port 80 is link-local"},
 
-		// allowed nevertheless
+		// allowed explicitly
 		{allow: "loopback", addr: "127.0.0.1:80"},
 		{allow: "loopback", addr: "[::1]:80"},
 		{allow: "loopback", addr: "10.0.0.1:80", want: "is private"},

@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// Rules are the lists for one client, in addition to those for all.
+// Rules holds the lists for one client, in addition to those for all clients.
 type Rules struct {
 	Who   string // their name in messages: "[laptop]"
-	Only  *List  // if not nil, only these are allowed
-	Allow *List  // allowed although denied by default
+	Only  *List  // if not nil, the only targets allowed
+	Allow *List  // overrides the default denials
 	Deny  *List  // never allowed
 }
 
-// For returns e with the rules of one client; r may be nil.
+// For returns e with one client's rules; r may be nil.
 func (e *Exit) For(r *Rules) *Exit {
 	return &Exit{Allow: e.Allow, Deny: e.Deny, Own: e.Own, client: r}
 }
 
 // nameRefused returns why the rules refuse a name before it is resolved, or "" if they
-// do not at this point.
+// do not yet.
 func (r *Rules) nameRefused(host string, port uint16, own ownFunc) string {
 	if r == nil {
 		return ""
@@ -56,7 +56,7 @@ func (r *Rules) addrRefused(a netip.AddrPort, via string, own ownFunc) string {
 func (r *Rules) denies(rule string) string { return "deny of " + r.Who + " has " + rule }
 func (r *Rules) leavesOut() string         { return "not in the only list of " + r.Who }
 
-// allow returns the list that allows what is denied by default.
+// allow returns the list that overrides the default denials.
 func (r *Rules) allow() *List {
 	if r == nil {
 		return nil
@@ -75,8 +75,8 @@ func (l *List) Join(other *List) *List {
 	return joined
 }
 
-// Inner returns the entries that have no effect unless they are allowed: addresses and
-// networks denied by default as a whole.
+// Inner returns the entries that do nothing unless they are allowed: addresses and
+// networks that are entirely denied by default.
 func (l *List) Inner() *List {
 	inner := &List{}
 	if l == nil {

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// TestRules tests a client's rules together with the lists for all. The target is name,
-// resolved to addr, or only addr.
+// TestRules tests a client's rules together with the lists for all clients. The target
+// is name, resolved to addr, or just addr.
 func TestRules(t *testing.T) {
 	tests := []struct {
-		allow, deny string // for all
-		only        string // empty for none
-		yes, no     string // allow and deny of the client
+		allow, deny string // for all clients
+		only        string // empty if unset
+		yes, no     string // the client's allow and deny
 		name, addr  string
 		want        string // part of the refusal, or empty if allowed
 	}{
@@ -32,12 +32,12 @@ func TestRules(t *testing.T) {
 		{no: "private", yes: "10.0.0.0/8", allow: "all", addr: "10.0.0.1:80", want: "deny of [c] has private"},
 		{no: "private", addr: "[::ffff:10.0.0.1]:80", want: "deny of [c] has private"},
 
-		// what is denied to all stays denied
+		// a target denied to all clients is denied
 		{deny: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny has 10.1.0.0/16"},
 		{deny: "10.1.0.0/16", only: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny has 10.1.0.0/16"},
 		{deny: "db.example", yes: "all", name: "db.example", addr: "10.1.0.1:80", want: "-server.deny has db.example"},
 
-		// only restricts and allows nothing
+		// only restricts; it allows nothing
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:443"},
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:80", want: "not in the only list of [c]"},
 		{only: "*.corp.example:443", name: "a.example", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
@@ -46,7 +46,7 @@ func TestRules(t *testing.T) {
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.1.9:443"},
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.2.9:443", want: "not in the only list of [c]"},
 		{only: "all:443", addr: "10.0.0.1:443", want: "is private"},
-		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // the parser of the file adds Inner
+		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // the file parser adds Inner
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", addr: "10.0.0.1:443"},
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", no: "10.0.0.1", addr: "10.0.0.1:443", want: "deny of [c]"},
 		{only: "a.example", yes: "private", allow: "all", addr: "10.0.0.1:443", want: "not in the only list of [c]"},
@@ -64,7 +64,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesNames: names are refused before they are resolved where that is certain.
+// TestRulesNames: names are refused before they are resolved if the outcome is certain.
 func TestRulesNames(t *testing.T) {
 	tests := []struct{ only, no, host, want string }{
 		{"", "", "a.example", ""},

@@ -22,16 +22,16 @@ func Read(path string) (*Table, error) {
 	return Parse(text, path)
 }
 
-// Open reads a file, which must be valid, and follows its changes. report is called
-// after each change: with nil if the file was reloaded, else with the error, once for
-// the same error. It is called by the goroutine that calls Table.
+// Open reads a file, which must be valid, and then watches it for changes. report is
+// called after each change: with nil if the file was reloaded, else with the error,
+// once per distinct error. It is called by the goroutine that calls Table.
 func Open(path string, report func(error)) (*File, error) {
 	f, err := reload.Open(reload.Config[Table]{
 		Path:        path,
 		Kind:        "rules",
 		Parse:       func(text string, _ *Table) (*Table, error) { return Parse(text, path) },
 		Report:      report,
-		KeepIfEmpty: true, // a file being written in place would suspend all rules
+		KeepIfEmpty: true, // a file being rewritten in place would otherwise suspend all rules
 	})
 	if err != nil {
 		return nil, err
@@ -40,8 +40,7 @@ func Open(path string, report func(error)) (*File, error) {
 }
 
 // Table returns the rules in force. Once a second it checks whether the file has
-// changed; it does not wait for another caller that is checking. A nil File has a nil
-// Table.
+// changed; it does not wait for another caller's check. A nil File has a nil Table.
 func (f *File) Table() *Table {
 	if f == nil {
 		return nil
@@ -58,7 +57,7 @@ func (f *File) Now() *Table {
 	return f.file.Now()
 }
 
-// Reload reads the file now, changed or not.
+// Reload reads the file now, whether or not it has changed.
 func (f *File) Reload() error {
 	if f == nil {
 		return nil
@@ -66,7 +65,7 @@ func (f *File) Reload() error {
 	return f.file.Reload()
 }
 
-// Problems returns the individual errors joined in an error of this package.
+// Problems returns the individual errors joined in an error from this package.
 func Problems(err error) []error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		return many.Unwrap()
@@ -74,5 +73,5 @@ func Problems(err error) []error {
 	return []error{err}
 }
 
-// OneLine returns the text of an error of this package on one line.
+// OneLine returns the text of an error from this package on one line.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

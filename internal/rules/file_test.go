@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/reload"
 )
 
-// watched is a rules file with what was reported about it.
+// watched is a rules file and the reports about it.
 type watched struct {
 	*File
 	t    *testing.T
@@ -40,7 +40,7 @@ func watch(t *testing.T, text string) *watched {
 	return w
 }
 
-// write replaces the file's text and always changes its time.
+// write replaces the file's text and always changes its modification time.
 func (w *watched) write(text string) {
 	w.t.Helper()
 	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
@@ -51,8 +51,8 @@ func (w *watched) write(text string) {
 	}
 }
 
-// want checks which clients have a block a second later, and what was reported
-// meanwhile.
+// want checks which clients have a block a second later, and what has been reported
+// since.
 func (w *watched) want(client string, said ...string) {
 	w.t.Helper()
 	time.Sleep(reload.Every)

@@ -19,23 +19,23 @@ const (
 	maxName  = 256 // bytes; RFC 5280 allows 64 characters, RFC 1035 255 bytes
 	maxCount = 1 << 24
 	maxKB    = 1 << 30
-	problems = 20 // after that many it is probably not a rules file
+	problems = 20 // with more than this, it is probably not a rules file
 )
 
-// keys are the keys allowed in a block.
+// keys lists the keys allowed in a block.
 var keys = []string{"only", "allow", "deny", "sess.max.cnt", "open.max.sec", "rate.max.kb"}
 
-// parser parses one file from first to last line.
+// parser parses one file from its first line to its last.
 type parser struct {
-	name  string // of the file
-	num   int    // of the line
+	name  string // file name
+	num   int    // current line number
 	table *Table
 	block *Rule // nil before the first block
 	bad   []error
 }
 
-// Parse parses the text of a file called name. The error joins all problems, each with
-// file and line.
+// Parse parses the text of the file called name. The error joins all problems, each
+// with file and line.
 func Parse(text, name string) (*Table, error) {
 	p := parser{name: name, table: &Table{exact: map[string]*Rule{}, below: map[string]*Rule{}}}
 	for line := range strings.SplitSeq(text, "\n") {
@@ -71,7 +71,7 @@ func (p *parser) line(line string) error {
 	switch {
 	case err != nil || key == "":
 		return err
-	case !slices.Contains(keys, key): // not quoted: the file may be anything
+	case !slices.Contains(keys, key): // not quoted: the file could contain anything
 		if near := typo.Nearest(key, keys); near != "" {
 			return fmt.Errorf("is not valid inside a block: did you mean %s?", near)
 		}
@@ -85,9 +85,9 @@ func (p *parser) line(line string) error {
 	return nil
 }
 
-// begin starts the block of a header.
+// begin starts a block with the given header.
 func (p *parser) begin(line string) error {
-	p.block = &Rule{line: p.num} // also if the header is invalid, so that the following lines are checked
+	p.block = &Rule{line: p.num} // even if the header is invalid, so that the lines after it are checked
 	name, rest, ok := strings.Cut(line[1:], "]")
 	if !ok || lines.CutComment(rest) != "" {
 		return errors.New("want the client's name in brackets and nothing else on the line, as in [laptop]")
@@ -113,7 +113,7 @@ func (p *parser) begin(line string) error {
 	return nil
 }
 
-// endBlock checks the block as a whole.
+// endBlock checks a whole block.
 func (p *parser) endBlock() {
 	b := p.block
 	if b == nil {
@@ -122,12 +122,12 @@ func (p *parser) endBlock() {
 	if b.deniesAll > 0 && b.opensSome {
 		p.wrong(b.deniesAll, fmt.Errorf("deny: all overrides everything else in %s, so the client could reach nothing; to restrict it to a list, use only = LIST", b.Policy.Who))
 	}
-	if b.Policy.Only != nil { // entries without effect unless allowed were meant to be allowed
+	if b.Policy.Only != nil { // these entries do nothing unless allowed, so the user must have meant to allow them
 		b.Policy.Allow = b.Policy.Allow.Join(b.Policy.Only.Inner())
 	}
 }
 
-// set stores the value of one line.
+// set stores the value from one line.
 func (r *Rule) set(key, value string, line int) error {
 	switch key {
 	case "only", "allow", "deny":
@@ -166,7 +166,7 @@ func (r *Rule) setList(key, value string, line int) error {
 	return nil
 }
 
-// setLimit stores a whole number of at most most, multiplied by unit.
+// setLimit stores an integer up to most, multiplied by unit.
 func (r *Rule) setLimit(dst **Limit, key, value string, most, unit int64) error {
 	if *dst != nil {
 		return fmt.Errorf("is repeated for %s", r.Policy.Who)

@@ -1,5 +1,5 @@
-// Package rules reads which targets each client of an exit may reach and its limits.
-// The file has a block for each client, by certificate name:
+// Package rules reads per-client rules for an exit: which targets a client may reach,
+// and its limits. The file has a block for each client, by certificate name:
 //
 //	[laptop]
 //	only  = *.corp.example:443, 10.1.0.0/16   # nothing but these
@@ -14,12 +14,12 @@
 //	[*]                                       # everyone else
 //	allow = private
 //
-// A client has one block: that of its name, else that of the longest matching *.name,
-// else [*]. Names are case-insensitive. Lists are those of package policy; repeated
+// A client has one block: the one with its name, else the longest matching *.name, else
+// [*]. Names are case-insensitive. Lists have the syntax of package policy; repeated
 // lists accumulate. Deny wins; only restricts, and also allows those of its addresses
 // and networks that are denied by default as a whole; allow permits what is denied by
-// default. 0 means no limit; unset limits default to the flags.
-// one that is not given is whatever holds for all.
+// default. 0 means no limit; unset limits default to the flags. one that is not given
+// is whatever holds for all.
 package rules
 
 import (
@@ -30,15 +30,15 @@ import (
 	"tunnels/internal/policy"
 )
 
-// Limit is one limit of a client.
+// Limit is one limit for a client.
 type Limit struct {
 	Max  int64  // 0 means no limit
-	Rule string // its source, for messages: "sess.max.cnt of [laptop]"
+	Rule string // where it was set, for messages: "sess.max.cnt of [laptop]"
 }
 
-// Limits are the limits of one client.
+// Limits holds the limits for one client.
 type Limits struct {
-	Sessions Limit // concurrent
+	Sessions Limit // concurrent sessions
 	Opens    Limit // sessions opened per second
 	Rate     Limit // bytes per second, each way
 }
@@ -49,11 +49,11 @@ type Rule struct {
 
 	sessions, opens, rate *Limit // nil if unset
 	line                  int    // first line of the block
-	deniesAll             int    // line of a deny with all, or 0
-	opensSome             bool   // has only or allow
+	deniesAll             int    // line of a deny list that contains all, or 0
+	opensSome             bool   // only or allow is set
 }
 
-// Limits returns all, overridden by the limits set in r. r may be nil.
+// Limits returns all, overridden by the limits that r sets. r may be nil.
 func (r *Rule) Limits(all Limits) Limits {
 	if r == nil {
 		return all
@@ -66,7 +66,7 @@ func (r *Rule) Limits(all Limits) Limits {
 	return all
 }
 
-// Lists returns the lists of r, or nil if it has none.
+// Lists returns r's lists, or nil if it has none.
 func (r *Rule) Lists() *policy.Rules {
 	if r == nil {
 		return nil
@@ -74,16 +74,16 @@ func (r *Rule) Lists() *policy.Rules {
 	return &r.Policy
 }
 
-// Table holds the blocks of one file. A nil Table has none. It may be used
-// concurrently.
+// Table holds the blocks of one file. A nil Table has none. It is safe for concurrent
+// use.
 type Table struct {
-	exact map[string]*Rule // by the name in lower case
-	below map[string]*Rule // of *.name, by name
-	other *Rule            // of *, or nil
+	exact map[string]*Rule // by lower-case name
+	below map[string]*Rule // blocks for *.name, by name
+	other *Rule            // block for *, or nil
 }
 
-// For returns the block of a client, or nil if it has none. A client without a
-// certificate has the empty name, which only [*] matches.
+// For returns a client's block, or nil if it has none. A client without a certificate
+// has the empty name, which only [*] matches.
 func (t *Table) For(client string) *Rule {
 	if t == nil {
 		return nil
@@ -107,7 +107,7 @@ func (t *Table) For(client string) *Rule {
 	}
 }
 
-// Fold returns a client's name in the form used for comparisons.
+// Fold returns a client's name in the form used for comparison.
 func Fold(client string) string { return strings.ToLower(client) }
 
 // Len returns the number of blocks.
@@ -122,7 +122,8 @@ func (t *Table) Len() int {
 	return n
 }
 
-// place returns where to store the block of a header: in m under key, or in other.
+// place returns where to store the block with the given header: in m under key, or in
+// other.
 func (t *Table) place(header string) (m map[string]*Rule, key string, err error) {
 	name := Fold(header)
 	switch {

@@ -22,9 +22,9 @@ func Is(r io.Reader) bool {
 }
 
 // ReadPassword writes the prompt to w and reads one line from the terminal f without
-// echo. After Ctrl-C it restores the terminal. The reading goroutine then remains until
-// the line ends: a read from a terminal cannot be canceled, and the caller is about to
-// exit.
+// echo. After Ctrl-C it restores the terminal; the reading goroutine then stays until
+// the line ends, because a read from a terminal cannot be canceled and the caller is
+// about to exit.
 func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	fd := int(f.Fd())
 	before, err := term.GetState(fd)

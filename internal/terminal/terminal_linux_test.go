@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long to wait on a busy machine for what must happen.
+// patience is how long to wait, on a busy machine, for something that must happen.
 const patience = 20 * time.Second
 
 // pty opens a terminal: bytes written to master are typed at slave.

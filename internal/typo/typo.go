@@ -1,4 +1,4 @@
-// Package typo suggests what a misspelled name was meant to be.
+// Package typo suggests corrections for misspelled names.
 package typo
 
 import (
@@ -11,9 +11,9 @@ const (
 	most    = 3  // maximum number of suggestions
 )
 
-// Nearest returns the known names that word is probably a misspelling of, joined with
-// "or", or "" if it resembles none. Typos are found by edit distance, names with
-// missing parts (tls.cert) by their other parts. Case does not matter.
+// Nearest returns the known names that word is probably meant to be, joined with "or",
+// or "" if it resembles none. Typos are found by edit distance, names with missing
+// parts (tls.cert) by their remaining parts. Case does not matter.
 func Nearest(word string, known []string) string {
 	if word == "" || len(word) > longest {
 		return ""
@@ -44,8 +44,7 @@ func parts(name string) []string {
 	return strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '_' })
 }
 
-// holds reports whether all contains some as a subsequence. A single part is not
-// enough.
+// holds reports whether some is a subsequence of all. A single part is not enough.
 func holds(all, some []string) bool {
 	if len(some) < 2 {
 		return false
@@ -60,8 +59,8 @@ func holds(all, some []string) bool {
 	return true
 }
 
-// distance returns how many characters of a must be added, removed, changed or swapped
-// with their neighbor to get b (optimal string alignment).
+// distance returns how many characters of a must be inserted, deleted, replaced or
+// swapped with a neighbor to get b (optimal string alignment).
 func distance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)

@@ -10,11 +10,12 @@ import (
 //go:embed server.service client.service launchd.plist
 var files embed.FS
 
-// installed is the path of the binary in the definitions.
+// installed is the binary's path in the service definitions.
 const installed = "/usr/local/bin/tunnels"
 
-// Text returns the definition of a kind (server, client or launchd) for the binary at a
-// path and, for launchd, a home folder. It returns false if there is no such kind.
+// Text returns the service definition of a kind (server, client or launchd) for the
+// binary at a path and, for launchd, a home folder. It returns false for an unknown
+// kind.
 func Text(kind, binary, home string) (string, bool) {
 	names := map[string]string{"server": "server.service", "client": "client.service", "launchd": "launchd.plist"}
 	b, err := files.ReadFile(names[kind])

@@ -46,7 +46,7 @@ func parseUsers(text string) (names []string, hashes map[string][]byte, err erro
 	return names, hashes, nil
 }
 
-// parseUser parses one line; the name is empty if the line has no content.
+// parseUser parses one line; name is empty if the line is blank or a comment.
 func parseUser(line string) (name, hash string, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
@@ -114,8 +114,8 @@ func List(path string) ([]string, error) {
 	return names, nil
 }
 
-// Add sets a user's password: 1 to 72 bytes without zero bytes. If the file does not
-// exist it is created, readable only by its owner; other lines stay as they are.
+// Add sets a user's password: 1 to 72 bytes, none of them zero. If the file does not
+// exist it is created, readable only by its owner; other lines are kept.
 func Add(path, name, password string) (replaced bool, err error) {
 	if err := checkUserName(name); err != nil {
 		return false, fmt.Errorf("adding a user: %w", err)
@@ -130,7 +130,7 @@ func Add(path, name, password string) (replaced bool, err error) {
 	return editUsers(path, name, fmt.Sprintf("%s:%s\n", name, hash))
 }
 
-// Remove removes a user. It returns an error if there is none.
+// Remove removes a user. It returns an error if the user does not exist.
 func Remove(path, name string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("users file: %w", err)
@@ -145,7 +145,7 @@ func Remove(path, name string) error {
 // editUsers replaces the line of name with line, or appends it.
 func editUsers(path, name, line string) (found bool, err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a symbolic link stays one
+		path = real // keep a symbolic link as one
 	}
 	err = replaceFile(path, func(text string) ([]byte, error) {
 		if _, _, err := parseUsers(text); err != nil {
@@ -171,11 +171,11 @@ func editUsers(path, name, line string) (found bool, err error) {
 	return found, nil
 }
 
-// replaceFile replaces a file with the result of change, which gets its content, empty
-// if there is no file. The new content is written to a temporary file and renamed, so
-// that readers see either the old or the new content. Because the temporary file must
-// not exist, two concurrent changes cannot overwrite each other. Owner and mode are
-// kept, so a service that could read the file still can.
+// replaceFile replaces a file with the result of change, which is passed the old
+// content, empty if there is no file. The new content is written to a temporary file
+// that is then renamed, so that readers see either the old or the new content. Because
+// the temporary file must not exist, two concurrent changes cannot overwrite each
+// other. Owner and mode are kept, so a service that could read the file still can.
 func replaceFile(path string, change func(old string) ([]byte, error)) (err error) {
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -22,7 +22,7 @@ import (
 func TestParseUsers(t *testing.T) {
 	hash := cheap(t, "secret")
 	tail := strings.Repeat("x", 53)
-	for _, tt := range []struct{ text, want string }{ // want: part of the error, or empty for none
+	for _, tt := range []struct{ text, want string }{ // want: part of the error, or empty if none
 		{"", ""},
 		{"alice:" + hash, ""},
 		{"\n# alice:\r\n  bob:" + hash + "  \r\nzoë k.:" + hash + "\n", ""},
@@ -116,7 +116,7 @@ func TestUsersAreReloaded(t *testing.T) {
 			t.Errorf("reports = %v, want nil, nonsense, no file", told)
 		}
 		writeUsers(t, path, "carol", "hush")
-		if err := u.Reload(); err != nil { // does not wait for a second
+		if err := u.Reload(); err != nil { // does not wait for the next check a second later
 			t.Error(err)
 		}
 		check("carol", "hush", code.OK, 3)
@@ -126,12 +126,12 @@ func TestUsersAreReloaded(t *testing.T) {
 			t.Error("Reload of nonsense = nil")
 		}
 		time.Sleep(reload.Every)
-		check("carol", "hush", code.OK, 3) // Reload has loaded it
+		check("carol", "hush", code.OK, 3) // already loaded by Reload
 	})
 }
 
-// TestTouchedFileReportsNothing: a changed time alone reports nothing, and unchanged hashes
-// are not recomputed.
+// TestTouchedFileReportsNothing: if only the time changes nothing is reported, and
+// unchanged hashes are not recomputed.
 func TestTouchedFileReportsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
@@ -163,7 +163,7 @@ func TestAddAndRemoveUsers(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("file is %v, %v; want mode 0600", info.Mode(), err)
 	}
-	// Other content stays, even without a final newline.
+	// Other content is kept, even without a final newline.
 	text, _ := os.ReadFile(path)
 	os.WriteFile(path, append([]byte("# ours\n"), bytes.TrimSpace(text)...), 0o600)
 	add("bob", "hush", false)
@@ -189,7 +189,7 @@ func TestAddAndRemoveUsers(t *testing.T) {
 		t.Error(err)
 	}
 	if names, err := List(path); !reflect.DeepEqual(names, []string{"bob"}) || err != nil {
-		t.Errorf("List = %q, %v; want bob alone", names, err)
+		t.Errorf("List = %q, %v; want only bob", names, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("left in the folder: %v", left)
@@ -231,8 +231,9 @@ func TestEditingUsersRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUsersFile: users in an accepted file can be found and compared with, and the file
-// reads the same after being rewritten; an error never quotes what follows a name.
+// FuzzUsersFile: every user in an accepted file can be found and its hash compared, and
+// the file parses the same after being rewritten; errors never quote what follows a
+// name.
 func FuzzUsersFile(f *testing.F) {
 	hash := "$2y$05$" + strings.Repeat("x", 53)
 	for _, s := range []string{

@@ -11,11 +11,11 @@ import (
 // userList is the parsed content of a file. It never changes.
 type userList struct {
 	users map[string]*user
-	dummy []byte // a hash that matches no password, compared for unknown names
+	dummy []byte // a hash that matches no password; compared for unknown names
 }
 
-// newUserList parses text. Users in old, which may be nil, are reused if their hash has
-// not changed.
+// newUserList parses text. Users in old, which may be nil, are reused if their hashes
+// are unchanged.
 func newUserList(text string, old *userList) (*userList, error) {
 	_, hashes, err := parseUsers(text)
 	if err != nil {

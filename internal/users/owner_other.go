@@ -4,5 +4,5 @@ package users
 
 import "os"
 
-// keepOwner does nothing: this system has no UNIX owner and mode.
+// keepOwner does nothing: this system has no UNIX owner or mode.
 func keepOwner(*os.File, os.FileInfo) error { return nil }

@@ -11,36 +11,35 @@ import (
 )
 
 const (
-	slowMin    = 250 * time.Millisecond // after the first wrong password; doubles with each
+	slowMin    = 250 * time.Millisecond // after the first wrong password; doubles with each one
 	slowMax    = 8 * time.Second
-	slowFor    = 5 * time.Minute // forgiven after that long without another one
+	slowFor    = 5 * time.Minute // failures are forgotten after this long without another one
 	slowWait   = slowMax + time.Second
-	guessers   = 4096 // addresses with remembered failures
-	waitingMax = 4096 // checks waiting at a time, for all addresses
-	waitingOne = 256  // from one address
-	waitingBad = 16   // from an address with recent failures
+	guessers   = 4096 // maximum number of addresses with remembered failures
+	waitingMax = 4096 // maximum number of waiting checks, for all addresses
+	waitingOne = 256  // the same per address
+	waitingBad = 16   // the same for an address with recent failures
 )
 
 var (
-	errCrowdedCheck = &code.Error{Code: code.Overload, Text: "too many passwords to check at one time"}
+	errCrowdedCheck = &code.Error{Code: code.Overload, Text: "too many passwords to check at once"}
 	errGuessing     = &code.Error{Code: code.Overload, Text: "too many wrong passwords from this address"}
 	errUsersClosed  = &code.Error{Code: code.GoingAway, Text: "logins are no longer accepted"}
 )
 
 // loginThrottle slows down password guessing. Passwords from one address are checked
-// one at a time, with a longer delay the more were wrong. The zero value is ready to
-// use.
+// one at a time; each wrong one increases the delay. The zero value is ready to use.
 type loginThrottle struct {
 	mu      sync.Mutex
 	all     map[netip.Addr]*guesser // guarded by mu
-	idle    list.List               // guarded by mu; of *guesser without waiters, oldest failure first
+	idle    list.List               // guarded by mu; *guesser without waiters, oldest failure first
 	waiting int                     // guarded by mu
 }
 
-// guesser is the state of one address.
+// guesser holds the state for one address.
 type guesser struct {
 	addr netip.Addr
-	turn chan struct{} // of size 1; full while a password is being checked
+	turn chan struct{} // capacity 1; full while a password is being checked
 
 	// Guarded by loginThrottle.mu.
 	waiting int // calls between enter and leave
@@ -80,7 +79,7 @@ func (t *loginThrottle) enter(addr netip.Addr) (*guesser, error) {
 	return g, nil
 }
 
-// leave keeps the record if it holds failures.
+// leave releases the record, and keeps it if it holds failures.
 func (t *loginThrottle) leave(g *guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,7 +113,7 @@ func (t *loginThrottle) right(g *guesser) {
 	g.wrong = 0
 }
 
-// pause returns the delay of the next answer.
+// pause returns how long to delay the next answer.
 func (t *loginThrottle) pause(g *guesser) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,9 +123,9 @@ func (t *loginThrottle) pause(g *guesser) time.Duration {
 	return min(slowMin<<min(g.wrong-1, 10), slowMax)
 }
 
-// whoIs returns the address under which failures of remote are counted: an IPv4
-// address, or the /64 prefix of an IPv6 address, which usually belongs to one machine.
-// All others, as on a UNIX socket, count as one.
+// whoIs returns the address that remote's failures are counted under: an IPv4 address,
+// or the /64 prefix of an IPv6 address, which usually belongs to one machine. All other
+// addresses, such as UNIX sockets, count as one.
 func whoIs(remote net.Addr) netip.Addr {
 	var a netip.Addr
 	switch r := remote.(type) {

@@ -24,10 +24,10 @@ import (
 
 const (
 	nameMax     = 255 // the maximum in RFC 1929
-	passwordMax = 72  // bytes that bcrypt uses
+	passwordMax = 72  // bcrypt ignores further bytes
 )
 
-// errWrong does not reveal which of the two is wrong.
+// errWrong does not reveal whether the name or the password is wrong.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
 // Users is an eagersocks.Authenticator backed by a file of names and bcrypt hashes,
@@ -57,11 +57,11 @@ type user struct {
 }
 
 // Open reads the file at path: lines of the form name:hash, as written by `htpasswd
-// -B`. The hash is a bcrypt hash that begins with $2a$, $2b$ or $2y$, with a cost of at
-// most 14. Empty lines and lines that begin with # are ignored.
+// -B`. The hash is a bcrypt hash that begins with $2a$, $2b$ or $2y$ and has a cost of
+// at most 14. Empty lines and lines that begin with # are ignored.
 //
-// reread, if not nil, is called after the file changed: with nil if it was reloaded,
-// else with the error, once; then the previous users stay in force.
+// reread, if not nil, is called after the file has changed: with nil if it was
+// reloaded, otherwise once with the error; the previous users then stay in force.
 func Open(path string, reread func(error)) (*Users, error) {
 	u := &Users{
 		busy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
@@ -87,7 +87,8 @@ func Open(path string, reread func(error)) (*Users, error) {
 	return u, nil
 }
 
-// Reload reads the file, changed or not. On an error the previous users stay in force.
+// Reload reads the file, whether or not it has changed. If that fails, the previous
+// users stay in force.
 func (u *Users) Reload() error { return u.file.Reload() }
 
 // Check implements eagersocks.Authenticator. The error has code.Overload if too many
@@ -115,7 +116,7 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 		return err
 	}
 	defer func() { <-g.turn }()
-	if u.find(name).wasRight(digest) { // verified while this call waited
+	if u.find(name).wasRight(digest) { // verified while this call was waiting
 		return nil
 	}
 	if err := u.slowDown(u.throttle.pause(g), until); err != nil {
@@ -133,13 +134,13 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	}
 	u.throttle.right(g)
 	who.good.Store(&digest)
-	if u.find(name) != who { // removed, or given another password, meanwhile
+	if u.find(name) != who { // removed, or password changed, in the meantime
 		return errWrong
 	}
 	return nil
 }
 
-// slowDown waits for d, unless that would be past until.
+// slowDown waits for d, unless that would be later than until.
 func (u *Users) slowDown(d time.Duration, until time.Time) error {
 	if d > time.Until(until) {
 		return errGuessing
@@ -154,7 +155,7 @@ func (u *Users) slowDown(d time.Duration, until time.Time) error {
 	}
 }
 
-// wait takes a slot, which the caller must release.
+// wait acquires a slot, which the caller must release.
 func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
 	select {
 	case <-u.done:
@@ -171,10 +172,10 @@ func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
 	}
 }
 
-// find returns the user of that name, or nil.
+// find returns the user with that name, or nil.
 func (u *Users) find(name string) *user { return u.file.Now().users[name] }
 
-// compare takes equally long for unknown names, for which who is nil.
+// compare takes the same time for unknown names, for which who is nil.
 func (u *Users) compare(who *user, password string) bool {
 	hash := u.file.Now().dummy
 	if who != nil {
@@ -184,7 +185,7 @@ func (u *Users) compare(who *user, password string) bool {
 	return same && who != nil && checkPassword(password) == nil
 }
 
-// digest identifies a name and password within this process only.
+// digest identifies a name and password, within this process only.
 func (u *Users) digest(name, password string) (d [sha256.Size]byte) {
 	h := hmac.New(sha256.New, u.key[:])
 	fmt.Fprintf(h, "%d:%s%s", len(name), name, password)
@@ -192,7 +193,7 @@ func (u *Users) digest(name, password string) (d [sha256.Size]byte) {
 	return d
 }
 
-// wasRight reports whether digest is that of the last correct password. w may be nil.
+// wasRight reports whether digest matches the last correct password. w may be nil.
 func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	if w == nil {
 		return false
@@ -201,8 +202,8 @@ func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	return good != nil && subtle.ConstantTimeCompare(good[:], digest[:]) == 1
 }
 
-// checkPassword returns why a password cannot be correct for any user: bcrypt would
-// treat some passwords as equal.
+// checkPassword returns why a password cannot be any user's: bcrypt would treat it as
+// equal to others.
 func checkPassword(password string) error {
 	switch {
 	case password == "":
@@ -215,5 +216,5 @@ func checkPassword(password string) error {
 	return nil
 }
 
-// Close ends waiting Checks at once. Later ones fail.
+// Close makes waiting Checks fail at once, and later ones too.
 func (u *Users) Close() { u.closing.Do(func() { close(u.done) }) }

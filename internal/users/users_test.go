@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// cheap returns a hash of the lowest cost that bcrypt supports.
+// cheap returns a hash with the lowest cost bcrypt supports.
 func cheap(t testing.TB, password string) string {
 	t.Helper()
 	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
@@ -28,7 +28,7 @@ func cheap(t testing.TB, password string) string {
 	return string(h)
 }
 
-// usersFile writes a users file: name, password, name, password...
+// usersFile writes a users file from pairs: name, password, name, password...
 func usersFile(t testing.TB, pairs ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users")
@@ -66,7 +66,7 @@ func timed(u *Users, n byte, name, password string) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// expect checks one password, its result and its duration.
+// expect checks the result and duration of one Check.
 func expect(t *testing.T, u *Users, n byte, name, password string, want code.Code, after time.Duration) {
 	t.Helper()
 	d, err := timed(u, n, name, password)
@@ -99,8 +99,8 @@ func TestUsersCheck(t *testing.T) {
 	})
 }
 
-// TestWrongPasswordsSlowDown: wrong passwords delay the answers to their address, not
-// to others, and the delay is cleared later.
+// TestWrongPasswordsSlowDown: wrong passwords delay the answers to their own address
+// only, and the delay is later cleared.
 func TestWrongPasswordsSlowDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -110,9 +110,9 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 			expect(t, u, 1, name, fmt.Sprint("guess ", i), wrong, after*ms)
 		}
 		expect(t, u, 2, "alice", "guess", wrong, 0)
-		expect(t, u, 1, "alice", "secret", code.OK, 8000*ms) // this clears the failures
+		expect(t, u, 1, "alice", "secret", code.OK, 8000*ms) // clears the failures
 		expect(t, u, 1, "alice", "guess", wrong, 0)
-		expect(t, u, 1, "alice", "secret", code.OK, 0) // verified before, so it clears nothing
+		expect(t, u, 1, "alice", "secret", code.OK, 0) // verified before, so it does not clear the failures
 		expect(t, u, 1, "alice", "guess", wrong, 250*ms)
 		expect(t, u, 1, "alice", "guess", wrong, 500*ms)
 		time.Sleep(slowFor)
@@ -121,7 +121,7 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 	})
 }
 
-// TestManyGuessesAtOnce: passwords are checked one after another, those that would wait too
+// TestManyGuessesAtOnce: passwords are checked one at a time, those that would wait too
 // long are rejected, and correct credentials are not delayed.
 func TestManyGuessesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +157,8 @@ func TestManyGuessesAtOnce(t *testing.T) {
 	})
 }
 
-// TestManyLoginsAtOnce: a browser that has just been given the password.
+// TestManyLoginsAtOnce: a browser logs in on many connections right after the user has
+// typed the password.
 func TestManyLoginsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -237,13 +238,13 @@ func TestUsersClose(t *testing.T) {
 	})
 }
 
-// TestRemovedUserDuringCheck: a password being checked when its user is removed is
-// rejected.
+// TestRemovedUserDuringCheck: if a user is removed while the password is being checked,
+// the check fails.
 func TestRemovedUserDuringCheck(t *testing.T) {
 	path := usersFile(t, "alice", "old")
 	u := mustOpen(t, path, nil)
 	defer u.Close()
-	u.busy = make(chan struct{}) // unbuffered, so a check waits until the test releases it
+	u.busy = make(chan struct{}) // unbuffered, so a check blocks until the test releases it
 	checked := make(chan error, 1)
 	go func() { checked <- u.Check(from(1), "alice", "old") }()
 	<-u.busy // the check has a slot and starts computing
@@ -253,9 +254,9 @@ func TestRemovedUserDuringCheck(t *testing.T) {
 	if err := u.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	u.busy <- struct{}{} // released by the check when it has computed
+	u.busy <- struct{}{} // returns once the check has finished computing
 	if err := <-checked; err == nil {
-		t.Error("Check = nil for a user who was removed meanwhile")
+		t.Error("Check = nil for a user removed in the meantime")
 	}
 }
 
@@ -282,7 +283,7 @@ func TestWhoIs(t *testing.T) {
 	same(other("192.0.2.1:9"), tcp("192.0.2.1", 1), true)
 }
 
-// other is an address of another type.
+// other is an address of a different type.
 type other string
 
 func (o other) Network() string { return "other" }

@@ -1,4 +1,4 @@
-// Package userstest makes files of users for tests.
+// Package userstest creates users files for tests.
 package userstest
 
 import (
@@ -13,14 +13,14 @@ import (
 	"tunnels/internal/users"
 )
 
-// File is a file of users that may change, and the Users that read it.
+// File is a users file that can be rewritten, and the Users that reads it.
 type File struct {
 	*users.Users
 	path string
 }
 
-// New returns a file of names and passwords, one behind the other, that is removed
-// with the test.
+// New creates a file from pairs, a name followed by its password, which is removed with
+// the test.
 func New(t testing.TB, pairs ...string) *File {
 	t.Helper()
 	u := &File{path: filepath.Join(t.TempDir(), "users")}
@@ -48,7 +48,7 @@ func (u *File) write(t testing.TB, pairs ...string) {
 	}
 }
 
-// Rewrite replaces the users, and returns when the new ones count.
+// Rewrite replaces the users, and returns once the new ones are in force.
 func (u *File) Rewrite(t testing.TB, pairs ...string) {
 	t.Helper()
 	u.write(t, pairs...)
