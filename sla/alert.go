@@ -8,12 +8,12 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// A robot accepts 20 messages a minute; beyond that it accepts none for ten minutes.
-// One message every alertGap keeps two processes that share a robot below the limit.
+// A robot accepts 20 messages a minute; beyond that it rejects all for ten minutes. One
+// message per alertGap keeps two processes that share a robot below the limit.
 const (
 	alertGap      = 10 * time.Second // minimum between messages
 	maxAlertGap   = 5 * time.Minute  // maximum between attempts while the robot fails
-	throttlePause = 10 * time.Minute // after the robot reported too many messages
+	throttlePause = 10 * time.Minute // after the robot has reported too many messages
 )
 
 // alerter sends lines at erro and fata to a robot. It consists of a logrus hook, which
@@ -23,7 +23,7 @@ type alerter struct {
 	warn  func(format string, a ...any) // logs without alerting
 	box   box                           // has its own lock
 
-	ctx    context.Context // for all messages; canceled when Close has waited long enough
+	ctx    context.Context // for all messages; canceled when Close's time is up
 	cancel context.CancelFunc
 	stop   chan struct{} // closed by close
 	done   chan struct{} // closed by run
@@ -46,12 +46,12 @@ func newAlerter(r *robot, l *Logger) *alerter {
 	return a
 }
 
-// Levels returns the levels of lines that alert.
+// Levels returns the levels that cause alerts.
 func (a *alerter) Levels() []logrus.Level {
 	return []logrus.Level{logrus.ErrorLevel, logrus.FatalLevel}
 }
 
-// Fire puts a line into the box. It never waits for I/O and never fails.
+// Fire puts a line in the box. It never waits for I/O and never fails.
 func (a *alerter) Fire(e *logrus.Entry) error {
 	if r, ok := e.Data[recordKey].(record); ok {
 		a.box.add(e.Time, fromLogrus(e.Level), r.forAlert(a.robot.targets))
@@ -60,10 +60,10 @@ func (a *alerter) Fire(e *logrus.Entry) error {
 }
 
 // forAlert returns the part of r that an alert may contain. Alerts leave the machine,
-// so without targets they do not name the target: the id of an application's connection
-// is removed, and so is the reason, which often repeats it, except for what the error's
-// own Told method allows. All other lines come from this program and must name no
-// target at erro.
+// so unless targets are allowed they do not name the target: the id of an application's
+// connection is removed, and so is the reason, which often repeats it, except for the
+// part that the error's own Told method allows. All other lines originate in this
+// program and must not name a target at erro.
 func (r record) forAlert(targets bool) record {
 	if targets || r.sign == 0 || r.cat == Conn.String() {
 		return r
@@ -75,14 +75,14 @@ func (r record) forAlert(targets bool) record {
 	return r
 }
 
-// teller is an error that knows which part of it may leave the machine.
+// teller is an error that knows which part of its text may leave the machine.
 type teller interface {
 	error
-	// Told returns the error without any text that came from outside.
+	// Told returns the error without any text from outside.
 	Told() string
 }
 
-// toldOf returns what an alert may say about an error.
+// toldOf returns the part of an error that an alert may contain.
 func toldOf(err error) string {
 	if t, ok := errors.AsType[teller](err); ok {
 		return quote(t.Told())
@@ -90,7 +90,7 @@ func toldOf(err error) string {
 	return ""
 }
 
-// close sends what is in the box, for at most the given time, and stops run.
+// close sends the lines in the box, for at most the given time, and stops run.
 func (a *alerter) close(limit time.Duration) {
 	a.box.close()
 	close(a.stop)
@@ -100,7 +100,7 @@ func (a *alerter) close(limit time.Duration) {
 	a.cancel()
 }
 
-// run sends messages until close.
+// run sends messages until close is called.
 func (a *alerter) run() {
 	defer close(a.done)
 	defer a.flush()
@@ -117,7 +117,7 @@ func (a *alerter) run() {
 	}
 }
 
-// sleep waits for d and reports whether it passed before close was called.
+// sleep waits for d and reports whether d passed before close was called.
 func (a *alerter) sleep(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -129,8 +129,8 @@ func (a *alerter) sleep(d time.Duration) bool {
 	}
 }
 
-// deliver sends one message with as many lines as fit and sets the time of the next.
-// Lines that could not be sent go back into the box.
+// deliver sends one message with as many lines as fit and schedules the next one. Lines
+// that could not be sent go back into the box.
 func (a *alerter) deliver() bool {
 	d, ok := a.box.take()
 	if !ok {
@@ -154,8 +154,8 @@ func (a *alerter) deliver() bool {
 	return false
 }
 
-// flush sends what is left when the alerter is closed, unless that is known to be
-// futile. It ignores the gap between messages: the box fills a few at most.
+// flush sends the remaining lines when the alerter is closed, unless that is known to
+// be futile. It ignores the gap between messages: a full box makes only a few.
 func (a *alerter) flush() {
 	if !a.throttled || !time.Now().Before(a.next) {
 		for a.ctx.Err() == nil && !a.box.empty() && a.deliver() {

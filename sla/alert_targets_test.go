@@ -13,8 +13,8 @@ type toldError string
 func (e toldError) Error() string { return string(e) }
 func (e toldError) Told() string  { return "host unreachable" }
 
-// TestAlertsNameNoTarget logs a target's name in every part of an event that can hold
-// it.
+// TestAlertsNameNoTarget logs a target's name in every part of an event that can
+// contain it.
 func TestAlertsNameNoTarget(t *testing.T) {
 	const host = "secret.example"
 	for _, targets := range []bool{false, true} {

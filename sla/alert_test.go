@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// startAlerting makes, in a synctest bubble, a Logger whose robot is rt.
+// startAlerting returns, inside a synctest bubble, a Logger whose robot is rt.
 func startAlerting(t *testing.T, rt http.RoundTripper) (*Logger, *buffer) {
 	t.Helper()
 	stderr := new(buffer)
@@ -35,8 +35,8 @@ func startAlerting(t *testing.T, rt http.RoundTripper) (*Logger, *buffer) {
 
 var repeated = regexp.MustCompile(`\(×(\d+), last at \d\d:\d\d:\d\d\)$`)
 
-// alerted returns how many lines a message reports, summed over its parts, and checks
-// that its first line gives the same number.
+// alerted returns how many lines a message reports in all its parts, and checks that
+// its first line gives the same number.
 func alerted(t *testing.T, text string) int {
 	t.Helper()
 	lines := strings.Split(text, "\n")
@@ -112,8 +112,8 @@ func TestAlertsAreGrouped(t *testing.T) {
 	})
 }
 
-// TestAlertRate floods the alerter while the robot fails now and then: there are never
-// too many requests in a minute, and no line is lost.
+// TestAlertRate floods the alerter while the robot fails now and then: the request rate
+// never exceeds the limit, and no line is lost.
 func TestAlertRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeRobot{answer: func(attempt int) (int, string) {
@@ -253,7 +253,7 @@ func TestCloseFlushes(t *testing.T) {
 		l.Fatal("the end")
 		n++
 		if d := time.Since(begin); d != 0 {
-			t.Errorf("Fatal took %v though the robot takes everything at once", d)
+			t.Errorf("Fatal took %v although the robot accepts everything at once", d)
 		}
 		got, messages := 0, f.taken()
 		for _, m := range messages {
@@ -294,7 +294,7 @@ func TestHangingRobot(t *testing.T) {
 		for range 10000 {
 			l.Error("dial")
 		}
-		time.Sleep(alertGap) // the next attempt has begun
+		time.Sleep(alertGap) // the next attempt has started
 		if d := time.Since(begin); d != sendTime+alertGap {
 			t.Errorf("logging took %v", d-sendTime-alertGap)
 		}

@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	maxKinds  = 64    // kinds of lines waiting in a box
-	maxDigest = 19000 // bytes of a message in JSON; the robot refuses 20000
+	maxKinds  = 64    // kinds of lines in a box
+	maxDigest = 19000 // bytes of a message in JSON; the robot rejects 20000
 	maxAlert  = 1000  // bytes of a line in a message
 )
 
 // box holds the lines waiting to be sent; lines of the same kind share a group.
 type box struct {
-	full chan struct{} // has an element if the box may not be empty
+	full chan struct{} // holds a value if the box may have lines
 
 	mu      sync.Mutex // guards the fields below; never held during I/O
 	groups  []*group   // in the order of their first lines; at most maxKinds
 	dropped int        // lines dropped because the box was full
-	closed  bool       // accepts no more lines
+	closed  bool       // rejects further lines
 }
 
-// group holds the lines of one kind. The box's lock guards those in the box; in a
-// digest the sender owns them.
+// group holds the lines of one kind. The box's lock guards a group in the box; a group
+// in a digest is owned by the sender.
 type group struct {
 	kind  string
 	line  string // text of the first line
@@ -59,7 +59,7 @@ func (b *box) add(t time.Time, level Level, r record) {
 	b.signal()
 }
 
-// find returns the group of a kind, or nil. The caller holds mu.
+// find returns the group for a kind, or nil. The caller holds mu.
 func (b *box) find(kind string) *group {
 	i := slices.IndexFunc(b.groups, func(g *group) bool { return g.kind == kind })
 	if i < 0 {
@@ -76,7 +76,7 @@ func (b *box) signal() {
 	}
 }
 
-// close makes the box accept no more lines; its content stays.
+// close makes the box reject further lines; it keeps its content.
 func (b *box) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,7 +85,7 @@ func (b *box) close() {
 
 func (b *box) empty() bool { return b.lines() == 0 }
 
-// lines returns how many lines wait, including dropped ones.
+// lines returns how many lines are waiting, including dropped ones.
 func (b *box) lines() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,7 +101,7 @@ func (b *box) lines() int {
 func (b *box) take() (d digest, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	size, n := 400, 0 // the first and the last line
+	size, n := 400, 0 // the first and last lines
 	for n < len(b.groups) {
 		if size += jsonSize(b.groups[n].String()); size > maxDigest {
 			break
@@ -122,8 +122,7 @@ func jsonSize(s string) int {
 	return len(b)
 }
 
-// putBack returns the content of a message that could not be sent, ahead of newer
-// lines.
+// putBack puts the lines of an unsent message back into the box, ahead of newer ones.
 func (b *box) putBack(d digest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,7 +147,7 @@ type digest struct {
 	dropped int
 }
 
-// text returns the message: the machine's name, and a line for each kind.
+// text returns the message: the machine's name, then a line for each kind.
 func (d digest) text() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -169,7 +168,7 @@ func (d digest) text() string {
 	return s.String()
 }
 
-// String returns the group's line in a message.
+// String returns the group's line for a message.
 func (g *group) String() string {
 	if g.count == 1 {
 		return g.line
@@ -177,9 +176,10 @@ func (g *group) String() string {
 	return fmt.Sprintf("%s (×%d, last at %s)", g.line, g.count, g.last.Format(time.TimeOnly))
 }
 
-// kindOf returns the same key for lines that report the same thing: level, category and
-// event, but not which id it concerns. So the record's id is left out, and so is every
-// word that contains a digit: addresses, ports, sessions, counts, durations.
+// kindOf returns a key that is equal for lines reporting the same thing: level,
+// category and event, regardless of the id concerned. It therefore omits the record's
+// id and every word that contains a digit: addresses, ports, sessions, counts,
+// durations.
 func kindOf(level Level, r record) string {
 	what := r.text
 	if r.sign != 0 {

@@ -12,19 +12,19 @@ import (
 	"unicode"
 )
 
-// Config says where the log goes and where alerts are sent. The zero Config logs at
-// level info, as text, to standard error, without alerts.
+// Config sets where the log is written and where alerts are sent. The zero Config logs
+// at level info, as text, to standard error, without alerts.
 //
 // When printed by package fmt or as JSON, a Config does not show its secrets.
 type Config struct {
 	Level   string // debug, info, warn, error or fatal; default DefaultLevel
 	Path    string // file, or standard error if empty or "-"
-	Default bool   // Path is a default: without permission for it, log to standard error and do not warn
+	Default bool   // Path is a default: if permission is denied, log to standard error without a warning
 	Format  string // text or json; default DefaultFormat
 	MaxMB   int    // size in MiB at which the file is rotated; 0 means DefaultMaxMB
 	Backups int    // number of rotated files to keep; 0 means DefaultBackups
 
-	DingTalkToken   string `json:"-"` // access token of the robot; empty disables alerts. "@file" reads it from a file
+	DingTalkToken   string `json:"-"` // robot's access token; empty disables alerts. "@file" reads it from a file
 	DingTalkSecret  string `json:"-"` // signing secret, or empty if the robot does not check signatures; "@file" likewise
 	DingTalkTargets bool   // alerts may name targets
 	DingTalkURL     string `json:"-"` // webhook URL without the token; default: DingTalk's public address
@@ -34,8 +34,8 @@ type Config struct {
 	Stderr io.Writer `json:"-"` // replaces standard error; nil means os.Stderr
 }
 
-// Names are the names of a Config's settings in messages, as the user knows them. Plain
-// words stand in for those that are empty.
+// Names gives the settings of a Config the names that the user knows, for messages.
+// Empty ones are replaced by plain words.
 type Names struct {
 	Level, Format, MaxMB, Backups string
 
@@ -56,7 +56,7 @@ func (c Config) names() Names {
 	}
 }
 
-// The defaults of a Config.
+// Defaults for a Config.
 const (
 	DefaultLevel   = LevelInfo
 	DefaultFormat  = formatText
@@ -64,7 +64,7 @@ const (
 	DefaultBackups = 5
 )
 
-// The formats of lines.
+// Line formats.
 const (
 	formatText = "text"
 	formatJSON = "json"
@@ -72,15 +72,15 @@ const (
 
 const (
 	maxMB     = 1 << 20 // 1 TiB
-	maxSecret = 4 << 10 // bytes of a file that holds a token or secret
+	maxSecret = 4 << 10 // maximum size of a file that holds a token or secret
 
 	pemBegin = "-----BEGIN"
 
 	robotURL = "https://oapi.dingtalk.com/robot/send"
 )
 
-// Validate reports what [New] would reject. It reads the files that hold secrets and
-// does not touch the log file.
+// Validate returns the error that [New] would return. It reads the files that hold
+// secrets and does not touch the log file.
 func (c Config) Validate() error {
 	_, err := c.settle()
 	return err
@@ -89,7 +89,7 @@ func (c Config) Validate() error {
 // String returns c with its secrets masked.
 func (c Config) String() string { return fmt.Sprintf("%+v", c.masked()) }
 
-// GoString returns c with its secrets masked, as a Go value.
+// GoString returns c as a Go value, with its secrets masked.
 func (c Config) GoString() string { return fmt.Sprintf("%#v", c.masked()) }
 
 // shown is a Config without methods.
@@ -110,19 +110,19 @@ func mask(secret string) string {
 	return "***"
 }
 
-// settings are a Config's values with defaults filled in and files read.
+// settings holds a Config's values with defaults filled in and files read.
 type settings struct {
 	level   Level
 	path    string // or empty for standard error
-	quiet   bool   // no warning without permission for path
+	quiet   bool   // do not warn if permission for path is denied
 	json    bool
 	maxMB   int
 	backups int
-	robot   *robot // or nil for no alerts
+	robot   *robot // nil for no alerts
 	stderr  io.Writer
 }
 
-// settle validates c. Errors name the setting, the value unless it is a secret, and the
+// settle validates c. Errors name the setting, its value unless it is secret, and the
 // expected form.
 func (c Config) settle() (settings, error) {
 	s := settings{
@@ -140,8 +140,8 @@ func (c Config) settle() (settings, error) {
 	case "-", "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2":
 		s.path = ""
 	case "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
-		// Use it directly and not by name: the name may lead to a socket, which
-		// cannot be opened, or to a file of another program, which must not be
+		// Use standard output directly, not by name: the name may lead to a socket,
+		// which cannot be opened, or to another program's file, which must not be
 		// rotated.
 		s.path, s.stderr = "", os.Stdout
 	}
@@ -169,8 +169,8 @@ func (c Config) settle() (settings, error) {
 	return s, errors.Join(errs...)
 }
 
-// robot returns the robot configured in c, or nil if there is none. It passes errors to
-// check.
+// robot returns the robot configured in c, or nil if there is none. It reports errors
+// to check.
 func (c Config) robot(check func(name string, err error)) *robot {
 	names := c.names()
 	token, err := secret(c.DingTalkToken)
@@ -188,7 +188,7 @@ func (c Config) robot(check func(name string, err error)) *robot {
 	return &robot{url: u, token: token, secret: key, targets: c.DingTalkTargets}
 }
 
-// secret returns the value itself or, after "@", the content of the file of that name.
+// secret returns s itself or, if it begins with "@", the content of that file.
 func secret(value string) (string, error) {
 	path, isFile := strings.CutPrefix(value, "@")
 	if strings.Contains(value, pemBegin) {
@@ -213,13 +213,13 @@ func secret(value string) (string, error) {
 	if s == "" || len(b) > maxSecret {
 		return "", fmt.Errorf("file %s is %d bytes long; want a secret of 1 to %d bytes", path, len(b), maxSecret)
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) { // not a file for a secret
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) { // probably not a secret's file
 		return "", fmt.Errorf("file %s has more than one word; want a secret", path)
 	}
 	return s, nil
 }
 
-// robotAddress validates the robot's address. Errors do not repeat it, because people
+// robotAddress validates the robot's address. Errors do not repeat it, because users
 // paste the whole URL including the token.
 func robotAddress(s string, names Names) (*url.URL, error) {
 	u, err := url.Parse(s)

@@ -3,7 +3,7 @@
 //
 // # Lines
 //
-// One event is one line, whatever bytes it contains:
+// Each event is one line, whatever bytes it contains:
 //
 //	2020.09.01 17:15:07 [info] [conn] + 8f7ed46a = 2
 //	2020.09.01 17:15:07 [debg] [sess] + 8f7ed46a:1 = 1
@@ -11,8 +11,8 @@
 //	2020.09.01 17:15:09 [info] [main] listening on 127.0.0.1:1080
 //	2020.09.01 17:15:12 [erro] [conn] - 8f7ed46a = 1 unexpected EOF
 //
-// in EBNF, with [Grammar] the same as a regular expression and [Check] testing
-// a line against it:
+// in EBNF; [Grammar] is the same as a regular expression, and [Check] tests a line
+// against it:
 //
 //	line     = date " " time " [" level "] " ( event | message ) .
 //	date     = year "." month "." day .             (* local time *)
@@ -28,10 +28,10 @@
 //	reason   = printable { printable } .
 //	text     = printable { printable } .
 //
-// where printable means [unicode.IsPrint] and visible is the same without the
-// space. Everything else is escaped as in a Go string (\n, \x1b, \u202e,
-// \xff for a byte that is not UTF-8; \x20 for a space in an id), an id, a
-// reason or a text of over 4 KiB is cut and ends in "…", and an empty one is "".
+// where printable means [unicode.IsPrint], and visible is printable without the space.
+// Everything else is escaped as in a Go string (\n, \x1b, \u202e, \xff for a byte that
+// is not UTF-8; \x20 for a space in an id), an id, a reason or a text of over 4 KiB is
+// cut and ends in "…", and an empty one is "".
 //
 // The category conn is a lower connection, sess a session, sock an
 // application's connection to a target, main everything else. The count is how
@@ -53,17 +53,17 @@
 //
 // # The file
 //
-// No caller waits for the log: lines pass through a bounded queue to one writer.
-// Lines that cannot be written in time are dropped, and a line in their place says
-// how many.
+// No caller waits for the log: lines pass through a bounded queue to one writer. Lines
+// that cannot be written in time are dropped, and a line in their place has their
+// number.
 //
-// The file is rotated when it reaches its maximum size; older files are kept beside
-// it, with the time of rotation in their names. Lines are always appended, so another
-// program may truncate the file. After renaming it, call [Logger.Reopen]. The file
-// belongs to one process, which locks it on Unix; a second process logs to standard
-// error. Symbolic links are followed, and devices and pipes are written directly. If
-// the file cannot be written, one warning is logged, lines go to standard error and
-// the file is retried every 30 s.
+// The file is rotated when it reaches its maximum size; older files are kept next to
+// it, named by the time of rotation. Lines are always appended, so another program may
+// truncate the file. After renaming it, call [Logger.Reopen]. The file belongs to one
+// process, which locks it on Unix; a second process logs to standard error. Symbolic
+// links are followed, and devices and pipes are written directly. If the file cannot be
+// written, one warning is logged, lines go to standard error and the file is retried
+// every 30 s.
 //
 // # Alerts
 //
@@ -71,7 +71,7 @@
 // once; those of the next 10 s share one message, in which lines of the same kind are
 // combined with a repeat count. Nothing waits for the robot: messages that cannot be
 // sent are kept and retried, and lines that do not fit are counted and reported. Every
-// message contains the word "tunnels", for robots that require a keyword. Unless
+// message contains the word "tunnels" for robots that require a keyword. Unless
 // Config.DingTalkTargets is set, messages do not name the targets that applications
 // connect to: see record.forAlert. A message logged at erro must name none.
 package sla

@@ -1,7 +1,7 @@
 package sla
 
 // Opened increments the count of cat and logs the event. The id may contain any bytes.
-// At most one Fields is used, here and below.
+// Only the first Fields is used, here and below.
 func (l *Logger) Opened(cat Category, id string, more ...Fields) {
 	level := categories[cat].level
 	c := &l.counts[cat]
@@ -14,8 +14,8 @@ func (l *Logger) Opened(cat Category, id string, more ...Fields) {
 }
 
 // Closed decrements the count of cat and logs the event: at the category's own level if
-// err is nil, else at erro with the error's text as the reason. The id and the error's
-// text may contain any bytes.
+// err is nil, otherwise at erro with the error's text as the reason. The id and the
+// error's text may contain any bytes.
 func (l *Logger) Closed(cat Category, id string, err error, more ...Fields) {
 	level := categories[cat].level
 	if err != nil {
@@ -35,9 +35,9 @@ func (l *Logger) Closed(cat Category, id string, err error, more ...Fields) {
 	l.event(level, n, r)
 }
 
-// ClosedAs is like Closed, but the caller chooses the level: an end that the
-// application itself caused is LevelInfo although it has a reason. An empty reason is
-// not shown. The id and the reason may contain any bytes.
+// ClosedAs is like Closed, but the caller chooses the level: an end caused by the
+// application itself is LevelInfo although it has a reason. An empty reason is not
+// shown. The id and the reason may contain any bytes.
 func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, more ...Fields) {
 	c := &l.counts[cat]
 	c.mu.Lock()
@@ -55,7 +55,7 @@ func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, m
 // Count returns how many of cat are open.
 func (l *Logger) Count(cat Category) int { return int(l.counts[cat].n.Load()) }
 
-// event logs an event after which n are open. The caller holds the category's lock.
+// event logs an event that leaves n open. The caller holds the category's lock.
 func (l *Logger) event(level Level, n int64, r record) {
 	r.id, r.count, r.fields = quoteID(r.id), n, r.fields.quoted()
 	l.log(level, r)

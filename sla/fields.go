@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Fields add details to an event. Texts may contain any bytes.
+// Fields adds details to an event. Texts may contain any bytes.
 type Fields struct {
 	Client string // the client's name; not shown if empty
 	From   string // the client's address; not shown if empty
@@ -25,7 +25,7 @@ const fieldsGrammar = `(?: client=(?P<client>[\pL\pM\pN\pP\pS]+))?(?: from=(?P<f
 // likeField matches a reason that could be mistaken for a field.
 var likeField = regexp.MustCompile(`^(client|from|up|down|sec)=`)
 
-// quoteReason is quote for a reason, which must not begin like a field.
+// quoteReason is quote for a reason, which must not look like a field.
 func quoteReason(s string) string {
 	s = quote(s)
 	if m := likeField.FindString(s); m != "" {
@@ -45,7 +45,7 @@ func (f Fields) quoted() Fields {
 	return f
 }
 
-// appendText appends the fields that are shown, each after a space.
+// appendText appends the fields to be shown, each preceded by a space.
 func (f Fields) appendText(b []byte) []byte {
 	if f.Client != "" {
 		b = append(append(b, " client="...), f.Client...)
@@ -65,7 +65,7 @@ func (f Fields) appendText(b []byte) []byte {
 
 func (f Fields) seconds() string { return strconv.FormatFloat(f.Lasted.Seconds(), 'f', 3, 64) }
 
-// jsonFields are Fields in JSON format.
+// jsonFields is Fields in JSON format.
 type jsonFields struct {
 	Client string      `json:"client,omitempty"`
 	From   string      `json:"from,omitempty"`

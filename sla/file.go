@@ -16,7 +16,7 @@ import (
 var errInUse = errors.New("another process is logging to it")
 
 // logFile is the file at the log's path. A regular file is locked and rotated; a device
-// or a pipe is only written. All writes append. It is used by one goroutine.
+// or a pipe is only written to. All writes append. It is used by one goroutine.
 type logFile struct {
 	path    string
 	max     int64                            // size at which it is rotated
@@ -25,16 +25,16 @@ type logFile struct {
 
 	f       *os.File // nil if not open
 	regular bool
-	size    int64     // lower bound of f's size: its size when last checked plus bytes written since
+	size    int64     // lower bound of f's size: the size last checked plus bytes written since
 	retry   time.Time // earliest time of the next attempt to rotate
 
-	// rotator renames the file and removes old ones. It is kept because each
-	// lumberjack.Logger starts a goroutine that never ends. A new one is made only when
-	// a symbolic link points to another file.
+	// rotator renames the file and removes old ones. It is reused because each
+	// lumberjack.Logger starts a goroutine that never ends. A new one is created only
+	// when a symbolic link points to a different file.
 	rotator *lumberjack.Logger
 }
 
-// open opens the file by its name, or creates it.
+// open opens the file by name, creating it if necessary.
 func (l *logFile) open() error {
 	flags := os.O_WRONLY | os.O_APPEND
 	info, err := os.Stat(l.path)
@@ -63,8 +63,8 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// take makes f the open file. A regular file is locked: two processes rotating the same
-// file would move each other's away.
+// take makes f the open file. A regular file is locked, because two processes rotating
+// the same file would rename each other's.
 func (l *logFile) take(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -79,7 +79,7 @@ func (l *logFile) take(f *os.File) error {
 	return nil
 }
 
-// Write appends one line, after rotating the file if it would become too large.
+// Write appends one line, rotating the file first if it would become too large.
 func (l *logFile) Write(line []byte) (int, error) {
 	if l.tooMuch(len(line)) && !time.Now().Before(l.retry) {
 		if err := l.rotate(len(line)); err != nil {
@@ -101,8 +101,8 @@ func (l *logFile) Close() error {
 	return f.Close()
 }
 
-// tooMuch reports whether n more bytes need another file. Another program may have
-// truncated the file, so its actual size decides.
+// tooMuch reports whether another n bytes need a new file. Another program may have
+// truncated the file, so the actual size decides.
 func (l *logFile) tooMuch(n int) bool {
 	if !l.regular || l.size+int64(n) <= l.max {
 		return false
@@ -113,18 +113,18 @@ func (l *logFile) tooMuch(n int) bool {
 	return l.size+int64(n) > l.max
 }
 
-// rotate renames the file and opens a new one in its place. If that fails, the old one
-// stays in use. An error means that no file is open.
+// rotate renames the file and opens a new one in its place. If renaming fails, the old
+// file stays in use. An error means that no file is open.
 func (l *logFile) rotate(n int) error {
 	name, same := l.name()
-	_ = l.Close() // Windows cannot rename an open file; the system has every line already
+	_ = l.Close() // Windows cannot rename an open file; all lines have been passed to the system
 	var failed error
 	if same {
 		if l.rotator == nil || l.rotator.Filename != name {
 			l.rotator = &lumberjack.Logger{Filename: name, MaxBackups: l.backups, LocalTime: true}
 		}
 		failed = l.rotator.Rotate()
-		_ = l.rotator.Close() // it wrote nothing; it would not append
+		_ = l.rotator.Close() // it wrote nothing, and its own writes would not append
 	}
 	if err := l.open(); err != nil {
 		return err
@@ -136,9 +136,8 @@ func (l *logFile) rotate(n int) error {
 	return nil
 }
 
-// name returns the name of the open file, with symbolic links resolved, and whether
-// that name still leads to it: a file another program has put there must not be
-// renamed.
+// name returns the open file's name, with symbolic links resolved, and whether that
+// name still refers to it: a file put there by another program must not be renamed.
 func (l *logFile) name() (string, bool) {
 	name, err := filepath.EvalSymlinks(l.path)
 	if err != nil {

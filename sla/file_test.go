@@ -38,7 +38,7 @@ func names(t *testing.T, pattern string) []string {
 	return all
 }
 
-// wantLines checks that a file consists of log lines.
+// wantLines checks that a file contains only log lines.
 func wantLines(t *testing.T, path string) []string {
 	t.Helper()
 	lines := readLines(t, path)
@@ -50,8 +50,8 @@ func wantLines(t *testing.T, path string) []string {
 	return lines
 }
 
-// TestTruncatedInPlace checks that lines are appended to a file after it was truncated,
-// at any time and however it had been opened.
+// TestTruncatedInPlace checks that lines are appended after the file was truncated, at
+// any time and however it had been opened.
 func TestTruncatedInPlace(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -79,8 +79,8 @@ func TestTruncatedInPlace(t *testing.T) {
 	}
 }
 
-// TestTruncatedFileIsNotRotated checks that rotation depends on the size of the file and
-// not on the number of bytes written.
+// TestTruncatedFileIsNotRotated checks that rotation depends on the file's size, not on
+// the number of bytes written.
 func TestTruncatedFileIsNotRotated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	l, _ := start(t, Config{Path: path, MaxMB: 2})
@@ -91,11 +91,11 @@ func TestTruncatedFileIsNotRotated(t *testing.T) {
 		}
 	}
 	if got := names(t, filepath.Join(filepath.Dir(path), "*")); len(got) != 1 {
-		t.Errorf("files are %q, want the log alone", got)
+		t.Errorf("files are %q, want only the log", got)
 	}
 }
 
-// TestSymbolicLink checks that rotation renames the file and not the link.
+// TestSymbolicLink checks that rotation renames the file, not the link.
 func TestSymbolicLink(t *testing.T) {
 	dir, far := t.TempDir(), t.TempDir()
 	path, real := filepath.Join(dir, "t.log"), filepath.Join(far, "real.log")
@@ -109,7 +109,7 @@ func TestSymbolicLink(t *testing.T) {
 		t.Errorf("the link is %v, %v, want a link", info, err)
 	}
 	if got := names(t, filepath.Join(dir, "*")); len(got) != 1 {
-		t.Errorf("beside the link are %q, want nothing", got)
+		t.Errorf("next to the link: %q, want nothing", got)
 	}
 	if got := names(t, filepath.Join(far, "real-*.log")); len(got) < 2 {
 		t.Errorf("rotated files are %q, want at least 2", got)
@@ -120,7 +120,7 @@ func TestSymbolicLink(t *testing.T) {
 	}
 }
 
-// TestLinkLeadsElsewhere checks that a link may be redirected while it is in use.
+// TestLinkLeadsElsewhere checks that a link may be redirected while in use.
 func TestLinkLeadsElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "t.log")
@@ -148,8 +148,8 @@ func TestLinkLeadsElsewhere(t *testing.T) {
 	}
 }
 
-// TestForeignFileIsNotRenamed checks that a file put in the place of the log by another
-// program is appended to.
+// TestForeignFileIsNotRenamed checks that lines are appended to a file that another
+// program has put in place of the log.
 func TestForeignFileIsNotRenamed(t *testing.T) {
 	dir := t.TempDir()
 	path, moved := filepath.Join(dir, "t.log"), filepath.Join(dir, "moved")
@@ -180,7 +180,7 @@ func TestForeignFileIsNotRenamed(t *testing.T) {
 
 // TestCannotRotate checks that a file that cannot be renamed stays in use.
 func TestCannotRotate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // too long for a time of rotation
+	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // too long for adding a time of rotation
 	l, stderr := start(t, Config{Path: path, MaxMB: 1})
 	fill(l, 2)
 	l.Close()
@@ -209,7 +209,7 @@ func TestTwoLoggersOneFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, errB := start(t, Config{Path: path, MaxMB: 1})
 		if b.File() != "" || a.File() != path {
-			t.Errorf("files are %q and %q, want the first alone to have it", a.File(), b.File())
+			t.Errorf("files are %q and %q, want only the first to have it", a.File(), b.File())
 		}
 		b.Info("b")
 		lines := errB.lines()
@@ -298,7 +298,7 @@ func TestPipe(t *testing.T) {
 			t.Errorf("standard error = %q, want nothing", got)
 		}
 	})
-	t.Run("reader reads nothing, then goes away", func(t *testing.T) {
+	t.Run("reader reads nothing, then closes", func(t *testing.T) {
 		l, stderr := start(t, Config{Path: path})
 		for range 1000 { // 4 MB
 			l.Info("%s", strings.Repeat("x", 4000))
@@ -307,7 +307,7 @@ func TestPipe(t *testing.T) {
 		l.Info("after")
 		got := stderr.lines()
 		if len(got) < 2 || !strings.Contains(stderr.String(), "cannot write the log file") {
-			t.Errorf("standard error has %d lines, want a warning and what the pipe did not take", len(got))
+			t.Errorf("standard error has %d lines, want a warning and the lines that the pipe did not accept", len(got))
 		}
 		if !strings.Contains(stderr.String(), "log lines were lost") {
 			t.Error("standard error does not say how many lines were lost")
@@ -332,7 +332,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// tally counts the lines of cat in a log and the lines reported as lost.
+// tally counts the lines of cat in a log, and the lines reported as lost.
 func tally(t *testing.T, log, want string) (lines, lost int) {
 	t.Helper()
 	for _, line := range splitLines(log) {
@@ -350,8 +350,8 @@ func tally(t *testing.T, log, want string) (lines, lost int) {
 	return lines, lost
 }
 
-// TestStuckStderr checks that nothing waits for a standard error that is not read,
-// neither a line nor Close, and that every lost line is counted.
+// TestStuckStderr checks that neither a line nor Close waits for a standard error that
+// is not read, and that every lost line is counted.
 func TestStuckStderr(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -448,8 +448,8 @@ func TestFileRecoversDespiteStuckStderr(t *testing.T) {
 	})
 }
 
-// TestCountsAroundLoss checks that the report of lost lines is where the lines were:
-// the counts on either side match.
+// TestCountsAroundLoss checks that the report of lost lines stands where the lines
+// were: the counts on either side match.
 func TestCountsAroundLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stuck{free: make(chan struct{})}

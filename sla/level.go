@@ -7,10 +7,10 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Level is how important a line is.
+// Level is the importance of a line.
 type Level uint8
 
-// The levels, from the least important to the most.
+// Levels, from least to most important.
 const (
 	LevelDebug Level = iota
 	LevelInfo
@@ -31,7 +31,7 @@ var levels = [...]struct {
 	LevelFatal: {"fatal", "fata", logrus.FatalLevel},
 }
 
-// String returns the level's four letters as shown in lines.
+// String returns the level's four letters, as shown in lines.
 func (l Level) String() string { return levels[l].tag }
 
 // Word returns the level as a user writes it.
@@ -51,7 +51,7 @@ func ParseLevel(s string) (Level, error) {
 	return 0, fmt.Errorf("%q is not a level; want debug, info, warn, error or fatal", s)
 }
 
-// fromLogrus returns the Level of a logrus level used by this package.
+// fromLogrus returns the Level for a logrus level used by this package.
 func fromLogrus(rus logrus.Level) Level {
 	for l, v := range levels {
 		if v.rus == rus {
@@ -64,7 +64,7 @@ func fromLogrus(rus logrus.Level) Level {
 // Category is the kind of thing an event is about; each has its own count.
 type Category uint8
 
-// The categories of events.
+// Categories of events.
 const (
 	Conn Category = iota // a lower connection between client and server
 	Sess                 // a session on a conn
@@ -76,12 +76,12 @@ const mainTag = "main"
 
 var categories = [...]struct {
 	tag   string
-	level Level // of openings and of clean ends
+	level Level // level of openings and clean ends
 }{
 	Conn: {"conn", LevelInfo},
 	Sess: {"sess", LevelDebug},
 	Sock: {"sock", LevelInfo},
 }
 
-// String returns the category's four letters as shown in lines.
+// String returns the category's four letters, as shown in lines.
 func (c Category) String() string { return categories[c].tag }

@@ -43,16 +43,16 @@ func Check(line string) error {
 	return nil
 }
 
-// record is the content of a line apart from time and level. Its strings are quoted.
+// record is a line's content apart from time and level. Its strings are quoted.
 type record struct {
 	cat    string // four letters
 	sign   byte   // '+' or '-', or 0 for a message
 	id     string
 	count  int64
 	fields Fields
-	reason string // why it was closed; may be empty
+	reason string // reason for closing; may be empty
 	told   string // the part of the reason that an alert may contain
-	text   string // of a message
+	text   string // text of a message
 }
 
 // appendText appends the line in text format, without its newline.
@@ -85,7 +85,7 @@ type jsonLine struct {
 	Category string `json:"category"`
 	Sign     string `json:"sign,omitempty"`
 	ID       string `json:"id,omitempty"`
-	Count    *int64 `json:"count,omitempty"` // nil for a message; events have it even if it is 0
+	Count    *int64 `json:"count,omitempty"` // nil for a message; an event has it even if it is 0
 	jsonFields
 	Reason string `json:"reason,omitempty"`
 	Msg    string `json:"msg,omitempty"`
@@ -131,15 +131,15 @@ func (f formatter) appendLine(b []byte, t time.Time, level Level, r record) (_ [
 	return append(b, '\n'), err
 }
 
-// quote makes any text fit for a line: printable, limited in length and not empty. Text
-// that is already quoted stays as it is.
+// quote makes any text suitable for a line: printable, limited in length and not empty.
+// Text that is already quoted is unchanged.
 func quote(s string) string { return escape(s, ' ') }
 
-// quoteID is quote for an id, which also has no spaces: an id from outside could
-// otherwise end the id field early.
+// quoteID is quote for an id, which must not contain spaces either: an id from outside
+// could otherwise end the id field early.
 func quoteID(s string) string { return escape(s, '!') }
 
-// escape implements quote; printable ASCII characters from first on are kept.
+// escape implements quote; printable ASCII characters not below first are kept.
 func escape(s string, first byte) string {
 	if s == "" {
 		return `""`
@@ -170,7 +170,7 @@ func escape(s string, first byte) string {
 	return b.String()
 }
 
-// isPlain reports whether s consists of printable ASCII characters from first on.
+// isPlain reports whether s has only printable ASCII characters not below first.
 func isPlain(s string, first byte) bool {
 	for i := range len(s) {
 		if s[i] < first || s[i] > '~' {
@@ -180,7 +180,7 @@ func isPlain(s string, first byte) bool {
 	return true
 }
 
-// cut shortens a quoted text to at most n bytes.
+// cut shortens quoted text to at most n bytes.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -118,7 +118,8 @@ func TestParseLevel(t *testing.T) {
 	}
 }
 
-// FuzzLine checks that each call logs exactly one line that matches the grammar.
+// FuzzLine checks that each call logs exactly one line, and that it matches the
+// grammar.
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{
 		"8f7ed46a", "google.com:443", "", " ", "a b = 7", "100%s%n", "x\ny", "\r\n[info] [conn] + 1 = 1",
@@ -209,7 +210,7 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
-// textError is an error that consists only of its text.
+// textError is an error that is only a text.
 type textError string
 
 func (e textError) Error() string { return string(e) }

@@ -28,14 +28,14 @@ type Logger struct {
 
 // counter counts the open conns, sessions or connections of one category.
 type counter struct {
-	mu sync.Mutex   // held while n changes and its line is queued, so that lines appear in the order of the count
+	mu sync.Mutex   // held while n changes and its line is queued, so that lines appear in the order of the counts
 	n  atomic.Int64 // written under mu, read without it
 }
 
 // New returns a Logger. It opens the file and, if there is a robot, starts the
-// goroutine that sends alerts. A file that cannot be written is not an error: a warning
-// is logged and lines go to standard error. Errors are those of [Config.Validate]. The
-// caller must Close the Logger.
+// goroutine that sends alerts. It is not an error if the file cannot be written: a
+// warning is logged and lines go to standard error. The errors are those of
+// [Config.Validate]. The caller must Close the Logger.
 func New(c Config) (*Logger, error) {
 	s, err := c.settle()
 	if err != nil {
@@ -44,7 +44,7 @@ func New(c Config) (*Logger, error) {
 	return newLogger(s, newTransport()), nil
 }
 
-// newLogger returns a Logger that uses rt to reach the robot.
+// newLogger returns a Logger that reaches the robot through rt.
 func newLogger(s settings, rt http.RoundTripper) *Logger {
 	f := formatter{json: s.json}
 	l := &Logger{
@@ -66,8 +66,8 @@ func newLogger(s settings, rt http.RoundTripper) *Logger {
 	return l
 }
 
-// Debug logs a message at level debug; format and a are those of [fmt.Sprintf]. Text
-// from outside belongs in a, never in format.
+// Debug logs a message at level debug; format and a are as for [fmt.Sprintf]. Text from
+// outside belongs in a, never in format.
 func (l *Logger) Debug(format string, a ...any) { l.message(LevelDebug, format, a...) }
 
 // Info logs a message at level info, as Debug does.
@@ -80,8 +80,8 @@ func (l *Logger) Warn(format string, a ...any) { l.message(LevelWarn, format, a.
 func (l *Logger) Error(format string, a ...any) { l.message(LevelError, format, a...) }
 
 // Fatal logs a message at level fata, as Debug does, and alerts; then it closes the
-// Logger, which takes up to 5 s, and exits the process with code 1. It is for main
-// only; everything else returns an error.
+// Logger, which takes up to 5 s, and exits the process with code 1. It is only for
+// main; everything else returns an error.
 func (l *Logger) Fatal(format string, a ...any) {
 	l.message(LevelFatal, format, a...)
 	l.Close()
@@ -98,24 +98,24 @@ func (l *Logger) SetLevel(level Level) { l.rus.SetLevel(levels[level].rus) }
 // Enabled reports whether lines at level are shown. It costs one atomic load.
 func (l *Logger) Enabled(level Level) bool { return l.rus.IsLevelEnabled(levels[level].rus) }
 
-// File returns the file that lines go to now, or "" for standard error, because that
-// was configured or the file cannot be written.
+// File returns the file that lines are being written to, or "" for standard error,
+// either configured or because the file cannot be written.
 func (l *Logger) File() string { return l.out.where() }
 
-// Reopen closes the file and opens the one that has its name now, creating it if
-// necessary. A program that renames log files triggers it afterwards, usually with
+// Reopen closes the file and opens the one that now has its name, creating it if
+// necessary. A program that renames log files triggers this afterwards, usually with
 // SIGUSR1. Reopen does not wait: lines logged before it still go to the old file, later
 // ones to the new file.
 func (l *Logger) Reopen() { l.out.reopen() }
 
-// Flush waits until the lines logged so far have been written, for at most limit, and
+// Flush waits, for at most limit, until the lines logged so far have been written, and
 // reports whether they were. Only Flush and Close wait for the file or for standard
 // error.
 func (l *Logger) Flush(limit time.Duration) bool { return l.out.flush(limit) }
 
 // Close sends pending alerts, for at most 5 s, writes pending lines, for at most 1 s
-// each for the file and standard error, and closes the file. Lines logged afterwards
-// are dropped and cause no alert. Further calls do nothing.
+// each to the file and standard error, and closes the file. Lines logged afterwards are
+// dropped and cause no alert. Further calls do nothing.
 func (l *Logger) Close() {
 	l.closeOnce.Do(func() {
 		if l.alerts != nil {
@@ -125,7 +125,7 @@ func (l *Logger) Close() {
 	})
 }
 
-// message logs a line that belongs to no category.
+// message logs a line without a category.
 func (l *Logger) message(level Level, format string, a ...any) {
 	if !l.Enabled(level) {
 		return

@@ -171,8 +171,8 @@ func TestDefault(t *testing.T) {
 	}
 }
 
-// TestCountsUnderLoad opens and closes from many goroutines while the file is reopened,
-// then checks each line against the previous one of its category.
+// TestCountsUnderLoad opens and closes from many goroutines while the file is being
+// reopened, then checks each line against the previous one in its category.
 func TestCountsUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "load.log")
 	l, stderr := start(t, Config{Path: path, Level: "debug"})

@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack starts one goroutine for each of its loggers and cannot stop it.
+	// lumberjack starts a goroutine per logger and cannot stop it.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
@@ -38,7 +38,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// lines returns what was written, split into lines without their newlines.
+// lines returns the lines written, without their newlines.
 func (b *buffer) lines() []string { return splitLines(b.String()) }
 
 func splitLines(s string) []string {
@@ -48,7 +48,7 @@ func splitLines(s string) []string {
 	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 }
 
-// start returns a Logger with its standard error, and closes it after the test.
+// start returns a Logger and its standard error; the Logger is closed after the test.
 func start(t testing.TB, c Config) (*Logger, *buffer) {
 	t.Helper()
 	stderr := new(buffer)

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	sendTime  = 10 * time.Second // for one message, from dialing to the answer
-	maxAnswer = 64 << 10         // bytes of the robot's answer to read
+	sendTime  = 10 * time.Second // for one message, from dialing to the response
+	maxAnswer = 64 << 10         // maximum size read of the robot's response
 
-	// codeTooFast is the robot's errcode for too many messages.
+	// codeTooFast is the errcode for too many messages.
 	codeTooFast = 130101
 )
 
@@ -33,13 +33,13 @@ var errThrottled = errors.New("the robot was sent too many messages")
 type robot struct {
 	url     *url.URL // without a query
 	token   string
-	secret  string // or empty to send messages unsigned
+	secret  string // empty to send messages unsigned
 	targets bool   // alerts may name targets
 	rt      http.RoundTripper
 }
 
-// newTransport returns a transport that keeps no connections: messages are rare, and
-// Close must leave nothing behind.
+// newTransport returns a transport that keeps no connections open: messages are rare,
+// and Close must leave nothing behind.
 func newTransport() http.RoundTripper {
 	return &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
@@ -84,7 +84,8 @@ func (r *robot) post(ctx context.Context, text string) error {
 	return checkAnswer(resp.StatusCode, answer)
 }
 
-// address returns the URL to post to at a given time: a signature is valid for an hour.
+// address returns the URL for a message sent at the given time: a signature is valid
+// for an hour.
 func (r *robot) address(now time.Time) string {
 	q := url.Values{"access_token": {r.token}}
 	if r.secret != "" {
@@ -97,15 +98,15 @@ func (r *robot) address(now time.Time) string {
 	return u.String()
 }
 
-// sign returns the signature of a message sent at the time ms, in milliseconds.
+// sign returns the signature for a message sent at ms, in milliseconds.
 func sign(secret, ms string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(ms + "\n" + secret))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// checkAnswer returns an error if the robot did not accept the message. It answers 200
-// even then.
+// checkAnswer returns an error if the robot did not accept the message. Its status is
+// 200 even then.
 func checkAnswer(status int, body []byte) error {
 	if status == http.StatusTooManyRequests {
 		return errThrottled
@@ -138,8 +139,8 @@ type redactedError struct {
 func (e *redactedError) Error() string { return e.text }
 func (e *redactedError) Unwrap() error { return e.err }
 
-// redact removes from err's text everything that could reveal the robot: a *url.Error
-// contains the whole address, and the robot may repeat it.
+// redact removes everything secret from err's text: a *url.Error contains the whole
+// address, and the robot may repeat it.
 func (r *robot) redact(err error) error {
 	if err == nil {
 		return nil

@@ -40,11 +40,11 @@ const (
 	testSecret = "SECc0ffee"
 )
 
-// fakeRobot checks requests as DingTalk does and records them.
+// fakeRobot checks requests as DingTalk does, and records them.
 type fakeRobot struct {
 	mu       sync.Mutex     // guards the fields below
-	messages []message      // those it accepted
-	attempts []time.Time    // all of them
+	messages []message      // messages accepted
+	attempts []time.Time    // times of all attempts
 	signs    map[string]int // how often each signature was used
 	answer   func(attempt int) (status int, body string)
 }
@@ -220,7 +220,7 @@ func TestSendUnreachable(t *testing.T) {
 	}
 }
 
-// FuzzCheckAnswer reads answers that no robot sends.
+// FuzzCheckAnswer checks responses that no robot sends.
 func FuzzCheckAnswer(f *testing.F) {
 	f.Add(200, []byte(okAnswer))
 	f.Add(200, []byte(`{"errcode":130101,"errmsg":"too fast"}`))

@@ -19,31 +19,31 @@ const (
 )
 
 // sink writes lines to the file, or to standard error while the file cannot be written.
-// Callers wait for neither: lines pass through a queue.
+// Callers wait for neither: lines go through a queue.
 type sink struct {
 	path   string // or empty for standard error
-	quiet  bool   // path is a default, so missing permission for it needs no warning
+	quiet  bool   // path is a default, so do not warn if permission is denied
 	format formatter
 	queue  *lossy.Queue // all lines
-	spare  *lossy.Queue // lines for standard error while there is no file; nil if path is empty
+	spare  *lossy.Queue // lines for standard error while the file is not open; nil if path is empty
 
-	lost      atomic.Int64 // lines lost and not yet reported
+	lost      atomic.Int64 // lines lost but not yet reported
 	reopening atomic.Bool  // a reopen is queued
-	inFile    atomic.Bool  // lines go to the file
+	inFile    atomic.Bool  // lines are going to the file
 
 	stderr stream // owned by the writer of spare or, if spare is nil, of queue
 
-	// Owned by the writer of queue.
+	// Owned by queue's writer.
 	file   stream    // wraps log; its w is nil while lines go to standard error
 	log    *logFile  // nil if path is empty
 	retry  time.Time // when to try the file again if it is not open
-	warned bool      // a warning about the file was logged since it was last written
+	warned bool      // a warning has been logged since the file was last written
 }
 
 // stream writes whole lines even if a write may fail halfway.
 type stream struct {
 	w    io.WriteCloser
-	torn bool // the last write ended in the middle of a line
+	torn bool // the last write ended in mid-line
 }
 
 func (s *stream) write(line []byte) error {
@@ -85,7 +85,7 @@ func newSink(s settings, f formatter) *sink {
 	return out
 }
 
-// where returns the file that lines go to, or "" for standard error.
+// where returns the file that lines are going to, or "" for standard error.
 func (s *sink) where() string {
 	if !s.inFile.Load() {
 		return ""
@@ -107,8 +107,8 @@ func (s *sink) flush(limit time.Duration) bool {
 	return ok && (s.spare == nil || s.spare.Flush(limit))
 }
 
-// reopen makes the writer close the file, if it is open, and open it by its name before
-// the lines that follow. It does not wait.
+// reopen makes the writer, before it writes any later line, close the file if it is
+// open and open it by its name. It does not wait.
 func (s *sink) reopen() {
 	if s.path == "" || !s.reopening.CompareAndSwap(false, true) {
 		return
@@ -120,8 +120,8 @@ func (s *sink) reopen() {
 	})
 }
 
-// close writes what is queued and closes the file. It does not wait for a stuck file or
-// standard error.
+// close writes the queued lines and closes the file. It does not wait for a stuck file
+// or standard error.
 func (s *sink) close() {
 	if s.path != "" {
 		s.queue.Do(s.closeFile)
@@ -133,21 +133,21 @@ func (s *sink) close() {
 }
 
 // writeFile writes one line to the file or, if that fails, passes it on to standard
-// error. It runs in the writer of queue.
+// error. It runs in queue's writer.
 func (s *sink) writeFile(line []byte) { s.deliver(line, s.toFile) }
 
 // writeStderr writes one line to standard error, in the writer that owns it.
 func (s *sink) writeStderr(line []byte) { s.deliver(line, s.stderr.write) }
 
-// deliver writes a line, preceded by a report of the lines lost before it. A line that
-// cannot be written is lost too.
+// deliver writes a line, preceded by a report of any lines lost before it. A line that
+// cannot be written is lost as well.
 func (s *sink) deliver(line []byte, write func([]byte) error) {
 	if s.report(write) != nil || write(line) != nil {
 		s.lost.Add(1)
 	}
 }
 
-// report writes how many lines were lost, if any.
+// report writes the number of lost lines, if any.
 func (s *sink) report(write func([]byte) error) error {
 	n := s.lost.Swap(0) // there are two writers: each loss is reported once
 	if n == 0 {
@@ -160,14 +160,14 @@ func (s *sink) report(write func([]byte) error) error {
 	return nil
 }
 
-// countLost counts lines that the queue dropped, and reports them if it can.
+// countLost counts lines dropped by the queue, and reports them if it can.
 func (s *sink) countLost(n int) {
 	s.lost.Add(int64(n))
 	write := s.toFile
 	if s.path == "" {
 		write = s.stderr.write
 	}
-	_ = s.report(write) // on failure the next line tries again
+	_ = s.report(write) // if this fails, the next line tries again
 }
 
 var errNoRoom = errors.New("standard error accepts no more lines")
@@ -204,12 +204,12 @@ func (s *sink) open() {
 // closeFile closes the file, if it is open.
 func (s *sink) closeFile() {
 	if s.file.w != nil {
-		_ = s.file.w.Close() // the system has every line already
+		_ = s.file.w.Close() // all lines have been passed to the system
 	}
 	s.file.w, s.file.torn = nil, false
 }
 
-// fail gives up the file for a while and warns once.
+// fail stops using the file for a while and warns once.
 func (s *sink) fail(err error) {
 	torn := s.file.torn
 	s.closeFile()
@@ -226,12 +226,12 @@ func (s *sink) fail(err error) {
 	s.spare.Put(s.line("cannot write the log file: %v; logging to standard error", err))
 }
 
-// warn writes a warning about the file into the file.
+// warn writes a warning about the file to the file itself.
 func (s *sink) warn(format string, a ...any) {
-	_ = s.file.write(s.line(format, a...)) // if this fails, so does the next line, which is handled
+	_ = s.file.write(s.line(format, a...)) // if this fails, so does the next line, and that is handled
 }
 
-// line formats a line of the sink itself.
+// line formats one of the sink's own lines.
 func (s *sink) line(format string, a ...any) []byte {
 	b, _ := s.format.appendLine(nil, time.Now(), LevelWarn, record{cat: mainTag, text: quote(fmt.Sprintf(format, a...))})
 	return b

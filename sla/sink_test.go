@@ -21,7 +21,7 @@ func TestRotation(t *testing.T) {
 		l.Info("%03d %s", i, text)
 		if i%200 == 0 {
 			l.Flush(time.Minute)
-			// Rotated files are named by the millisecond, so two within one
+			// Rotated files are named by the millisecond, so two in the same
 			// millisecond would share a name.
 			for ms := time.Now().UnixMilli(); time.Now().UnixMilli() == ms; {
 				runtime.Gosched()
@@ -71,7 +71,7 @@ func TestBackups(t *testing.T) {
 			l.Flush(time.Minute) // no line is dropped
 		}
 	}
-	// Old files are removed in the background, triggered by each rotation.
+	// Old files are removed in the background, after each rotation.
 	for deadline := time.Now().Add(10 * time.Second); len(rotated()) != 2; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("rotated files are %q, want 2", rotated())
@@ -137,7 +137,7 @@ func TestSocketIsNotAFile(t *testing.T) {
 	defer listener.Close()
 	_, stderr := start(t, Config{Path: path})
 	if got := stderr.String(); !strings.Contains(got, "not a regular file") {
-		t.Errorf("standard error = %q, want why a socket is no log file", got)
+		t.Errorf("standard error = %q, want it to say why a socket cannot be the log file", got)
 	}
 }
 
@@ -209,7 +209,7 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// brokenFile takes n bytes and then fails.
+// brokenFile accepts n bytes and then fails.
 type brokenFile struct {
 	n   int
 	got strings.Builder
@@ -244,7 +244,7 @@ func TestFullDisk(t *testing.T) {
 		lines := stderr.lines()
 		if len(lines) != 3 || !strings.HasPrefix(untimed(t, lines[0]), "[warn] [main] cannot write the log file") ||
 			lines[1] != "two, torn" || lines[2] != "three" {
-			t.Errorf("standard error = %q, want one warning and the lines the file did not take", lines)
+			t.Errorf("standard error = %q, want one warning and the lines that the file rejected", lines)
 		}
 		f.n = 100 // writable again
 		put()
