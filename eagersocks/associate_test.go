@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestAssociateAtTheDoor checks that any source the application announces makes a
-// request that can be sent on.
+// TestAssociateAtTheDoor checks that any source address the application announces
+// results in a request that can be forwarded.
 func TestAssociateAtTheDoor(t *testing.T) {
 	const head = greetingBytes + "\x05\x03\x00"
 	for wire, want := range map[string]Address{

@@ -17,23 +17,23 @@ import (
 //
 //	Check(remote net.Addr, name, password string) error
 //
-// Check returns nil if password is that of the user name. It may block, to slow down
-// guessing: for about nine seconds at most. The error carries code.NotAuthorised if
-// name and password do not belong together, and another code if they were not
-// compared. remote is the application's address, or nil if unknown. Check is called
-// for every request, also for further ones on one connection, so a name and password
-// that were right before should cost little.
+// Check returns nil if password is the password of user name. To slow down guessing it
+// may block for up to about nine seconds. The error carries code.NotAuthorised if name
+// and password do not match, and another code if they were not compared. remote is the
+// application's address, or nil if unknown. Check is called for every request,
+// including later ones on the same connection, so checking credentials that were valid
+// before should be cheap.
 type Authenticator = appconn.Authenticator
 
-// Constants of RFC 1929.
+// Constants from RFC 1929.
 const (
 	passwordVersion = 1
 	passwordRight   = 0
 	passwordWrong   = 1
 )
 
-// userPass is SOCKS5's method "username/password" (RFC 1929) for go-socks5, whose own
-// implementation keeps the password for the life of the connection.
+// userPass implements SOCKS5's "username/password" method (RFC 1929) for go-socks5,
+// whose own implementation keeps the password for the life of the connection.
 type userPass struct{ users Authenticator }
 
 // GetCode implements socks5.Authenticator.
@@ -50,7 +50,7 @@ func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.Auth
 		g.login = func() error { return u.users.Check(g.RemoteAddr(), name, password) }
 		err = g.login()
 	} else if _, ok := code.Of(err); !ok {
-		return nil, err // the connection failed, so there is no answer
+		return nil, err // the connection failed, so no answer can be sent
 	}
 	status := byte(passwordRight)
 	if err != nil {
@@ -60,8 +60,7 @@ func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.Auth
 	return &socks5.AuthContext{Method: statute.MethodUserPassAuth}, errors.Join(err, werr)
 }
 
-// readUserPass reads the request of RFC 1929 section 2, which takes 513 bytes at
-// most.
+// readUserPass reads the request of RFC 1929 section 2, at most 513 bytes.
 func readUserPass(r io.Reader) (name, password string, err error) {
 	var head [1]byte
 	field := func() (string, error) {

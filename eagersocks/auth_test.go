@@ -64,7 +64,7 @@ func TestPasswordAtTheDoor(t *testing.T) {
 	}
 }
 
-// TestProxyClient: a client of golang.org/x/net gets through with the password.
+// TestProxyClient: the golang.org/x/net client can connect with the password.
 func TestProxyClient(t *testing.T) {
 	ln := mustListen(t, (&Config{Users: knownUser{"alice", "secret"}}).listenSocks)
 	addr := ln.(interface{ Addr() net.Addr }).Addr().String()
@@ -105,7 +105,7 @@ func TestProxyClient(t *testing.T) {
 	}
 }
 
-// failingWriter is an application that has gone.
+// failingWriter is an application that has gone away.
 type failingWriter struct{ *scripted }
 
 var errGone = errors.New("gone")

@@ -16,11 +16,11 @@ import (
 	"tunnels/internal/splice"
 )
 
-// way is a whole way for requests: a front door, an exit, and TCP between them.
+// way is the whole path of requests: a front door, an exit, and TCP between them.
 type way struct {
 	door, exit Listener
 	eagerness  Eagerness
-	names      map[string]string // what the exit resolves
+	names      map[string]string // names that the exit resolves
 	wg         sync.WaitGroup
 }
 
@@ -129,13 +129,13 @@ func TestCurl(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		w := newWay(t, On, names)
 		const sendFailed, recvFailed, proxyFailed = 55, 56, 97
-		// The first time the application is told too much, and reset; the
-		// retry learns the truth.
+		// The first time the application is told "connected" too early, and is reset;
+		// the retry gets the real code.
 		if _, exit := curl(t, w, "http://gone.test/"); exit != sendFailed && exit != recvFailed {
 			t.Errorf("first curl: exit code %d, want %d or %d (sending or receiving failed)", exit, sendFailed, recvFailed)
 		}
 		gone := &Request{Command: Connect, Target: Address{Host: "gone.test", Port: 80}}
-		for w.eagerness.Eager(gone) { // until the failure has been noted
+		for w.eagerness.Eager(gone) { // until the failure has been recorded
 			runtime.Gosched()
 		}
 		if _, exit := curl(t, w, "http://gone.test/"); exit != proxyFailed {

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// curlBy loads a page through a proxy that is given by its URL.
+// curlBy loads a page through the proxy at a URL.
 func curlBy(t *testing.T, w *way, scheme, user, page string) (string, int) {
 	t.Helper()
 	path, err := exec.LookPath("curl")
@@ -31,7 +31,8 @@ func curlBy(t *testing.T, w *way, scheme, user, page string) (string, int) {
 	return string(out), 0
 }
 
-// TestCurlWithUsers: every SOCKS that curl speaks, with a password and without.
+// TestCurlWithUsers: every SOCKS version that curl supports, with and without a
+// password.
 func TestCurlWithUsers(t *testing.T) {
 	const name, password, text = "alice", "p@ss:word", "the page"
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
@@ -75,7 +76,7 @@ func TestCurlWithUsers(t *testing.T) {
 	}
 }
 
-// TestCurlIsSlowedDown: each wrong password is answered later than the one before.
+// TestCurlIsSlowedDown: each wrong password is answered later than the previous one.
 func TestCurlIsSlowedDown(t *testing.T) {
 	const slowMin = 250 * time.Millisecond // see package users
 	u := userstest.New(t, "alice", "secret")

@@ -1,19 +1,19 @@
-// Package eagersocks is the request: the purpose of every session, how it is written,
-// the SOCKS doors through which applications make it, and how it is answered.
+// Package eagersocks implements the request, which states the purpose of a session: its
+// encoding, the SOCKS doors through which applications make it, and its answer.
 //
-// A request is the SOCKS5 request (RFC 1928 section 4) with the reserved byte
-// used for flags, written in front of the application's first bytes:
+// A request is the SOCKS5 request (RFC 1928 section 4) with the reserved byte used for
+// flags, sent ahead of the application's first bytes:
 //
 //	0x05 | CMD | FLAGS | ATYP | ADDR | PORT [ | options ]
 //
 // The client does not wait for an answer unless the flag "reply wanted" is set. A
-// request needs an ordered stream and nothing else, so the same bytes are used over
-// remux, TLS, TCP and UNIX sockets.
+// request needs only an ordered stream, so the same bytes are used over remux, TLS, TCP
+// and UNIX sockets.
 //
 // # At the client
 //
-// A front door accepts applications and hands over each connection with the
-// request it made:
+// A front door accepts applications and hands over each connection together with its
+// request:
 //
 //	ln, err := eagersocks.ListenSocks("tcp", "127.0.0.1:1080")
 //	conn, req, err := ln.Accept()
@@ -25,7 +25,7 @@
 //
 // # At the exit
 //
-// The listener hands over a session when its request is complete:
+// The listener hands over a session once its request is complete:
 //
 //	ln := new(eagersocks.Config).NewListener(sessions)
 //	session, req, err := ln.Accept()
@@ -38,8 +38,8 @@
 // # Limits
 //
 // A connection whose greeting or request is not complete in time is closed, and so is
-// the oldest one when there are too many (Config). Options take 1 KiB at most, names
-// 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like any
-// other request, to be answered by Request.ReplyBound; its target is the address from
-// which the application announces to send its datagrams, or 0.0.0.0:0 if it does not.
+// the oldest one when there are too many (Config). Options are limited to 1 KiB, names
+// to 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like
+// any other request, to be answered by Request.ReplyBound; its target is the address
+// that the application says it will send datagrams from, or 0.0.0.0:0 if it gives none.
 package eagersocks

@@ -52,7 +52,7 @@ func TestPipelinedBytesStayIntact(t *testing.T) {
 	}
 }
 
-// Early bytes that were not taken are not lost when reading from the socket itself.
+// Early bytes that were not taken are not lost when the socket itself is read.
 func TestEarlyBytesThroughSplice(t *testing.T) {
 	payload := bytes.Repeat([]byte("early and late "), 20<<10)
 	ln := mustListen(t, ListenSocks)
@@ -69,7 +69,7 @@ func TestEarlyBytesThroughSplice(t *testing.T) {
 	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, payload) {
 		t.Errorf("far end read %d bytes, %v; want %d", len(got), err, len(payload))
 	}
-	// Half-closed: the answer still comes.
+	// Half-closed: the answer still arrives.
 	io.WriteString(far, "answer")
 	far.CloseWrite()
 	answer, err := io.ReadAll(app)
@@ -122,7 +122,7 @@ func TestAbortReachesApplication(t *testing.T) {
 	conn, req := mustAccept(t, ln)
 	req.Reply()
 	wantRead(t, app, "\x05\x00"+string(AppendReply(nil, code.OK)))
-	splice.Abort(conn, code.Refused, "nobody there")
+	splice.Abort(conn, code.Refused, "no listener")
 	if _, err := app.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("application read %v, want ECONNRESET", err)
 	}
@@ -134,7 +134,7 @@ func TestDoorRefuses(t *testing.T) {
 	io.WriteString(app, greetingBytes+aRequest+"unread")
 	_, req := mustAccept(t, ln)
 	done := make(chan error, 1)
-	go func() { done <- req.Refuse(code.Refused, "nobody there") }()
+	go func() { done <- req.Refuse(code.Refused, "no listener") }()
 	got, err := io.ReadAll(app)
 	if want := "\x05\x00" + string(AppendReply(nil, code.Refused)); string(got) != want || err != nil {
 		t.Errorf("application read %q, %v; want %q", got, err, want)
@@ -195,7 +195,7 @@ func TestHostileAtTheDoor(t *testing.T) {
 			c := newScripted(strings.NewReader(tt.wire))
 			conn, req, err := newDoor(&Config{}).read(c)
 			if err == nil || conn != nil || req != nil {
-				t.Errorf("read = %v, %v, %v; want an error alone", conn, req, err)
+				t.Errorf("read = %v, %v, %v; want only an error", conn, req, err)
 			}
 			if got := c.said.String(); got != tt.want {
 				t.Errorf("application was told %q, want %q", got, tt.want)
@@ -204,7 +204,7 @@ func TestHostileAtTheDoor(t *testing.T) {
 	}
 }
 
-// Further bytes from the application must not turn the refusal into a reset.
+// More bytes from the application must not turn the refusal into a reset.
 func TestRefusedGreetingIsHeard(t *testing.T) {
 	ln := mustListen(t, ListenSocks)
 	app := dialTo(t, ln)
@@ -215,7 +215,7 @@ func TestRefusedGreetingIsHeard(t *testing.T) {
 	}
 }
 
-// However small the parser's buffer is, the bytes it has not taken follow it.
+// However small the parser's buffer is, the bytes it did not consume follow it.
 func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	g := &greeting{Conn: newScripted(strings.NewReader("")), first: []byte("0123456789abcdefghij")}
 	small := bufio.NewReaderSize(g, 16)
@@ -231,7 +231,7 @@ func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	}
 }
 
-// scripted is a connection from which r is read, and which keeps what is written.
+// scripted is a connection that reads from r and records what is written.
 type scripted struct {
 	net.Conn // nil: other methods are not used
 	r        io.Reader

@@ -11,33 +11,33 @@ import (
 
 const (
 	failureMax = 30 * time.Second // how long a failed target is remembered
-	failures   = 4096             // how many are remembered
+	failures   = 4096             // maximum number remembered
 )
 
-// Eagerness decides which requests are answered eagerly. If the target of an eager answer
-// cannot be reached, the application gets a reset, which tells it little; so a request
-// for a target that failed a moment ago is answered honestly, and browsers, which retry
-// at once, see the true code. The zero Eagerness works. Its methods may be called at any
-// time from any goroutine; all take constant time. Mode and Reachable must not be
-// changed once the Eagerness is in use.
+// Eagerness decides which requests are answered eagerly. If the target of an eager
+// answer cannot be reached, the application gets a reset, which tells it little; so a
+// request for a target that has just failed is answered only once the outcome is known,
+// and browsers, which retry at once, get the real code. The zero Eagerness works. Its
+// methods may be called at any time from any goroutine and take constant time. Mode and
+// Reachable must not be changed once the Eagerness is in use.
 type Eagerness struct {
 	Mode Mode
-	// Reachable reports whether a server can be reached; while none can, no
-	// request is answered eagerly. If it is nil, a server always can. It is called
-	// with no lock held.
+	// Reachable reports whether any server can be reached; while none can, no request
+	// is answered eagerly. nil means always reachable. It is called without holding a
+	// lock.
 	Reachable func() bool
 
 	once sync.Once
-	last *recent.Map[Address, failure] // static once memory was called
+	last *recent.Map[Address, failure] // static once memory has been called
 }
 
-// failure is the reason why a remembered target failed.
+// failure is why a remembered target failed.
 type failure struct {
 	code code.Code
 	text string // details; may be empty
 }
 
-// memory returns the targets that failed recently.
+// memory returns the recently failed targets.
 func (e *Eagerness) memory() *recent.Map[Address, failure] {
 	e.once.Do(func() { e.last = recent.New[Address, failure](failures) })
 	return e.last
@@ -58,9 +58,9 @@ func (e *Eagerness) Eager(r *Request) bool {
 	return !failed
 }
 
-// Failed notes that a could not be connected. text is returned by Why, because a later
-// reply has room for the code alone. Codes that are not about the target, such as that
-// the application went away, are not noted.
+// Failed records that a could not be connected. text is returned by Why, because a
+// later reply only has room for the code. Codes that are not about the target, such as
+// the application going away, are not recorded.
 func (e *Eagerness) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
@@ -68,7 +68,7 @@ func (e *Eagerness) Failed(a Address, c code.Code, text string) {
 	e.memory().Put(key(a), failure{c, text}, failureMax)
 }
 
-// Why returns the text of a's last failure if that is remembered and had code c, else "".
+// Why returns the text of a's last failure if it is remembered and had code c, else "".
 func (e *Eagerness) Why(a Address, c code.Code) string {
 	f, ok := e.memory().Get(key(a))
 	if !ok || f.code != c {
@@ -77,15 +77,15 @@ func (e *Eagerness) Why(a Address, c code.Code) string {
 	return f.text
 }
 
-// Succeeded notes that a was connected.
+// Succeeded records that a was connected.
 func (e *Eagerness) Succeeded(a Address) { e.memory().Delete(key(a)) }
 
-// key returns a with the name in lower case, as it is remembered.
+// key returns a with the name in lower case, as remembered.
 func key(a Address) Address {
 	return Address{Host: strings.ToLower(a.Host), Port: a.Port}
 }
 
-// aboutTarget reports whether a retry of a session that ended with c is expected to get
+// aboutTarget reports whether retrying a session that ended with c is expected to give
 // the same code.
 func aboutTarget(c code.Code) bool {
 	switch c {

@@ -86,7 +86,7 @@ func TestOldestFailureIsForgotten(t *testing.T) {
 		for i := range failures {
 			p.Failed(target(i), code.Refused, "")
 		}
-		p.Failed(target(0), code.Refused, "") // again: not the oldest any more
+		p.Failed(target(0), code.Refused, "") // again, so no longer the oldest
 		p.Failed(target(failures), code.Refused, "")
 		for i, want := range map[int]bool{0: false, 1: true, 2: false, failures: false} {
 			if got := eager(&p, i); got != want {
@@ -116,8 +116,8 @@ func TestWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p Eagerness
 		a := Address{Host: "example.com", Port: 80}
-		p.Failed(a, code.Refused, "nobody listens")
-		if got := p.Why(Address{Host: "EXAMPLE.com", Port: 80}, code.Refused); got != "nobody listens" {
+		p.Failed(a, code.Refused, "no listener")
+		if got := p.Why(Address{Host: "EXAMPLE.com", Port: 80}, code.Refused); got != "no listener" {
 			t.Errorf("Why = %q, want what was noted", got)
 		}
 		if got := p.Why(a, code.Timeout) + p.Why(Address{Host: "example.com", Port: 81}, code.Refused); got != "" {

@@ -14,9 +14,9 @@ import (
 )
 
 // NewListener returns a Listener for the exit, which reads requests from the
-// connections of a. A connection is handed over as a returned it, all bytes behind its
-// request unread. It is reset if its request is malformed or not complete after
-// RequestTimeout. Closing the Listener closes a.
+// connections that a accepts. A connection is handed over as a returned it, with all
+// bytes after the request unread. It is reset if its request is malformed or incomplete
+// after RequestTimeout. Closing the Listener closes a.
 func (c *Config) NewListener(a Acceptor) Listener {
 	timeout := c.requestTimeout()
 	read := func(conn net.Conn) (net.Conn, *Request, error) {
@@ -38,7 +38,7 @@ func (c *Config) NewListener(a Acceptor) Listener {
 	return door.Listen(a, read, c.limits(timeout))
 }
 
-// resetFor resets a connection that made no valid request, with the code of err.
+// resetFor resets a connection without a valid request, with err's code.
 func resetFor(conn net.Conn, err error) {
 	if err == io.EOF {
 		return // it sent nothing: a clean end is enough

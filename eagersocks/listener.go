@@ -9,42 +9,41 @@ import (
 	"tunnels/internal/door"
 )
 
-// Acceptor is the source of connections: a net.Listener or a remux listener, for
-// example.
+// Acceptor is a source of connections, such as a net.Listener or a remux listener.
 type Acceptor interface {
 	Accept() (net.Conn, error)
 	Close() error
 }
 
-// Listener hands over connections together with their requests. Its methods may
-// be called from any goroutine at any time. The Listeners of this package also have
-// Addr() net.Addr, which is nil if their Acceptor has no Addr.
+// Listener hands over connections together with their requests. Its methods may be
+// called from any goroutine at any time. This package's Listeners also have Addr()
+// net.Addr, which returns nil if their Acceptor has no Addr.
 type Listener interface {
-	// Accept waits for the next connection whose request is complete. The
-	// request has not been answered: the caller owes one Reply or Refuse. A
-	// connection from a front door has CloseWrite, and can be aborted with Reset.
-	// The error is net.ErrClosed after Close.
+	// Accept waits for the next connection with a complete request. The request has not
+	// been answered: the caller owes it one Reply or Refuse. A connection from a front
+	// door has CloseWrite, and can be aborted with Reset. The error is net.ErrClosed
+	// after Close.
 	Accept() (net.Conn, *Request, error)
-	// Close stops accepting, closes all connections whose request is not
-	// complete, and waits until they are gone. Connections that Accept returned
-	// are not affected.
+	// Close stops accepting, closes all connections whose request is incomplete, and
+	// waits until they are gone. Connections already returned by Accept are not
+	// affected.
 	Close() error
 }
 
-// ListenOption is an option of Listen and ListenSocks.
+// ListenOption is an option for Listen and ListenSocks.
 type ListenOption func(*listening)
 
-// listening is the options of a listener.
+// listening holds a listener's options.
 type listening struct {
 	config *Config
 	listen func(ctx context.Context, network, address string) (Acceptor, error)
 }
 
-// WithConfig replaces the default Config by c.
+// WithConfig replaces the default Config with c.
 func WithConfig(c *Config) ListenOption { return func(l *listening) { l.config = c } }
 
-// WithListen has connections accepted by the Acceptor that listen returns, for any
-// network that listen knows: "tls" or "remux", for example.
+// WithListen accepts connections from the Acceptor that listen returns, which allows
+// any network that listen supports, such as "tls" or "remux".
 func WithListen(listen func(ctx context.Context, network, address string) (Acceptor, error)) ListenOption {
 	return func(l *listening) { l.listen = listen }
 }
@@ -58,7 +57,7 @@ func (l *listening) on(network, address string, options []ListenOption) (Accepto
 }
 
 // Listen listens for requests at address. The network is a stream network of package
-// net, or one that WithListen knows.
+// net, or one supported by WithListen.
 func Listen(network, address string, options ...ListenOption) (Listener, error) {
 	var l listening
 	ln, err := l.on(network, address, options)
@@ -68,7 +67,7 @@ func Listen(network, address string, options ...ListenOption) (Listener, error) 
 	return l.config.NewListener(ln), nil
 }
 
-// ListenSocks listens for applications at address, as NewSocksListener does. The network
+// ListenSocks listens for applications at address, like NewSocksListener. The network
 // is as for Listen.
 func ListenSocks(network, address string, options ...ListenOption) (Listener, error) {
 	var l listening
@@ -90,9 +89,10 @@ func listen(ctx context.Context, network, address string) (Acceptor, error) {
 	return lc.Listen(ctx, network, address)
 }
 
-// ErrBug marks what Config.Rejected should report loudly: a defect of this package.
+// ErrBug marks an error passed to Config.Rejected that should be reported prominently:
+// a defect in this package.
 var ErrBug = door.ErrBug
 
-// ErrMistake marks what Config.Rejected is told of a request that can only be a mistake
-// in how an application is set up, such as TLS spoken to a front door.
+// ErrMistake marks an error passed to Config.Rejected for a request that can only
+// result from a misconfigured application, such as TLS sent to a front door.
 var ErrMistake = appconn.ErrMistake

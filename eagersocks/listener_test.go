@@ -20,7 +20,7 @@ import (
 	"tunnels/internal/door"
 )
 
-// The public faces, as they are promised.
+// The public interfaces, as documented.
 var (
 	_ Acceptor = net.Listener(nil)
 	_ Listener = (*door.Listener[*Request])(nil)
@@ -65,7 +65,7 @@ func TestListenNetworks(t *testing.T) {
 		for i, c := range pending {
 			c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 			if _, err := c.Read(make([]byte, 1)); (err == io.EOF) != (i == 0) {
-				t.Errorf("%s: connection %d of 8: %v, want an end of the first alone", name, i, err)
+				t.Errorf("%s: connection %d of 8: %v, want only the first one to end", name, i, err)
 			}
 			defer c.Close()
 		}
@@ -85,7 +85,7 @@ func TestExitEager(t *testing.T) {
 		t.Errorf("Reply = %v", err)
 	}
 	wantRead(t, conn, "first bytes")
-	io.WriteString(conn, "answer") // the first bytes that come back: no reply before them
+	io.WriteString(conn, "answer") // the first bytes received: there is no reply before them
 	wantRead(t, c, "answer")
 	if err := req.Refuse(code.Refused, ""); !errors.Is(err, appconn.ErrAnswered) {
 		t.Errorf("Refuse after Reply = %v, want %v", err, appconn.ErrAnswered)
@@ -100,7 +100,7 @@ func TestExitRefusesEagerWithReset(t *testing.T) {
 	c := dialTo(t, ln)
 	io.WriteString(c, aRequest)
 	_, req := mustAccept(t, ln)
-	if err := req.Refuse(code.Refused, "nobody there"); err != nil {
+	if err := req.Refuse(code.Refused, "no listener"); err != nil {
 		t.Errorf("Refuse = %v", err)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -118,7 +118,7 @@ func TestExitRefusesSessionWithCode(t *testing.T) {
 	a.next <- s
 	io.WriteString(client, aRequest)
 	_, req := mustAccept(t, ln)
-	if err := req.Refuse(code.Refused, "nobody there"); err != nil {
+	if err := req.Refuse(code.Refused, "no listener"); err != nil {
 		t.Errorf("Refuse = %v", err)
 	}
 	s.wantReset(t, code.Refused)
@@ -187,7 +187,7 @@ func TestExitResetsMalformed(t *testing.T) {
 		client, inner := net.Pipe()
 		s := &session{Conn: inner}
 		a.next <- s
-		io.WriteString(client, wire) // fails when it is reset in between
+		io.WriteString(client, wire) // fails if it is reset in between
 		wantCode(t, "Rejected", <-rejected, want)
 		s.wantReset(t, want)
 		if n, err := client.Read(make([]byte, 1)); err != io.EOF {
@@ -278,7 +278,7 @@ func TestSlowGreetingsDoNotHoldUpTheNext(t *testing.T) {
 		if n := r.count(door.ErrCrowded); n != slow+1-room {
 			t.Errorf("%d connections were pushed out, want %d", n, slow+1-room)
 		}
-		// The oldest are gone, the youngest are not.
+		// The oldest are gone, the newest are not.
 		if _, err := apps[0].Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("oldest connection: Read = %v, want an end", err)
 		}
@@ -311,7 +311,7 @@ func TestNoDeadlineAfterTheRequest(t *testing.T) {
 	})
 }
 
-// A complete request that is not accepted counts as well.
+// A complete request that has not been accepted counts as well.
 func TestUnacceptedIsPushedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r := newAcceptor(), new(rejections)
@@ -362,7 +362,7 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 		for range 9 {
 			a.next <- syscall.EMFILE
 		}
-		synctest.Wait() // in the pause of one second
+		synctest.Wait() // in the one-second pause
 		start = time.Now()
 		ln.Close()
 		if d := time.Since(start); d != 0 {

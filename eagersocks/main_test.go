@@ -52,14 +52,14 @@ func (a *acceptor) connect() net.Conn {
 	return app
 }
 
-// testDoor reads requests as a front door does.
+// testDoor reads requests like a front door.
 type testDoor struct{ read door.Reader[*Request] }
 
 func newDoor(c *Config) testDoor {
 	return testDoor{door.FirstByte[*Request](c.NewSocksDoor())}
 }
 
-// rejections collects the rejections of a listener.
+// rejections collects a listener's rejections.
 type rejections struct {
 	mu   sync.Mutex
 	errs []error // guarded by mu
@@ -77,7 +77,7 @@ func (r *rejections) all() []error {
 	return slices.Clone(r.errs)
 }
 
-// count is how many of them are want.
+// count returns how many of them match want.
 func (r *rejections) count(want error) (n int) {
 	for _, err := range r.all() {
 		if errors.Is(err, want) {
@@ -87,7 +87,7 @@ func (r *rejections) count(want error) (n int) {
 	return n
 }
 
-// session is a connection that notes how it was reset.
+// session is a connection that records how it was reset.
 type session struct {
 	net.Conn
 	mu   sync.Mutex
@@ -120,7 +120,7 @@ func (c *Config) listenSocks(network, address string, _ ...ListenOption) (Listen
 	return c.NewSocksListener(ln), nil
 }
 
-// dialTo connects to a listener made by Listen or ListenSocks.
+// dialTo connects to a listener returned by Listen or ListenSocks.
 func dialTo(t testing.TB, ln Listener) net.Conn {
 	t.Helper()
 	addr := ln.(interface{ Addr() net.Addr }).Addr()
@@ -160,7 +160,7 @@ func wantRead(t testing.TB, r io.Reader, want string) {
 	}
 }
 
-// wantCode checks that err carries a code.
+// wantCode checks that err has the given code.
 func wantCode(t testing.TB, what string, err error, want code.Code) {
 	t.Helper()
 	if c, ok := code.Of(err); !ok || c != want {

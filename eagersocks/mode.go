@@ -5,11 +5,11 @@ import "fmt"
 // Mode selects when an application is told "connected" before its target is.
 type Mode uint8
 
-// The modes.
+// Modes.
 const (
 	On   Mode = iota // always, except where Policy expects a failure
 	Off              // never: every request waits for the exit's reply
-	Auto             // for names, not for addresses: an application that dials addresses may have others to try
+	Auto             // for names but not addresses: an application that dials addresses may have others to try
 )
 
 // String returns the mode as ParseMode reads it.

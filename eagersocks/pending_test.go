@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// counted is a listener that knows how often its connections were asked for bytes.
+// counted is a listener that counts the reads from its connections.
 type counted struct {
 	net.Listener
 	reads  atomic.Int32
 	wanted int32
-	seen   chan struct{} // closed when there were that many
+	seen   chan struct{} // closed after that many reads
 }
 
 func (l *counted) Accept() (net.Conn, error) {
@@ -35,7 +35,7 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	return c.TCPConn.Read(p)
 }
 
-// held is the memory of the heap and of stacks after a collection.
+// held returns the memory used by the heap and stacks after a collection.
 func held() (heap, stacks uint64) {
 	runtime.GC()
 	runtime.GC() // for objects with finalizers
@@ -44,8 +44,8 @@ func held() (heap, stacks uint64) {
 	return m.HeapAlloc, m.StackInuse
 }
 
-// TestPendingGreetingIsSmall checks that a connection that has sent one byte costs
-// little, with both of its ends in this process.
+// TestPendingGreetingIsSmall checks that a connection that has sent one byte uses
+// little memory; both of its ends are in this process.
 func TestPendingGreetingIsSmall(t *testing.T) {
 	const n, limit = 4096, 8 << 10
 	lower, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,7 +63,7 @@ func TestPendingGreetingIsSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	<-l.seen // each has read its byte and wants the next
+	<-l.seen // each has read its byte and is waiting for the next
 	heapNow, stacksNow := held()
 	each := (int64(heapNow-heap) + int64(stacksNow-stacks)) / n
 	t.Logf("each takes %d bytes of heap and %d of stack", int64(heapNow-heap)/n, int64(stacksNow-stacks)/n)

@@ -13,7 +13,7 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// errWrong is the error of a test's Authenticator.
+// errWrong is the error returned by a test's Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
 // A user who is removed between a SOCKS greeting and its request is refused.
@@ -36,7 +36,7 @@ func TestRemovedUserDuringGreeting(t *testing.T) {
 }
 
 // TestSlowedDownIsStillBounded checks that Users and listener close at once while wrong
-// passwords wait for their delayed answers.
+// passwords are waiting for their delayed answers.
 func TestSlowedDownIsStillBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := userstest.New(t, "alice", "secret")

@@ -10,13 +10,13 @@ import (
 )
 
 // AppendReply appends the SOCKS5 reply (RFC 1928 section 6) with code c. Its address is
-// always 0.0.0.0:0: an eager client knows no other, and some applications cannot parse
+// always 0.0.0.0:0: an eager client has no other, and some applications cannot parse
 // other types.
 func AppendReply(b []byte, c code.Code) []byte {
 	return appendReply(b, c, netip.AddrPort{})
 }
 
-// appendReply appends a reply with the address bound, or 0.0.0.0:0 if that is not valid.
+// appendReply appends a reply with the address bound, or 0.0.0.0:0 if it is invalid.
 func appendReply(b []byte, c code.Code, bound netip.AddrPort) []byte {
 	a := bound.Addr().Unmap()
 	if !a.IsValid() {
@@ -26,8 +26,8 @@ func appendReply(b []byte, c code.Code, bound netip.AddrPort) []byte {
 	return socksaddr.Append(b, "", a, bound.Port())
 }
 
-// ReadReply reads one SOCKS5 reply and no byte that follows it. It returns code.General
-// for a code that SOCKS5 does not define. The error is about reading: it carries
+// ReadReply reads one SOCKS5 reply and no byte after it. It returns code.General for a
+// code that SOCKS5 does not define. The error is only about reading: it carries
 // code.Protocol if the bytes are not a reply.
 func ReadReply(r io.Reader) (code.Code, error) {
 	c, err := readReply(r)

@@ -73,7 +73,7 @@ func FuzzReadReply(f *testing.F) {
 		c, err := ReadReply(r)
 		if err != nil {
 			if c == code.OK {
-				t.Errorf("ReadReply(%q) = ok beside %v", wire, err)
+				t.Errorf("ReadReply(%q) = ok together with %v", wire, err)
 			}
 			return
 		}

@@ -10,10 +10,10 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Command is the kind of a request. The values are those of RFC 1928 section 4.
+// Command is the kind of request. The values are those of RFC 1928 section 4.
 type Command uint8
 
-// The commands.
+// Commands.
 const (
 	Connect Command = 1 // a stream to the target
 	UDP     Command = 3 // datagrams
@@ -31,7 +31,7 @@ func (c Command) String() string {
 }
 
 // Option is additional information about a request. Options of unknown types are kept
-// and have no effect.
+// and ignored.
 type Option struct {
 	Type  uint8
 	Value []byte
@@ -40,12 +40,12 @@ type Option struct {
 // Request is the purpose of a session.
 type Request struct {
 	Command Command
-	// Target is where the bytes go. Its port is 0 in a UDP request only.
+	// Target is the destination. Its port may be 0 only in a UDP request.
 	Target Address
-	// ReplyWanted asks the exit for one SOCKS5 reply before the data. If it is
-	// false, the request is eager: no reply comes.
+	// ReplyWanted asks the exit for one SOCKS5 reply before the data. If false, the
+	// request is eager: there is no reply.
 	ReplyWanted bool
-	// Options take 1 KiB at most, where each takes three bytes more than its value.
+	// Options may take up to 1 KiB in total, each with three bytes of overhead.
 	Options []Option
 
 	asker Asker // nil if the request did not come from a Listener
@@ -64,7 +64,7 @@ const (
 )
 
 // AppendBinary appends the request in its wire format. It fails, with a code.Error, if
-// ReadRequest would refuse it.
+// ReadRequest would reject it.
 func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 	target, err := r.checked()
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 		size += optionHead + len(o.Value)
 	}
 	if size > optionsLimit {
-		return b, fmt.Errorf("writing a request: %w", malformed("options take %d bytes, %d are possible", size, optionsLimit))
+		return b, fmt.Errorf("writing a request: %w", malformed("options take %d bytes; want at most %d", size, optionsLimit))
 	}
 	var flags byte
 	if r.ReplyWanted {
@@ -98,7 +98,7 @@ func (r *Request) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// checked returns the target in canonical form, if command and target are valid.
+// checked returns the target in canonical form if command and target are valid.
 func (r *Request) checked() (Address, error) {
 	switch r.Command {
 	case Connect:
@@ -109,10 +109,9 @@ func (r *Request) checked() (Address, error) {
 	return Address{}, &code.Error{Code: code.CommandUnsupported, Text: r.Command.String() + " is not supported"}
 }
 
-// ReadRequest reads one request and no byte that follows it, in two reads or, with
-// options, three. The error is io.EOF if there was no byte at all; it carries a code
-// (code.Of) if the request is not valid. AppendBinary writes an accepted request in the
-// same bytes.
+// ReadRequest reads one request and no byte after it, in two reads or, with options,
+// three. The error is io.EOF if there was no byte at all; it carries a code (code.Of)
+// if the request is invalid. AppendBinary writes an accepted request as the same bytes.
 func ReadRequest(r io.Reader) (*Request, error) {
 	req, err := readRequest(r)
 	if err != nil && err != io.EOF {
@@ -122,7 +121,7 @@ func ReadRequest(r io.Reader) (*Request, error) {
 }
 
 func readRequest(r io.Reader) (*Request, error) {
-	// The head and the first byte of the address, which may be its length. No
+	// Read the head and the first byte of the address, which may be its length: no
 	// request is shorter.
 	buf := make([]byte, headSize+socksaddr.MaxSize+2)
 	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
@@ -160,7 +159,7 @@ func readRequest(r io.Reader) (*Request, error) {
 	return req, err
 }
 
-// readOptions reads the n bytes of options.
+// readOptions reads n bytes of options.
 func readOptions(r io.Reader, n int) ([]Option, error) {
 	if n == 0 || n > optionsLimit {
 		return nil, malformed("options take %d bytes, want 1 to %d", n, optionsLimit)
@@ -184,8 +183,8 @@ func readOptions(r io.Reader, n int) ([]Option, error) {
 	return options, nil
 }
 
-// cutShort returns err of a read in the middle of something: an end there is an
-// unexpected one.
+// cutShort returns the error for a read that failed midway: io.EOF becomes
+// io.ErrUnexpectedEOF.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// golden pairs requests with their bytes.
+// golden pairs requests with their encodings.
 var golden = []struct {
 	name string
 	req  Request
@@ -41,7 +41,7 @@ func TestGolden(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := tt.req.AppendBinary([]byte("before"))
 			if err != nil || string(got) != "before"+tt.wire {
-				t.Errorf("AppendBinary(%+v) = %q, %v; want %q behind what was there", tt.req, got, err, tt.wire)
+				t.Errorf("AppendBinary(%+v) = %q, %v; want it to append %q", tt.req, got, err, tt.wire)
 			}
 			for name, wrap := range map[string]func(io.Reader) io.Reader{
 				"at once": func(r io.Reader) io.Reader { return r }, "bytewise": iotest.OneByteReader, "error with data": iotest.DataErrReader,
@@ -117,7 +117,7 @@ func TestReadRequestRefuses(t *testing.T) {
 			req, err := ReadRequest(strings.NewReader(tt.wire))
 			wantCode(t, "ReadRequest", err, tt.want)
 			if req != nil {
-				t.Errorf("ReadRequest = %+v beside an error", req)
+				t.Errorf("ReadRequest = %+v together with an error", req)
 			}
 		})
 	}
@@ -157,7 +157,7 @@ func TestAppendBinaryRefuses(t *testing.T) {
 		b, err := tt.req.AppendBinary([]byte("x"))
 		wantCode(t, tt.name+": AppendBinary", err, tt.want)
 		if string(b) != "x" {
-			t.Errorf("%s: AppendBinary appended %q beside an error", tt.name, b)
+			t.Errorf("%s: AppendBinary appended %q and returned an error", tt.name, b)
 		}
 	}
 	largest := Request{Command: Connect, Target: good, Options: []Option{{1, make([]byte, 1021)}}}

@@ -14,15 +14,15 @@ import (
 	"tunnels/internal/hostname"
 )
 
-// SOCKS4 has no RFC. Its request is
+// SOCKS4 has no RFC. A request is
 //
 //	0x04 | CD | PORT | IPv4 address | user id | 0x00 [ | name | 0x00 ]
 //
-// with the name, which is 4a, if the address is 0.0.0.x and x is not 0. Its reply
-// is 0x00 | code | six bytes without meaning.
+// with the name, as in 4a, if the address is 0.0.0.x with x not 0. A reply is 0x00 |
+// code | six ignored bytes.
 const (
 	version4 = 4
-	head4    = 8   // up to the user id
+	head4    = 8   // everything before the user id
 	userMax4 = 512 // name, colon and password, each as long as in SOCKS5
 	most4    = head4 + userMax4 + 1 + hostname.Max + 1
 
@@ -31,7 +31,7 @@ const (
 	wrongUser4 = 0x5d
 )
 
-// socks4Dialect encodes the answers of SOCKS4, which has one code for all failures.
+// socks4Dialect encodes SOCKS4 answers, which have one code for all failures.
 type socks4Dialect struct{}
 
 // Accepted implements appconn.Dialect.
@@ -42,20 +42,20 @@ func (socks4Dialect) Refused(code.Code, string) []byte { return reply4(rejected4
 
 func reply4(c byte) []byte { return []byte{0, c, 0, 0, 0, 0, 0, 0} }
 
-// request4 is a parsed request of SOCKS4.
+// request4 is a parsed SOCKS4 request.
 type request4 struct {
 	command byte
 	port    uint16
 	addr    netip.Addr
 	user    string
-	name    string // of 4a, else empty
-	named   bool   // the target is name, which may be empty, and not addr
+	name    string // name from a 4a request, else empty
+	named   bool   // the target is name, even if empty, not addr
 }
 
 // errShort is returned for an incomplete request.
 var errShort = errors.New("request is not complete")
 
-// parseSocks4 parses the request that b begins with, and returns its size.
+// parseSocks4 parses the request at the start of b and returns its size.
 func parseSocks4(b []byte) (r request4, size int, err error) {
 	if len(b) < head4 {
 		return r, 0, errShort
@@ -85,7 +85,7 @@ func parseSocks4(b []byte) (r request4, size int, err error) {
 	return r, size, nil
 }
 
-// readSocks4 reads a request, of which first has been read already.
+// readSocks4 reads a request, of which first has already been read.
 func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Request, error) {
 	b := first
 	r, size, err := parseSocks4(b)
@@ -119,7 +119,7 @@ func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Reque
 }
 
 // allowed checks the user and password in the user id. With an error it returns the
-// code of the reply.
+// code for the reply.
 func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 	if users == nil {
 		return rejected4, nil

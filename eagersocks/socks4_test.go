@@ -23,7 +23,7 @@ const (
 	wrongUser      = "\x00\x5d\x00\x00\x00\x00\x00\x00"
 )
 
-// knownUser is an Authenticator that knows one user and never blocks.
+// knownUser is an Authenticator that accepts one user and never blocks.
 type knownUser struct{ name, password string }
 
 func (u knownUser) Check(_ net.Addr, name, password string) error {
@@ -39,7 +39,7 @@ func TestSocks4AtTheDoor(t *testing.T) {
 	for _, tt := range []struct {
 		name, wire string
 		users      Authenticator
-		want       Address // zero: refused
+		want       Address // zero means refused
 		said       string
 	}{
 		{"4", request4Bytes + "\x00", nil, Address{Host: "192.0.2.1", Port: 80}, ""},
@@ -83,7 +83,7 @@ func TestSocks4AtTheDoor(t *testing.T) {
 				}
 				if tt.want == (Address{}) {
 					if err == nil || conn != nil || req != nil {
-						t.Errorf("read = %v, %v, %v; want an error alone", conn, req, err)
+						t.Errorf("read = %v, %v, %v; want only an error", conn, req, err)
 					} else if strings.Contains(err.Error(), "secret") {
 						t.Errorf("error %q holds a password", err)
 					}
@@ -107,7 +107,7 @@ func TestSocks4Answers(t *testing.T) {
 		want := granted
 		if refuse {
 			want = rejected
-			go func() { done <- req.Refuse(code.Refused, "nobody there") }()
+			go func() { done <- req.Refuse(code.Refused, "no listener") }()
 		} else {
 			done <- req.Reply()
 			if got, err := io.ReadAll(conn); string(got) != payload || err != nil {
@@ -123,8 +123,9 @@ func TestSocks4Answers(t *testing.T) {
 	}
 }
 
-// FuzzSocks4 checks that the parser never takes more than the limit, asks for more bytes
-// only while they can make a valid request, and parses the bytes it took in the same way.
+// FuzzSocks4 checks that the parser never consumes more than the limit, asks for more
+// bytes only if they could complete a valid request, and parses the bytes it consumed
+// in the same way.
 func FuzzSocks4(f *testing.F) {
 	for _, s := range []string{
 		request4Bytes + "\x00", request4Bytes + "alice:secret\x00payload",

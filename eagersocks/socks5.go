@@ -19,14 +19,15 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// socksServer parses SOCKS5 greetings with go-socks5, one connection at a time.
-// Only the parsing of that server is used: it does not accept, resolve, dial or log.
+// socksServer parses SOCKS5 greetings with go-socks5, one connection at a time. It uses
+// only that server's parser, which does not accept, resolve, dial or log.
 type socksServer struct {
 	*socks5.Server
 	asks bool // requires a user and password
 }
 
-// newSocksServer returns a server that requires a user and password if users is not nil.
+// newSocksServer returns a server that requires a user and password if users is not
+// nil.
 func newSocksServer(users Authenticator) socksServer {
 	var auth socks5.Authenticator = socks5.NoAuthAuthenticator{}
 	if users != nil {
@@ -42,14 +43,14 @@ func newSocksServer(users Authenticator) socksServer {
 	)}
 }
 
-// read serves the greeting on c, of which first has been read already.
+// read serves c's greeting, of which first has already been read.
 func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
 	g := &greeting{Conn: c, first: first}
 	err := s.ServeConn(g)
 	if g.req != nil {
 		return g.app, g.req, nil
 	}
-	if g.readErr != nil { // in the parser's error its type is lost
+	if g.readErr != nil { // the parser's error loses its type
 		return nil, nil, fmt.Errorf("reading a greeting: %w", g.readErr)
 	}
 	appconn.HangUp(c) // the application may have been told why
@@ -75,14 +76,14 @@ func (s socksServer) unwanted() error {
 	return errors.New("SOCKS5 greeting does not offer \"no authentication\", the only method this proxy accepts")
 }
 
-// greeting is the connection as the parser sees it. The parser closes it in the
-// end, which must not close the application's connection: the listener owns that.
-// A greeting is owned by the goroutine that serves the connection.
+// greeting is the connection as the parser sees it. The parser finally closes it, which
+// must not close the application's connection: the listener owns that. A greeting is
+// owned by the goroutine that serves the connection.
 type greeting struct {
 	net.Conn
-	first   []byte       // read already, to be read again
-	readErr error        // the last error of reading
-	login   func() error // checks the user and password again; nil if none was required
+	first   []byte       // already read from the connection, to be read again
+	readErr error        // last read error
+	login   func() error // checks the user and password again; nil if none is required
 
 	app     *appconn.Conn // result: the connection to hand over
 	req     *Request      // result: nil if there is none
@@ -106,7 +107,7 @@ func (g *greeting) Read(p []byte) (int, error) {
 // Close does nothing.
 func (g *greeting) Close() error { return nil }
 
-// handle takes over a complete request; w is its *greeting.
+// handle receives a complete request; w is its *greeting.
 func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	g := w.(*greeting)
 	var (
@@ -126,7 +127,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	if err != nil {
 		return g.refuse(code.AddressUnsupported, err)
 	}
-	if g.login != nil { // the user may have been removed while the request was on its way
+	if g.login != nil { // the user may have been removed since the login
 		if err := g.login(); err != nil {
 			return g.refuse(code.NotAllowed, err)
 		}
@@ -136,7 +137,7 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 		return g.refuse(code.General, fmt.Errorf("BUG: SOCKS5 parser reads from a %T", r.Reader))
 	}
 	// A copy, so that the parser's buffer can be freed.
-	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail: that much is there
+	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail: that many are buffered
 	early := append(bytes.Clone(ahead), g.first...)
 	g.app = appconn.New(g.Conn, early)
 	g.req = NewRequest(command, target, appconn.NewAnswer(g.app, socks5Dialect{}))
@@ -149,7 +150,7 @@ func (g *greeting) refuse(c code.Code, why error) error {
 	return err
 }
 
-// targetOf checks the parser's address and returns it as an Address.
+// targetOf validates the parser's address and returns it as an Address.
 func targetOf(a *statute.AddrSpec) (Address, error) {
 	host := a.FQDN
 	if a.AddrType != statute.ATYPDomain {
@@ -158,15 +159,15 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 			return Address{}, &code.Error{Code: code.AddressUnsupported, Text: "IP address is empty"}
 		}
 		if a.AddrType == statute.ATYPIPv4 {
-			ip = ip.Unmap() // the parser keeps all in 16 bytes
+			ip = ip.Unmap() // the parser stores all addresses in 16 bytes
 		}
 		host = ip.String()
 	}
 	return NewAddress(host, uint16(a.Port))
 }
 
-// sourceOf returns the address from which the application announces to send its
-// datagrams. Many announce none or an invalid one, for which it returns 0.0.0.0.
+// sourceOf returns the address that the application says it will send datagrams from.
+// Many give none or an invalid one, for which it returns 0.0.0.0.
 func sourceOf(a *statute.AddrSpec) Address {
 	port := uint16(a.Port)
 	if ip, ok := netip.AddrFromSlice(a.IP); ok && a.AddrType != statute.ATYPDomain {
@@ -175,13 +176,13 @@ func sourceOf(a *statute.AddrSpec) Address {
 	if s, err := socksaddr.NewAnyPort(a.FQDN, port); err == nil {
 		return s
 	}
-	if a.FQDN != "" { // invalid, so its port means nothing either
+	if a.FQDN != "" { // invalid, so its port is meaningless too
 		port = 0
 	}
 	return Address{Host: netip.IPv4Unspecified().String(), Port: port}
 }
 
-// noResolver leaves names as they are: they are resolved at the exit.
+// noResolver leaves names unresolved: the exit resolves them.
 type noResolver struct{}
 
 // Resolve implements socks5.NameResolver.

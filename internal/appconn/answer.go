@@ -13,41 +13,41 @@ import (
 	"tunnels/internal/splice"
 )
 
-// ErrAnswered is returned by all methods of an Answer but the first one called.
+// ErrAnswered is returned by every method of an Answer called after the first one.
 var ErrAnswered = errors.New("request has been answered already")
 
-// AnswerTimeout is how long writing an answer may take.
+// AnswerTimeout is the time limit for writing an answer.
 const AnswerTimeout = 10 * time.Second
 
 const (
-	lingerMax   = 2 * time.Second // for a refused peer to close first
-	lingerBytes = 256 << 10       // read from it meanwhile
+	lingerMax   = 2 * time.Second // how long a refused peer has to close first
+	lingerBytes = 256 << 10       // maximum read from it in that time
 )
 
-// Dialect encodes the answers of one protocol, for a peer that waits for a reply.
+// Dialect encodes one protocol's answers, for a peer that is waiting for a reply.
 type Dialect interface {
-	// Accepted returns the answer that the target is connected. bound is where
-	// datagrams are taken; it is invalid for a stream.
+	// Accepted returns the answer sent when the target is connected. bound is where
+	// datagrams are accepted; it is invalid for a stream.
 	Accepted(bound netip.AddrPort) []byte
-	// Refused returns the answer that the target is not connected, and why.
+	// Refused returns the answer sent when the target is not connected, and why.
 	Refused(c code.Code, text string) []byte
 }
 
-// Answer is the one answer that a request is owed.
+// Answer is the single answer owed to a request.
 type Answer struct {
 	conn    net.Conn // static
-	dialect Dialect  // static; nil if the peer waits for no reply
+	dialect Dialect  // static; nil if the peer expects no reply
 	given   atomic.Bool
 }
 
-// NewAnswer returns the answer to a request that came on c. dialect is nil if no reply
+// NewAnswer returns the answer to a request received on c. dialect is nil if no reply
 // is wanted.
 func NewAnswer(c net.Conn, dialect Dialect) *Answer {
 	return &Answer{conn: c, dialect: dialect}
 }
 
-// Reply tells the peer that the target is connected, and where datagrams are taken if
-// bound is valid. It does nothing if no reply is wanted.
+// Reply tells the peer that the target is connected and, if bound is valid, where
+// datagrams are accepted. It does nothing if no reply is wanted.
 func (a *Answer) Reply(bound netip.AddrPort) error {
 	if err := a.Claim(); err != nil {
 		return err
@@ -58,9 +58,9 @@ func (a *Answer) Reply(bound netip.AddrPort) error {
 	return a.write(a.dialect.Accepted(bound))
 }
 
-// Refuse tells the peer why the target is not connected and ends the connection. A
-// peer that waits for a reply gets one, and up to two seconds to read it; any other is
-// aborted, with the code and the text if the connection can carry them
+// Refuse tells the peer why the target is not connected, and ends the connection. A
+// peer that is waiting for a reply gets one, and up to two seconds to read it; any
+// other is reset, with the code and the text if the connection can carry them
 // (code.Resetter).
 func (a *Answer) Refuse(c code.Code, text string) error {
 	if err := a.Claim(); err != nil {
@@ -81,8 +81,8 @@ func (a *Answer) Refuse(c code.Code, text string) error {
 	return nil
 }
 
-// Early returns the bytes that came behind the request and are unread, if they are
-// known: see Conn.TakeEarly.
+// Early returns the unread bytes that followed the request, if known: see
+// Conn.TakeEarly.
 func (a *Answer) Early() []byte {
 	if c, ok := a.conn.(*Conn); ok {
 		return c.TakeEarly()
@@ -90,8 +90,8 @@ func (a *Answer) Early() []byte {
 	return nil
 }
 
-// Claim leaves the answering to the caller. It returns ErrAnswered if the request has
-// been answered or claimed before.
+// Claim makes the caller responsible for answering. It returns ErrAnswered if the
+// request has already been answered or claimed.
 func (a *Answer) Claim() error {
 	if a.given.Swap(true) {
 		return ErrAnswered
@@ -108,9 +108,9 @@ func (a *Answer) write(b []byte) error {
 	return nil
 }
 
-// HangUp ends a connection whose peer has been told why. It waits a little for
-// the peer to close first: closing a socket with unread bytes in it is a reset,
-// which can overtake the answer.
+// HangUp ends a connection whose peer has been told why. It waits briefly for the peer
+// to close first: closing a socket with unread bytes sends a reset, which can overtake
+// the answer.
 func HangUp(c net.Conn) {
 	defer func() { _ = c.Close() }()
 	half, ok := c.(interface{ CloseWrite() error })

@@ -5,23 +5,22 @@ import (
 	"time"
 )
 
-// Authenticator decides who may use a front door. Its method may be called from
-// any goroutine at any time.
+// Authenticator decides who may use a front door. Its method may be called from any
+// goroutine at any time.
 type Authenticator interface {
-	// Check returns nil if password is that of the user name. It may block, to
-	// slow down guessing: for about nine seconds at most. The error carries
-	// code.NotAuthorised if name and password do not belong together, and
-	// another code if they were not compared. remote is the application's
-	// address, or nil if unknown. Check is called for every request, also for
-	// further ones on one connection, so a name and password that were right
-	// before should cost little.
+	// Check returns nil if password is the password of user name. To slow down guessing
+	// it may block for up to about nine seconds. The error carries code.NotAuthorised
+	// if name and password do not match, and another code if they were not compared.
+	// remote is the application's address, or nil if unknown. Check is called for every
+	// request, including later ones on the same connection, so checking credentials
+	// that were valid before should be cheap.
 	Check(remote net.Addr, name, password string) error
 }
 
-// The defaults of all front doors.
+// Defaults for all front doors.
 const (
-	GreetingTimeout = 10 * time.Second // for an application to finish its greeting and request
-	PendingMax      = 4096             // connections whose request is not complete
+	GreetingTimeout = 10 * time.Second // for an application to complete its greeting and request
+	PendingMax      = 4096             // connections whose request is incomplete
 )
 
 // Remote returns c's peer, or "unknown".

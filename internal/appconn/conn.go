@@ -1,6 +1,6 @@
-// Package appconn is the side that asks, as all doors see it: an application's
-// connection, the one answer that its request is owed, who may ask, and how a
-// connection that asks wrongly is turned away.
+// Package appconn is the application's side, shared by all doors: its connection, the
+// single answer owed to its request, authentication, and how invalid requests are
+// turned away.
 package appconn
 
 import (
@@ -13,26 +13,25 @@ import (
 )
 
 // Conn is an application's connection after its greeting. In addition to net.Conn's
-// methods it can end one direction, be aborted, and be waited for without a buffer,
-// as far as the connection beneath can.
+// methods it can close one direction, be reset, and be waited for without a buffer, as
+// far as the underlying connection supports that.
 type Conn struct {
 	net.Conn
-	early []byte // came behind the request and is unread; owned by the reading goroutine
+	early []byte // received after the request and unread; owned by the reading goroutine
 }
 
-// New returns a Conn whose Read returns early before what comes from c.
+// New returns a Conn whose Read returns early before bytes from c.
 func New(c net.Conn, early []byte) *Conn { return &Conn{Conn: c, early: early} }
 
-// TakeEarly returns the early bytes that are still unread. Read does not return them
-// any more.
+// TakeEarly returns the early bytes that are still unread. Read no longer returns them.
 func (c *Conn) TakeEarly() []byte {
 	b := c.early
 	c.early = nil
 	return b
 }
 
-// SetEarly has Read return b before what comes from the connection beneath. All
-// earlier bytes must have been read.
+// SetEarly makes Read return b before bytes from the underlying connection. All earlier
+// bytes must have been read.
 func (c *Conn) SetEarly(b []byte) { c.early = b }
 
 // Read returns the early bytes first.
@@ -42,12 +41,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	n := copy(p, c.early)
 	if c.early = c.early[n:]; len(c.early) == 0 {
-		c.early = nil // lets go of its memory
+		c.early = nil // release its memory
 	}
 	return n, nil
 }
 
-// CloseWrite ends the direction to the application.
+// CloseWrite closes the direction to the application.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -55,7 +54,7 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SetLinger sets the linger time of the socket beneath, if it is TCP.
+// SetLinger sets the linger time of the underlying socket, if it is TCP.
 func (c *Conn) SetLinger(sec int) error {
 	if l, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
 		return l.SetLinger(sec)
@@ -63,13 +62,13 @@ func (c *Conn) SetLinger(sec int) error {
 	return errors.ErrUnsupported
 }
 
-// Reset ends the connection so that the application sees an error.
+// Reset ends the connection with an error for the application.
 func (c *Conn) Reset(why code.Code, text string) error {
 	splice.Abort(c.Conn, why, text)
 	return nil
 }
 
-// WaitReadable returns when Read would not block (splice.Waiter).
+// WaitReadable returns once Read would not block (splice.Waiter).
 func (c *Conn) WaitReadable() error {
 	if len(c.early) > 0 {
 		return nil
@@ -80,8 +79,8 @@ func (c *Conn) WaitReadable() error {
 	return errors.ErrUnsupported
 }
 
-// SyscallConn returns the socket beneath, once the early bytes have been read:
-// reading from the socket itself would skip them.
+// SyscallConn returns the underlying socket, once the early bytes have been read:
+// reading directly from the socket would skip them.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.Conn.(syscall.Conn); ok && len(c.early) == 0 {
 		return s.SyscallConn()

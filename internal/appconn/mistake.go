@@ -7,25 +7,25 @@ import (
 	"net"
 )
 
-// ErrMistake marks the rejection of a request that can only be a mistake in how an
-// application is set up, such as TLS spoken to a front door.
+// ErrMistake marks the rejection of a request that can only result from a misconfigured
+// application, such as TLS sent to a front door.
 var ErrMistake = errors.New("mistake")
 
-// mistake is an error that is ErrMistake.
+// mistake is an error that matches ErrMistake.
 type mistake struct{ error }
 
 // Is implements errors.Is for ErrMistake.
 func (m mistake) Is(target error) bool { return target == ErrMistake }
 
-// Unwrap returns what the mistake is.
+// Unwrap returns the underlying error.
 func (m mistake) Unwrap() error { return m.error }
 
 // Mistake returns err marked as ErrMistake.
 func Mistake(err error) error { return mistake{err} }
 
 // TurnAway sends answer to the application, closes its connection, and returns the
-// ErrMistake to report. That is always the same for the same mistake, so that it can
-// be counted, even if the application has gone.
+// ErrMistake to report. The error is always the same for the same mistake, so that
+// repeats can be counted, even if the application has gone.
 func TurnAway(c net.Conn, answer, report string) error {
 	if _, err := io.WriteString(c, answer); err == nil {
 		HangUp(c)

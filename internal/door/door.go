@@ -1,6 +1,6 @@
-// Package door listens for requests. It accepts connections, has each one read by the
-// door that its first byte belongs to, within limits of time and number, and hands
-// over the stream with the request. What a request is, the doors decide.
+// Package door listens for requests. It accepts connections, picks a door for each by
+// its first byte, limits how many may be pending and for how long, and hands over the
+// stream with the request. The doors define the requests.
 package door
 
 import (
@@ -11,28 +11,27 @@ import (
 	"tunnels/internal/appconn"
 )
 
-// firstRead is enough for what an application says in one go before it is
-// answered; the rest of a longer greeting is read by its door.
+// firstRead is enough for the bytes that an application sends at once before it is
+// answered; its door reads the rest of a longer greeting.
 const firstRead = 512
 
-// Door reads the requests of one protocol. Its methods may be called from any
-// goroutine at any time.
+// Door reads the requests of one protocol. Its methods may be called from any goroutine
+// at any time.
 type Door[R any] interface {
 	// Takes reports whether the door serves connections that begin with first.
 	Takes(first byte) bool
-	// Read reads the request of c, of which first, at least one byte, has been
-	// read already; first is the door's to keep and to append to. A deadline is
-	// set on c. Read returns the stream to hand over, which may wrap c, and the
-	// request. If it fails it has told the application why, where the protocol
-	// can; the caller closes c.
+	// Read reads c's request, of which first, at least one byte, has already been read;
+	// the door may keep first and append to it. c has a deadline. Read returns the
+	// request and the stream to hand over, which may wrap c. If it fails, it has told
+	// the application why if the protocol allows that; the caller closes c.
 	Read(c net.Conn, first []byte) (stream net.Conn, req R, err error)
 }
 
-// Reader reads one request from a connection whose deadline is set. If it fails it has
-// told the peer why, where the protocol can; the caller closes the connection.
+// Reader reads one request from a connection that has a deadline. If it fails, it has
+// told the peer why if the protocol allows that; the caller closes the connection.
 type Reader[R any] func(net.Conn) (stream net.Conn, req R, err error)
 
-// FirstByte returns a Reader that leaves each connection to the first door that takes
+// FirstByte returns a Reader that passes each connection to the first door that takes
 // its first byte.
 func FirstByte[R any](doors ...Door[R]) Reader[R] {
 	return func(c net.Conn) (stream net.Conn, req R, err error) {

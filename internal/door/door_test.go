@@ -20,13 +20,13 @@ const (
 	aRequest      = "\x05\x01\x00\x03\x0bexample.com\x01\xbb"
 )
 
-// allDoors returns a Reader with all doors that applications know. users may be nil.
+// allDoors returns a Reader with all doors for applications. users may be nil.
 func allDoors(users appconn.Authenticator) door.Reader[*eagersocks.Request] {
 	socks := &eagersocks.Config{Users: users}
 	return door.FirstByte[*eagersocks.Request](socks.NewSocksDoor(), httpdoor.New(httpdoor.Config{Users: users}))
 }
 
-// knownUser is an Authenticator that knows one name and password.
+// knownUser is an Authenticator that accepts one name and password.
 type knownUser struct{ name, password string }
 
 func (u knownUser) Check(_ net.Addr, name, password string) error {
@@ -36,7 +36,7 @@ func (u knownUser) Check(_ net.Addr, name, password string) error {
 	return &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 }
 
-// scripted is a connection from which r is read, and which keeps what is written.
+// scripted is a connection that reads from r and records what is written.
 type scripted struct {
 	net.Conn // nil: other methods are not used
 	r        io.Reader
@@ -53,7 +53,7 @@ func (s *scripted) RemoteAddr() net.Addr        { return nil }
 
 // FuzzDoor sends arbitrary bytes: the door does not panic, ends when the application
 // does, decides the same however the bytes are split, passes on only requests that can
-// be written, and loses no byte behind them.
+// be encoded, and loses no byte after them.
 func FuzzDoor(f *testing.F) {
 	for _, s := range []string{
 		greetingBytes + aRequest + "payload",
@@ -82,7 +82,7 @@ func FuzzDoor(f *testing.F) {
 		if err1 != nil {
 			return
 		}
-		if _, ok := c1.(*httpdoor.Conn); ok { // FuzzHTTPFront goes on from here
+		if _, ok := c1.(*httpdoor.Conn); ok { // continued by FuzzHTTPFront
 			return
 		}
 		if r1.Target != r2.Target {

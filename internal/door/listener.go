@@ -15,31 +15,32 @@ import (
 	"tunnels/internal/netx"
 )
 
-// Acceptor is the source of the connections.
+// Acceptor is a source of connections.
 type Acceptor interface {
 	Accept() (net.Conn, error)
 	Close() error
 }
 
-// ErrBug marks the rejection of a connection because of a defect of this program.
+// ErrBug marks a rejection caused by a defect in this program.
 var ErrBug = errors.New("BUG")
 
-// ErrCrowded is the rejection of a connection that gave way to newer ones.
+// ErrCrowded is the rejection of a connection that was dropped to make room for newer
+// ones.
 var ErrCrowded = errors.New("dropped to make room for newer connections before its request was read")
 
-// Config limits connections whose request is not complete.
+// Config limits connections whose request is incomplete.
 type Config struct {
-	Timeout time.Duration // cuts a connection whose request is not complete; 0 means appconn.GreetingTimeout
-	Max     int           // connections at one time, one more ends the oldest; 0 means appconn.PendingMax
-	// Rejected is called with each connection that ended before its request was
-	// complete, and with an empty remote if accepting failed, which is retried. It
-	// may be called from many goroutines at a time and must not close the
-	// listener. It may be nil.
+	Timeout time.Duration // how long a request may take; 0 means appconn.GreetingTimeout
+	Max     int           // concurrent connections; one more ends the oldest; 0 means appconn.PendingMax
+	// Rejected is called for each connection that ended before its request was
+	// complete, and with an empty remote if accepting failed, which is retried. It may
+	// be called from several goroutines at once and must not close the listener. It may
+	// be nil.
 	Rejected func(remote string, err error)
 }
 
-// Listener reads requests, each in a goroutine of its own, and hands them over. Its
-// methods may be called from any goroutine at any time.
+// Listener reads requests, each in its own goroutine, and hands them over. Its methods
+// may be called from any goroutine at any time.
 type Listener[R any] struct {
 	// Static after construction.
 	from     Acceptor
@@ -47,26 +48,26 @@ type Listener[R any] struct {
 	timeout  time.Duration
 	max      int
 	rejected func(string, error)
-	ready    chan accepted[R] // unbuffered: a request that waits there is still pending
+	ready    chan accepted[R] // unbuffered: a request waiting here is still pending
 	done     chan struct{}    // closed by Close
 
 	wg sync.WaitGroup // run, and a serve for each pending connection
 
 	mu       sync.Mutex
-	pending  list.List      // guarded by mu; of *pending, oldest first
-	bySource map[string]int // guarded by mu; how many of pending each source has
+	pending  list.List      // guarded by mu; *pending elements, oldest first
+	bySource map[string]int // guarded by mu; number of pending connections per source
 	closed   bool           // guarded by mu
 }
 
 // accepted is a complete request on its way to Accept.
 type accepted[R any] struct {
 	*pending
-	stream net.Conn // to hand over; may wrap pending.conn
+	stream net.Conn // stream to hand over; may wrap pending.conn
 	req    R
 }
 
-// Listen returns a Listener that has the connections of from read by read. Closing it
-// closes from.
+// Listen returns a Listener that calls read on each connection that the Acceptor from
+// returns. Closing it closes from.
 func Listen[R any](from Acceptor, read Reader[R], c Config) *Listener[R] {
 	l := &Listener[R]{
 		from:     from,
@@ -82,7 +83,7 @@ func Listen[R any](from Acceptor, read Reader[R], c Config) *Listener[R] {
 	return l
 }
 
-// Accept waits for the next connection whose request is complete. The error is
+// Accept waits for the next connection with a complete request. The error is
 // net.ErrClosed after Close.
 func (l *Listener[R]) Accept() (stream net.Conn, req R, err error) {
 	for {
@@ -97,21 +98,21 @@ func (l *Listener[R]) Accept() (stream net.Conn, req R, err error) {
 			if l.take(a.pending) {
 				return a.stream, a.req, nil
 			}
-			<-a.dropped // at the last moment
+			<-a.dropped // dropped at the last moment
 			l.reject(appconn.Remote(a.pending.conn), a.why)
 		}
 	}
 }
 
-// Close ends the accepting and all connections whose request is not complete, and
-// waits until they are gone. Those that Accept returned stay as they are.
+// Close stops accepting, closes all connections whose request is incomplete, and waits
+// until they are gone. Connections already returned by Accept are not affected.
 func (l *Listener[R]) Close() error {
 	err := l.end()
 	l.wg.Wait()
 	return err
 }
 
-// Addr returns where the Acceptor listens, or nil if it has no Addr.
+// Addr returns the Acceptor's address, or nil if it has no Addr.
 func (l *Listener[R]) Addr() net.Addr {
 	if a, ok := l.from.(interface{ Addr() net.Addr }); ok {
 		return a.Addr()
@@ -119,7 +120,7 @@ func (l *Listener[R]) Addr() net.Addr {
 	return nil
 }
 
-// end closes everything and waits for nothing.
+// end closes everything without waiting.
 func (l *Listener[R]) end() error {
 	l.mu.Lock()
 	if l.closed {
@@ -146,19 +147,19 @@ func (l *Listener[R]) run() {
 	for {
 		c, err := retry.Accept(l.from.Accept, l.done, report)
 		if err != nil {
-			_ = l.end() // its error is that of closing twice
+			_ = l.end() // any error just means it was closed twice
 			return
 		}
 		l.admit(c)
 	}
 }
 
-// serve reads the request of p and offers it to Accept.
+// serve reads p's request and offers it to Accept.
 func (l *Listener[R]) serve(p *pending) {
 	_ = p.conn.SetDeadline(time.Now().Add(l.timeout))
 	stream, req, err := l.readSafely(p.conn)
 	if err != nil {
-		if !l.take(p) { // dropped meanwhile: that is the reason
+		if !l.take(p) { // dropped in the meantime: that is the reason
 			<-p.dropped
 			err = p.why
 		}

@@ -10,13 +10,13 @@ import (
 	"tunnels/internal/appconn"
 )
 
-// goner is an application that has sent something and gone: it cannot be answered, and
-// the error names a different port each time.
+// goner is an application that has sent something and gone away: it cannot be answered,
+// and the error names a different port each time.
 type goner struct {
 	net.Conn
 	said  string
 	port  int
-	hears int // answers before it goes
+	hears int // answers it receives before going away
 }
 
 func (g *goner) Read(b []byte) (int, error) {
@@ -47,8 +47,8 @@ func (g *goner) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: g.port}
 }
 
-// TestMistakeOfGoneApplication checks that the same mistake has the same text, so that it
-// is counted, even if the answer cannot be written.
+// TestMistakeOfGoneApplication checks that a mistake has the same text, so that repeats
+// can be counted, even if the answer cannot be written.
 func TestMistakeOfGoneApplication(t *testing.T) {
 	known := knownUser{}
 	for _, tt := range []struct {

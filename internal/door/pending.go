@@ -9,17 +9,17 @@ import (
 	"tunnels/internal/splice"
 )
 
-// pending is a connection that Accept has not returned. The goroutine that takes it
-// off the list owns its connection.
+// pending is a connection that Accept has not returned. The goroutine that removes it
+// from the list owns its connection.
 type pending struct {
 	conn    net.Conn
 	source  string        // static
-	dropped chan struct{} // closed after why was set
+	dropped chan struct{} // closed after why is set
 	why     error         // static after dropped is closed
-	elem    *list.Element // guarded by Listener.mu; nil once it is off the list
+	elem    *list.Element // guarded by Listener.mu; nil once removed from the list
 }
 
-// admit puts c on the list and starts reading its request.
+// admit adds c to the list and starts reading its request.
 func (l *Listener[R]) admit(c net.Conn) {
 	p := &pending{conn: c, source: sourceOf(c), dropped: make(chan struct{})}
 	l.mu.Lock()
@@ -41,14 +41,14 @@ func (l *Listener[R]) admit(c net.Conn) {
 	l.wg.Go(func() { l.serve(p) })
 }
 
-// oldestLocked chooses the connection that must give way to a new one from source:
-// the oldest of the sources with the most, so that one takes no other's place.
+// oldestLocked chooses the connection to drop for a new one from source: the oldest one
+// from the sources with the most, so that no source takes another's place.
 func (l *Listener[R]) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {
 		most = max(most, n)
 	}
-	mine := l.bySource[source] == most // then no other has more
+	mine := l.bySource[source] == most // then no other source has more
 	for e := l.pending.Front(); ; e = e.Next() {
 		of := e.Value.(*pending).source
 		if mine && of == source || !mine && l.bySource[of] == most {
@@ -57,7 +57,7 @@ func (l *Listener[R]) oldestLocked(source string) *list.Element {
 	}
 }
 
-// take takes p off the list, and reports whether it still was on it.
+// take removes p from the list, and reports whether it was still there.
 func (l *Listener[R]) take(p *pending) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,15 +77,15 @@ func (l *Listener[R]) removeLocked(e *list.Element) *pending {
 	return p
 }
 
-// drop ends p, which has been taken off the list.
+// drop ends p, which has been removed from the list.
 func (p *pending) drop(why error, c code.Code) {
 	p.why = why
 	close(p.dropped)
 	splice.Abort(p.conn, c, "")
 }
 
-// sourceOf returns what connections are counted by when there is little room: the name
-// in the peer's certificate if there is one, else the host that c comes from.
+// sourceOf returns the key that c is counted under when room is short: the name in the
+// peer's certificate if there is one, else c's remote host.
 func sourceOf(c net.Conn) string {
 	lower := c
 	if s, ok := c.(interface{ Lower() net.Conn }); ok {

@@ -13,7 +13,8 @@ type ofClient struct {
 
 func (c ofClient) PeerName() string { return c.name }
 
-// The client with the most unfinished requests gives way to a newcomer.
+// When room is short, the client with the most unfinished requests makes room for a
+// newcomer.
 func TestPendingShareByClient(t *testing.T) {
 	dropped := make(chan string, 100)
 	l := &Listener[struct{}]{
@@ -67,15 +68,15 @@ type noConns struct{}
 func (noConns) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noConns) Close() error              { return nil }
 
-// TestOldestOfEqualSources checks that the oldest connection of all gives way if no source
-// has more than the others, so that the newest have time.
+// TestOldestOfEqualSources checks that the oldest connection of all is dropped if no
+// source has more than the others, so that the newest have time.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &Listener[struct{}]{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
 		l.pending.PushBack(&pending{source: source})
 		l.bySource[source]++
 	}
-	for range 50 { // the order of a map is another one each time
+	for range 50 { // map order differs each time
 		for source, want := range map[string]string{"new": "a", "c": "c"} {
 			if got := l.oldestLocked(source).Value.(*pending).source; got != want {
 				t.Fatalf("for one from %s, that of %s gives way, want %s", source, got, want)

@@ -6,42 +6,43 @@ import (
 	"strings"
 )
 
-// answerLinesMax bounds the lines of a head: small ones take many times their size.
+// answerLinesMax limits the lines of a head: small ones use many times their size in
+// memory.
 const answerLinesMax = 4096
 
-// Answer is the head of an answer. Its lines keep their bytes, order and spelling, but
-// for what no recipient may see: CR and NUL become blanks, a folded line is joined to
-// the one before it (RFC 9112 section 5.2), and lines end in CR LF. The zero Answer is
-// ready for AddLine.
+// Answer is the head of a response. Its lines keep their bytes, order and spelling,
+// except for anything no recipient may see: CR and NUL become spaces, a folded line is
+// joined to the previous one (RFC 9112 section 5.2), and lines end in CR LF. The zero
+// Answer is ready for AddLine.
 type Answer struct {
 	Status int
 	Minor  int // of HTTP/1.x
 	Fields []Field
-	// Odd reports whether two programs may read the head in different ways, such as
-	// one in which a line is no field. It should be the last on its connection.
+	// Odd reports whether two programs may read the head differently, for example
+	// because a line is not a field. It should be the last response on its connection.
 	Odd bool
 
-	first []byte // the first line as it is passed on
+	first []byte // first line as forwarded
 }
 
 // Field is one line of a head.
 type Field struct {
-	Name  string // without blanks around it; empty if the line is no field
-	Value string // without blanks around it
-	line  []byte // as it came, without its end
+	Name  string // without surrounding blanks; empty if the line is not a field
+	Value string // without surrounding blanks
+	line  []byte // as received, without its line ending
 }
 
-// AppendTo appends the line as it came.
+// AppendTo appends the line as received.
 func (f *Field) AppendTo(b []byte) []byte {
 	return append(append(b, f.line...), "\r\n"...)
 }
 
-// AddLine takes the next line of the head, with its end of line. It may change line
+// AddLine adds the next line of the head, including its line ending. It may change line
 // but does not keep it.
 func (a *Answer) AddLine(line []byte) error {
 	line = cleanLine(line)
 	if !IsFieldValue(string(line)) {
-		a.Odd = true // control characters end a line for some programs
+		a.Odd = true // some programs end a line at control characters
 	}
 	if a.first == nil {
 		return a.addFirst(line)
@@ -50,7 +51,7 @@ func (a *Answer) AddLine(line []byte) error {
 		return malformed("its head has too many lines")
 	}
 	if len(line) > 0 && isBlank(line[0]) {
-		if n := len(a.Fields); n > 0 { // else RFC 9112 section 2.2 wants it left out
+		if n := len(a.Fields); n > 0 { // otherwise RFC 9112 section 2.2 requires dropping it
 			a.Fields[n-1].fold(line)
 		}
 		return nil
@@ -76,12 +77,12 @@ func (f *Field) fold(line []byte) {
 	}
 }
 
-// isRegular reports whether every program takes the line for the same field.
+// isRegular reports whether every program reads the line as the same field.
 func (f *Field) isRegular() bool {
 	return IsToken(f.Name) && len(f.line) > len(f.Name) && f.line[len(f.Name)] == ':'
 }
 
-// addFirst takes the status line. What follows the version goes on as it is.
+// addFirst adds the status line. Everything after the version is kept.
 func (a *Answer) addFirst(line []byte) error {
 	version, rest, _ := strings.Cut(strings.ReplaceAll(string(line), "\t", " "), " ")
 	status := strings.TrimLeft(rest, " ")
@@ -97,17 +98,17 @@ func (a *Answer) addFirst(line []byte) error {
 	}
 	a.Status = int(n)
 	a.first = bytes.Clone(line)
-	if strings.HasPrefix(version, "HTTP/1.") { // a proxy says its own
+	if strings.HasPrefix(version, "HTTP/1.") { // a proxy sends its own version
 		a.first = append([]byte("HTTP/1.1"), line[len(version):]...)
 	} else {
-		a.Odd = true // no program but the most tolerant ones takes that
+		a.Odd = true // only the most tolerant programs accept that
 	}
 	a.Odd = a.Odd || status != rest || rest != "" && line[len(version)] == '\t'
 	return nil
 }
 
 // isVersion reports whether v is a version that can be read as HTTP/1, and sets Minor.
-// Some servers say HTTP/2 where they speak HTTP/1.
+// Some servers send HTTP/2 although they speak HTTP/1.
 func (a *Answer) isVersion(v string) bool {
 	minor, ok := strings.CutPrefix(v, "HTTP/1.")
 	if !ok {
@@ -124,7 +125,7 @@ func (a *Answer) AppendStatus(b []byte) []byte {
 	return append(append(b, a.first...), "\r\n"...)
 }
 
-// All returns the values of the fields of that name.
+// All returns the values of all fields with that name.
 func (a *Answer) All(name string) (values []string) {
 	for _, f := range a.Fields {
 		if strings.EqualFold(f.Name, name) {

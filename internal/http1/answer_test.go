@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// parse reads a head of which the lines end in \n, which stands for CR LF.
+// parse reads a head whose lines end in \n, which stands for CR LF.
 func parse(t testing.TB, head string) (*Answer, error) {
 	t.Helper()
 	a := new(Answer)
 	for _, l := range strings.SplitAfter(strings.ReplaceAll(head, "\n", "\r\n"), "\n") {
 		if strings.Trim(l, "\r\n") == "" {
-			break // a head ends there
+			break // end of the head
 		}
 		if err := a.AddLine([]byte(l)); err != nil {
 			return nil, err
@@ -23,7 +23,7 @@ func parse(t testing.TB, head string) (*Answer, error) {
 	return a, nil
 }
 
-// text is the head as it is passed on.
+// text returns the head as forwarded.
 func (a *Answer) text() string {
 	b := a.AppendStatus(nil)
 	for _, f := range a.Fields {
@@ -32,7 +32,7 @@ func (a *Answer) text() string {
 	return strings.ReplaceAll(string(b), "\r\n", "\n")
 }
 
-// TestAnswerLines: a head keeps its bytes, but for what would make two heads of it.
+// TestAnswerLines: a head keeps its bytes, except those that would split it in two.
 func TestAnswerLines(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\n"
 	for _, tt := range []struct {
@@ -91,7 +91,7 @@ func TestFraming(t *testing.T) {
 	const te = "Transfer-Encoding: "
 	for _, tt := range []struct {
 		name, head, method string
-		want               string // of a Framing, in short
+		want               string // abbreviated Framing
 	}{
 		{"length", "HTTP/1.1 200 OK\nContent-Length: 5\n", "GET", "5"},
 		{"no length", "HTTP/1.1 200 OK\n", "GET", "rest final"},
@@ -102,7 +102,7 @@ func TestFraming(t *testing.T) {
 		{"length larger than can be counted", "HTTP/1.1 200 OK\nContent-Length: 99999999999999999999\n", "GET", "rest final"},
 		{"lengths that differ", "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n", "GET", "error"},
 		{"lengths that differ in a field", "HTTP/1.1 200 OK\nContent-Length: 5, 6\n", "GET", "error"},
-		{"lengths of which one is no number", "HTTP/1.1 200 OK\nContent-Length: 5, x\n", "GET", "error"},
+		{"two lengths, one not a number", "HTTP/1.1 200 OK\nContent-Length: 5, x\n", "GET", "error"},
 		{"negative", "HTTP/1.1 200 OK\nContent-Length: -5\n", "GET", "rest final"},
 		{"signed", "HTTP/1.1 200 OK\nContent-Length: +5\n", "GET", "rest final"},
 		{"empty", "HTTP/1.1 200 OK\nContent-Length:\n", "GET", "rest final"},
@@ -163,8 +163,8 @@ func short(f Framing, err error) string {
 	return strings.Join(words, " ")
 }
 
-// FuzzAnswer: whatever a target says, what goes on is one head, for every parser that
-// knows that lines end in CR LF, and we read it again as we did.
+// FuzzAnswer: whatever a target sends, the forwarded bytes are one head for every
+// parser that ends lines at CR LF, and parsing it again gives the same result.
 func FuzzAnswer(f *testing.F) {
 	for _, head := range []string{
 		"HTTP/1.1 200 OK\nContent-Length: 5, 5\nA: 1\n 2\n", "http/1.0 404\nA b: \x00\r1\n\r x\n", "HTTP/2 200\n: x\nno colon\n\x0b: y\n",
@@ -193,11 +193,11 @@ func FuzzAnswer(f *testing.F) {
 				t.Fatalf("%q is passed on as %q, which is malformed: %v", head, b, err)
 			}
 		}
-		again.Minor = a.Minor // which a proxy changes
+		again.Minor = a.Minor // a proxy changes it
 		if again.Odd && !a.Odd {
 			t.Errorf("%q is passed on as %q, which is odd", head, b)
 		}
-		again.Odd = a.Odd // a line that was left out may have been
+		again.Odd = a.Odd // the line that made it odd may have been dropped
 		mine, err1 := a.Framing(http.MethodGet)
 		yours, err2 := again.Framing(http.MethodGet)
 		if short(mine, err1) != short(yours, err2) || len(a.Fields) != len(again.Fields) {
@@ -208,7 +208,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if _, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(append(b, "\r\n"...))), nil); err != nil && len(mine.Codings) == 0 &&
 			mine.Length >= 0 && len(a.All("Transfer-Encoding")) == 0 && len(a.All("Content-Length")) == 1 && !strings.Contains(a.All("Content-Length")[0], ",") {
-			t.Errorf("%q is passed on as %q, which net/http takes for malformed: %v", head, b, err)
+			t.Errorf("%q is passed on as %q, which net/http rejects as malformed: %v", head, b, err)
 		}
 	})
 }

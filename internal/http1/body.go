@@ -12,13 +12,14 @@ type Body interface {
 	Ready() bool
 }
 
-// Fixed is a body of known length. It ends too early with io.ErrUnexpectedEOF.
+// Fixed is a body of known length. If it ends too early, Read returns
+// io.ErrUnexpectedEOF.
 type Fixed struct {
 	r    *bufio.Reader
 	left int64
 }
 
-// NewFixed returns a body of n bytes that are read from r.
+// NewFixed returns a body of n bytes read from r.
 func NewFixed(r *bufio.Reader, n int64) *Fixed { return &Fixed{r, n} }
 
 // Read implements io.Reader.

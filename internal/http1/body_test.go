@@ -12,11 +12,11 @@ import (
 	"testing/iotest"
 )
 
-// crlf is s with CR LF for \n.
+// crlf returns s with \n replaced by CR LF.
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// recode reads a chunked body and writes it as it goes on. It returns the error that
-// ended it, which is io.EOF if that was its end.
+// recode reads a chunked body and re-encodes it as it would be forwarded. It returns
+// the error that ended the body, io.EOF if it ended normally.
 func recode(c *Chunked) (data, again []byte, err error) {
 	buf := make([]byte, 7)
 	for {
@@ -35,10 +35,10 @@ func TestChunked(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 300)
 	for _, tt := range []struct {
 		name, wire   string
-		data, again  string // as it goes on, without the end
-		trailers     string // names
-		lenient, cut bool   // a strict one refuses it; it ends too early
-		refused      bool   // by both
+		data, again  string // again: as forwarded, without the end
+		trailers     string // names of the trailers
+		lenient, cut bool   // rejected only if strict; ends too early
+		refused      bool   // rejected in both modes
 	}{
 		{"one", "3\nabc\n0\n\n", "abc", "3\nabc\n", "", false, false, false},
 		{"none", "0\n\n", "", "", "", false, false, false},
@@ -48,21 +48,21 @@ func TestChunked(t *testing.T) {
 		{"large", "12c0\n" + long + "\n0\n\n", long, "12c0\n" + long + "\n", "", false, false, false},
 		{"trailers", "1\na\n0\nX: 1\ny:2\n\n", "a", "1\na\n", "X y", false, false, false},
 		{"odd trailers", "1\na\n0\nX: 1\n 2\nno field\nA b: 1\n\n", "a", "1\na\n", "X", true, false, false},
-		{"junk behind the size", "3zz\nabc\n0\n\n", "abc", "3\nabc\n", "", true, false, false},
+		{"junk after the size", "3zz\nabc\n0\n\n", "abc", "3\nabc\n", "", true, false, false},
 		{"control character", "3;\x01\nabc\n0\n\n", "abc", "3\nabc\n", "", true, false, false},
 		{"no size", "\nabc\n0\n\n", "", "", "", false, false, true},
-		{"size is no number", "xyz\nabc\n0\n\n", "", "", "", false, false, true},
+		{"size is not a number", "xyz\nabc\n0\n\n", "", "", "", false, false, true},
 		{"size with a sign", "+3\nabc\n0\n\n", "", "", "", false, false, true},
-		{"size behind a blank", " 3\nabc\n0\n\n", "", "", "", false, false, true},
+		{"size after a blank", " 3\nabc\n0\n\n", "", "", "", false, false, true},
 		{"size of 17 digits", "00000000000000003\nabc\n0\n\n", "", "", "", false, false, true},
-		{"size that cannot be counted", "ffffffffffffffff\nabc\n0\n\n", "", "", "", false, false, true},
+		{"size too large to represent", "ffffffffffffffff\nabc\n0\n\n", "", "", "", false, false, true},
 		{"chunk longer than its size", "2\nabc\n0\n\n", "ab", "2\nab\n", "", false, false, true},
 		{"long extension", "1;" + strings.Repeat("x", 5000) + "\na\n0\n\n", "", "", "", false, false, true},
 		{"many extensions", strings.Repeat("1;"+strings.Repeat("x", 1000)+"\na\n", 30) + "0\n\n", "?", "?", "", false, false, true},
 		{"many trailers", "0\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\n", 100) + "\n", "", "", "?", false, false, true},
 		{"cut in a size", "3\nabc\n1", "abc", "3\nabc\n", "", false, true, false},
 		{"cut in a chunk", "3\nab", "ab", "3\nab", "", false, true, false},
-		{"cut behind a chunk", "3\nabc", "abc", "3\nabc\n", "", false, true, false},
+		{"cut after a chunk", "3\nabc", "abc", "3\nabc\n", "", false, true, false},
 		{"cut before the last chunk", "3\nabc\n", "abc", "3\nabc\n", "", false, true, false},
 		{"cut before the trailers", "3\nabc\n0\n", "abc", "3\nabc\n", "", false, true, false},
 		{"cut in the trailers", "3\nabc\n0\nX: 1\n", "abc", "3\nabc\n", "?", false, true, false},
@@ -121,7 +121,7 @@ func (s *stuttering) Read(p []byte) (int, error) {
 	return s.r.Read(p[:1])
 }
 
-// A timeout loses nothing of a body.
+// A timeout loses no part of a body.
 func TestBodiesGoOnAfterTimeouts(t *testing.T) {
 	slow := func(wire string) *bufio.Reader { return bufio.NewReader(&stuttering{r: strings.NewReader(wire)}) }
 	for want, body := range map[string]Body{
@@ -156,7 +156,7 @@ func TestFixed(t *testing.T) {
 	}
 }
 
-// TestReady: a body is ready when its bytes are here, and only then.
+// TestReady: a body is ready exactly when its next bytes have arrived.
 func TestReady(t *testing.T) {
 	for _, tt := range []struct {
 		here string
@@ -178,13 +178,13 @@ func TestReady(t *testing.T) {
 			t.Errorf("piece %d is %q, want %q", i, b[:n], want)
 		}
 		if !c.Ready() {
-			t.Errorf("behind piece %d it is not ready, though all is here", i)
+			t.Errorf("after piece %d it is not ready, although everything has arrived", i)
 		}
 	}
 }
 
-// FuzzChunked: what goes on of a body is what we read, for another parser too; a
-// strict one reads nothing that a tolerant one does not.
+// FuzzChunked: the forwarded body is the one we read, for another parser as well; a
+// strict reader accepts nothing that a tolerant one rejects.
 func FuzzChunked(f *testing.F) {
 	for _, s := range []string{"3\nabc\n0\n\n", "3;x\nabc\n002\nde\n0\nX: 1\n\nmore", "3zz\nabc\n0\n\n", "1\na\n1\nb", "fffffffff\nabc", "7000000000000000\n0", "fffffffffffffff\nabc", "0\nX: 1\n 2\n\n"} {
 		f.Add([]byte(crlf(s)))

@@ -10,47 +10,47 @@ import (
 )
 
 const (
-	chunkLineMax = 4000     // a chunk's size and extensions; fits into a bufio.Reader of the usual size
-	excessMax    = 16 << 10 // bytes of extensions, less a share of the data
+	chunkLineMax = 4000     // a chunk's size and extensions; fits into a bufio.Reader of the default size
+	excessMax    = 16 << 10 // bytes of extensions, less a fraction of the data
 	trailersMax  = 64 << 10
-	// chunkSizeBits bounds a chunk's size: no server means one beyond an exbibyte, and
-	// Go's own reader, which may be the application's, miscounts from a quarter of
-	// what 64 bits hold.
+	// chunkSizeBits limits a chunk's size: no server means more than an exbibyte, and
+	// Go's own reader, which the application may use, miscounts from a quarter of the
+	// 64-bit range.
 	chunkSizeBits = 60
 )
 
-// Chunked is a body in chunks (RFC 9112 section 7.1). After an error of the connection
-// that is a timeout it can be read on; nothing is lost. Owned by its reader.
+// Chunked is a chunked body (RFC 9112 section 7.1). After a timeout on the connection,
+// reading may continue; nothing is lost. It is owned by its reader.
 type Chunked struct {
-	// Trailers are the fields behind the last chunk, once Read has returned io.EOF.
+	// Trailers holds the fields after the last chunk, once Read has returned io.EOF.
 	Trailers []Field
 
 	r      *bufio.Reader
 	strict bool
 	state  chunkState
-	size   []byte // of the current chunk, as it was written
-	left   uint64 // of the current chunk
+	size   []byte // size of the current chunk, as received
+	left   uint64 // bytes left in the current chunk
 	begun  bool   // AppendPiece has written the current chunk's size
 	excess int
-	head   int   // bytes of trailers
-	err    error // that of every further Read; nil while there are none
+	head   int   // bytes of trailers so far
+	err    error // returned by every further Read; nil until an error occurs
 }
 
 type chunkState uint8
 
 const (
-	chunkSize chunkState = iota // what comes next
+	chunkSize chunkState = iota // the part that comes next
 	chunkData
 	chunkEnd
 	chunkTrailers
 )
 
-// NewChunked returns the body that r begins with. A strict one, as in a request,
-// refuses lines that do not end in CR LF, control characters, and trailers that are
-// no fields. Another one takes what curl takes.
+// NewChunked returns the body at the start of r. If strict, as for a request, it
+// rejects lines that do not end in CR LF, control characters, and trailers that are not
+// fields. Otherwise it accepts whatever curl accepts.
 func NewChunked(r *bufio.Reader, strict bool) *Chunked { return &Chunked{r: r, strict: strict} }
 
-// Read implements io.Reader. It returns bytes of one chunk.
+// Read implements io.Reader. It returns bytes from one chunk.
 func (c *Chunked) Read(p []byte) (n int, err error) {
 	for c.err == nil {
 		switch c.state {
@@ -84,7 +84,7 @@ func (c *Chunked) Read(p []byte) (n int, err error) {
 	return 0, c.err
 }
 
-// readSize reads the line in front of a chunk.
+// readSize reads the line before a chunk.
 func (c *Chunked) readSize() error {
 	line, err := c.line()
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Chunked) readSize() error {
 	case err != nil || digits > 16:
 		return malformed("the size of a chunk is not a number, or too large for one")
 	case c.strict && len(rest) > 0 && rest[0] != ';':
-		return malformed("the size of a chunk is followed by what is no extension")
+		return malformed("the size of a chunk is followed by something that is not an extension")
 	case c.excess > excessMax:
 		return malformed("its chunks have too many extensions")
 	}
@@ -121,10 +121,10 @@ func (c *Chunked) readEnd() error {
 	return nil
 }
 
-// readTrailer reads a line behind the last chunk. It is done when that is the empty one.
+// readTrailer reads a line after the last chunk. An empty one ends the body.
 func (c *Chunked) readTrailer() (done bool, err error) {
 	line, err := c.line()
-	if err == io.EOF && !c.strict { // all is there but the very last LF, which curl does not miss
+	if err == io.EOF && !c.strict { // only the very last LF is missing, which curl tolerates
 		here, _ := c.r.Peek(c.r.Buffered())
 		return string(here) == "\r", err
 	}
@@ -147,24 +147,24 @@ func (c *Chunked) readTrailer() (done bool, err error) {
 	return false, nil
 }
 
-// line takes the next line, without its end, once all of it is there. It is valid
-// until the next call of a method.
+// line returns the next line, without its line ending, once all of it has arrived. It
+// is valid until the next method call.
 func (c *Chunked) line() ([]byte, error) {
 	for n := 1; ; n = c.r.Buffered() + 1 {
 		if n > chunkLineMax {
-			return nil, malformed("a line between its chunks is longer than is possible")
+			return nil, malformed("a line between its chunks is too long")
 		}
 		here, err := c.r.Peek(n)
 		if err == nil {
 			here, err = c.r.Peek(c.r.Buffered())
 		}
 		if i := bytes.IndexByte(here, '\n'); i >= 0 {
-			_, _ = c.r.Discard(i + 1) // cannot fail: that much is there
+			_, _ = c.r.Discard(i + 1) // cannot fail: that many are buffered
 			return c.cleaned(here[:i+1])
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, malformed("a line between its chunks is longer than is possible")
+			return nil, malformed("a line between its chunks is too long")
 		case err != nil:
 			return nil, err
 		}
@@ -184,7 +184,7 @@ func (c *Chunked) cleaned(line []byte) ([]byte, error) {
 
 // Ready implements Body.
 func (c *Chunked) Ready() bool {
-	here, _ := c.r.Peek(c.r.Buffered()) // cannot fail: that much is there
+	here, _ := c.r.Peek(c.r.Buffered()) // cannot fail: that many are buffered
 	if c.state == chunkEnd {
 		_, here, _ = bytes.Cut(here, []byte("\n"))
 	}
@@ -195,15 +195,15 @@ func (c *Chunked) Ready() bool {
 		return len(here) > 0
 	case c.state == chunkTrailers:
 		return ok
-	case bytes.HasPrefix(size, []byte("0")): // the last chunk, most likely
+	case bytes.HasPrefix(size, []byte("0")): // most likely the last chunk
 		return bytes.Contains(data, []byte("\n"))
 	default:
 		return len(data) > 0
 	}
 }
 
-// AppendPiece appends bytes that the last Read returned, with what frames them: the
-// chunks stay as they are, but for their extensions.
+// AppendPiece appends the bytes that the last Read returned, with their framing: the
+// chunks are kept, except for their extensions.
 func (c *Chunked) AppendPiece(b, piece []byte) []byte {
 	if !c.begun {
 		c.begun = true

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Framing says where the body of an answer ends.
+// Framing tells where the body of a response ends.
 type Framing struct {
 	HasBody bool
 	Chunked bool
-	Length  int64 // -1 if the answer has none, or if it means nothing
-	// Codings are those beneath chunked, which is not among them.
+	Length  int64 // -1 if the response has none, or if it has no meaning
+	// Codings lists the codings beneath chunked, which is not included.
 	Codings []string
-	// Final reports whether no further answer can follow on the connection.
+	// Final reports that no further response can follow on the connection.
 	Final bool
 }
 
-// Framing finds out where the body ends (RFC 9112 section 6.3). Codings win over a
-// length. Where that section leaves it open, programs in use decide: a coding of
-// HTTP/1.0 counts, "identity" does not, and chunked need not be the last coding nor be
-// there once. method is that of the request.
+// Framing determines where the body ends (RFC 9112 section 6.3). Codings override a
+// length. Where that section leaves it open, it follows common programs: a coding
+// counts in HTTP/1.0, "identity" does not, and chunked may be repeated and need not be
+// the last coding. method is the request's method.
 func (a *Answer) Framing(method string) (Framing, error) {
 	f := Framing{Length: -1}
 	codings, coded := a.codings()
@@ -49,9 +49,9 @@ func (a *Answer) codings() (all []string, coded bool) {
 	return all, len(all) > 0
 }
 
-// parseLengths returns the one length that the values say, -1 if there is none or it
-// is larger than can be counted. One that is no number is none: browsers read on to the
-// end of the connection.
+// parseLengths returns the single length given by values, or -1 if there is none or it
+// is too large to represent. A value that is not a number counts as none, because
+// browsers then read to the end of the connection.
 func parseLengths(values []string) (int64, error) {
 	if len(values) == 0 {
 		return -1, nil

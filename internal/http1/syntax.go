@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// IsToken reports whether s is a token (RFC 9110 section 5.6.2): a method, or the
-// name of a field.
+// IsToken reports whether s is a token (RFC 9110 section 5.6.2): a method, or a field
+// name.
 func IsToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return !IsAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 	})
 }
 
-// IsFieldValue reports whether s can be a field's value (RFC 9110 section 5.5).
+// IsFieldValue reports whether s can be a field value (RFC 9110 section 5.5).
 func IsFieldValue(s string) bool {
 	for _, b := range []byte(s) {
 		if b < ' ' && b != '\t' || b == 0x7f {
@@ -23,12 +23,12 @@ func IsFieldValue(s string) bool {
 	return true
 }
 
-// IsAlphanumeric reports whether r is a letter or digit of ASCII.
+// IsAlphanumeric reports whether r is an ASCII letter or digit.
 func IsAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// Tokens returns the elements of a field that is a list, in lower case.
+// Tokens returns the elements of a list-valued field, in lower case.
 func Tokens(values []string) (all []string) {
 	for _, v := range values {
 		for t := range strings.SplitSeq(v, ",") {
@@ -38,8 +38,9 @@ func Tokens(values []string) (all []string) {
 	return all
 }
 
-// cleanLine returns a line of an answer without its end, which is CR LF or LF alone. CR
-// and NUL become blanks, as RFC 9110 section 5.5 wants: some parsers end a line at them.
+// cleanLine returns a line of a response without its line ending, CR LF or just LF. CR
+// and NUL become spaces, as RFC 9110 section 5.5 requires: some parsers end a line at
+// them.
 func cleanLine(line []byte) []byte {
 	line = bytes.TrimRight(bytes.TrimSuffix(line, []byte("\n")), "\r")
 	for i, b := range line {

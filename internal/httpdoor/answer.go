@@ -8,16 +8,16 @@ import (
 	"tunnels/internal/http1"
 )
 
-// interimMax is how many 1xx answers a request may get.
+// interimMax is the maximum number of 1xx responses to a request.
 const interimMax = 64
 
-// response is the head of an answer, and where its body ends.
+// response is the head of a response, and where its body ends.
 type response struct {
 	http1.Answer
 	http1.Framing
 }
 
-// readAnswer reads the head of the next answer. A malformed one is an error with
+// readAnswer reads the head of the next response. A malformed one is an error with
 // code.Protocol.
 func readAnswer(w wire, method string) (*response, error) {
 	r := new(response)
@@ -34,7 +34,7 @@ func readAnswer(w wire, method string) (*response, error) {
 	return r, err
 }
 
-// appendInterim appends a 1xx answer.
+// appendInterim appends a 1xx response.
 func appendInterim(b []byte, r *response) []byte {
 	b = r.AppendStatus(b)
 	drop := droppedOfAnswer(r.All("Connection"))
@@ -46,7 +46,7 @@ func appendInterim(b []byte, r *response) []byte {
 	return append(b, "\r\n"...)
 }
 
-// deliver passes on the answer, and reports whether the connection can take another
+// deliver forwards the response, and reports whether the connection can take another
 // request.
 func (x *exchange) deliver(resp *response) (more bool, err error) {
 	if resp.Status == http.StatusSwitchingProtocols {
@@ -62,7 +62,7 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 		return false, err
 	}
 	declined := x.r.waits() && !x.invited && !x.begun.Load() // then no body follows
-	if !declined && !resp.Final {                            // the target keeps reading although it has answered
+	if !declined && !resp.Final {                            // the target keeps reading although it has responded
 		x.rest()
 	}
 	x.stop()
@@ -77,7 +77,8 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 	return !d.close, nil
 }
 
-// begun wraps err once the response has started and no error page can be sent.
+// begun wraps err once the response has started and an error page can no longer be
+// sent.
 func begun(err error) error {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return malformed("request is malformed: %s", e.text)
@@ -85,8 +86,7 @@ func begun(err error) error {
 	return err
 }
 
-// switchOver continues in the protocol that both ends have agreed on (RFC 9110
-// section 7.8).
+// switchOver continues in the protocol both ends have agreed on (RFC 9110 section 7.8).
 func (x *exchange) switchOver(resp *response) (more bool, err error) {
 	if x.stop(); !x.whole || x.r.upgrade() == "" || len(resp.All("Upgrade")) == 0 {
 		x.t.abort()

@@ -14,8 +14,9 @@ import (
 	"tunnels/internal/door"
 )
 
-// authorised returns why r may not be served, or nil if it may. A password that was right for
-// an earlier request is checked again, because its user may have been removed since.
+// authorised returns why r may not be served, or nil if it may. A password that was
+// correct for an earlier request is checked again, because its user may have been
+// removed since.
 func (w *Conn) authorised(r *request) error {
 	if w.front.users == nil {
 		return nil
@@ -35,7 +36,7 @@ func (w *Conn) authorised(r *request) error {
 	return err
 }
 
-// refuseUser returns the page for a request that may not be served because of err.
+// refuseUser returns the page for a request refused because of err.
 func (w *Conn) refuseUser(err error) *page {
 	w.refusals++
 	p := authPage()
@@ -54,7 +55,7 @@ func (f *Door) reject(c net.Conn, err error) {
 
 var errNoPassword = errors.New("no name and password in a recognized format")
 
-// check checks the name and the password of a header (RFC 7617).
+// check checks the name and password in a header (RFC 7617).
 func (w *Conn) check(header string) error {
 	scheme, rest, _ := strings.Cut(header, " ")
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
@@ -65,17 +66,17 @@ func (w *Conn) check(header string) error {
 	return w.front.users.Check(w.Conn.RemoteAddr(), name, password)
 }
 
-// unauthenticated is the connections whose first request was taken and which have not
-// given the right password. The listener no longer limits them, so this does.
+// unauthenticated holds the connections that have been handed over but have not sent
+// the right password. The listener no longer limits them, so this type does.
 type unauthenticated struct {
 	max int // static
 
 	mu   sync.Mutex
-	list list.List // guarded by mu; of *Conn, oldest first
+	list list.List // guarded by mu; *Conn elements, oldest first
 }
 
-// add takes w in. If there are too many, it returns the oldest one, whose connection
-// is to be ended.
+// add adds w. If there are too many, it returns the oldest one, whose connection must
+// be closed.
 func (s *unauthenticated) add(w *Conn) (out *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +88,7 @@ func (s *unauthenticated) add(w *Conn) (out *Conn) {
 	return out
 }
 
-// remove takes w off the list if it is on it.
+// remove removes w from the list if it is there.
 func (s *unauthenticated) remove(w *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +102,7 @@ func (s *unauthenticated) removeLocked(w *Conn) {
 	}
 }
 
-// countUnauthenticated counts w among the unauthenticated, until it is removed.
+// countUnauthenticated counts w as unauthenticated until it is removed.
 func (w *Conn) countUnauthenticated() {
 	if out := w.front.unauthenticated.add(w); out != nil {
 		out.abort(code.Overload)

@@ -18,55 +18,55 @@ import (
 )
 
 const (
-	requestIdleMax = 2 * time.Minute // a connection is kept for that long without a request
-	refusalsMax    = 4               // wrong or missing passwords, one after the other, end it
-	bufferMax      = 32 << 10        // of a body, read at a time
+	requestIdleMax = 2 * time.Minute // how long a connection is kept without a request
+	refusalsMax    = 4               // this many wrong or missing passwords in a row end it
+	bufferMax      = 32 << 10        // bytes of a body read at a time
 )
 
 var errServed = errors.New("connection has been served or its first request answered already")
 
-// Conn is an application's connection that speaks HTTP. The fields are owned by the
-// goroutine that serves it, unless their comment says otherwise.
+// Conn is an application's HTTP connection. Its fields are owned by the goroutine that
+// serves it, unless their comment says otherwise.
 type Conn struct {
 	*appconn.Conn // static
 
 	front  *Door           // static
-	answer *appconn.Answer // static; to the first request
-	in     wire            // owned by exchange.send while there is an exchange
+	answer *appconn.Answer // static; answers the first request
+	in     wire            // owned by exchange.send during an exchange
 	first  *request
 	kept   kept
 
-	wrongHeader string // the last one that was refused, and why; a right one is checked each time
+	wrongHeader string // the last rejected one, and why; a correct one is checked every time
 	wrongErr    error
-	known       bool // has had the right password, or needs none
-	refusals    int  // requests without it, one after the other
+	known       bool // has sent the right password, or none is required
+	refusals    int  // consecutive requests without the right password
 
-	listed *list.Element // guarded by unauthenticated.mu; nil once it is off that list
+	listed *list.Element // guarded by unauthenticated.mu; nil once removed from the list
 
 	mu       sync.Mutex
-	idle     bool     // guarded by mu; between two requests
-	draining bool     // guarded by mu; no further requests
+	idle     bool     // guarded by mu; between requests
+	draining bool     // guarded by mu; accept no further requests
 	over     bool     // guarded by mu; abort was called
-	current  net.Conn // guarded by mu; the connection to a target that is in use, or nil
+	current  net.Conn // guarded by mu; the target connection in use, or nil
 }
 
-// ErrWay marks an error of reading from a target that is not the target's: the way to
-// it was lost. A request that may be made twice is then made again, once, if there was
-// no answer yet.
-var ErrWay = errors.New("way to the target lost")
+// ErrWay marks an error from reading a target's response that is not the target's
+// fault: the path to it was lost. If there was no response yet, a request that is safe
+// to repeat is then sent again, once.
+var ErrWay = errors.New("path to the target lost")
 
-// Dial connects Serve to a target. The stream's first Write, which may be one of
-// no bytes, is the one to send a request of ours with. The stream should have
-// CloseWrite, and can be aborted (code.Resetter) if its far end is to see that.
+// Dial connects Serve to a target. The stream can send the tunnel's own request
+// together with its first Write, which may be empty. The stream should have CloseWrite,
+// and can be reset (code.Resetter) if its far end is to see that.
 type Dial func(ctx context.Context, target socksaddr.Address) (net.Conn, error)
 
-// Serve serves the first request, and all that follow it on the connection, and ends
-// the connection: pages of this port itself, requests to be forwarded, and CONNECT. It
-// owns what dial, which is called for one target at a time, returns; its goroutines
-// have ended when it returns. When ctx ends everything is aborted. While nothing has
+// Serve serves the first request and all later ones on the connection, and ends the
+// connection: this port's own pages, requests to be forwarded, and CONNECT. It owns the
+// streams that dial, which is called for one target at a time, returns; its goroutines
+// have ended when it returns. When ctx ends, everything is aborted. While nothing has
 // been sent to the application, an error becomes a page with its reason and the status
-// that the error's code (code.Of) stands for, 502 if it has none; later, the connection
-// is aborted. The error says why the connection did not end cleanly.
+// for its code (code.Of), 502 if it has none; after that, the connection is reset. The
+// error says why the connection did not end cleanly.
 func (w *Conn) Serve(ctx context.Context, dial Dial) error {
 	if w.answer.Claim() != nil {
 		return errServed
@@ -91,7 +91,7 @@ func (w *Conn) Serve(ctx context.Context, dial Dial) error {
 	return err
 }
 
-// Drain has Serve end the connection as soon as it has answered the requests it has
+// Drain makes Serve end the connection as soon as it has answered the requests it has
 // read. It may be called at any time.
 func (w *Conn) Drain() {
 	w.mu.Lock()
@@ -102,7 +102,7 @@ func (w *Conn) Drain() {
 	}
 }
 
-// abort ends the connection and the one to a target that is in use.
+// abort ends the connection and the target connection in use.
 func (w *Conn) abort(why code.Code) {
 	w.mu.Lock()
 	w.over = true
@@ -114,7 +114,7 @@ func (w *Conn) abort(why code.Code) {
 	}
 }
 
-// use sets the connection to a target that abort ends as well, or nil for none.
+// use sets the target connection that abort also ends, or nil for none.
 func (w *Conn) use(c net.Conn) {
 	w.mu.Lock()
 	w.current = c
@@ -153,7 +153,7 @@ func (w *Conn) serve(ctx context.Context, dial Dial) error {
 	}
 }
 
-// next waits for the next request. It returns io.EOF when there is none.
+// next waits for the next request. It returns io.EOF if there is none.
 func (w *Conn) next() (*request, error) {
 	if r := w.first; r != nil {
 		w.first = nil
@@ -176,7 +176,7 @@ func (w *Conn) next() (*request, error) {
 	w.idle = false
 	w.mu.Unlock()
 	if err != nil {
-		return nil, io.EOF // nothing is lost, whatever the error
+		return nil, io.EOF // nothing is lost, whatever the error is
 	}
 	_ = w.Conn.SetReadDeadline(time.Now().Add(w.front.headTimeout))
 	r, err := readRequest(w.in)
@@ -214,7 +214,8 @@ func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, er
 	return w.forward(ctx, dial, r)
 }
 
-// say answers r with a page. The connection ends if r has a body, which is unread.
+// say answers r with a page. The connection ends if r has a body, because that is
+// unread.
 func (w *Conn) say(r *request, p *page) (more bool, err error) {
 	p.bare = r.method == http.MethodHead
 	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()
@@ -226,7 +227,7 @@ func (w *Conn) say(r *request, p *page) (more bool, err error) {
 	return !p.close, nil
 }
 
-// tunnel serves a CONNECT that was not the first request of its connection.
+// tunnel serves a CONNECT that is not the first request on its connection.
 func (w *Conn) tunnel(ctx context.Context, dial Dial, r *request) (more bool, err error) {
 	c, err := dial(ctx, r.target)
 	if err != nil {
@@ -245,7 +246,7 @@ func (w *Conn) tunnel(ctx context.Context, dial Dial, r *request) (more bool, er
 	return false, w.join(c)
 }
 
-// join copies both ways until both have ended, and closes both.
+// join copies in both directions until both have ended, and closes both.
 func (w *Conn) join(c net.Conn) error {
 	far, ok := c.(splice.Stream)
 	if !ok {
@@ -263,8 +264,8 @@ func (w *Conn) isDraining() bool {
 	return w.draining
 }
 
-// sayFailed answers r with the page for err. If ctx has ended, that most likely caused
-// err, and sayFailed returns the cause, to have the connection aborted.
+// sayFailed answers r with the page for err. If ctx has ended, that is most likely the
+// cause of err, and sayFailed returns ctx's cause so that the connection is aborted.
 func (w *Conn) sayFailed(ctx context.Context, r *request, err error, last bool) (more bool, _ error) {
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
@@ -274,7 +275,7 @@ func (w *Conn) sayFailed(ctx context.Context, r *request, err error, last bool) 
 	return w.say(r, p)
 }
 
-// failed returns the page for an error of a target or on the way there.
+// failed returns the page for an error from a target or from the path to it.
 func (w *Conn) failed(r *request, err error) *page {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return failedPage(r.target, e.Code, e.Error())

@@ -10,27 +10,27 @@ import (
 	"tunnels/internal/http1"
 )
 
-// delivery is an answer on its way to the application.
+// delivery is a response being forwarded to the application.
 type delivery struct {
 	*exchange
 	resp  *response
-	body  http1.Body     // nil if the answer has none
-	form  bodyForm       // how the application gets it
+	body  http1.Body     // nil if the response has none
+	form  bodyForm       // how it is framed for the application
 	parts *http1.Chunked // same as body if that is chunked, else nil
-	close bool           // the application's connection ends with the answer
+	close bool           // the application's connection ends after the response
 }
 
-// bodyForm is how a body is framed.
+// bodyForm is the framing of a body.
 type bodyForm uint8
 
 const (
 	asIs     bodyForm = iota // by its length, or by the end of the connection
-	asChunks                 // in the chunks of the target
+	asChunks                 // in the target's chunks
 	chunked                  // in new chunks
 )
 
 // newDelivery decides how resp is framed for the application: as the target framed it,
-// as far as the application's HTTP version allows. A body that ends with its connection
+// if the application's HTTP version allows that. A body that ends with its connection
 // is sent in chunks, so that the application's connection can continue and a truncated
 // body is recognized; but not if the head is odd, because the application may then see
 // the end of the head elsewhere.
@@ -59,11 +59,11 @@ func newDelivery(x *exchange, resp *response) *delivery {
 	return d
 }
 
-// appendHead appends the head for the application: the target's lines as they came,
+// appendHead appends the head for the application: the target's lines as received,
 // without its hop-by-hop fields.
 func (d *delivery) appendHead(b []byte) []byte {
 	b = d.resp.AppendStatus(b)
-	if d.close && d.resp.Odd { // before anything the application may take for the end of the head
+	if d.close && d.resp.Odd { // before any line that the application may take for the end of the head
 		b = appendField(b, "Connection", "close")
 	}
 	drop := droppedOfAnswer(d.resp.All("Connection"))
@@ -87,10 +87,10 @@ func (d *delivery) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// keepsLength reports whether the length is passed on. Codings make it meaningless.
+// keepsLength reports whether to forward the length. Codings make it meaningless.
 func (d *delivery) keepsLength() bool { return !d.resp.Chunked && len(d.resp.Codings) == 0 }
 
-// keepsCodings reports whether the codings are passed on: if the application can undo
+// keepsCodings reports whether to forward the codings: only if the application can undo
 // them.
 func (d *delivery) keepsCodings() bool {
 	return d.form == asChunks || d.form == asIs && d.body != nil && len(d.resp.Codings) > 0 && d.r.modern()
@@ -118,15 +118,15 @@ func (d *delivery) appendCodings(b []byte, f http1.Field) ([]byte, bool) {
 	return appendField(b, f.Name, strings.Join(want, ", ")), true
 }
 
-// copy writes the answer as it comes. The part of the body that is here already goes
-// together with the head.
+// copy forwards the response as it arrives. The part of the body that has already
+// arrived is sent together with the head.
 func (d *delivery) copy() error {
 	b := d.appendHead(nil)
 	if d.body == nil {
 		return d.write(b)
 	}
 	if d.form == asIs && (d.parts != nil || d.resp.Length < 0) { // the body ends with the connection:
-		_ = d.w.Conn.SetLinger(0) // if this process is killed, that must be a reset and no clean end
+		_ = d.w.Conn.SetLinger(0) // if this process is killed, that must be a reset, not a clean end
 		defer func() { _ = d.w.Conn.SetLinger(-1) }()
 	}
 	if !d.body.Ready() {

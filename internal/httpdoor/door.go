@@ -14,40 +14,40 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Config configures a Door. The zero Config works; every field names its default.
+// Config configures a Door. The zero Config works; every field documents its default.
 type Config struct {
-	// Users decides who may use the proxy. If it is nil, anyone may and no
-	// password is asked for. The pages of the port itself need no password.
+	// Users decides who may use the proxy. If nil, no password is required. The port's
+	// own pages never need one.
 	Users appconn.Authenticator
 	// PACDirect and PACProxy are for the PAC file: hosts that bypass the tunnel, and
-	// hosts that use it. If PACProxy is empty, every host uses it but those of
-	// PACDirect and this machine; if not, no other host does.
+	// hosts that use it. If PACProxy is empty, every host uses it except those in
+	// PACDirect and this machine; otherwise only its hosts do.
 	PACDirect, PACProxy PACList
-	// HeadTimeout is how long the head of a request may take, from its first byte
-	// on; 0 means 10 s.
+	// HeadTimeout limits the time from the first byte of a request's head to its end; 0
+	// means 10 s.
 	HeadTimeout time.Duration
-	// UnauthenticatedMax limits connections that were handed over and have not
-	// given the password that Users wants; one more ends the oldest. 0 means 4096.
+	// UnauthenticatedMax limits connections that were handed over but have not sent the
+	// password that Users requires; one more ends the oldest. 0 means 4096.
 	UnauthenticatedMax int
-	// Rejected is called with each wrong password, and with each connection that
-	// gave way to newer ones. It may be called from many goroutines at a time. It
+	// Rejected is called for each wrong password, and for each connection dropped to
+	// make room for newer ones. It may be called from several goroutines at once. It
 	// may be nil.
 	Rejected func(remote string, err error)
 }
 
-// Door reads requests of HTTP. It is static but for the unauthenticated connections and
-// the pool, which guard themselves.
+// Door reads HTTP requests. It is static except for the unauthenticated connections and
+// the pool, which have their own locks.
 type Door struct {
-	users           appconn.Authenticator // nil if no password is asked for
+	users           appconn.Authenticator // nil if no password is required
 	pac             pacRules
 	headTimeout     time.Duration
 	rejected        func(remote string, err error) // may be nil
 	unauthenticated unauthenticated
-	buffers         sync.Pool // of *[bufferMax]byte
+	buffers         sync.Pool // *[bufferMax]byte elements
 }
 
-// New returns a door for a listener: its requests are eagersocks', as those of other
-// doors are.
+// New returns a door for a listener whose requests, like those of other doors, are
+// eagersocks requests.
 func New(c Config) *Door {
 	return &Door{
 		users:           c.Users,
@@ -59,15 +59,15 @@ func New(c Config) *Door {
 	}
 }
 
-// Takes reports whether first may begin a request of HTTP.
+// Takes reports whether first may begin an HTTP request.
 func (f *Door) Takes(first byte) bool {
 	return 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z'
 }
 
-// Read takes the first request of a connection, of which first has been read
-// already. A CONNECT is handed over like a request of SOCKS. Everything else is handed
-// over as a *Conn, to be served as a whole by Conn.Serve; its Request has no command
-// and no target, and Refuse answers the first request with a page.
+// Read reads the first request on a connection, of which first has already been read. A
+// CONNECT is handed over like a SOCKS request. Everything else is handed over as a
+// *Conn, to be served as a whole by Conn.Serve; its Request has no command and no
+// target, and Refuse answers the first request with a page.
 func (f *Door) Read(c net.Conn, first []byte) (net.Conn, *eagersocks.Request, error) {
 	w := &Conn{Conn: appconn.New(c, nil), front: f, in: newWire(c, first), known: f.users == nil}
 	r, err := readRequest(w.in)

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	lastPieceMax = time.Second      // for a target that has answered to read the end of the request
-	nextPieceMax = 30 * time.Second // for a piece before the end to be sent and read
+	lastPieceMax = time.Second      // for a target that has responded to read the end of the request
+	nextPieceMax = 30 * time.Second // for an earlier piece to be sent and read
 )
 
-// exchange is one request on its way to a target, and the answer on its way back.
+// exchange is one request to a target, and its response.
 type exchange struct {
 	// Static.
 	w *Conn
@@ -27,20 +27,20 @@ type exchange struct {
 
 	// Owned by the goroutine that calls answer and deliver.
 	invited    bool // the application was told to send the body
-	oddInterim bool // it got an interim answer that it may have parsed differently
+	oddInterim bool // it got an interim response that it may have parsed differently
 
-	begun   atomic.Bool   // some of the body was read
-	taken   atomic.Bool   // all of it was read, so another request can follow
-	moved   atomic.Int64  // pieces of the body that were written to the target
-	written chan struct{} // closed when send sends no more of the request
-	whole   bool          // set before that: all of it was sent
+	begun   atomic.Bool   // part of the body has been read
+	taken   atomic.Bool   // all of the body has been read, so another request can follow
+	moved   atomic.Int64  // pieces of the body written to the target
+	written chan struct{} // closed when send will write no more of the request
+	whole   bool          // set before written is closed: the whole request was sent
 
 	sent chan struct{} // closed when send has ended
-	half bool          // set before that: the application ended its direction
-	gone error         // set before that: the application failed, or its request is malformed
+	half bool          // set before sent is closed: the application closed its direction
+	gone error         // set before sent is closed: the application failed, or its request is malformed
 }
 
-// forward sends r to its target and passes on the answer.
+// forward sends r to its target and forwards the response.
 func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, err error) {
 	g, err := w.gather(r)
 	if err != nil {
@@ -81,14 +81,14 @@ func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, e
 		case isGone(err):
 			return false, err
 		case t.silent && r.repeatable() && (t.used || !fresh && errors.Is(err, ErrWay)):
-			continue // the target closed it at this very moment, or the way was lost
+			continue // the target closed it at that very moment, or the path was lost
 		}
 		return w.sayFailed(ctx, r, err, false)
 	}
 }
 
-// send sends the request, and watches the application from then on. It owns reading
-// from the application.
+// send sends the request and then watches the application. It owns reading from the
+// application.
 func (x *exchange) send(g gathered) {
 	defer close(x.sent)
 	appErr, err := x.sendAll(g)
@@ -101,7 +101,7 @@ func (x *exchange) send(g gathered) {
 	case x.whole:
 		x.watch()
 	}
-	// A failed write to the target is ignored: its answer may give the reason.
+	// A failed write to the target is ignored: its response may give the reason.
 }
 
 // sendAll sends the request. It returns the application's error or the target's.
@@ -145,7 +145,7 @@ func (x *exchange) sendAll(g gathered) (appErr, err error) {
 	}
 }
 
-// readReady reads once, and then as much as is available without waiting.
+// readReady reads once, then as much as is available without waiting.
 func readReady(body http1.Body, buf []byte) (n int, err error) {
 	for n, err = body.Read(buf); err == nil && n < len(buf) && body.Ready(); {
 		var more int
@@ -173,8 +173,8 @@ func (x *exchange) appendEnd(b []byte) []byte {
 	return appendTrailers(b, x.r.chunks.Trailers, goodTrailer)
 }
 
-// watch notices when the application closes its direction, which is passed on to the
-// target, or goes away. Requests that arrive meanwhile are left to be read.
+// watch notices when the application closes its direction, which is forwarded to the
+// target, or goes away. Requests that arrive in the meantime are left unread.
 func (x *exchange) watch() {
 	in := x.w.in
 	for n := in.Buffered() + 1; n <= in.Size(); n = in.Buffered() + 1 {
@@ -182,7 +182,7 @@ func (x *exchange) watch() {
 		switch {
 		case err == nil:
 			continue
-		case timedOut(err): // by stop
+		case timedOut(err): // caused by stop
 		case err == io.EOF && in.Buffered() > 0: // more requests to serve first
 		case err == io.EOF:
 			x.half = true
@@ -195,8 +195,8 @@ func (x *exchange) watch() {
 	}
 }
 
-// stop ends send and waits for it. A target that has answered may not have read the
-// whole request, but usually the last piece is just being written.
+// stop ends send and waits for it. A target that has responded may not have read the
+// whole request, but usually only the last piece is still being written.
 func (x *exchange) stop() {
 	if x.taken.Load() {
 		select {
@@ -212,8 +212,8 @@ func (x *exchange) stop() {
 	_ = x.w.Conn.SetReadDeadline(time.Time{})
 }
 
-// rest waits until the rest of the request is sent to a target that has answered, for
-// as long as that makes progress.
+// rest waits until the rest of the request has been sent to a target that has already
+// responded, for as long as that makes progress.
 func (x *exchange) rest() {
 	for moved := int64(-1); moved != x.moved.Load(); {
 		moved = x.moved.Load()
@@ -234,8 +234,8 @@ func (x *exchange) isWritten() bool {
 	}
 }
 
-// answer waits for the head of the final answer. It passes on interim ones as they
-// come.
+// answer waits for the head of the final response. It forwards interim ones as they
+// arrive.
 func (x *exchange) answer() (*response, error) {
 	for range interimMax {
 		resp, err := readAnswer(x.t.in, x.r.method)

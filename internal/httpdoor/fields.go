@@ -7,14 +7,15 @@ import (
 	"tunnels/internal/http1"
 )
 
-// hopByHop is the fields that concern one connection and not the message (RFC 9110
-// section 7.6.1), and those that frame the message, which are written anew. The fields
-// that Connection names belong to them, and in a request all that begin with Proxy-.
+// hopByHop lists the fields that concern one connection rather than the message (RFC
+// 9110 section 7.6.1), and those that frame the message, which are rewritten. Fields
+// named by Connection are treated the same, and so are a request's fields that begin
+// with Proxy-.
 var hopByHop = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "http2-settings",
 }
 
-// dropped returns a function that reports which fields of a request are not passed on;
+// dropped returns a function that reports which fields of a request are not forwarded;
 // connection is the values of Connection.
 func dropped(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
@@ -24,14 +25,14 @@ func dropped(connection []string) func(name string) bool {
 	}
 }
 
-// answerHops is the hop-by-hop fields of an answer, in addition to those that Connection
-// names.
+// answerHops lists a response's hop-by-hop fields, in addition to those named by
+// Connection.
 var answerHops = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
 	"proxy-connection", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
 }
 
-// droppedOfAnswer is dropped for an answer.
+// droppedOfAnswer is dropped for a response.
 func droppedOfAnswer(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
 	return func(name string) bool {

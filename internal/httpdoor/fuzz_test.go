@@ -15,7 +15,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// taped is an application whose words are written down, and the answer too.
+// taped is an application whose input is given, and whose received bytes are recorded.
 type taped struct {
 	io.Reader
 	said bytes.Buffer
@@ -30,9 +30,9 @@ func (c *taped) SetReadDeadline(time.Time) error     { return nil }
 func (c *taped) SetWriteDeadline(time.Time) error    { return nil }
 func (c *taped) Reset(why code.Code, _ string) error { return nil }
 
-// FuzzHTTPFront lets an application say anything: what reaches a target are requests
-// in the one form that leaves no doubt, for the host that was dialed, and without
-// the fields of our connection; a request whose body is cut off is followed by the end.
+// FuzzHTTPFront lets an application send anything: every request that reaches a target
+// is unambiguous, is for the host that was dialed, and lacks our connection's own
+// fields; a request whose body is cut off is followed by the end.
 func FuzzHTTPFront(f *testing.F) {
 	for _, s := range []string{
 		"GET http://a.test/ HTTP/1.1\nHost: a.test\n\n",
@@ -56,16 +56,16 @@ func FuzzHTTPFront(f *testing.F) {
 		if err != nil || !ok {
 			return
 		}
-		connect := bytes.Contains(said, []byte("CONNECT")) // and then anything may follow
+		connect := bytes.Contains(said, []byte("CONNECT")) // anything may follow then
 		_ = web.Serve(t.Context(), func(_ context.Context, to socksaddr.Address) (net.Conn, error) {
 			near, far := net.Pipe()
 			wg.Go(func() { judge(t, far, to, answer, connect) })
 			return near, nil
-		}) // any error is possible; a panic, a hang or a bad word to a target is not
+		}) // any error is allowed; a panic, a hang or a bad byte sent to a target is not
 	})
 }
 
-// judge is a target that checks the request it gets, and answers it.
+// judge is a target that checks the request it receives, and responds.
 func judge(t *testing.T, far net.Conn, to socksaddr.Address, answer string, connect bool) {
 	defer far.Close()
 	var heard bytes.Buffer
@@ -89,8 +89,7 @@ func judge(t *testing.T, far net.Conn, to socksaddr.Address, answer string, conn
 	_, _ = io.WriteString(far, answer) // fails if the proxy has gone
 }
 
-// FuzzPACList checks that a valid list makes a script in which nothing but our code is
-// code.
+// FuzzPACList checks that a valid list results in a script with no code but our own.
 func FuzzPACList(f *testing.F) {
 	for _, s := range []string{"a.test,*.b.test,.c", "10.0.0.0/8, ::1", `a"b`, "a\\b", "</script>", "*.*", "1.2.3", "_-_._", "ä.test", " , "} {
 		f.Add(s)

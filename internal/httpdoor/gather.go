@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// gatherMax limits how much of a body that is here already is read before its request
-// is sent.
+// gatherMax limits how much of a body that has already arrived is read before its
+// request is sent.
 const gatherMax = 64 << 10
 
-// gathered is the part of a body that came together with its head: both are sent in
+// gathered is the part of a body that arrived together with its head: both are sent in
 // one piece, and if it is malformed nothing of it has reached a target.
 type gathered struct {
 	body []byte
@@ -35,8 +35,8 @@ func (w *Conn) gather(r *request) (g gathered, err error) {
 	return g, nil
 }
 
-// bodyError returns the error for err of reading a body: the connection's, or else that
-// the body is malformed.
+// bodyError returns the error for a failed read of a body: the connection's own, or one
+// that says the body is malformed.
 func (w *Conn) bodyError(err error) error {
 	switch w.in.src.err {
 	case nil:
@@ -48,7 +48,7 @@ func (w *Conn) bodyError(err error) error {
 	return badRequest(fmt.Sprintf("its body is malformed: %v", err))
 }
 
-// goneError is an error of reading from or writing to the application.
+// goneError is an error from reading from or writing to the application.
 type goneError struct{ err error }
 
 // Error implements error.

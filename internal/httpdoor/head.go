@@ -9,10 +9,10 @@ import (
 	"tunnels/internal/http1"
 )
 
-// field is one header field, its name as it was written.
+// field is one header field, with its name as written.
 type field struct{ name, value string }
 
-// requestHead is the head of a request, parsed line by line. It accepts what RFC 9112
+// requestHead is a request's head, parsed line by line. It accepts whatever RFC 9112
 // allows and nothing that two parsers could read differently.
 type requestHead struct {
 	method, target, version string
@@ -29,7 +29,7 @@ func (h *requestHead) line(line []byte) error {
 		return h.first(s)
 	}
 	if s[0] == ' ' || s[0] == '\t' {
-		return badRequest("a header field goes on in a second line")
+		return badRequest("a header field continues on a second line")
 	}
 	name, value, ok := strings.Cut(s, ":")
 	if !ok || !http1.IsToken(name) {
@@ -67,7 +67,7 @@ func (h *requestHead) first(s string) error {
 	return nil
 }
 
-// all returns the values of the fields of that name.
+// all returns the values of all fields with that name.
 func (h *requestHead) all(name string) (values []string) {
 	for _, f := range h.fields {
 		if strings.EqualFold(f.name, name) {
@@ -77,7 +77,7 @@ func (h *requestHead) all(name string) (values []string) {
 	return values
 }
 
-// get returns the value of the first field of that name, or "" if there is none.
+// get returns the value of the first field with that name, or "" if there is none.
 func (h *requestHead) get(name string) string {
 	if v := h.all(name); len(v) > 0 {
 		return v[0]
@@ -92,8 +92,8 @@ func (h *requestHead) has(name, token string) bool {
 
 func (h *requestHead) modern() bool { return h.version == "HTTP/1.1" }
 
-// framing checks the fields that determine where the request ends (RFC 9112 section 6)
-// and its host.
+// framing checks the request's host and the fields that determine where it ends (RFC
+// 9112 section 6).
 func (h *requestHead) framing() error {
 	lengths, codings, hosts := h.all("Content-Length"), h.all("Transfer-Encoding"), h.all("Host")
 	switch {
@@ -114,7 +114,7 @@ func (h *requestHead) framing() error {
 	case h.method == http.MethodConnect && (len(codings) > 0 || len(lengths) > 0 && lengths[0] != "0"):
 		return badRequest("CONNECT has no body")
 	case slices.ContainsFunc(http1.Tokens(h.all("Trailer")), isFraming):
-		return badRequest("it announces a trailer that says where it ends")
+		return badRequest("it announces a trailer that determines where it ends")
 	case len(hosts) > 1:
 		return badRequest("it has more than one Host")
 	case len(hosts) == 0 && h.modern() && h.method != http.MethodConnect:

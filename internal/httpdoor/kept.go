@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	keptMax     = 4                // connections to targets, for each application's connection
-	keptIdleMax = 15 * time.Second // for a further request
-	// keptOnceMax is for a request that must not be sent twice: it fails if the target
-	// closes the connection at this very moment. Few targets do that so early.
+	keptMax     = 4                // target connections kept per application connection
+	keptIdleMax = 15 * time.Second // how long they wait for another request
+	// keptOnceMax is the same for a request that must not be sent twice: it fails if
+	// the target closes the connection at that very moment. Few targets do so this
+	// early.
 	keptOnceMax = time.Second
-	// keptByeMax is how long a target may take to end its direction as well when a
-	// connection is given up.
+	// keptByeMax is how long a target has to close its own direction when a connection
+	// is given up.
 	keptByeMax = 2 * time.Second
 )
 
@@ -29,12 +30,12 @@ type targetConn struct {
 	net.Conn
 	to     socksaddr.Address
 	in     wire
-	used   bool      // it has answered a request before
-	silent bool      // nothing has come since the last request
+	used   bool      // it has already answered a request
+	silent bool      // nothing has been received since the last request
 	since  time.Time // when it was kept
 
 	watched chan struct{} // closed when kept's watch has ended
-	dead    bool          // set by watch, before that: watch ends the connection
+	dead    bool          // set by watch before it ends the connection
 	leaves  bool          // guarded by kept.mu; watch must end the connection
 }
 
@@ -47,17 +48,17 @@ func (t *targetConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// closeWrite ends our direction, if the connection can.
+// closeWrite closes our direction, if the connection supports that.
 func (t *targetConn) closeWrite() {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // reading fails with the same error
 	}
 }
 
-// abort ends the connection for a reason of this side.
+// abort ends the connection for a reason on this side.
 func (t *targetConn) abort() { splice.Abort(t.Conn, code.Cancelled, "") }
 
-// open connects to r's target. It uses a connection kept from an earlier request,
+// open connects to r's target. It reuses a connection kept from an earlier request,
 // unless fresh is set.
 func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*targetConn, error) {
 	if !fresh {
@@ -81,13 +82,13 @@ func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*ta
 	return t, nil
 }
 
-// kept is the connections to targets that wait for another request on the same
-// application's connection. No other connection ever uses them.
+// kept holds the target connections that are waiting for another request on the same
+// application connection. No other application connection ever uses them.
 type kept struct {
-	wg sync.WaitGroup // a watch for each, and those that leave
+	wg sync.WaitGroup // a watch for each one, and the leaving ones
 
 	mu   sync.Mutex
-	idle []*targetConn // guarded by mu; oldest first. Taking one off the list is to own it
+	idle []*targetConn // guarded by mu; oldest first. Removing one from the list takes ownership of it
 }
 
 // put keeps t.
@@ -104,13 +105,13 @@ func (k *kept) put(t *targetConn) {
 	k.wg.Go(func() { k.watch(t) })
 }
 
-// leaveLocked has watch end t, which is off the list.
+// leaveLocked makes watch end t, which is no longer in the list.
 func (t *targetConn) leaveLocked() {
 	t.leaves = true
 	_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 }
 
-// watch waits until a kept connection is taken or must end: because its target ended
+// watch waits until a kept connection is taken or must end: because its target closed
 // it or sent unexpected data, or its time is up.
 func (k *kept) watch(t *targetConn) {
 	_, err := t.in.Peek(1)
@@ -123,7 +124,7 @@ func (k *kept) watch(t *targetConn) {
 	k.mu.Unlock()
 	t.dead = dead
 	close(t.watched)
-	if dead { // else t is in use again
+	if dead { // otherwise t is in use again
 		t.leave()
 	}
 }
@@ -131,8 +132,8 @@ func (k *kept) watch(t *targetConn) {
 // drop ends t instead of keeping it.
 func (k *kept) drop(t *targetConn) { k.wg.Go(t.leave) }
 
-// leave ends an idle connection. Its target has a moment to end its own direction, and
-// is reset if it does not.
+// leave ends an idle connection. Its target has a moment to close its own direction,
+// and is reset if it does not.
 func (t *targetConn) leave() {
 	t.closeWrite()
 	_ = t.SetReadDeadline(time.Now().Add(keptByeMax))
@@ -143,8 +144,8 @@ func (t *targetConn) leave() {
 	_ = t.Close()
 }
 
-// take returns the newest kept connection to that target, or nil if none was kept for
-// less than idleMax.
+// take returns the newest kept connection to that target, or nil if none has been kept
+// for less than idleMax.
 func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 	for {
 		t := k.remove(to, idleMax)
@@ -153,7 +154,7 @@ func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 		}
 		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 		<-t.watched
-		if !t.dead { // else the deadline is watch's
+		if !t.dead { // otherwise the deadline is watch's
 			_ = t.SetReadDeadline(time.Time{})
 			return t
 		}
@@ -172,7 +173,7 @@ func (k *kept) remove(to socksaddr.Address, idleMax time.Duration) *targetConn {
 	return nil
 }
 
-// close ends all of them, and waits until they have ended.
+// close ends all connections, and waits until they have ended.
 func (k *kept) close() {
 	k.mu.Lock()
 	for _, t := range k.idle {

@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Programs get through the door what they accept without a proxy: curl takes heads of
-// 300 KiB, Firefox of 384.
+// Responses that programs accept directly also pass through the door: curl accepts
+// heads of 300 KiB, Firefox of 384.
 func TestLargeAnswerHeads(t *testing.T) {
 	for _, tt := range []struct{ fields, size int }{
 		{1, 8 << 10}, {1, 60 << 10}, {1, 290 << 10}, {1, 380 << 10},

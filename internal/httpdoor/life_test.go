@@ -22,7 +22,7 @@ import (
 const aGet = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"
 const gotGet = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
-// dialed is targets that a test plays itself.
+// dialed provides targets that the test plays itself.
 type dialed chan net.Conn
 
 func newDialed(t testing.TB) dialed {
@@ -49,7 +49,7 @@ func (d dialed) next(t testing.TB) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// Bytes of a target reach the application at once, and the other way round.
+// Bytes from a target reach the application at once, and vice versa.
 func TestBodiesAsTheyCome(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -64,7 +64,7 @@ func TestBodiesAsTheyCome(t *testing.T) {
 	}
 	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
 	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
-	io.WriteString(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") // an echo: both at a time
+	io.WriteString(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") // an echo: both at once
 	wantRead(t, app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
 	for _, piece := range []string{"1\r\na\r\n", "0\r\n\r\n"} {
 		io.WriteString(app, piece)
@@ -74,7 +74,7 @@ func TestBodiesAsTheyCome(t *testing.T) {
 	}
 }
 
-// A large body goes through unharmed, in both directions and both framings.
+// A large body arrives unharmed, in both directions and both framings.
 func TestLargeBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
 	for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(body)), "Transfer-Encoding: chunked"} {
@@ -105,7 +105,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// An answer that is cut off is an error for the application, never a short page.
+// A response that is cut off is an error for the application, never a short page.
 func TestCutAnswers(t *testing.T) {
 	for name, head := range map[string]string{"length": "Content-Length: 10", "chunks": "Transfer-Encoding: chunked"} {
 		d := newDialed(t)
@@ -121,8 +121,8 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// A target that has closed a kept connection is dialed again, unless that could do
-// harm.
+// If a target has closed a kept connection, it is dialed again, unless repeating the
+// request could do harm.
 func TestKeptConnections(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	d := newDialed(t)
@@ -139,14 +139,14 @@ func TestKeptConnections(t *testing.T) {
 	ask("GET")
 	first := d.next(t)
 	answer(first, "GET")
-	ask("POST") // on the same one
+	ask("POST") // on the same connection
 	answer(first, "POST")
 	first.CloseWrite()
 	ask("GET")
 	second := d.next(t)
 	answer(second, "GET")
 	ask("GET")
-	wantRead(t, second, "GET / HTTP/1.1\r\n") // it gets the request, and dies
+	wantRead(t, second, "GET / HTTP/1.1\r\n") // it receives the request, and dies
 	second.SetLinger(0)
 	second.Close()
 	third := d.next(t)
@@ -158,7 +158,7 @@ func TestKeptConnections(t *testing.T) {
 	wantRead(t, app, "HTTP/1.1 502 Bad Gateway\r\n")
 }
 
-// A request that must not be sent twice does not go to a target that may be closing the
+// A request that must not be sent twice is not sent to a target that may be closing the
 // connection.
 func TestKeptForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestKeptForOnce(t *testing.T) {
 	})
 }
 
-// Kept connections are bounded, and end with their application's.
+// Kept connections are limited, and end together with their application's.
 func TestKeptConnectionsAreFew(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -227,8 +227,8 @@ func (c *toldReset) Reset(why code.Code, _ string) error {
 
 func (c *toldReset) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
-// TestKeptAtSilentTarget: a target that does not end its own direction does not hold a
-// connection that waits for a further request of an application that has gone.
+// TestKeptAtSilentTarget: a target that does not close its own direction cannot hold a
+// connection that is waiting for another request from an application that has gone.
 func TestKeptAtSilentTarget(t *testing.T) {
 	d := newDialed(t)
 	told := make(chan code.Code, 1)
@@ -251,8 +251,8 @@ func TestKeptAtSilentTarget(t *testing.T) {
 	}
 }
 
-// An application that goes away takes its request with it; one that only ends its
-// direction gets its answer.
+// When an application goes away, its request is aborted; one that only closes its
+// direction gets its response.
 func TestApplicationGoesAway(t *testing.T) {
 	d := newDialed(t)
 	rig := newRig(t, new(Config), d.dial)
@@ -271,7 +271,7 @@ func TestApplicationGoesAway(t *testing.T) {
 	for i, want := range []string{gotGet, strings.Replace(gotGet, "a.test", "b.test", 1)} {
 		far = d.next(t)
 		wantRead(t, far, want)
-		if i == 1 { // that was the last
+		if i == 1 { // that was the last one
 			if rest, err := io.ReadAll(far); err != nil || len(rest) > 0 {
 				t.Fatalf("target read %q, %v; want the end", rest, err)
 			}
@@ -284,7 +284,7 @@ func TestApplicationGoesAway(t *testing.T) {
 	}
 }
 
-// A target that answers before it has got everything and closes is heard.
+// A target that responds before it has received everything, and then closes, is heard.
 func TestEarlyAnswer(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -298,22 +298,22 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// An application whose Expect was declined sees the end of the connection.
+// An application whose Expect was declined sees the connection end.
 func TestDeclinedBody(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
 	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
 	far := d.next(t)
 	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
-	io.WriteString(far, "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\n\r\nno") // and stays for more
+	io.WriteString(far, "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\n\r\nno") // and keeps the connection open
 	got, err := io.ReadAll(app)
 	if want := "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"; string(got) != want || err != nil {
 		t.Errorf("application read %q, %v; want %q and the end", got, err, want)
 	}
 }
 
-// A target that has answered and takes no more of its request is not waited for
-// without end: nobody would notice that the application goes away.
+// The wait for a target that has responded and reads no more of its request is limited:
+// otherwise an application that goes away would not be noticed.
 func TestRestOfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := &exchange{written: make(chan struct{})}
@@ -330,7 +330,7 @@ func TestRestOfRequest(t *testing.T) {
 	})
 }
 
-// Drain ends idle connections at once, and others with their answer.
+// Drain ends idle connections at once, and others after their response.
 func TestDrain(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 	d := newDialed(t)
@@ -358,7 +358,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// When the context ends everything is aborted, whatever it waits for.
+// When the context ends everything is aborted, whatever it is waiting for.
 func TestServeIsCancelled(t *testing.T) {
 	for name, say := range map[string]string{
 		"idle":   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -384,8 +384,8 @@ func TestServeIsCancelled(t *testing.T) {
 	}
 }
 
-// A failure that comes from the context's end is no page: the application would take
-// it for the target's.
+// A failure caused by the context's end is not sent as a page: the application would
+// take that for the target's.
 func TestCancelledIsNoPage(t *testing.T) {
 	lost := &code.Error{Code: code.General, Text: "the pool was closed"}
 	for name, say := range map[string]string{
@@ -394,7 +394,7 @@ func TestCancelledIsNoPage(t *testing.T) {
 	} {
 		for _, dialFails := range []bool{true, false} {
 			if name == "tunnel" && !dialFails {
-				continue // it was answered already
+				continue // it was already answered
 			}
 			t.Run(fmt.Sprint(name, dialFails), func(t *testing.T) {
 				var rig *rig
@@ -416,8 +416,8 @@ func TestCancelledIsNoPage(t *testing.T) {
 	}
 }
 
-// A connection is served once, and not after its request was refused; its request is
-// none for the wire.
+// A connection is served only once, and not after its request was refused; its request
+// cannot be encoded.
 func TestServeOnce(t *testing.T) {
 	for _, refused := range []bool{true, false} {
 		app := &taped{Reader: strings.NewReader("GET / HTTP/1.1\r\nHost: a\r\n\r\n")}

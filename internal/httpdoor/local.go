@@ -10,8 +10,8 @@ import (
 )
 
 // localPage returns the page for a request to this port itself, whatever its Host: such
-// a request is never forwarded, and the pages hold no secret. They need no password,
-// because browsers send none when they fetch a PAC file.
+// a request is never forwarded, and the pages contain no secrets. They need no
+// password, because browsers send none when they fetch a PAC file.
 func (f *Door) localPage(local net.Addr, r *request) *page {
 	path, _, _ := strings.Cut(r.requestHead.target, "?")
 	switch {
@@ -32,8 +32,8 @@ func (f *Door) localPage(local net.Addr, r *request) *page {
 	}
 }
 
-// where returns the host:port that the application used to reach us: from Host if that
-// can be an address, else the local address of the connection.
+// where returns the host:port that the application used to reach us: Host, if that can
+// be an address, else the connection's local address.
 func (f *Door) where(local net.Addr, r *request) string {
 	host := r.get("Host")
 	if _, _, err := net.SplitHostPort(host); err != nil {
@@ -52,14 +52,14 @@ func notInHost(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
 }
 
-// helpPage returns the page that tells how to set up browsers and programs.
+// helpPage returns the page that explains how to set up browsers and programs.
 func (f *Door) helpPage(where string) *page {
-	host, port, _ := net.SplitHostPort(where) // it has both
+	host, port, _ := net.SplitHostPort(where) // both are present
 	browsers, login, note := helpSOCKS, "", ""
 	ssh := "ssh -o ProxyCommand='nc -X 5 -x {where} %h %p' host\n"
 	if f.users != nil {
 		browsers, login = helpHTTP, "NAME:PASSWORD@"
-		ssh = "" // nc has no passwords
+		ssh = "" // nc does not support passwords
 		note = "<p>This proxy requires a name and a password. Browsers support them for HTTP proxies only, not for SOCKS.</p>"
 	}
 	text := strings.Replace(strings.Replace(helpText, "{note}", note, 1), "{browsers}", browsers, 1)
@@ -102,7 +102,7 @@ export http_proxy=http://{login}{where} https_proxy=http://{login}{where} all_pr
 </body></html>
 `
 
-// helpSOCKS is the browsers' part of the help page if no password is required.
+// helpSOCKS is the help page's section on browsers if no password is required.
 const helpSOCKS = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: SOCKS Host <code>{host}</code>, Port <code>{port}</code>, SOCKS v5, and tick
 &ldquo;Proxy DNS when using SOCKS v5&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
@@ -113,7 +113,7 @@ const helpSOCKS = `<dt>Firefox</dt>
 or &ldquo;Automatic proxy configuration&rdquo;.</dd>
 `
 
-// helpHTTP is the browsers' part if a password is required.
+// helpHTTP is the help page's section on browsers if a password is required.
 const helpHTTP = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: HTTP Proxy <code>{host}</code>, Port <code>{port}</code>, and tick
 &ldquo;Also use this proxy for HTTPS&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>

@@ -12,22 +12,22 @@ import (
 )
 
 // PACList is a list of hosts for the PAC file: names, names below a domain, and
-// networks. The zero PACList is empty. A PACList is never changed.
+// networks. The zero PACList is empty. A PACList never changes.
 type PACList struct {
-	names []string       // lower case: the hosts themselves
-	below []string       // lower case: all hosts below these
-	nets  []netip.Prefix // hosts that are written as addresses; IPv4 unmapped
+	names []string       // lower case; only the hosts themselves
+	below []string       // lower case; all hosts below them
+	nets  []netip.Prefix // hosts written as addresses; IPv4 unmapped
 }
 
-// ParsePACList reads a list of entries separated by commas, each of them
+// ParsePACList parses a list of comma-separated entries, each one of
 //
-//	example.com       that name alone
+//	example.com       only this name
 //	*.example.com     every name below it, at any depth; .example.com likewise
-//	10.0.0.0/8        a network, for hosts that are written as addresses
+//	10.0.0.0/8        a network, for hosts written as addresses
 //	2001:db8::7       an address
 //
-// Spaces around entries are ignored; an empty text is an empty list. The error
-// names the entry and what is expected.
+// Spaces around entries are ignored; an empty text is an empty list. The error names
+// the entry and the expected form.
 func ParsePACList(list string) (PACList, error) {
 	var l PACList
 	if strings.TrimSpace(list) == "" {
@@ -93,7 +93,7 @@ func pacNet(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// pacName returns an error that tells what is wrong with a name, or nil.
+// pacName returns an error that says what is wrong with a name, or nil.
 func pacName(name string) error {
 	if name == "" || len(name) > maxHostName {
 		return errPACEntry
@@ -112,18 +112,18 @@ func pacName(name string) error {
 			}
 		}
 	}
-	// A typo in an address must not become a name that does not exist.
+	// A mistyped address must not become a name that does not exist.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
 		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
 	}
 	return nil
 }
 
-// maxHostName is the length of the longest DNS name.
+// maxHostName is the maximum length of a DNS name.
 const maxHostName = 253
 
-// keys returns the names as the script looks them up. Whatever the names, no key is a
-// property that JavaScript objects have anyway.
+// keys returns the names as keys for the script's lookup. Whatever the names, no key is
+// a property that JavaScript objects already have.
 func (l PACList) keys() []string {
 	keys := make([]string, 0, len(l.names)+len(l.below))
 	for _, n := range l.names {
@@ -136,7 +136,8 @@ func (l PACList) keys() []string {
 	return slices.Compact(keys)
 }
 
-// bits returns the networks as the script compares them: 4 or 6, and the prefix in binary.
+// bits returns the networks in the form that the script compares: 4 or 6, then the
+// prefix in binary.
 func (l PACList) bits() []string {
 	all := make([]string, 0, len(l.nets))
 	for _, p := range l.nets {

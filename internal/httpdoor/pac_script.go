@@ -5,25 +5,26 @@ import (
 	"strings"
 )
 
-// pacRules is the rules of the PAC file. It is never changed.
+// pacRules holds the PAC file's rules. It never changes.
 type pacRules struct {
 	direct PACList // hosts that bypass the tunnel
 	proxy  PACList // if not empty, the only hosts that use it
 }
 
-// thisMachine is the loopback addresses, 127.0.0.0/8 and ::1, in the form of
+// thisMachine contains the loopback addresses, 127.0.0.0/8 and ::1, in the form of
 // PACList.bits.
 var thisMachine = []string{"4" + "01111111", "6" + strings.Repeat("0", 127) + "1"}
 
 // script returns the PAC file for a browser that reaches us at hostPort. If a password
-// is required (users), SOCKS is left out, because browsers do not support it there.
+// is required (users), SOCKS is omitted, because browsers do not support SOCKS
+// passwords.
 func (p *pacRules) script(hostPort string, users bool) string {
 	way := "SOCKS5 " + hostPort + "; PROXY " + hostPort
 	if users {
 		way = "PROXY " + hostPort
 	}
 	names, nets, rest := p.direct.keys(), p.direct.bits(), "DIRECT"
-	if p.proxy.empty() { // everything but this machine
+	if p.proxy.empty() { // everything except this machine
 		names = append(names, "=localhost", ".localhost")
 		nets = append(nets, thisMachine...)
 		rest = way
@@ -43,7 +44,7 @@ func (p *pacRules) script(hostPort string, users bool) string {
 	} {
 		quoted, err := json.Marshal(v.value)
 		if err != nil {
-			panic("BUG: " + err.Error()) // strings, and slices and maps of them
+			panic("BUG: " + err.Error()) // it has only strings, and slices and maps of strings
 		}
 		b.WriteString("var " + v.name + " = " + string(quoted) + ";\n")
 	}

@@ -66,10 +66,10 @@ func TestPACKeysAndBits(t *testing.T) {
 	}
 }
 
-// choice is the result of a PAC file for a host.
+// choice is a PAC file's result for a host.
 type choice struct{ host, want string }
 
-// TestPACScript has the scripts run by a JavaScript engine.
+// TestPACScript runs the scripts in a JavaScript engine.
 func TestPACScript(t *testing.T) {
 	const proxy, direct = "SOCKS5 h:1; PROXY h:1", "DIRECT"
 	const lists = "a.test, *.b.test, 10.0.0.0/8, 192.0.2.7, 2001:db8::/33, __proto__, constructor, *.tostring"
@@ -115,7 +115,7 @@ func TestPACScript(t *testing.T) {
 	}
 }
 
-// runPAC returns the result of the script for each host.
+// runPAC returns the script's result for each host.
 func runPAC(t *testing.T, script string, hosts []string) (said []string) {
 	t.Helper()
 	quoted, _ := json.Marshal(hosts)
@@ -134,7 +134,7 @@ func runPAC(t *testing.T, script string, hosts []string) (said []string) {
 	return said
 }
 
-// inChromium is the variable said, as JSON, after the script has run in a browser.
+// inChromium returns the variable said, as JSON, after the script has run in a browser.
 func inChromium(t *testing.T, run string) []byte {
 	t.Helper()
 	browser := ""
@@ -162,7 +162,7 @@ func inChromium(t *testing.T, run string) []byte {
 	_, rest, _ := bytes.Cut(out, []byte("[["))
 	encoded, _, _ := bytes.Cut(rest, []byte("]]"))
 	var said []byte
-	if err := json.Unmarshal(append(append([]byte{'"'}, encoded...), '"'), &said); err != nil { // base64, as JSON has it
+	if err := json.Unmarshal(append(append([]byte{'"'}, encoded...), '"'), &said); err != nil { // base64, which JSON uses for bytes
 		t.Fatalf("chromium said %q: %v", out, err)
 	}
 	return said

@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/door"
 )
 
-// oneUser knows one name and password, and counts how often it is asked.
+// oneUser accepts one name and password, and counts how often it is asked.
 type oneUser struct {
 	mu    sync.Mutex
 	asked int // guarded by mu
@@ -34,18 +34,18 @@ func (u *oneUser) Check(remote net.Addr, name, password string) error {
 	return nil
 }
 
-// busyOnce is overloaded for the first Check, and accepts everything later.
+// busyOnce is overloaded for the first Check, and accepts all later ones.
 type busyOnce struct{ asked atomic.Int32 }
 
 func (u *busyOnce) Check(net.Addr, string, string) error {
 	if u.asked.Add(1) == 1 {
-		return &code.Error{Code: code.Overload, Text: "too many wait"}
+		return &code.Error{Code: code.Overload, Text: "too many waiting"}
 	}
 	return nil
 }
 
-// A password that could not be checked is not reported as wrong, and is checked with the
-// next request.
+// A password that could not be checked is not reported as wrong, and is checked again
+// with the next request.
 func TestProxyAuthenticationOverloaded(t *testing.T) {
 	const answer = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
 	request := "GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("me:b") + "\n"
@@ -57,8 +57,8 @@ func TestProxyAuthenticationOverloaded(t *testing.T) {
 	s.wait()
 }
 
-// TestProxyAuthenticationReported: a wrong password is reported, once for each that
-// is tried, and not in full.
+// TestProxyAuthenticationReported: each distinct wrong password is reported once, and
+// not in full.
 func TestProxyAuthenticationReported(t *testing.T) {
 	reported := make(chan error, 8)
 	conf := &Config{Users: new(oneUser), Rejected: func(_ string, err error) { reported <- err }}
@@ -72,8 +72,8 @@ func TestProxyAuthenticationReported(t *testing.T) {
 	}
 }
 
-// Connections without the right password are limited in number like those that wait for
-// their first request.
+// Connections without the right password are limited in number like those whose first
+// request is pending.
 func TestUnauthenticatedAreLimited(t *testing.T) {
 	reported := make(chan error, 1)
 	d := newDialed(t)
@@ -157,7 +157,7 @@ func TestProxyAuthentication(t *testing.T) {
 	})
 }
 
-// TestPagesOfThePort: they need no password, and nothing else is to be had.
+// TestPagesOfThePort: they need no password, and nothing else is available.
 func TestPagesOfThePort(t *testing.T) {
 	rig := newRig(t, &Config{Users: &oneUser{}, PACDirect: mustPAC(t, "intern.test")}, nobody(t))
 	local := rig.app(t).RemoteAddr().String()
@@ -199,7 +199,7 @@ func TestPagesOfThePort(t *testing.T) {
 	}
 }
 
-// The pages are answers that a client of the standard library can read, on one
+// The pages are responses that the standard library's client can read, on one
 // connection.
 func TestPagesThroughNetHTTP(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fetched is an answer as curl shows it, without what HTTP/1.0 does not have.
+// fetched is a response as curl shows it, without anything that HTTP/1.0 lacks.
 type fetched struct {
 	status, lines string
 	body          string
@@ -38,7 +38,7 @@ func curlAnswer(t *testing.T, curl, target string, n int, a *randomAnswer, args 
 	b, _ := os.ReadFile(head)
 	for _, line := range strings.Split(string(b), "\n") {
 		line = strings.TrimSuffix(line, "\r")
-		newer := strings.HasPrefix(line, "Link:") || strings.HasPrefix(line, "X-Trailer:") // of 1xx answers and chunks
+		newer := strings.HasPrefix(line, "Link:") || strings.HasPrefix(line, "X-Trailer:") // from 1xx responses and chunks
 		if line != "" && !hop(line) && !strings.HasPrefix(line, "HTTP/") && !(newer && a.version == "1.0") {
 			f.lines += line + "\n"
 		}
@@ -46,7 +46,7 @@ func curlAnswer(t *testing.T, curl, target string, n int, a *randomAnswer, args 
 	return f
 }
 
-// TestRandomAnswersByCurl: curl has the same of an answer with and without the proxy.
+// TestRandomAnswersByCurl: curl shows the same response with and without the proxy.
 func TestRandomAnswersByCurl(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
@@ -61,12 +61,12 @@ func TestRandomAnswersByCurl(t *testing.T) {
 	for i, a := range answers {
 		direct, through := curlAnswer(t, curl, target, i, a, "--noproxy", "*"), curlAnswer(t, curl, target, i, a, "-x", "http://"+door)
 		if !a.clean && strings.HasPrefix(a.whole(), direct.body) && strings.HasPrefix(a.whole(), through.body) {
-			direct.body, through.body = "", "" // how much of it came is a matter of time
+			direct.body, through.body = "", "" // how much of it arrived depends on timing
 			direct.clean = direct.clean && !a.lax()
-			direct.lines = strings.TrimSuffix(direct.lines, "X-Trailer: 1\n") // its chunks are not over
+			direct.lines = strings.TrimSuffix(direct.lines, "X-Trailer: 1\n") // its chunks have not ended
 		}
 		if direct != through {
-			t.Errorf("answer %d, of which the target says %.500q: directly %s, through the door %s", i, a.pieces, direct, through)
+			t.Errorf("answer %d, sent by the target as %.500q: directly %s, through the door %s", i, a.pieces, direct, through)
 		}
 	}
 }

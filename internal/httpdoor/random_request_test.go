@@ -18,11 +18,11 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRequest is a request as the application sends it and as the target has to see it.
+// randomRequest is a request as the application sends it and as the target must see it.
 type randomRequest struct {
 	said  []byte
-	first string   // line
-	lines []string // of the head, those that are not about the connection
+	first string   // request line
+	lines []string // lines of the head, except those about the connection
 	body  []byte
 }
 
@@ -49,7 +49,7 @@ func newRandomRequest(r *rand.Rand, host string) *randomRequest {
 	return q
 }
 
-// frame chooses a body and returns it as it is written.
+// frame chooses a body and returns it as written.
 func (q *randomRequest) frame(r *rand.Rand, head *[]string) (wire []byte) {
 	form := r.IntN(4)
 	if form < 2 {
@@ -72,8 +72,8 @@ func (q *randomRequest) frame(r *rand.Rand, head *[]string) (wire []byte) {
 	return append(wire, "0\r\n\r\n"...)
 }
 
-// TestRandomRequests: requests on one connection, in random pieces, reach the target one
-// by one as they are meant, and their answers come in that order.
+// TestRandomRequests: requests on one connection, in random pieces, reach the target
+// one by one and unchanged in meaning, and their responses arrive in the same order.
 func TestRandomRequests(t *testing.T) {
 	n, seed := randomRun(t, 300)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -112,7 +112,7 @@ func TestRandomRequests(t *testing.T) {
 		q := <-requests
 		got := <-seen
 		if got.first != q.first || !slices.Equal(got.lines, q.lines) || !bytes.Equal(got.body, q.body) || got.err != nil {
-			t.Fatalf("request %d, said as %.600q: target has %q %q, %d bytes (%v);\nwant %q %q, %d bytes", i, q.said, got.first, got.lines, len(got.body), got.err, q.first, q.lines, len(q.body))
+			t.Fatalf("request %d, sent as %.600q: target has %q %q, %d bytes (%v);\nwant %q %q, %d bytes", i, q.said, got.first, got.lines, len(got.body), got.err, q.first, q.lines, len(q.body))
 		}
 		want := fmt.Sprintf("HTTP/1.1 200 %d\r\nContent-Length: 0\r\n\r\n", i)
 		_, _ = io.WriteString(got.from, want)
@@ -141,8 +141,8 @@ type seenRequest struct {
 	err   error
 }
 
-// serveSeen hands over the requests that a target gets, until the connection or the test
-// is over.
+// serveSeen hands over the requests that a target receives, until the connection or the
+// test ends.
 func serveSeen(far net.Conn, seen chan<- seenRequest, over <-chan struct{}) {
 	defer far.Close()
 	in := bufio.NewReader(far)
@@ -159,7 +159,7 @@ func serveSeen(far net.Conn, seen chan<- seenRequest, over <-chan struct{}) {
 	}
 }
 
-// readAsTarget reads a request by the simplest of rules.
+// readAsTarget reads a request by the simplest rules.
 func readAsTarget(in *bufio.Reader) (first string, lines []string, body []byte, err error) {
 	length, chunks := 0, false
 	for {

@@ -20,7 +20,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRun is how many cases a test of random ones runs and from which seed:
+// randomRun returns how many random cases a test runs and from which seed:
 // RANDOM_HTTP=3000 or RANDOM_HTTP=3000,SEED.
 func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	count, from, _ := strings.Cut(os.Getenv("RANDOM_HTTP"), ",")
@@ -35,21 +35,21 @@ func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	return n, seed
 }
 
-// randomAnswer is the answer of a target to one request, and its meaning.
+// randomAnswer is a target's response to one request, and its meaning.
 type randomAnswer struct {
 	method, version string   // of the request
-	pieces          [][]byte // as they are written, with a pause between them
+	pieces          [][]byte // as written, with a pause between them
 	status          string
-	lines           []string // of the head, those that are not about the connection
+	lines           []string // lines of the head, except those about the connection
 	body            []byte
 	clean           bool
-	framed          bool // the length of the body is stated, and not by chunks
+	framed          bool // the length of the body is stated, but not by chunks
 }
 
 func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
 
-// newRandomAnswer makes an answer of random version, status, lines and framing, which
-// may be cut off, and comes in random pieces.
+// newRandomAnswer returns a response with random version, status, lines and framing,
+// which may be cut off, and is sent in random pieces.
 func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	a := &randomAnswer{
 		method:  pick(r, "GET", "GET", "GET", "HEAD", "POST"),
@@ -106,7 +106,7 @@ func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	return a
 }
 
-// cut reports whether the body is truncated, which the application must notice then.
+// cut reports whether the body is truncated, which the application must then notice.
 func (a *randomAnswer) cut(r *rand.Rand, wire []byte, bodiless bool) bool {
 	if bodiless || len(wire) == 0 || bytes.Equal(wire, a.body) && !a.framed || r.IntN(4) != 0 {
 		return false
@@ -115,13 +115,13 @@ func (a *randomAnswer) cut(r *rand.Rand, wire []byte, bodiless bool) bool {
 	return true
 }
 
-// lax says that curl does not notice a body that is cut off: it passes a length over
-// that stands beside identity. The door does not, so that curl sees more with it.
+// lax reports whether curl misses a cut-off body: it ignores a length next to identity.
+// The door does not, so curl notices more through it.
 func (a *randomAnswer) lax() bool {
 	return a.framed && bytes.Contains(bytes.ToLower(bytes.Join(a.pieces, nil)), []byte("identity"))
 }
 
-// frame returns the fields that say where the body ends, and the body as it is written.
+// frame returns the fields that say where the body ends, and the body as written.
 func (a *randomAnswer) frame(r *rand.Rand, bodiless bool, end string) (fields []string, wire []byte) {
 	n := strconv.Itoa(len(a.body))
 	length := "Content-Length: " + n
@@ -149,7 +149,7 @@ func (a *randomAnswer) frame(r *rand.Rand, bodiless bool, end string) (fields []
 	return fields, wire
 }
 
-// randomTarget answers the request for /N with the Nth answer.
+// randomTarget answers the request for /N with the Nth response.
 type randomTarget struct {
 	ln      net.Listener
 	answers []*randomAnswer
@@ -178,7 +178,7 @@ func (o *randomTarget) serve(c net.Conn) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// newRandomTarget serves answers, and a front door before it.
+// newRandomTarget serves answers, directly and behind a front door.
 func newRandomTarget(t *testing.T, answers []*randomAnswer) (direct, door string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -207,7 +207,7 @@ func hop(line string) bool {
 	return slices.Contains([]string{"keep-alive", "connection", "x-hop", "proxy-connection", "upgrade", "transfer-encoding", "content-length", "trailer"}, strings.TrimSpace(name))
 }
 
-// heard is an answer as a program that knows only the rules understands it.
+// heard is a response as understood by a program that knows only the rules.
 type heard struct {
 	status string
 	lines  []string
@@ -251,8 +251,8 @@ func hear(t *testing.T, door, target string, n int, a *randomAnswer) (h heard) {
 	return h
 }
 
-// The meaning of an answer arrives: status, lines, body, and whether it
-// is whole.
+// A response arrives with its meaning intact: status, lines, body, and whether it is
+// whole.
 func TestRandomAnswers(t *testing.T) {
 	n, seed := randomRun(t, 300)
 	answers := make([]*randomAnswer, n)
@@ -264,7 +264,7 @@ func TestRandomAnswers(t *testing.T) {
 		h := hear(t, door, target, i, a)
 		whole := bytes.Equal(h.body, a.body)
 		if h.status != a.status || h.clean != a.clean || !slices.Equal(h.lines, a.lines) || a.clean && !whole || !bytes.HasPrefix(a.body, h.body) {
-			t.Errorf("answer %d, of which the target says %.500q: application has %s %q, %d bytes (right: %t), clean: %t;\nwant %s %q, %d bytes, clean: %t",
+			t.Errorf("answer %d, sent by the target as %.500q: application has %s %q, %d bytes (right: %t), clean: %t;\nwant %s %q, %d bytes, clean: %t",
 				i, a.pieces, h.status, h.lines, len(h.body), whole, h.clean, a.status, a.lines, len(a.body), a.clean)
 		}
 	}

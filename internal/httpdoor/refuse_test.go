@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// nobody returns a Dial for tests in which no target must be reached.
+// nobody returns a Dial for tests in which no target may be reached.
 func nobody(t testing.TB) Dial {
 	return func(_ context.Context, target socksaddr.Address) (net.Conn, error) {
 		t.Errorf("%v was dialed", target)
@@ -22,7 +22,7 @@ func nobody(t testing.TB) Dial {
 	}
 }
 
-// refused is a request, \n standing for CR LF, and the status it gets.
+// refused is a request, with \n for CR LF, and the status it gets.
 type refused struct {
 	name, say string
 	status    int
@@ -34,7 +34,7 @@ const (
 	postLine = "POST http://a.test/ HTTP/1.1\n"
 )
 
-// malformedFraming are requests whose end is in doubt.
+// malformedFraming lists requests whose end is in doubt.
 func malformedFraming() []refused {
 	const smuggled = "GET http://evil.test/ HTTP/1.1\nHost: evil.test\n\n"
 	return []refused{
@@ -52,19 +52,19 @@ func malformedFraming() []refused {
 		{"chunked twice", postLine + aHost + "Transfer-Encoding: chunked, chunked\n\n0\n\n", 501},
 		{"chunked is not last", postLine + aHost + "Transfer-Encoding: chunked, gzip\n\n0\n\n", 501},
 		{"unknown coding", postLine + aHost + "Transfer-Encoding: xchunked\n\n0\n\n", 501},
-		{"coding behind a tab", postLine + aHost + "Transfer-Encoding:\tchunked\x0b\n\n0\n\n", 400},
+		{"coding after a tab", postLine + aHost + "Transfer-Encoding:\tchunked\x0b\n\n0\n\n", 400},
 		{"coding in HTTP/1.0", "POST http://a.test/ HTTP/1.0\nTransfer-Encoding: chunked\n\n0\n\n", 400},
 		{"chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\nxyz\nabc\n0\n\n", 400},
 		{"second chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\n3\nabc\n0x1\na\n0\n\n", 400},
 		{"negative chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\n-1\n\n", 400},
 		{"huge chunk size", postLine + aHost + "Transfer-Encoding: chunked\n\nfffffffffffffffff\nabc\n0\n\n", 400},
-		{"chunk longer than it says", postLine + aHost + "Transfer-Encoding: chunked\n\n2\nabc\n0\n\n", 400},
-		{"trailer is no field", postLine + aHost + "Transfer-Encoding: chunked\n\n0\nno field\n\n", 400},
+		{"chunk longer than its size", postLine + aHost + "Transfer-Encoding: chunked\n\n2\nabc\n0\n\n", 400},
+		{"trailer is not a field", postLine + aHost + "Transfer-Encoding: chunked\n\n0\nno field\n\n", 400},
 		{"announced trailer", postLine + aHost + "Transfer-Encoding: chunked\nTrailer: Content-Length\n\n0\n\n", 400},
 	}
 }
 
-// malformedFields are requests whose head is.
+// malformedFields lists requests with malformed heads.
 func malformedFields() []refused {
 	return []refused{
 		{"space before colon", getLine + aHost + "Content-Length : 5\n\n", 400},
@@ -86,7 +86,7 @@ func malformedFields() []refused {
 	}
 }
 
-// malformedTargets is requests without a valid target.
+// malformedTargets lists requests without a valid target.
 func malformedTargets() []refused {
 	return []refused{
 		{"https", "GET https://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
@@ -96,7 +96,7 @@ func malformedTargets() []refused {
 		{"user only", "GET http://me@/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"port 0", "GET http://a.test:0/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"large port", "GET http://a.test:65536/ HTTP/1.1\n" + aHost + "\n", 400},
-		{"port is no number", "GET http://a.test:http/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"port is not a number", "GET http://a.test:http/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"backslash", "GET http://a.test\\@evil.test/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"zone", "GET http://[fe80::1%25lo]/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"line feed in a host", "GET http://a%0ab/ HTTP/1.1\n" + aHost + "\n", 400},
@@ -106,7 +106,7 @@ func malformedTargets() []refused {
 		{"space in target", "GET http://a.test/a b HTTP/1.1\n" + aHost + "\n", 400},
 		{"two spaces", "GET  http://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"tabs", "GET\thttp://a.test/\tHTTP/1.1\n" + aHost + "\n", 400},
-		{"method is no token", "GE(T http://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
+		{"method is not a token", "GE(T http://a.test/ HTTP/1.1\n" + aHost + "\n", 400},
 		{"HTTP/0.9", "GET http://a.test/\n", 400},
 		{"HTTP/2", "PRI * HTTP/2.0\n\nSM\n\n", 505},
 		{"HTTP/1.2", "GET http://a.test/ HTTP/1.2\n" + aHost + "\n", 505},
@@ -118,7 +118,7 @@ func malformedTargets() []refused {
 	}
 }
 
-// A request that is malformed or ambiguous reaches no target.
+// A malformed or ambiguous request reaches no target.
 func TestMalformedIsNotForwarded(t *testing.T) {
 	for _, tt := range slices.Concat(malformedFraming(), malformedFields(), malformedTargets()) {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,13 +148,13 @@ func TestMalformedIsNotForwarded(t *testing.T) {
 	})
 }
 
-// What a URL holds beside its host may be secret: it is not repeated, as that goes
-// into the log.
+// The parts of a URL besides its host may be secret: they are not repeated, because
+// errors are logged.
 func TestRefusalTellsNoSecret(t *testing.T) {
 	for _, line := range []string{
 		"GET http://me:secret@a.test:bad/ HTTP/1.1",
 		"GET http://a.%zz/?token=secret HTTP/1.1",
-		"GET http://me:secret HTTP/1.1", // the host was forgotten
+		"GET http://me:secret HTTP/1.1", // the host is missing
 		"GET http://me:secret@[::1/ HTTP/1.1",
 		"CONNECT me:secret@a.test:443 HTTP/1.1",
 		"CONNECT secret@a.test:443 HTTP/1.1",
@@ -172,8 +172,8 @@ func TestRefusalTellsNoSecret(t *testing.T) {
 	}
 }
 
-// A body that turns out to be malformed after its head has been sent never looks
-// whole to the target.
+// If a body turns out to be malformed after its head has been sent, it never looks
+// complete to the target.
 func TestMalformedLater(t *testing.T) {
 	targets := make(chan net.Conn, 1)
 	rig := newRig(t, new(Config), func(context.Context, socksaddr.Address) (net.Conn, error) {
@@ -196,7 +196,7 @@ func TestMalformedLater(t *testing.T) {
 	}
 }
 
-// Answers that are malformed become a page.
+// Malformed responses become a page.
 func TestMalformedAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no HTTP":            "SSH-2.0-x\n\n",
@@ -239,7 +239,8 @@ func TestMalformedAnswers(t *testing.T) {
 	}
 }
 
-// TestFailurePages: why a target was not reached, or ended before it said anything.
+// TestFailurePages: the page says why a target was not reached, or that it ended
+// without a response.
 func TestFailurePages(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
@@ -272,7 +273,7 @@ func TestFailurePages(t *testing.T) {
 		dialed := newRig(t, new(Config), dials["dial"])
 		for _, before := range []string{"", "GET / HTTP/1.1\nHost: a\n\n"} {
 			if _, coded := code.Of(tt.err); before == "" && !coded {
-				continue // refused by the caller of Accept, with a code
+				continue // refused by Accept's caller, with a code
 			}
 			got := dialed.said(t, lines(before+"CONNECT a.test:80 HTTP/1.1\n\n"))
 			if !strings.Contains(got, "HTTP/1.1 "+tt.status) {

@@ -10,10 +10,10 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// errWrong is the error of a test's Authenticator.
+// errWrong is the error returned by a test's Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
-// A user who was removed, or whose password was changed, gets no further request on
+// A user who was removed, or whose password was changed, can make no further request on
 // an open connection; running requests continue.
 func TestRemovedUserOnOpenConnection(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -55,7 +55,7 @@ func TestRemovedUserOnOpenConnection(t *testing.T) {
 				io.WriteString(far, ok)
 				wantRead(t, kept, ok)
 			}
-			io.WriteString(slow, ok) // the answer to what was asked before
+			io.WriteString(slow, ok) // the response to the earlier request
 			wantRead(t, busy, ok)
 			io.WriteString(busy, connect)
 			wantRead(t, busy, "HTTP/1.1 407 ")
@@ -74,7 +74,7 @@ func basicValue(user string) string {
 	return strings.TrimSpace(strings.TrimPrefix(basic(user), "Proxy-Authorization: "))
 }
 
-// discardPage reads the rest of a page, of which the status has been read.
+// discardPage reads the rest of a page whose status has been read.
 func discardPage(t *testing.T, c net.Conn) {
 	t.Helper()
 	var b []byte
@@ -87,7 +87,8 @@ func discardPage(t *testing.T, c net.Conn) {
 	}
 }
 
-// A removed user's connections count as unauthenticated again, so they are limited.
+// Once a user is removed, the user's connections count as unauthenticated again, so
+// they are limited.
 func TestRemovedUserIsUnauthenticated(t *testing.T) {
 	u := userstest.New(t, "alice", "old")
 	d := newDialed(t)

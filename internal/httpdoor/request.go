@@ -11,15 +11,15 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// request is a valid request. Its body is read from the wire it came on.
+// request is a valid request. Its body is read from the wire it arrived on.
 type request struct {
 	requestHead
 	in       http1.Body        // the body, or nil
 	chunks   *http1.Chunked    // same as in if that is chunked, else nil
-	noExpect bool              // sent without Expect, which the target does not know
+	noExpect bool              // send it without Expect, which the target does not support
 	local    bool              // for this port itself: a page, not a target
-	target   socksaddr.Address // unless local
-	uri      string            // unless local or CONNECT: what the target is asked for
+	target   socksaddr.Address // unset if local
+	uri      string            // request target sent on; unset if local or CONNECT
 }
 
 // readRequest reads the next request. A *requestError is reported to the application.
@@ -41,7 +41,8 @@ func readRequest(w wire) (*request, error) {
 	return r, r.resolve()
 }
 
-// resolve determines the target by the form of the request line (RFC 9112 section 3.2).
+// resolve determines the target from the form of the request line (RFC 9112 section
+// 3.2).
 func (r *request) resolve() (err error) {
 	switch target := r.requestHead.target; {
 	case r.method == http.MethodConnect:
@@ -57,7 +58,7 @@ func (r *request) resolve() (err error) {
 	return err
 }
 
-// escaped returns s with the bytes escaped that a request line must not contain.
+// escaped returns s with the bytes escaped that a request line cannot contain.
 func escaped(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e }) {
 		return s
@@ -83,14 +84,14 @@ func (r *request) waits() bool {
 	return r.body() != nil && r.modern() && !r.noExpect && r.has("Expect", "100-continue")
 }
 
-// expectsOnly reports whether Expect holds nothing else.
+// expectsOnly reports whether Expect contains nothing else.
 func (r *request) expectsOnly() bool {
 	all := r.all("Expect")
 	return len(all) == 1 && strings.EqualFold(all[0], "100-continue")
 }
 
-// closes reports whether this is the last request of its connection. A proxy does not
-// keep connections of HTTP/1.0 (RFC 9112 section 9.3).
+// closes reports whether this is the last request on its connection. A proxy does not
+// keep HTTP/1.0 connections open (RFC 9112 section 9.3).
 func (r *request) closes() bool { return !r.modern() || r.has("Connection", "close") }
 
 // repeatable reports whether the request is idempotent (RFC 9110 section 9.2.2) and has
@@ -100,8 +101,8 @@ func (r *request) repeatable() bool {
 	return r.body() == nil && slices.Contains(safe, r.method)
 }
 
-// upgrade returns the protocol that the application asks to continue with, or "" if
-// none. An upgrade to HTTP/2 is not passed on.
+// upgrade returns the protocol that the application asks to switch to, or "" if none.
+// An upgrade to HTTP/2 is not forwarded.
 func (r *request) upgrade() string {
 	v := strings.Join(r.all("Upgrade"), ", ")
 	if !r.modern() || !r.has("Connection", "upgrade") || strings.Contains(strings.ToLower(v), "h2c") {
@@ -110,7 +111,7 @@ func (r *request) upgrade() string {
 	return v
 }
 
-// hops decrements Max-Forwards where it applies (RFC 9110 section 7.6.2). It reports
+// hops decrements Max-Forwards where it applies (RFC 9110 section 7.6.2). It returns
 // false if the request must not be forwarded further.
 func (r *request) hops() bool {
 	if r.method != http.MethodTrace && r.method != http.MethodOptions {
@@ -132,7 +133,7 @@ func (r *request) hops() bool {
 	return true
 }
 
-// host returns the value of Host, which includes the port unless it is that of http.
+// host returns the value of Host, which includes the port unless it is the default.
 func (r *request) host() string {
 	if r.target.Port != defaultPort {
 		return r.target.String()
@@ -140,7 +141,7 @@ func (r *request) host() string {
 	return strings.TrimSuffix(r.target.String(), ":"+strconv.Itoa(defaultPort))
 }
 
-// appendHead appends the head for the target: fields in their order and spelling,
+// appendHead appends the head for the target: its fields in their order and spelling,
 // without the hop-by-hop ones. Nothing is added that reveals the proxy or the
 // application: no Forwarded, and no Via, which RFC 9110 section 7.6.3 requires.
 func (r *request) appendHead(b []byte) []byte {
@@ -179,7 +180,7 @@ func (r *request) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendAnnounced appends the field that announces the trailer fields.
+// appendAnnounced appends the field that announces the trailers.
 func (r *request) appendAnnounced(b []byte) []byte {
 	var names []string
 	for _, v := range r.all("Trailer") {

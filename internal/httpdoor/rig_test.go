@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// rig is a front door behind which HTTP is served with a test's own targets.
+// rig is a front door that serves HTTP with a test's own targets.
 type rig struct {
 	ln     eagersocks.Listener
 	ctx    context.Context
@@ -26,7 +26,7 @@ type rig struct {
 
 	mu    sync.Mutex
 	conns []*Conn // guarded by mu
-	errs  []error // guarded by mu; what Serve returned
+	errs  []error // guarded by mu; errors returned by Serve
 }
 
 func newRig(t testing.TB, c *Config, dial Dial) *rig {
@@ -96,7 +96,7 @@ func (r *rig) app(t testing.TB) *net.TCPConn {
 	return c
 }
 
-// said returns all that an application reads after it has sent say.
+// said returns everything that an application reads after it has sent say.
 func (r *rig) said(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -110,8 +110,8 @@ func (r *rig) said(t testing.TB, say string) string {
 	return string(all)
 }
 
-// heard returns all that an application reads after it has sent say and closed its
-// direction.
+// heard returns everything that an application reads after it has sent say and closed
+// its direction.
 func (r *rig) heard(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -124,18 +124,18 @@ func (r *rig) heard(t testing.TB, say string) string {
 	return string(all)
 }
 
-// step is one thing a target does.
+// step is one action of a target.
 type step struct {
-	dial   string // it is dialed first, by this name
+	dial   string // name to be dialed first
 	want   string // what it must receive
-	answer string // sent then
-	hangUp bool   // then it ends its direction
+	answer string // then sent
+	hangUp bool   // then close its direction
 }
 
-// lines is a head or body, written down with \n for CR LF.
+// lines is a head or body, written with \n for CR LF.
 func lines(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// script plays targets that do the steps, in their order.
+// script plays targets that perform the steps in order.
 type script struct {
 	t     testing.TB
 	steps []step
@@ -144,7 +144,7 @@ type script struct {
 	done  chan struct{}
 }
 
-// runScript plays the targets. Its dial is refused when the script has ended.
+// runScript plays the targets. Its dial is refused once the script has ended.
 func runScript(t testing.TB, steps []step) *script {
 	s := &script{t: t, steps: steps, conns: make(chan net.Conn, 10), names: make(chan string, 10), done: make(chan struct{})}
 	go s.run()
@@ -207,13 +207,13 @@ func (s *script) run() {
 	s.rest(c)
 }
 
-// rest checks that a target is told nothing more.
+// rest checks that a target receives nothing more.
 func (s *script) rest(c net.Conn) {
 	if c == nil {
 		return
 	}
 	if more, err := io.ReadAll(c); len(more) > 0 || timedOut(err) {
-		s.t.Errorf("target was told %q beside what was wanted, %v", more, err)
+		s.t.Errorf("target received %q in addition, %v", more, err)
 	}
 	c.Close()
 }
@@ -224,7 +224,7 @@ func (s *script) wait() {
 	<-s.done
 	select {
 	case name := <-s.names:
-		s.t.Errorf("%s was dialed, too", name)
+		s.t.Errorf("%s was dialed as well", name)
 		(<-s.conns).Close()
 	default:
 	}

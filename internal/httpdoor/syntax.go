@@ -11,30 +11,30 @@ import (
 	"tunnels/internal/http1"
 )
 
-// isHostField reports whether s has only characters that RFC 3986 section 3.2.2 allows in
-// Host.
+// isHostField reports whether s has only characters that RFC 3986 section 3.2.2 allows
+// in Host.
 func isHostField(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return !http1.IsAlphanumeric(r) && !strings.ContainsRune("-._~%!$&'()*+,;=:[]", r)
 	})
 }
 
-// beforeBody is the fields that a receiver needs before the body, so they are not allowed
-// as trailers (RFC 9110 section 6.5.1).
+// beforeBody lists the fields that a receiver needs before the body, so they are not
+// allowed as trailers (RFC 9110 section 6.5.1).
 var beforeBody = []string{
 	"authorization", "cache-control", "content-encoding", "content-range", "content-type", "cookie", "date",
 	"expect", "expires", "host", "location", "max-forwards", "pragma", "range", "retry-after", "set-cookie", "vary",
 	"warning", "www-authenticate",
 }
 
-// goodTrailer reports whether a field of that name may be passed on as a trailer.
+// goodTrailer reports whether a field with that name may be forwarded as a trailer.
 func goodTrailer(name string) bool {
 	lower := strings.ToLower(name)
 	return http1.IsToken(name) && !slices.Contains(beforeBody, lower) && !strings.HasPrefix(lower, "if-") && !dropped(nil)(name)
 }
 
-// cutShort returns err of a read in the middle of something: an end there is an
-// unexpected one.
+// cutShort returns the error for a read that failed midway: io.EOF becomes
+// io.ErrUnexpectedEOF.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

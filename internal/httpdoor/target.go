@@ -11,7 +11,7 @@ import (
 // defaultPort is that of http:// URLs.
 const defaultPort = 80
 
-// Reasons to refuse a target. None repeats the target, which may contain a password.
+// Reasons to reject a target. None repeats the target, which may contain a password.
 const (
 	wantBrackets = "an IPv6 address with a port must be written in brackets, as [ADDRESS]:PORT"
 	wantPort     = "its port is not a number from 1 to 65535"
@@ -35,14 +35,14 @@ func connectTarget(s string) (socksaddr.Address, error) {
 }
 
 // absoluteTarget splits http://user@host:port/path. Only host and port concern a proxy:
-// the path is passed on as it is, and the user is left out.
+// the path is forwarded as it is, and the user is omitted.
 func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	switch {
 	case !ok:
 		return to, "", badRequest("its target is not http://host/path")
 	case strings.EqualFold(scheme, "https"):
-		return to, "", badRequest("https:// goes through a proxy by CONNECT, so that the proxy cannot read it")
+		return to, "", badRequest("https:// URLs need CONNECT, so that the proxy cannot read the traffic")
 	case !strings.EqualFold(scheme, "http"):
 		return to, "", badRequest("only http:// URLs are forwarded, and CONNECT for everything else")
 	case strings.Contains(rest, "#"):
@@ -99,7 +99,7 @@ func newTarget(host, port string) (socksaddr.Address, error) {
 	if err != nil || n == 0 {
 		return socksaddr.Address{}, badRequest(wantPort)
 	}
-	if strings.Contains(host, "%") { // programs differ in whether they decode it
+	if strings.Contains(host, "%") { // programs differ on whether they decode it
 		return socksaddr.Address{}, badRequest("its host holds a percent sign")
 	}
 	a, err := socksaddr.New(host, uint16(n))

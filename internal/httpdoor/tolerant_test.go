@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// exchanged is an answer, with \n for CR LF, and what the application reads.
+// exchanged is a response, with \n for CR LF, and the bytes the application reads.
 type exchanged struct {
-	name, version string // of the request; empty: 1.1
+	name, version string // of the request; empty means 1.1
 	answer, hear  string
 }
 
-// Programs show the same through the proxy as without it: lines
-// keep their bytes and order, and framing that is old, doubled or odd is understood.
+// Programs show the same with and without the proxy: lines keep their bytes and order,
+// and old, duplicate or odd framing is understood.
 func TestAnswersAsTheyCame(t *testing.T) {
 	const ok, closed = "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\nConnection: close\n"
 	for _, tt := range []exchanged{
@@ -83,7 +83,7 @@ func TestAnswersAsTheyCame(t *testing.T) {
 	}
 }
 
-// An answer that is cut off or broken never ends cleanly, whatever its framing is.
+// A response that is cut off or broken never ends cleanly, whatever its framing.
 func TestBrokenAnswers(t *testing.T) {
 	const te = "Transfer-Encoding: chunked\n\n"
 	for _, answer := range []string{
@@ -115,7 +115,7 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// User and path around the host do not concern the proxy.
+// The user and path around the host do not concern the proxy.
 func TestRequestsThatNameTheirHost(t *testing.T) {
 	const v1, addr = "[::1]:8080", "[2001:db8:1:2:3:4:5:6]:80"
 	for _, tt := range []struct{ target, host, dial, path string }{
@@ -156,8 +156,7 @@ func TestRequestsThatNameTheirHost(t *testing.T) {
 	}
 }
 
-// An ambiguous host is refused with what is
-// wrong.
+// An ambiguous host is rejected, with the reason.
 func TestRefusedHosts(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))
 	for line, why := range map[string]string{

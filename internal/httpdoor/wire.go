@@ -10,12 +10,12 @@ import (
 
 const (
 	requestHeadMax   = 64 << 10  // request line and fields
-	requestFieldsMax = 256       // fields of a request: small ones take many times their size in memory
-	answerHeadMax    = 384 << 10 // as Firefox, which accepts the largest
+	requestFieldsMax = 256       // fields of a request: small ones use many times their size in memory
+	answerHeadMax    = 384 << 10 // like Firefox, which accepts the largest
 	blankMax         = 4         // empty lines before a head: some old clients end a body with one
 )
 
-// wire reads from one peer that speaks HTTP. It is owned by the reading goroutine.
+// wire reads from one HTTP peer. It is owned by the reading goroutine.
 type wire struct {
 	*bufio.Reader
 	src *rewinder
@@ -26,7 +26,7 @@ func newWire(r io.Reader, back []byte) wire {
 	return wire{bufio.NewReader(src), src}
 }
 
-// rewinder returns the bytes of back first, and then reads from r.
+// rewinder returns the bytes of back first, then reads from r.
 type rewinder struct {
 	r    io.Reader
 	back []byte
@@ -38,7 +38,7 @@ func (s *rewinder) Read(p []byte) (int, error) {
 	if len(s.back) > 0 {
 		n := copy(p, s.back)
 		if s.back = s.back[n:]; len(s.back) == 0 {
-			s.back = nil // frees its memory
+			s.back = nil // release its memory
 		}
 		return n, nil
 	}
@@ -54,7 +54,7 @@ func (w wire) ready() int { return w.Buffered() + len(w.src.back) }
 
 // take removes and returns all bytes that can be read without waiting.
 func (w wire) take() []byte {
-	ahead, _ := w.Peek(w.Buffered()) // cannot fail: that much is there
+	ahead, _ := w.Peek(w.Buffered()) // cannot fail: that many are buffered
 	b := append(append([]byte(nil), ahead...), w.src.back...)
 	w.src.back = nil
 	w.Reset(w.src)
@@ -62,9 +62,9 @@ func (w wire) take() []byte {
 }
 
 // head reads a whole head. It calls take with each line and its line ending as soon as
-// it is there, but not with the empty line at the end. The error is io.EOF if there was
-// no byte. A strict head, as that of a request, ends with a line of CR LF alone; some
-// servers write more CRs, or none.
+// that has arrived, but not with the empty line at the end. The error is io.EOF if
+// there was no byte. A strict head, such as a request's, ends with a line of just CR
+// LF; some servers write more CRs, or none.
 func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 	w.src.err = nil
 	var line []byte
@@ -101,7 +101,7 @@ func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 
 func blank(line []byte) bool { return len(bytes.TrimLeft(line, "\r")) == 1 }
 
-// requestError is the reason, for the application, why a request is not forwarded.
+// requestError is the reason, for the application, that a request is not forwarded.
 type requestError struct {
 	status int
 	text   string

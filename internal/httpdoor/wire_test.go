@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// onWire is an exchange, with \n for CR LF: what an application sends in one piece,
-// what the targets receive and answer, and what comes back.
+// onWire is an exchange, with \n for CR LF: the bytes that an application sends in one
+// piece, those that the targets receive and send, and those that the application
+// receives.
 type onWire struct {
 	name    string
 	say     string
@@ -15,7 +16,7 @@ type onWire struct {
 	hear    string
 }
 
-// requestsOnWire returns cases for how requests are forwarded (RFC 9110 and 9112).
+// requestsOnWire returns cases of how requests are forwarded (RFC 9110 and 9112).
 func requestsOnWire() []onWire {
 	return []onWire{
 		{"absolute form", "GET http://a.test/p?q=1 HTTP/1.1\nHost: other.test\nX-One: 1\nx-two:2\nConnection: close\n\n",
@@ -57,7 +58,7 @@ func requestsOnWire() []onWire {
 	}
 }
 
-// answersOnWire returns cases for how answers are passed on.
+// answersOnWire returns cases of how responses are forwarded.
 func answersOnWire() []onWire {
 	return []onWire{
 		{"HEAD", "HEAD http://a.test/ HTTP/1.1\n" + aHost + "\nGET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
@@ -67,7 +68,7 @@ func answersOnWire() []onWire {
 		{"interim answers", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
 			[]step{{dial: "a.test:80", want: "GET / HTTP/1.1\n" + aHost + "Connection: close\n\n", answer: "HTTP/1.1 103 Early Hints\nLink: </x>\n\nHTTP/1.1 200 OK\nContent-Length: 0\n\n"}},
 			"HTTP/1.1 103 Early Hints\nLink: </x>\n\nHTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n"},
-		{"HTTP/1.0 knows no chunks and no interim answers", "GET http://a.test/ HTTP/1.0\nConnection: keep-alive\nExpect: 100-continue\n\n",
+		{"HTTP/1.0 has no chunks and no interim responses", "GET http://a.test/ HTTP/1.0\nConnection: keep-alive\nExpect: 100-continue\n\n",
 			[]step{{dial: "a.test:80", want: "GET / HTTP/1.1\n" + aHost + "Connection: close\n\n", answer: "HTTP/1.1 103 Early Hints\n\nHTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\nabc\n0\n\n"}},
 			"HTTP/1.1 200 OK\nConnection: close\n\nabc"},
 		{"a body that ends with its connection", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
@@ -92,7 +93,7 @@ func TestHTTPOnTheWire(t *testing.T) {
 	}
 }
 
-// talk is an application's part in a conversation that goes to and fro.
+// talk is an application's part in a back-and-forth exchange.
 type talk struct{ say, hear string }
 
 // In these exchanges one end waits for the other.
@@ -110,7 +111,7 @@ func TestHTTPConversations(t *testing.T) {
 		{"100-continue refused",
 			[]talk{{"POST http://a.test/ HTTP/1.1\n" + aHost + "Expect: 100-continue\nContent-Length: 4\n\n", "HTTP/1.1 413 No\nContent-Length: 0\nConnection: close\n\n"}},
 			[]step{{dial: "a.test:80", want: "POST / HTTP/1.1\n" + aHost + "Expect: 100-continue\nContent-Length: 4\n\n", answer: "HTTP/1.1 413 No\nContent-Length: 0\nConnection: close\n\n"}}},
-		{"417: the request goes once more without Expect, and the application sends its body",
+		{"417: the request is sent again without Expect, and the application sends its body",
 			[]talk{{"PUT http://a.test/ HTTP/1.1\n" + aHost + "Expect: 100-continue\nX: 1\nContent-Length: 4\n\n", "HTTP/1.1 100 Continue\n\n"},
 				{"body", "HTTP/1.1 201 Created\nContent-Length: 0\n\n"},
 				{"GET http://b.test/ HTTP/1.1\nHost: b.test\n\n", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"}},
@@ -122,7 +123,7 @@ func TestHTTPConversations(t *testing.T) {
 				{"4\nbody\n0\n\n", "HTTP/1.1 417 Still\nContent-Length: 0\n\n"}},
 			[]step{{dial: "a.test:80", want: "PUT / HTTP/1.1\n" + aHost + "Expect: 100-Continue\nTransfer-Encoding: chunked\n\n", answer: "HTTP/1.1 417 No\nConnection: close\n\n"},
 				{dial: "a.test:80", want: "PUT / HTTP/1.1\n" + aHost + "Transfer-Encoding: chunked\n\n4\nbody\n0\n\n", answer: "HTTP/1.1 417 Still\nContent-Length: 0\n\n"}}},
-		{"417 for another expectation",
+		{"417 for a different expectation",
 			[]talk{{"PUT http://a.test/ HTTP/1.1\n" + aHost + "Expect: 100-continue, more\nContent-Length: 4\n\n", "HTTP/1.1 417 No\nContent-Length: 0\nConnection: close\n\n"}},
 			[]step{{dial: "a.test:80", want: "PUT / HTTP/1.1\n" + aHost + "Expect: 100-continue, more\nContent-Length: 4\n\n", answer: "HTTP/1.1 417 No\nContent-Length: 0\n\n"}}},
 		{"417 after 100",
@@ -138,7 +139,7 @@ func TestHTTPConversations(t *testing.T) {
 				{"GET http://a.test/ HTTP/1.1\n" + aHost + "\n", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"}},
 			[]step{{dial: "a.test:80", want: "GET /chat HTTP/1.1\n" + aHost + "Upgrade: websocket\nConnection: Upgrade\n\n", answer: "HTTP/1.1 400 No\nContent-Length: 0\n\n"},
 				{want: "GET / HTTP/1.1\n" + aHost + "\n", answer: "HTTP/1.1 200 OK\nContent-Length: 0\n\n"}}},
-		{"body as it comes",
+		{"body as it arrives",
 			[]talk{{"POST http://a.test/ HTTP/1.1\n" + aHost + "Transfer-Encoding: chunked\n\n", ""}, {"2\nab\n", "HTTP/1.1 200 OK\nContent-Length: 1\nConnection: close\n\n!"}},
 			[]step{{dial: "a.test:80", want: "POST / HTTP/1.1\n" + aHost + "Transfer-Encoding: chunked\n\n2\nab\n", answer: "HTTP/1.1 200 OK\nContent-Length: 1\nConnection: close\n\n!"}}},
 		{"CONNECT first",

@@ -10,19 +10,19 @@ import (
 	"tunnels/internal/hostname"
 )
 
-// Address is where bytes go: a name, which stays one until the exit resolves
-// it, or an IP address. It is comparable; two spellings of one IP address are
-// equal after New.
+// Address is a destination: an IP address, or a name, which is kept as a name until the
+// exit resolves it. It is comparable; two spellings of one IP address are equal after
+// New.
 type Address struct {
-	Host string // a name as it was given, or an IP address as netip.Addr prints it
+	Host string // a name as given, or an IP address as formatted by netip.Addr
 	Port uint16
 }
 
-// New checks host and returns it in canonical form: a name that is an IP address,
-// also in brackets, becomes that address. It refuses, with
-// code.AddressUnsupported, port 0 and anything that cannot be a host: an empty
-// name, more than 255 bytes, white space, control characters, invalid UTF-8,
-// colons and brackets outside of an IP address, and IPv6 zones.
+// New checks host and returns it in canonical form: a name that is an IP address, even
+// in brackets, becomes that address. It rejects, with code.AddressUnsupported, port 0
+// and anything that cannot be a host: an empty name, more than 255 bytes, white space,
+// control characters, invalid UTF-8, colons and brackets outside an IP address, and
+// IPv6 zones.
 func New(host string, port uint16) (Address, error) {
 	a, err := NewAnyPort(host, port)
 	if err == nil && port == 0 {
@@ -31,14 +31,14 @@ func New(host string, port uint16) (Address, error) {
 	return a, err
 }
 
-// NewAnyPort is New but allows port 0.
+// NewAnyPort is like New but allows port 0.
 func NewAnyPort(host string, port uint16) (Address, error) {
 	ip, ok := ParseIP(host)
 	if !ok {
 		return Address{host, port}, hostname.Check(host)
 	}
 	if ip.Zone() != "" {
-		return Address{}, unsupported("address " + strconv.QuoteToASCII(host) + " has a zone, which means nothing to another machine")
+		return Address{}, unsupported("address " + strconv.QuoteToASCII(host) + " has a zone, which has no meaning on another machine")
 	}
 	return Address{ip.String(), port}, nil
 }
@@ -56,8 +56,8 @@ func Parse(s string) (Address, error) {
 	return New(host, uint16(n))
 }
 
-// ParseIP returns the IP address that host spells, with or without brackets around
-// it, and reports whether there is one. The address may have a zone.
+// ParseIP returns the IP address spelled by host, with or without brackets, and reports
+// whether host is one. The address may have a zone.
 func ParseIP(host string) (netip.Addr, bool) {
 	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
 		host = host[1 : len(host)-1]
@@ -71,7 +71,8 @@ func (a Address) String() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
 }
 
-// IP returns the host as an IP address, and reports whether it is one and not a name.
+// IP returns the host as an IP address, and reports whether it is one rather than a
+// name.
 func (a Address) IP() (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(a.Host)
 	return ip, err == nil

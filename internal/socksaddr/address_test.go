@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that what Decode accepts is written in the same bytes again.
+// FuzzDecode checks that an address accepted by Decode is encoded as the same bytes.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x01\xc0\x00\x02\x01\x00\x50"))
 	f.Add([]byte("\x03\x0bexample.com\x01\xbb"))

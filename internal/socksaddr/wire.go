@@ -1,5 +1,5 @@
-// Package socksaddr is the address of SOCKS5 (RFC 1928 section 5), as requests,
-// replies and datagrams carry it:
+// Package socksaddr encodes and decodes the SOCKS5 address (RFC 1928 section 5) used in
+// requests, replies and datagrams:
 //
 //	ATYP | ADDR | PORT
 package socksaddr
@@ -17,15 +17,15 @@ import (
 // The address types.
 const (
 	IPv4 = 1
-	Name = 3 // ADDR is one byte of length and that many of name
+	Name = 3 // ADDR is a length byte followed by that many bytes of name
 	IPv6 = 4
 )
 
-// MaxSize is the size in bytes of the longest ADDR and its PORT.
+// MaxSize is the maximum size in bytes of ADDR and PORT.
 const MaxSize = 1 + hostname.Max + 2
 
-// Size returns how many bytes ADDR takes; first is its first byte. It reports false
-// for an address type that is not defined.
+// Size returns the size of an ADDR that starts with the byte first. It returns false
+// for an undefined address type.
 func Size(atyp, first byte) (int, bool) {
 	switch atyp {
 	case IPv4:
@@ -49,8 +49,8 @@ func EncodedSize(name string, ip netip.Addr) int {
 	return 1 + 16 + 2
 }
 
-// Append appends ATYP, ADDR and PORT: of name, which has been checked before, or of ip
-// if name is empty.
+// Append appends ATYP, ADDR and PORT: for name, which must be valid, or for ip if name
+// is empty.
 func Append(b []byte, name string, ip netip.Addr, port uint16) []byte {
 	switch {
 	case name != "":
@@ -68,8 +68,8 @@ func Append(b []byte, name string, ip netip.Addr, port uint16) []byte {
 	return binary.BigEndian.AppendUint16(b, port)
 }
 
-// Split takes ADDR and PORT apart, which are all of b: Size bytes and two more. It
-// checks nothing; ip is invalid if atyp is Name.
+// Split splits b into ADDR and PORT; b must have Size bytes and two more. It checks
+// nothing; ip is invalid if atyp is Name.
 func Split(atyp byte, b []byte) (name string, ip netip.Addr, port uint16) {
 	addr, port := b[:len(b)-2], binary.BigEndian.Uint16(b[len(b)-2:])
 	if atyp == Name {
@@ -82,7 +82,7 @@ func Split(atyp byte, b []byte) (name string, ip netip.Addr, port uint16) {
 	return "", ip, port
 }
 
-// AppendTo appends ATYP, ADDR and PORT. The address was checked before.
+// AppendTo appends ATYP, ADDR and PORT. The address must be valid.
 func (a Address) AppendTo(b []byte) []byte {
 	if ip, ok := a.IP(); ok {
 		return Append(b, "", ip, a.Port)
@@ -90,8 +90,8 @@ func (a Address) AppendTo(b []byte) []byte {
 	return Append(b, a.Host, netip.Addr{}, a.Port)
 }
 
-// Decode reads ADDR and PORT, which are all of b, as AppendTo writes them: an IP
-// address that is written as a name is refused with code.Protocol.
+// Decode decodes all of b as the ADDR and PORT written by AppendTo: an IP address
+// written as a name is rejected with code.Protocol.
 func Decode(atyp byte, b []byte) (Address, error) {
 	name, ip, port := Split(atyp, b)
 	if atyp != Name {
