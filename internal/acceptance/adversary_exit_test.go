@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// badRequests returns malformed requests (PROTOCOL.md section 6). R is replaced by the
-// byte whose bit 0 is tested both ways.
+// badRequests returns malformed requests (PROTOCOL.md section 6). R stands for the byte
+// whose bit 0 is tested both ways.
 func badRequests(port uint16) map[string]string {
 	ok := string(address("127.0.0.1", port))
 	all := map[string]string{
@@ -49,7 +49,7 @@ func badRequests(port uint16) map[string]string {
 }
 
 // TestAdversaryExitRequests: a malformed request reaches no target and gets a reset, or
-// a refusal if a reply is wanted; never only a clean end.
+// a refusal if a reply is wanted; never just a clean end.
 func TestAdversaryExitRequests(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -92,7 +92,7 @@ func TestAdversaryExitRequests(t *testing.T) {
 	back()
 }
 
-// TestAdversaryExitSlow: requests that stop at any byte delay nothing else, and are
+// TestAdversaryExitSlow: requests that stall at any byte delay nothing else, and are
 // ended after 15 s.
 func TestAdversaryExitSlow(t *testing.T) {
 	t.Parallel()
@@ -158,7 +158,7 @@ func TestAdversaryExitRecords(t *testing.T) {
 		_, _ = c.Write(b)
 	}
 	want := record("127.0.0.1", target.Port, "good")
-	for i := range want { // a byte at a time
+	for i := range want { // one byte at a time
 		_, _ = c.Write(want[i : i+1])
 	}
 	got := make([]byte, len(want))
@@ -171,8 +171,8 @@ func TestAdversaryExitRecords(t *testing.T) {
 }
 
 // TestAdversaryRecordReset: without remux, a malformed record ends the association
-// abruptly, as PROTOCOL.md requires in sections 6 and 7; with a clean end the client
-// would think that the exit had finished.
+// abruptly, as PROTOCOL.md requires in sections 6 and 7; after a clean end the client
+// would assume that the exit had finished.
 func TestAdversaryRecordReset(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp")

@@ -25,7 +25,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ending is how a connection ended for its reader.
+// ending is how a connection ended, as seen by its reader.
 type ending string
 
 const (
@@ -34,8 +34,8 @@ const (
 	stays ending = "still open"
 )
 
-// foe sends say to addr, and ends its direction if half is set. It returns what it
-// received within limit, and how that ended.
+// foe sends say to addr, and closes its direction if half is set. It returns the bytes
+// received within limit, and how the connection ended.
 func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) (told []byte, end ending) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -44,7 +44,7 @@ func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) 
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(limit))
-	go func() { // may be refused halfway, or not be read at all
+	go func() { // may be refused halfway, or not read at all
 		_, _ = c.Write(say)
 		if half {
 			_ = c.(*net.TCPConn).CloseWrite()
@@ -79,7 +79,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.got.Write(b)
 }
 
-// take returns what was recorded since the last call.
+// take returns the bytes recorded since the last call.
 func (r *recorder) take() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,8 +88,8 @@ func (r *recorder) take() string {
 	return s
 }
 
-// newRecorder starts a recorder that answers each request with its path, and requests
-// for /early before their body.
+// newRecorder starts a recorder that answers each request with its path, and answers
+// /early before reading the body.
 func newRecorder(t testing.TB) *recorder {
 	r := &recorder{}
 	ready := make(chan struct{})
@@ -117,7 +117,7 @@ func newRecorder(t testing.TB) *recorder {
 	return r
 }
 
-// goodUser makes valid requests through the client at addr, by HTTP and SOCKS in turn,
+// goodUser makes valid requests through the client at addr, alternating HTTP and SOCKS,
 // until end is called; none may fail, and there must be some.
 func goodUser(t testing.TB, addr string) (end func()) {
 	site := web(t, serveText("good"))
@@ -128,7 +128,7 @@ func goodUser(t testing.TB, addr string) (end func()) {
 		for {
 			for _, scheme := range []string{"http", "socks5"} {
 				if err := askSite(addr, scheme, site.URL); err != nil {
-					t.Errorf("a good request by %s meanwhile: %v", scheme, err)
+					t.Errorf("a concurrent good request by %s: %v", scheme, err)
 					return
 				}
 				served++
@@ -145,7 +145,7 @@ func goodUser(t testing.TB, addr string) (end func()) {
 		close(over)
 		wg.Wait()
 		if served < 2 {
-			t.Errorf("%d good requests were served meanwhile, want some", served)
+			t.Errorf("%d concurrent good requests were served, want some", served)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (p *process) fds() int {
 }
 
 // wantBack returns a function that waits until the process has as many descriptors as
-// now, and checks that its memory has grown by at most that many MiB.
+// it has now, and checks that its memory has grown by at most that many MiB.
 func (p *process) wantBack(mib int64) (check func()) {
 	p.t.Helper()
 	fds, rss := p.fds(), p.rss()
@@ -197,7 +197,7 @@ func (p *process) wantBack(mib int64) (check func()) {
 }
 
 // evilNames returns a name server that resolves every name to the addresses returned by
-// answer; nil means silence.
+// answer; nil means no response.
 func evilNames(t testing.TB, answer func(name string) []netip.Addr) *testnet.DNS {
 	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
 		addrs := answer(strings.TrimSuffix(q.Questions[0].Name.String(), "."))
@@ -259,8 +259,8 @@ func portOf(t testing.TB, addr string) uint16 {
 	return ap.Port()
 }
 
-// exitSays sends a handmade request to a server without remux. It returns the code of
-// its reply, or -1 without one, and the connection.
+// exitSays sends a handmade request to a server without remux. It returns the
+// connection, and the code in the reply, or -1 if there was none.
 func exitSays(dial func() (net.Conn, error), req []byte) (code int, c net.Conn, err error) {
 	if c, err = dial(); err != nil {
 		return -1, nil, err
@@ -281,8 +281,8 @@ func byTCP(addr string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return net.Dial("tcp", addr) }
 }
 
-// udpTarget is a UDP socket on loopback; with echo, it answers. It counts what it
-// receives.
+// udpTarget is a UDP socket on loopback that counts what it receives and, with echo,
+// replies.
 type udpTarget struct {
 	Addr string
 	Port uint16

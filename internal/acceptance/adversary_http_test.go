@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// httpFoe is a request: its text with \n for CR LF and TARGET for the recording
-// target's host:port, and the statuses it may get. If that is only 400, the target must
-// not receive a byte.
+// httpFoe is a request, with \n for CR LF and TARGET for the recording target's
+// host:port, and the statuses it may get. If that is only 400, the target must not
+// receive a byte.
 type httpFoe struct {
 	name, say string
 	status    []int // empty means any status, or none
@@ -72,7 +72,8 @@ func targetFoes() (all []httpFoe) {
 	for _, u := range []string{"ftp://TARGET/", "https://TARGET/", "file:///etc/passwd", "http:///a", "http://", "http:a", "//TARGET/a", "http://127.0.0.1:0/", "http://127.0.0.1:99999/",
 		"http://127.0.0.1:-1/", "http://127.0.0.1:x/", "http://[::1/", "http://[::1]x/", "http://127.0.0.1:80:80/", "http://a%00b/", "http://a%0d%0ab/", "http://a%20b/",
 		"http://:80/", "*", "TARGET", "http://[]/", "http://[127.0.0.1]:1/", "javascript:alert(1)", "http://a\\b/", "http://%zz/", "gopher://TARGET/_x"} {
-		// Host names the target, so a proxy that used it would reach it.
+		// The Host header names the target, so a proxy that trusted it would connect
+		// there.
 		all = append(all, httpFoe{"GET " + u, "GET " + u + " HTTP/1.1\nHost: TARGET\n\n", []int{400, 403, 404, 405, 421, 501, 502}})
 	}
 	for _, u := range []string{"127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:-1", "http://TARGET/", "/TARGET", "u@TARGET", ":80", "", "[::1]", "[::1:80",
@@ -127,7 +128,7 @@ func TestAdversaryHTTPRefused(t *testing.T) {
 		if f.status == nil {
 			continue
 		}
-		// A flood may be cut off before it can read the answer.
+		// A flood may be cut off before it can read the response.
 		if !slices.Contains(f.status, status) && !(status == 0 && len(f.say) > 1<<20) {
 			t.Errorf("%s: status %d, want one of %v: %s", f.name, status, f.status, brief(told))
 		}
@@ -139,7 +140,7 @@ func TestAdversaryHTTPRefused(t *testing.T) {
 	back()
 }
 
-// TestAdversaryHTTPChunks: a malformed body never reaches its end at the target, and no
+// TestAdversaryHTTPChunks: the end of a malformed body never reaches the target, and no
 // part of it becomes a request.
 func TestAdversaryHTTPChunks(t *testing.T) {
 	t.Parallel()
@@ -206,7 +207,7 @@ func TestAdversaryHTTPRewritten(t *testing.T) {
 			}
 		}
 	}
-	// Bare LF line ends: either refused or normalized.
+	// Bare LF line endings: either refused or normalized.
 	say := strings.ReplaceAll("GET http://TARGET/a HTTP/1.1\nHost: TARGET\nX: y\n\n", "TARGET", target.Addr)
 	_, _ = foe(t, client.Addr, []byte(say), true, patience)
 	if seen := target.take(); strings.Contains(strings.ReplaceAll(seen, "\r\n", ""), "\n") {
@@ -241,9 +242,9 @@ func TestAdversaryHTTPPipeline(t *testing.T) {
 	back()
 }
 
-// TestAdversaryHTTPSlow: applications that send a long body byte by byte, and those
-// that do not read, block no others. Data waiting for them is limited by
-// -remux.memory.max.mb, and a second round uses no more than the first.
+// TestAdversaryHTTPSlow: applications that send a long body byte by byte, or do not
+// read, block no others. Data waiting for them is limited by -remux.memory.max.mb, and
+// a second round uses no more than the first.
 func TestAdversaryHTTPSlow(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1", "-remux.memory.max.mb=64")
@@ -286,7 +287,7 @@ func slowApps(t testing.TB, proxy, target, big string) (all []net.Conn) {
 	return all
 }
 
-// TestAdversaryPAC: nothing from a request gets into the files served by the port
+// TestAdversaryPAC: nothing from a request appears in the files served by the port
 // itself, except a host name.
 func TestAdversaryPAC(t *testing.T) {
 	t.Parallel()

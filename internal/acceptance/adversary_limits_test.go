@@ -15,7 +15,7 @@ import (
 )
 
 // hold opens n sessions at once, of both kinds, and returns those admitted and how many
-// got which code.
+// got each code.
 func hold(t testing.TB, dial func() (net.Conn, error), echo string, n int) (in []net.Conn, codes map[int]int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -49,9 +49,9 @@ func leave(all []net.Conn) {
 	}
 }
 
-// TestAdversaryLimits: a client's limit of sessions applies to all its connections
-// together, also under a rush, and ended sessions free their slots; another client is
-// served meanwhile.
+// TestAdversaryLimits: a client's session limit applies to all its connections
+// together, even under a rush, and ended sessions free their slots; another client is
+// served in the meantime.
 func TestAdversaryLimits(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.sess.max.cnt=5", "-server.sess.max.cnt=8")
@@ -75,8 +75,8 @@ func TestAdversaryLimits(t *testing.T) {
 	}
 }
 
-// TestAdversaryOpening: of sessions opened by the hundred, no more are admitted than
-// five seconds' worth plus the limit per second.
+// TestAdversaryOpening: if sessions are opened by the hundred, at most five seconds'
+// worth plus the limit per second are admitted.
 func TestAdversaryOpening(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.open.max.sec=4")

@@ -20,14 +20,14 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// loopbackSpellings all lead to this machine; the names among them are resolved by a
+// loopbackSpellings all lead to this machine; the names in the list are resolved by a
 // server that answers 127.0.0.1 and ::1 to everything.
 var loopbackSpellings = []string{"127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1.2.3", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::127.0.0.1", "::ffff:0:127.0.0.1",
 	"64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "64:ff9b::0.0.0.0", "2002:7f00:1::", "2001:0:7f00:1::80ff:fffe",
 	"localhost", "LOCALHOST", "LocalHost.", "localhost.localdomain", "ip6-localhost", "a.localhost", "a.LOCALHOST.", "127.0.0.1.nip.io", "rebind.example", "xn--localhost"}
 
-// noNames would be this machine for a program that takes them for addresses, or maps
-// their characters. They do not exist, so their code is 4.
+// noNames lists hosts that would be this machine for a program that reads them as
+// addresses, or maps their characters. They do not exist, so their code is 4.
 var noNames = []string{"127.0.0.1.", "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "0x7f000001", "0x0", "2130706433", "017700000001", "127.00.00.01", "0",
 	"\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1"}
 
@@ -84,7 +84,7 @@ func plainly(host string) string {
 }
 
 // TestAdversaryPolicyLog: repeated refusals are one line and a count, and requests for
-// ever new targets cannot fill the log.
+// ever-new targets cannot fill the log.
 func TestAdversaryPolicyLog(t *testing.T) {
 	t.Parallel()
 	server := startStrict(t, "-eagersocks.net=tcp")
@@ -102,7 +102,7 @@ func TestAdversaryPolicyLog(t *testing.T) {
 	}
 }
 
-// TestAdversaryPolicyAllowed: where loopback is allowed, the same spellings reach it or
+// TestAdversaryPolicyAllowed: if loopback is allowed, the same spellings reach it or
 // fail because they are invalid; names and IPv4 addresses reach it.
 func TestAdversaryPolicyAllowed(t *testing.T) {
 	t.Parallel()
@@ -124,7 +124,7 @@ func TestAdversaryPolicyAllowed(t *testing.T) {
 	}
 }
 
-// TestAdversaryPolicyUDP: the same with datagrams, beside one allowed target.
+// TestAdversaryPolicyUDP: the same for datagrams, alongside one allowed target.
 func TestAdversaryPolicyUDP(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -155,7 +155,7 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 	}
 }
 
-// TestAdversaryRebinding: a name whose answers change from query to query never leads
+// TestAdversaryRebinding: a name whose addresses change from query to query never leads
 // inside, by CONNECT or datagram.
 func TestAdversaryRebinding(t *testing.T) {
 	t.Parallel()
@@ -193,7 +193,7 @@ func TestAdversaryRebinding(t *testing.T) {
 		}
 	}
 	if n := sink.Accepted(); n != 0 || len(udp.heard()) != 0 || asked.Load() < 10 {
-		t.Errorf("%d connections and %q came inside after %d queries", n, udp.heard(), asked.Load())
+		t.Errorf("%d connections and %q reached the inside after %d queries", n, udp.heard(), asked.Load())
 	}
 }
 
@@ -266,7 +266,7 @@ func byTLS(t testing.TB, addr, file string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return tls.Dial("tcp", addr, cfg) }
 }
 
-// TestAdversaryRules: a client cannot get around its rules by names of inner targets,
+// TestAdversaryRules: a client cannot get around its rules with names of inner targets,
 // other spellings or more connections.
 func TestAdversaryRules(t *testing.T) {
 	t.Parallel()

@@ -66,8 +66,8 @@ func mustPort(addr string) (p uint16) {
 	return p
 }
 
-// TestAdversarySocksGarbage: an invalid greeting is never reported as successful, opens
-// no connection and blocks no others.
+// TestAdversarySocksGarbage: an invalid greeting never gets a success reply, opens no
+// connection and blocks no others.
 func TestAdversarySocksGarbage(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-eagersocks.eager=off", "-remux.idle.max.sec=1")
@@ -94,8 +94,8 @@ func TestAdversarySocksGarbage(t *testing.T) {
 	back()
 }
 
-// TestAdversarySocksPartial: thousands of applications that stop at any byte of a
-// greeting, and some that send noise, cost little and block no others.
+// TestAdversarySocksPartial: thousands of applications that stall at any byte of a
+// greeting, and some that send noise, use few resources and block no others.
 func TestAdversarySocksPartial(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")

@@ -53,7 +53,7 @@ func udpFrom(t testing.TB, ip string) *net.UDPConn {
 
 func (a *udpApp) say(b []byte) { _, _ = a.WriteToUDP(b, a.relay) }
 
-// wantEcho sends data and waits for its echo, and for nothing else.
+// wantEcho sends data and expects its echo, and nothing else.
 func (a *udpApp) wantEcho(t testing.TB, target *udpTarget, data string) {
 	t.Helper()
 	a.say(record("127.0.0.1", target.Port, data)[2:])
@@ -102,7 +102,7 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	}
 	_ = a.SetReadDeadline(time.Now().Add(patience))
 	if n, _, err := a.ReadFromUDP(make([]byte, 1<<16)); err != nil || n != 65507 {
-		t.Errorf("the largest datagram came back with %d bytes, %v", n, err)
+		t.Errorf("the largest datagram was echoed with %d bytes, %v", n, err)
 	}
 	_, _ = a.control.Write(noise(1 << 20)) // nothing should read this
 	a.wantEcho(t, target, "last")
@@ -116,8 +116,8 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	back()
 }
 
-// TestAdversaryUDPTargets: 10 000 targets and thousands of names that are never
-// resolved cost little at both ends, and the good target is served beside them.
+// TestAdversaryUDPTargets: 10 000 targets and thousands of names that never resolve use
+// few resources at either end, and the good target is served alongside them.
 func TestAdversaryUDPTargets(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return nil })
@@ -175,8 +175,8 @@ func TestAdversaryUDPMany(t *testing.T) {
 	backS()
 }
 
-// TestAdversaryUDPAnswers: the exit's port accepts datagrams only from addresses that
-// were sent to.
+// TestAdversaryUDPAnswers: the exit's port accepts datagrams only from addresses it has
+// sent to.
 func TestAdversaryUDPAnswers(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)

@@ -54,8 +54,8 @@ func TestAdversaryUsers(t *testing.T) {
 	}
 }
 
-// TestAdversaryUsersHTTP: every request on a connection needs the password, in exactly
-// the right spelling.
+// TestAdversaryUsersHTTP: every request on a connection needs the password, spelled
+// exactly.
 func TestAdversaryUsersHTTP(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)

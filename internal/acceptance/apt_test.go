@@ -16,7 +16,7 @@ import (
 func TestApt(t *testing.T) {
 	t.Parallel()
 	if lookup("apt-get") == "" || lookup("dpkg-deb") == "" {
-		t.Skip("this is no Debian")
+		t.Skip("not on Debian")
 	}
 	server, client := startPair(t)
 	dir := t.TempDir()
@@ -56,7 +56,7 @@ func TestApt(t *testing.T) {
 	server.waitLog(`\[sock\] \+ ` + site.Listener.Addr().String())
 }
 
-// aptRepository makes a folder with one package "greeting" and the lists apt needs.
+// aptRepository creates a folder with one package "greeting" and the lists apt needs.
 func aptRepository(t *testing.T, dir string) string {
 	t.Helper()
 	repo, pkg := filepath.Join(dir, "repo"), filepath.Join(dir, "pkg")

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// The page loads images, scripts and style sheets, a third of each, of sizes from some
-// bytes to half a megabyte. The proof that one is complete is at its very end: the
+// The page loads images, scripts and style sheets, a third of each, with sizes from a
+// few bytes to half a megabyte. The proof that one is complete is at its very end: the
 // image's last pixel, the script's call, the sheet's rule.
 const resources = 100
 
@@ -50,14 +50,14 @@ type resource struct {
 	N         int
 }
 
-// site serves the page at / and its resources on several origins, because browsers open
-// only six connections to each.
+// site serves the page at / and its resources from several origins, because browsers
+// open only six connections to each.
 type site struct {
 	mu      sync.Mutex      // guards the fields below
 	origins []string        // URLs of the servers
-	done    map[string]bool // paths that were answered completely
+	done    map[string]bool // paths served completely
 
-	name string // set once; host name in the page's URL instead of the address, if not empty
+	name string // set once; host name to use in the page's URL instead of the address, if not empty
 }
 
 // listen adds an origin to the site.
@@ -106,7 +106,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cache-Control", "no-store")
-	if n%2 == 0 { // the other half is chunked
+	if n%2 == 0 { // the other half are chunked
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	half := len(body) / 2
@@ -191,7 +191,7 @@ func TestChromium(t *testing.T) {
 	}
 	client.wantRun("sock", "+", 8)
 	server.wantRun("sock", "+", 8)
-	client.wantRun("conn", "+", 2) // one conn does not take that many sessions
+	client.wantRun("conn", "+", 2) // one conn does not carry that many sessions
 }
 
 // TestChromiumHTTP: the same through the HTTP proxy, and with the PAC URL, where the

@@ -133,8 +133,8 @@ func TestCertsRevoke(t *testing.T) {
 	}
 }
 
-// forge makes a certificate with the key of an authority that the authority itself
-// would not make, and returns a file with it, its key and the CA.
+// forge issues a certificate with an authority's key that the authority itself would
+// not issue, and returns a file with it, its key and the CA.
 func (a authority) forge(t testing.TB, change func(*x509.Certificate)) string {
 	t.Helper()
 	block := func(name string) []byte {

@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// steps returns the verdicts of check by step.
+// steps returns check's verdict for each step.
 func steps(r result) map[string]string {
 	all := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^(PASS|FAIL|SKIP)  (resolve|connect|tls|round trip|exit|target|listen) `).FindAllStringSubmatch(r.Stdout+" ", -1) {
@@ -24,8 +24,8 @@ func steps(r result) map[string]string {
 	return all
 }
 
-// TestCheckTestsConnections: whatever is broken, that step fails with the reason, the steps
-// before it pass and those after it are skipped.
+// TestCheckTestsConnections: whatever is broken, that step fails with the reason, the
+// steps before it pass and those after it are skipped.
 func TestCheckTestsConnections(t *testing.T) {
 	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
@@ -35,7 +35,7 @@ func TestCheckTestsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := writeFile(t, "lost.pem", pem) // where there is no list with the revocation
+	lost := writeFile(t, "lost.pem", pem) // a copy away from the ca.crl that revokes it
 	server := startServer(t, a.server()...)
 	strict := startServer(t, append(a.server(), "-server.deny=all")...)
 	bare := startServer(t, append(a.server(), "-eagersocks.net=tls")...)
@@ -62,7 +62,7 @@ func TestCheckTestsConnections(t *testing.T) {
 		{"wrong CA of the server", by(server.Addr, other.client("laptop.pem")...), "tls", "unknown CA"},
 		{"revoked", by(server.Addr, "-tls.client.cert="+lost), "tls", "refused this client's certificate"},
 		{"no tunnels server", by(plain.Addr, good...), "tls", ""},
-		{"a server that says nothing", by(sink.Addr, good...), "tls", "no answer"},
+		{"a silent server", by(sink.Addr, good...), "tls", "no answer"},
 		{"refused by policy", by(strict.Addr, good...), "target", "not allowed by the exit's policy"},
 		{"dead target", append(by(server.Addr, good...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
 		{"wrong port, bare", by(closed, append(good, "-eagersocks.net=tls")...), "connect", "connection refused; is the server running"},
@@ -71,7 +71,7 @@ func TestCheckTestsConnections(t *testing.T) {
 		{"revoked, bare", by(bare.Addr, "-tls.client.cert="+lost, "-eagersocks.net=tls"), "tls", "refused this client's certificate"},
 		{"a server of sessions, bare", by(server.Addr, append(good, "-eagersocks.net=tls")...), "tls", "-eagersocks.net"},
 		{"a bare server", by(bare.Addr, good...), "tls", "-eagersocks.net"},
-		{"a server that says nothing, bare", by(sink.Addr, append(good, "-eagersocks.net=tls")...), "tls", "no answer"},
+		{"a silent server, bare", by(sink.Addr, append(good, "-eagersocks.net=tls")...), "tls", "no answer"},
 		{"dead target, bare", append(by(bare.Addr, append(good, "-eagersocks.net=tls")...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestCheckTestsConnections(t *testing.T) {
 					t.Errorf("%s: %s, want %s in\n%s", step, got[step], verdict, r.Stdout)
 				}
 				if took := regexp.MustCompile(`(?m)^....  ` + step + ` +[0-9.]+ ms( |$)`); verdict != "SKIP" && !took.MatchString(r.Stdout) {
-					t.Errorf("%s says no time in\n%s", step, r.Stdout)
+					t.Errorf("%s has no time in\n%s", step, r.Stdout)
 				}
 				if verdict == "FAIL" {
 					verdict = "SKIP"

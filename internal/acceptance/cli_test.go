@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// options are all options, with the defaults shown by -h.
+// options lists all options, with the defaults shown by -h.
 var options = map[string]string{
 	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "off",
 	"server.net": "tcp", "server.addr": "none", "client.net": "tcp", "client.addr": "127.0.0.1:1080",
@@ -147,7 +147,7 @@ func TestHelpExamples(t *testing.T) {
 	}
 }
 
-// TestVersion: the version is that of git describe.
+// TestVersion: the version is the output of git describe.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	got := tunnels(t, "version").must(t).Stdout
@@ -157,10 +157,10 @@ func TestVersion(t *testing.T) {
 	contains(t, "version", got, described)
 }
 
-// wrong is an invalid input, and the expected error in one line, which begins with the
+// wrong is an invalid input, and the expected error on one line, which begins with the
 // option.
 type wrong struct {
-	role      string // default -client
+	role      string // default is -client
 	args, env []string
 	file      string // content of the configuration file
 	want      []string
@@ -203,7 +203,7 @@ func wrongOptions() []wrong {
 }
 
 // TestWrongOptions: for any invalid option the exit code is 2, and one line names the
-// option, the value and what is expected.
+// option, the value and the expected form.
 func TestWrongOptions(t *testing.T) {
 	t.Parallel()
 	for _, tt := range wrongOptions() {
@@ -254,7 +254,7 @@ func TestNoRole(t *testing.T) {
 	}
 }
 
-// TestPrecedence: the command line beats the environment, which beats the file.
+// TestPrecedence: the command line overrides the environment, which overrides the file.
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

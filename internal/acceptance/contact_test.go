@@ -63,10 +63,10 @@ func TestContact(t *testing.T) {
 	}
 }
 
-// TestContactLater: a client that was started first connects later, and logs that.
+// TestContactLater: a client started before its server connects later, and logs that.
 func TestContactLater(t *testing.T) {
 	t.Parallel()
-	addr := filepath.Join(shortDir(t), "s") // unlike a port, no other process takes it meanwhile
+	addr := filepath.Join(shortDir(t), "s") // unlike a port, it cannot be taken by another process in the meantime
 	client := startClient(t, "-server.net=unix", "-server.addr="+addr, "-tls.server.name=localhost")
 	client.waitStdout(`^Status: not connected yet: ` + addr)
 	client.waitStdout(`^        It keeps trying\.$`)
@@ -151,8 +151,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// TestRefusedClientLogsOnceAMinute: a client with a revoked certificate logs that once a minute
-// at erro, for any number of requests, and counts them.
+// TestRefusedClientLogsOnceAMinute: a client with a revoked certificate logs that once
+// a minute at erro, however many requests there are, and counts them.
 func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -166,7 +166,7 @@ func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
-			lost := writeFile(t, "lost.pem", pem) // where there is no list with the revocation
+			lost := writeFile(t, "lost.pem", pem) // a copy away from the ca.crl that revokes it
 			client := startClient(t, "-tls.client.cert="+lost, "-tls.client.key="+lost, "-tls.client.ca="+lost, "-eagersocks.net="+way, "-server.addr="+server.Addr)
 			for range 12 {
 				if r := linkCurl(t, client.Addr, "http://127.0.0.1:1/"); r.Code == 0 {

@@ -28,7 +28,7 @@ func usersFile(t testing.TB, passwords map[string]string) string {
 	return writeFile(t, "users", []byte(lines.String()))
 }
 
-// schemes are the proxy protocols that curl supports.
+// schemes lists the proxy protocols that curl supports.
 var schemes = []string{"socks5", "socks5h", "socks4", "socks4a", "http"}
 
 // proxyURL returns the URL of the proxy at addr for a user; SOCKS4 has a single field
@@ -43,7 +43,7 @@ func proxyURL(scheme, addr, name, password string) string {
 	return scheme + "://" + name + ":" + password + "@" + addr
 }
 
-// TestDoorsCurl: curl connects by every protocol of the port, with and without a
+// TestDoorsCurl: curl connects with every protocol of the port, with and without a
 // password, for HTTP and HTTPS.
 func TestDoorsCurl(t *testing.T) {
 	t.Parallel()
@@ -67,8 +67,8 @@ func TestDoorsCurl(t *testing.T) {
 	}
 }
 
-// TestDoorsWrongPassword: a wrong password is rejected by every protocol, and each
-// attempt takes longer than the previous one.
+// TestDoorsWrongPassword: every protocol rejects a wrong password, and each attempt
+// takes longer than the previous one.
 func TestDoorsWrongPassword(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -107,7 +107,7 @@ func TestDoorsWrongPassword(t *testing.T) {
 	}
 }
 
-// TestDoorsPrograms: programs configured for an HTTP proxy in their own ways.
+// TestDoorsPrograms: programs configured for an HTTP proxy, each in its own way.
 func TestDoorsPrograms(t *testing.T) {
 	t.Parallel()
 	need(t, "wget", "python3", "ssh", "nc")
@@ -148,7 +148,7 @@ func TestDoorsGit(t *testing.T) {
 	client.wantRun("sock", "+", 1)
 }
 
-// TestDoorsOtherClients: SOCKS clients of other projects.
+// TestDoorsOtherClients: SOCKS clients from other projects.
 func TestDoorsOtherClients(t *testing.T) {
 	t.Parallel()
 	need(t, "proxychains4", "socat", "curl")

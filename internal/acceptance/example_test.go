@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestExample: the example program, which runs a client and a server made from the
+// TestExample: the example program, which runs a client and a server built from the
 // packages, carries a page.
 func TestExample(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,7 @@ func stuff(t testing.TB, c net.Conn) {
 	}
 }
 
-// TestKilledClient: after a client was killed the exit frees all its resources,
+// TestKilledClient: after a client is killed, the exit frees all its resources,
 // whatever its sessions are waiting for, and the targets notice.
 func TestKilledClient(t *testing.T) {
 	t.Parallel()
@@ -42,7 +42,7 @@ func TestKilledClient(t *testing.T) {
 			ended := make(chan error, 2)
 			over := make(chan struct{})
 			deaf := testnet.Serve(t, func(c *net.TCPConn) { <-over })
-			quiet := testnet.Serve(t, func(c *net.TCPConn) { // reads the end, and does not end its own direction
+			quiet := testnet.Serve(t, func(c *net.TCPConn) { // reads the end, and does not close its own direction
 				_, err := io.Copy(io.Discard, c)
 				for err == nil {
 					_, err = c.Write([]byte("x"))

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ways are the networks possible between client and server.
+// ways lists the possible networks between client and server.
 var ways = []struct {
 	name   string
 	socket bool // the server listens on a UNIX socket
@@ -29,7 +29,7 @@ var ways = []struct {
 	{"unix", true, []string{"-eagersocks.net=unix"}},
 }
 
-// startWay starts a server and a client with a network between them; more are
+// startWay starts a server and a client with a network between them; more holds
 // additional arguments for the client.
 func startWay(t testing.TB, socket bool, args, more []string) (server, client *process) {
 	t.Helper()
@@ -40,8 +40,8 @@ func startWay(t testing.TB, socket bool, args, more []string) (server, client *p
 	return server, startClient(t, slices.Concat([]string{"-server.addr=" + server.Addr}, args, more)...)
 }
 
-// TestHalfClose: netcat ends its direction, and the target, which waits for that,
-// answers, in sizes small and large, through every network and mode.
+// TestHalfClose: netcat closes its direction, and the target, which waits for that,
+// answers in sizes small and large, through every network and mode.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	need(t, "nc")
@@ -77,9 +77,9 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	host, port, _ := net.SplitHostPort(target.Addr)
 	_, client := startWay(t, false, nil, []string{"-client.net=unix", "-client.addr=" + filepath.Join(shortDir(t), "client")})
 	if want := flagValue(client.args, "client.addr"); client.Addr != want {
-		t.Errorf("the client says that it listens on %q, want %q", client.Addr, want)
+		t.Errorf("the client reports listening on %q, want %q", client.Addr, want)
 	}
-	// netcat speaks SOCKS only over TCP.
+	// netcat supports SOCKS only over TCP.
 	bridge := job{}.start(t, "socat", "socat", "-d", "-d", "-t", "20", "TCP-LISTEN:0,bind=127.0.0.1,fork", "UNIX-CONNECT:"+client.Addr)
 	addr := bridge.waitStderr(`listening on .*?(127\.0\.0\.1:\d+)`)
 	sent := noise(2 << 20)
@@ -93,7 +93,7 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	}
 }
 
-// TestTargetClosesFirst: the reverse: a target that has ended its direction still
+// TestTargetClosesFirst: the reverse: a target that has closed its direction still
 // receives what the application sends afterwards.
 func TestTargetClosesFirst(t *testing.T) {
 	t.Parallel()

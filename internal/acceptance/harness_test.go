@@ -31,18 +31,18 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long anything may take that should be fast. It is generous, because
-// other tests and programs may use the machine.
+// patience limits anything that should be fast. It is generous, because other tests and
+// programs may be using the machine.
 const patience = time.Minute
 
-// soon is how long an immediate effect may take on such a machine. It is less than the
-// 30 s after which a process stops waiting for its sessions, or retries.
+// soon limits an immediate effect on such a machine. It is less than the 30 s after
+// which a process stops waiting for its sessions, or retries.
 const soon = 20 * time.Second
 
 // root is the path of the repository from this folder.
 const root = "../.."
 
-// binary is the tested program, and described the output of git describe for its
+// binary is the program under test, and described the output of git describe for its
 // source, or empty; both are set by TestMain.
 var binary, described string
 
@@ -91,18 +91,18 @@ type authority struct{ dir string }
 // file returns the path of one of its files.
 func (a authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-// server returns the flags of a server with certificates of this authority.
+// server returns the flags for a server with this authority's certificates.
 func (a authority) server() []string {
 	return []string{"-tls.server.cert=" + a.file("server.pem"), "-tls.server.key=" + a.file("server.key"), "-tls.server.ca=" + a.file("ca.pem")}
 }
 
-// client returns the flags of a client whose key, certificate and CA are in one file.
+// client returns the flags for a client whose key, certificate and CA are in one file.
 func (a authority) client(file string) []string {
 	f := a.file(file)
 	return []string{"-tls.client.cert=" + f, "-tls.client.key=" + f, "-tls.client.ca=" + f}
 }
 
-// common returns the authority of all tests that do not change it. It has a second
+// common returns the authority for all tests that do not change it. It has a second
 // client, "laptop".
 func common(t testing.TB) authority {
 	t.Helper()

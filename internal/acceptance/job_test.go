@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// environ returns this process's environment, without variables that would redirect
-// programs, and with more.
+// environ returns this process's environment plus more, without variables that would
+// redirect programs.
 func environ(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
@@ -42,7 +42,7 @@ func need(t testing.TB, programs ...string) {
 	}
 }
 
-// lookup finds a program, also where only root looks, or returns "".
+// lookup finds a program, even where only root looks, or returns "".
 func lookup(program string) string {
 	for _, p := range []string{program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(p); err == nil {
@@ -52,7 +52,7 @@ func lookup(program string) string {
 	return ""
 }
 
-// eventually polls ok until it returns true, and ends the test if that takes longer
+// eventually polls ok until it returns true, and fails the test if that takes longer
 // than limit.
 func eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
@@ -99,7 +99,7 @@ func run(t testing.TB, program string, args ...string) result {
 	return job{}.run(t, program, args...)
 }
 
-// tunnels runs the tested program and waits for it to end.
+// tunnels runs the program under test and waits for it to end.
 func tunnels(t testing.TB, args ...string) result {
 	t.Helper()
 	return job{}.run(t, binary, args...)
@@ -127,7 +127,7 @@ func (j job) run(t testing.TB, program string, args ...string) result {
 	cmd.WaitDelay = soon
 	err := cmd.Run()
 	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // usually there is none left
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // usually none are left
 	}
 	r := result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()} // -1 also if it never ran
 	if ctx.Err() != nil {
@@ -139,7 +139,7 @@ func (j job) run(t testing.TB, program string, args ...string) result {
 	return r
 }
 
-// must ends the test if the program's exit code was not 0.
+// must fails the test if the program's exit code is not 0.
 func (r result) must(t testing.TB) result {
 	t.Helper()
 	if r.Code != 0 {

@@ -46,7 +46,7 @@ func TestReloadShowsNoKey(t *testing.T) {
 		said += m.text
 	}
 	secret := strings.ReplaceAll(string(bare), "\n", "")
-	const least = 8 // characters that are not in both by accident
+	const least = 8 // characters that are in both only by coincidence
 	for i := range len(secret) - least {
 		if part := secret[i : i+least]; strings.Contains(said, part) {
 			t.Fatalf("%q of the key is shown:\n%s", part, said)
@@ -54,8 +54,8 @@ func TestReloadShowsNoKey(t *testing.T) {
 	}
 }
 
-// TestNoMessageShowsAPassword: a proxy URL with user and password, given where a file,
-// name or option is expected, is quoted by no message.
+// TestNoMessageShowsAPassword: if a proxy URL with user and password is given where a
+// file, name or option is expected, no message quotes it.
 func TestNoMessageShowsAPassword(t *testing.T) {
 	t.Parallel()
 	const proxy = "me:s3cret@proxy.example"

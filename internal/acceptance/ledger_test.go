@@ -58,8 +58,8 @@ func (p *process) events() (all []event, err error) {
 	return all, nil
 }
 
-// replay follows the counts from line to line and returns the last ones. Only
-// categories that are logged completely should be passed.
+// replay follows the counts from line to line and returns the final ones. Pass only
+// categories that are logged completely.
 func replay(all []event, categories ...string) (map[string]int, error) {
 	now := make(map[string]int)
 	open := make(map[string]int) // by category and id
@@ -83,7 +83,7 @@ func replay(all []event, categories ...string) (map[string]int, error) {
 	return now, nil
 }
 
-// judgeLog checks the log against its grammar and its counts against the events.
+// judgeLog checks the log against its grammar, and its counts against the events.
 func (p *process) judgeLog() {
 	t := p.t
 	t.Helper()
@@ -108,7 +108,7 @@ func (p *process) judgeLog() {
 		return
 	}
 	if p.cmd.ProcessState.ExitCode() < 0 {
-		return // killed: it could not log the ends
+		return // killed, so it could not log the ends
 	}
 	for _, c := range categories {
 		if now[c] != 0 {
@@ -117,7 +117,7 @@ func (p *process) judgeLog() {
 	}
 }
 
-// wantRun ends the test if the log has fewer than this many lines of a kind, because
+// wantRun fails the test if the log has fewer than this many lines of a kind, because
 // checking an empty log proves nothing.
 func (p *process) wantRun(category, sign string, least int) {
 	p.t.Helper()

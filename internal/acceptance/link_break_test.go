@@ -18,9 +18,9 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkOrigin is an HTTP/1.0 server whose answer has no length: only the end of the
-// connection completes it, and it never comes. A quiet one sends 64 KiB and no more;
-// the other one keeps sending.
+// linkOrigin is an HTTP/1.0 server whose response has no length: only the end of the
+// connection completes it, and that never happens. If quiet, it sends 64 KiB and no
+// more; otherwise it keeps sending.
 func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) {
 		var req []byte
@@ -43,7 +43,7 @@ func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 	})
 }
 
-// linkDownload returns a running download: its headers have arrived.
+// linkDownload returns a running download whose headers have arrived.
 func linkDownload(t testing.TB, proxy, origin string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -72,7 +72,8 @@ func linkEnd(c *net.TCPConn, limit time.Duration) error {
 	return err
 }
 
-// linkWays are the arguments for each way to carry requests; none means remux over TLS.
+// linkWays holds the arguments for each way to carry requests; none means remux over
+// TLS.
 var linkWays = [][]string{nil, {"-eagersocks.net=tls"}, {"-eagersocks.net=tcp"}}
 
 // TestLinkCut: a break in the middle of a download that ends with its connection is

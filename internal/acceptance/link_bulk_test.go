@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkTake makes count concurrent downloads from a source of n bytes and returns how
+// linkTake runs count concurrent downloads from a source of n bytes and returns how
 // long that took.
 func linkTake(t testing.TB, proxy, source string, n int64, count int) time.Duration {
 	t.Helper()
@@ -43,8 +43,8 @@ func linkTake(t testing.TB, proxy, source string, n int64, count int) time.Durat
 	return time.Since(begin)
 }
 
-// linkStalled opens endless downloads that are not read, and waits until no more data
-// moves.
+// linkStalled opens endless downloads that are not read, and waits until data stops
+// moving.
 func linkStalled(t testing.TB, r *linkRig, endless string, count int) (all []net.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -77,7 +77,7 @@ func linkIdle(t testing.TB, r *linkRig, echo string, count int) (all []net.Conn)
 }
 
 // TestLinkStalledReaders: an application that does not read delays no others on the
-// same conn, and uses its window of memory.
+// same conn, and uses only its window of memory.
 func TestLinkStalledReaders(t *testing.T) {
 	const size = 16 << 20
 	for _, n := range []int{1, 8, 32} {
@@ -108,7 +108,7 @@ func TestLinkStalledReaders(t *testing.T) {
 }
 
 // BenchmarkLinkStalled compares the speed of four downloads beside 32 stalled ones with
-// that beside 32 idle ones, on one conn.
+// their speed beside 32 idle ones, on one conn.
 func BenchmarkLinkStalled(b *testing.B) {
 	const size = 64 << 20
 	r := linkUp(b, linkSetup{client: []string{"-remux.reuse.max.cnt=30000", "-remux.reuse.max.sec=3600"}})
@@ -171,7 +171,7 @@ func (f fitful) Read(p []byte) (int, error) {
 func TestLinkIntegrity(t *testing.T) {
 	const sessions, size = 64, 4 << 20
 	r := linkUp(t, linkSetup{delay: 2 * time.Millisecond})
-	// The echo sends back what it reads, and at the end how much that was.
+	// The echo sends back what it reads, then how much that was.
 	echo := testnet.Serve(t, func(c *net.TCPConn) {
 		sum := sha256.New()
 		in := fitful{c, rand.New(rand.NewPCG(1, uint64(c.RemoteAddr().(*net.TCPAddr).Port)))}
@@ -194,7 +194,7 @@ func TestLinkIntegrity(t *testing.T) {
 	r.client.wantRun("sess", "+", sessions)
 }
 
-// linkEchoed sends noise to the echo and checks what comes back.
+// linkEchoed sends noise to the echo and checks what it sends back.
 func linkEchoed(ctx context.Context, proxy, echo string, seed uint64, size int) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
@@ -221,7 +221,7 @@ func linkEchoed(ctx context.Context, proxy, echo string, seed uint64, size int) 
 		return err
 	}
 	if !bytes.Equal(sum.Sum(nil), want[:]) || !bytes.Equal(far, want[:]) {
-		return fmt.Errorf("sent %x, the target had %x, back came %x", want[:4], far, sum.Sum(nil)[:4])
+		return fmt.Errorf("sent %x, the target received %x, the echo was %x", want[:4], far, sum.Sum(nil)[:4])
 	}
 	return nil
 }

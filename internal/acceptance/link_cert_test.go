@@ -43,8 +43,8 @@ func TestLinkRefused(t *testing.T) {
 	tests := []struct {
 		name   string
 		args   []string
-		client []string // in the client's line
-		server []string // in the server's line
+		client []string // in the client's log line
+		server []string // in the server's log line
 	}{
 		{"wrong CA of the client", append(other.client("laptop.pem"), "-tls.client.ca="+both),
 			[]string{"the server refused this client's certificate (laptop)", "unknown to the server"}, []string{"certificate of laptop is signed by an unknown CA"}},
@@ -60,7 +60,7 @@ func TestLinkRefused(t *testing.T) {
 		all.Go(func() { refusedClient(t, server, echo.Addr, tt.name, tt.args, tt.client, tt.server) })
 	}
 	all.Wait()
-	// The accepted client was served all the time.
+	// The accepted client was served throughout.
 	if _, err := running.Write([]byte("x")); err != nil {
 		t.Errorf("the good client's running request: %v", err)
 	}
@@ -93,7 +93,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	defer tick.Stop()
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); <-tick.C {
 		asked.Add(1)
-		asking.Go(func() { // one waiting for a conn must not hide what others get
+		asking.Go(func() { // a request waiting for a conn must not hide the outcome of the others
 			switch _, err := linkAsk(t.Context(), p.Addr, echo); {
 			case err == nil:
 				t.Errorf("%s: a request was served", name)
@@ -113,7 +113,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	if said := len(p.lines("cannot reach server")) + len(p.lines("[erro] [conn] -")); int64(said) > relay.Accepted() {
 		t.Errorf("%s: %d lines of the conn for %d dials, want one each", name, said, relay.Accepted())
 	}
-	t.Logf("%s: %d requests, %d of them said yes to, %d dials", name, asked.Load(), yes.Load(), n)
+	t.Logf("%s: %d requests, %d of them accepted, %d dials", name, asked.Load(), yes.Load(), n)
 }
 
 // TestLinkNoCertificate: a client without a certificate is rejected by both ends.
@@ -150,7 +150,7 @@ func TestLinkNoCertificate(t *testing.T) {
 }
 
 // TestLinkRevokedWhileOpen: a revoked client is cut off within seconds, in the middle
-// of its sessions; others are not.
+// of its sessions; other clients are not.
 func TestLinkRevokedWhileOpen(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -180,7 +180,7 @@ func TestLinkRevokedWhileOpen(t *testing.T) {
 	if err := func() error { _, err := linkAsk(t.Context(), lost.Addr, echo.Addr); return err }(); err == nil {
 		t.Error("the revoked client is served again")
 	}
-	linkPause(3 * time.Second) // long enough for an attempt to reconnect
+	linkPause(3 * time.Second) // long enough for a reconnection attempt
 	if n := r.relay.Accepted() - dialed; n > 8 {
 		t.Errorf("%d dials in 3 s by a client that is revoked, want 8 at most", n)
 	}

@@ -21,7 +21,7 @@ import (
 
 // linkRig is a server, the network and a client.
 type linkRig struct {
-	both   []string // arguments of both ends
+	both   []string // arguments for both ends
 	server *process
 	relay  *testnet.Relay
 	client *process
@@ -30,8 +30,8 @@ type linkRig struct {
 // linkSetup configures a rig.
 type linkSetup struct {
 	delay          time.Duration // one way
-	both           []string      // arguments, of the form -name=value
-	server, client []string      // arguments of one end
+	both           []string      // arguments of the form -name=value
+	server, client []string      // arguments for one end
 }
 
 // linkUp starts a rig and waits for its first conn.

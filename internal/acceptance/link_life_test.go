@@ -14,7 +14,7 @@ import (
 )
 
 // TestLinkStall: a network that drops everything is detected when an answer does not
-// arrive, and things continue when it is back.
+// arrive, and traffic resumes when it is back.
 func TestLinkStall(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -25,7 +25,7 @@ func TestLinkStall(t *testing.T) {
 	if _, err := c.Write([]byte("anybody?")); err != nil {
 		t.Fatal(err)
 	}
-	// A PING after 3 s without an answer, the end 5 s later; both are checked once a
+	// A PING after 3 s of silence, the conn closed 5 s later; both are checked once a
 	// second.
 	const latest = (3 + 5 + 2) * time.Second
 	_, err := c.Read(make([]byte, 8))
@@ -41,8 +41,8 @@ func TestLinkStall(t *testing.T) {
 	if fresh := time.Since(begin); err != linkRefused(1) || fresh > 10*time.Second+soon {
 		t.Errorf("a new request: %v after %v, want SOCKS code 1 within 10 s", err, fresh)
 	}
-	// One that follows immediately fails at once; on a busy machine it may be late, and
-	// wait for the next dial.
+	// The next one fails at once; on a busy machine it may be late, and wait for the
+	// next dial.
 	eventually(t, patience, "a request is refused at once", func() bool {
 		begin := time.Now()
 		_, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
@@ -124,7 +124,7 @@ func TestLinkNoServerAtStart(t *testing.T) {
 	linkTry(t, soon, client.Addr, echo.Addr)
 }
 
-// TestLinkIdle: an unused conn is closed on the network too.
+// TestLinkIdle: an unused conn is also closed on the network.
 func TestLinkIdle(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.idle.max.sec=1"}})
@@ -137,7 +137,7 @@ func TestLinkIdle(t *testing.T) {
 		p.wantLine(patience, "[info] [conn] - "+conns[0]+" = 0")
 	}
 	eventually(t, patience, "the TCP connection is gone", func() bool { return r.relay.Open() == 0 })
-	// A new one is made when it is needed.
+	// A new one is opened when needed.
 	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
 		t.Errorf("after idleness: %v", err)
 	}

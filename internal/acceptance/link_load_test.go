@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// startStarved starts a server with a limit of descriptors.
+// startStarved starts a server with a file descriptor limit.
 func startStarved(t testing.TB, files int) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +34,7 @@ func startStarved(t testing.TB, files int) *process {
 }
 
 // TestLinkNoDescriptors: a server that runs out of file descriptors logs that once,
-// refuses what it cannot do, and recovers when there are some again.
+// refuses requests it cannot serve, and recovers when some are free again.
 func TestLinkNoDescriptors(t *testing.T) {
 	const starved = "too many open files"
 	t.Run("accepting", func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 		r.behind(t, linkSetup{})
 		echo := testnet.Echo(t)
 		linkTry(t, soon, r.client.Addr, echo.Addr)
-		for round := range 2 { // close together: one line for both
+		for round := range 2 { // close together, so one line covers both
 			var all []net.Conn
 			for range 60 {
 				c, err := net.Dial("tcp", r.server.Addr)
@@ -51,15 +51,15 @@ func TestLinkNoDescriptors(t *testing.T) {
 				}
 				all = append(all, c)
 			}
-			eventually(t, patience, "the server says that it has run out", func() bool {
+			eventually(t, patience, "the server reports that it has run out", func() bool {
 				return len(r.server.lines("accepting on", starved)) > 0
 			})
-			linkPause(500 * time.Millisecond) // it retries again and again
+			linkPause(500 * time.Millisecond) // it keeps retrying
 			for _, c := range all {
 				c.Close()
 			}
 			took := linkTry(t, soon, r.client.Addr, echo.Addr)
-			fresh := r.addClient(t) // also with a new conn
+			fresh := r.addClient(t) // with a new conn as well
 			linkTry(t, soon, fresh.Addr, echo.Addr)
 			t.Logf("round %d: works again after %v", round+1, took.Round(time.Millisecond))
 		}
@@ -84,7 +84,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 			case err == linkRefused(1):
 				refused++
 			default:
-				t.Errorf("a request too many: %v, want SOCKS code 1", err)
+				t.Errorf("one request too many: %v, want SOCKS code 1", err)
 			}
 		}
 		r.server.wantLine(patience, "[erro] [sock] - "+echo.Addr, starved)

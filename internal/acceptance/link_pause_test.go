@@ -42,7 +42,7 @@ func TestLinkShortStall(t *testing.T) {
 }
 
 // TestLinkFrozen: an end that is frozen for a while, like a sleeping machine, is given
-// up by the other; when it wakes up it works at once.
+// up by the other end; when it wakes up it works at once.
 func TestLinkFrozen(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"client", "server"} {
@@ -65,8 +65,8 @@ func TestLinkFrozen(t *testing.T) {
 				}
 			}
 			begin := time.Now()
-			// While bytes still drain into the system's buffers it may take
-			// longer.
+			// It may take longer while bytes are still draining into the system's
+			// buffers.
 			other.wantLine(patience, "[erro] [conn] -")
 			lost := time.Since(begin)
 			frozen.Signal(syscall.SIGCONT)
@@ -80,7 +80,7 @@ func TestLinkFrozen(t *testing.T) {
 }
 
 // TestLinkServerReplaced: a server is stopped and the next one started on its port at
-// once: sessions of the old one finish, new ones go to the new one, and none is
+// once: the old one's sessions finish, new ones go to the new server, and none is
 // refused.
 func TestLinkServerReplaced(t *testing.T) {
 	t.Parallel()
@@ -116,8 +116,8 @@ func TestLinkServerReplaced(t *testing.T) {
 	t.Logf("10 requests after the change in %v", took.Round(time.Millisecond))
 }
 
-// TestLinkSlowLine: a line on which our own bytes queue for many seconds is slow, not
-// dead.
+// TestLinkSlowLine: a line on which our own bytes are queued for many seconds is slow,
+// not dead.
 func TestLinkSlowLine(t *testing.T) {
 	t.Parallel()
 	r := &linkRig{server: startServer(t)}

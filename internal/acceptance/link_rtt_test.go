@@ -17,17 +17,17 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkRTT is long compared to the delays of a busy machine, so that one round trip can
+// linkRTT is long compared to the delays on a busy machine, so that one round trip can
 // be told from two.
 const linkRTT = 100 * time.Millisecond
 
-// linkBurstRTT is longer, because a burst has all its work at the same moment.
+// linkBurstRTT is longer, because a burst does all its work at the same moment.
 const linkBurstRTT = 2 * linkRTT
 
 var sessOpened = regexp.MustCompile(`\[sess\] \+ (([0-9a-f]{8}):\d+) `)
 
-// sessions returns the client's sessions in the order of opening, as `conn:number`, and
-// their conns.
+// sessions returns the client's sessions in opening order, as `conn:number`, and their
+// conns.
 func (r *linkRig) sessions() (ids, conns []string) {
 	for _, l := range r.client.lines("[sess] +") {
 		m := sessOpened.FindStringSubmatch(l)
@@ -59,7 +59,7 @@ func TestLinkLatency(t *testing.T) {
 	}
 }
 
-// linkClock records what took more than one round trip.
+// linkClock records the labels of operations that took more than one round trip.
 type linkClock struct {
 	scale time.Duration // set once; multiplier for round trips
 
@@ -70,7 +70,7 @@ type linkClock struct {
 // of returns the scaled round trip for this attempt.
 func (k *linkClock) of(rtt time.Duration) time.Duration { return rtt * k.scale }
 
-// one records what if it took longer than one and a half round trips.
+// one records the label what if took exceeds 1.5 round trips.
 func (k *linkClock) one(what string, took, rtt time.Duration) {
 	if took > rtt+rtt/2 {
 		k.mu.Lock()
@@ -79,7 +79,7 @@ func (k *linkClock) one(what string, took, rtt time.Duration) {
 	}
 }
 
-// linkOnTime runs measure and, if something was late, repeats it up to twice with round
+// linkOnTime runs measure and, if anything was late, repeats it up to twice with round
 // trips four times as long: the delays of a busy machine do not grow with them, but a
 // second round trip does. Errors are not retried.
 func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
@@ -100,8 +100,8 @@ func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 	}
 }
 
-// linkSequence: sixteen requests use the first conn, the next one another that was
-// ready before it was needed.
+// linkSequence: sixteen requests use the first conn; the next request uses a second one
+// that was ready before it was needed.
 func linkSequence(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
@@ -128,7 +128,7 @@ func linkSequence(t *testing.T, k *linkClock) {
 			t.Errorf("session %d is still on conn %s", i+1, conns[i])
 		}
 		if !strings.Contains(before[i], "[conn] + "+conns[i]) {
-			t.Errorf("conn %s was not there when request %d, the first on it, came", conns[i], i+1)
+			t.Errorf("conn %s was not ready for request %d, the first on it", conns[i], i+1)
 		}
 	}
 	for _, id := range ids { // both ends use the same session ids
@@ -136,7 +136,7 @@ func linkSequence(t *testing.T, k *linkClock) {
 	}
 }
 
-// linkFirstBytes: one round trip, even for the first request after the start.
+// linkFirstBytes: one round trip, even for the first request after start.
 func linkFirstBytes(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
@@ -156,8 +156,8 @@ func (k *linkClock) ask(t *testing.T, what, proxy, target string, rtt time.Durat
 	return took
 }
 
-// linkBursts: 32 requests at once right after the first one, and again while the
-// used-up conn is being replaced.
+// linkBursts: 32 requests at once right after the first one, and again while the worn
+// conn is being replaced.
 func linkBursts(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)

@@ -74,8 +74,8 @@ func TestLinkTail(t *testing.T) {
 	}
 }
 
-// TestLinkSlowLineLatency: on a slow line a keystroke beside bulk in both directions waits only
-// for the line's own queue, and no conn is given up.
+// TestLinkSlowLineLatency: on a slow line, a keystroke beside bulk in both directions
+// waits only for the line's own queue, and no conn is given up.
 func TestLinkSlowLineLatency(t *testing.T) {
 	t.Parallel()
 	const rate, rtt = 1 << 20, 40 * time.Millisecond

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// silent is the program in try-out mode, with a standard error whose other end is held
-// by the test.
+// silent is the program in trial mode, with a standard error whose other end is held by
+// the test.
 type silent struct {
 	cmd  *exec.Cmd
 	addr string
@@ -61,13 +61,13 @@ func (s *silent) stop(t *testing.T) {
 		if err != nil {
 			t.Errorf("it ended with %v, want exit code 0", err)
 		}
-	case <-time.After(20 * time.Second): // nothing is open, so it waits for nothing
+	case <-time.After(20 * time.Second): // nothing is open, so there is nothing to wait for
 		t.Error("SIGTERM does not end it")
 	}
 }
 
-// TestLogReader: a standard error whose reader closes it, or does not read, costs log
-// lines and nothing else, even if it replaces a file.
+// TestLogReader: a standard error whose reader closes it, or does not read, loses log
+// lines and has no other effect, even if it replaces a file.
 func TestLogReader(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -75,7 +75,7 @@ func TestLogReader(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		path string
-		gone bool // the reader closes it; otherwise it stays and does not read
+		gone bool // the reader closes it; otherwise it stays open and unread
 	}{
 		{"gone", "-", true},
 		{"gone, by the name of the device", "/dev/stderr", true},
@@ -124,8 +124,8 @@ func fillPipe(t *testing.T, w *os.File) {
 	}
 }
 
-// TestLogInUse: a second process does not touch the log of the first, even if it
-// fails to start.
+// TestLogInUse: a second process does not touch the first one's log, even if it fails
+// to start.
 func TestLogInUse(t *testing.T) {
 	t.Parallel()
 	first := startTunnels(t, "first", "-server", "-client", "-client.addr=127.0.0.1:0")
@@ -138,7 +138,7 @@ func TestLogInUse(t *testing.T) {
 	if r.Code != 1 {
 		t.Errorf("the second on the same port: %v, want exit code 1", r)
 	}
-	contains(t, "what the second says", r.Stderr, "another process is logging to it")
+	contains(t, "output of the second", r.Stderr, "another process is logging to it")
 	after, err := os.ReadFile(first.Log)
 	if err != nil {
 		t.Fatal(err)

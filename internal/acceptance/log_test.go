@@ -39,11 +39,11 @@ func TestLogUnwritable(t *testing.T) {
 	contains(t, "the warning", p.Stderr.String(), "[warn] [main] ", file, "standard error")
 }
 
-// cutOff are curl's exit codes for a connection that ended early: nothing received,
+// cutOff lists curl's exit codes for a connection that ended early: nothing received,
 // sending failed, receiving failed.
 var cutOff = []int{52, 55, 56}
 
-// TestLogEndings: after sessions of every kind of ending each log says which it was;
+// TestLogEndings: after sessions with every kind of ending, each log says which it was;
 // the harness checks every line against the grammar and replays the counts.
 func TestLogEndings(t *testing.T) {
 	t.Parallel()
@@ -189,7 +189,7 @@ func TestLogJSON(t *testing.T) {
 	}
 }
 
-// robot is a DingTalk robot that records what it is sent.
+// robot is a DingTalk robot that records the messages it receives.
 type robot struct {
 	secret string
 

@@ -34,7 +34,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// process is a running program: tunnels, or another that a test needs.
+// process is a running program: tunnels, or another one that a test needs.
 type process struct {
 	Name           string
 	Addr           string // listening address: the client's if it has both roles
@@ -92,9 +92,9 @@ func (p *process) Signal(s syscall.Signal) {
 	}
 }
 
-// Kill kills the process and all it has started with SIGKILL, and waits.
+// Kill kills the process and everything it has started with SIGKILL, and waits.
 func (p *process) Kill() {
-	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // there may be none left
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // none may be left
 	<-p.ended
 }
 
@@ -130,7 +130,7 @@ func (p *process) log() string {
 	case "-":
 		return p.Stderr.String()
 	}
-	b, _ := os.ReadFile(p.Log) // it need not exist yet
+	b, _ := os.ReadFile(p.Log) // it may not exist yet
 	return string(b)
 }
 
@@ -141,7 +141,7 @@ func (p *process) waitLog(pattern string) string {
 }
 
 // waitStdout waits for a line of standard output that matches, and returns the first
-// group, or the whole match if there is none.
+// group, or the whole match if there are no groups.
 func (p *process) waitStdout(pattern string) string {
 	p.t.Helper()
 	return p.wait("standard output", pattern, p.Stdout.String)
@@ -180,7 +180,7 @@ func (p *process) stop() {
 }
 
 // stopped reports whether all threads of the process have stopped after a SIGSTOP,
-// which may take a while on a busy machine. It returns true where that cannot be known.
+// which may take a while on a busy machine. It returns true if it cannot tell.
 func (p *process) stopped() bool {
 	all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
 	for _, file := range all {
@@ -206,7 +206,7 @@ func (p *process) finish() {
 		}
 		if !within(patience, func() bool { return !p.Running() }) {
 			t.Errorf("%s does not end after two SIGTERM", p.Name)
-			p.Signal(syscall.SIGQUIT) // prints where it hangs
+			p.Signal(syscall.SIGQUIT) // prints where it is hanging
 			within(patience, func() bool { return !p.Running() })
 		}
 		p.Kill()

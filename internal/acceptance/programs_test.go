@@ -158,7 +158,7 @@ func startSSHD(t testing.TB) sshServer {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		var stderr output
 		cmd.Stderr = &stderr
-		err = cmd.Run() // it returns the session's result, and 255 even after a good one
+		err = cmd.Run() // it returns the session's result, and 255 even after a successful one
 		if !strings.Contains(stderr.String(), "Accepted publickey") && t.Context().Err() == nil {
 			t.Logf("sshd: %v: %s", err, stderr.String())
 		}
@@ -171,7 +171,8 @@ func startSSHD(t testing.TB) sshServer {
 	return sshServer{host, port, u.Username, in("user"), in("known_hosts")}
 }
 
-// options returns options for ssh and scp to use the SOCKS5 proxy through proxyCommand.
+// options returns options that make ssh and scp use the SOCKS5 proxy through
+// proxyCommand.
 func (s sshServer) options(proxyCommand string) []string {
 	return []string{"-F", "none", "-i", s.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
 		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + s.knownHosts, "-o", "ProxyCommand=" + proxyCommand}
@@ -233,7 +234,7 @@ func TestSSH(t *testing.T) {
 }
 
 // TestSSHInput: a command sees the end of its input, and its complete answer arrives,
-// through every network possible between client and server.
+// through every possible network between client and server.
 func TestSSHInput(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "ssh")

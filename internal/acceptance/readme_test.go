@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// pasted are the code blocks that README tells newcomers to paste, by the words before
-// each.
+// pasted maps each code block that README tells newcomers to paste to the words before
+// it.
 var pasted = map[string]string{
 	"install":          "use `make cross`.",
 	"certs":            "**1. On the server**",
@@ -24,7 +24,7 @@ var pasted = map[string]string{
 	"uninstall-client": "**And on the laptop**",
 }
 
-// codeAfter returns the first code block of a Markdown text after those words.
+// codeAfter returns the first code block after those words in a Markdown text.
 func codeAfter(text, words string) string {
 	_, text, _ = strings.Cut(text, words)
 	var code strings.Builder
@@ -45,7 +45,7 @@ func codeAfter(text, words string) string {
 func TestReadmePasted(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for an /etc and a network of its own")
+		t.Skip("needs root, for its own /etc and network")
 	}
 	for _, program := range []string{"unshare", "nsenter", "setpriv", "ip", "python3", "curl", "pkill"} {
 		need(t, program)
@@ -58,7 +58,7 @@ func TestReadmePasted(t *testing.T) {
 	for name, words := range pasted {
 		code := codeAfter(string(readme), words)
 		if code == "" {
-			t.Fatalf("README has no code behind %q", words)
+			t.Fatalf("README has no code after %q", words)
 		}
 		write(t, filepath.Join(dir, "blocks", name), code)
 	}
@@ -71,10 +71,10 @@ func TestReadmePasted(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := job{Limit: 3 * patience}.run(t, "testdata/paste.sh", dir).must(t)
-	contains(t, "what the commands said", got.Stdout, "root 600 /etc/tunnels/ca.key\n",
+	contains(t, "output of the commands", got.Stdout, "root 600 /etc/tunnels/ca.key\n",
 		"exit code 2 for an invalid configuration\n", "nothing is left\n")
 	if n := strings.Count(got.Stdout, "hello from the Internet\n"); n != 3 {
-		t.Errorf("the page came %d times, want 3: %v", n, got)
+		t.Errorf("the page was loaded %d times, want 3: %v", n, got)
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// threeServers are a near server, one 100 ms away and one 300 ms away, each behind its
-// own relay, and their client.
+// threeServers holds a near server, one 100 ms away and one 300 ms away, each behind
+// its own relay, and their client.
 type threeServers struct {
 	servers [3]*process
 	relays  [3]*testnet.Relay
@@ -39,7 +39,7 @@ func startThree(t testing.TB, args ...string) *threeServers {
 	return r
 }
 
-// wantSwitch waits until the client uses server i instead of the previous one.
+// wantSwitch waits until the client is using server i instead of the previous one.
 func (r *threeServers) wantSwitch(i, instead int, why string) {
 	r.client.t.Helper()
 	r.client.wantLine(2*patience, "using server "+r.relays[i].Addr+" (", " instead of "+r.relays[instead].Addr+" ("+why)
@@ -57,7 +57,7 @@ func (r *threeServers) hear(t testing.TB, target string) error {
 	got, err := io.ReadAll(c)
 	switch {
 	case err == nil && string(got) != "hello":
-		return errors.New("not all of the answer came")
+		return errors.New("the answer is incomplete")
 	case errors.Is(err, syscall.ECONNRESET) && len(got) > 0:
 		return nil // the answer had begun when the server was lost: a reset is correct
 	}
@@ -113,9 +113,9 @@ func TestServersKilled(t *testing.T) {
 	}
 }
 
-// TestServersStopped: a server that is stopped by a signal is abandoned; its sessions
-// continue when it does, unless the silence was so long that their conn was lost; then
-// it is used again.
+// TestServersStopped: a server stopped by a signal is abandoned; its sessions continue
+// when it does, unless the silence was so long that their conn was lost; then it is
+// used again.
 func TestServersStopped(t *testing.T) {
 	t.Parallel()
 	r := startThree(t)
@@ -156,5 +156,5 @@ func TestServersStopped(t *testing.T) {
 	stuck.Wait()
 	begin = time.Now()
 	r.wantSwitch(0, 1, "")
-	t.Logf("goes on: used after %v", time.Since(begin))
+	t.Logf("resumed: used after %v", time.Since(begin))
 }

@@ -17,8 +17,7 @@ import (
 	"time"
 )
 
-// slow is an HTTP server that answers with half of the body, and with the rest when
-// told to.
+// slow is an HTTP server that sends half of the body, and the rest when told to.
 func slow(t testing.TB, body []byte) (url string, half <-chan struct{}, rest chan<- struct{}) {
 	sent, more := make(chan struct{}, 8), make(chan struct{})
 	s := web(t, func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +115,7 @@ func TestSecondSignal(t *testing.T) {
 				}
 				t.Logf("ended after %v", time.Since(begin).Round(time.Millisecond))
 				if code := download.Wait(patience); code == 0 {
-					t.Error("curl takes half of a download for all of it")
+					t.Error("curl takes half of a download for the whole")
 				}
 				stopped.waitLog(`\[warn\] \[main\] .* again: ending now$`)
 			})
@@ -147,7 +146,7 @@ func TestReopenLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Together they are one log, which the harness checks.
+	// Together they form one log, which the harness checks.
 	if err := os.WriteFile(client.Log, append(old, now...), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// noise returns n incompressible bytes, the same for the same n.
+// noise returns n incompressible bytes, the same ones for the same n.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b) // never fails
@@ -35,7 +35,7 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// digestOf returns the digest of what r contains.
+// digestOf returns the digest of r's content.
 func digestOf(t testing.TB, r io.Reader) string {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
@@ -54,14 +54,14 @@ func writeFile(t testing.TB, name string, b []byte) string {
 	return path
 }
 
-// web starts an HTTP server that is closed with the test.
+// web starts an HTTP server that is closed when the test ends.
 func web(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s
 }
 
-// webTLS is web over TLS; caFile holds the certificate to trust.
+// webTLS is web over TLS; caFile contains the certificate to trust.
 func webTLS(t testing.TB, h http.HandlerFunc) (s *httptest.Server, caFile string) {
 	s = httptest.NewUnstartedServer(h)
 	s.EnableHTTP2 = true
@@ -83,7 +83,7 @@ func answerAfterEOF(t testing.TB, more int) *testnet.Server {
 	})
 }
 
-// answerTo returns the answer of answerAfterEOF to b.
+// answerTo returns answerAfterEOF's answer to b.
 func answerTo(b []byte, more int) string {
 	return fmt.Sprintf("%d %s\n", len(b), digest(b)) + string(noise(more))
 }
@@ -102,7 +102,7 @@ func curl(t testing.TB, addr string, args ...string) result {
 	return run(t, "curl", append([]string{"-sS", "--max-time", "15", "-x", "socks5h://" + addr}, args...)...)
 }
 
-// contains reports which of want are missing in s.
+// contains reports which of want are missing from s.
 func contains(t testing.TB, what, s string, want ...string) {
 	t.Helper()
 	for _, w := range want {

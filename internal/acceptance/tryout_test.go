@@ -45,7 +45,7 @@ func TestTryOut(t *testing.T) {
 		t.Errorf("it says\n%swant it to match\n%s", got, greeting)
 	}
 	tryIt(t, p)
-	// Client and server run in one process: each event is logged by both.
+	// Client and server run in one process, so both log each event.
 	p.wantRun("sock", "+", 2)
 	p.Signal(syscall.SIGINT)
 	if code := p.Wait(soon); code != 0 {
@@ -53,7 +53,7 @@ func TestTryOut(t *testing.T) {
 	}
 	contains(t, "standard error", p.Stderr.String(), "[main] interrupt: stopping; ", "second signal")
 	if n := strings.Count(p.Stderr.String(), "stopping"); n != 1 {
-		t.Errorf("it says %d times that it stops", n)
+		t.Errorf("it logs %d times that it is stopping", n)
 	}
 	p.finish()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
@@ -66,7 +66,7 @@ func clone(t testing.TB) string {
 	t.Helper()
 	need(t, "git")
 	if _, err := os.Stat(filepath.Join(root, ".git")); err != nil {
-		t.Skipf("this is no repository: %v", err)
+		t.Skipf("not in a repository: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "clone")
 	from, err := filepath.Abs(root)
@@ -86,7 +86,7 @@ func clone(t testing.TB) string {
 	return dir
 }
 
-// copyFile copies a file, or removes its copy if it no longer exists.
+// copyFile copies a file, or removes its copy if the original no longer exists.
 func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)

@@ -115,8 +115,8 @@ func TestUsersVerbRefuses(t *testing.T) {
 	}
 }
 
-// TestTwentyThousandSlowGreetings: connections that send one byte and then nothing cost
-// little, and the next one is served.
+// TestTwentyThousandSlowGreetings: connections that send one byte and then nothing use
+// few resources, and the next one is served.
 func TestTwentyThousandSlowGreetings(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -125,7 +125,7 @@ func TestTwentyThousandSlowGreetings(t *testing.T) {
 	curl(t, client.Addr, site.URL).must(t)
 	before := client.rss()
 	const all = 20_000
-	slow := make([]net.Conn, 6000) // the last ones: more than the client keeps
+	slow := make([]net.Conn, 6000) // the latest ones, more than the client keeps
 	t.Cleanup(func() {
 		for _, c := range slow {
 			c.Close()
