@@ -7,7 +7,7 @@ import (
 	"tunnels/internal/code"
 )
 
-var errNoAsker = errors.New("request did not come from a listener, so there is no peer to answer")
+var errNoAsker = errors.New("request is not from a listener, so there is no peer to answer")
 
 // Asker is the side that made a request and is owed one answer. Its methods may be
 // called from any goroutine; every call of Reply or Refuse after the first fails.

@@ -171,11 +171,11 @@ func readOptions(r io.Reader, n int) ([]Option, error) {
 	var options []Option
 	for len(b) > 0 {
 		if len(b) < optionHead {
-			return nil, malformed("option of %d bytes, %d are its head", len(b), optionHead)
+			return nil, malformed("option is %d bytes long, want at least %d", len(b), optionHead)
 		}
 		size := int(binary.BigEndian.Uint16(b[1:]))
 		if size > len(b)-optionHead {
-			return nil, malformed("option 0x%02x has %d bytes, %d are left", b[0], size, len(b)-optionHead)
+			return nil, malformed("option 0x%02x has length %d, but only %d bytes are left", b[0], size, len(b)-optionHead)
 		}
 		options = append(options, Option{b[0], b[optionHead : optionHead+size]})
 		b = b[optionHead+size:]

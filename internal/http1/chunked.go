@@ -134,7 +134,7 @@ func (c *Chunked) readTrailer() (done bool, err error) {
 	f := newField(bytes.Clone(line))
 	switch c.head += len(line); {
 	case c.head > trailersMax || len(c.Trailers) == answerLinesMax:
-		return false, malformed("its trailers are longer than is possible")
+		return false, malformed("its trailers are too long")
 	case c.strict && !f.isRegular():
 		return false, malformed("a trailer is not a header field")
 	case isBlank(line[0]):

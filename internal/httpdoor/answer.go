@@ -26,10 +26,10 @@ func readAnswer(w wire, method string) (*response, error) {
 		r.Framing, err = r.Answer.Framing(method)
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
-		return nil, malformed("answer is malformed: %s", e.text)
+		return nil, malformed("response is malformed: %s", e.text)
 	}
 	if http1.IsMalformed(err) {
-		return nil, malformed("answer is malformed: %v", err)
+		return nil, malformed("response is malformed: %v", err)
 	}
 	return r, err
 }
@@ -90,7 +90,7 @@ func begun(err error) error {
 func (x *exchange) switchOver(resp *response) (more bool, err error) {
 	if x.stop(); !x.whole || x.r.upgrade() == "" || len(resp.All("Upgrade")) == 0 {
 		x.t.abort()
-		return x.w.say(x.r, x.w.failed(x.r, malformed("it changes to a protocol that was not asked for")))
+		return x.w.say(x.r, x.w.failed(x.r, malformed("it switches to a protocol that was not requested")))
 	}
 	if x.gone != nil {
 		return false, x.gone

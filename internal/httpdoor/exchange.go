@@ -240,10 +240,10 @@ func (x *exchange) answer() (*response, error) {
 	for range interimMax {
 		resp, err := readAnswer(x.t.in, x.r.method)
 		if err != nil {
-			return nil, fmt.Errorf("waiting for an answer: %w", err)
+			return nil, fmt.Errorf("waiting for a response: %w", err)
 		}
 		if resp.HasBody && len(resp.Codings) > 0 && !x.r.modern() {
-			return nil, malformed("answer has a transfer coding that HTTP/1.0 does not know")
+			return nil, malformed("response has a transfer coding that HTTP/1.0 does not support")
 		}
 		if resp.Status >= 200 || resp.Status == http.StatusSwitchingProtocols {
 			return resp, nil

@@ -102,7 +102,7 @@ func (h *requestHead) framing() error {
 	case len(lengths) > 0 && strings.Trim(lengths[0], "0123456789") != "" || len(lengths) > 0 && lengths[0] == "":
 		return badRequest("its Content-Length is not a number")
 	case len(lengths) > 0 && !isLength(lengths[0]):
-		return badRequest("its Content-Length is larger than is possible")
+		return badRequest("its Content-Length is too large")
 	case len(lengths) > 0 && len(codings) > 0:
 		return badRequest("it has both a Content-Length and a Transfer-Encoding")
 	case len(codings) > 1:
@@ -120,7 +120,7 @@ func (h *requestHead) framing() error {
 	case len(hosts) == 0 && h.modern() && h.method != http.MethodConnect:
 		return badRequest("it has no Host")
 	case len(hosts) > 0 && !isHostField(hosts[0]):
-		return badRequest("its Host is not one")
+		return badRequest("its Host is not a valid host")
 	}
 	return nil
 }

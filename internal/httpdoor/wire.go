@@ -75,7 +75,7 @@ func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 		size += len(piece)
 		switch {
 		case size > limit:
-			return &requestError{http.StatusRequestHeaderFieldsTooLarge, "the head is longer than is possible"}
+			return &requestError{http.StatusRequestHeaderFieldsTooLarge, "the head is too long"}
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case err != nil && size > 0:

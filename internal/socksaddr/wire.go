@@ -98,7 +98,7 @@ func Decode(atyp byte, b []byte) (Address, error) {
 		return Address{ip.String(), port}, nil
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		return Address{}, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("address %q is written as a name", name)}
+		return Address{}, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("address %q is encoded as a name", name)}
 	}
 	return Address{name, port}, hostname.Check(name)
 }
