@@ -9,10 +9,8 @@ import (
 	"strings"
 
 	"tunnels/eagersocks"
-	"tunnels/internal/door"
 	"tunnels/internal/entry"
 	"tunnels/internal/events"
-	"tunnels/internal/httpdoor"
 	"tunnels/internal/lifecycle"
 	"tunnels/internal/netx"
 	"tunnels/internal/trim"
@@ -128,18 +126,6 @@ func (c *Client) listen() error {
 	c.apps = c.newDoors(netx.Merge(lower...))
 	c.servers.Start()
 	return nil
-}
-
-// newDoors returns the front door at lower: a listener with a door for each protocol
-// that applications speak.
-func (c *Client) newDoors(lower net.Listener) eagersocks.Listener {
-	socks, web := c.cfg.Eager, c.cfg.Web
-	if c.users != nil {
-		socks.Users, web.Users = c.users, c.users
-	}
-	web.Rejected = c.rejected
-	read := door.FirstByte[*eagersocks.Request](socks.NewSocksDoor(), httpdoor.New(web))
-	return door.Listen(lower, read, door.Config{Timeout: socks.GreetingTimeout, Max: socks.PendingMax, Rejected: c.rejected})
 }
 
 // ServerAddrs returns the servers that the client may use, separated by commas.
