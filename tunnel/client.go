@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"tunnels/eagersocks"
 	"tunnels/internal/entry"
@@ -218,4 +219,15 @@ func (c *Client) closeDoor() {
 	if c.apps != nil {
 		c.apps.Close()
 	}
+}
+
+// Contact waits until a server has answered and returns its address and the round
+// trip, or 0 if that cannot be measured. If ctx ends first, the error says why no
+// server has. Where each request has a connection of its own, nothing is known
+// before the first: server is "" then.
+func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
+	if !c.way.mux {
+		return "", 0, nil
+	}
+	return c.servers.Contact(ctx)
 }
