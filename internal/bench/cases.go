@@ -10,19 +10,19 @@ import (
 	"tunnels/internal/bench/role"
 )
 
-// caseOf is one case, which is measured with every system.
+// caseOf is one benchmark case; every system runs it.
 type caseOf struct {
 	name    string
 	title   string
 	link    role.Link // network between the two ends of the system
-	oneConn bool      // ours uses one conn for all sessions
-	fresh   bool      // the system is restarted for every repetition
-	proxied bool      // meaningless for a system without a proxy
+	oneConn bool      // our client multiplexes all sessions over one conn
+	fresh   bool      // restart the system for every repetition
+	proxied bool      // makes no sense without a proxy
 	figures []figure
 	run     func(t *trial) error
 }
 
-// figure is one number measured by a case, by its name in trial.figures.
+// figure is one number measured by a case, identified by its name in trial.figures.
 type figure struct {
 	name  string
 	title string
@@ -50,7 +50,7 @@ const (
 	mostTrial  = 45 * time.Second
 )
 
-// allCases returns the table of cases in the order of the report.
+// allCases returns the cases in report order.
 func allCases() []*caseOf {
 	return slices.Concat(bulkCases(), smallCases(), stallCases(), lineCases())
 }
@@ -92,7 +92,7 @@ func smallCases() []*caseOf {
 	}
 }
 
-// stallCases measure how sessions that are not read affect others on the same conn.
+// stallCases measure how unread sessions affect others on the same conn.
 func stallCases() []*caseOf {
 	one := func(n int) *caseOf {
 		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 streams down beside %d never read, one conn", n),
@@ -103,7 +103,7 @@ func stallCases() []*caseOf {
 	return []*caseOf{one(1), one(32)}
 }
 
-// beside measures 8 downloads beside n idle sessions, and then beside n sessions that
+// beside measures 8 downloads next to n idle sessions, then next to n sessions that
 // requested an endless download and do not read it.
 func (t *trial) beside(n int) error {
 	var speeds [2]float64
@@ -118,7 +118,7 @@ func (t *trial) beside(n int) error {
 					return err
 				}
 			}
-			if err := t.sleep(2 * t.d.warm); err != nil { // until all their windows are full
+			if err := t.sleep(2 * t.d.warm); err != nil { // let all their windows fill up
 				return err
 			}
 		}
@@ -133,7 +133,7 @@ func (t *trial) beside(n int) error {
 		for _, c := range others {
 			load.Reset(c)
 		}
-		if err := t.sleep(t.d.warm / 2); err != nil { // until they are closed
+		if err := t.sleep(t.d.warm / 2); err != nil { // let them close
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func (t *trial) beside(n int) error {
 	return nil
 }
 
-// lineCases have a line with a round-trip time between the ends.
+// lineCases put a line with a round-trip time between the two ends.
 func lineCases() []*caseOf {
 	slow := func(t *trial, d time.Duration) time.Duration { return time.Duration(float64(d) * t.d.slow) }
 	const gigabit, busy = 1000 * megabit, 100 * megabit
@@ -184,7 +184,7 @@ func lineCases() []*caseOf {
 	}
 }
 
-// busy sends pings beside downloads over a line of that rate.
+// busy sends pings alongside downloads over a line of the given rate.
 func (t *trial) busy(d *load.Downloads, warm, measure time.Duration, rate float64) error {
 	err := t.sleep(warm)
 	if err == nil {
@@ -193,15 +193,15 @@ func (t *trial) busy(d *load.Downloads, warm, measure time.Duration, rate float6
 		secs, _, _ := m.stop()
 		t.figures["share"] = float64(d.Bytes()-before) / secs / rate
 	}
-	// Some systems have tens of MiB in flight, which takes seconds and is not waited
-	// for.
+	// Some systems have tens of MiB in flight; draining them takes seconds, so don't
+	// wait.
 	if failed := d.Leave(); err == nil {
 		err = failed
 	}
 	return err
 }
 
-// firstBytes measures requests on a system that has just been started.
+// firstBytes measures requests on a freshly started system.
 func (t *trial) firstBytes() (err error) {
 	if err := t.sleep(t.d.settle); err != nil {
 		return err

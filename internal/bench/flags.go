@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// ErrUsage is wrapped by errors that the user can fix on the command line.
+// ErrUsage is wrapped by errors the user can fix on the command line.
 var ErrUsage = errors.New("usage")
 
-// options are the parsed command line.
+// options holds the parsed command line.
 type options struct {
 	n                int
 	cases, systems   string
@@ -26,7 +26,7 @@ type options struct {
 	json, svg, md    string
 	caseTable        []*caseOf // chosen
 	systemTable      []*system // chosen
-	named            bool      // the user chose the systems: a missing one is an error
+	named            bool      // the user named the systems, so a missing one is an error
 	durations        durations
 	repetitionsGiven bool
 }
@@ -65,7 +65,7 @@ Examples:
   tunnels bench -bin ./tunnels-before -cases open -json before.jsonl
 `
 
-// errHelp is returned after the usage was asked for and shown.
+// errHelp is returned after -h has printed the usage.
 var errHelp = errors.New("help shown")
 
 // parseOptions parses the command line.
@@ -105,7 +105,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	return o, nil
 }
 
-// choose sets the values that follow from the given ones.
+// choose derives the remaining values from those given.
 func (o *options) choose() error {
 	o.durations = durations{warm: 150 * time.Millisecond, measure: 800 * time.Millisecond, slow: 1, settle: time.Second, later: 20, idle: 5000}
 	standard := ""

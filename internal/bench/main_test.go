@@ -9,8 +9,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain also runs the child processes of the tests, which start this program as
-// "bench @ROLE …".
+// TestMain also acts as the tests' child processes, which run this program as "bench
+// @ROLE …".
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "bench" {
 		if err := Run(context.Background(), os.Args[2:], "test", os.Stdout, os.Stderr); err != nil {

@@ -15,7 +15,7 @@ import (
 	"unsafe"
 )
 
-// tied makes a child end with this process, and gives it its own process group.
+// tied makes a child die with this process, and puts it in its own process group.
 func tied() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
@@ -23,28 +23,28 @@ func tied() *syscall.SysProcAttr {
 // killGroup kills a child started with tied, and its children.
 func killGroup(pid int) { syscall.Kill(-pid, syscall.SIGKILL) }
 
-// raiseLimits raises the limit of descriptors as far as possible, also for children
-// that do not raise it themselves, and returns it.
+// raiseLimits raises the file descriptor limit as far as possible, also for children that
+// do not raise it themselves, and returns it.
 func raiseLimits() (uint64, error) {
 	const want = 1 << 17
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 0, fmt.Errorf("limit of descriptors: %w", err)
+		return 0, fmt.Errorf("file descriptor limit: %w", err)
 	}
-	if l.Max < want { // permitted to root
+	if l.Max < want { // root may raise the hard limit
 		if more := (syscall.Rlimit{Cur: want, Max: want}); syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more) == nil {
 			return want, nil
 		}
 	}
 	l.Cur = l.Max
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 0, fmt.Errorf("limit of descriptors: %w", err)
+		return 0, fmt.Errorf("file descriptor limit: %w", err)
 	}
 	return l.Cur, nil
 }
 
 // cpuTime returns the CPU time used by the processes and their descendants, including
-// those that have ended and were waited for.
+// those that have exited and been reaped.
 func cpuTime(pids []int) (time.Duration, error) {
 	var sum time.Duration
 	all, err := family(pids)
@@ -52,7 +52,7 @@ func cpuTime(pids []int) (time.Duration, error) {
 		return 0, err
 	}
 	for _, pid := range all {
-		// The process's own clock counts nanoseconds, /proc counts hundredths of a
+		// The process's own clock has nanosecond resolution; /proc counts hundredths of a
 		// second.
 		const schedClock = 2
 		var ts syscall.Timespec
@@ -60,7 +60,7 @@ func cpuTime(pids []int) (time.Duration, error) {
 			if slices.Contains(pids, pid) {
 				return 0, fmt.Errorf("CPU time of process %d: %w", pid, e)
 			}
-			continue // a descendant that has just ended
+			continue // a descendant that just exited
 		}
 		sum += time.Duration(ts.Nano())
 		fields, err := statFields(pid)
@@ -75,8 +75,8 @@ func cpuTime(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
-// statFields returns the fields of /proc/PID/stat with the numbers used in proc(5),
-// without those up to the name, which may contain spaces.
+// statFields returns the fields of /proc/PID/stat, indexed as in proc(5). Those up to
+// the name, which may contain spaces, are empty.
 func statFields(pid int) ([]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -142,7 +142,7 @@ func residentMemory(pids []int) (int64, error) {
 	return sum, nil
 }
 
-// listenerOf returns the process that listens on a TCP address of this machine.
+// listenerOf returns the process listening on a TCP address of this machine.
 func listenerOf(addr string) (int, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -167,11 +167,11 @@ func listenerOf(addr string) (int, error) {
 			}
 		}
 	}
-	return 0, errors.New("no process of ours is seen to listen there")
+	return 0, errors.New("none of our processes is listening there")
 }
 
-// holderOf returns a process that has the file open, or 0 if there is none that may be
-// examined.
+// holderOf returns a process that has the file open, or 0 if we find none that we may
+// inspect.
 func holderOf(file string) int {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, l := range links {

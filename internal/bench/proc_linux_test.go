@@ -30,7 +30,7 @@ func TestCPUTime(t *testing.T) {
 	}
 	p.stop()
 	if _, err := cpuTime([]int{p.pid()}); err == nil {
-		t.Error("cpuTime of a process that has ended = nil, want an error")
+		t.Error("cpuTime of a process that has exited = nil, want an error")
 	}
 }
 
@@ -48,7 +48,7 @@ func TestFamily(t *testing.T) {
 	}
 	all, err := family([]int{os.Getpid()})
 	if err != nil || !slices.Contains(all, p.pid()) {
-		t.Errorf("family = %v, %v, want %d among it", all, err, p.pid())
+		t.Errorf("family = %v, %v, want it to include %d", all, err, p.pid())
 	}
 	p.stop()
 	if all, _ := family([]int{os.Getpid()}); slices.Contains(all, p.pid()) {

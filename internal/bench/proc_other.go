@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var errNoProc = errors.New("known on Linux only")
+var errNoProc = errors.New("available on Linux only")
 
 func tied() *syscall.SysProcAttr { return nil }
 

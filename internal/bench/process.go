@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// process is a child process. It ends with this process at the latest.
+// process is a child process. It never outlives this process.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	stdin  io.Closer     // standard input of a role, which ends when it is closed; nil otherwise
-	output string        // file with its output
-	ended  chan struct{} // closed when it has been waited for
+	stdin  io.Closer     // a role's standard input, closed to end it; nil otherwise
+	output string        // path of the file with its output
+	ended  chan struct{} // closed once it has been reaped
 }
 
-// startProcess runs a program. Its output goes to a file in dir.
+// startProcess starts a program, with its output going to a file in dir.
 func startProcess(dir, name string, args ...string) (*process, error) {
 	return startWith(dir, name, nil, args...)
 }
@@ -38,7 +38,7 @@ func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) 
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.Dir = dir
 	cmd.SysProcAttr = tied()
-	for _, e := range os.Environ() { // options in the environment must not affect the measurement
+	for _, e := range os.Environ() { // options set in the environment must not affect the measurement
 		if !strings.HasPrefix(e, "TUNNELS_") && !strings.HasPrefix(e, "SSLKEYLOGFILE=") {
 			cmd.Env = append(cmd.Env, e)
 		}
@@ -52,7 +52,7 @@ func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) 
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &process{name: name, cmd: cmd, output: f.Name(), ended: make(chan struct{})}
-	go func() { // ends with the process, which stop waits for
+	go func() { // exits with the process; stop waits for that
 		defer close(p.ended)
 		cmd.Wait()
 	}()
@@ -61,7 +61,7 @@ func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) 
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop ends the process and waits for that.
+// stop ends the process and waits for it to exit.
 func (p *process) stop() {
 	if p.stdin != nil {
 		p.stdin.Close()
@@ -70,12 +70,12 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// said returns the end of its output, for an error message.
+// said returns the tail of its output, for an error message.
 func (p *process) said() string {
 	b, _ := os.ReadFile(p.output)
-	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes have no line breaks
+	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes are single lines
 	if s == "" {
-		return "it said nothing"
+		return "it printed nothing"
 	}
 	return "it said: " + s
 }
@@ -91,9 +91,9 @@ func (p *process) listening(ctx context.Context, addr string) error {
 		}
 		select {
 		case <-p.ended:
-			return fmt.Errorf("%s ended before it listened; %s", p.name, p.said())
+			return fmt.Errorf("%s exited before it was listening; %s", p.name, p.said())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not listen on %s: %w; %s", p.name, addr, context.Cause(ctx), p.said())
+			return fmt.Errorf("%s is not listening on %s: %w; %s", p.name, addr, context.Cause(ctx), p.said())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -106,7 +106,7 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 		return nil, err
 	}
 	var stdin io.WriteCloser
-	// Our own pipe instead of StdoutPipe, which Wait closes while it is being read.
+	// Use our own pipe: Wait would close StdoutPipe while it is still being read.
 	r, out, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 	return p, nil
 }
 
-// find returns the path of a program, also where it is only in root's PATH.
+// find returns the path of a program, even if it is only in root's PATH.
 func find(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(path)

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// progress shows the progress of the run: on a terminal, on one line that is
-// overwritten; otherwise with a line for each case.
+// progress shows the progress of the run: on a terminal as a single updating line,
+// otherwise as one line per case.
 type progress struct {
 	w        io.Writer
 	terminal bool
 	began    time.Time
-	all, n   int // repetitions in total, and done
+	all, n   int // repetitions: total and done
 }
 
 func newProgress(w io.Writer, all int) *progress {

@@ -14,10 +14,11 @@ import (
 	"tunnels/internal/bench/role"
 )
 
-// Run implements the verb: it measures what args request, and writes the report to
-// stdout and progress to stderr. version is the version to report. It ends early when
-// ctx does, and leaves no process behind. An error that wraps ErrUsage is about args;
-// any other is about a failed repetition, and the report has been written nevertheless.
+// Run implements the verb: it runs the measurements selected by args and writes the
+// report to stdout and progress to stderr. version is the version to report. Run returns
+// early when ctx is done, and leaves no process behind. An error wrapping ErrUsage is
+// about args; any other means that a repetition failed, and the report has still been
+// written.
 func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
 	if role.Is(args) {
 		return role.Run(args, os.Stdin, stdout)
@@ -35,7 +36,7 @@ func Run(ctx context.Context, args []string, version string, stdout, stderr io.W
 	return measure(ctx, o, version, stdout, stderr)
 }
 
-// list shows the cases and the systems.
+// list prints the cases and the systems.
 func list(o *options, w io.Writer) error {
 	fmt.Fprintln(w, "Cases:")
 	for _, c := range o.caseTable {
@@ -61,7 +62,7 @@ func (s *system) absent() error {
 	return s.missing()
 }
 
-// measure runs all requested measurements and writes the report.
+// measure runs the selected measurements and writes the report.
 func measure(ctx context.Context, o *options, version string, stdout, stderr io.Writer) error {
 	b, err := newBench(ctx, o, version, stderr)
 	if err != nil {
@@ -70,7 +71,7 @@ func measure(ctx context.Context, o *options, version string, stdout, stderr io.
 	defer b.close()
 	for _, c := range b.o.caseTable {
 		if err = b.measureCase(ctx, c); err != nil {
-			break // ctx has ended
+			break // ctx is done
 		}
 	}
 	b.progress.clear()
@@ -91,7 +92,7 @@ type bench struct {
 	w        *world
 	origin   *process
 	pool     load.Pool
-	systems  []*system // available systems among those in the options
+	systems  []*system // those of the selected systems that are available
 	notes    []string
 	trials   []report.Outcome
 	progress *progress
@@ -114,8 +115,8 @@ func newBench(ctx context.Context, o *options, version string, stderr io.Writer)
 		}
 	}
 	b.w = &world{tunnels: o.tunnels, pipelined: o.pipelined, idle: o.durations.idle}
-	if most := int(limit)/2 - 500; b.w.idle > most { // both ends of a session are in one process
-		b.notes = append(b.notes, fmt.Sprintf("%d idle sessions instead of %d: the limit of descriptors is %d", most, b.w.idle, limit))
+	if most := int(limit)/2 - 500; b.w.idle > most { // one process holds both ends of a session
+		b.notes = append(b.notes, fmt.Sprintf("%d idle sessions instead of %d: the file descriptor limit is %d", most, b.w.idle, limit))
 		b.w.idle = most
 	}
 	if b.w.self, err = os.Executable(); err != nil {
@@ -140,7 +141,7 @@ func (b *bench) close() {
 	os.RemoveAll(b.w.dir)
 }
 
-// planned returns the number of repetitions to run.
+// planned returns how many repetitions will run.
 func (b *bench) planned() int {
 	n := 0
 	for _, c := range b.o.caseTable {
@@ -153,9 +154,9 @@ func (b *bench) planned() int {
 	return n
 }
 
-// measureCase runs the systems in turn. An error means that ctx has ended.
+// measureCase runs the systems in turn. It returns an error only if ctx is done.
 func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
-	runs := make(map[*system]*run) // the running ones
+	runs := make(map[*system]*run) // systems that are running
 	defer func() {
 		for _, r := range runs {
 			r.stop()
@@ -184,8 +185,8 @@ func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
 	return nil
 }
 
-// repetition runs one repetition with a system, which is restarted if the case requires
-// that or it has failed.
+// repetition runs one repetition with a system, restarting it if the case requires that
+// or it has failed.
 func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*system]*run) (figures map[string]float64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, mostTrial, errTooLong)
 	defer cancel()
@@ -199,7 +200,7 @@ func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*
 	t := &trial{ctx: ctx, w: b.w, run: r, d: b.o.durations, pool: b.pool, figures: make(map[string]float64)}
 	stop := context.AfterFunc(ctx, t.closeAll)
 	defer stop()
-	runtime.GC() // collect the load's garbage of the previous repetition
+	runtime.GC() // collect the garbage the load left in the previous repetition
 	err = c.run(t)
 	if err == nil && len(r.pids) > 0 {
 		if bytes, err := residentMemory(r.pids); err == nil {
@@ -214,7 +215,7 @@ func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*
 		for _, p := range r.procs {
 			select {
 			case <-p.ended:
-				err = fmt.Errorf("%w (%s has ended; %s)", err, p.name, p.said())
+				err = fmt.Errorf("%w (%s has exited; %s)", err, p.name, p.said())
 			default:
 			}
 		}

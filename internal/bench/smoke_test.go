@@ -65,11 +65,11 @@ func TestSmoke(t *testing.T) {
 		}
 	}
 	if judged || strings.Contains(out.String(), "Targets:") {
-		t.Error("a smoke run judges, want no verdicts")
+		t.Error("a smoke run has verdicts, want none")
 	}
 }
 
-// TestFailedRepetition: a failing proxy is shown as failed.
+// TestFailedRepetition: a failing proxy is reported as failed.
 func TestFailedRepetition(t *testing.T) {
 	a, err := role.Serve("127.0.0.1:0", func(_ *role.Acceptor, c *net.TCPConn) {
 		io.ReadFull(c, make([]byte, 3))
@@ -84,7 +84,7 @@ func TestFailedRepetition(t *testing.T) {
 	var out bytes.Buffer
 	err = Run(t.Context(), []string{"-smoke", "-cases", "down1", "-systems", "direct", "-vs", "socks5://" + a.Addr()}, "test", &out, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 repetitions failed") {
-		t.Errorf("Run = %v, want that 1 of 2 repetitions failed", err)
+		t.Errorf("Run = %v, want 1 of 2 repetitions failed", err)
 	}
 	for _, want := range []string{"1 failed", "FAILED: down1", "code 5"} {
 		if !strings.Contains(out.String(), want) {
@@ -93,7 +93,7 @@ func TestFailedRepetition(t *testing.T) {
 	}
 }
 
-// TestStopped: a canceled run ends soon, with the results it has.
+// TestStopped: a canceled run returns promptly, with the results so far.
 func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -108,12 +108,12 @@ func TestStopped(t *testing.T) {
 	err := Run(ctx, []string{"-smoke", "-n", "1", "-systems", "direct,tls-relay"}, "test", &out, w)
 	w.Close()
 	if err == nil || !strings.Contains(err.Error(), "stopped") {
-		t.Errorf("Run = %v, want that it was stopped", err)
+		t.Errorf("Run = %v, want a canceled run", err)
 	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %s to stop", took)
 	}
 	if !strings.Contains(out.String(), "down1") {
-		t.Errorf("the report lacks what was measured:\n%s", &out)
+		t.Errorf("the report lacks the results so far:\n%s", &out)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func splitAddr(addr string) (host, port string, err error) { return net.SplitHostPort(addr) }
 
-// sshMissing returns what is missing for ssh -D.
+// sshMissing reports what is missing to run ssh -D.
 func sshMissing() error {
 	for _, name := range []string{"ssh", "sshd", "ssh-keygen"} {
 		if _, err := find(name); err != nil {
@@ -24,7 +24,7 @@ func sshMissing() error {
 	return nil
 }
 
-// sshKeys makes the host's key and the user's key, once.
+// sshKeys generates the host key and the user key, once.
 func sshKeys(ctx context.Context, dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -48,7 +48,8 @@ func sshKeys(ctx context.Context, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "known"), append([]byte("bench "), key...), 0o600)
 }
 
-// startSSH starts its own sshd, on loopback with its own keys, and ssh -D towards it.
+// startSSH starts a private sshd on loopback, with its own keys, and an ssh -D connected
+// to it.
 func startSSH(ctx context.Context, w *world, l role.Link, _ bool, r *run) error {
 	dir := filepath.Join(w.dir, "ssh")
 	if err := sshKeys(ctx, dir); err != nil {
@@ -59,7 +60,7 @@ func startSSH(ctx context.Context, w *world, l role.Link, _ bool, r *run) error 
 		return err
 	}
 	if os.Getuid() == 0 {
-		os.MkdirAll("/run/sshd", 0o755) // started as root, sshd requires it
+		os.MkdirAll("/run/sshd", 0o755) // sshd needs it when run as root
 	}
 	at := role.FreeAddr()
 	config := fmt.Sprintf(`ListenAddress %s

@@ -9,7 +9,7 @@ import (
 	"tunnels/internal/bench/report"
 )
 
-// report summarizes what was measured.
+// report summarizes the measurements.
 func (b *bench) report() *report.Report {
 	r := &report.Report{Notes: b.notes, Trials: b.trials, Targets: b.o.targets, Machine: report.Machine{Type: "machine", CPU: cpuModel(), Cores: runtime.NumCPU(), System: kernel(), Go: runtime.Version(),
 		Version: b.version, When: b.began.Format(time.DateTime), Took: time.Since(b.began).Round(time.Second).String(), Reps: b.o.n}}
@@ -24,7 +24,7 @@ func (b *bench) report() *report.Report {
 	return r
 }
 
-// reported describes the case for the report.
+// reported returns the case as the report describes it.
 func (c *caseOf) reported() report.Case {
 	rc := report.Case{Name: c.name, Title: c.title}
 	for _, f := range c.figures {
@@ -33,17 +33,18 @@ func (c *caseOf) reported() report.Case {
 	return rc
 }
 
-// oursFailed reports whether a repetition failed that was not one of another program.
+// oursFailed reports whether a repetition failed with a system other than ssh and
+// microsocks.
 func (b *bench) oursFailed() bool {
 	return slices.ContainsFunc(b.trials, func(t report.Outcome) bool {
 		return t.Error != "" && t.System != "ssh" && t.System != "microsocks"
 	})
 }
 
-// leading are the cases that a report begins with: what people compare first.
+// leading lists the cases at the top of a report: the ones people compare first.
 var leading = []string{"first", "far", "open", "idle"}
 
-// leadingFirst returns cases with the leading ones first, otherwise in their order.
+// leadingFirst returns cases with the leading ones moved to the front.
 func leadingFirst(cases []*caseOf) []*caseOf {
 	rank := func(c *caseOf) int {
 		if i := slices.Index(leading, c.name); i >= 0 {

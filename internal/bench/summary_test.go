@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestLeadingCases: a report begins with what people compare first, and lacks no case.
+// TestLeadingCases: the leading cases come first in a report, and no case is lost.
 func TestLeadingCases(t *testing.T) {
 	all := allCases()
 	got := leadingFirst(all)
@@ -19,7 +19,7 @@ func TestLeadingCases(t *testing.T) {
 	}
 }
 
-// TestTargets: each is about a figure that is there.
+// TestTargets: every target refers to an existing figure.
 func TestTargets(t *testing.T) {
 	known := make(map[string]bool)
 	for _, c := range allCases() {
@@ -29,7 +29,7 @@ func TestTargets(t *testing.T) {
 	}
 	for _, tt := range targets {
 		if !known[tt.caseName+" "+tt.figure] {
-			t.Errorf("target for %s %s: there is no such figure", tt.caseName, tt.figure)
+			t.Errorf("target for %s %s: no such figure", tt.caseName, tt.figure)
 		}
 	}
 }

@@ -15,40 +15,40 @@ import (
 	"tunnels/internal/bench/role"
 )
 
-// world is shared by all systems of a run.
+// world holds the state shared by all systems of a run.
 type world struct {
-	dir       string // for files; removed at the end
-	self      string // this program, for the roles
-	tunnels   string // the program measured as ours
+	dir       string // temporary files; removed at the end
+	self      string // path of this program, for the roles
+	tunnels   string // path of the program measured as ours
 	origin    role.OriginAddrs
-	pipelined bool // dialers do not wait for the answer to the greeting
-	idle      int  // sessions of the idle case
+	pipelined bool // dialers do not wait for the greeting to be answered
+	idle      int  // number of sessions in the idle case
 }
 
-// system is one way from the load to the origin.
+// system is one way to get from the load to the origin.
 type system struct {
 	name    string
 	direct  bool         // no proxy, so no processes and no line
 	oneHop  bool         // one process, or not ours: no line can be inserted
-	running bool         // started by others, so it cannot be restarted
-	missing func() error // returns why it cannot be measured here; nil if it can
+	running bool         // already running, not started by us, so we cannot restart it
+	missing func() error // returns why it cannot be measured here, or nil if it can
 	start   func(ctx context.Context, w *world, l role.Link, oneConn bool, r *run) error
 }
 
 // run is a running system.
 type run struct {
 	dialer load.Dialer
-	pids   []int      // measured processes; if none, CPU time and memory are unknown
-	procs  []*process // all processes started, including the relay
+	pids   []int      // processes to measure; if empty, CPU time and memory are unknown
+	procs  []*process // every process started, including the relay
 }
 
 func (r *run) stop() {
-	for i := len(r.procs) - 1; i >= 0; i-- { // the near end first
+	for i := len(r.procs) - 1; i >= 0; i-- { // stop the near end first
 		r.procs[i].stop()
 	}
 }
 
-// launch starts s for a case.
+// launch starts the system for a case.
 func (s *system) launch(ctx context.Context, w *world, c *caseOf) (*run, error) {
 	r := &run{dialer: load.Dialer{Pipelined: w.pipelined}}
 	if err := s.start(ctx, w, c.link, c.oneConn, r); err != nil {
@@ -58,18 +58,18 @@ func (s *system) launch(ctx context.Context, w *world, c *caseOf) (*run, error) 
 	return r, nil
 }
 
-// suits reports whether s can be measured in a case.
+// suits reports whether the system can run a case.
 func (s *system) suits(c *caseOf) bool {
 	switch {
 	case c.link.RTT != 0 && (s.direct || s.oneHop), s.direct && c.proxied, s.running && c.fresh:
 		return false
 	case c.oneConn && s.name == oursUnlimited:
-		return false // ours uses one conn there too
+		return false // our client uses one conn there anyway
 	}
 	return true
 }
 
-// add adds a process to the run; if tested, its CPU time and memory count.
+// add adds a process to the run; if tested is set, its CPU time and memory count.
 func (r *run) add(p *process, tested bool) {
 	r.procs = append(r.procs, p)
 	if tested {
@@ -92,14 +92,14 @@ func (r *run) line(ctx context.Context, w *world, l role.Link, target string) (s
 	return at, nil
 }
 
-// Names of the systems that the report compares with each other.
+// Names of the systems compared in the report.
 const (
 	ours          = report.Ours
 	oursUnlimited = report.OursUnlimited
 	reference     = report.Reference
 )
 
-// allSystems returns every system that this program can start.
+// allSystems returns every system this program can start.
 func allSystems() []*system {
 	return []*system{
 		{name: ours, start: startOurs(false)},
@@ -114,7 +114,7 @@ func allSystems() []*system {
 	}
 }
 
-// startOurs starts both ends; if unlimited is set, one conn carries everything.
+// startOurs starts both ends of ours; if unlimited is set, one conn carries everything.
 func startOurs(unlimited bool) func(context.Context, *world, role.Link, bool, *run) error {
 	return func(ctx context.Context, w *world, l role.Link, oneConn bool, r *run) error {
 		certs := filepath.Join(w.dir, "certs")
@@ -193,11 +193,12 @@ func startMicrosocks(ctx context.Context, w *world, _ role.Link, _ bool, r *run)
 	return p.listening(ctx, r.dialer.Proxy)
 }
 
-// foreign returns a proxy run by others, given as socks5://[user:password@]host:port.
+// foreign returns a proxy that is already running, given as
+// socks5://[user:password@]host:port.
 func foreign(text string) (*system, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "socks5" && u.Scheme != "socks5h") || u.Port() == "" || u.Hostname() == "" {
-		return nil, errors.New("-vs: want socks5://host:port") // not quoted: it may hold a password
+		return nil, errors.New("-vs: want socks5://host:port") // don't quote it: it may contain a password
 	}
 	s := &system{name: u.Host, oneHop: true, running: true}
 	s.start = func(ctx context.Context, w *world, _ role.Link, _ bool, r *run) error {

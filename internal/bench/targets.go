@@ -2,7 +2,7 @@ package bench
 
 import "tunnels/internal/bench/report"
 
-// target is the target for one figure of a case.
+// target is the goal for one figure of a case.
 type target struct {
 	caseName, figure string
 	against          report.Against
@@ -10,8 +10,8 @@ type target struct {
 	aimOwnUnit       bool    // aim is in the figure's own unit, regardless of reach
 }
 
-// targets are bounds for the medians of one run on two cores. They steer our own
-// work, so people see them only with -targets; JSON lines always have them.
+// targets lists bounds for the medians of one run on two cores. They guide our own work,
+// so they are shown only with -targets; the JSON lines always include them.
 var targets = []target{
 	{"down1", "cpu_gib", report.AgainstReference, 0.85, 0.75, false},
 	{"down1", "mibs", report.AgainstReference, 1.15, 1.35, false},
@@ -39,7 +39,7 @@ var targets = []target{
 	{"busy", "p50", report.AgainstBest, 1, 75, true},
 }
 
-// targetOf returns the target for a figure, or nil if there is none.
+// targetOf returns the target for a figure, or nil if it has none.
 func targetOf(caseName, figure string) *report.Target {
 	for _, t := range targets {
 		if t.caseName == caseName && t.figure == figure {

@@ -12,34 +12,35 @@ import (
 	"tunnels/internal/bench/load"
 )
 
-// trial is one repetition of a case with one system. The load runs in this process.
+// trial is one repetition of a case with one system. This process generates the load.
 type trial struct {
-	ctx     context.Context // ends when the trial takes too long, which fails its connections
+	ctx     context.Context // expires when the trial takes too long, which fails its connections
 	w       *world
 	run     *run
 	d       durations
 	pool    load.Pool
-	figures map[string]float64 // by name; written by the goroutine that runs the case
+	figures map[string]float64 // by name; owned by the goroutine running the case
 
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu; closed when the trial ends
 }
 
-// durations are the durations of a trial's parts.
+// durations holds how long each part of a trial lasts.
 type durations struct {
 	warm, measure time.Duration // for cases without a round-trip time
-	slow          float64       // factor for the durations of cases with a round-trip time
+	slow          float64       // multiplies the durations of cases with a round-trip time
 	settle        time.Duration // after a restart, and before memory is read
-	later         int           // requests after the first
-	idle          int           // sessions
+	later         int           // number of requests after the first
+	idle          int           // number of sessions
 }
 
-// stallMax is how much longer to measure a download until its first byte arrives.
+// stallMax is how much longer to keep measuring a download whose first byte has not
+// arrived.
 const stallMax = 5 * time.Second
 
 var errTooLong = errors.New("took too long")
 
-// dial opens a session to target; it is closed when the trial ends, at the latest.
+// dial opens a session to target; if still open, it is closed when the trial ends.
 func (t *trial) dial(target string) (*net.TCPConn, error) {
 	c, err := t.run.dialer.Dial(t.ctx, target)
 	if err != nil {
@@ -64,7 +65,7 @@ func (t *trial) closeAll() {
 	t.conns = nil
 }
 
-// parallel calls f for 0…n-1 concurrently and waits for all.
+// parallel calls f(0) to f(n-1) concurrently and waits for all of them.
 func parallel(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -99,12 +100,12 @@ func (t *trial) sleep(d time.Duration) error {
 	}
 }
 
-// meter measures the time and CPU time since it was started.
+// meter measures wall time and CPU time from its start.
 type meter struct {
 	t     *trial
 	began time.Time
 	cpu   time.Duration
-	known bool // the CPU time is known
+	known bool // the CPU time is available
 }
 
 func (t *trial) meter() *meter {
@@ -118,8 +119,8 @@ func (t *trial) meter() *meter {
 	return m
 }
 
-// stop returns the elapsed seconds and the CPU seconds of the system; known reports
-// whether the latter are available.
+// stop returns the elapsed seconds and the system's CPU seconds; known reports whether
+// the latter are available.
 func (m *meter) stop() (secs, cpu float64, known bool) {
 	secs = time.Since(m.began).Seconds()
 	if m.known {
@@ -130,11 +131,11 @@ func (m *meter) stop() (secs, cpu float64, known bool) {
 	return secs, 0, false
 }
 
-// volume sets the figures for n bytes carried.
+// volume sets the figures for n bytes transferred.
 func (m *meter) volume(n int64) error {
 	secs, cpu, known := m.stop()
 	if n == 0 {
-		return errors.New("no byte came while it was measured")
+		return errors.New("no bytes received during the measurement")
 	}
 	m.t.figures["mibs"] = float64(n) / (1 << 20) / secs
 	if known {
@@ -143,11 +144,11 @@ func (m *meter) volume(n int64) error {
 	return nil
 }
 
-// operations sets the figures for n operations.
+// operations sets the figures for n completed operations.
 func (m *meter) operations(n int) error {
 	secs, cpu, known := m.stop()
 	if n == 0 {
-		return errors.New("no operation ended while it was measured")
+		return errors.New("no operation completed during the measurement")
 	}
 	m.t.figures["ops"] = float64(n) / secs
 	if known {
@@ -165,8 +166,7 @@ func (t *trial) download(n int) (*load.Downloads, error) {
 	return load.Download(conns, t.pool)
 }
 
-// watch counts the bytes read by the downloads in d after warm, as figures of the
-// trial.
+// watch sets the figures for the bytes that d's downloads read after the warm-up.
 func (t *trial) watch(all *load.Downloads, warm, d time.Duration) error {
 	err := t.sleep(warm)
 	if err == nil {
@@ -187,7 +187,8 @@ func (t *trial) watch(all *load.Downloads, warm, d time.Duration) error {
 	return all.Finish()
 }
 
-// upload writes to the sink on n sessions and waits until it has counted everything.
+// upload writes to the sink on n sessions and waits until the sink has counted
+// everything.
 func (t *trial) upload(n int, d time.Duration) error {
 	conns, err := t.open(n, t.w.origin.Sink)
 	if err != nil {

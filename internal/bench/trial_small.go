@@ -18,8 +18,8 @@ import (
 // pingSize is the size of a ping, and of its echo.
 const pingSize = 64
 
-// ping sends pings on c, one after the other, until stop. It returns the durations of
-// those that began while measuring was set, at least one.
+// ping sends pings on c, one at a time, until stop. It returns the durations of those
+// sent while measuring was set, at least one.
 func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
 	var sent, back [pingSize]byte
 	var took []time.Duration
@@ -33,7 +33,7 @@ func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
 			return nil, fmt.Errorf("echo of ping %d: %w", i, err)
 		}
 		if back != sent {
-			return nil, fmt.Errorf("echo of ping %d is another", i)
+			return nil, fmt.Errorf("echo of ping %d does not match", i)
 		}
 		if counts {
 			took = append(took, time.Since(began))
@@ -42,7 +42,7 @@ func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
 	return took, nil
 }
 
-// pings measures n sessions of pings; latencies are in units of unit.
+// pings measures pings on n sessions; unit is the unit of the latencies.
 func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 	conns, err := t.open(n, t.w.origin.Echo)
 	if err != nil {
@@ -82,8 +82,8 @@ func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 	return m.operations(len(all))
 }
 
-// openClose opens sessions, has one byte echoed and closes them, using workers that
-// each do so at least once while measuring.
+// openClose repeatedly opens a session, has one byte echoed and closes it; every worker
+// does so at least once while measuring.
 func (t *trial) openClose(workers int, warm, d time.Duration) error {
 	began := time.Now()
 	from, to := began.Add(warm), began.Add(warm+d)
@@ -116,7 +116,7 @@ func (t *trial) openClose(workers int, warm, d time.Duration) error {
 	return (<-started).operations(len(all))
 }
 
-// once opens one session for one byte.
+// once opens a session, has one byte echoed and closes it.
 func (t *trial) once(target string, b byte) error {
 	c, err := t.run.dialer.Dial(t.ctx, target)
 	if err != nil {
@@ -126,7 +126,7 @@ func (t *trial) once(target string, b byte) error {
 	return echoByte(c, b)
 }
 
-// echoMax limits the time for the echo of one byte.
+// echoMax is how long the echo of one byte may take.
 const echoMax = 20 * time.Second
 
 func echoByte(c net.Conn, b byte) error {
@@ -144,13 +144,13 @@ func echoByte(c net.Conn, b byte) error {
 	return nil
 }
 
-// idleSessions opens n sessions, checks each with a byte, and sets the memory per
-// session of both ends.
+// idleSessions opens n sessions, checks each with one byte, and sets the memory per
+// session, both ends together.
 func (t *trial) idleSessions(n int) error {
 	if len(t.run.pids) == 0 {
-		return errors.New("whose memory it is is not known")
+		return errors.New("cannot tell which process the memory belongs to")
 	}
-	if err := t.once(t.w.origin.Echo, 0); err != nil { // so that everything needed for a first session exists
+	if err := t.once(t.w.origin.Echo, 0); err != nil { // allocates whatever the first session needs
 		return err
 	}
 	if err := t.sleep(t.d.settle); err != nil {
@@ -189,11 +189,11 @@ func (t *trial) idleSessions(n int) error {
 		return err
 	}
 	t.figures["kib"] = float64(after-before) / 1024 / float64(n)
-	return each(func(i int) error { return echoByte(conns[i], byte(i+1)) }) // and all of them are alive
+	return each(func(i int) error { return echoByte(conns[i], byte(i+1)) }) // all of them must still work
 }
 
-// firstByte returns how long a small request takes, from connecting to the proxy to the
-// first byte of the answer, in round trips.
+// firstByte returns the time, in round trips, from connecting to the proxy to the first
+// byte of the answer to a small request.
 func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 	began := time.Now()
 	c, err := t.dial(t.w.origin.HTTP)
@@ -214,7 +214,7 @@ func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 		return 0, fmt.Errorf("answer: %w", err)
 	}
 	if !bytes.Equal(answer, []byte(role.HTTPAnswer)) {
-		return 0, errors.New("the answer is another")
+		return 0, errors.New("the answer does not match")
 	}
 	return float64(took) / float64(rtt), nil
 }

@@ -1,5 +1,5 @@
-// Package load is the client's side of the benchmark: it dials through a SOCKS5 proxy
-// and moves bytes whose every loss or change is noticed.
+// Package load is the client side of the benchmark: it dials through a SOCKS5 proxy and
+// transfers bytes, detecting any that are lost or altered.
 package load
 
 import (
@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// ChunkSize is the size of reads and writes of the load and the origin.
+	// ChunkSize is the size of reads and writes in the load and the origin.
 	ChunkSize = 256 << 10
-	// BadContent is the sink's count if the content was not what was sent.
+	// BadContent is the count that the sink reports if it received the wrong content.
 	BadContent = ^uint64(0)
 
 	poolSize = 4 << 20
@@ -22,21 +22,21 @@ const (
 // offset.
 type Pool []byte
 
-// NewPool returns the same bytes in every process.
+// NewPool returns a pool, with the same bytes in every process.
 func NewPool() Pool {
 	p := make(Pool, poolSize)
 	rand.NewChaCha8([32]byte{'t', 'u', 'n', 'n', 'e', 'l', 's'}).Read(p)
 	return p
 }
 
-// At returns at most n bytes of the stream from offset on.
+// At returns up to n bytes of the stream, starting at offset.
 func (p Pool) At(offset int64, n int) []byte {
 	i := int(offset % int64(len(p)))
 	return p[i:min(i+n, len(p))]
 }
 
 // Differs returns the offset of the first byte of b, received at offset, that differs
-// from the stream, or -1 if none of those compared does.
+// from the stream, or -1 if all the bytes compared match.
 func (p Pool) Differs(offset int64, b []byte) int64 {
 	b = b[:min(len(b), sampled)]
 	want := p.At(offset, len(b))

@@ -18,8 +18,8 @@ type Dialer struct {
 	Pipelined bool // send greeting and request in one write; only without User
 }
 
-// Dial connects to target, an address with a port. Like an ordinary client it returns
-// when the proxy has answered the request.
+// Dial connects to target, an address with a port. Like an ordinary client, it returns
+// once the proxy has answered the request.
 func (d *Dialer) Dial(ctx context.Context, target string) (*net.TCPConn, error) {
 	addr := d.Proxy
 	if addr == "" {
@@ -45,7 +45,7 @@ func (d *Dialer) Dial(ctx context.Context, target string) (*net.TCPConn, error) 
 	return c.(*net.TCPConn), nil
 }
 
-// request speaks SOCKS5 on c until the target is connected.
+// request performs the SOCKS5 exchange on c, up to the proxy's reply.
 func (d *Dialer) request(c io.ReadWriter, target string) error {
 	to, err := netip.ParseAddrPort(target)
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *Dialer) authenticate(c io.ReadWriter) error {
 		return nil
 	}
 	if len(d.User) > 255 || len(d.Password) > 255 {
-		return errors.New("user and password may have 255 bytes each")
+		return errors.New("user and password are limited to 255 bytes each")
 	}
 	b := append([]byte{1, byte(len(d.User))}, d.User...)
 	b = append(append(b, byte(len(d.Password))), d.Password...)
@@ -108,9 +108,9 @@ func (d *Dialer) authenticate(c io.ReadWriter) error {
 	return nil
 }
 
-// readReply reads the reply to a request and not a byte more: data follows it.
+// readReply reads the reply to a request and not a byte more, because data follows.
 func readReply(r io.Reader) error {
-	var head [5]byte // includes the first byte of the address, which is the length of a name
+	var head [5]byte // includes the first byte of the address, the length if it is a name
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return fmt.Errorf("reply: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// script plays a server: each step reads as many bytes as expected, compares them, and
+// script plays a server: each step reads the expected number of bytes, compares them, and
 // answers.
 func script(t *testing.T, c net.Conn, steps [][2]string) {
 	t.Helper()
@@ -63,7 +63,7 @@ func TestRequest(t *testing.T) {
 			go func() {
 				defer close(ended)
 				script(t, s, tt.steps)
-				io.WriteString(s, "data") // must be left for the application
+				io.WriteString(s, "data") // must be left unread for the application
 				s.Close()
 			}()
 			err := tt.d.request(c, tt.target)

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Downloads are sessions that read from the source until told to stop.
+// Downloads is a group of sessions that read from the source until told to stop.
 type Downloads struct {
 	conns []*net.TCPConn
 	read  atomic.Int64 // bytes read by all downloads
-	left  atomic.Bool  // the rest is not waited for
+	left  atomic.Bool  // don't wait for the rest
 	wg    sync.WaitGroup
-	errs  []error // one per session; read after wg
+	errs  []error // one per session; read after wg.Wait
 }
 
-// Download starts a download on each of conns, which are connected to the source. If
-// that fails it closes them.
+// Download starts a download on each of conns, which must be connected to the source. On
+// failure it closes them.
 func Download(conns []*net.TCPConn, p Pool) (*Downloads, error) {
 	d := &Downloads{conns: conns, errs: make([]error, len(conns))}
 	for i, c := range conns {
@@ -36,10 +36,10 @@ func Download(conns []*net.TCPConn, p Pool) (*Downloads, error) {
 	return d, nil
 }
 
-// Bytes returns the number of bytes read so far by all downloads.
+// Bytes returns how many bytes all downloads have read so far.
 func (d *Downloads) Bytes() int64 { return d.read.Load() }
 
-// AskEndless requests bytes from the source until told to stop.
+// AskEndless asks the source to send until told to stop.
 func AskEndless(c net.Conn) error {
 	if _, err := c.Write(make([]byte, 8)); err != nil {
 		return fmt.Errorf("ask the source: %w", err)
@@ -47,7 +47,7 @@ func AskEndless(c net.Conn) error {
 	return nil
 }
 
-// take reads c to its end and checks that every byte sent has arrived.
+// take reads c to EOF and checks that every byte sent has arrived.
 func (d *Downloads) take(c net.Conn, p Pool) error {
 	buf := make([]byte, ChunkSize)
 	var tail []byte // the last 8 bytes: the source's count
@@ -67,7 +67,7 @@ func (d *Downloads) take(c net.Conn, p Pool) error {
 		}
 		if err != nil && d.left.Load() {
 			if bad >= 0 {
-				return fmt.Errorf("byte %d is not the one that was sent", bad)
+				return fmt.Errorf("byte %d differs from the one sent", bad)
 			}
 			return nil
 		}
@@ -76,18 +76,18 @@ func (d *Downloads) take(c net.Conn, p Pool) error {
 		}
 	}
 	if len(tail) < 8 {
-		return fmt.Errorf("only %d bytes came", got)
+		return fmt.Errorf("received only %d bytes", got)
 	}
 	if sent := binary.BigEndian.Uint64(tail); sent != uint64(got-8) {
-		return fmt.Errorf("%d bytes came, and then that %d were sent", got-8, sent)
+		return fmt.Errorf("received %d bytes, but the sender then reported sending %d", got-8, sent)
 	}
 	if bad >= 0 && bad < got-8 {
-		return fmt.Errorf("byte %d of %d is not the one that was sent", bad, got-8)
+		return fmt.Errorf("byte %d of %d differs from the one sent", bad, got-8)
 	}
 	return nil
 }
 
-// Finish tells the sources to stop and waits until everything has arrived.
+// Finish tells the sources to stop and waits for everything in flight to arrive.
 func (d *Downloads) Finish() error {
 	for _, c := range d.conns {
 		c.Write([]byte{0}) // if this fails, so does the read
@@ -95,8 +95,8 @@ func (d *Downloads) Finish() error {
 	return d.ended()
 }
 
-// Leave ends the downloads now: it checks what has arrived and does not wait for data
-// in flight.
+// Leave ends the downloads at once: it checks the bytes already received and does not
+// wait for data in flight.
 func (d *Downloads) Leave() error {
 	d.left.Store(true)
 	for _, c := range d.conns {
@@ -116,7 +116,7 @@ func (d *Downloads) ended() error {
 	return nil
 }
 
-// Pour writes until end and checks that every byte has arrived.
+// Pour writes until end, then checks that every byte has arrived.
 func Pour(c *net.TCPConn, p Pool, end time.Time) (sent int64, err error) {
 	defer c.Close()
 	for sent == 0 || time.Now().Before(end) {
@@ -131,19 +131,19 @@ func Pour(c *net.TCPConn, p Pool, end time.Time) (sent int64, err error) {
 	}
 	var answer [8]byte
 	if _, err := io.ReadFull(c, answer[:]); err != nil {
-		return sent, fmt.Errorf("count of the sink, after %d bytes: %w", sent, err)
+		return sent, fmt.Errorf("reading the sink's count after %d bytes: %w", sent, err)
 	}
 	switch count := binary.BigEndian.Uint64(answer[:]); count {
 	case uint64(sent):
 		return sent, nil
 	case BadContent:
-		return sent, fmt.Errorf("of %d bytes others came than were sent", sent)
+		return sent, fmt.Errorf("received %d bytes, but they differ from those sent", sent)
 	default:
-		return sent, fmt.Errorf("%d bytes sent, %d came", sent, count)
+		return sent, fmt.Errorf("sent %d bytes, received %d", sent, count)
 	}
 }
 
-// Reset closes c with a reset instead of a clean end.
+// Reset closes c with a TCP reset instead of a clean end.
 func Reset(c *net.TCPConn) {
 	c.SetLinger(0)
 	c.Close()

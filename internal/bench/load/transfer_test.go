@@ -24,10 +24,10 @@ func TestDownloadChecks(t *testing.T) {
 	}{
 		{"whole", good, 1 << 20, ""},
 		{"nothing", nil, 0, ""},
-		{"cut", good[:1000], 1 << 20, "came"},
-		{"too much", good, 1000, "came"},
-		{"changed", changed, 1 << 20, "is not the one"},
-		{"shifted", good[1:], 1<<20 - 1, "is not the one"},
+		{"cut", good[:1000], 1 << 20, "then reported sending"},
+		{"too much", good, 1000, "then reported sending"},
+		{"changed", changed, 1 << 20, "differs from the one"},
+		{"shifted", good[1:], 1<<20 - 1, "differs from the one"},
 	}
 	for _, tt := range tests {
 		c, s := net.Pipe()
@@ -48,9 +48,9 @@ func TestDownloadChecks(t *testing.T) {
 func TestUploadChecks(t *testing.T) {
 	p := NewPool()
 	for want, answer := range map[string]func(uint64) uint64{
-		"":            func(n uint64) uint64 { return n },
-		"came":        func(n uint64) uint64 { return n - 1 },
-		"others came": func(uint64) uint64 { return BadContent },
+		"":                  func(n uint64) uint64 { return n },
+		"received":          func(n uint64) uint64 { return n - 1 },
+		"differ from those": func(uint64) uint64 { return BadContent },
 	} {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

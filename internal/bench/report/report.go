@@ -10,27 +10,27 @@ import (
 	"strconv"
 )
 
-// Names of the systems that a report compares with each other.
+// Names of the systems compared in a report.
 const (
 	Ours          = "ours"
-	OursUnlimited = "ours-unlimited" // ours with another setting, so not one of the others
+	OursUnlimited = "ours-unlimited" // ours with a different setting, so not a competitor
 	Reference     = "tls-relay"
 )
 
-// Report holds the results of a run. All outputs are made from it, so that they agree.
-// It is owned by one goroutine.
+// Report holds the results of a run. Every output is generated from it, so that they
+// agree. One goroutine owns it.
 type Report struct {
 	Machine Machine
 	Systems []string
 	Trials  []Outcome
 	Notes   []string
-	Targets bool // tables and chart show targets and verdicts
+	Targets bool // show targets and verdicts in tables and chart
 
 	rows   []row // set by Summarize
-	failed int   // repetitions; set by Summarize
+	failed int   // failed repetitions; set by Summarize
 }
 
-// Case describes a case to be summarized.
+// Case describes a case to summarize.
 type Case struct {
 	Name, Title string
 	Figures     []Figure
@@ -42,7 +42,7 @@ type Figure struct {
 	Title  string
 	Unit   string
 	Less   bool    // lower is better
-	Target *Target // or nil if there is none
+	Target *Target // nil if it has none
 }
 
 // Outcome is the result of one repetition.
@@ -54,7 +54,7 @@ type Outcome struct {
 	Error   string             `json:"error,omitempty"`
 }
 
-// Machine describes when and on which machine it was measured.
+// Machine says when and on which machine a run was measured.
 type Machine struct {
 	Type    string `json:"type"` // "machine", in JSON lines
 	CPU     string `json:"cpu"`
@@ -70,10 +70,10 @@ type Machine struct {
 // row is one figure of a case, for all systems.
 type row struct {
 	Case    string
-	Title   string // of the case
+	Title   string // title of the case
 	Figure  Figure
-	Cells   []cell // in the order of Report.Systems
-	Ratio   string // ours to the reference; "" unless both are there
+	Cells   []cell // in the same order as Report.Systems
+	Ratio   string // ours to the reference; "" unless both have a figure
 	Target  string // bound to reach, or "" if there is none
 	Verdict string
 }
@@ -81,10 +81,10 @@ type row struct {
 // cell is one figure of a case for one system.
 type cell struct {
 	Spread
-	failed int // repetitions
+	failed int // number of failed repetitions
 }
 
-// Summarize makes the rows of cases from the trials, with verdicts on targets if judged
+// Summarize builds the rows for cases from the trials, with verdicts on targets if judged
 // is set, and adds a note for each failed repetition. It must be called once, before
 // Write.
 func (r *Report) Summarize(cases []Case, judged bool) {
@@ -104,7 +104,7 @@ func (r *Report) Summarize(cases []Case, judged bool) {
 // Failed returns the number of failed repetitions.
 func (r *Report) Failed() int { return r.failed }
 
-// row returns the row of a case's figure, with its verdict if judged.
+// row returns the row for one figure of a case, with its verdict if judged is set.
 func (r *Report) row(c Case, f Figure, judged bool) row {
 	row := row{Case: c.Name, Title: c.Title, Figure: f}
 	var us cell
@@ -175,7 +175,7 @@ func (c cell) String() string {
 	return s
 }
 
-// label describes the figure without its case.
+// label returns the figure's label, without its case.
 func (f Figure) label() string {
 	if f.Unit == "" {
 		return f.Title
@@ -183,7 +183,7 @@ func (f Figure) label() string {
 	return f.Title + ", " + f.Unit
 }
 
-// String returns a readable line.
+// String returns a one-line description.
 func (m Machine) String() string {
 	cpu := m.CPU
 	if cpu == "" {
@@ -192,12 +192,13 @@ func (m Machine) String() string {
 	return fmt.Sprintf("%s, %d cores, %s, %s. %s. %s, %d repetitions, %s in all.", cpu, m.Cores, m.System, m.Go, m.Version, m.When, m.Reps, m.Took)
 }
 
-// Files names the files to write besides the table; "" means none, "-" standard output.
+// Files names the files to write in addition to the table; "" means none, "-" means
+// standard output.
 type Files struct {
 	JSON, SVG, Markdown string
 }
 
-// Write writes the table to stdout and the other outputs to files.
+// Write writes the table to stdout and the other outputs to their files.
 func (r *Report) Write(stdout io.Writer, files Files) error {
 	if err := r.writeTable(stdout); err != nil {
 		return err
@@ -231,7 +232,7 @@ func toFile(name string, stdout io.Writer, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// summary is a cell in the JSON output.
+// summary is one cell in the JSON output.
 type summary struct {
 	Type   string `json:"type"` // "summary"
 	Case   string `json:"case"`
@@ -245,7 +246,8 @@ type summary struct {
 	Verdict string `json:"verdict,omitempty"`
 }
 
-// writeJSON writes the machine, every repetition and every median, one object per line.
+// writeJSON writes the machine, every repetition and every median, one JSON object per
+// line.
 func (r *Report) writeJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	if err := e.Encode(r.Machine); err != nil {

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// testCases are three cases with targets on some of their figures.
+// testCases returns three cases with targets on some of their figures.
 func testCases() []Case {
 	const less = true
 	reference := func(reach, aim float64) *Target {
@@ -84,12 +84,12 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))) {
-			t.Errorf("%s is not what it was (go test ./internal/bench/report -update, then look at the difference):\n%s", file, got.Bytes())
+			t.Errorf("%s has changed (run go test ./internal/bench/report -update and check the diff):\n%s", file, got.Bytes())
 		}
 	}
 }
 
-// TestReport checks what the golden files cannot show.
+// TestReport checks whatever the golden files cannot show.
 func TestReport(t *testing.T) {
 	r := testReport(t)
 	verdicts := map[string]string{"down1 mibs": aimed, "down1 cpu_gib": missed, "stall1 share": failed, "busy p50": missed}
@@ -113,7 +113,7 @@ func TestReport(t *testing.T) {
 		if _, err := d.Token(); err == io.EOF {
 			break
 		} else if err != nil {
-			t.Fatalf("chart is no XML: %v", err)
+			t.Fatalf("chart is not XML: %v", err)
 		}
 	}
 	r.writeJSON(&lines)
@@ -155,8 +155,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestTargetsHidden: without -targets, people see neither targets nor verdicts, and
-// with it all of them.
+// TestTargetsHidden: targets and verdicts are shown only with -targets.
 func TestTargetsHidden(t *testing.T) {
 	for _, shown := range []bool{false, true} {
 		r := testReport(t)
@@ -168,7 +167,7 @@ func TestTargetsHidden(t *testing.T) {
 			}
 			for _, words := range []string{"target", missed, aimed, "1.15 ×"} {
 				if strings.Contains(b.String(), words) != shown {
-					t.Errorf("%s with targets %v: it has %q: %v\n%s", name, shown, words, !shown, &b)
+					t.Errorf("%s with targets %v: contains %q: %v\n%s", name, shown, words, !shown, &b)
 				}
 			}
 		}

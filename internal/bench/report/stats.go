@@ -13,7 +13,7 @@ type Spread struct {
 	N      int     `json:"n"` // number of repetitions with a value
 }
 
-// SpreadOf summarizes values; the median of an even number of them is the mean of the
+// SpreadOf summarizes values; with an even number of them, the median is the mean of the
 // middle two.
 func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
@@ -24,8 +24,8 @@ func SpreadOf(values []float64) Spread {
 	return Spread{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
 }
 
-// percentile returns the smallest of the sorted values that p percent of them do not
-// exceed (nearest rank), or 0 if there are none.
+// percentile returns the p-th percentile of the sorted values by nearest rank, or 0 if
+// there are none.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -37,7 +37,7 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// Latencies sets the percentiles of all as figures, in units of unit.
+// Latencies sets the figures for the percentiles of all, in the given unit.
 func Latencies(figures map[string]float64, all []time.Duration, unit time.Duration) {
 	slices.Sort(all)
 	for name, p := range map[string]float64{"p50": 50, "p99": 99, "p999": 99.9} {

@@ -20,8 +20,8 @@ const (
 	chartHead   = 62
 )
 
-// The chart has its own background, dark in the reader's dark mode, so that it is
-// readable on any page.
+// The chart has its own background, dark in dark mode, so that it is readable on any
+// page.
 const svgStyle = `<style>
 svg { color-scheme: light dark }
 text { font: 12px system-ui, sans-serif; fill: #24292f }
@@ -35,8 +35,8 @@ text { fill: #e6edf3 } .back { fill: #0d1117 } .weak { fill: #9198a1 } .ours { f
 </style>
 `
 
-// writeSVG draws a panel for each row: for each system a bar as long as its median,
-// with a thin line from minimum to maximum.
+// writeSVG draws one panel per row, with a bar per system for its median and a thin line
+// from minimum to maximum.
 func (r *Report) writeSVG(w io.Writer) error {
 	var rows []row
 	for _, row := range r.rows {
@@ -69,7 +69,7 @@ func (r *Report) writeSVG(w io.Writer) error {
 	return err
 }
 
-// panel draws one row with its upper left corner at x, y, and returns its height.
+// panel draws one row with its top left corner at x, y, and returns its height.
 func (r *Report) panel(b *strings.Builder, row row, x, y int) int {
 	better := "more is better"
 	if row.Figure.Less {

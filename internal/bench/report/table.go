@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// head returns the first line of the tables.
+// head returns the header line of the tables.
 func (r *Report) head() []string {
 	head := append(append([]string{""}, r.Systems...), "ratio")
 	if r.Targets {
@@ -17,7 +17,7 @@ func (r *Report) head() []string {
 	return head
 }
 
-// texts returns how many columns at the end of the tables hold text.
+// texts returns how many of the last columns hold text.
 func (r *Report) texts() int {
 	if r.Targets {
 		return 2
@@ -25,7 +25,7 @@ func (r *Report) texts() int {
 	return 0
 }
 
-// line returns a row of the tables, with first in its first column.
+// line returns a table row with first in its first column.
 func (r *Report) line(row row, first string) []string {
 	line := []string{first}
 	for _, c := range row.Cells {
@@ -38,8 +38,7 @@ func (r *Report) line(row row, first string) []string {
 	return line
 }
 
-// writeTable writes the figures for a terminal: each case, followed by a line for each
-// of its figures.
+// writeTable writes the figures for a terminal: each case, then one line per figure.
 func (r *Report) writeTable(w io.Writer) error {
 	lines := [][]string{r.head()}
 	last := ""
@@ -53,7 +52,7 @@ func (r *Report) writeTable(w io.Writer) error {
 	widths := make([]int, len(lines[0]))
 	for _, l := range lines {
 		if len(l) == 1 {
-			continue // titles may span columns
+			continue // a title may span columns
 		}
 		for i, s := range l {
 			widths[i] = max(widths[i], utf8.RuneCountInString(s))
@@ -87,7 +86,7 @@ func (r *Report) writeTable(w io.Writer) error {
 	return err
 }
 
-// verdicts counts the verdicts, and returns "" if none are to be shown.
+// verdicts returns a summary of the verdicts, or "" if they are not shown.
 func (r *Report) verdicts() string {
 	count := make(map[string]int)
 	all := 0

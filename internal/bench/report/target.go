@@ -5,25 +5,25 @@ import (
 	"math"
 )
 
-// Against is what a target is compared with.
+// Against says what a target is compared with.
 type Against int
 
-// What the bounds of a target refer to.
+// The figures that a target's bounds can refer to.
 const (
-	AgainstReference Against = iota // they are multiples of its figure
-	AgainstBest                     // the best of all other systems in the run
-	AgainstNothing                  // they are in the figure's own unit
+	AgainstReference Against = iota // multiples of the reference's figure
+	AgainstBest                     // multiples of the best figure of all other systems in the run
+	AgainstNothing                  // absolute, in the figure's own unit
 )
 
-// Target is a bound that our figure should reach, and a stricter one to aim for.
-// Whether more or less is better depends on the figure.
+// Target is a bound our figure should reach, and a stricter one to aim for. The figure
+// determines whether more or less is better.
 type Target struct {
 	Against    Against
 	Reach, Aim float64 // Aim 0 means none
 	AimOwnUnit bool    // Aim is in the figure's own unit, regardless of Reach
 }
 
-// text returns the bound to reach, for a reader.
+// text returns the bound to reach, formatted for display.
 func (t *Target) text(f Figure) string {
 	sign := "≥"
 	if f.Less {
@@ -43,11 +43,11 @@ const (
 	met    = "met"
 	aimed  = "met, also the aim"
 	missed = "below target"
-	failed = "failed" // a repetition of ours did
+	failed = "failed" // one of our repetitions failed
 )
 
-// judge returns the verdict on our figure, or "" if there is nothing to compare it
-// with. others are the figures of the other systems by name.
+// judge returns the verdict on our figure, or "" if there is nothing to compare it with.
+// others maps the other systems' names to their figures.
 func (t *Target) judge(f Figure, us float64, others map[string]float64) string {
 	base := 1.0
 	switch t.Against {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Acceptor serves a listener's connections, each in its own goroutine, and closes them
-// all when it is closed.
+// Acceptor serves a listener's connections, one goroutine each; closing it closes them
+// all.
 type Acceptor struct {
 	ln net.Listener
 	wg sync.WaitGroup
@@ -17,8 +17,8 @@ type Acceptor struct {
 	closed bool                  // guarded by mu
 }
 
-// Serve listens on addr and calls handle for every connection, which is closed when
-// handle returns.
+// Serve listens on addr and calls handle for every connection; the connection is closed
+// when handle returns.
 func Serve(addr string, handle func(a *Acceptor, c *net.TCPConn)) (*Acceptor, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -29,7 +29,7 @@ func Serve(addr string, handle func(a *Acceptor, c *net.TCPConn)) (*Acceptor, er
 		for {
 			c, err := ln.Accept()
 			if err != nil {
-				return // closed; without descriptors it also ends here, and its trials fail
+				return // closed, or out of descriptors, which fails the trials
 			}
 			if !a.hold(c) {
 				return
@@ -43,10 +43,11 @@ func Serve(addr string, handle func(a *Acceptor, c *net.TCPConn)) (*Acceptor, er
 	return a, nil
 }
 
-// Addr returns the address that it listens on.
+// Addr returns the address it is listening on.
 func (a *Acceptor) Addr() string { return a.ln.Addr().String() }
 
-// hold makes Close close c. If that has already happened it closes c and returns false.
+// hold registers c so that Close closes it. If Close was already called, hold closes c
+// itself and returns false.
 func (a *Acceptor) hold(c net.Conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -65,7 +66,7 @@ func (a *Acceptor) drop(c net.Conn) {
 	c.Close()
 }
 
-// Close closes everything and waits for the goroutines.
+// Close closes the listener and all connections, and waits for the goroutines.
 func (a *Acceptor) Close() error {
 	err := a.ln.Close()
 	a.mu.Lock()

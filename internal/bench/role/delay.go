@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// queueMax limits the queue before a line with a rate, as the time to send it: a
-	// usual value for routers before slow lines. A faster sender is slowed down;
+	// queueMax limits the queue in front of a rate-limited line, as the time it takes to
+	// send: a typical value for routers on slow lines. A faster sender is slowed down;
 	// nothing is lost.
 	queueMax = 100 * time.Millisecond
 	// inFlightMax limits the bytes in flight in one direction of a connection: 64 MiB,
@@ -26,11 +26,11 @@ const (
 
 // Link describes the network emulated by a relay.
 type Link struct {
-	RTT  time.Duration // 0 means no relay
+	RTT  time.Duration // 0 means that no relay is used
 	Rate int64         // bytes per second in each direction, for all connections together; 0 means no limit
 }
 
-// RelaySpec configures a relay. It listens for TCP and UDP on the same address.
+// RelaySpec configures a relay, which listens for TCP and UDP on the same address.
 type RelaySpec struct {
 	Link   Link
 	Listen string
@@ -41,11 +41,11 @@ type RelaySpec struct {
 type lane struct {
 	rate int64
 	mu   sync.Mutex
-	free time.Time // guarded by mu; when the line will have sent everything given to it
+	free time.Time // guarded by mu; when the line will be free again
 }
 
-// take sends n bytes over the line. They have left it at leaves; the sender must send
-// nothing more before goOn, when the queue has room again.
+// take sends n bytes over the line. They have left it by leaves; the sender must wait
+// until goOn, when the queue has room again.
 func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
 	if l.rate == 0 {
 		return now, now
@@ -59,7 +59,8 @@ func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
 	return l.free, l.free.Add(-queueMax)
 }
 
-// offer is take for packets that may be lost; it returns false if the queue is full.
+// offer is like take, but for packets that may be lost: it returns false if the queue is
+// full.
 func (l *lane) offer(n int, now time.Time) (leaves time.Time, ok bool) {
 	l.mu.Lock()
 	full := l.rate != 0 && l.free.Sub(now) > queueMax
@@ -78,7 +79,7 @@ type relay struct {
 	tcp      *Acceptor
 	udp      *udpRelay
 	buffers  buffers
-	done     chan struct{} // closed by Close; ends all sleeps
+	done     chan struct{} // closed by Close; interrupts all sleeps
 }
 
 func startRelay(spec RelaySpec) (*relay, error) {
@@ -104,9 +105,9 @@ func (r *relay) Close() error {
 	return r.tcp.Close()
 }
 
-// carry relays one connection. It emulates the handshake too: the far end sees the
-// connection after half a round trip, and data that the near end sends at once leaves
-// after a whole one, as if it had waited for the SYN-ACK.
+// carry relays one connection. It also emulates the handshake: the far end sees the
+// connection after half a round trip, and data sent at once by the near end leaves after
+// a full one, as if it had waited for the SYN-ACK.
 func (r *relay) carry(a *Acceptor, near *net.TCPConn) {
 	began := time.Now()
 	if !sleepUntil(began.Add(r.spec.Link.RTT/2), r.done) {
@@ -123,8 +124,8 @@ func (r *relay) carry(a *Acceptor, near *net.TCPConn) {
 	}
 	defer a.drop(far)
 	if rate := r.spec.Link.Rate; rate > 0 {
-		// Data in the kernel before the line is an unmeasured queue: 5 ms of it
-		// keeps the line busy.
+		// Data in the kernel ahead of the line is an unmeasured queue; 5 ms of it keeps
+		// the line busy.
 		size := int(min(max(rate/200, 64<<10), 1<<20))
 		near.SetReadBuffer(size)
 		far.SetReadBuffer(size)
@@ -137,7 +138,7 @@ func (r *relay) carry(a *Acceptor, near *net.TCPConn) {
 	wg.Wait()
 }
 
-// packet is the data of one read, or without data the end.
+// packet is the data from one read or, if empty, the end.
 type packet struct {
 	data []byte
 	due  time.Time // time of arrival
@@ -147,7 +148,7 @@ type packet struct {
 // oneWay relays one direction until its end.
 func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	packets := make(chan packet, packetsMax)
-	room := make(chan struct{}, 1) // signals that inFlight has decreased
+	room := make(chan struct{}, 1) // signaled when inFlight has decreased
 	var inFlight atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() { r.deliver(dst, src, packets, room, &inFlight) })
@@ -155,7 +156,7 @@ func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	defer close(packets)
 	size := load.ChunkSize
 	if l.rate != 0 {
-		size = slowChunkSize // otherwise a small packet would wait for large ones of others
+		size = slowChunkSize // so that a small packet need not wait for large ones from other connections
 	}
 	for {
 		for inFlight.Load() >= inFlightMax {
@@ -179,8 +180,8 @@ func (r *relay) oneWay(dst, src *net.TCPConn, l *lane) {
 	}
 }
 
-// deliver writes packets when they are due. After a failure it keeps receiving them, so
-// that the sender ends.
+// deliver writes packets when they are due. After a failure it keeps draining them, so
+// that the sender can finish.
 func (r *relay) deliver(dst, src *net.TCPConn, packets <-chan packet, room chan<- struct{}, inFlight *atomic.Int64) {
 	failed := false
 	for p := range packets {
@@ -219,7 +220,7 @@ func (b *buffers) init() {
 	}
 }
 
-// get returns a buffer for n bytes.
+// get returns a buffer that holds n bytes.
 func (b *buffers) get(n int) []byte {
 	for i, size := range bufferSizes {
 		if n > size {
@@ -246,7 +247,7 @@ func (b *buffers) put(data []byte) {
 	}
 }
 
-// read reads at most size bytes into a buffer of about the size read.
+// read reads up to size bytes into a buffer about as large as the data.
 func (b *buffers) read(src io.Reader, size int) ([]byte, error) {
 	buf := b.get(size)
 	n, err := src.Read(buf)

@@ -9,7 +9,7 @@ import (
 	"tunnels/internal/bench/load"
 )
 
-// dialTest connects with the timeout of a test.
+// dialTest connects with a timeout suitable for tests.
 func dialTest(t *testing.T, addr string) *net.TCPConn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
@@ -59,7 +59,7 @@ func TestRelayDelays(t *testing.T) {
 	o := testOrigin(t)
 	const rtt = 40 * time.Millisecond
 	r := testRelay(t, Link{RTT: rtt}, o.addrs.Echo)
-	began := time.Now() // the relay's handshake may begin before dialTest returns
+	began := time.Now() // the relay's handshake may start before dialTest returns
 	c := dialTest(t, r.tcp.Addr())
 	roundTrip(t, c)
 	if first := time.Since(began); first < 2*rtt || first > 4*rtt {
@@ -88,8 +88,8 @@ func TestRelayCarriesAllAndEnds(t *testing.T) {
 	}
 }
 
-// TestRelayLimits: the rate is that of all connections together, at any moment since
-// they began. How close to it a line comes is for TestLane: a busy machine is slower.
+// TestRelayLimits: the rate limits all connections together, at every moment. TestLane
+// checks how close a line gets to it, because a busy machine is slower.
 func TestRelayLimits(t *testing.T) {
 	o := testOrigin(t)
 	const rate, enough = 8 << 20, 4 << 20
@@ -106,14 +106,14 @@ func TestRelayLimits(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for read := int64(0); read < enough; <-tick.C {
-		read = d.Bytes() // first: the line may go on until the clock is read
+		read = d.Bytes() // before reading the clock, as the line keeps sending
 		took := time.Since(began)
 		if most := int64(rate * took.Seconds()); read > most {
-			t.Errorf("%d bytes came in %s, want %d at most", read, took, most)
+			t.Errorf("%d bytes arrived in %s, want at most %d", read, took, most)
 			break
 		}
 		if took > 20*time.Second {
-			t.Errorf("%d bytes came in %s, want %d", read, took, enough)
+			t.Errorf("%d bytes arrived in %s, want %d", read, took, enough)
 			break
 		}
 	}
@@ -176,6 +176,6 @@ func TestRelayResets(t *testing.T) {
 	c := dialTest(t, r.tcp.Addr())
 	c.Write([]byte{1})
 	if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
-		t.Errorf("read from a connection that was reset = %v, want another error than EOF", err)
+		t.Errorf("read from a connection that was reset = %v, want an error other than EOF", err)
 	}
 }

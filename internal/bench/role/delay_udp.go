@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	flowsMax    = 1024            // concurrent UDP flows; packets of further ones are dropped
-	flowIdleMax = 2 * time.Minute // a flow without packets from the far end for this long ends
+	flowsMax    = 1024            // concurrent UDP flows; packets of any more are dropped
+	flowIdleMax = 2 * time.Minute // a flow ends after this long without packets from the far end
 )
 
-// udpRelay is the line for UDP packets. They are dropped when the queue is full.
+// udpRelay is the line for UDP packets, which are dropped when the queue is full.
 type udpRelay struct {
 	relay *relay
 	near  *net.UDPConn
@@ -24,10 +24,10 @@ type udpRelay struct {
 	closed bool                     // guarded by mu
 }
 
-// flow is the socket for one near end towards the target.
+// flow is the socket that sends one near end's packets to the target.
 type flow struct {
 	far *net.UDPConn
-	up  chan packet // to the target
+	up  chan packet // packets for the target
 }
 
 func startUDPRelay(r *relay, addr string) (*udpRelay, error) {
@@ -44,7 +44,7 @@ func startUDPRelay(r *relay, addr string) (*udpRelay, error) {
 	return u, nil
 }
 
-// Close closes all flows and waits for the goroutines; relay.done must be closed.
+// Close closes all flows and waits for the goroutines; relay.done must already be closed.
 func (u *udpRelay) Close() {
 	u.near.Close()
 	u.mu.Lock()
@@ -56,7 +56,7 @@ func (u *udpRelay) Close() {
 	u.wg.Wait()
 }
 
-// receive reads packets from near ends.
+// receive reads packets from the near ends.
 func (u *udpRelay) receive() {
 	buf := make([]byte, 64<<10)
 	for {
@@ -70,7 +70,7 @@ func (u *udpRelay) receive() {
 	}
 }
 
-// flow returns the flow of a near end, or nil if there are too many.
+// flow returns the flow for a near end, or nil if there are too many.
 func (u *udpRelay) flow(from netip.AddrPort) *flow {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -13,14 +13,14 @@ import (
 	"tunnels/internal/bench/load"
 )
 
-// OriginAddrs are the addresses of an origin's services.
+// OriginAddrs holds the addresses of an origin's services.
 type OriginAddrs struct {
-	Echo   string   // echoes
-	Sink   string   // counts until the end, then answers with the count in 8 bytes
-	Source string   // sends as many bytes as requested by 8 bytes, or with 0 until one more byte arrives; then the count in 8 bytes
-	HTTP   string   // a small answer to each request
-	UDP    string   // echo
-	Echoes []string // like Echo, for so many short sessions that one address would run out of ports
+	Echo   string   // echoes all bytes
+	Sink   string   // counts bytes until EOF, then sends the count in 8 bytes
+	Source string   // reads a number in 8 bytes and sends that many bytes, or if 0 sends until one more byte arrives; then sends the count in 8 bytes
+	HTTP   string   // sends a small answer to each request
+	UDP    string   // echoes packets
+	Echoes []string // like Echo, for cases with so many short sessions that one address would run out of ports
 }
 
 // origin is the target of all sessions.
@@ -28,7 +28,7 @@ type origin struct {
 	pool  load.Pool
 	tcp   []*Acceptor
 	udp   *net.UDPConn
-	wg    sync.WaitGroup // the UDP echo
+	wg    sync.WaitGroup // for the UDP echo
 	addrs OriginAddrs
 }
 
@@ -82,7 +82,7 @@ func (o *origin) Close() error {
 }
 
 func echo(c *net.TCPConn) {
-	buf := make([]byte, 4<<10) // thousands of these wait at a time
+	buf := make([]byte, 4<<10) // small: thousands are idle at a time
 	for {
 		n, err := c.Read(buf)
 		if n > 0 {
@@ -103,7 +103,7 @@ func (o *origin) echoUDP() {
 		if err != nil {
 			return
 		}
-		o.udp.WriteToUDPAddrPort(buf[:n], from) // if it cannot be sent it is lost, as it may be on the network
+		o.udp.WriteToUDPAddrPort(buf[:n], from) // if this fails the packet is lost, as on a network
 	}
 }
 
@@ -125,7 +125,7 @@ func (o *origin) sink(c *net.TCPConn) {
 	if bad {
 		count = load.BadContent
 	}
-	c.Write(binary.BigEndian.AppendUint64(nil, count)) // if this fails, the reader misses it
+	c.Write(binary.BigEndian.AppendUint64(nil, count)) // if this fails, the reader notices that it is missing
 }
 
 func (o *origin) source(c *net.TCPConn) {
@@ -138,7 +138,7 @@ func (o *origin) source(c *net.TCPConn) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
-		c.Read(make([]byte, 1)) // told to stop, or closed
+		c.Read(make([]byte, 1)) // returns when told to stop or closed
 		stop.Store(true)
 	})
 	var sent uint64
@@ -155,7 +155,7 @@ func (o *origin) source(c *net.TCPConn) {
 		}
 	}
 	c.Write(binary.BigEndian.AppendUint64(nil, sent))
-	c.Close() // this also ends the goroutine
+	c.Close() // also ends the goroutine
 }
 
 // HTTPAnswer is the answer to every request.
@@ -169,7 +169,7 @@ func answerHTTP(c *net.TCPConn) {
 			return
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
-			continue // the request line and its headers
+			continue // skip the request line and headers
 		}
 		if _, err := io.WriteString(c, HTTPAnswer); err != nil {
 			return

@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/bench/load"
 )
 
-// TestSinkChecks: the sink itself detects wrong content.
+// TestSinkChecks: the sink detects wrong content.
 func TestSinkChecks(t *testing.T) {
 	o := testOrigin(t)
 	c := dialTest(t, o.addrs.Sink)
@@ -16,11 +16,11 @@ func TestSinkChecks(t *testing.T) {
 	c.CloseWrite()
 	b, err := io.ReadAll(c)
 	if err != nil || len(b) != 8 || binary.BigEndian.Uint64(b) != load.BadContent {
-		t.Errorf("answer of the sink to zeros = %x, %v, want %x", b, err, load.BadContent)
+		t.Errorf("the sink's answer to zeros = %x, %v, want %x", b, err, load.BadContent)
 	}
 }
 
-// TestSourceAsked: the source sends as many bytes as requested.
+// TestSourceAsked: the source sends exactly as many bytes as requested.
 func TestSourceAsked(t *testing.T) {
 	o := testOrigin(t)
 	size := len(o.pool)

@@ -1,5 +1,5 @@
-// Package role holds what the benchmark starts around the proxies as processes of its
-// own: the origin, the line with a round-trip time, and both ends of the reference.
+// Package role implements the processes that the benchmark runs around the proxies: the
+// origin, the line with a round-trip time, and both ends of the reference.
 package role
 
 import (
@@ -14,12 +14,12 @@ import (
 
 // service is a running role.
 type service interface {
-	where() any // the addresses others need to reach it
+	where() any // returns the addresses needed to reach it
 	Close() error
 }
 
-// Roles of this program that the benchmark starts as child processes, with the
-// description that each of them wants as JSON.
+// Roles in which the benchmark starts this program as a child process, with the type of
+// the JSON description that each takes.
 const (
 	Origin   = "@origin"    // null
 	Relay    = "@relay"     // RelaySpec
@@ -27,11 +27,11 @@ const (
 	TLSFront = "@tls-front" // TLSFrontSpec
 )
 
-// Is reports whether args are for Run.
+// Is reports whether args select a role, to be passed to Run.
 func Is(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "@") }
 
-// Run serves as a role, given by its name and description: it prints its addresses and
-// serves until stdin is closed, which also happens when its parent is gone.
+// Run serves the role given by its name and description: it prints its addresses and
+// serves until stdin is closed, which also happens when its parent exits.
 func Run(args []string, stdin io.Reader, stdout io.Writer) error {
 	if len(args) != 2 {
 		return fmt.Errorf("role %s: want its description, got %d arguments", args[0], len(args)-1)
@@ -73,8 +73,8 @@ func startRole(name string, spec []byte) (service, error) {
 	return nil, fmt.Errorf("unknown role %q", name)
 }
 
-// FreeAddr returns an unused address on loopback, below the kernel's ephemeral ports,
-// so that no connection takes it meanwhile.
+// FreeAddr returns an unused loopback address below the kernel's ephemeral ports, so that
+// no outgoing connection claims it in the meantime.
 func FreeAddr() string {
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))

@@ -8,5 +8,5 @@ import (
 // nap sleeps for d, at most a few milliseconds, using the kernel's timer.
 func nap(d time.Duration) {
 	ts := syscall.NsecToTimespec(int64(d))
-	syscall.Nanosleep(&ts, nil) // if interrupted, the caller checks the clock again
+	syscall.Nanosleep(&ts, nil) // if interrupted, the caller rechecks the clock
 }

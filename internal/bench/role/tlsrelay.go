@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// The reference: the simple design in which every session has its own TLS connection.
-// The front is a SOCKS5 proxy, the back dials the targets. The protocol over TLS 1.3
-// is: the target's address preceded by its length, one byte back, 0 if the target was
-// reached, then data.
+// The reference is the simple design with a TLS connection per session. The front end is
+// a SOCKS5 proxy; the back end dials the targets. The protocol over TLS 1.3 is the
+// target's address preceded by its length, one byte back, 0 if the target was reached,
+// then data.
 
-// TLSBackAddrs holds the address of a back and its certificate.
+// TLSBackAddrs holds the address and certificate of a back end.
 type TLSBackAddrs struct {
 	Addr string
 	Cert []byte // DER
 }
 
-// tlsEnd is a running front or back.
+// tlsEnd is a running front or back end.
 type tlsEnd struct {
 	*Acceptor
 	cert []byte
@@ -71,7 +71,7 @@ func startTLSBack(addr string) (*tlsEnd, error) {
 	return &tlsEnd{a, der}, err
 }
 
-// TLSFrontSpec configures a front with its back.
+// TLSFrontSpec configures a front end with its back end.
 type TLSFrontSpec struct {
 	Addr string
 	Back TLSBackAddrs
@@ -80,7 +80,7 @@ type TLSFrontSpec struct {
 func startTLSFront(spec TLSFrontSpec) (*tlsEnd, error) {
 	cert, err := x509.ParseCertificate(spec.Back.Cert)
 	if err != nil {
-		return nil, fmt.Errorf("certificate of the back: %w", err)
+		return nil, fmt.Errorf("backend certificate: %w", err)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(cert)
@@ -99,7 +99,7 @@ func startTLSFront(spec TLSFrontSpec) (*tlsEnd, error) {
 		far := tls.Client(lower, config)
 		reply := []byte{5, 1, 0, 1, 0, 0, 0, 0, 0, 0}
 		if _, err = far.Write(append([]byte{byte(len(target))}, target...)); err == nil {
-			_, err = io.ReadFull(far, reply[1:2]) // 1 is the code of a general failure
+			_, err = io.ReadFull(far, reply[1:2]) // 1 means a general failure
 		}
 		if _, failed := c.Write(reply); failed == nil && err == nil && reply[1] == 0 {
 			relayBoth(far, c, buffers)
@@ -132,7 +132,7 @@ func acceptSocks(c net.Conn) (target string, err error) {
 
 func newBuffers() *sync.Pool { return &sync.Pool{New: func() any { return new([256 << 10]byte) }} }
 
-// relayBoth copies both directions until their ends.
+// relayBoth copies in both directions until each has ended.
 func relayBoth(a *tls.Conn, b *net.TCPConn, buffers *sync.Pool) {
 	oneWay := func(dst interface{ CloseWrite() error }, w io.Writer, src io.Reader) {
 		buf := buffers.Get().(*[256 << 10]byte)

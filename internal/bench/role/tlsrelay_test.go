@@ -39,11 +39,11 @@ func TestTLSRelay(t *testing.T) {
 	}
 	c.Close()
 	if _, err := d.Dial(t.Context(), FreeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
-		t.Errorf("dial to where nobody listens = %v, want code 1", err)
+		t.Errorf("dial to a closed port = %v, want code 1", err)
 	}
 }
 
-// TestTLSRelayVerifies: the front connects to no other back.
+// TestTLSRelayVerifies: the front end refuses to connect to any other back end.
 func TestTLSRelayVerifies(t *testing.T) {
 	o := testOrigin(t)
 	var backs [2]*tlsEnd
@@ -62,6 +62,6 @@ func TestTLSRelayVerifies(t *testing.T) {
 	defer front.Close()
 	d := load.Dialer{Proxy: front.Addr()}
 	if _, err := d.Dial(t.Context(), o.addrs.Echo); err == nil {
-		t.Error("dial through a back with another certificate = nil, want an error")
+		t.Error("dial through a back end with a different certificate = nil, want an error")
 	}
 }
