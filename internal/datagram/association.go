@@ -11,28 +11,27 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Counts counts the datagrams and bytes of one end of an association.
+// Counts holds the datagram and byte counts for one end of an association.
 type Counts struct {
-	// Dropped counts datagrams lost because a queue was full, the datagram was too
-	// large for a record or a socket, sending failed, or the target's name did not
-	// resolve.
+	// Dropped counts datagrams lost because a queue was full, they were too large for a
+	// record or a socket, sending failed, or the target's name did not resolve.
 	Dropped uint64
-	// Refused counts datagrams whose target is forbidden by the exit's policy.
+	// Refused counts datagrams whose target the exit's policy forbids.
 	Refused uint64
 	// Ignored counts datagrams from other addresses, fragments and malformed datagrams.
 	Ignored uint64
-	// Forgotten counts targets (not datagrams) evicted for others while they could
+	// Forgotten counts targets (not datagrams) evicted to make room while they could
 	// still have answered.
 	Forgotten uint64
 
-	// Up and Down count the bytes, without headers, of datagrams received from the
-	// application and from its targets. Some may be dropped later.
+	// Up and Down count payload bytes received from the application and from its
+	// targets, including those dropped later.
 	Up, Down uint64
 }
 
 // Association is the client's end: a UDP socket for one application (RFC 1928 section
 // 7). It accepts datagrams only from the application's address, and only from the first
-// port there that sends a valid one. Its methods may be called from any goroutine, Run
+// port there to send a valid one. Its methods may be called from any goroutine, but Run
 // only once.
 type Association struct {
 	// Set once, never changed.
@@ -40,7 +39,7 @@ type Association struct {
 	peer   netip.Addr
 	link   link
 
-	port             atomic.Uint32 // application's port, 0 if unknown; written by the socket reader
+	port             atomic.Uint32 // application's port, or 0 if unknown; written by the socket reader
 	dropped, ignored atomic.Uint64
 	up, down         atomic.Uint64
 }
@@ -70,7 +69,7 @@ func Listen(local, remote net.Addr, hint netip.AddrPort) (*Association, error) {
 	return a, nil
 }
 
-// ipOf returns the IP address in a control connection's address.
+// ipOf returns the IP address from a control connection's address.
 func ipOf(a net.Addr) (netip.Addr, error) {
 	if u, ok := a.(*net.UnixAddr); ok && u != nil {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
@@ -86,7 +85,7 @@ func ipOf(a net.Addr) (netip.Addr, error) {
 	return ip, nil
 }
 
-// Addr returns the address to which the application must send its datagrams.
+// Addr returns the address the application must send its datagrams to.
 func (a *Association) Addr() netip.AddrPort {
 	return a.socket.LocalAddr().(*net.UDPAddr).AddrPort()
 }
@@ -100,12 +99,12 @@ func (a *Association) Run(ctx context.Context, session splice.Stream) error {
 	stop := context.AfterFunc(ctx, a.finish)
 	err := a.link.run(session, a.fromSession)
 	stop()
-	_ = a.Close() // may be closed already
+	_ = a.Close() // may already be closed
 	hearing.Wait()
 	return err
 }
 
-// finish ends the association after the application has gone.
+// finish ends the association once the application is gone.
 func (a *Association) finish() {
 	_ = a.Close()
 	a.link.finish()

@@ -14,8 +14,8 @@ import (
 )
 
 // runAssociation runs an association for an application at 127.0.0.1. It returns the
-// exit's end of the session with a reader for it, a function that ends the control
-// connection, and a channel with the result of Run.
+// exit's end of the session and a reader for it, a function that ends the control
+// connection, and a channel that receives Run's result.
 func runAssociation(t *testing.T, hint string) (*Association, *net.TCPConn, *recordReader, context.CancelFunc, <-chan error) {
 	t.Helper()
 	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
@@ -51,7 +51,7 @@ func TestAssociationCarries(t *testing.T) {
 	until(t, "that is dropped", func() bool { return a.Counts().Dropped == 1 })
 	a.sendFrom(t, app, record(t, "dns.example:53", "question")[2:])
 	if to, data := next(t, records); to != "dns.example:53" || data != "question" {
-		t.Errorf("%q for %s comes out", data, to)
+		t.Errorf("%q for %s is sent on", data, to)
 	}
 	say(t, far, answer)
 	if from := hears(t, app, string(answer[2:])); from != a.Addr() {
@@ -59,7 +59,7 @@ func TestAssociationCarries(t *testing.T) {
 	}
 	end()
 	if _, err := records.next(); err != io.EOF {
-		t.Errorf("session ends with %v, want EOF", err)
+		t.Errorf("the session ended with %v, want EOF", err)
 	}
 	far.Close()
 	if err := <-ended; err != nil {
@@ -70,8 +70,8 @@ func TestAssociationCarries(t *testing.T) {
 	}
 }
 
-// TestWhichPortIsAccepted: a hint that names one of the application's ports applies,
-// other hints are ignored; the first valid datagram fixes the port.
+// TestWhichPortIsAccepted: a hint naming one of the application's ports is honored,
+// others are ignored; the first valid datagram fixes the port.
 func TestWhichPortIsAccepted(t *testing.T) {
 	first, second := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	port := second.LocalAddr().(*net.UDPAddr).AddrPort().Port()
@@ -84,11 +84,11 @@ func TestWhichPortIsAccepted(t *testing.T) {
 		netip.AddrPortFrom(netip.MustParseAddr("192.168.1.7"), port):      "first", // behind NAT
 	} {
 		a, _, records, _, _ := runAssociation(t, hint.String())
-		a.sendFrom(t, second, []byte("no datagram of SOCKS5"))
+		a.sendFrom(t, second, []byte("not a SOCKS5 datagram"))
 		a.sendFrom(t, first, record(t, "192.0.2.1:53", "first")[2:])
 		a.sendFrom(t, second, record(t, "192.0.2.1:53", "second")[2:])
 		if _, data := next(t, records); data != want {
-			t.Errorf("hint %v: %s was heard, want %s", hint, data, want)
+			t.Errorf("hint %v: received from %s, want %s", hint, data, want)
 		}
 		until(t, "the others are ignored", func() bool { return a.Counts().Ignored == 2 })
 	}
@@ -106,8 +106,8 @@ func TestAssociationNeedsAnAddress(t *testing.T) {
 	}
 }
 
-// TestAssociationOverUNIX: a local application may have its control connection over a
-// UNIX socket.
+// TestAssociationOverUNIX: a local application may use a UNIX socket for its control
+// connection.
 func TestAssociationOverUNIX(t *testing.T) {
 	a, err := Listen(&net.UnixAddr{Name: "/x", Net: "unix"}, &net.UnixAddr{Net: "unix"}, netip.AddrPort{})
 	if err != nil {
@@ -122,18 +122,18 @@ func TestAssociationOverUNIX(t *testing.T) {
 	}
 }
 
-// TestQueuedDatagramsAreSent: datagrams sent before the application closes are still
+// TestQueuedDatagramsAreSent: datagrams sent before the application closed are still
 // delivered.
 func TestQueuedDatagramsAreSent(t *testing.T) {
 	a, far, records, end, ended := runAssociation(t, "0.0.0.0:0")
 	const n = 5
-	for range n { // like fromApplication, whose timing a test cannot observe
+	for range n { // do what fromApplication does, because a test cannot observe its timing
 		a.link.queue.put(mustTarget(t, "192.0.2.1:53"), []byte(strings.Repeat("x", 20_000)))
 	}
 	end()
 	for range n {
 		if _, data := next(t, records); len(data) != 20_000 {
-			t.Errorf("%d bytes come out, want 20000", len(data))
+			t.Errorf("%d bytes are sent on, want 20000", len(data))
 		}
 	}
 	far.Close()
@@ -142,7 +142,7 @@ func TestQueuedDatagramsAreSent(t *testing.T) {
 	}
 }
 
-// TestAssociationEndIsEnforced: an exit that does not end its direction cannot keep the
+// TestAssociationEndIsEnforced: an exit that never ends its direction cannot keep the
 // association open.
 func TestAssociationEndIsEnforced(t *testing.T) {
 	_, _, _, end, ended := runAssociation(t, "0.0.0.0:0")

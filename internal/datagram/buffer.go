@@ -2,10 +2,10 @@ package datagram
 
 import "sync"
 
-// buffer holds the largest record including its length, or the largest datagram.
+// buffer is large enough for any record with its length, and for any datagram.
 type buffer [2 + recordMax]byte
 
-// buffers recycles buffers; a pool is a cache, not state.
+// buffers recycles buffers. A pool is a cache, not state.
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 func getBuffer() *buffer  { return buffers.Get().(*buffer) }

@@ -13,10 +13,10 @@ import (
 
 const (
 	headSize  = 4     // reserved (2), fragment, address type
-	recordMax = 65535 // the length of a record has two bytes
+	recordMax = 65535 // a record's length has two bytes
 )
 
-// Target is the destination or the source of a datagram. It is comparable.
+// Target is the destination or source of a datagram. It is comparable.
 type Target struct {
 	Name string     // resolved at the exit; empty if IP is set
 	IP   netip.Addr // invalid if Name is set
@@ -26,8 +26,8 @@ type Target struct {
 // targetOf returns the target with address a.
 func targetOf(a netip.AddrPort) Target { return Target{IP: a.Addr(), Port: a.Port()} }
 
-// String returns host:port, with brackets around an IPv6 address. A name is as the
-// application wrote it: quote it before printing.
+// String returns host:port, with brackets around an IPv6 address. A name is returned as
+// the application wrote it; quote it before printing.
 func (t Target) String() string {
 	host := t.Name
 	if host == "" {
@@ -36,7 +36,7 @@ func (t Target) String() string {
 	return net.JoinHostPort(host, strconv.Itoa(int(t.Port)))
 }
 
-// headerSize returns how many bytes appendHeader appends.
+// headerSize returns the number of bytes appendHeader appends.
 func (t Target) headerSize() int { return headSize - 1 + socksaddr.EncodedSize(t.Name, t.IP) }
 
 // appendHeader appends the header of an unfragmented datagram.
@@ -47,12 +47,12 @@ func (t Target) appendHeader(b []byte) []byte {
 // datagram is a parsed datagram.
 type datagram struct {
 	target   Target
-	fragment byte   // if not 0 the datagram is dropped, as RFC 1928 section 7 requires
+	fragment byte   // the datagram is dropped unless this is 0, as RFC 1928 section 7 requires
 	data     []byte // a slice of the parsed bytes
 }
 
-// parseRecord parses the content of a record: one datagram with a header as written by
-// appendHeader. The error has code.Protocol.
+// parseRecord parses the content of a record, one datagram with a header as written by
+// appendHeader. Its error has code.Protocol.
 func parseRecord(b []byte) (datagram, error) {
 	d, err := parse(b)
 	switch {
@@ -61,13 +61,13 @@ func parseRecord(b []byte) (datagram, error) {
 	case b[0] != 0 || b[1] != 0:
 		return datagram{}, malformed("reserved bytes are 0x%02x%02x, want 0x0000", b[0], b[1])
 	case b[3] == socksaddr.Name && d.target.Name == "":
-		return datagram{}, malformed("address %v is written as a name", d.target.IP)
+		return datagram{}, malformed("address %v is sent as a name", d.target.IP)
 	}
 	return d, nil
 }
 
-// parse parses a datagram from an application, less strictly: reserved bytes are
-// ignored, and an address may be written as a name.
+// parse parses a datagram from an application, less strictly: it ignores the reserved
+// bytes and accepts an address sent as a name.
 func parse(b []byte) (datagram, error) {
 	if len(b) < headSize+1 {
 		return datagram{}, malformed("datagram of %d bytes has no header", len(b))
@@ -78,7 +78,7 @@ func parse(b []byte) (datagram, error) {
 	}
 	end := headSize + size + 2
 	if len(b) < end {
-		return datagram{}, malformed("datagram of %d bytes, its header has %d", len(b), end)
+		return datagram{}, malformed("datagram of %d bytes is shorter than its header of %d", len(b), end)
 	}
 	name, ip, port := socksaddr.Split(b[3], b[headSize:end])
 	if port == 0 {
@@ -92,7 +92,7 @@ func parse(b []byte) (datagram, error) {
 	return d, err
 }
 
-// setName sets the host to a name, which may spell an IP address.
+// setName sets the host from a name, which may be an IP address in text form.
 func (t *Target) setName(name string) error {
 	if ip, ok := socksaddr.ParseIP(name); ok {
 		if ip.Zone() != "" {

@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 		}
 		for n := range len(wire) {
 			_, err := parseRecord([]byte(wire[:n]))
-			wantCode(t, "parseRecord of a cut header", err, code.Protocol)
+			wantCode(t, "parseRecord of a truncated header", err, code.Protocol)
 		}
 	}
 }
@@ -59,12 +59,12 @@ func TestRefusedHeaders(t *testing.T) {
 		d, err := parseRecord([]byte(wire))
 		wantCode(t, what, err, code.Protocol)
 		if d.target != (Target{}) || d.data != nil {
-			t.Errorf("%s: %+v beside an error", what, d)
+			t.Errorf("%s: %+v along with an error", what, d)
 		}
 	}
 }
 
-// TestLenientHeaders: unusual but valid headers from applications are accepted.
+// TestLenientHeaders: headers from applications are accepted if unusual but valid.
 func TestLenientHeaders(t *testing.T) {
 	for wire, want := range map[string]string{
 		"\x12\x34\x00\x01\xc0\x00\x02\x01\x00\x35":        "192.0.2.1:53",
@@ -101,7 +101,7 @@ func TestRecordReader(t *testing.T) {
 			}
 		}
 		if _, err := r.next(); err != io.EOF || r.buf != nil {
-			t.Errorf("%s: the end is %v, buffer held: %v; want EOF alone", name, err, r.buf != nil)
+			t.Errorf("%s: ends with %v, buffer held: %v; want EOF and no buffer", name, err, r.buf != nil)
 		}
 	}
 	short := record(t, "192.0.2.1:53", "data")
@@ -114,9 +114,8 @@ func TestRecordReader(t *testing.T) {
 	}
 }
 
-// FuzzRecords feeds arbitrary bytes from the peer: they are split the same way in
-// whatever pieces they arrive, and a parsed datagram is encoded to the same bytes
-// again.
+// FuzzRecords feeds arbitrary bytes from the peer: records are split the same way
+// however the bytes arrive, and a parsed datagram encodes back to the same bytes.
 func FuzzRecords(f *testing.F) {
 	for s, wire := range golden {
 		f.Add(record(f, s, "data"))
@@ -143,10 +142,10 @@ func FuzzRecords(f *testing.F) {
 			again := append(d.target.appendHeader(nil), d.data...)
 			again[2] = d.fragment
 			if !bytes.Equal(again, a) {
-				t.Errorf("%q is written %q", a, again)
+				t.Errorf("%q is encoded as %q", a, again)
 			}
 			if loose, err := parse(a); err != nil || loose.target != d.target {
-				t.Errorf("%q: an application's is %v, %v; the client's %v", a, loose.target, err, d.target)
+				t.Errorf("%q: parse = %v, %v; parseRecord = %v", a, loose.target, err, d.target)
 			}
 		}
 	})

@@ -11,23 +11,23 @@ import (
 	"tunnels/internal/splice"
 )
 
-// lingerMax is how long data in flight may take when an association ends.
+// lingerMax is how long data in flight may take to drain when an association ends.
 const lingerMax = 2 * time.Second
 
-var past = time.Unix(1, 0) // as a deadline, expires at once
+var past = time.Unix(1, 0) // a deadline that has already expired
 
-// link carries records in both directions over a session, until one end closes it.
+// link carries records in both directions over a session until either end closes it.
 type link struct {
 	queue *queue // outgoing records
 
 	mu      sync.Mutex
 	session splice.Stream // guarded by mu; set by run
 	ended   bool          // guarded by mu
-	err     error         // guarded by mu; why it ended, or nil if cleanly
+	err     error         // guarded by mu; why it ended, or nil after a clean end
 }
 
 // run passes received records to handle, each valid only during the call, and sends
-// queued ones. It returns when both directions of the session have ended, with nil
+// queued ones. It returns once both directions of the session have ended, with nil
 // after a clean end. An error from handle ends the link. The caller must still close or
 // abort the session.
 func (l *link) run(session splice.Stream, handle func(record []byte) error) error {
@@ -39,7 +39,7 @@ func (l *link) run(session splice.Stream, handle func(record []byte) error) erro
 		_ = session.SetDeadline(time.Now().Add(lingerMax))
 	}
 	if e, ok := session.(splice.Ender); ok {
-		// Read may be waiting for the client's rate, with much left to read.
+		// Read may be waiting for the client's rate limit with a lot left to read.
 		e.OnEnd(func(err error, _ bool) {
 			if err != nil {
 				l.fail(fmt.Errorf("carrying datagrams: %w", err))
@@ -75,7 +75,7 @@ func (l *link) read(handle func([]byte) error) {
 	}
 }
 
-// write sends queued records, as many at a time as there are.
+// write sends queued records, as many at a time as are available.
 func (l *link) write() {
 	for l.queue.wait() {
 		b := getBuffer()
@@ -90,22 +90,22 @@ func (l *link) write() {
 		}
 	}
 	if l.hasFailed() {
-		return // ending the direction now would look like a clean end
+		return // CloseWrite would look like a clean end
 	}
 	if err := l.session.CloseWrite(); err != nil {
 		l.fail(fmt.Errorf("ending datagrams: %w", err))
 	}
 }
 
-// finish ends the link cleanly: queued records are still sent, new ones are dropped,
-// and the other end has lingerMax to do the same.
+// finish ends the link cleanly: it still sends queued records, drops new ones, and
+// gives the other end lingerMax to do the same.
 func (l *link) finish() { l.end(nil, time.Now().Add(lingerMax)) }
 
 // fail ends the link at once with err.
 func (l *link) fail(err error) { l.end(err, past) }
 
-// end ends the link unless it has ended already, and sets the deadline for what the
-// session still does.
+// end ends the link unless it has already ended, and sets a deadline for the rest of
+// the session's I/O.
 func (l *link) end(err error, until time.Time) {
 	l.mu.Lock()
 	first, session := !l.ended, l.session
@@ -115,7 +115,7 @@ func (l *link) end(err error, until time.Time) {
 	l.mu.Unlock()
 	l.queue.end()
 	if session != nil && (first || err != nil) {
-		_ = session.SetDeadline(until) // fails only on an ended session
+		_ = session.SetDeadline(until) // fails only if the session has ended
 	}
 }
 
@@ -131,13 +131,13 @@ func (l *link) hasEnded() bool {
 	return l.ended
 }
 
-// recordReader splits a stream into records. It holds a buffer only while there is data
-// in it.
+// recordReader splits a stream into records. It holds a buffer only while it has
+// buffered data.
 type recordReader struct {
 	from       io.Reader
-	lead       [16]byte // read first, so that waiting needs no buffer
-	buf        *buffer  // nil if nothing has been read ahead
-	start, end int      // of the data read ahead
+	lead       [16]byte // filled first, so that waiting for data needs no buffer
+	buf        *buffer  // nil if nothing is read ahead
+	start, end int      // bounds of the data read ahead
 }
 
 // next returns the next record, without its length, valid until the next call. It
@@ -169,7 +169,7 @@ func (r *recordReader) waiting() []byte {
 	return r.buf[r.start:r.end]
 }
 
-// fill reads more.
+// fill reads more data.
 func (r *recordReader) fill() error {
 	if r.start == r.end {
 		r.release()
@@ -179,7 +179,7 @@ func (r *recordReader) fill() error {
 		}
 		r.buf = getBuffer()
 		r.end = copy(r.buf[:], r.lead[:n])
-		return nil // an error will be returned again
+		return nil // an error would be returned again
 	}
 	r.end = copy(r.buf[:], r.buf[r.start:r.end])
 	r.start = 0

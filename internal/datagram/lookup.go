@@ -10,8 +10,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// lookUpLocked resolves an entry's name in a new goroutine. There are at most as many
-// of these as names being resolved, plus a few that are just ending.
+// lookUpLocked resolves an entry's name in a new goroutine. There is at most one
+// goroutine per name being resolved, plus a few about to exit.
 func (r *Relay) lookUpLocked(e *entry) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.exit.Timeout)
 	e.cancel = cancel
@@ -38,8 +38,8 @@ func (r *Relay) lookUpLocked(e *entry) {
 	})
 }
 
-// locate returns where to send a name's datagrams: the first of its addresses that
-// policy allows and this machine can route to.
+// locate returns the address for a name's datagrams: the first that policy allows and
+// this machine can route to.
 func (r *Relay) locate(ctx context.Context, t Target) (netip.AddrPort, error) {
 	select {
 	case r.lookups <- struct{}{}:
@@ -72,7 +72,7 @@ func (r *Relay) locate(ctx context.Context, t Target) (netip.AddrPort, error) {
 	return allowed[0], nil
 }
 
-// hasRoute reports whether this machine has a route to a. It sends nothing.
+// hasRoute reports whether this machine has a route to a, without sending anything.
 func hasRoute(a netip.AddrPort) bool {
 	c, err := net.DialUDP(network(a.Addr()), nil, net.UDPAddrFromAddrPort(a))
 	if err != nil {
@@ -82,8 +82,8 @@ func hasRoute(a netip.AddrPort) bool {
 	return true
 }
 
-// found sends the datagrams waiting for an entry's name. Datagrams that arrive
-// meanwhile are queued behind them, to keep their order.
+// found sends the datagrams waiting for an entry's name. Any that arrive in the
+// meantime are queued after them, to preserve the order.
 func (r *Relay) found(e *entry, addr netip.AddrPort) {
 	for {
 		r.mu.Lock()
@@ -91,7 +91,7 @@ func (r *Relay) found(e *entry, addr netip.AddrPort) {
 			r.mu.Unlock()
 			return
 		}
-		if e.source == nil { // before an answer can arrive
+		if e.source == nil { // set before an answer can arrive
 			r.table.locate(e, addr, time.Now())
 		}
 		waiting := r.table.unwait(e)

@@ -37,7 +37,7 @@ func sessionPair(t testing.TB) (near, far *net.TCPConn) {
 	return c.(*net.TCPConn), d.(*net.TCPConn)
 }
 
-// record returns a record, with its length, for the target host:port.
+// record returns a record for the target host:port, including its length.
 func record(t testing.TB, target, data string) []byte {
 	t.Helper()
 	q := newQueue()
@@ -97,18 +97,18 @@ func udp(t testing.TB, ip string) *net.UDPConn {
 	return c
 }
 
-// hears checks the next datagram received by a socket and returns its source.
+// hears checks the next datagram a socket receives and returns its source.
 func hears(t testing.TB, c *net.UDPConn, want string) netip.AddrPort {
 	t.Helper()
 	b := make([]byte, 65536)
 	n, from, err := c.ReadFromUDPAddrPort(b)
 	if err != nil || string(b[:n]) != want {
-		t.Fatalf("%v heard %.50q, %v; want %.50q", c.LocalAddr(), b[:n], err, want)
+		t.Fatalf("%v received %.50q, %v; want %.50q", c.LocalAddr(), b[:n], err, want)
 	}
 	return from
 }
 
-// anything returns an Exit without a policy that resolves no names.
+// anything returns an Exit that allows everything and resolves no names.
 func anything() Exit {
 	return Exit{
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
@@ -119,8 +119,8 @@ func anything() Exit {
 	}
 }
 
-// runRelay runs a relay. It returns the client's end of the session with a reader for
-// it, and a channel with the result of Run.
+// runRelay runs a relay. It returns the client's end of the session and a reader for
+// it, and a channel that receives Run's result.
 func runRelay(t testing.TB, exit Exit) (*Relay, *net.TCPConn, *recordReader, <-chan error) {
 	t.Helper()
 	near, far := sessionPair(t)
@@ -148,7 +148,7 @@ func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !cond(); <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }

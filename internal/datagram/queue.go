@@ -5,16 +5,16 @@ import (
 	"sync"
 )
 
-// queueMax limits the bytes of records waiting for the session. A longer queue would
-// only deliver datagrams too late.
+// queueMax limits the bytes queued for the session. A longer queue would only deliver
+// datagrams too late.
 const queueMax = 256 << 10
 
-// queue holds the records waiting for the session. It uses memory only while it is not
+// queue holds the records waiting for the session. It holds memory only while it is not
 // empty.
 type queue struct {
 	mu      sync.Mutex
-	more    sync.Cond // of mu; signaled when there are records or the queue has ended
-	buf     []byte    // guarded by mu; whole records with their lengths
+	more    sync.Cond // uses mu; signaled when there are records or the queue has ended
+	buf     []byte    // guarded by mu; complete records with their lengths
 	head    int       // guarded by mu; start of the oldest record in buf
 	dropped uint64    // guarded by mu
 	ended   bool      // guarded by mu
@@ -26,8 +26,8 @@ func newQueue() *queue {
 	return q
 }
 
-// put appends a record, dropping the oldest ones if there is no room. Data that does
-// not fit into a record is dropped too. After end it does nothing.
+// put appends a record, dropping the oldest ones if there is no room. It also drops
+// data too large for a record. After end it does nothing.
 func (q *queue) put(t Target, data []byte) {
 	size := t.headerSize() + len(data)
 	q.mu.Lock()
@@ -56,7 +56,7 @@ func (q *queue) oldestLocked() int {
 }
 
 // makeRoomLocked ensures that n bytes can be appended. It moves the queued bytes only
-// when fewer than are gained.
+// if that frees more bytes than it moves.
 func (q *queue) makeRoomLocked(n int) {
 	waiting := len(q.buf) - q.head
 	switch {
@@ -74,7 +74,7 @@ func (q *queue) makeRoomLocked(n int) {
 	}
 }
 
-// releaseLocked releases the memory.
+// releaseLocked frees the buffer.
 func (q *queue) releaseLocked() {
 	if cap(q.buf) == len(buffer{}) {
 		putBuffer((*buffer)(q.buf[:cap(q.buf)]))
@@ -82,7 +82,7 @@ func (q *queue) releaseLocked() {
 	q.buf, q.head = nil, 0
 }
 
-// wait waits for records and returns false if there will be no more.
+// wait waits for records and returns false once there will be no more.
 func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -113,7 +113,7 @@ func (q *queue) take(b *buffer) int {
 	return n
 }
 
-// end makes the queue accept no more records; those in it can still be taken.
+// end makes the queue accept no more records; queued ones can still be taken.
 func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -121,7 +121,7 @@ func (q *queue) end() {
 	q.more.Broadcast()
 }
 
-// drops returns how many records were dropped.
+// drops returns the number of dropped records.
 func (q *queue) drops() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -43,7 +43,7 @@ func TestQueueDropsOldest(t *testing.T) {
 		}
 		got := drain(t, q)
 		if len(got) != fits || q.drops() != uint64(total-fits) {
-			t.Errorf("%d bytes each: %d are left and %d dropped, want %d left of %d", size, len(got), q.drops(), fits, total)
+			t.Errorf("%d bytes each: %d left and %d dropped, want %d left of %d", size, len(got), q.drops(), fits, total)
 		}
 		for i, s := range got {
 			if want := fmt.Sprintf("%*d", size, total-len(got)+i); s != want {
@@ -51,12 +51,12 @@ func TestQueueDropsOldest(t *testing.T) {
 			}
 		}
 		if q.buf != nil {
-			t.Errorf("an empty queue holds %d bytes", cap(q.buf))
+			t.Errorf("an empty queue holds on to %d bytes", cap(q.buf))
 		}
 	}
 }
 
-// TestQueueInAndOut: for any pattern of put and take, the output equals the input.
+// TestQueueInAndOut: records come out as they went in, for any pattern of put and take.
 func TestQueueInAndOut(t *testing.T) {
 	q := newQueue()
 	target := mustTarget(t, "dns.example:53")
@@ -80,7 +80,7 @@ func TestQueueInAndOut(t *testing.T) {
 		}
 	}
 	if out += len(drain(t, q)); out != in || q.drops() > 0 {
-		t.Errorf("%d records came out and %d were dropped, want all %d", out, q.drops(), in)
+		t.Errorf("%d records taken and %d dropped, want a total of %d", out, q.drops(), in)
 	}
 }
 
@@ -101,10 +101,10 @@ func TestQueueEnd(t *testing.T) {
 	q.end()
 	q.put(target, []byte("after"))
 	if !q.wait() {
-		t.Error("wait = false although a record waits")
+		t.Error("wait = false although a record is queued")
 	}
 	if got := drain(t, q); len(got) != 1 || got[0] != "before" {
-		t.Errorf("%q came out, want what was put before the end", got)
+		t.Errorf("took %q, want the record put before the end", got)
 	}
 	if q.wait() {
 		t.Error("wait = true after the end")

@@ -11,34 +11,33 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Exit holds the functions that a Relay calls. Resolve, AllowName and AllowAddr must
-// not be nil. All may be called concurrently.
+// Exit holds the functions a Relay calls. Resolve, AllowName and AllowAddr must not be
+// nil. All must be safe for concurrent use.
 type Exit struct {
 	// Resolve returns the addresses of a name, in order of preference.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// AllowName judges the target of a datagram, if it is a name, before it is
-	// resolved.
+	// AllowName judges a datagram's target, if it is a name, before it is resolved.
 	AllowName func(host string, port uint16) error
-	// AllowAddr judges the address to which a datagram is about to be sent; via is the
-	// name that resolved to it, or empty.
+	// AllowAddr judges the address a datagram is about to be sent to; via is the name
+	// that resolved to it, or empty.
 	AllowAddr func(a netip.AddrPort, via string) error
 	// Timeout limits each name lookup; 0 means 10 s.
 	Timeout time.Duration
 	// Refused, if not nil, is called with the reason why datagrams to a target are not
 	// sent: policy forbids it, its name does not resolve, or sending failed. It is
-	// called once for each target, for at most 256 targets.
+	// called once per target, for at most 256 targets.
 	Refused func(target Target, err error)
-	// Crowded, if not nil, is called once, when a target is evicted for another
-	// although it may still answer.
+	// Crowded, if not nil, is called once, the first time a target that may still
+	// answer is evicted to make room.
 	Crowded func()
 	// Room is shared by all associations of an exit. If nil, this Relay has its own.
 	Room *Room
 }
 
 // Relay is the exit's end of an association. It uses one socket for each address
-// family, so that all targets, and any peers they tell, see the same port for as long
-// as the association lasts. Datagrams are accepted only from addresses that were sent
-// to. Run is called once; Counts may be called at any time.
+// family, so that all targets, and any peers they pass it on to, see the same port for
+// the life of the association. Datagrams are accepted only from addresses that
+// datagrams were sent to. Run may be called once, Counts at any time.
 type Relay struct {
 	// Set once, never changed.
 	exit    Exit
@@ -50,7 +49,7 @@ type Relay struct {
 	wg sync.WaitGroup // socket readers and name lookups
 
 	mu      sync.Mutex
-	sockets map[string]*net.UDPConn // guarded by mu; by network; nil after the end
+	sockets map[string]*net.UDPConn // guarded by mu; by network; nil once ended
 	table   table                   // guarded by mu
 	told    map[Target]struct{}     // guarded by mu; targets reported to Refused
 
@@ -63,7 +62,7 @@ const (
 	lookupsMax = 64
 )
 
-// NewRelay returns a Relay; it uses no system resources before Run.
+// NewRelay returns a Relay, which uses no system resources before Run.
 func NewRelay(exit Exit) *Relay {
 	if exit.Timeout <= 0 {
 		exit.Timeout = 10 * time.Second
@@ -119,7 +118,7 @@ func (r *Relay) Counts() Counts {
 	}
 }
 
-// fromSession sends one datagram on, or queues it until its target's name is resolved.
+// fromSession forwards one datagram, or queues it until its target's name is resolved.
 // It returns an error for a malformed record.
 func (r *Relay) fromSession(record []byte) error {
 	d, err := parseRecord(record)
@@ -131,7 +130,7 @@ func (r *Relay) fromSession(record []byte) error {
 		return nil
 	}
 	t := d.target
-	// Before it can evict another target.
+	// Check this before a refused target can evict another.
 	if err := r.allowed(t); err != nil {
 		r.refuse(t, err)
 		return nil
@@ -213,9 +212,9 @@ func (r *Relay) socket(a netip.Addr) (*net.UDPConn, error) {
 	return s, nil
 }
 
-// fromTarget queues an answer. Its source is the address it came from, even if the
-// application had named the target: RFC 1928 requires that, other implementations do
-// it, and applications can compare addresses.
+// fromTarget queues an answer. Its source is the sender's address, even if the
+// application addressed the target by name: RFC 1928 requires it, other implementations
+// do it, and applications can compare addresses.
 func (r *Relay) fromTarget(from netip.AddrPort, data []byte) {
 	r.mu.Lock()
 	heard := r.table.heard(from.Addr(), time.Now())
@@ -240,7 +239,7 @@ func (r *Relay) drop(t Target, err error) {
 	r.tell(t, err)
 }
 
-// tell calls Refused, unless it has been called for that target.
+// tell calls Refused, unless it was already called for that target.
 func (r *Relay) tell(t Target, err error) {
 	if r.exit.Refused == nil || r.ctx.Err() != nil {
 		return

@@ -36,7 +36,7 @@ func TestRelayCarries(t *testing.T) {
 		}
 		near.CloseWrite()
 		if _, err := answers.next(); err != io.EOF {
-			t.Errorf("session ends with %v, want EOF", err)
+			t.Errorf("the session ended with %v, want EOF", err)
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("Run = %v after a clean end", err)
@@ -44,15 +44,15 @@ func TestRelayCarries(t *testing.T) {
 	}
 }
 
-// TestOnePort: all targets see the same port, and a third party that learns it can
-// answer if datagrams were sent to its address.
+// TestOnePort: all targets see the same port, and a third party that learns it can send
+// to it if datagrams were sent to its address.
 func TestOnePort(t *testing.T) {
 	a, b, friend := udp(t, "127.0.0.1"), udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	_, near, answers, _ := runRelay(t, anything())
 	say(t, near, append(record(t, a.LocalAddr().String(), "a"), record(t, b.LocalAddr().String(), "b")...))
 	us := hears(t, a, "a")
 	if also := hears(t, b, "b"); also != us {
-		t.Errorf("one target sees %v, the other %v", us, also)
+		t.Errorf("one target sees port %v, the other %v", us, also)
 	}
 	if _, err := friend.WriteToUDPAddrPort([]byte("hello"), us); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestOnePort(t *testing.T) {
 
 func TestRelayAcceptsOnlyFromTargets(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Log("there is only one address to send from")
+		t.Log("this machine has only one address to send from")
 		return
 	}
 	target, stranger := udp(t, "127.0.0.1"), udp(t, "127.0.0.2")
@@ -85,8 +85,8 @@ func TestRelayAcceptsOnlyFromTargets(t *testing.T) {
 	until(t, "three datagrams are ignored", func() bool { return r.Counts().Ignored == 3 })
 }
 
-// TestSlowNames: a name that resolves slowly delays nothing else, and its datagrams
-// keep their order.
+// TestSlowNames: a name that is slow to resolve delays nothing else, and its datagrams
+// stay in order.
 func TestSlowNames(t *testing.T) {
 	fast, slow := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	goOn := make(chan struct{})
@@ -118,9 +118,9 @@ func TestSlowNames(t *testing.T) {
 		if _, err := slow.WriteToUDPAddrPort([]byte("pong"), from); err != nil {
 			t.Fatal(err)
 		}
-		// The source is an address: that is where the datagram came from.
+		// The source is the address the datagram came from, not the name.
 		if source, _ := next(t, answers); source != slow.LocalAddr().String() {
-			t.Errorf("answer comes from %s, want %v", source, slow.LocalAddr())
+			t.Errorf("answer from %s, want %v", source, slow.LocalAddr())
 		}
 	}
 	if c := lost(r.Counts()); c != (Counts{}) {
@@ -128,8 +128,8 @@ func TestSlowNames(t *testing.T) {
 	}
 }
 
-// TestConcurrentLookups: concurrent lookups are limited, and the end of the session
-// cancels them.
+// TestConcurrentLookups: concurrent lookups are limited, and canceled when the session
+// ends.
 func TestConcurrentLookups(t *testing.T) {
 	var now, most atomic.Int32
 	exit := anything()
@@ -141,7 +141,7 @@ func TestConcurrentLookups(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	exit.Refused = func(target Target, err error) { t.Errorf("told of %v: %v", target, err) }
+	exit.Refused = func(target Target, err error) { t.Errorf("Refused was called for %v: %v", target, err) }
 	r, near, _, ended := runRelay(t, exit)
 	for i := range 600 {
 		say(t, near, record(t, fmt.Sprintf("name%d.test:53", i), "x"))
@@ -153,11 +153,12 @@ func TestConcurrentLookups(t *testing.T) {
 		t.Errorf("Run = %v", err)
 	}
 	if n := most.Load(); n == 0 || n > lookupsMax {
-		t.Errorf("%d names were being looked up at one time, want 1 to %d", n, lookupsMax)
+		t.Errorf("%d concurrent lookups, want 1 to %d", n, lookupsMax)
 	}
 }
 
-// judged is an Exit that refuses what deny refuses, and records what it is told.
+// judged is an Exit that refuses the targets deny refuses, and records the calls of
+// Refused.
 type judged struct {
 	Exit
 	mu   sync.Mutex
@@ -186,8 +187,7 @@ func (j *judged) all() []string {
 	return append([]string(nil), j.told...)
 }
 
-// TestPolicyForEachDatagram: policy is checked again for each datagram to the same
-// target.
+// TestPolicyForEachDatagram: policy is rechecked for every datagram to the same target.
 func TestPolicyForEachDatagram(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	var denied atomic.Bool
@@ -211,8 +211,8 @@ func TestPolicyForEachDatagram(t *testing.T) {
 	}
 }
 
-// TestNameWithForbiddenAddress: only the allowed addresses of a name are used; if there
-// is none, the datagram is refused.
+// TestNameWithForbiddenAddress: only a name's allowed addresses are used; if it has
+// none, the datagram is refused.
 func TestNameWithForbiddenAddress(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	j := judgedBy(func(a netip.AddrPort, via string) bool {
@@ -241,7 +241,7 @@ func TestNameWithForbiddenAddress(t *testing.T) {
 	say(t, near, record(t, "both.test:"+port, "x"))
 	hears(t, target, "x")
 	if told := j.all(); len(told) != 2 || !strings.Contains(told[0]+told[1], "inner.test:"+port+": no 10.0.0.1:"+port) {
-		t.Errorf("told %q, want a line each", told)
+		t.Errorf("Refused was called with %q, want one call each", told)
 	}
 }
 
@@ -255,14 +255,15 @@ func TestRefusalsAreReportedOnce(t *testing.T) {
 	}
 	until(t, "all are refused", func() bool { return r.Counts().Refused == 600 })
 	if told := j.all(); len(told) != toldMax {
-		t.Errorf("told of %d refusals, want %d", len(told), toldMax)
+		t.Errorf("Refused was called %d times, want %d", len(told), toldMax)
 	}
 	if n := len(r.table.targets); n != 0 {
-		t.Errorf("%d refused targets take the place of others", n)
+		t.Errorf("%d refused targets take up room in the table", n)
 	}
 }
 
-// TestRelaySurvives: datagrams that cannot be sent are counted and end nothing.
+// TestRelaySurvives: datagrams that cannot be sent are counted and do not end the
+// relay.
 func TestRelaySurvives(t *testing.T) {
 	target := udp(t, "127.0.0.1")
 	to := target.LocalAddr().String()
@@ -282,7 +283,7 @@ func TestRelaySurvives(t *testing.T) {
 		until(t, "the others are counted", func() bool { return lost(r.Counts()) == Counts{Dropped: 2 * uint64(i+1), Ignored: uint64(i + 1)} })
 	}
 	if told := j.all(); len(told) != 2 {
-		t.Errorf("told %q, want the name and the size", told)
+		t.Errorf("Refused was called with %q, want the name and the size", told)
 	}
 }
 
@@ -296,7 +297,7 @@ func TestProtocolErrorEndsRelay(t *testing.T) {
 	say(t, near, []byte("\x00\x0a\x00"))
 	near.CloseWrite()
 	if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("Run after a cut record = %v, want unexpected EOF", err)
+		t.Errorf("Run after a truncated record = %v, want unexpected EOF", err)
 	}
 }
 
@@ -315,7 +316,7 @@ func TestClientDoesNotRead(t *testing.T) {
 	})
 	_ = near.SetLinger(0)
 	near.Close()
-	<-ended // either the reader or the writer gets the TCP reset, so any error will do
+	<-ended // the TCP reset hits either the reader or the writer, so any result will do
 }
 
 // lost returns c without the counts of delivered bytes.

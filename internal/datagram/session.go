@@ -7,11 +7,11 @@ import (
 	"tunnels/internal/splice"
 )
 
-// EndSession ends the session of an association: cleanly if err is nil, or else with its
-// code and text.
+// EndSession ends the session of an association: cleanly if err is nil, otherwise with
+// err's code and text.
 func EndSession(session net.Conn, err error) {
 	if err == nil {
-		_ = session.Close() // it has ended: nothing is lost
+		_ = session.Close() // already ended, so nothing is lost
 		return
 	}
 	why, ok := code.Of(err)

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	socketMax = 1 << 20              // kernel buffer, where the system allows it
+	socketMax = 1 << 20              // size of the kernel buffer, if the system allows it
 	idleAfter = time.Second          // a socket idle for this long releases its buffer
 	readPause = 5 * time.Millisecond // pause after an error that did not close the socket
 )
 
-// openSocket opens an unconnected UDP socket, so that a closed port at one target is
-// not an error of the socket.
+// openSocket opens an unconnected UDP socket, so that a closed port at one target does
+// not become an error on the socket.
 func openSocket(local netip.AddrPort) (*net.UDPConn, error) {
 	c, err := net.ListenUDP(network(local.Addr()), net.UDPAddrFromAddrPort(local))
 	if err != nil {
@@ -27,7 +27,7 @@ func openSocket(local netip.AddrPort) (*net.UDPConn, error) {
 	return c, nil
 }
 
-// network returns the network that has addresses like a and no others.
+// network returns the UDP network for a's address family only.
 func network(a netip.Addr) string {
 	if a.Is4() {
 		return "udp4"
@@ -36,9 +36,9 @@ func network(a netip.Addr) string {
 }
 
 // hear passes received datagrams to take, each valid only during the call, until the
-// socket is closed. It releases its buffer when nothing was received for idle to twice
-// idle. It ignores errors: they concern single datagrams, and some systems report them
-// to the next read.
+// socket is closed. It releases its buffer after receiving nothing for idle to twice
+// idle. It ignores errors, which concern single datagrams but which some systems report
+// on the next read.
 func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, data []byte)) {
 	for waitReadable(c) == nil {
 		b := getBuffer()
@@ -49,13 +49,12 @@ func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, dat
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			time.Sleep(readPause) // in case it repeats
+			time.Sleep(readPause) // in case the error repeats
 		}
 	}
 }
 
-// hearWhileBusy is hear with a buffer; it returns when nothing was received for a
-// while.
+// hearWhileBusy is hear with a buffer; it returns after receiving nothing for a while.
 func hearWhileBusy(c *net.UDPConn, idle time.Duration, b *buffer, take func(netip.AddrPort, []byte)) error {
 	for {
 		if canWait {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// canWait reports whether waiting for a socket needs no buffer.
+// canWait reports whether a socket can be waited on without a buffer.
 const canWait = false
 
 func waitReadable(*net.UDPConn) error { return nil }

@@ -19,7 +19,7 @@ func TestReceiveAfterIdle(t *testing.T) {
 		hear(c, time.Millisecond, func(_ netip.AddrPort, b []byte) { heard <- string(b) })
 	}()
 	for i := range 100 {
-		if i%2 == 0 { // shorter and longer than the idle time
+		if i%2 == 0 { // pause for less and more than the idle time
 			<-time.After(time.Duration(i) * 50 * time.Microsecond)
 		}
 		want := fmt.Sprint(i)
@@ -35,7 +35,7 @@ func TestReceiveAfterIdle(t *testing.T) {
 				t.Fatalf("heard %q, want %q", got, want)
 			}
 		case <-time.After(10 * time.Second):
-			t.Fatalf("datagram %d was not heard", i)
+			t.Fatalf("datagram %d was not received", i)
 		}
 	}
 	c.Close()
@@ -48,9 +48,9 @@ func TestNoRoute(t *testing.T) {
 		t.Error("no route to this machine")
 	}
 	if hasRoute(netip.AddrPortFrom(netip.MustParseAddr("fe80::1%none-such"), 9)) {
-		t.Error("a route through an interface that is not there")
+		t.Error("a route through an interface that does not exist")
 	}
 	if _, err := openSocket(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), 0)); err == nil {
-		t.Error("a socket at an address that is not ours")
+		t.Error("a socket on an address that is not ours")
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// canWait reports whether waiting for a socket needs no buffer.
+// canWait reports whether a socket can be waited on without a buffer.
 const canWait = true
 
-// waitReadable returns when a datagram or an error can be read. It returns an error
-// only for a closed socket.
+// waitReadable returns once a datagram or an error can be read. It fails only if the
+// socket is closed.
 func waitReadable(c *net.UDPConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -10,63 +10,64 @@ import (
 )
 
 const (
-	silenceMax = 60 * time.Second // after which a target is forgotten
-	namesMax   = 256              // names of one association being resolved
-	waitingMax = 32               // datagrams waiting for one name
-	waitBytes  = 256 << 10        // and the total for all names of one association
+	silenceMax = 60 * time.Second // a target is forgotten after this long without traffic
+	namesMax   = 256              // concurrent name lookups per association
+	waitingMax = 32               // datagrams queued for one name
+	waitBytes  = 256 << 10        // bytes queued for all names of one association
 )
 
-// Limits on the number of targets, which cost about 500 bytes each. Beyond them, the
-// least recently used target is evicted.
+// Limits on the number of targets, which cost about 500 bytes each. When one is
+// reached, the least recently used target is evicted.
 const (
-	targetsMax   = 8192    // of one association
-	allTargets   = 1 << 18 // of all associations of an exit
+	targetsMax   = 8192    // per association
+	allTargets   = 1 << 18 // for all associations of an exit together
 	targetsFloor = 256     // guaranteed to each association
 )
 
-// Room counts the targets of all associations of an exit. The zero value is empty.
+// Room counts the targets of all of an exit's associations. The zero value is ready to
+// use.
 type Room struct{ taken atomic.Int64 }
 
-// table holds the targets of one association: their addresses, and which sources may
-// answer. Its owner locks it.
+// table holds the targets of one association, their addresses, and the sources that may
+// answer. Its owner's lock guards it.
 type table struct {
 	targets map[Target]*entry
-	order   list.List // of *entry; least recently sent to first
-	asked   list.List // of *entry whose name is being resolved; oldest first
+	order   list.List // elements are *entry; the one least recently sent to comes first
+	asked   list.List // elements are *entry with a lookup in progress; oldest first
 	sources map[netip.Addr]*source
 	room    *Room
 
-	bytes     int    // of waiting datagrams
+	bytes     int    // total size of the waiting datagrams
 	dropped   uint64 // datagrams dropped while waiting
-	forgotten uint64 // targets evicted for others
+	forgotten uint64 // targets evicted to make room
 }
 
 // entry is one target.
 type entry struct {
 	target Target
-	elem   *list.Element // in order; nil once removed from the table
-	asked  *list.Element // in asked; nil if its name is not being resolved
-	source *source       // of addr; nil while unknown
+	elem   *list.Element // its element in table.order; nil once removed from the table
+	asked  *list.Element // its element in table.asked; nil without a lookup in progress
+	source *source       // the source for addr; nil while addr is unknown
 	addr   netip.AddrPort
-	ready  bool // datagrams need not wait
+	ready  bool // datagrams can be sent without waiting
 
-	waiting [][]byte           // datagrams, until ready
-	cancel  context.CancelFunc // cancels the lookup; nil for an address
+	waiting [][]byte           // datagrams queued until ready
+	cancel  context.CancelFunc // cancels the lookup; nil if the target is an address
 }
 
-// source is an address that was sent to and may answer, from any port: some protocols
-// answer from another port.
+// source is an address that datagrams were sent to. It may answer from any port,
+// because some protocols answer from a different one.
 type source struct {
-	entries int       // number of entries with this address
-	last    time.Time // last datagram sent to it or received from it
+	entries int       // number of entries that have this address
+	last    time.Time // when a datagram was last sent to or received from it
 }
 
 func newTable(room *Room) table {
 	return table{targets: map[Target]*entry{}, sources: map[netip.Addr]*source{}, room: room}
 }
 
-// use returns the entry of a target that a datagram is being sent to; fresh reports
-// whether it is a new entry.
+// use returns the entry for a target about to be sent a datagram; fresh reports whether
+// the entry is new.
 func (t *table) use(target Target, now time.Time) (e *entry, fresh bool) {
 	e = t.targets[target]
 	if e != nil && e.expired(now) {
@@ -103,7 +104,7 @@ func (t *table) use(target Target, now time.Time) (e *entry, fresh bool) {
 	return e, true
 }
 
-// full reports whether another target must be evicted to add one.
+// full reports whether adding a target requires evicting another.
 func (t *table) full() bool {
 	n := len(t.targets)
 	return n >= targetsMax || n >= targetsFloor && t.room.taken.Load() >= allTargets
@@ -120,7 +121,8 @@ func (e *entry) expired(now time.Time) bool {
 	return e.source != nil && now.Sub(e.source.last) >= silenceMax
 }
 
-// locate sets the address of an entry's target, which may answer from then on.
+// locate sets the address of an entry's target and accepts answers from it from then
+// on.
 func (t *table) locate(e *entry, addr netip.AddrPort, now time.Time) {
 	s := t.sources[addr.Addr()]
 	if s == nil {
@@ -133,7 +135,7 @@ func (t *table) locate(e *entry, addr netip.AddrPort, now time.Time) {
 	t.answered(e)
 }
 
-// answered records that the lookup of an entry's name has ended.
+// answered records that the lookup of an entry's name has finished.
 func (t *table) answered(e *entry) {
 	if e.asked != nil {
 		t.asked.Remove(e.asked)
@@ -141,7 +143,7 @@ func (t *table) answered(e *entry) {
 	}
 }
 
-// heard reports whether an answer from ip is accepted.
+// heard reports whether to accept an answer from ip.
 func (t *table) heard(ip netip.Addr, now time.Time) bool {
 	s := t.sources[ip]
 	if s == nil || now.Sub(s.last) >= silenceMax {
@@ -172,8 +174,8 @@ func (t *table) remove(e *entry) {
 	t.dropped += uint64(len(t.unwait(e)))
 }
 
-// wait queues a datagram until its target's name is resolved, dropping older ones if
-// there is no room.
+// wait queues a datagram until its target's name is resolved, dropping the oldest ones
+// if there is no room.
 func (t *table) wait(e *entry, data []byte) {
 	for len(e.waiting) > 0 && (len(e.waiting) >= waitingMax || t.bytes+len(data) > waitBytes) {
 		t.bytes -= len(e.waiting[0])
@@ -188,7 +190,7 @@ func (t *table) wait(e *entry, data []byte) {
 	e.waiting = append(e.waiting, bytes.Clone(data))
 }
 
-// unwait returns and removes the datagrams waiting for an entry.
+// unwait removes and returns the datagrams waiting for an entry.
 func (t *table) unwait(e *entry) [][]byte {
 	w := e.waiting
 	for _, b := range w {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sendTo does what a relay does with the table for a datagram to an address.
+// sendTo updates the table as a relay does for a datagram to an address.
 func sendTo(t *testing.T, tab *table, target string, now time.Time) (fresh bool) {
 	t.Helper()
 	to := mustTarget(t, target)
@@ -24,7 +24,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	target := func(i int) string { return fmt.Sprintf("192.0.%d.%d:53", i/256, i%256) }
 	for i := range all {
 		sendTo(t, &tab, target(i), now)
-		sendTo(t, &tab, target(0), now) // keeps it recently used
+		sendTo(t, &tab, target(0), now) // keep it recently used
 	}
 	if len(tab.targets) != targetsMax || len(tab.sources) != targetsMax || tab.order.Len() != targetsMax {
 		t.Errorf("%d targets, %d sources, %d in order; want %d each", len(tab.targets), len(tab.sources), tab.order.Len(), targetsMax)
@@ -32,7 +32,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	for i := range all {
 		want := i == 0 || i > all-targetsMax
 		if got := tab.heard(mustTarget(t, target(i)).IP, now); got != want {
-			t.Errorf("target %d of %d is heard: %v, want %v", i, all, got, want)
+			t.Errorf("answers from target %d of %d are accepted: %v, want %v", i, all, got, want)
 		}
 	}
 	if want := uint64(all - targetsMax); tab.forgotten != want {
@@ -40,12 +40,12 @@ func TestTargetsAreBounded(t *testing.T) {
 	}
 	sendTo(t, &tab, "198.51.100.1:53", now.Add(silenceMax))
 	if len(tab.targets) != 1 || tab.forgotten != all-targetsMax {
-		t.Errorf("after a minute of silence there are %d targets, %d forgotten; want the new one, and none more", len(tab.targets), tab.forgotten)
+		t.Errorf("after a minute of silence there are %d targets, %d forgotten; want only the new one, and no more forgotten", len(tab.targets), tab.forgotten)
 	}
 }
 
 // TestTargetsShareRoom: when all associations together have too many targets, one with
-// few may add more, and one with many must evict its own.
+// few may still add some, while one with many must evict its own.
 func TestTargetsShareRoom(t *testing.T) {
 	room, now := new(Room), time.Now()
 	many, few := newTable(room), newTable(room)
@@ -74,7 +74,7 @@ func TestTargetsShareRoom(t *testing.T) {
 	}
 }
 
-// TestNamesAreBounded: names being resolved have a lower limit than addresses.
+// TestNamesAreBounded: the limit on concurrent lookups is lower than that on targets.
 func TestNamesAreBounded(t *testing.T) {
 	tab, now := newTable(new(Room)), time.Now()
 	for i := range namesMax + 10 {
@@ -88,7 +88,7 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 	tab.use(mustTarget(t, "more.test:53"), now)
 	if len(tab.targets) != namesMax+1 || tab.asked.Len() != 1 {
-		t.Errorf("%d names, %d being resolved; want all that are found, and the new one", len(tab.targets), tab.asked.Len())
+		t.Errorf("%d names, %d being resolved; want all the resolved ones and the new one", len(tab.targets), tab.asked.Len())
 	}
 }
 
@@ -99,14 +99,14 @@ func TestTargetsExpire(t *testing.T) {
 	sendTo(t, &tab, "192.0.2.2:53", now)
 	now = now.Add(silenceMax - 1)
 	if !tab.heard(a, now) {
-		t.Error("an answer just before the end of the time is not heard")
+		t.Error("an answer after just under 60 s of silence is rejected")
 	}
 	now = now.Add(1)
 	if tab.heard(b, now) {
-		t.Error("an answer after 60 s of silence is heard")
+		t.Error("an answer after 60 s of silence is accepted")
 	}
 	if !tab.heard(a, now.Add(silenceMax-2)) {
-		t.Error("an answer is no sign of life")
+		t.Error("an answer does not keep a target alive")
 	}
 	if fresh := sendTo(t, &tab, "192.0.2.2:53", now); !fresh {
 		t.Error("a target was not forgotten after 60 s of silence")
@@ -116,7 +116,7 @@ func TestTargetsExpire(t *testing.T) {
 	}
 	sendTo(t, &tab, "192.0.2.3:53", now.Add(10*silenceMax))
 	if len(tab.targets) != 1 || len(tab.sources) != 1 {
-		t.Errorf("%d targets and %d sources are held, want the new one alone", len(tab.targets), len(tab.sources))
+		t.Errorf("%d targets and %d sources are held, want only the new one", len(tab.targets), len(tab.sources))
 	}
 }
 
@@ -132,7 +132,7 @@ func TestSourcesAreShared(t *testing.T) {
 	}
 	tab.remove(tab.targets[mustTarget(t, "192.0.2.1:54")])
 	if tab.heard(netip.MustParseAddr("192.0.2.1"), now) {
-		t.Error("heard after its last target's end")
+		t.Error("accepted after its last target was removed")
 	}
 }
 
@@ -145,18 +145,18 @@ func TestWaitingIsBounded(t *testing.T) {
 			tab.wait(e, make([]byte, 1000+j))
 		}
 		if len(e.waiting) > waitingMax {
-			t.Errorf("%d datagrams wait for one name, want at most %d", len(e.waiting), waitingMax)
+			t.Errorf("%d datagrams are waiting for one name, want at most %d", len(e.waiting), waitingMax)
 		}
 		for _, b := range e.waiting {
 			held += len(b)
 		}
 	}
 	if held != tab.bytes || held > waitBytes {
-		t.Errorf("%d bytes wait and %d are counted, want at most %d", held, tab.bytes, waitBytes)
+		t.Errorf("%d bytes are waiting and %d are counted, want at most %d", held, tab.bytes, waitBytes)
 	}
 	first := tab.targets[mustTarget(t, "host0.test:53")]
 	if n := len(first.waiting[0]); len(first.waiting) != waitingMax || n != 1000+100-waitingMax {
-		t.Errorf("%d wait for the first name, the oldest of %d bytes; want the newest %d", len(first.waiting), n, waitingMax)
+		t.Errorf("%d are waiting for the first name, the oldest of %d bytes; want the newest %d", len(first.waiting), n, waitingMax)
 	}
 	for _, e := range tab.targets {
 		tab.remove(e)
