@@ -12,7 +12,7 @@ type Endpoint struct {
 	Address string // host:port, or the path of a socket file
 }
 
-// ParseEndpoint parses an address that may be prefixed by its network, as in
+// ParseEndpoint parses an address with an optional network prefix, as in
 // unix:/run/tunnels.sock or tcp:127.0.0.1:1080; network is the default. It does not
 // validate the address.
 func ParseEndpoint(network, s string) Endpoint {
@@ -24,8 +24,8 @@ func ParseEndpoint(network, s string) Endpoint {
 	return Endpoint{network, s}
 }
 
-// String returns the address in the form that ParseEndpoint reads, without the prefix
-// for tcp.
+// String returns the endpoint in the form ParseEndpoint accepts, without a prefix for
+// tcp.
 func (e Endpoint) String() string {
 	if e.Network == "tcp" {
 		return e.Address
@@ -33,11 +33,12 @@ func (e Endpoint) String() string {
 	return e.Network + ":" + e.Address
 }
 
-// IsLoopback calls the function IsLoopback for e.
+// IsLoopback reports whether e is reachable only from this machine; see the function
+// IsLoopback.
 func (e Endpoint) IsLoopback() bool { return IsLoopback(e.Network, e.Address) }
 
-// ListenAll listens on all endpoints in order, or on none. The error names the endpoint
-// that failed.
+// ListenAll listens on all endpoints, in order, or on none. The error names the
+// endpoint that failed.
 func (c Config) ListenAll(ctx context.Context, all []Endpoint) ([]net.Listener, error) {
 	var open []net.Listener
 	for _, e := range all {
@@ -46,7 +47,7 @@ func (c Config) ListenAll(ctx context.Context, all []Endpoint) ([]net.Listener, 
 			for _, o := range open {
 				o.Close()
 			}
-			return nil, err // err names it
+			return nil, err // err names the endpoint
 		}
 		open = append(open, l)
 	}

@@ -13,7 +13,7 @@ type listener struct {
 	closing      chan struct{} // closed by Close
 	closeOnce    sync.Once
 	closeErr     error // owned by closeOnce
-	retry        Retry // guards itself
+	retry        Retry // does its own locking
 }
 
 func newListener(inner net.Listener, cfg Config) *listener {
@@ -39,7 +39,7 @@ func (l *listener) report(err error, first bool) {
 	}
 }
 
-// Close ends waiting and paused Accepts. Later calls do nothing.
+// Close interrupts waiting and paused Accepts. Further calls do nothing.
 func (l *listener) Close() error {
 	l.closeOnce.Do(func() {
 		close(l.closing)
@@ -48,9 +48,9 @@ func (l *listener) Close() error {
 	return l.closeErr
 }
 
-// setCarrierConn sets the carrier options on an accepted connection, because not every
-// option is inherited from the listening socket. If an option cannot be set, the
-// connection is slower or detects a dead peer later, which is no reason to reject it.
+// setCarrierConn sets the carrier options on an accepted connection, because the
+// listening socket does not pass on all of them. If one cannot be set, the connection
+// is slower or detects a dead peer later, which is no reason to reject it.
 func setCarrierConn(c net.Conn) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {

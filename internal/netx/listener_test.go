@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// scripted is a listener whose Accept returns the scripted results and then blocks
-// until Close.
+// scripted is a listener whose Accept returns scripted results, then blocks until
+// Close.
 type scripted struct {
 	results chan error // nil for a connection
 	closed  chan struct{}
@@ -70,14 +70,14 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 			t.Errorf("the first error after a success cost %v, want %v", got, want)
 		}
 		if len(reports) != 1 {
-			t.Errorf("%d reports of errors between which a connection was accepted, want 1", len(reports))
+			t.Errorf("%d reports of errors with an accepted connection in between, want 1", len(reports))
 		}
 		inner.results <- syscall.EMFILE
 		inner.results <- nil
 		time.Sleep(burstGap + time.Second)
 		accept()
 		if len(reports) != 2 || !errors.Is(reports[0], syscall.EMFILE) {
-			t.Errorf("reports = %v, want one a burst, the first of them EMFILE", reports)
+			t.Errorf("reports = %v, want one per burst, the first of them EMFILE", reports)
 		}
 	})
 }
@@ -105,7 +105,7 @@ func TestCloseInterruptsPause(t *testing.T) {
 			_, err := l.Accept()
 			got <- err
 		}()
-		time.Sleep(10*time.Second + time.Millisecond) // into the middle of a one-second pause
+		time.Sleep(10*time.Second + time.Millisecond) // to the middle of a one-second pause
 		start := time.Now()
 		l.Close()
 		if err := <-got; !errors.Is(err, net.ErrClosed) {

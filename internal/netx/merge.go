@@ -11,9 +11,9 @@ type merged struct {
 	// Set once, never changed.
 	all  []net.Listener
 	next chan accepted // unbuffered
-	over chan struct{} // closed by Close, or when none of all accepts any more
+	over chan struct{} // closed by Close, or once no listener accepts any more
 
-	wg        sync.WaitGroup // one goroutine for each of all, and one that waits for them
+	wg        sync.WaitGroup // one goroutine per listener, and one waiting for them
 	closeOnce sync.Once
 	closeErr  error // owned by closeOnce
 }
@@ -24,9 +24,9 @@ type accepted struct {
 	err  error
 }
 
-// Merge combines listeners, of which there must be at least one. Accept returns
-// connections and errors of each; it fails for good, with net.ErrClosed, once all are
-// closed. Addr returns the address of the first. Close closes all.
+// Merge combines one or more listeners into one. Accept returns connections and errors
+// from any of them, and net.ErrClosed once all are closed. Addr returns the address of
+// the first. Close closes all of them.
 func Merge(all ...net.Listener) net.Listener {
 	if len(all) == 1 {
 		return all[0]
@@ -38,12 +38,12 @@ func Merge(all ...net.Listener) net.Listener {
 	}
 	m.wg.Go(func() {
 		accepting.Wait()
-		_ = m.close() // all have ended
+		_ = m.close() // every listener has ended
 	})
 	return m
 }
 
-// accept passes on what l accepts until it is closed.
+// accept passes on l's connections and errors until l is closed.
 func (m *merged) accept(l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -76,7 +76,7 @@ func (m *merged) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. It waits until all accept loops have ended.
+// Close implements net.Listener. It waits for all accept loops to end.
 func (m *merged) Close() error {
 	err := m.close()
 	m.wg.Wait()

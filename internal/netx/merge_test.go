@@ -21,7 +21,7 @@ func TestMergeTakesFromAll(t *testing.T) {
 			if err != nil {
 				failed++
 				if !errors.Is(err, syscall.EMFILE) {
-					t.Errorf("Accept = %v, want what the listener said", err)
+					t.Errorf("Accept = %v, want the listener's error", err)
 				}
 				continue
 			}
@@ -32,18 +32,18 @@ func TestMergeTakesFromAll(t *testing.T) {
 			t.Errorf("%d connections and %d errors, want 4 and 1", conns, failed)
 		}
 		if m.Addr() != a.Addr() && m.Addr().String() != a.Addr().String() {
-			t.Errorf("Addr = %v, want that of the first", m.Addr())
+			t.Errorf("Addr = %v, want the first listener's", m.Addr())
 		}
 		waiting := make(chan error)
 		go func() { _, err := m.Accept(); waiting <- err }()
 		synctest.Wait()
-		b.Close() // closing one of them does not end the merged listener
+		b.Close() // closing one listener must not end the merged one
 		synctest.Wait()
 		a.results <- nil
 		if err := <-waiting; err != nil {
 			t.Errorf("Accept with one listener left = %v", err)
 		}
-		a.results <- nil // not accepted: Close must close it
+		a.results <- nil // never accepted, so Close must close it
 		synctest.Wait()
 		for range 2 {
 			if err := m.Close(); err != nil {
@@ -82,10 +82,10 @@ func TestListenAll(t *testing.T) {
 	defer taken.Close()
 	all := []Endpoint{{"unix", path}, {"tcp", taken.Addr().String()}}
 	if _, err := (Config{}).ListenAll(context.Background(), all); err == nil || !strings.Contains(err.Error(), taken.Addr().String()) {
-		t.Errorf("ListenAll with one taken = %v, want it to name %v", err, taken.Addr())
+		t.Errorf("ListenAll with one address in use = %v, want it to name %v", err, taken.Addr())
 	}
 	all[1].Address = "127.0.0.1:0"
-	open, err := (Config{}).ListenAll(context.Background(), all) // the first was closed again
+	open, err := (Config{}).ListenAll(context.Background(), all) // ListenAll must have closed the first again
 	if err != nil {
 		t.Fatal(err)
 	}

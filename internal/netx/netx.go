@@ -1,15 +1,15 @@
 // Package netx opens sockets with the options that a tunnel needs.
 //
-// What it does differently from package net:
+// It differs from package net as follows:
 //
 //   - MPTCP is off. It is Go's default for listeners, and on such a socket
 //     TCP_USER_TIMEOUT and TCP_NOTSENT_LOWAT fail or are ignored.
 //   - A carrier, a TCP connection that holds many sessions, keeps little unsent
-//     data in the kernel, so that what is urgent can still overtake, and gives
+//     data in the kernel, so that urgent data can still overtake it, and gives
 //     up on a peer that acknowledges nothing.
-//   - A UNIX socket belongs to its user alone (mode 0600), and the file that a
-//     killed process left behind does not keep the next one from starting.
-//   - Accept continues after descriptors have run out.
+//   - Only its own user can open a UNIX socket (mode 0600), and a file left
+//     behind by a killed process does not keep the next one from starting.
+//   - Accept recovers after running out of file descriptors.
 package netx
 
 import (
@@ -23,25 +23,24 @@ import (
 )
 
 const (
-	// notSentLowat is how many unsent bytes of a carrier may wait in the kernel, until
+	// notSentLowat is how many unsent bytes the kernel may hold for a carrier, unless
 	// SetUnsent changes it. More would only be a queue in which nothing can overtake.
 	notSentLowat = 128 << 10
-	// userTimeout is how long sent bytes of a carrier may remain unacknowledged.
+	// userTimeout is how long bytes sent on a carrier may remain unacknowledged.
 	userTimeout = 20 * time.Second
 )
 
-// keepAlive detects peers that vanished while a connection was idle: after 15 s, a
-// probe every 15 s, nine of them.
+// keepAlive detects peers that vanish while a connection is idle: after 15 s it sends a
+// probe every 15 s, up to nine.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9}
 
-// Config says what sockets are for. The zero Config is for ordinary connections.
+// Config selects socket options. The zero Config suits ordinary connections.
 type Config struct {
-	// Carrier marks TCP connections that hold many sessions: they get
-	// TCP_NOTSENT_LOWAT (128 KiB) and TCP_USER_TIMEOUT (20 s) where the system
-	// has them.
+	// Carrier marks TCP connections that hold many sessions: they get TCP_NOTSENT_LOWAT
+	// (128 KiB) and TCP_USER_TIMEOUT (20 s) if the system has them.
 	Carrier bool
-	// Report, if not nil, is called with the first error of each burst of failing
-	// Accepts, by the accepting goroutine.
+	// Report, if not nil, is called by the accepting goroutine with the first error of
+	// each burst of Accept failures.
 	Report func(error)
 }
 
@@ -58,9 +57,9 @@ func Dialer(timeout time.Duration) *net.Dialer {
 // Listen listens on a stream network of package net: tcp, tcp4, tcp6 or unix. 0.0.0.0
 // means IPv4 only; [::] and an empty host mean both families.
 //
-// Accept of the returned listener fails only after Close: any other error is reported
-// and followed by a pause (5 ms, doubling up to 1 s, interrupted by Close) and a retry.
-// Its connections are those of package net.
+// The listener's Accept fails only after Close: any other error is reported and
+// followed by a pause (5 ms, doubling up to 1 s, interrupted by Close) and a retry. It
+// returns package net's connections.
 func (c Config) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	lc.SetMultipathTCP(false)
@@ -74,13 +73,13 @@ func (c Config) Listen(ctx context.Context, network, address string) (net.Listen
 		inner, err = lc.Listen(ctx, family(network, address), address)
 	}
 	if err != nil {
-		return nil, err // the error of package net or listenUnix names the address
+		return nil, err // the error already names the address
 	}
 	return newListener(inner, c), nil
 }
 
-// family returns the network to listen on. Package net takes 0.0.0.0 for all addresses
-// of both families, which would open a port on IPv6 to users who asked for IPv4.
+// family returns the network to listen on. Package net treats 0.0.0.0 as all addresses
+// of both families, which would open an IPv6 port for users who asked for IPv4.
 func family(network, address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if ip, ipErr := netip.ParseAddr(host); network == "tcp" && err == nil && ipErr == nil && ip == netip.IPv4Unspecified() {
@@ -89,8 +88,8 @@ func family(network, address string) string {
 	return network
 }
 
-// Dialer returns a dialer for stream networks of package net. timeout limits each dial;
-// with 0 only the system's limit applies.
+// Dialer returns a dialer for package net's stream networks. timeout limits each dial;
+// 0 leaves only the system's limit.
 func (c Config) Dialer(timeout time.Duration) *net.Dialer {
 	d := &net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive}
 	d.SetMultipathTCP(false)
@@ -109,8 +108,8 @@ func (c Config) Dialer(timeout time.Duration) *net.Dialer {
 }
 
 // IsLoopback reports whether address on network is reachable only from this machine: a
-// UNIX socket, a loopback address, or "localhost". An empty host means every interface,
-// so it is not; nor is any other name, because it may resolve to anything later.
+// UNIX socket, a loopback address, or "localhost". An empty host is not, since it means
+// every interface; nor is any other name, since it could resolve to anything later.
 func IsLoopback(network, address string) bool {
 	if isUnix(network) {
 		return true
@@ -128,25 +127,25 @@ func IsLoopback(network, address string) bool {
 
 func isUnix(network string) bool { return strings.HasPrefix(network, "unix") }
 
-// SetUnsent changes how many bytes of c, a carrier or a wrapper with a NetConn method,
-// may wait unsent in the kernel; the initial value is 128 KiB. It does nothing where
-// the system has no such limit.
+// SetUnsent changes how many unsent bytes the kernel may hold for c, a carrier or a
+// wrapper with a NetConn method; the initial value is 128 KiB. It does nothing if the
+// system has no such limit.
 func SetUnsent(c net.Conn, n int) {
 	if raw := rawTCP(c); raw != nil {
 		setUnsent(raw, n)
 	}
 }
 
-// Sent is the kernel's state of the bytes sent on a connection.
+// Sent is the kernel's record of the bytes sent on a connection.
 type Sent struct {
-	Acked  uint64 // bytes acknowledged in order by the peer's system
-	Queued uint64 // bytes written and not yet acknowledged
+	Acked  uint64 // bytes that the peer's system has acknowledged in order
+	Queued uint64 // bytes written but not yet acknowledged
 	Moved  uint64 // changes whenever the peer's system acknowledges anything
 }
 
-// Progress returns how much of what was sent on c, a carrier or a wrapper with a
-// NetConn method, has been acknowledged. If a connection has a Progress method of its
-// own, that is used. ok is false where the system does not tell.
+// Progress returns how much of the data sent on c, a carrier or a wrapper with a
+// NetConn method, has been acknowledged. It uses the connection's own Progress method
+// if there is one. ok is false if the system does not report this.
 func Progress(c net.Conn) (s Sent, ok bool) {
 	if p, ok := c.(interface{ Progress() (Sent, bool) }); ok {
 		return p.Progress()
@@ -157,7 +156,7 @@ func Progress(c net.Conn) (s Sent, ok bool) {
 	return Sent{}, false
 }
 
-// rawTCP returns the TCP socket of c or of the connection it wraps, or nil if there is
+// rawTCP returns the TCP socket of c or of the connection it wraps, or nil if it has
 // none.
 func rawTCP(c net.Conn) syscall.RawConn {
 	for {

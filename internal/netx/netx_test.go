@@ -40,7 +40,7 @@ func TestIsLoopback(t *testing.T) {
 	}
 }
 
-// pair returns both ends of a connection through a listener made from cfg.
+// pair returns both ends of a connection to a listener configured by cfg.
 func pair(t *testing.T, cfg Config) (dialed, accepted *net.TCPConn) {
 	t.Helper()
 	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func TestBytesArrive(t *testing.T) {
 }
 
 func TestMPTCPIsOff(t *testing.T) {
-	t.Setenv("GODEBUG", "multipathtcp=2") // makes listeners and dialers use it
+	t.Setenv("GODEBUG", "multipathtcp=2") // makes MPTCP the default for listeners and dialers
 	d, a := pair(t, Config{})
 	for name, c := range map[string]*net.TCPConn{"dialed": d, "accepted": a} {
 		if on, err := c.MultipathTCP(); on || err != nil {
@@ -108,8 +108,8 @@ func TestCarrierDialerTakesUnix(t *testing.T) {
 	c.Close()
 }
 
-// TestListenFamilies: an IPv4 address opens no port on IPv6, and one for both families
-// opens both.
+// TestListenFamilies: an IPv4 address opens no IPv6 port, and an address for both
+// families opens both.
 func TestListenFamilies(t *testing.T) {
 	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
 		t.Skip("no IPv6 here: ", err)

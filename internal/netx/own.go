@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// ownEvery is the maximum age of the list of interface addresses.
+// ownEvery is how old the list of interface addresses may get.
 const ownEvery = 5 * time.Second
 
-// Own knows the addresses of this machine's interfaces. The zero value is ready to use,
-// also concurrently.
+// Own caches the addresses of this machine's interfaces. The zero value is ready to use
+// and safe for concurrent use.
 type Own struct {
 	mu    sync.Mutex
 	asked time.Time               // guarded by mu
 	addrs map[netip.Addr]struct{} // guarded by mu
 }
 
-// Has reports whether a is an address of this machine, using a list up to 5 s old. If
-// the system returns an error, the previous list is used.
+// Has reports whether a is an address of this machine, using a list up to 5 s old, or
+// the previous list if the system returns an error.
 func (o *Own) Has(a netip.Addr) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

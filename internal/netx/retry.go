@@ -10,24 +10,24 @@ import (
 const (
 	acceptPauseMin = 5 * time.Millisecond
 	acceptPauseMax = time.Second
-	burstGap       = 10 * time.Second // without an error: the next one begins a new burst
+	burstGap       = 10 * time.Second // after this long without an error, the next one begins a new burst
 )
 
-// Retry accepts connections and keeps trying when accepting fails. Running out of
-// file descriptors or memory, or a connection that was aborted before it was accepted,
-// passes; a server that stopped listening because of it would have to be restarted by
-// hand. The zero Retry is ready for use, from any goroutine.
+// Retry accepts connections and keeps trying when accepting fails. A shortage of file
+// descriptors or memory, or a connection aborted before it was accepted, is temporary;
+// a server that stopped listening would have to be restarted by hand. The zero Retry is
+// ready to use, from any goroutine.
 type Retry struct {
 	mu    sync.Mutex    // never held while accepting, pausing or reporting
-	pause time.Duration // guarded by mu; the last pause, 0 after a success
+	pause time.Duration // guarded by mu; the last pause, or 0 after a success
 	last  time.Time     // guarded by mu; when accepting last failed
 }
 
 // Accept calls accept until it succeeds or fails with net.ErrClosed. After any other
-// error it calls report, and pauses: for 5 ms at first, doubling up to 1 s until
-// accept succeeds. first reports whether the error begins a burst, that is, whether
-// none came in the 10 s before. Accept returns net.ErrClosed, not wrapped, if accept
-// did or stop was closed during a pause.
+// error it calls report and pauses: 5 ms at first, doubling up to 1 s until accept
+// succeeds. first says whether the error begins a burst, that is, whether there was
+// none in the previous 10 s. Accept returns net.ErrClosed, not wrapped, if accept did
+// or if stop was closed during a pause.
 func (r *Retry) Accept(accept func() (net.Conn, error), stop <-chan struct{}, report func(err error, first bool)) (net.Conn, error) {
 	for {
 		c, err := accept()
@@ -51,8 +51,8 @@ func (r *Retry) Accept(accept func() (net.Conn, error), stop <-chan struct{}, re
 }
 
 // failed returns how long to pause after an error, and whether it begins a burst: a
-// process at its limit accepts one connection now and then, which is no reason to
-// report it all again.
+// process at its limit accepts a connection now and then, which must not trigger
+// another report.
 func (r *Retry) failed() (pause time.Duration, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -56,8 +56,8 @@ func TestCarrierOptions(t *testing.T) {
 	}
 }
 
-// TestAcceptWithoutDescriptors runs itself in a process of its own, so that it can
-// lower the limit of open files without affecting other tests.
+// TestAcceptWithoutDescriptors runs in a separate process, so that it can lower the
+// limit on open files without affecting other tests.
 func TestAcceptWithoutDescriptors(t *testing.T) {
 	if os.Getenv("NETX_LOW_LIMIT") == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAcceptWithoutDescriptors$", "-test.v")
@@ -87,7 +87,7 @@ func exhaust(t *testing.T) error {
 	}
 	defer d.Close()
 
-	// Lower than every open descriptor: nothing can be opened any more.
+	// Lower than every open descriptor, so that nothing more can be opened.
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 		return err
@@ -112,7 +112,7 @@ func exhaust(t *testing.T) error {
 	}
 	r := <-accepted
 	if r.err != nil {
-		return fmt.Errorf("Accept once descriptors are there again: %w", r.err)
+		return fmt.Errorf("Accept once descriptors are available again: %w", r.err)
 	}
 	r.c.Close()
 	if n := len(reports); n != 0 {
@@ -121,13 +121,13 @@ func exhaust(t *testing.T) error {
 	return nil
 }
 
-// TestProgress: acknowledgments by the peer's system are visible, also through a
+// TestProgress: acknowledgments by the peer's system are visible, even through a
 // wrapper.
 func TestProgress(t *testing.T) {
 	d, a := pair(t, Config{Carrier: true})
 	before, ok := Progress(d)
 	if !ok {
-		t.Skip("the kernel does not tell")
+		t.Skip("the kernel does not report progress")
 	}
 	if again, _ := Progress(wrapped{d}); again != before {
 		t.Errorf("Progress = %+v, then %+v with nothing sent", before, again)

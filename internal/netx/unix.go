@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// unixPathMax is the longest path that fits into Linux's sockaddr_un with its
-// terminating zero. Other systems allow a few bytes less and return their own error.
+// unixPathMax is the longest path that fits in Linux's sockaddr_un with its terminating
+// zero. Other systems allow a few bytes less and return their own error.
 const unixPathMax = 107
 
-// probeTimeout limits the check whether a socket file is in use.
+// probeTimeout limits the check for whether a socket file is in use.
 const probeTimeout = 2 * time.Second
 
-// listenUnix listens on the socket file path, which only this user can open. A socket
-// file that nothing listens on is replaced; any other file is not. Two processes that
-// start at the same moment may both find the old file stale; the later one then owns
+// listenUnix listens on the socket file path, which only this user can open. It
+// replaces a socket file that nothing is listening on, but no other file. If two
+// processes starting at once both find the old file stale, the later one ends up with
 // the path.
 func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) (net.Listener, error) {
-	if strings.HasPrefix(path, "@") { // abstract names on Linux are not files
+	if strings.HasPrefix(path, "@") { // abstract names, on Linux, are not files
 		return lc.Listen(ctx, network, path)
 	}
 	if err := checkUnixPath(path); err != nil {
@@ -40,7 +40,7 @@ func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) 
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" { // where a file's mode does not restrict access
+	if runtime.GOOS != "windows" { // there a file's mode does not restrict access
 		if err := os.Chmod(path, 0o600); err != nil {
 			l.Close()
 			return nil, fmt.Errorf("listening on %s %s: %w", network, path, err)
@@ -94,9 +94,9 @@ func removeStale(ctx context.Context, network, path string) error {
 	if !refused(err) {
 		return fmt.Errorf("cannot tell whether the socket file is in use: %w", err)
 	}
-	// It may have been replaced by a live one meanwhile.
+	// A live socket may have replaced it in the meantime.
 	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
-		return errors.New("the socket file changed meanwhile: another process is starting there")
+		return errors.New("the socket file changed in the meantime: another process is starting on it")
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("removing the stale socket file: %w", err)
@@ -106,6 +106,6 @@ func removeStale(ctx context.Context, network, path string) error {
 
 // refused reports whether err means that nothing is listening.
 func refused(err error) bool {
-	const wsaConnRefused = syscall.Errno(10061) // the number on Windows, which package syscall does not map
+	const wsaConnRefused = syscall.Errno(10061) // Windows' number, which package syscall does not map
 	return errors.Is(err, syscall.ECONNREFUSED) || runtime.GOOS == "windows" && errors.Is(err, wsaConnRefused)
 }

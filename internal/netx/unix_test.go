@@ -19,7 +19,7 @@ func listenUnixFor(t *testing.T, path string) net.Listener {
 	return l
 }
 
-// leaveStale leaves a socket file behind, as a killed process does.
+// leaveStale leaves a socket file behind, as a killed process would.
 func leaveStale(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
@@ -32,7 +32,7 @@ func leaveStale(t *testing.T, path string) {
 
 func TestUnixMode(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no file modes there")
+		t.Skip("no file modes on this system")
 	}
 	path := filepath.Join(t.TempDir(), "s")
 	l := listenUnixFor(t, path)

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// ZoneProblem describes what is wrong with the zone of a host:port to listen on or to
-// dial, or returns "". A link-local address is valid only with its interface.
+// ZoneProblem describes the problem with the zone of a host:port to listen on or dial,
+// or returns "". A link-local address is valid only with an interface.
 func ZoneProblem(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -12,43 +12,44 @@ import (
 	"tunnels/internal/code"
 )
 
-// Limits on how long answers are remembered.
+// Limits on how long answers are cached.
 const (
-	minTTL = time.Second // also if it is 0: all requests within this second share an answer
+	minTTL = time.Second // even if the TTL is 0, so that requests within a second share an answer
 	maxTTL = time.Hour
-	// maxNegativeTTL is short because a newly created name is used soon.
+	// maxNegativeTTL is short because people try a name right after creating it.
 	maxNegativeTTL = 5 * time.Minute
-	// failureTTL is more than the second that RFC 9520 requires.
+	// failureTTL exceeds the one second that RFC 9520 requires.
 	failureTTL = 2 * time.Second
-	// rest is how long an upstream that did not answer is asked last.
+	// rest is how long an upstream that did not answer goes to the end of the order.
 	rest = 30 * time.Second
 )
 
 // upstream is a source of answers.
 type upstream interface {
-	// lookup asks once and waits at most patience for the answer. An error means that
-	// there was no answer, an *rcodeError that the upstream answered with a failure.
+	// lookup sends one query and waits up to patience for the answer. An *rcodeError
+	// means that the upstream answered with a failure, any other error that it gave no
+	// answer.
 	lookup(ctx context.Context, q question, patience time.Duration) (answer, error)
 	String() string
 	close()
 }
 
-// server is an upstream with its state.
+// server is an upstream and its state.
 type server struct {
 	upstream
 	restsUntil atomic.Int64 // in Unix nanoseconds
 }
 
-// ask queries upstreams until one of them has an answer: the next one when one fails or
-// has been silent for a while, then all again, because datagrams may be lost. Slow
-// answers still count: all upstreams asked before can answer until the end.
+// ask queries upstreams until one has an answer: it moves to the next when one fails or
+// stays silent for a while, then starts over, because datagrams may be lost. Slow
+// answers still count: every upstream asked may answer until the end.
 func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	defer r.turns.end(turn)
 	select {
 	case <-turn.granted:
 	case <-ctx.Done():
 		a := r.failure(ctx, q, nil)
-		a.ttl = 0 // no upstream was asked, and the next client may have its turn at once
+		a.ttl = 0 // don't cache: no upstream was asked, and the next client may get its turn at once
 		return a
 	}
 	h := r.newHearing(ctx, q)
@@ -73,15 +74,15 @@ func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 				s.restsUntil.Store(time.Now().Add(rest).UnixNano())
 			}
 		}
-		if !silent { // all have answered with a failure
+		if !silent { // every upstream answered with a failure
 			break
 		}
 	}
 	return r.failure(ctx, q, errs)
 }
 
-// inOrder returns the upstreams in the order of the list, except that those that
-// recently did not answer are last.
+// inOrder returns the upstreams in list order, but with those that recently failed to
+// answer last.
 func (r *Resolver) inOrder() []*server {
 	order := slices.Clone(r.servers)
 	now := time.Now().UnixNano()
@@ -98,7 +99,7 @@ func (r *Resolver) inOrder() []*server {
 	return order
 }
 
-// checked returns a with its limits applied and, if there is no address, with an error
+// checked returns a with the limits applied and, if it has no address, with an error
 // text.
 func checked(a answer, q question, s *server) answer {
 	if len(a.addrs) > 0 {
@@ -118,8 +119,8 @@ func checked(a answer, q question, s *server) answer {
 	return a
 }
 
-// failure returns the answer when no upstream has one. If ctx was canceled early, it is
-// not remembered.
+// failure returns the answer when no upstream has one. It is not cached if ctx was
+// canceled early.
 func (r *Resolver) failure(ctx context.Context, q question, errs []error) answer {
 	a := answer{failed: true, ttl: failureTTL}
 	switch {

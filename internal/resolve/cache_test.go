@@ -20,7 +20,7 @@ func both(_ context.Context, q question) (answer, error) {
 	return answer{addrs: addrs("192.0.2.1"), ttl: 10 * time.Second}, nil
 }
 
-// TestTTL: each family is kept for its own records' TTL.
+// TestTTL: each family is cached for the TTL of its own records.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, asked := newFake(t, both)
@@ -31,11 +31,11 @@ func TestTTL(t *testing.T) {
 		wantAsked(t, "just before the end", asked, 0, 0)
 		time.Sleep(time.Nanosecond)
 		wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
-		wantAsked(t, "when IPv4 has expired", asked, 1, 0)
+		wantAsked(t, "once IPv4 has expired", asked, 1, 0)
 	})
 }
 
-// TestTTLLimits: the limits on what is remembered, and for how long.
+// TestTTLLimits: the limits on which answers are cached, and for how long.
 func TestTTLLimits(t *testing.T) {
 	notThere := &code.Error{Code: code.HostUnreachable, Text: "does not exist"}
 	tests := []struct {
@@ -78,7 +78,7 @@ func TestTTLLimits(t *testing.T) {
 	}
 }
 
-// TestErrorTexts: the error texts when there is no address.
+// TestErrorTexts: the error texts for a name without an address.
 func TestErrorTexts(t *testing.T) {
 	none := answer{ttl: time.Minute}
 	gone := answer{ttl: time.Minute, why: &code.Error{Code: code.HostUnreachable, Text: "does not exist"}}
@@ -108,7 +108,7 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// TestNoQuery: hosts that need no query, and hosts that must not be queried.
+// TestNoQuery: hosts that need no query, and hosts that must never be queried.
 func TestNoQuery(t *testing.T) {
 	r, asked := newFake(t, both)
 	for host, want := range map[string]string{
@@ -146,15 +146,15 @@ func TestNoQuery(t *testing.T) {
 	} {
 		wantCode(t, r, host, code.HostUnreachable, text)
 	}
-	wantAsked(t, "addresses and what is no name", asked, 0, 0)
+	wantAsked(t, "addresses and invalid names", asked, 0, 0)
 	wantAddrs(t, r, strings.Repeat("a.", 127), "2001:db8::1 192.0.2.1")
 	wantAddrs(t, r, "_x.4chan-1.example.", "2001:db8::1 192.0.2.1")
 	wantAsked(t, "names", asked, 2, 2)
 }
 
-// TestBoundOfAnswers: a million names do not exceed the limit.
+// TestBoundOfAnswers: a million names do not exceed the cache's limit.
 func TestBoundOfAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // no answer is late, so each is kept whole
+	synctest.Test(t, func(t *testing.T) { // in fake time no answer is late, so both families are cached
 		r := newResolver([]upstream{&fake{answer: both}})
 		defer r.Close()
 		for i := range maxAnswers + 100 {
@@ -163,10 +163,10 @@ func TestBoundOfAnswers(t *testing.T) {
 			}
 		}
 		if n := r.answers.Len(); n != maxAnswers {
-			t.Errorf("%d answers are kept, want %d", n, maxAnswers)
+			t.Errorf("%d answers are cached, want %d", n, maxAnswers)
 		}
 		if n := len(r.flights); n != 0 {
-			t.Errorf("%d flights are left", n)
+			t.Errorf("%d flights remain", n)
 		}
 	})
 }
@@ -184,7 +184,7 @@ func TestBoundOfAddrs(t *testing.T) {
 	}
 }
 
-// TestAnswersAreCopies: callers may change the addresses they get.
+// TestAnswersAreCopies: callers may modify the returned slice.
 func TestAnswersAreCopies(t *testing.T) {
 	r, _ := newFake(t, both)
 	got, err := r.Lookup(t.Context(), "client", "a.example")

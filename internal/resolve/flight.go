@@ -7,23 +7,23 @@ import (
 	"tunnels/internal/code"
 )
 
-// flightTime limits the duration of a query, for any number of upstreams.
+// flightTime limits the duration of a query, no matter how many upstreams it tries.
 const flightTime = 10 * time.Second
 
 // flight is a query in progress, shared by all callers waiting for its answer.
 //
-// golang.org/x/sync/singleflight does not end a call with its last waiter, but here
-// clients that ask and disconnect must not leave work behind.
+// golang.org/x/sync/singleflight does not cancel a call when its last waiter leaves,
+// but here a client that disconnects must not leave work behind.
 type flight struct {
 	landed chan struct{} // closed when answer is set
-	answer answer        // set once landed is closed
+	answer answer        // set before landed is closed
 
 	cancel  context.CancelFunc // set once, never changed
 	turn    *ticket            // set once; permission to query upstreams
 	waiters int                // guarded by Resolver.mu
 }
 
-// landed returns a flight that has its answer already.
+// landed returns a flight that already has its answer.
 func landed(a answer) *flight {
 	f := &flight{landed: make(chan struct{}), answer: a}
 	close(f.landed)
@@ -31,15 +31,15 @@ func landed(a answer) *flight {
 }
 
 // join returns the flight that answers a client's question. The caller must leave it,
-// unless the answer is worth having after all waiters have left.
+// unless the answer is worth caching even after all waiters have left.
 func (r *Resolver) join(client string, q question) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// An answer is remembered before its flight is removed, so one of the two is always
+	// An answer is cached before its flight is removed, so one of the two is always
 	// found.
 	if f := r.flights[q]; f != nil {
 		f.waiters++
-		r.turns.wait(client, f.turn) // this client's turn may come earlier
+		r.turns.wait(client, f.turn) // this client may get its turn earlier
 		return f
 	}
 	if a, ok := r.answers.Get(q); ok {
@@ -60,7 +60,7 @@ func (r *Resolver) join(client string, q question) *flight {
 	return f
 }
 
-// leave gives up f; when the last waiter leaves, the query is canceled.
+// leave gives up on f; the query is canceled when its last waiter leaves.
 func (r *Resolver) leave(q question, f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 // TestSingleFlight: a thousand concurrent requests cause one query, and canceling one
-// of them does not affect the others.
+// does not affect the rest.
 func TestSingleFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answerNow := make(chan struct{})
@@ -46,12 +46,12 @@ func TestSingleFlight(t *testing.T) {
 		synctest.Wait()
 		close(answerNow)
 		wg.Wait()
-		wantAsked(t, "1002 at one time", asked, 1, 1)
+		wantAsked(t, "1002 concurrent requests", asked, 1, 1)
 	})
 }
 
-// TestLastWaiterCancels: when the last waiter leaves, the query is canceled and nothing is
-// remembered.
+// TestLastWaiterCancels: when the last waiter leaves, the query is canceled and nothing
+// is cached.
 func TestLastWaiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 2)
@@ -68,19 +68,19 @@ func TestLastWaiterCancels(t *testing.T) {
 		wg.Wait()
 		for range 2 {
 			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("the question ended with %v, want it cancelled", err)
+				t.Errorf("the query ended with %v, want it cancelled", err)
 			}
 		}
 		synctest.Wait()
 		if len(r.flights) != 0 || r.answers.Len() != 0 {
-			t.Errorf("%d flights and %d answers are left, want none", len(r.flights), r.answers.Len())
+			t.Errorf("%d flights and %d answers remain, want none", len(r.flights), r.answers.Len())
 		}
 		drain(asked)
 	})
 }
 
 // TestResolutionDelay: IPv4 addresses wait at most 50 ms for IPv6, and IPv6 addresses
-// at most two seconds for IPv4; a later answer is there for the next request.
+// at most two seconds for IPv4; a later answer is cached for the next request.
 func TestResolutionDelay(t *testing.T) {
 	for _, tt := range []struct {
 		slow4, slow6 time.Duration
@@ -110,7 +110,7 @@ func TestResolutionDelay(t *testing.T) {
 			began := time.Now()
 			wantAddrs(t, r, "a.example", tt.want)
 			if took := time.Since(began); took != tt.after {
-				t.Errorf("IPv4 after %v, IPv6 after %v: answered after %v, want %v", tt.slow4, tt.slow6, took, tt.after)
+				t.Errorf("IPv4 after %v, IPv6 after %v: Lookup took %v, want %v", tt.slow4, tt.slow6, took, tt.after)
 			}
 			if tt.slow6 == 51*time.Millisecond {
 				time.Sleep(time.Millisecond)
@@ -121,8 +121,8 @@ func TestResolutionDelay(t *testing.T) {
 	}
 }
 
-// TestNext: when an upstream does not answer, the next one is asked, and for a while
-// first.
+// TestNext: when an upstream does not answer, the next one is asked, and goes first for
+// a while.
 func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := &fake{asked: make(chan question, 100), answer: func(ctx context.Context, _ question) (answer, error) {
@@ -140,17 +140,17 @@ func TestNext(t *testing.T) {
 		began = time.Now()
 		wantAddrs(t, r, "b.example", "2001:db8::1 192.0.2.1")
 		if took := time.Since(began); took != 0 {
-			t.Errorf("the next name took %v, want the live one asked first", took)
+			t.Errorf("the next name took %v, want the live upstream asked first", took)
 		}
-		wantAsked(t, "the dead one", dead.asked, 1, 1)
+		wantAsked(t, "the dead upstream", dead.asked, 1, 1)
 		time.Sleep(rest)
 		wantAddrs(t, r, "c.example", "2001:db8::1 192.0.2.1")
-		wantAsked(t, "the dead one, when its rest is over", dead.asked, 1, 1)
+		wantAsked(t, "the dead upstream, after its rest", dead.asked, 1, 1)
 	})
 }
 
-// TestNextAfterFailure: after a failure answer the upstream is not asked again, but the next
-// one is.
+// TestNextAfterFailure: after an upstream answers with a failure, the next one is asked
+// instead.
 func TestNextAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servfail := func(context.Context, question) (answer, error) { return answer{}, &rcodeError{"SERVFAIL"} }
@@ -167,8 +167,8 @@ func TestNextAfterFailure(t *testing.T) {
 	})
 }
 
-// TestSlowUpstream: an answer that takes longer than the initial patience is accepted
-// when it arrives, not only on a second try.
+// TestSlowUpstream: an answer slower than the initial patience is accepted when it
+// arrives, without a second try.
 func TestSlowUpstream(t *testing.T) {
 	for _, needs := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -183,15 +183,14 @@ func TestSlowUpstream(t *testing.T) {
 			begin := time.Now()
 			wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
 			if took := time.Since(begin); took != needs {
-				t.Errorf("a resolver that needs %v costs %v", needs, took)
+				t.Errorf("with an upstream that needs %v, Lookup took %v", needs, took)
 			}
 		})
 	}
 }
 
-// TestTurns: a client with thousands of names that no upstream answers does not delay
-// another client: neither when all are requested at once nor when earlier ones are
-// given up.
+// TestTurns: a client requesting thousands of names that no upstream answers does not
+// delay another client, whether it requests all at once or gives up on earlier ones.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
@@ -215,16 +214,16 @@ func TestTurns(t *testing.T) {
 				t.Errorf("the lookup of another client took %v", took)
 			}
 		}
-		// A name requested by both takes the turn of the client that waits less.
+		// A name requested by both uses the turn of the client with the shorter wait.
 		go r.Lookup(t.Context(), "flooder", "shared.example")
 		synctest.Wait()
 		begin := time.Now()
 		if _, err := r.Lookup(t.Context(), "other", "shared.example"); err == nil || time.Since(begin) != 4500*time.Millisecond {
-			t.Errorf("a name that both wait for: %v after %v, want the upstream's silence alone", err, time.Since(begin))
+			t.Errorf("a name both wait for: %v after %v, want only the upstream's timeout", err, time.Since(begin))
 		}
 		wg.Wait()
 		if r.turns.busy != 0 || len(r.turns.lines) != 0 || r.turns.next.Len() != 0 {
-			t.Errorf("%d places are taken, %d clients remembered", r.turns.busy, len(r.turns.lines))
+			t.Errorf("%d slots are in use, %d clients remain", r.turns.busy, len(r.turns.lines))
 		}
 	})
 }
@@ -238,20 +237,20 @@ func TestTooMany(t *testing.T) {
 			return both(ctx, q)
 		})
 		var wg sync.WaitGroup
-		for i := range maxAsking { // two questions each
+		for i := range maxAsking { // two questions per name
 			name := fmt.Sprintf("n%d.example", i)
 			wg.Go(func() { wantAddrs(t, r, name, "2001:db8::1 192.0.2.1") })
 		}
 		synctest.Wait()
 		if v4, v6 := drain(asked); v4+v6 != r.turns.share {
-			t.Errorf("%d questions are on their way, want %d", v4+v6, r.turns.share)
+			t.Errorf("%d queries are running, want %d", v4+v6, r.turns.share)
 		}
 		close(answerNow)
 		wg.Wait()
 	})
 }
 
-// TestClose: waiters get an error, and later calls do not wait.
+// TestClose: waiters get an error, and later calls return at once.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, _ question) (answer, error) {

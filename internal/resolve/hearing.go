@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// hearing tracks the upstreams asked one question that may still answer. It is owned by
-// the asking goroutine.
+// hearing tracks the upstreams that were asked one question and may still answer. The
+// asking goroutine owns it.
 type hearing struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	q        question
-	patience time.Duration // per upstream, from when it was asked
-	running  int           // upstreams asked that have not answered
-	said     chan verdict  // has room for all verdicts
+	patience time.Duration // for each upstream, from when it was asked
+	running  int           // upstreams that were asked and have not answered
+	said     chan verdict  // buffered for all verdicts
 }
 
 // verdict is the result from one upstream.
@@ -37,14 +37,14 @@ func (r *Resolver) newHearing(ctx context.Context, q question) *hearing {
 // ask starts a query to an upstream; hear must follow.
 func (h *hearing) ask(s *server) {
 	h.running++
-	go func() { // end waits for its verdict
+	go func() { // end waits for it to send its verdict
 		a, err := s.lookup(h.ctx, h.q, h.patience)
 		h.said <- verdict{s, a, err}
 	}()
 }
 
-// hear waits for an answer from any upstream asked. The error is that of s, or a
-// timeout after patience.
+// hear waits for an answer from any upstream asked so far. The error is the one from s,
+// or a timeout after patience.
 func (h *hearing) hear(s *server, patience time.Duration) (verdict, error) {
 	silence := time.NewTimer(patience)
 	defer silence.Stop()

@@ -21,7 +21,7 @@ const (
 )
 
 // https is a DNS over HTTPS server (RFC 8484). If its host is a name, the system
-// resolves it.
+// resolver resolves it.
 type https struct {
 	Upstream
 	transport *http.Transport
@@ -38,9 +38,9 @@ func newHTTPS(u Upstream) *https {
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: 16 << 10,
 		DisableCompression:     true,
-		// Pings detect a connection that died silently.
+		// Pings detect a connection that has died silently.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second},
-		// No Proxy: the one in the environment may be this tunnel.
+		// No Proxy, because the one in the environment may be this tunnel.
 	}
 	return &https{u, t, &http.Client{
 		Transport:     t,
@@ -72,14 +72,14 @@ func (h *https) lookup(ctx context.Context, q question, patience time.Duration) 
 func (h *https) post(ctx context.Context, msg []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, bytes.NewReader(msg))
 	if err != nil {
-		return nil, errors.New("building a request failed")
+		return nil, errors.New("building the request failed")
 	}
 	req.Header.Set("Content-Type", messageType)
 	req.Header.Set("Accept", messageType)
 	req.Header["User-Agent"] = nil
 	resp, err := h.client.Do(req)
 	if err != nil {
-		h.transport.CloseIdleConnections() // the next attempt must not use the same connection
+		h.transport.CloseIdleConnections() // don't retry on the same connection
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}

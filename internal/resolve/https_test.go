@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// newDoH returns a resolver that queries handle over HTTPS; path is the URL's.
+// newDoH returns a resolver that queries handle over HTTPS at the given URL path.
 func newDoH(t *testing.T, path string, handle http.HandlerFunc) *Resolver {
 	t.Helper()
 	site := httptest.NewUnstartedServer(handle)
@@ -59,8 +59,8 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// TestHTTPSRefused: the error for an invalid answer says what it was, but not the path,
-// which may be a customer's key.
+// TestHTTPSRefused: the error for an invalid answer describes it without the URL's
+// path, which may contain a customer's key.
 func TestHTTPSRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -73,7 +73,7 @@ func TestHTTPSRefused(t *testing.T) {
 		{"garbage", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", messageType)
 			io.WriteString(w, "garbage")
-		}, "the answer is to another question"},
+		}, "the answer is to a different question"},
 		{"flood", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", messageType)
 			io.Copy(w, bytes.NewReader(make([]byte, 1<<20)))

@@ -11,10 +11,10 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// System is the entry that stands for the system's own configuration, and the default.
+// System is the entry for the system's own configuration, and the default.
 const System = "system"
 
-// maxUpstreams limits the list, because one question may query all of it.
+// maxUpstreams limits the length of a list, because one question may query every entry.
 const maxUpstreams = 8
 
 const (
@@ -25,13 +25,13 @@ const (
 // Upstream is one entry of a list: an upstream and how to query it.
 type Upstream struct {
 	scheme string         // "system", "udp", "tcp" or "https"
-	addr   netip.AddrPort // of udp and tcp
-	url    string         // of https
-	host   string         // of https, host:port
+	addr   netip.AddrPort // for udp and tcp
+	url    string         // for https
+	host   string         // for https, host:port
 }
 
-// String returns the entry in its full form; of a URL without the path, which may hold
-// an account's key.
+// String returns the entry in full form, but omits a URL's path, which may contain an
+// account's key.
 func (u Upstream) String() string {
 	switch u.scheme {
 	case System:
@@ -42,7 +42,7 @@ func (u Upstream) String() string {
 	return u.scheme + "://" + u.addr.String()
 }
 
-// open returns the upstream for the entry; list is the name of the list in messages.
+// open returns the upstream for the entry; list is the list's name in messages.
 func (u Upstream) open(list string) upstream {
 	switch u.scheme {
 	case System:
@@ -53,17 +53,17 @@ func (u Upstream) open(list string) upstream {
 	return &plain{Upstream: u}
 }
 
-// Parse reads a list of upstreams, separated by commas. They are asked in this
-// order, the next when one does not answer or cannot say:
+// Parse parses a comma-separated list of upstreams. They are asked in order, moving to
+// the next when one does not answer or fails:
 //
-//	system                        as the system is configured: its servers and its hosts file
-//	1.1.1.1, 2606:4700:4700::1111 a server; UDP, and TCP for what is too long
-//	1.1.1.1:53, [2001:db8::1]:53  with its port, 53 if none is given
-//	udp://1.1.1.1, tcp://9.9.9.9  likewise; tcp: TCP alone
+//	system                        the system's configuration: its servers and hosts file
+//	1.1.1.1, 2606:4700:4700::1111 a server; UDP, and TCP for long answers
+//	1.1.1.1:53, [2001:db8::1]:53  the same with a port, 53 by default
+//	udp://1.1.1.1, tcp://9.9.9.9  the same; tcp means only TCP
 //	https://dns.example/dns-query DNS over HTTPS (RFC 8484); a name is resolved by the system
 //
-// An empty list is "system". The error names the entry and what would be right;
-// of a URL it shows the scheme and host alone.
+// An empty list is "system". The error names the entry and the expected form; it shows
+// only the scheme and host of a URL.
 func Parse(list string) ([]Upstream, error) {
 	if strings.TrimSpace(list) == "" {
 		list = System
@@ -72,7 +72,7 @@ func Parse(list string) ([]Upstream, error) {
 	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
 		if len(ups) == maxUpstreams {
-			return nil, fmt.Errorf("want %d entries at most", maxUpstreams)
+			return nil, fmt.Errorf("want at most %d entries", maxUpstreams)
 		}
 		u, err := parseUpstream(text)
 		if err != nil {
@@ -83,7 +83,7 @@ func Parse(list string) ([]Upstream, error) {
 	return ups, nil
 }
 
-// shown returns an entry without its possible secrets.
+// shown returns an entry without any secrets.
 func shown(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.EqualFold(scheme, "udp") || strings.EqualFold(scheme, "tcp") {
@@ -150,7 +150,7 @@ func parseServer(text string) (netip.AddrPort, error) {
 	}
 	switch {
 	case ap.Addr().Zone() != "":
-		return ap, errors.New("an address here has no zone: remove the part from the % sign on")
+		return ap, errors.New("addresses here cannot have a zone: remove the % sign and what follows")
 	case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
 		return ap, errors.New("is not the address of a server")
 	case ap.Port() == 0:
@@ -182,7 +182,7 @@ func parseURL(text string) (Upstream, error) {
 	host := u.Hostname()
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return Upstream{}, errors.New("an address here has no zone: remove the part from the % sign on")
+			return Upstream{}, errors.New("addresses here cannot have a zone: remove the % sign and what follows")
 		}
 		host = netip.AddrPortFrom(a, uint16(port)).String()
 	} else if checkName(host) != "" {

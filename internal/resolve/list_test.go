@@ -46,7 +46,7 @@ func TestParseRefuses(t *testing.T) {
 		"1.1.1.1:65536":                           "want system, an address",
 		"0.0.0.0":                                 "is not the address of a server",
 		"224.0.0.251:5353":                        "is not the address of a server",
-		"fe80::1%eth0":                            "has no zone",
+		"fe80::1%eth0":                            "cannot have a zone",
 		"udp://1.1.1.1/":                          "want system, an address",
 		"tls://1.1.1.1":                           `entry "tls://1.1.1.1": want system, an address`,
 		"http://dns.example/dns-query":            "want https://",
@@ -60,11 +60,11 @@ func TestParseRefuses(t *testing.T) {
 		"https://d_s..example/hush":               "its host is neither an address nor a name",
 		"https:///hush":                           "its host is neither",
 		"https://dns.example:x/hush":              "is not a URL",
-		"https://[fe80::1%25eth0]/hush":           "has no zone",
+		"https://[fe80::1%25eth0]/hush":           "cannot have a zone",
 		"u:hush@192.0.2.1":                        `entry "…@192.0.2.1": want system, an address`,
 		"tcp://u:hush@192.0.2.1":                  `entry "tcp://…@192.0.2.1": want system, an address`,
 		"://hush":                                 "want system, an address",
-		strings.Repeat("1.1.1.1,", 8) + "1.1.1.1": "want 8 entries at most",
+		strings.Repeat("1.1.1.1,", 8) + "1.1.1.1": "want at most 8 entries",
 	} {
 		_, err := Parse(list)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -77,14 +77,14 @@ func TestParseRefuses(t *testing.T) {
 		t.Errorf("Parse(nonsense!) = %v, %v", ups, err)
 	}
 	if r := New(Config{}); len(r.servers) != 1 || r.servers[0].String() != newSystem("").String() {
-		t.Errorf("New of no upstreams asks %v, want the system", r.servers)
+		t.Errorf("New without upstreams asks %v, want the system", r.servers)
 	} else {
 		r.Close()
 	}
 }
 
-// FuzzParse: an accepted list can be printed without anything harmful and parsed again,
-// except for a URL, whose path is not shown.
+// FuzzParse: an accepted list prints safely and parses back, except for a URL, whose
+// path is not shown.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "system", "1.1.1.1", "1.1.1.1:53,[::1]:53", "udp://::1", "tcp://9.9.9.9", "https://dns.example/dns-query",
@@ -110,7 +110,7 @@ func FuzzParse(f *testing.F) {
 			}
 			again, err := Parse(s)
 			if err != nil || len(again) != 1 || again[0] != u {
-				t.Fatalf("Parse(%q) is shown as %q, which is read as %v, %v", list, s, again, err)
+				t.Fatalf("Parse(%q) is shown as %q, which parses as %v, %v", list, s, again, err)
 			}
 		}
 	})

@@ -16,9 +16,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is an upstream with answers made by the test.
+// fake is an upstream whose answers come from the test.
 type fake struct {
-	asked  chan question // has room; nil if questions are not counted
+	asked  chan question // buffered; nil if questions are not counted
 	answer func(ctx context.Context, q question) (answer, error)
 }
 
@@ -34,8 +34,8 @@ func (f *fake) lookup(ctx context.Context, q question, patience time.Duration) (
 	return f.answer(ctx, q)
 }
 
-// newFake returns a resolver with one fake upstream that answers with answer; asked
-// receives the questions.
+// newFake returns a resolver with one fake upstream that calls answer; asked receives
+// its questions.
 func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer, error)) (r *Resolver, asked chan question) {
 	asked = make(chan question, 10_000)
 	r = newResolver([]upstream{&fake{asked, answer}})
@@ -43,7 +43,7 @@ func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer,
 	return r, asked
 }
 
-// drain returns the number of questions of each family since the last call.
+// drain returns how many questions of each family were asked since the last call.
 func drain(asked chan question) (v4, v6 int) {
 	for {
 		select {

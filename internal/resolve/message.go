@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// udpSize is the maximum size of a datagram with an answer, small enough to avoid
+	// udpSize is the maximum size of an answer over UDP, small enough to avoid
 	// fragmentation.
 	udpSize = 1232
 	// maxHops limits the length of a CNAME chain.
 	maxHops = 16
-	// maxRecords limits how many records of an answer are read.
+	// maxRecords limits the number of records read from an answer.
 	maxRecords = 256
 )
 
 var (
 	// errForeign means that the message does not answer the question.
-	errForeign   = errors.New("the answer is to another question")
+	errForeign   = errors.New("the answer is to a different question")
 	errTruncated = errors.New("the answer is truncated")
 )
 
@@ -34,7 +34,8 @@ type rcodeError struct{ text string }
 // Error implements error.
 func (e *rcodeError) Error() string { return "answers " + e.text }
 
-// newRcodeError uses the names administrators know, such as SERVFAIL.
+// newRcodeError returns the error for a code, using names administrators know, such as
+// SERVFAIL.
 func newRcodeError(rc dnsmessage.RCode) error {
 	switch rc {
 	case dnsmessage.RCodeServerFailure:
@@ -49,7 +50,7 @@ func newRcodeError(rc dnsmessage.RCode) error {
 	return &rcodeError{fmt.Sprintf("with code %d", rc)}
 }
 
-// dnsQuestion returns q in the form used in a message.
+// dnsQuestion returns q in wire form.
 func (q question) dnsQuestion() (dnsmessage.Question, error) {
 	name, err := dnsmessage.NewName(strings.TrimSuffix(q.name, ".") + ".")
 	if err != nil {
@@ -62,7 +63,7 @@ func (q question) dnsQuestion() (dnsmessage.Question, error) {
 	return dq, nil
 }
 
-// query appends the message that asks dq to b.
+// query appends a message that asks dq to b.
 func query(b []byte, id uint16, dq dnsmessage.Question) ([]byte, error) {
 	var edns dnsmessage.ResourceHeader
 	if err := edns.SetEDNS0(udpSize, dnsmessage.RCodeSuccess, false); err != nil {
@@ -80,8 +81,8 @@ func query(b []byte, id uint16, dq dnsmessage.Question) ([]byte, error) {
 	return b, nil
 }
 
-// parseAnswer parses the answer to dq with that id. The error is errForeign,
-// errTruncated, an *rcodeError, or describes what is wrong with the message.
+// parseAnswer parses the answer to dq with the given id. The error is errForeign,
+// errTruncated, an *rcodeError, or describes a malformed message.
 func parseAnswer(msg []byte, id uint16, dq dnsmessage.Question) (answer, error) {
 	var p dnsmessage.Parser
 	h, err := p.Start(msg)
@@ -129,7 +130,8 @@ type record struct {
 
 type records []record
 
-// readRecords reads the answer section of a message; only addresses of type want.
+// readRecords reads the answer section of a message, keeping only addresses of type
+// want.
 func readRecords(p *dnsmessage.Parser, want dnsmessage.Type) (records, error) {
 	var recs records
 	for range maxRecords {
@@ -170,7 +172,7 @@ func readRecords(p *dnsmessage.Parser, want dnsmessage.Type) (records, error) {
 }
 
 // follow returns the addresses of name, following aliases. An alias without a target
-// has none; records of other names are ignored.
+// has none; records for other names are ignored.
 func (recs records) follow(name dnsmessage.Name) (answer, error) {
 	a := answer{ttl: maxTTL}
 	for range maxHops + 1 {
@@ -198,8 +200,8 @@ func (recs records) follow(name dnsmessage.Name) (answer, error) {
 	return answer{}, fmt.Errorf("the chain of aliases is longer than %d", maxHops)
 }
 
-// negativeTTL returns how long a negative answer is valid (RFC 2308 section 5), or 0 if
-// the message does not say.
+// negativeTTL returns the validity of a negative answer (RFC 2308 section 5), or 0 if
+// the message does not give one.
 func negativeTTL(p *dnsmessage.Parser) time.Duration {
 	if err := p.SkipAllAnswers(); err != nil {
 		return 0
@@ -224,7 +226,8 @@ func negativeTTL(p *dnsmessage.Parser) time.Duration {
 	return 0
 }
 
-// lifetime converts a TTL; with the highest bit set it is 0 (RFC 2181 section 8).
+// lifetime converts a TTL, which counts as 0 if its top bit is set (RFC 2181 section
+// 8).
 func lifetime(ttl uint32) time.Duration {
 	if ttl > 1<<31-1 {
 		return 0
@@ -232,7 +235,7 @@ func lifetime(ttl uint32) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
-// sameName compares names case-insensitively; names from the wire are not escaped.
+// sameName compares names case-insensitively. Names from the wire are not escaped.
 func sameName(a, b dnsmessage.Name) bool {
 	return strings.EqualFold(string(a.Data[:a.Length]), string(b.Data[:b.Length]))
 }

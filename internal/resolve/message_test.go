@@ -54,7 +54,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestAliases: which records count, and how long they are valid.
+// TestAliases: which records count, and for how long.
 func TestAliases(t *testing.T) {
 	var loop, long, many []dnsmessage.Resource
 	for i := range 20 {
@@ -77,15 +77,15 @@ func TestAliases(t *testing.T) {
 		err     string
 	}{
 		{"plain", []dnsmessage.Resource{a4("a.example.", 60, "192.0.2.1"), a4("A.EXAMPLE.", 50, "192.0.2.2")}, "192.0.2.1 192.0.2.2", 50 * time.Second, ""},
-		{"of another name", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.66")}, "", 0, ""},
+		{"for a different name", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.66")}, "", 0, ""},
 		{"alias", []dnsmessage.Resource{cname("a.example.", 9, "b.example."), a4("b.example.", 60, "192.0.2.1")}, "192.0.2.1", 9 * time.Second, ""},
-		{"alias, the other way round", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.1"), cname("a.example.", 600, "b.example.")}, "192.0.2.1", time.Minute, ""},
-		{"alias beside what is none", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), a4("c.example.", 60, "192.0.2.66")}, "", 0, ""},
+		{"alias, in reverse order", []dnsmessage.Resource{a4("b.example.", 60, "192.0.2.1"), cname("a.example.", 600, "b.example.")}, "192.0.2.1", time.Minute, ""},
+		{"alias next to an unrelated record", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), a4("c.example.", 60, "192.0.2.66")}, "", 0, ""},
 		{"two hops", []dnsmessage.Resource{cname("a.example.", 60, "b.example."), cname("b.example.", 60, "c.example."), a4("c.example.", 60, "192.0.2.1")}, "192.0.2.1", time.Minute, ""},
 		{"circle", loop, "", 0, "the chain of aliases is longer than 16"},
 		{"too many hops", long, "", 0, "chain of aliases is longer than 16"},
 		{"too many records", many, "", 0, "more than 256 records"},
-		{"signed bit of the TTL", []dnsmessage.Resource{a4("a.example.", 1<<31, "192.0.2.1")}, "192.0.2.1", 0, ""},
+		{"sign bit of the TTL", []dnsmessage.Resource{a4("a.example.", 1<<31, "192.0.2.1")}, "192.0.2.1", 0, ""},
 		{"nothing", nil, "", 0, ""},
 	}
 	for _, tt := range tests {
@@ -111,7 +111,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestMalformed: answers truncated anywhere, and addresses of a wrong length.
+// TestMalformed: answers truncated at any point, and addresses with the wrong length.
 func TestMalformed(t *testing.T) {
 	q, dq := askA(t)
 	m := testnet.DNSAnswer(q, 60)
@@ -131,7 +131,7 @@ func TestMalformed(t *testing.T) {
 	for _, size := range []byte{0, 3, 5, 16} {
 		bad := slices.Clone(b)
 		bad = append(bad, make([]byte, 16)...)
-		bad[len(b)-5] = size // low byte of the length field before the four address bytes
+		bad[len(b)-5] = size // low byte of the length field that precedes the address
 		if a, err := parseAnswer(bad, 7, dq); err == nil {
 			t.Errorf("address of %d bytes: %v, want an error", size, a.addrs)
 		}
@@ -157,7 +157,8 @@ func TestRCode(t *testing.T) {
 	}
 }
 
-// FuzzAnswer: whatever a server sends, only what was asked for is returned.
+// FuzzAnswer: whatever a server sends, only addresses of the requested family are
+// returned.
 func FuzzAnswer(f *testing.F) {
 	q, dq := askA(f)
 	for _, recs := range [][]dnsmessage.Resource{
@@ -195,7 +196,7 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 		if _, err := parseAnswer(msg, 8, dq); !errors.Is(err, errForeign) {
-			t.Fatalf("with another id: %v, want it foreign", err)
+			t.Fatalf("with a different id: %v, want it foreign", err)
 		}
 	})
 }

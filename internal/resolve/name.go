@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	maxName  = 253 // RFC 1035 section 2.3.4, without the final dot
+	maxName  = 253 // RFC 1035 section 2.3.4, not counting the final dot
 	maxLabel = 63
 )
 
-// literal returns the addresses of hosts that need no query: IP addresses, and the
-// names that always mean this machine (RFC 6761 section 6.3). It returns an error for
-// hosts that must not be queried. If it returns neither, host is a name.
+// literal returns the addresses of a host that needs no query: an IP address, or a name
+// that always means this machine (RFC 6761 section 6.3). It returns an error for a host
+// that must not be queried. If it returns neither, host is a name to look up.
 func literal(host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
@@ -28,14 +28,14 @@ func literal(host string) ([]netip.Addr, error) {
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		// IPv4 first: a caller that tries only one address finds most services
+		// IPv4 first, because a caller that tries only one address finds most services
 		// there.
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
 	}
 	return nil, nil
 }
 
-// checkName returns why host is not a valid host name, or "".
+// checkName explains why host is not a valid host name, or returns "".
 func checkName(host string) string {
 	host = strings.TrimSuffix(host, ".")
 	switch {
@@ -60,8 +60,8 @@ func checkName(host string) string {
 		}
 		last = label
 	}
-	// Some resolvers take 127.1, 0x7f.1 or 2130706433 for addresses, others for names.
-	// There is no numeric top-level domain, so rejecting them loses nothing.
+	// Some resolvers treat 127.1, 0x7f.1 or 2130706433 as addresses, others as names.
+	// No top-level domain is numeric, so rejecting them loses nothing.
 	if isNumber(last) {
 		return numeric(host)
 	}

@@ -19,10 +19,10 @@ type message = dnsmessage.Message
 
 var twoAddrs = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 
-// right returns the answer of a correct server.
+// right returns the answer a correct server gives.
 func right(q *message) *message { return testnet.DNSAnswer(q, 60, twoAddrs...) }
 
-// newNet returns a resolver for list.
+// newNet returns a resolver that uses the upstreams in list.
 func newNet(t *testing.T, list string) *Resolver {
 	t.Helper()
 	ups, err := Parse(list)
@@ -31,7 +31,7 @@ func newNet(t *testing.T, list string) *Resolver {
 	}
 	r := New(Config{Upstreams: ups})
 	t.Cleanup(r.Close)
-	r.patience = []time.Duration{30 * time.Second} // also on a busy machine
+	r.patience = []time.Duration{30 * time.Second} // enough even on a busy machine
 	return r
 }
 
@@ -58,7 +58,7 @@ func TestThousand(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	begun := time.Now()
-	for waiting := 0; waiting < 2000; <-tick.C { // until all are waiting, for both families
+	for waiting := 0; waiting < 2000; <-tick.C { // wait until every request is waiting for both families
 		r.mu.Lock()
 		waiting = 0
 		for _, f := range r.flights {
@@ -66,7 +66,7 @@ func TestThousand(t *testing.T) {
 		}
 		r.mu.Unlock()
 		if time.Since(begun) > 20*time.Second {
-			t.Errorf("%d wait for one of two questions, want 2000", waiting)
+			t.Errorf("%d are waiting for one of two questions, want 2000", waiting)
 			break
 		}
 	}
@@ -75,12 +75,13 @@ func TestThousand(t *testing.T) {
 	wantQueries(t, d, 1)
 }
 
-// TestTransports: UDP, TCP, and TCP after a truncated UDP answer.
+// TestTransports: answers over UDP, over TCP, and over TCP after a truncated UDP
+// answer.
 func TestTransports(t *testing.T) {
 	for _, tt := range []struct {
 		scheme    string
 		truncated bool
-		want      int // queries of each type
+		want      int // number of queries of each type
 	}{
 		{"", false, 1}, {"udp://", false, 1}, {"udp://", true, 2}, {"tcp://", false, 1},
 	} {
@@ -100,7 +101,7 @@ func TestTransports(t *testing.T) {
 }
 
 // TestForged: datagrams that do not answer the question are dropped; the right answer
-// after them counts.
+// following them counts.
 func TestForged(t *testing.T) {
 	evil := func(q *message) *message {
 		return testnet.DNSAnswer(q, 3600, netip.MustParseAddr("203.0.113.66"), netip.MustParseAddr("2001:db8::66"))
@@ -130,7 +131,7 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// TestGuessing: many wrong answers are no accident, so TCP is used.
+// TestGuessing: many wrong answers look like an attack, so TCP is used.
 func TestGuessing(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, tcp bool) (answers []*message) {
 		for range maxForeign {
@@ -148,7 +149,7 @@ func TestGuessing(t *testing.T) {
 	wantQueries(t, d, 2)
 }
 
-// TestOtherSource: an otherwise correct answer from another address is ignored.
+// TestOtherSource: an otherwise correct answer from a different address is ignored.
 func TestOtherSource(t *testing.T) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -184,7 +185,7 @@ func TestOtherSource(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDead: the next server answers if one is silent, closed or broken.
+// TestDead: if one server is silent, closed or broken, the next one answers.
 func TestDead(t *testing.T) {
 	silent := testnet.NewDNS(t, func(*message, bool) []*message { return nil })
 	broken := testnet.NewDNS(t, func(q *message, _ bool) []*message {
@@ -215,14 +216,14 @@ func TestDead(t *testing.T) {
 	wantCode(t, newNet(t, "tcp://"+closed), "a.example", code.HostUnreachable, "tcp://"+closed+": ")
 }
 
-// patient is an upstream that gets enough time even on a busy machine.
+// patient is an upstream that allows enough time even for a busy machine.
 type patient struct{ upstream }
 
 func (p patient) lookup(ctx context.Context, q question, _ time.Duration) (answer, error) {
 	return p.upstream.lookup(ctx, q, time.Minute)
 }
 
-// TestNegative: negative answers in various forms; the SOA gives their TTL.
+// TestNegative: negative answers in various forms, whose TTL comes from the SOA.
 func TestNegative(t *testing.T) {
 	soa := func(q *message, ttl, minimum uint32) *message {
 		m := testnet.DNSAnswer(q, 0)
@@ -249,12 +250,12 @@ func TestNegative(t *testing.T) {
 	wantQueries(t, d, 2)
 	for name, want := range map[string]time.Duration{"gone.example": 20 * time.Second, "empty.example": 30 * time.Second} {
 		if a, ok := r.answers.Get(question{name, false}); !ok || a.ttl != want {
-			t.Errorf("%s is remembered: %v, for %v, want %v", name, ok, a.ttl, want)
+			t.Errorf("%s is cached: %v, for %v, want %v", name, ok, a.ttl, want)
 		}
 	}
 }
 
-// TestSystem: the answers of the system's resolver, here of our own server through it.
+// TestSystem: answers from the system's resolver, which here queries our own server.
 func TestSystem(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
 		name := q.Questions[0].Name.String()
@@ -284,7 +285,7 @@ func TestSystem(t *testing.T) {
 	wantCode(t, r, "broken.example.", code.HostUnreachable, "resolving broken.example.: system resolver: ")
 	for name, want := range map[string]time.Duration{"both.example.": systemTTL, "gone.example.": systemNegativeTTL, "broken.example.": failureTTL} {
 		if a, ok := r.answers.Get(question{name, false}); !ok || a.ttl != want {
-			t.Errorf("%s is remembered: %v, for %v, want %v", name, ok, a.ttl, want)
+			t.Errorf("%s is cached: %v, for %v, want %v", name, ok, a.ttl, want)
 		}
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// numeric returns what to write instead of a host that ends in a number: one of the
-// spellings of an IPv4 address that some programs accept, such as 127.1 and 0x7f.1.
-// They are refused, because one program takes them for an address and another for a
-// name, and policies treat these differently.
+// numeric returns the error text for a host that ends in a number. If some programs
+// accept it as an IPv4 address, as with 127.1 or 0x7f.1, the text suggests the usual
+// form. Such hosts are refused because programs disagree on whether they are addresses
+// or names, to which different policies apply.
 func numeric(host string) string {
 	if a, ok := numericAddr(strings.Split(host, ".")); ok {
 		return "is neither an address nor a name: if the IPv4 address is meant, write " + a.String()
@@ -25,8 +25,8 @@ func isNumber(label string) bool {
 	return label != "" && strings.Trim(label, "0123456789") == ""
 }
 
-// numericAddr returns the address that inet_aton makes of the parts: each part is one
-// byte, except that the last one fills the rest.
+// numericAddr returns the address that inet_aton builds from the parts: each is one
+// byte, except that the last fills the remaining bytes.
 func numericAddr(parts []string) (netip.Addr, bool) {
 	if len(parts) > 4 {
 		return netip.Addr{}, false
@@ -46,7 +46,7 @@ func numericAddr(parts []string) (netip.Addr, bool) {
 	return netip.AddrFrom4([4]byte{byte(all >> 24), byte(all >> 16), byte(all >> 8), byte(all)}), true
 }
 
-// number parses a part.
+// number parses one part.
 func number(p string) (uint64, bool) {
 	base := 10
 	if hex, ok := cutHex(p); ok {

@@ -16,18 +16,17 @@ import (
 )
 
 const (
-	// maxDatagram limits the size of a datagram that is read; servers send at most
-	// udpSize.
+	// maxDatagram limits the size of received datagrams; servers send at most udpSize.
 	maxDatagram = 4096
-	// maxForeign is how many datagrams that do not answer the question are read before
-	// switching to TCP: an attacker may be guessing.
+	// maxForeign is how many datagrams may fail to answer the question before switching
+	// to TCP, in case an attacker is guessing.
 	maxForeign = 32
 )
 
 // plain is a server queried over UDP, and over TCP if the answer is too long, or over
-// TCP only. Every query has its own socket: its source port, chosen randomly by the
-// kernel, and its id are what a forger must guess (RFC 5452), and the kernel drops
-// datagrams from other addresses.
+// TCP only. Every query has its own socket: a forger must guess its source port, chosen
+// randomly by the kernel, and its id (RFC 5452), and the kernel drops datagrams from
+// other addresses.
 type plain struct{ Upstream }
 
 func (p *plain) close() {}
@@ -49,7 +48,7 @@ func (p *plain) lookup(ctx context.Context, q question, patience time.Duration) 
 	return a, err
 }
 
-// connect dials the server; the connection is closed when ctx ends.
+// connect dials the server and closes the connection when ctx ends.
 func (p *plain) connect(ctx context.Context, network string) (c net.Conn, closeAll func(), err error) {
 	c, err = netx.Dialer(0).DialContext(ctx, network, p.addr.String())
 	if err != nil {
@@ -62,7 +61,8 @@ func (p *plain) connect(ctx context.Context, network string) (c net.Conn, closeA
 	}, nil
 }
 
-// overUDP queries with one datagram. errTruncated means that TCP must be used.
+// overUDP sends the query in one datagram. errTruncated means that the caller must use
+// TCP.
 func (p *plain) overUDP(ctx context.Context, dq dnsmessage.Question) (answer, error) {
 	id := randomID()
 	msg, err := query(nil, id, dq)
@@ -91,7 +91,7 @@ func (p *plain) overUDP(ctx context.Context, dq dnsmessage.Question) (answer, er
 	return answer{}, errTruncated
 }
 
-// overTCP queries on a new connection (RFC 7766).
+// overTCP sends the query on a new connection (RFC 7766).
 func (p *plain) overTCP(ctx context.Context, dq dnsmessage.Question) (answer, error) {
 	id := randomID()
 	msg, err := query(make([]byte, 2, 512), id, dq)

@@ -1,13 +1,13 @@
 // Package resolve finds the addresses of names.
 //
 // It queries the upstreams of a list (see [Parse]) and caches their answers for their
-// TTL, including negative answers (RFC 2308) and, for a moment, failures of all
-// upstreams (RFC 9520). Concurrent requests for one name share one query for its IPv4
-// and one for its IPv6 addresses.
+// TTL, including negative answers (RFC 2308) and, briefly, failures of all upstreams
+// (RFC 9520). Concurrent requests for a name share one query for its IPv4 addresses and
+// one for its IPv6 addresses.
 //
-// Answers of upstreams are untrusted input, and so is the requested name. Records that
-// do not belong to the question are dropped, invalid host names are never queried, and
-// memory, time, sockets and goroutines are bounded.
+// Upstreams' answers are untrusted input, and so are requested names. Records unrelated
+// to the question are dropped, invalid host names are never queried, and memory, time,
+// sockets and goroutines are bounded.
 package resolve
 
 import (
@@ -23,39 +23,38 @@ import (
 )
 
 const (
-	// maxAnswers limits the cached answers, one for each family of a name.
+	// maxAnswers limits the number of cached answers, one per family of a name.
 	maxAnswers = 16384
-	// maxAddrs limits the addresses kept for one family of a name: no client tries
-	// more.
+	// maxAddrs limits the addresses kept per family of a name; no client tries more.
 	maxAddrs = 16
-	// maxAsking limits concurrent queries; each may use a few sockets. Others wait for
-	// their turn.
+	// maxAsking limits concurrent queries, each of which may use a few sockets. Others
+	// wait their turn.
 	maxAsking = 1024
-	// resolutionDelay is how long to wait for IPv6 addresses once those of IPv4 are
-	// there (RFC 8305 section 3).
+	// resolutionDelay is how long to wait for IPv6 addresses once the IPv4 ones have
+	// arrived (RFC 8305 section 3).
 	resolutionDelay = 50 * time.Millisecond
-	// fallbackDelay is how long to wait for IPv4 addresses once those of IPv6 are
-	// there.
+	// fallbackDelay is how long to wait for IPv4 addresses once the IPv6 ones have
+	// arrived.
 	fallbackDelay = 2 * time.Second
 )
 
-// Resolver resolves names. It may be used concurrently.
+// Resolver resolves names. It is safe for concurrent use.
 type Resolver struct {
 	// Set once, never changed.
 	servers  []*server
 	patience []time.Duration // per upstream, for each round
 	answers  *recent.Map[question, answer]
-	turns    *turns // of running queries
+	turns    *turns // limits concurrent queries
 	ctx      context.Context
-	cancel   context.CancelFunc // cancels flights
-	work     sync.WaitGroup     // flights
+	cancel   context.CancelFunc // cancels all flights
+	work     sync.WaitGroup     // running flights
 
 	mu      sync.Mutex
-	flights map[question]*flight // guarded by mu; without an answer yet
+	flights map[question]*flight // guarded by mu; those without an answer yet
 	closed  bool                 // guarded by mu
 }
 
-// question is one family of a name in lower case.
+// question is a lower-case name and one address family.
 type question struct {
 	name string
 	v6   bool
@@ -65,14 +64,14 @@ type question struct {
 type answer struct {
 	addrs  []netip.Addr
 	ttl    time.Duration // how long it is valid
-	why    *code.Error   // why there are no addrs; nil if there are some
-	failed bool          // no upstream could answer; why does not mean that there are none
+	why    *code.Error   // why there are no addrs, or nil if there are some
+	failed bool          // no upstream could answer, so there may be addresses after all
 }
 
-// Config sets how names are resolved.
+// Config configures a Resolver.
 type Config struct {
 	Upstreams []Upstream // tried in this order; if empty, the system's resolver is used
-	Name      string     // the name of Upstreams in messages, or empty
+	Name      string     // what messages call Upstreams; may be empty
 }
 
 // New returns a resolver configured by c. The caller must Close it.
@@ -101,8 +100,8 @@ func newResolver(ups []upstream) *Resolver {
 	return r
 }
 
-// Close cancels running queries and waits for them. A closed resolver still answers
-// from its cache.
+// Close cancels running queries and waits for them to end. A closed resolver still
+// answers from its cache.
 func (r *Resolver) Close() {
 	r.mu.Lock()
 	r.closed = true
@@ -115,12 +114,12 @@ func (r *Resolver) Close() {
 }
 
 // Lookup returns the addresses of host, IPv6 first except for localhost; an IP address
-// is returned as it is. When the limit of queries is reached, clients take turns;
-// client is any name of the requester. Canceling ctx does not affect other waiters.
-// Without an error there is at least one address; the caller owns the slice.
+// is returned unchanged. Once the limit on queries is reached, clients take turns;
+// client is any key that identifies the requester. Canceling ctx does not affect other
+// waiters. If err is nil there is at least one address; the caller owns the slice.
 //
 // The error is a *code.Error: HostUnreachable if the name does not exist, has no
-// address or upstreams failed, Timeout if none of them answered or ctx expired,
+// address or upstreams failed, Timeout if no upstream answered or ctx expired,
 // Cancelled if ctx was canceled.
 func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Addr, error) {
 	if addrs, err := literal(host); addrs != nil || err != nil {
@@ -130,7 +129,7 @@ func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Add
 	q4, q6 := question{name, false}, question{name, true}
 	f4, f6 := r.join(client, q4), r.join(client, q6)
 	has4, has6, err := wait(ctx, f4, f6)
-	if has4 || err != nil { // otherwise it continues, for the next request
+	if has4 || err != nil { // otherwise let it continue for the next request
 		r.leave(q4, f4)
 	}
 	if has6 || err != nil {
@@ -155,9 +154,9 @@ func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Add
 	return nil, a4.why
 }
 
-// wait waits until both have landed, or one has addresses and the other is not worth
-// waiting for. For IPv6 that is soon, because many servers do not answer AAAA queries.
-// For IPv4, the only fallback, it is long, but not forever.
+// wait waits until both flights have landed, or one has addresses and the other is not
+// worth waiting for. The wait for IPv6 is short, because many servers do not answer
+// AAAA queries. The wait for IPv4, the only fallback, is long but bounded.
 func wait(ctx context.Context, f4, f6 *flight) (has4, has6 bool, err error) {
 	var enough <-chan time.Time
 	landed4, landed6 := f4.landed, f6.landed

@@ -11,31 +11,31 @@ import (
 	"tunnels/internal/code"
 )
 
-// The system's resolver returns no TTL, so its answers are kept only long enough for a
-// page that requests one name many times.
+// The system's resolver returns no TTL, so its answers are cached only long enough for
+// a page that requests the same name many times.
 const (
 	systemTTL         = 20 * time.Second
 	systemNegativeTTL = 3 * time.Second
 )
 
-// system resolves as the system is configured: with its hosts file, servers and search
-// domains. Package net implements all of that, including changes, directly or through
-// the system. Reading resolv.conf ourselves would give the records' TTLs, but require
-// all the rest on every system.
+// system resolves names the way the system is configured, with its hosts file, servers
+// and search domains. Package net implements all of that, and follows changes. Reading
+// resolv.conf ourselves would give us the TTLs, but we would have to reimplement all
+// the rest on every system.
 type system struct {
 	net.Resolver
-	list string // the name of the list of upstreams in messages; never changes
+	list string // what messages call the list of upstreams; never changes
 }
 
 func newSystem(list string) *system { return &system{list: cmp.Or(list, "the list of DNS servers")} }
 
-// String returns the name used in messages.
+// String returns the upstream's name in messages.
 func (s *system) String() string { return "system resolver" }
 
 func (s *system) close() {}
 
-// lookup ignores the patience: the system's configuration has its own timeouts. ctx
-// limits it.
+// lookup ignores patience, because the system's configuration has its own timeouts. ctx
+// still limits it.
 func (s *system) lookup(ctx context.Context, q question, _ time.Duration) (answer, error) {
 	network := "ip4"
 	if q.v6 {
@@ -45,7 +45,7 @@ func (s *system) lookup(ctx context.Context, q question, _ time.Duration) (answe
 	if err == nil {
 		return answer{addrs: addrs, ttl: systemTTL}, nil
 	}
-	if _, ok := errors.AsType[*net.AddrError](err); ok { // no addresses of that family
+	if _, ok := errors.AsType[*net.AddrError](err); ok { // the name has no addresses of that family
 		return answer{ttl: systemNegativeTTL}, nil
 	}
 	e, ok := errors.AsType[*net.DNSError](err)
@@ -59,8 +59,8 @@ func (s *system) lookup(ctx context.Context, q question, _ time.Duration) (answe
 	return answer{ttl: systemNegativeTTL, why: &code.Error{Code: code.HostUnreachable, Text: text}}, nil
 }
 
-// oddHyphen reports whether a part of name begins or ends with a hyphen. Some real
-// names do; on most systems package net rejects them without a query.
+// oddHyphen reports whether any part of name begins or ends with a hyphen. Some real
+// names do, but on most systems package net rejects them without a query.
 func oddHyphen(name string) bool {
 	return strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-") ||
 		strings.Contains(name, ".-") || strings.Contains(name, "-.")

@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// TestSystemOddHyphen: if package net did not query a name, the error must not say that
-// it does not exist.
+// TestSystemOddHyphen: if package net refused to query a name, the error must not claim
+// that it does not exist.
 func TestSystemOddHyphen(t *testing.T) {
 	r := newResolver([]upstream{newSystem("-server.dns")})
 	defer r.Close()
 	for _, name := range []string{"foo-.invalid", "-foo.invalid", "a.-b.invalid", "a.invalid-"} {
 		_, err := r.Lookup(t.Context(), "laptop", name)
 		if err == nil || !strings.Contains(err.Error(), "hyphen") || !strings.Contains(err.Error(), "-server.dns") {
-			t.Errorf("looking up %s: %v, want the reason and the way out", name, err)
+			t.Errorf("looking up %s: %v, want the reason and a remedy", name, err)
 		}
 	}
 	for name, want := range map[string]bool{"a-b.example": false, "xn--bcher-kva.example": false, "a": false, "a-": true, "-": true} {

@@ -6,34 +6,34 @@ import (
 	"sync"
 )
 
-// turns limits concurrent queries. Clients with waiting queries take turns, so that one
-// with many delays another with few by at most one query; and no single client may use
-// all slots.
+// turns limits concurrent queries. Clients with queries waiting take turns, so that one
+// with many delays one with few by at most one query, and no client may use all the
+// slots.
 type turns struct {
-	max, share int // set once: concurrent queries in total, and per client
+	max, share int // set once; limits on concurrent queries, in total and per client
 
 	mu    sync.Mutex
 	busy  int              // guarded by mu
 	lines map[string]*line // guarded by mu; by client
-	next  list.List        // guarded by mu; of *line with a query that may start
+	next  list.List        // guarded by mu; elements are *line with a query that may start
 }
 
 // line holds the queries of one client. Guarded by turns.mu.
 type line struct {
 	client  string
 	asking  int
-	waiting list.List     // of *ticket; those running in another client's turn are skipped
-	elem    *list.Element // in next, or nil
+	waiting list.List     // elements are *ticket; those already running in another client's slot are skipped
+	elem    *list.Element // its element in turns.next, or nil
 }
 
-// ticket is one query, possibly shared by several clients.
+// ticket is one query, which several clients may share.
 type ticket struct {
 	granted chan struct{} // closed when the query may start
 
 	// Guarded by turns.mu:
-	places []place // in the lines of the clients waiting for it
-	by     *line   // the client whose slot it uses, or nil
-	over   bool    // the query was given up or has ended
+	places []place // its positions in the lines of the clients waiting for it
+	by     *line   // the client whose slot it is using, or nil
+	over   bool    // the query was abandoned or has ended
 }
 
 // place is a ticket's position in a line.
@@ -65,7 +65,7 @@ func (t *turns) wait(client string, k *ticket) {
 	t.grantLocked()
 }
 
-// end releases the slot of a query, or removes it from the lines.
+// end releases a query's slot, or removes the query from the lines.
 func (t *turns) end(k *ticket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,7 +91,7 @@ func (t *turns) grantLocked() {
 	for t.busy < t.max && t.next.Len() > 0 {
 		l := t.next.Front().Value.(*line)
 		k := l.waiting.Remove(l.waiting.Front()).(*ticket)
-		if k.by == nil { // otherwise it has a slot already
+		if k.by == nil { // otherwise it already has a slot
 			k.by = l
 			l.asking++
 			t.busy++
@@ -102,7 +102,7 @@ func (t *turns) grantLocked() {
 	}
 }
 
-// standLocked adds a line to next if one of its queries may start, and removes the line
+// standLocked adds a line to next if one of its queries may start, or deletes the line
 // if it is empty.
 func (t *turns) standLocked(l *line) {
 	ready := l.waiting.Len() > 0 && l.asking < t.share

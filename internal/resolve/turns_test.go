@@ -2,8 +2,8 @@ package resolve
 
 import "testing"
 
-// TestManyCanceled: a hundred thousand queries of one client, given up in reverse order,
-// leave nothing behind.
+// TestManyCanceled: a hundred thousand queries from one client, canceled in reverse
+// order, leave nothing behind.
 func TestManyCanceled(t *testing.T) {
 	ts := newTurns(4)
 	var all []*ticket
@@ -16,6 +16,6 @@ func TestManyCanceled(t *testing.T) {
 		ts.end(all[i])
 	}
 	if len(ts.lines) != 0 || ts.busy != 0 || ts.next.Len() != 0 {
-		t.Errorf("%d lines, %d busy, %d next are left", len(ts.lines), ts.busy, ts.next.Len())
+		t.Errorf("%d lines, %d busy, %d next remain", len(ts.lines), ts.busy, ts.next.Len())
 	}
 }
