@@ -46,8 +46,8 @@ func TestContact(t *testing.T) {
 	for _, tt := range []struct{ name, addr, status, log string }{ // on a busy machine there may be no answer yet
 		{"closed port", testnet.ClosedPort(t), "connection refused; is the server running, and is this its port?", `\[erro\] .*is the server running`},
 		{"no answer", silent.Addr().String(), noAnswer, ""},
-		{"a client's own port", socks, "?", `\[erro\] .*(a SOCKS or HTTP proxy\?|is what listens there a tunnels server\?)`},
-		{"a web server", text, "something that is not a tunnels server listens there", `\[erro\] .*something that is not a tunnels server`},
+		{"a client's own port", socks, "?", `\[erro\] .*(a SOCKS or HTTP proxy\?|is it a tunnels server that is listening there\?)`},
+		{"a web server", text, "something other than a tunnels server is listening there", `\[erro\] .*something other than a tunnels server`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := startClient(t, "-server.addr="+tt.addr)

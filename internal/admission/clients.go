@@ -18,22 +18,22 @@ import (
 	"tunnels/internal/splice"
 )
 
-// DefaultSessMax is the limit of all clients together if Config.SessMax sets none.
+// DefaultSessMax is the limit for all clients together if Config.SessMax sets none.
 const DefaultSessMax = 65536
 
 const (
-	openBurst = 5 // burst of new sessions, in seconds' worth of the rate
+	openBurst = 5 // burst of new sessions, as seconds of the rate
 
-	// A client without sessions is remembered for idleKeep, by which time its buckets
-	// are full again; the number of such clients is limited too.
+	// A client without sessions is kept for idleKeep, by which time its buckets are
+	// full again; at most idleMax such clients are kept.
 	idleKeep = time.Minute
 	idleMax  = 4096
 )
 
-// Refusal is the reason for which a server refused a request.
+// Refusal is the reason why a server refused a request.
 type Refusal string
 
-// The reasons.
+// The reasons for refusing a request.
 const (
 	RefusedTarget   Refusal = "target"          // forbidden by the lists or the client's rules
 	RefusedSessions Refusal = "client sessions" // the client has reached its own limit
@@ -48,26 +48,26 @@ var refusals = [...]Refusal{RefusedTarget, RefusedSessions, RefusedOpens, Refuse
 type Config struct {
 	Policy  *policy.Exit // applies to all clients
 	Rules   *rules.File  // per client; nil for none
-	Limits  rules.Limits // for clients that the rules do not limit
-	SessMax rules.Limit  // for the sessions of all clients together; 0 means DefaultSessMax
+	Limits  rules.Limits // for clients without limits in the rules
+	SessMax rules.Limit  // on the sessions of all clients together; 0 means DefaultSessMax
 
 	// Refused, if not nil, is called for each refusal, with no lock held; client is the
 	// name in the certificate, or empty. The error names the target and the rule.
 	Refused func(reason Refusal, client string, why error)
 }
 
-// Clients are the clients of a server. A client is identified by its certificate name,
-// across conns; conns without a certificate count as one client. The methods may be
-// called from any goroutine.
+// Clients tracks the clients of a server. A client is identified by its certificate
+// name, across conns; conns without a certificate count as one client. The methods may
+// be called from any goroutine.
 type Clients struct {
 	Config // set once, never changed
 
 	refused [len(refusals)]atomic.Uint64 // number of refusals by reason
 
 	mu       sync.Mutex
-	sessions int                // guarded by mu; of all clients
+	sessions int                // guarded by mu; sessions of all clients
 	byName   map[string]*client // guarded by mu; by rules.Fold of the name
-	idle     list.List          // guarded by mu; of *client without sessions, the longest idle first
+	idle     list.List          // guarded by mu; elements are *client without sessions, longest idle first
 }
 
 // New returns Clients configured by c.
@@ -107,7 +107,7 @@ func (c *Clients) Sessions() int {
 	return c.sessions
 }
 
-// client is the state of one client.
+// client holds the state of one client.
 type client struct {
 	key string // set once, never changed
 
@@ -115,16 +115,16 @@ type client struct {
 	sessions  int
 	idleSince time.Time
 	inIdle    *list.Element // nil while it has sessions
-	rule      *rules.Rule   // the rule that exit was made from
+	rule      *rules.Rule   // the rule exit was derived from
 	exit      *policy.Exit
 	opens     *meter.Bucket // nil if never limited
 	in, out   *meter.Bucket // likewise
 }
 
-// Admit grants the named client one more session for target, or returns the reason for
-// a refusal. The current rules apply, and stay in force for that session until it ends.
+// Admit grants the named client one more session to target, or returns the reason for a
+// refusal. The rules in force now apply to the session until it ends.
 func (c *Clients) Admit(client, target string) (*Lease, error) {
-	c.Rules.Table() // checks whether it has changed
+	c.Rules.Table() // reloads the file if it has changed
 	l := &Lease{clients: c, name: client}
 	reason, err := c.enter(l, target)
 	if err != nil {
@@ -134,11 +134,11 @@ func (c *Clients) Admit(client, target string) (*Lease, error) {
 	return l, nil
 }
 
-// enter counts l in if the limits allow it.
+// enter adds l to the counts if the limits allow it.
 func (c *Clients) enter(l *Lease, target string) (Refusal, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rule := c.Rules.Now().For(l.name) // with mu held, so that older rules cannot replace newer ones
+	rule := c.Rules.Now().For(l.name) // under mu, so that older rules cannot replace newer ones
 	limits := rule.Limits(c.Limits)
 	now := time.Now()
 	c.forgetLocked(now)
@@ -179,7 +179,7 @@ func refused(target, format string, a ...any) error {
 	return &code.Error{Code: code.NotAllowed, Text: "target " + target + ": " + fmt.Sprintf(format, a...)}
 }
 
-// followLocked updates cl to the current rules and limits.
+// followLocked applies the current rules and limits to cl.
 func (cl *client) followLocked(c *Clients, rule *rules.Rule, limits rules.Limits) {
 	if rule != cl.rule {
 		cl.rule, cl.exit = rule, c.Policy.For(rule.Lists())
@@ -214,7 +214,7 @@ func (c *Clients) leave(cl *client) {
 	}
 }
 
-// forgetLocked removes clients that have been idle for long enough.
+// forgetLocked removes clients that have been idle long enough.
 func (c *Clients) forgetLocked(now time.Time) {
 	for e := c.idle.Front(); e != nil; e = c.idle.Front() {
 		cl := e.Value.(*client)
@@ -232,9 +232,9 @@ type Lease struct {
 	// Set once admitted, then never changed.
 	clients *Clients
 	client  *client
-	name    string // or empty if the client has no certificate
+	name    string // empty if the client has no certificate
 	exit    *policy.Exit
-	in, out *meter.Bucket // nil if its rate is not limited
+	in, out *meter.Bucket // nil if the client's rate is not limited
 }
 
 // Name returns the client's name, or "" for a client without a certificate.
@@ -249,10 +249,11 @@ func (l *Lease) AllowAddr(a netip.AddrPort, viaName string) error {
 }
 
 // Refused counts and reports a forbidden target; why is the judge's reason. The judge
-// does not report by itself, because another address of the same name may be allowed.
+// does not report it, because another address of the same name may be allowed.
 func (l *Lease) Refused(why error) { l.clients.Refuse(RefusedTarget, l.name, why) }
 
-// Stream returns s limited to the client's rate, or s itself if the client has none.
+// Stream returns s limited to the client's rate, or s itself if the client has no
+// limit.
 func (l *Lease) Stream(s splice.Stream, stop <-chan struct{}) splice.Stream {
 	if l.in == nil {
 		return s

@@ -18,14 +18,14 @@ import (
 	"tunnels/remux"
 )
 
-// testConfig holds the limits that a test sets.
+// testConfig holds the limits a test sets.
 type testConfig struct {
 	SessMax, ClientSessMax, ClientOpenMax int
 	ClientRateMax                         int64
 	Rules                                 string
 }
 
-// newTestClients returns clients with these limits.
+// newTestClients returns Clients with the given limits.
 func newTestClients(t *testing.T, cfg testConfig) *Clients {
 	t.Helper()
 	c := Config{
@@ -55,7 +55,7 @@ func rulesFile(t *testing.T, text string) string {
 	return path
 }
 
-// wantRefused checks that a session is refused because of a rule.
+// wantRefused checks that rule refuses the client one more session.
 func wantRefused(t *testing.T, c *Clients, client, rule string) {
 	t.Helper()
 	g, err := c.Admit(client, "x.test:80")
@@ -86,7 +86,7 @@ func TestSessionLimits(t *testing.T) {
 	wantRefused(t, c, "any", "-server.sess.max.cnt: all clients together have 5 sessions")
 	leases[0].Leave()
 	wantRefused(t, c, "three", "sess.max.cnt of [three]: the client has 3 sessions")
-	leases[0] = mustAdmit(t, c, "") // all without a certificate are one client
+	leases[0] = mustAdmit(t, c, "") // all clients without a certificate count as one
 	wantRefused(t, c, "", "-server.sess.max.cnt")
 	for _, g := range leases {
 		g.Leave()
@@ -124,13 +124,13 @@ func TestOpenLimit(t *testing.T) {
 			}
 		}
 		if got := open("phone"); got != 10 {
-			t.Errorf("%d of another client's were admitted, want 10", got)
+			t.Errorf("%d sessions of a second client were admitted, want 10", got)
 		}
 		wantRefused(t, c, "phone", "-server.client.open.max.sec: the client opens more than 2 sessions per second")
 	})
 }
 
-// TestIdleClientsAreForgotten: memory stays bounded over time and for many names.
+// TestIdleClientsAreForgotten: memory stays bounded over time and with many names.
 func TestIdleClientsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestClients(t, testConfig{ClientOpenMax: 2})
@@ -139,12 +139,12 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 			mustAdmit(t, c, fmt.Sprint("client", i)).Leave()
 		}
 		if n := len(c.byName); n > idleMax+1 {
-			t.Errorf("%d clients are remembered, want %d at most", n, idleMax+1)
+			t.Errorf("%d clients are kept, want at most %d", n, idleMax+1)
 		}
 		time.Sleep(idleKeep)
 		mustAdmit(t, c, "stays").Leave()
 		if n := len(c.byName); n != 1 || c.idle.Len() != 0 {
-			t.Errorf("%d clients are remembered, %d idle, want the one that has a session", n, c.idle.Len())
+			t.Errorf("%d clients are kept, %d idle, want only the one with a session", n, c.idle.Len())
 		}
 		stays.Leave()
 		if c.sessions != 0 || c.idle.Len() != 1 {
@@ -153,8 +153,8 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 	})
 }
 
-// TestChangedRules: changes apply to new sessions; a running session keeps its policy,
-// but takes the client's new rate.
+// TestChangedRules: changes apply to new sessions; a running session keeps its policy
+// but follows the client's new rate.
 func TestChangedRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := rulesFile(t, "[laptop]\nonly = 10.0.0.0/8\nrate.max.kb = 100\n")
@@ -177,13 +177,13 @@ func TestChangedRules(t *testing.T) {
 			}
 		}
 		if before.in == nil || after.in != nil {
-			t.Error("want a rate for the session before the change, none for that after it")
+			t.Error("want a rate for the session before the change and none for the one after it")
 		}
 	})
 }
 
-// TestNoRateNoWrapper: a client without a rate gets the session's stream unwrapped, so
-// splice can use all its fast paths.
+// TestNoRateNoWrapper: a client without a rate limit gets the session's stream
+// unwrapped, so that splice can use all its fast paths.
 func TestNoRateNoWrapper(t *testing.T) {
 	c := newTestClients(t, testConfig{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
 	var s splice.Stream = &struct{ remux.Session }{}
@@ -191,7 +191,7 @@ func TestNoRateNoWrapper(t *testing.T) {
 		g := mustAdmit(t, c, name)
 		defer g.Leave()
 		if got := g.Stream(s, nil); got != s {
-			t.Errorf("what is spliced for %q is a %T, want the session itself", name, got)
+			t.Errorf("the stream for %q is a %T, want the session itself", name, got)
 		}
 	}
 	if _, ok := s.(interface {
@@ -199,7 +199,7 @@ func TestNoRateNoWrapper(t *testing.T) {
 		splice.Deliverer
 		splice.Sleeper
 	}); !ok {
-		t.Error("a session has lost its short ways")
+		t.Error("a session has lost its fast paths")
 	}
 	slow := mustAdmit(t, c, "slow")
 	defer slow.Leave()

@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// deadFor is how long an address that did not answer is not dialed again: long
-	// enough that a dead host requested a hundred times a second ties up few
-	// goroutines, short enough that its return is noticed quickly.
+	// deadFor is how long to avoid dialing an address that did not answer: long enough
+	// that a dead host requested a hundred times a second ties up few goroutines, short
+	// enough to notice quickly that it is back.
 	deadFor = 5 * time.Second
-	// maxDead limits the number of remembered addresses.
+	// maxDead limits how many dead addresses are remembered.
 	maxDead = 4096
-	// maxPatience is how long an address must be silent to be called dead, at most; one
-	// that was given less time may only be slow.
+	// maxPatience is the most silence needed to call an address dead; one given less
+	// time may only be slow.
 	maxPatience = 3 * time.Second
 )
 
-// Judge decides which targets a client may use. policy.Exit is one.
+// Judge decides which targets a client may use. policy.Exit implements it.
 type Judge interface {
 	// AllowName judges a target before its name is resolved.
 	AllowName(host string, port uint16) error
@@ -40,36 +40,36 @@ type Judge interface {
 	AllowAddr(a netip.AddrPort, viaName string) error
 }
 
-// Exit resolves targets and connects to them. Set once, never changed; its methods may
-// be called from any goroutine.
+// Exit resolves targets and connects to them. Its fields are set once, never changed;
+// its methods may be called from any goroutine.
 type Exit struct {
-	timeout  time.Duration // for resolving and connecting
+	timeout  time.Duration // for resolving, and again for connecting
 	resolver *resolve.Resolver
 	race     *race.Dialer[*net.TCPConn]
 	sockets  *net.Dialer
-	// dead remembers why addresses did not answer recently. It is consulted for each
-	// address after the judge, so it reveals nothing about addresses a client may not
-	// use. A dead host is recognized under all of its names, and a name with one dead
-	// address is reached by its others at once. Refused connections and missing routes
-	// are not remembered: they are detected at once and may be gone the next moment.
+	// dead remembers why addresses did not answer recently. It is consulted after the
+	// judge, so it reveals nothing about addresses a client may not use. A dead host is
+	// recognized under any of its names, and a name with one dead address is reached at
+	// once through the others. Refused connections and missing routes are not
+	// remembered: they are detected immediately and may be gone the next moment.
 	dead *recent.Map[netip.AddrPort, code.Code]
 	// datagrams counts the targets of all associations.
 	datagrams datagram.Room
 }
 
-// New returns an exit that owns r and allows timeout for resolving and again for
-// connecting. The caller must Close it.
+// New returns an exit that owns r and allows timeout for resolving and as long again
+// for connecting. The caller must Close it.
 func New(r *resolve.Resolver, timeout time.Duration) *Exit {
 	e := &Exit{timeout: timeout, resolver: r, sockets: netx.Dialer(0), dead: recent.New[netip.AddrPort, code.Code](maxDead)}
 	e.race = race.New(e.connect)
 	return e
 }
 
-// Close cancels running lookups. Dials end with their contexts.
+// Close cancels lookups in progress. Dials end with their contexts.
 func (e *Exit) Close() { e.resolver.Close() }
 
-// Relay returns the exit's end of a client's association. crowded and refused are those
-// of datagram.Exit.
+// Relay returns the exit's end of a client's association. See datagram.Exit for crowded
+// and refused.
 func (e *Exit) Relay(client string, j Judge, crowded func(), refused func(datagram.Target, error)) *datagram.Relay {
 	return datagram.NewRelay(datagram.Exit{
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -84,14 +84,14 @@ func (e *Exit) Relay(client string, j Judge, crowded func(), refused func(datagr
 	})
 }
 
-// Times is how long the steps of a Dial took; 0 for one that was not taken.
+// Times holds how long each step of a Dial took, or 0 if it was skipped.
 type Times struct{ Resolve, Connect time.Duration }
 
 // Dial connects to a client's target. It consults j before resolving a name and again
-// for each address before dialing it. The name is resolved once, and the addresses
-// dialed are those that were judged, so changing DNS answers cannot bypass the policy
-// (DNS rebinding). The error is always a *code.Error. client identifies the requester:
-// clients take turns in resolving.
+// for each address before dialing it. The name is resolved once and only judged
+// addresses are dialed, so changing DNS answers cannot bypass the policy (DNS
+// rebinding). The error is always a *code.Error. client identifies the requester,
+// because clients take turns resolving.
 func (e *Exit) Dial(ctx context.Context, client string, j Judge, host string, port uint16) (s splice.Stream, took Times, err error) {
 	if err := j.AllowName(host, port); err != nil {
 		return nil, took, coded(err)
@@ -132,7 +132,7 @@ func (e *Exit) connect(ctx context.Context, to netip.AddrPort) (*net.TCPConn, er
 	return c.(*net.TCPConn), nil
 }
 
-// note remembers an address that could not be reached.
+// note remembers that an address did not answer.
 func (e *Exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
 	switch why {
 	case code.Timeout:
@@ -140,14 +140,14 @@ func (e *Exit) note(to netip.AddrPort, why code.Code, took time.Duration) {
 			return
 		}
 	case code.HostUnreachable:
-	default: // detected at once
+	default: // detected immediately, so not worth remembering
 		return
 	}
 	e.dead.Put(to, why, deadFor)
 }
 
-// justFailed returns the remembered error of an address that should not be dialed again
-// yet, or nil.
+// justFailed returns the remembered error for an address that should not be dialed
+// again yet, or nil.
 func (e *Exit) justFailed(to netip.AddrPort) error {
 	why, ok := e.dead.Get(to)
 	if !ok {
@@ -156,7 +156,7 @@ func (e *Exit) justFailed(to netip.AddrPort) error {
 	return &code.Error{Code: why, Text: fmt.Sprintf("%s: %s a moment ago", to, why)}
 }
 
-// coded converts err to an error with the code that the application should see.
+// coded converts err to an error with the code the application should see.
 func coded(err error) *code.Error {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e

@@ -30,7 +30,7 @@ func ips(list string) []netip.Addr {
 	return as
 }
 
-// zone returns a DNS server that knows these names, each with addresses separated by
+// zone returns a DNS server for the given names, each with addresses separated by
 // spaces.
 func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	t.Helper()
@@ -56,7 +56,7 @@ type testExit struct {
 	policy policy.Exit
 }
 
-// newTestExit returns an exit that uses dns; change may be nil.
+// newTestExit returns an exit that queries dns; change may be nil.
 func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *testExit {
 	t.Helper()
 	cfg := testConfig{DialTimeout: 10 * time.Second}
@@ -79,16 +79,17 @@ func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *test
 	return e
 }
 
-// ledger is a judge, and a network on which nothing answers; it records how it is used.
+// ledger is a judge and a network on which nothing answers. It records the calls of
+// both.
 type ledger struct {
-	Judge // set once; makes the ledger's decisions
+	Judge // set once; decides for the ledger
 
 	mu      sync.Mutex
 	allowed []netip.AddrPort // guarded by mu
 	dialed  []netip.AddrPort // guarded by mu
 }
 
-// keep inserts a ledger between e and its policy and network.
+// keep puts a ledger between e and its policy and network.
 func keep(e *testExit) *ledger {
 	l := &ledger{Judge: &e.policy}
 	e.race.Dial = l.dial
@@ -113,7 +114,7 @@ func (l *ledger) dial(_ context.Context, to netip.AddrPort) (*net.TCPConn, error
 }
 
 // entries returns the addresses dialed since the last call, separated by spaces, and
-// checks that each had been allowed before.
+// checks that each was allowed first.
 func (l *ledger) entries(t *testing.T) string {
 	t.Helper()
 	l.mu.Lock()
@@ -129,7 +130,8 @@ func (l *ledger) entries(t *testing.T) string {
 	return strings.Join(texts, " ")
 }
 
-// wantDialError dials host through e, which must fail with that code and text.
+// wantDialError dials host through e and checks that it fails with the given code and
+// text.
 func wantDialError(t *testing.T, e *testExit, j Judge, host string, want code.Code, text string) {
 	t.Helper()
 	c, _, err := e.Dial(t.Context(), "client", j, host, 80)

@@ -13,7 +13,7 @@ import (
 )
 
 // TestExitRefuses: targets on the exit's own machine and network, under any name, are
-// refused and not dialed unless they are allowed by name or address.
+// refused without being dialed unless allowed by name or address.
 func TestExitRefuses(t *testing.T) {
 	names := map[string]string{
 		"loop.test": "127.0.0.1", "loop6.test": "::1", "both.test": "127.0.0.1 ::1", "private.test": "10.1.2.3 192.168.1.1",
@@ -49,7 +49,7 @@ func TestExitRefuses(t *testing.T) {
 	}
 }
 
-// TestExitPicks: only the allowed addresses of a name are dialed.
+// TestExitPicks: only a name's allowed addresses are dialed.
 func TestExitPicks(t *testing.T) {
 	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *testConfig) {
 		c.Deny = []string{"2001:db8::/32"}
@@ -62,12 +62,12 @@ func TestExitPicks(t *testing.T) {
 	wantDialError(t, e, l, "gone.test", code.HostUnreachable, "name gone.test does not exist")
 	wantDialError(t, e, l, "a\x00.test", code.HostUnreachable, `host "a\x00.test" has a byte`)
 	if got := l.entries(t); got != "" {
-		t.Errorf("dialed %s for names that are none", got)
+		t.Errorf("dialed %s for invalid names", got)
 	}
 }
 
 // TestRebinding: a name that is public when judged and loopback a moment later is
-// resolved only once; the dialed address is the one that was judged.
+// resolved only once, and the judged address is the one dialed.
 func TestRebinding(t *testing.T) {
 	var asked atomic.Int32
 	dns := testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
@@ -93,7 +93,7 @@ func TestRebinding(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("dial = %v long after the answer has expired, want code %v", err, code.NotAllowed)
+			t.Fatalf("dial = %v long after the answer expired, want code %v", err, code.NotAllowed)
 		}
 	}
 	if got := strings.ReplaceAll(l.entries(t), "192.0.2.1", ""); strings.TrimSpace(got) != "" {

@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// halfDead returns a port that answers on 127.0.0.1 and is a black hole on ::1.
+// halfDead returns a port that answers on 127.0.0.1 but is a black hole on ::1.
 func halfDead(t *testing.T) uint16 {
 	t.Helper()
 	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
@@ -24,7 +24,7 @@ func halfDead(t *testing.T) uint16 {
 	} else {
 		ln.Close()
 	}
-	for range 20 { // the port must be free on both
+	for range 20 { // the port must be free on both addresses
 		ln, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -45,8 +45,9 @@ func halfDead(t *testing.T) uint16 {
 	return 0
 }
 
-// TestBlackHoledIPv6: a name whose IPv6 address is silent is reached over IPv4 in less
-// than 400 ms, and the next time at once. For busy machines there are three attempts.
+// TestBlackHoledIPv6: a name whose IPv6 address is silent is reached over IPv4 in under
+// 400 ms, and at once the next time. There are three tries, in case the machine is
+// busy.
 func TestBlackHoledIPv6(t *testing.T) {
 	port := halfDead(t)
 	dns := zone(t, map[string]string{"dual.test": "127.0.0.1 ::1"})
@@ -74,7 +75,7 @@ func TestBlackHoledIPv6(t *testing.T) {
 		t.Errorf("connected after %v: was IPv6 not tried first?", first)
 	}
 	if first >= 400*time.Millisecond || second >= 200*time.Millisecond {
-		t.Errorf("connected after %v, then after %v, want less than 400 ms and at once", first, second)
+		t.Errorf("connected after %v, then after %v, want under 400 ms and at once", first, second)
 	}
 }
 
@@ -96,7 +97,7 @@ func TestOneQuery(t *testing.T) {
 	}
 }
 
-// no is a judge that allows no addresses.
+// no is a judge that refuses every address.
 type no struct{}
 
 func (no) AllowName(string, uint16) error { return nil }
@@ -105,8 +106,8 @@ func (no) AllowAddr(a netip.AddrPort, _ string) error {
 	return &code.Error{Code: code.NotAllowed, Text: a.String() + " is not for you"}
 }
 
-// TestDeadTarget: a target that did not answer is not dialed again at once, under any
-// name, but only clients that may use the address can tell.
+// TestDeadTarget: a target that did not answer is not dialed again right away under any
+// name, but only clients allowed to use the address can tell.
 func TestDeadTarget(t *testing.T) {
 	host, port, err := net.SplitHostPort(testnet.BlackHole(t))
 	if err != nil {
@@ -129,7 +130,7 @@ func TestDeadTarget(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := dial(ctx, &e.policy, "a.test"); err == nil || e.dead.Len() != 0 {
-		t.Errorf("dial = %v, %d targets are remembered; who had no patience has found nothing out", err, e.dead.Len())
+		t.Errorf("dial = %v, %d targets are remembered; want none, because the dial had too little time", err, e.dead.Len())
 	}
 	if c, _ := code.Of(dial(t.Context(), &e.policy, "a.test")); c != code.Timeout || e.dead.Len() != 1 {
 		t.Errorf("dial ends with code %v, %d targets are remembered, want %v and 1", c, e.dead.Len(), code.Timeout)
@@ -144,13 +145,13 @@ func TestDeadTarget(t *testing.T) {
 			t.Errorf("%s: dial = %v, want code %v", name, err, code.Timeout)
 		}
 		if c, _ := code.Of(dial(t.Context(), no{}, name)); c != code.NotAllowed {
-			t.Errorf("%s: who may not go there is told code %v, want %v", name, c, code.NotAllowed)
+			t.Errorf("%s: a client that may not use it got code %v, want %v", name, c, code.NotAllowed)
 		}
 	}
 }
 
-// TestRefusedIsNotDead: a closed port may open the next moment, and a canceled dial
-// says nothing about the target.
+// TestRefusedIsNotDead: a closed port may open at any moment, and a canceled dial says
+// nothing about the target.
 func TestRefusedIsNotDead(t *testing.T) {
 	e := newTestExit(t, zone(t, nil), func(c *testConfig) { c.Allow = []string{"all"} })
 	a, err := netip.ParseAddrPort(testnet.ClosedPort(t))

@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// maxNamed limits the number of failures in a text, which is sent to the client in one
-// small frame.
+// maxNamed limits the number of failures in an error text, which is sent to the client
+// in one small frame.
 const maxNamed = 4
 
 // failure records why connecting to an address failed.
@@ -24,11 +24,11 @@ type failure struct {
 	err error
 }
 
-// telling lists codes by how much they reveal about a target, most first: it exists; it
-// may exist; it is not allowed; nothing.
+// telling lists codes by how much they reveal about a target, from most to least: it
+// exists; it may exist; it is not allowed; nothing.
 var telling = []code.Code{code.Refused, code.Timeout, code.HostUnreachable, code.NotAllowed, code.NetUnreachable}
 
-// combine returns one error for all failures, of which there is at least one.
+// combine combines one or more failures into one error.
 func combine(failures []failure) *code.Error {
 	rank := func(f failure) int {
 		if i := slices.Index(telling, Code(f.err)); i >= 0 {
@@ -60,7 +60,7 @@ func all(failures []failure, c code.Code) bool {
 
 // String returns the address and its error.
 func (f failure) String() string {
-	if e, ok := errors.AsType[*code.Error](f.err); ok { // it names its target
+	if e, ok := errors.AsType[*code.Error](f.err); ok { // its text already names the target
 		return e.Error()
 	}
 	why := Code(f.err).String()
@@ -94,13 +94,13 @@ func Code(err error) code.Code {
 }
 
 // isReset reports whether a connection was reset as soon as it was established, which
-// can be noticed before connecting is complete.
+// connect may already report.
 func isReset(err error) bool {
 	return isErrno(err, syscall.ECONNRESET, 10054) || isErrno(err, syscall.ECONNABORTED, 10053)
 }
 
-// isErrno also compares with Windows' number for the error: package syscall defines
-// other numbers there.
+// isErrno reports whether err is a given errno or its Windows counterpart, because
+// package syscall defines different numbers there.
 func isErrno(err error, unix, windows syscall.Errno) bool {
 	return errors.Is(err, unix) || runtime.GOOS == "windows" && errors.Is(err, windows)
 }

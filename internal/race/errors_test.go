@@ -15,7 +15,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestFailures: the code is the most telling one and the text names all failures.
+// TestFailures: the error has the most telling code, and its text names all failures.
 func TestFailures(t *testing.T) {
 	const c4 = "192.0.2.3"
 	silent := behaviour{after: never}
@@ -25,7 +25,7 @@ func TestFailures(t *testing.T) {
 	refused, noNet, noHost := fails(syscall.ECONNREFUSED), fails(syscall.ENETUNREACH), fails(syscall.EHOSTUNREACH)
 	tests := []struct {
 		name   string
-		behave [3]behaviour // of a4, b4, c4
+		behave [3]behaviour // for a4, b4, c4
 		code   code.Code
 		text   string
 	}{
@@ -41,15 +41,14 @@ func TestFailures(t *testing.T) {
 				tr := newTrack(map[string]behaviour{a4: tt.behave[0], b4: tt.behave[1], c4: tt.behave[2]})
 				_, err := tr.run(t.Context(), a4+" "+b4+" "+c4, allowAll)
 				if c, _ := code.Of(err); c != tt.code || !strings.Contains(err.Error(), tt.text) {
-					t.Errorf("error %v with code %v, want %s with %v", err, c, tt.text, tt.code)
+					t.Errorf("error %v with code %v, want %s with code %v", err, c, tt.text, tt.code)
 				}
 			})
 		})
 	}
 }
 
-// TestBounds: hundreds of silent addresses cause few attempts, and the text stays
-// short.
+// TestBounds: hundreds of silent addresses cause few attempts and a short error text.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{})
@@ -68,12 +67,12 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d attempts, want %d", len(tr.tried), maxAttempts)
 		}
 		if took := time.Since(tr.began); took != 10*time.Second {
-			t.Errorf("took %v, want the 10 s that there were", took)
+			t.Errorf("took %v, want all of the 10 s available", took)
 		}
 	})
 }
 
-// TestContext: races that are canceled, have no time or have no address.
+// TestContext: races that are canceled, out of time or without an address.
 func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}, a6: {after: never}})
@@ -118,7 +117,7 @@ func TestCode(t *testing.T) {
 	}
 }
 
-// TestConcurrent: many concurrent races share the remembered winners.
+// TestConcurrent: concurrent races share the remembered winners.
 func TestConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a6: {after: never}})

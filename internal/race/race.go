@@ -1,5 +1,5 @@
 // Package race connects to the first of several addresses that answers (Happy Eyeballs,
-// RFC 8305): address families alternate, IPv6 first, and the next address is tried when
+// RFC 8305): address families alternate, IPv6 first, and the next address is tried once
 // the previous one has failed or been silent for 250 ms.
 package race
 
@@ -17,22 +17,22 @@ import (
 )
 
 const (
-	// attemptDelay is the delay between two attempts (RFC 8305 section 5).
+	// attemptDelay is the delay between attempts (RFC 8305 section 5).
 	attemptDelay = 250 * time.Millisecond
-	// maxAttempts limits the addresses tried: a name with hundreds of silent addresses
-	// must not use hundreds of sockets.
+	// maxAttempts limits the addresses tried, so that a name with hundreds of silent
+	// ones does not use hundreds of sockets.
 	maxAttempts = 16
-	// maxHosts limits the hosts whose winning address is remembered.
+	// maxHosts limits how many hosts' winning addresses are remembered.
 	maxHosts = 4096
-	// winnerFor is how long an address is tried first after it has won against an
-	// earlier one. Afterwards the others get another chance.
+	// winnerFor is how long an address goes first after beating an earlier one. Then
+	// the others get another chance.
 	winnerFor = 10 * time.Minute
 )
 
-// Dialer connects by racing addresses. It may be used concurrently.
+// Dialer connects by racing addresses. It is safe for concurrent use.
 type Dialer[C io.Closer] struct {
-	// Dial connects to one address. It must return soon after its context has ended.
-	// Set once, never changed.
+	// Dial connects to one address. It must return promptly once its context ends. Set
+	// once, never changed.
 	Dial func(context.Context, netip.AddrPort) (C, error)
 
 	winners *recent.Map[string, netip.Addr] // set once; by host, the address to try first
@@ -43,14 +43,14 @@ func New[C io.Closer](dial func(context.Context, netip.AddrPort) (C, error)) *Di
 	return &Dialer[C]{Dial: dial, winners: recent.New[string, netip.Addr](maxHosts)}
 }
 
-// Connect connects to one of addrs, the addresses of host, at port. Only ctx limits its
-// duration. Each address is passed to allow right before it is dialed, and skipped if
-// allow returns an error. When Connect returns, all attempts have ended and every
-// connection but the returned one is closed.
+// Connect connects to one of addrs, the addresses of host, on port. Only ctx limits how
+// long it takes. It calls allow right before dialing each address, and skips the
+// address if allow returns an error. When Connect returns, all attempts have ended and
+// every connection but the returned one is closed.
 //
 // The error is a *code.Error that names the addresses tried, with the code of the most
-// telling failure. If allow refused all addresses with code.NotAllowed, it is the first
-// refusal itself.
+// telling failure. If allow refused every address with code.NotAllowed, the error is
+// the first refusal itself.
 func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr, port uint16, allow func(netip.AddrPort) error) (C, error) {
 	host = strings.ToLower(host)
 	usual := interleave(addrs, netip.Addr{})
@@ -62,8 +62,8 @@ func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr
 	c, by, err := h.run(ctx)
 	switch {
 	case err != nil, by == order[0]:
-		// A win with a head start is not evidence; otherwise the others would never
-		// be tried again.
+		// A win with a head start is not evidence: counting it would keep the others
+		// from ever being tried again.
 	case by == usual[0]:
 		d.winners.Delete(host)
 	default:
@@ -73,7 +73,7 @@ func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr
 }
 
 // interleave returns addrs without duplicates, with alternating families (RFC 8305
-// section 4). IPv6 is first, or winner unless it is the zero Addr.
+// section 4). winner comes first or, if it is the zero Addr, IPv6 does.
 func interleave(addrs []netip.Addr, winner netip.Addr) []netip.Addr {
 	first, second := families(addrs, winner)
 	var order []netip.Addr
@@ -88,7 +88,7 @@ func interleave(addrs []netip.Addr, winner netip.Addr) []netip.Addr {
 	return order[:min(len(order), maxAttempts)]
 }
 
-// families splits addrs by family; the first is that of winner, or IPv6.
+// families splits addrs by family, with winner's family first, by default IPv6.
 func families(addrs []netip.Addr, winner netip.Addr) (first, second []netip.Addr) {
 	if winner.IsValid() {
 		addrs = append([]netip.Addr{winner}, addrs...)
@@ -111,9 +111,9 @@ type dialRace[C io.Closer] struct {
 	dial     func(context.Context, netip.AddrPort) (C, error)
 	allow    func(netip.AddrPort) error
 	port     uint16
-	left     []netip.Addr   // not tried yet
-	running  int            // attempts without a result yet
-	results  chan result[C] // has room for all results
+	left     []netip.Addr   // addresses not tried yet
+	running  int            // attempts whose result is pending
+	results  chan result[C] // buffered for all results
 	failures []failure
 }
 
@@ -124,7 +124,7 @@ type result[C io.Closer] struct {
 	err  error
 }
 
-// run runs the race; by is the winning address.
+// run runs the race and returns the connection and its address.
 func (h *dialRace[C]) run(ctx context.Context) (winner C, by netip.Addr, err error) {
 	racing, cancel := context.WithCancel(ctx)
 	defer h.finish(cancel)
@@ -139,7 +139,7 @@ func (h *dialRace[C]) run(ctx context.Context) (winner C, by netip.Addr, err err
 			timer.Reset(attemptDelay)
 			due = false
 		}
-		if h.running == 0 { // and none is left, else it would have been started
+		if h.running == 0 { // and no address is left, or start would have used it
 			return winner, by, h.err(ctx)
 		}
 		next := timer.C
@@ -170,7 +170,7 @@ func (h *dialRace[C]) start(ctx context.Context) {
 			continue
 		}
 		h.running++
-		go func() { // run or finish waits for its result
+		go func() { // run or finish receives its result
 			c, err := h.dial(ctx, to)
 			h.results <- result[C]{to, c, err}
 		}()

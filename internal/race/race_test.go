@@ -28,15 +28,15 @@ const (
 // never is how long a silent address takes to answer.
 const never = time.Hour
 
-// track is a fake network with addresses that answer as the test says.
+// track is a fake network whose addresses answer as the test specifies.
 type track struct {
 	*Dialer[*conn]
-	behave map[string]behaviour // set once; addresses not in it answer at once
+	behave map[string]behaviour // set once; addresses missing here answer at once
 
 	mu    sync.Mutex
 	began time.Time // guarded by mu
 	tried []string  // guarded by mu; "address@milliseconds"
-	open  int       // guarded by mu; connections
+	open  int       // guarded by mu; number of open connections
 }
 
 // behaviour is how and when an address answers. A stubborn one ignores cancellation.
@@ -90,7 +90,7 @@ func (t *track) dial(ctx context.Context, to netip.AddrPort) (*conn, error) {
 
 func allowAll(netip.AddrPort) error { return nil }
 
-// run races to addrs for at most 10 s and returns the winner.
+// run races addrs for at most 10 s and returns the winner.
 func (t *track) run(ctx context.Context, addrs string, allow func(netip.AddrPort) error) (string, error) {
 	t.mu.Lock()
 	t.began, t.tried = time.Now(), nil
@@ -112,7 +112,7 @@ func parseAddrs(list string) []netip.Addr {
 	return as
 }
 
-// want checks what the last race tried, and that nothing is left open.
+// want checks which addresses the last race tried, and that it left nothing open.
 func (t *track) want(tb testing.TB, tried string, took time.Duration) {
 	tb.Helper()
 	t.mu.Lock()
@@ -144,14 +144,14 @@ func TestRace(t *testing.T) {
 		{"IPv6 is a black hole", a6 + " " + a4, map[string]behaviour{a6: {after: never}}, a4, a6 + "@0 " + a4 + "@250", 250 * ms},
 		{"IPv6 is refused", a6 + " " + a4, map[string]behaviour{a6: refused}, a4, a6 + "@0 " + a4 + "@0", 0},
 		{"IPv6 is slow and wins", a6 + " " + a4, map[string]behaviour{a6: {after: 300 * ms}, a4: {after: 100 * ms}}, a6, a6 + "@0 " + a4 + "@250", 300 * ms},
-		{"families take turns", a6 + " " + b6 + " " + a4 + " " + b4,
+		{"families alternate", a6 + " " + b6 + " " + a4 + " " + b4,
 			map[string]behaviour{a6: {after: never}, b6: {after: never}, a4: {after: never}}, b4,
 			a6 + "@0 " + a4 + "@250 " + b6 + "@500 " + b4 + "@750", 750 * ms},
-		{"a failure starts the next and the clock", a6 + " " + a4 + " " + b6,
+		{"a failure starts the next and restarts the clock", a6 + " " + a4 + " " + b6,
 			map[string]behaviour{a6: {after: 100 * ms, err: syscall.ECONNREFUSED}, a4: {after: never}}, b6,
 			a6 + "@0 " + a4 + "@100 " + b6 + "@350", 350 * ms},
 		{"given twice, tried once", a4 + " " + a4 + " ::ffff:" + a4, map[string]behaviour{a4: {after: 600 * ms}}, a4, a4 + "@0", 600 * ms},
-		{"a loser that does not hear", a6 + " " + a4, map[string]behaviour{a6: {after: 400 * ms, stubborn: true}}, a4, a6 + "@0 " + a4 + "@250", 400 * ms},
+		{"a loser that ignores cancellation", a6 + " " + a4, map[string]behaviour{a6: {after: 400 * ms, stubborn: true}}, a4, a6 + "@0 " + a4 + "@250", 400 * ms},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -167,8 +167,8 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestWinnerGoesFirst: if one of several addresses of a family is silent, the winner is
-// tried first for a while, and addresses that were not tried keep their order.
+// TestWinnerGoesFirst: if one of a family's addresses is silent, the winner is tried
+// first for a while, and the rest keep their order.
 func TestWinnerGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}})
@@ -206,7 +206,7 @@ func TestMemory(t *testing.T) {
 		race(a4, slow, 250*time.Millisecond)
 		race(a4, a4+"@0", 0)
 		time.Sleep(winnerFor / 2)
-		race(a4, a4+"@0", 0) // this does not extend it
+		race(a4, a4+"@0", 0) // an uncontested win does not extend the time
 		time.Sleep(winnerFor / 2)
 		race(a4, slow, 250*time.Millisecond)
 		race(a4, a4+"@0", 0)
@@ -222,7 +222,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestAllow: a forbidden address is not dialed and costs no time.
+// TestAllow: a forbidden address is skipped without any delay.
 func TestAllow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {err: syscall.ECONNREFUSED}})
@@ -242,7 +242,7 @@ func TestAllow(t *testing.T) {
 		}
 		tr.want(t, b4+"@0", 0)
 		if want := []string{a6, a4, b4}; !slices.Equal(asked, want) {
-			t.Errorf("asked about %s, want %s", asked, want)
+			t.Errorf("allow was called for %s, want %s", asked, want)
 		}
 		tr.Dialer = New(tr.dial) // forget remembered winners
 		_, err := tr.run(t.Context(), a6+" "+a4, only())

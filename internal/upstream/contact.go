@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	contactEvery = 10 * time.Millisecond // within contactSoon; contactLater from then on
+	contactEvery = 10 * time.Millisecond // during contactSoon, then contactLater
 	contactSoon  = time.Second
 	contactLater = time.Second
-	// contactRetry is how often a server that cannot be reached is tried again when
-	// its pool no longer does so by itself.
+	// contactRetry is how often to retry an unreachable server once its pool has
+	// stopped retrying.
 	contactRetry = 30 * time.Second
-	// PongMax is how long a server may take to answer a PING: one that knows only the
-	// four-byte frame never does.
+	// PongMax is how long to wait for a PING to be answered: a server that supports
+	// only the four-byte frame never does.
 	PongMax = 300 * time.Millisecond
 )
 
-// Contact waits until a server has answered and returns its address and the round
-// trip, or 0 if that cannot be measured. If ctx ends first, the error says why no
-// server has.
+// Contact waits until a server has answered and returns its address and round-trip
+// time, or 0 if that cannot be measured. If ctx ends first, the error says why no
+// server answered.
 func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
 	tick := time.NewTicker(contactEvery)
 	defer tick.Stop()
@@ -49,7 +49,7 @@ func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, er
 			answers = v.Address
 			if up[v].IsZero() {
 				up[v] = time.Now()
-				v.Link.Probe() // which measures it
+				v.Link.Probe() // to measure the round trip
 			} else if time.Since(up[v]) > PongMax {
 				return v.Address, 0, nil
 			}
@@ -74,7 +74,7 @@ func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, er
 	}
 }
 
-// contactError is why a server has not answered, with what may be the matter.
+// contactError returns why a server has not answered, with a hint at the likely cause.
 func contactError(state remux.State, err error) error {
 	if err == nil || state == remux.Unknown {
 		return errors.New("no answer yet; is its port open in the firewall?")
@@ -82,8 +82,8 @@ func contactError(state remux.State, err error) error {
 	return errors.New(err.Error() + Hint(err))
 }
 
-// Hint returns what may be the matter when a server cannot be reached, as the
-// end of a message, or "".
+// Hint returns the likely cause why a server cannot be reached, to append to a message,
+// or "".
 func Hint(err error) string {
 	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
 	op, _ := errors.AsType[*net.OpError](err)
@@ -98,13 +98,13 @@ func Hint(err error) string {
 	}
 	switch {
 	case noTLS:
-		return "; something that is not a tunnels server listens there: a SOCKS or HTTP proxy?"
+		return "; something other than a tunnels server is listening there: a SOCKS or HTTP proxy?"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "; is the server running, and is this its port?"
 	case timeout != nil && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return "; is its port open in the firewall?"
 	case (op == nil || op.Op != "dial") && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
-		return "; is what listens there a tunnels server?"
+		return "; is it a tunnels server that is listening there?"
 	}
 	return ""
 }

@@ -20,16 +20,16 @@ func TestHint(t *testing.T) {
 	read := func(err error) error { return fmt.Errorf("server a:1: %w", &net.OpError{Op: "read", Err: err}) }
 	for _, tt := range []struct {
 		err  error
-		want string // empty: there is no hint
+		want string // part of the hint, or empty for none
 	}{
 		{dial(syscall.ECONNREFUSED), "is the server running"},
 		{errors.Join(dial(syscall.ENETUNREACH), dial(syscall.ECONNREFUSED)), "is the server running"},
 		{dial(syscall.ETIMEDOUT), "firewall"},
 		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "firewall"},
 		{fmt.Errorf("a:1: %w", context.DeadlineExceeded), "firewall"},
-		{read(syscall.ECONNRESET), "a tunnels server?"},
-		{fmt.Errorf("the server closed the connection: %w", io.EOF), "a tunnels server?"},
-		{fmt.Errorf("the server does not speak TLS: %w", ctls.RecordHeaderError{}), "something that is not a tunnels server"},
+		{read(syscall.ECONNRESET), "is it a tunnels server"},
+		{fmt.Errorf("the server closed the connection: %w", io.EOF), "is it a tunnels server"},
+		{fmt.Errorf("the server does not speak TLS: %w", ctls.RecordHeaderError{}), "something other than a tunnels server"},
 		{&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443}, Err: syscall.EINVAL}, "[fe80::1%INTERFACE]:443"},
 		{dial(syscall.ENETUNREACH), ""},
 		{dial(syscall.ECONNRESET), ""},

@@ -15,9 +15,9 @@ import (
 )
 
 // Dialer connects to servers. It races all addresses of a server's name, as for a
-// target: a silent one costs 250 ms, and nothing while the winner is remembered. The
-// name is resolved for each connection, so that a change takes effect. Set once, never
-// changed.
+// target: a silent one costs 250 ms, or nothing while the winner is remembered. It
+// resolves the name for each connection, to pick up changes. Its fields are set once,
+// never changed.
 type Dialer struct {
 	sockets *net.Dialer
 	timeout time.Duration // for resolving and connecting
@@ -34,8 +34,8 @@ func NewDialer(sockets *net.Dialer, timeout time.Duration) *Dialer {
 	return d
 }
 
-// Dial connects to a server. Its errors are those of a net.Dialer, or give the reason
-// for each address.
+// Dial connects to a server. It returns the errors of a net.Dialer, or one with a
+// reason for each address.
 func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, service, err := net.SplitHostPort(address)
 	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || host == "" || !strings.HasPrefix(network, "tcp") {
@@ -61,7 +61,7 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, e
 	return c, nil
 }
 
-// portNumber returns the number of a port, which may be given as a service name.
+// portNumber returns the number for a port, which may be a service name.
 func portNumber(ctx context.Context, network, service string) (int, error) {
 	if n, err := strconv.ParseUint(service, 10, 16); err == nil {
 		return int(n), nil
@@ -69,7 +69,7 @@ func portNumber(ctx context.Context, network, service string) (int, error) {
 	return net.DefaultResolver.LookupPort(ctx, network, service)
 }
 
-// addressesError is returned if connecting failed for all of several addresses.
+// addressesError is returned if connecting failed for every one of several addresses.
 type addressesError struct{ error }
 
 // Timeout implements net.Error.
@@ -78,7 +78,7 @@ func (e addressesError) Timeout() bool { return e.code() == code.Timeout }
 // Temporary implements net.Error.
 func (e addressesError) Temporary() bool { return e.Timeout() }
 
-// Is makes a refused connection recognizable, as with one address.
+// Is lets errors.Is recognize a refused connection, as with a single address.
 func (e addressesError) Is(target error) bool {
 	return target == error(syscall.ECONNREFUSED) && e.code() == code.Refused
 }

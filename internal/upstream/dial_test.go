@@ -15,7 +15,7 @@ import (
 	"tunnels/internal/race"
 )
 
-// fakeServer is a server name with addresses that answer, refuse or are silent.
+// fakeServer is a server name whose addresses answer, refuse or stay silent.
 type fakeServer struct {
 	addrs   []netip.Addr
 	refuse  bool
@@ -53,7 +53,7 @@ func addrs(list string) (all []netip.Addr) {
 	return all
 }
 
-// TestServerAddressesRaced: a silent address of a server's name costs 250 ms once, and
+// TestServerAddressesRaced: a silent address of a server's name costs 250 ms once, then
 // nothing while the one that answered is remembered.
 func TestServerAddressesRaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -71,9 +71,9 @@ func TestServerAddressesRaced(t *testing.T) {
 			}
 		}
 		if f.asked != "ip4" {
-			t.Errorf("for tcp4 the name is looked up by %s, want ip4", f.asked)
+			t.Errorf("for tcp4 the name is looked up on %s, want ip4", f.asked)
 		}
-		f.answers = "192.0.2.66" // now the other one is silent
+		f.answers = "192.0.2.66" // now the other address is silent
 		if c, err := d.Dial(t.Context(), "tcp", "vps.example:443"); err != nil {
 			t.Error(err)
 		} else {
@@ -88,7 +88,7 @@ func TestServerAddressesRaced(t *testing.T) {
 	})
 }
 
-// TestServerAddressesFail: errors are as recognizable as with one address.
+// TestServerAddressesFail: errors can be recognized just as with a single address.
 func TestServerAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), refuse: true}
@@ -111,6 +111,6 @@ func TestServerAddressesFail(t *testing.T) {
 		}
 	})
 	if _, err := new(fakeServer).dialer().Dial(t.Context(), "tcp", "vps.example:no-such-port"); err == nil {
-		t.Error("a port that has no number is dialed")
+		t.Error("an unknown port name is dialed")
 	}
 }

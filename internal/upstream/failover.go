@@ -16,20 +16,20 @@ import (
 
 // FailoverStream is the server side of a request that has sent nothing yet. Until the
 // first byte from the application or the target, it survives the loss of its server:
-// the request is repeated at another one. The reader detects the loss and fails over;
-// writers block meanwhile. Without remux the loss of a server cannot be distinguished
-// from the failure of a target.
+// the request is repeated at a different one. The reader detects the loss and fails
+// over; writers block meanwhile. Without remux, losing a server cannot be told from the
+// failure of a target.
 type FailoverStream struct {
-	again  func(context.Context) (splice.Stream, error) // set once; repeats the request at another server
+	again  func(context.Context) (splice.Stream, error) // set once; repeats the request at a different server
 	ctx    context.Context                              // set once; cancels again
 	cancel context.CancelFunc
 
-	stays atomic.Bool // it is bound to its server and far no longer changes. Written under mu
+	stays atomic.Bool // bound to its server, so far no longer changes; written under mu
 
 	mu      sync.Mutex
-	turned  sync.Cond            // of mu; signals a change of far, stays or writing
+	turned  sync.Cond            // uses mu; signals a change of far, stays or writing
 	far     splice.Stream        // guarded by mu
-	writing bool                 // guarded by mu; bytes are being written to far
+	writing bool                 // guarded by mu; a write to far is in progress
 	take    func(p [][]byte) int // guarded by mu; see Deliver; nil if not set
 	linger  *int                 // guarded by mu; see SetLinger; nil if not set
 	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
@@ -37,8 +37,9 @@ type FailoverStream struct {
 
 var _ splice.Whole = (*FailoverStream)(nil)
 
-// NewFailoverStream returns a stream that is far until far's server is lost, and then what again
-// makes, as long as nothing was sent. The end of parent ends the moving.
+// NewFailoverStream returns a stream that uses far until far's server is lost, and
+// then, as long as nothing was sent, the stream that again returns. Failover stops when
+// parent ends.
 func NewFailoverStream(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *FailoverStream {
 	fs := &FailoverStream{again: again, far: far}
 	fs.ctx, fs.cancel = context.WithCancel(parent)
@@ -65,7 +66,7 @@ func (fs *FailoverStream) stayLocked() {
 	}
 }
 
-// OnEnd implements splice.Ender. Losing a server is not an end before the stream is
+// OnEnd implements splice.Ender. Losing a server does not end a stream that is not yet
 // bound to it.
 func (fs *FailoverStream) OnEnd(f func(err error, whole bool)) bool {
 	fs.mu.Lock()
@@ -111,11 +112,11 @@ func (fs *FailoverStream) read(f func(splice.Stream) error) error {
 	}
 }
 
-// move fails over to another server and returns false if the stream stays although its
-// server has failed.
+// move fails over to a different server. It returns false if the stream stays with its
+// failed server.
 func (fs *FailoverStream) move() bool {
 	fs.mu.Lock()
-	for fs.writing { // that fails too, or some bytes have been sent
+	for fs.writing { // the write will either fail too or have sent some bytes
 		fs.turned.Wait()
 	}
 	stays := fs.stays.Load()
@@ -131,14 +132,14 @@ func (fs *FailoverStream) move() bool {
 		fs.stayLocked()
 		return false
 	}
-	if fs.stays.Load() { // it was closed meanwhile
+	if fs.stays.Load() { // closed in the meantime
 		splice.Abort(far, code.Cancelled, "")
 		return false
 	}
-	_ = old.Close() // it has ended
+	_ = old.Close() // already ended
 	fs.far = far
 	if d, ok := far.(splice.Deliverer); ok && fs.take != nil {
-		_ = d.Deliver(fs.takeFrom(far, fs.take)) // if far cannot deliver, its data is read
+		_ = d.Deliver(fs.takeFrom(far, fs.take)) // if far cannot deliver, its data is read instead
 	}
 	if fs.linger != nil {
 		_ = splice.Wrap{Stream: far}.SetLinger(*fs.linger)
@@ -177,21 +178,21 @@ func (fs *FailoverStream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender if the stream does.
+// Borrow implements splice.Lender if the current stream does.
 func (fs *FailoverStream) Borrow() (b []byte, err error) {
 	err = fs.read(func(far splice.Stream) error { b, err = splice.Wrap{Stream: far}.Borrow(); return err })
 	return b, err
 }
 
-// GiveBack implements splice.Lender; it follows a Borrow that succeeded.
+// GiveBack implements splice.Lender. It must follow a successful Borrow.
 func (fs *FailoverStream) GiveBack() { splice.Wrap{Stream: fs.now()}.GiveBack() }
 
-// WaitReadable implements splice.Waiter as far as the stream does.
+// WaitReadable implements splice.Waiter if the current stream does.
 func (fs *FailoverStream) WaitReadable() error {
 	return fs.read(func(far splice.Stream) error { return splice.Wrap{Stream: far}.WaitReadable() })
 }
 
-// Deliver implements splice.Deliverer if the stream does.
+// Deliver implements splice.Deliverer if the current stream does.
 func (fs *FailoverStream) Deliver(take func([][]byte) int) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -203,8 +204,8 @@ func (fs *FailoverStream) Deliver(take func([][]byte) int) error {
 	return d.Deliver(fs.takeFrom(fs.far, take))
 }
 
-// takeFrom returns take for data delivered by far, which binds the stream to far. Data
-// still being delivered by an abandoned server is dropped.
+// takeFrom wraps take for data delivered by far, so that the data binds the stream to
+// far. Data still arriving from an abandoned server is dropped.
 func (fs *FailoverStream) takeFrom(far splice.Stream, take func([][]byte) int) func([][]byte) int {
 	return func(pieces [][]byte) int {
 		if fs.stays.Load() && fs.far == far {
@@ -223,18 +224,18 @@ func (fs *FailoverStream) takeFrom(far splice.Stream, take func([][]byte) int) f
 	}
 }
 
-// OnReadable implements splice.Sleeper if the stream does.
+// OnReadable implements splice.Sleeper if the current stream does.
 func (fs *FailoverStream) OnReadable(f func()) bool {
 	return splice.Wrap{Stream: fs.now()}.OnReadable(f)
 }
 
-// NetConn returns the stream, for looking at its socket.
+// NetConn returns the current stream, to give access to its socket.
 func (fs *FailoverStream) NetConn() net.Conn { return fs.now() }
 
-// Throttled is the stream's.
+// Throttled reports whether the current stream is throttled.
 func (fs *FailoverStream) Throttled() bool { return splice.Wrap{Stream: fs.now()}.Throttled() }
 
-// CloseWrite ends the direction to the server, and binds it to that.
+// CloseWrite ends the direction to the server and binds the stream to it.
 func (fs *FailoverStream) CloseWrite() error { return fs.stay().CloseWrite() }
 
 // Close implements net.Conn.
@@ -260,17 +261,17 @@ func (fs *FailoverStream) LocalAddr() net.Addr { return fs.now().LocalAddr() }
 // RemoteAddr returns the remote address of the current stream.
 func (fs *FailoverStream) RemoteAddr() net.Addr { return fs.now().RemoteAddr() }
 
-// SetDeadline sets the deadlines of the stream, and binds it to its server.
+// SetDeadline sets the stream's deadlines and binds it to its server.
 func (fs *FailoverStream) SetDeadline(t time.Time) error { return fs.stay().SetDeadline(t) }
 
-// SetReadDeadline sets the read deadline of the stream, and binds it to its server.
+// SetReadDeadline sets the stream's read deadline and binds it to its server.
 func (fs *FailoverStream) SetReadDeadline(t time.Time) error { return fs.stay().SetReadDeadline(t) }
 
-// SetWriteDeadline sets the write deadline of the stream, and binds it to its server.
+// SetWriteDeadline sets the stream's write deadline and binds it to its server.
 func (fs *FailoverStream) SetWriteDeadline(t time.Time) error { return fs.stay().SetWriteDeadline(t) }
 
-// Elsewhere reports whether a failed request may succeed at another server: the
-// connection to this one failed or the server refused, rather than the target.
+// Elsewhere reports whether a failed request may succeed at a different server, because
+// the connection to this one or the server itself failed rather than the target.
 func Elsewhere(err error) bool {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e.Remote && (e.Code == code.GoingAway || e.Code == code.Overload)

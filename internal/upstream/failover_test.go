@@ -7,7 +7,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// delivering is a stream that delivers when the test calls take.
+// delivering is a stream that delivers data when the test calls take.
 type delivering struct {
 	splice.Stream
 	take func([][]byte) int // owned by the test
@@ -18,8 +18,8 @@ func (d *delivering) Deliver(take func([][]byte) int) error { d.take = take; ret
 func (d *delivering) Read(p []byte) (int, error)            { return d.read(p) }
 func (d *delivering) Close() error                          { return nil }
 
-// TestAbandonedServerDeliversNothing: data the old server was delivering when the request
-// moved does not reach the application.
+// TestAbandonedServerDeliversNothing: data that the old server was delivering when the
+// request failed over does not reach the application.
 func TestAbandonedServerDeliversNothing(t *testing.T) {
 	next := &delivering{read: func(p []byte) (int, error) { return copy(p, "new"), nil }}
 	left := &delivering{read: func([]byte) (int, error) { return 0, errFake }}
@@ -33,9 +33,9 @@ func TestAbandonedServerDeliversNothing(t *testing.T) {
 		t.Fatalf("Read = %q, %v, want the new server's", p[:n], err)
 	}
 	if n := left.take([][]byte{[]byte("old")}); n != 0 || took != 0 {
-		t.Errorf("%d bytes of the server that was left were taken", n)
+		t.Errorf("%d bytes from the abandoned server were taken", n)
 	}
 	if n := next.take([][]byte{[]byte("more")}); n != 4 || took != 4 {
-		t.Errorf("%d bytes of the new server were taken, want 4", n)
+		t.Errorf("%d bytes from the new server were taken, want 4", n)
 	}
 }

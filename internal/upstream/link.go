@@ -18,12 +18,12 @@ type Link interface {
 	Open(ctx context.Context) (splice.Stream, error)
 	// Reachable reports whether nothing suggests that the server is unreachable.
 	Reachable() bool
-	// Health returns the server's state, and why it is not Up.
+	// Health returns the server's state, and an error if it is not Up.
 	Health() (remux.State, error)
 	// RTT returns the round-trip time to the server, or false if it is unknown.
 	RTT() (time.Duration, bool)
-	// Probe checks the server in the background. It returns false if that happened just
-	// now.
+	// Probe checks the server in the background. It returns false if the server was
+	// checked only just now.
 	Probe() bool
 	Shutdown(ctx context.Context) error
 	Close() error
@@ -41,21 +41,21 @@ func (p Pooled) Open(ctx context.Context) (splice.Stream, error) {
 	return s, nil
 }
 
-// Patience is how long making one connection may take while there are other servers to
+// Patience is how long one connection attempt may take while there are other servers to
 // try.
 const Patience = 4 * time.Second
 
-// DirectConfig configures a Direct. Fields must not change once it is in use.
+// DirectConfig configures a Direct. Its fields must not change once it is in use.
 type DirectConfig struct {
 	Dial             func(ctx context.Context, network, address string) (net.Conn, error)
 	Network, Address string
-	Limit            time.Duration                      // for a dial; 0 means only the context limits it
+	Limit            time.Duration                      // on a dial; 0 means only the context limits it
 	Told             func(string, time.Duration, error) // called after every dial; may be nil
 	StateChanged     func()                             // called when the result of Health may have changed; may be nil
 }
 
-// Direct is a Link that makes a connection for each request. Its round-trip time is the
-// time a connection takes to be made.
+// Direct is a Link that dials a connection for each request. Its round-trip time is the
+// time it takes to connect.
 type Direct struct {
 	// Set once, never changed.
 	DirectConfig
@@ -103,14 +103,13 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	real := time.Since(begin)
 	took := real
 	if err != nil && ctx.Err() == context.Canceled {
-		return nil, err // canceled: says nothing about the server
+		return nil, err // canceled, which says nothing about the server
 	}
 	d.reach.note(err)
 	d.mu.Lock()
 	d.known = true
 	if err == nil {
-		// The shortest time is that of the path; longer ones include waiting and
-		// count less.
+		// The shortest time is the path's; longer ones include waiting and count less.
 		if old := d.took; old != 0 && took > old {
 			took = old + (took-old)/4
 		}
@@ -163,7 +162,7 @@ func (d *Direct) Probe() bool {
 	d.wg.Go(func() {
 		conn, err := d.connect(d.ctx)
 		if err == nil {
-			_ = conn.Close() // nothing was sent on it
+			_ = conn.Close() // nothing was sent, so the error does not matter
 		}
 		d.mu.Lock()
 		d.probing = false
@@ -172,8 +171,8 @@ func (d *Direct) Probe() bool {
 	return true
 }
 
-// Shutdown implements Link. It waits only for probes: connections end with their
-// requests.
+// Shutdown implements Link. It waits only for probes, because connections end with
+// their requests.
 func (d *Direct) Shutdown(context.Context) error {
 	return d.Close()
 }
@@ -181,7 +180,7 @@ func (d *Direct) Shutdown(context.Context) error {
 // Close implements Link.
 func (d *Direct) Close() error {
 	d.mu.Lock()
-	d.cancel() // with mu held, so no probe starts after it
+	d.cancel() // under mu, so that no probe starts afterwards
 	d.mu.Unlock()
 	d.wg.Wait()
 	return nil

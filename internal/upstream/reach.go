@@ -8,13 +8,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// freshFailure is for how long a failed dial also fails the following ones.
+// freshFailure is how long a failed dial makes further dials fail without trying.
 const freshFailure = time.Second
 
-// reach remembers the result of the last dial, where there is no pool to do so.
+// reach remembers the result of the last dial when there is no pool to do so.
 type reach struct {
 	mu  sync.Mutex
-	err error     // guarded by mu; of the last dial
+	err error     // guarded by mu; result of the last dial
 	at  time.Time // guarded by mu; when it failed
 }
 
@@ -34,7 +34,7 @@ func (r *reach) failed() error {
 	return r.err
 }
 
-// justFailed returns the error of a dial too recent to try again, or nil.
+// justFailed returns the error of a failed dial that is too recent to retry, or nil.
 func (r *reach) justFailed() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,17 +16,17 @@ import (
 	"tunnels/remux"
 )
 
-// Choice is how the server for a new session is chosen.
+// Choice says how to choose the server for a new session.
 type Choice string
 
-// The choices.
+// The ways to choose a server.
 const (
 	Best   Choice = "best"   // the shortest round trip
 	Order  Choice = "order"  // the first reachable one
-	Spread Choice = "spread" // all in turn
+	Spread Choice = "spread" // round robin
 )
 
-// ParseChoice returns the choice of that name; "" is Best.
+// ParseChoice returns the choice with the given name; "" means Best.
 func ParseChoice(name string) (Choice, error) {
 	switch c := cmp.Or(Choice(name), Best); c {
 	case Best, Order, Spread:
@@ -38,41 +38,41 @@ func ParseChoice(name string) (Choice, error) {
 // Hooks are called on events. Any may be nil; none is called with a lock held.
 type Hooks struct {
 	Silent  func(address string, why error) // a server has stopped answering
-	Answers func(address string)            // it answers again
-	// Using is called when another server gets the new sessions; old is the previous
-	// one, or empty.
+	Answers func(address string)            // a silent server answers again
+	// Using is called when new sessions start going to a different server; old is the
+	// previous one, or empty.
 	Using func(now, old Distance)
 }
 
-// Distance describes how far away a server is.
+// Distance describes how far away a server is, in words.
 type Distance struct{ Address, Text string }
 
 var errUnknown = errors.New("not known yet")
 
 // Set is a client's set of servers. New sessions go to a reachable one according to the
 // choice; a running session stays where it is. A server that fails or stops answering
-// is abandoned at once. A single server is not probed, as there is no choice. All
-// methods are safe for concurrent use.
+// is abandoned at once. A single server is not probed, because there is no alternative.
+// All methods are safe for concurrent use.
 type Set struct {
 	// Set once, never changed.
 	all    []*Server
 	choice Choice
 	hooks  Hooks
-	poke   chan struct{} // wakes watch; one is enough
+	poke   chan struct{} // wakes watch; holds one pending wake-up
 	ctx    context.Context
-	cancel context.CancelFunc // ends watch
+	cancel context.CancelFunc // stops watch
 	wg     sync.WaitGroup     // watch
 
 	mu sync.Mutex // may be held while a link's or pool's lock is taken, never the reverse
 	// Guarded by mu.
-	current   *Server       // gets the new sessions while it is Up, or nil before the first choice
-	settled   bool          // the first choice among all was made
+	current   *Server       // gets new sessions while it is Up; nil before the first choice
+	settled   bool          // the first choice among all servers has been made
 	began     time.Time     // when start was called
-	lastUse   time.Time     // of any
-	changed   chan struct{} // closed and replaced when goroutines waiting for a server should check again
+	lastUse   time.Time     // last session on any server
+	changed   chan struct{} // closed and replaced when goroutines waiting for a server should recheck
 	turn      uint64        // counts sessions for spread
 	candidate candidate
-	said      []func() // pending calls of hooks, made when mu is released
+	said      []func() // pending hook calls, made once mu is released
 }
 
 // Server is one server of a Set.
@@ -89,11 +89,11 @@ type Server struct {
 	leave    context.CancelFunc // cancels here
 	failures int                // consecutive failed probes
 	next     time.Time          // time of the next probe
-	turn     uint64             // the value of set.turn at its last session
+	turn     uint64             // value of set.turn at its last session
 }
 
-// New returns a set. newLink returns the Link to one server; it must call turned
-// whenever the result of Health may have changed. With one server turned is nil.
+// New returns a Set. newLink returns the Link to one server, which must call turned
+// whenever the result of Health may have changed. With only one server, turned is nil.
 func New(addresses []string, choice Choice, hooks Hooks, newLink func(address string, turned func()) Link) *Set {
 	s := &Set{choice: choice, hooks: hooks, poke: make(chan struct{}, 1), changed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -149,33 +149,33 @@ func (s *Set) Reachable() bool {
 	return false
 }
 
-// State returns the server's state, and why it is not Up. A single server is not
-// probed, so its state is unknown.
+// State returns the server's state, and an error if it is not Up. A single server is
+// not probed, so its state is unknown.
 func (v *Server) State() (remux.State, error) {
 	v.set.mu.Lock()
 	defer v.set.mu.Unlock()
 	return v.state, v.why
 }
 
-// failed reports whether new sessions should not go there.
+// failed reports whether new sessions should avoid the server.
 func (v *Server) failed() bool { return v.state == remux.Down || v.state == remux.Silent }
 
 // Way carries one request to a server.
 type Way struct {
 	splice.Stream
 	Server *Server
-	Left   context.Context // ends when the server is left because it has failed
+	Left   context.Context // canceled when the server is abandoned because it failed
 }
 
-// Unreached is the error of a request for which there was no server.
+// Unreached is the error for a request that no server could take.
 type Unreached struct{ error }
 
-// Unwrap returns why.
+// Unwrap returns the reason.
 func (u Unreached) Unwrap() error { return u.error }
 
-// Open returns a way for one request to the best server that is not in tried, and adds
-// to tried every server that it has asked. It waits, until ctx ends, only where no
-// server is up and one may come. The error is Unreached.
+// Open returns a Way for one request to the best server not in tried, and adds to tried
+// every server it has asked. It waits, until ctx ends, only if no server is up but one
+// may come up. The error is an Unreached.
 func (s *Set) Open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 	w, err := s.open(ctx, tried)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *Set) open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 		}
 		tried[v] = true
 		while, cancel := context.WithCancelCause(ctx)
-		stop := context.AfterFunc(here, func() { cancel(fmt.Errorf("server %s was left", v.Address)) })
+		stop := context.AfterFunc(here, func() { cancel(fmt.Errorf("switched away from server %s", v.Address)) })
 		far, err := v.Link.Open(while)
 		stop()
 		cancel(nil)
@@ -243,8 +243,8 @@ func (s *Set) pick(ctx context.Context, tried map[*Server]bool) (v *Server, here
 	}
 }
 
-// pickLocked returns the server for one more session, or nil if none is up that was not
-// tried.
+// pickLocked returns the server for the next session, or nil if every server that is up
+// was tried.
 func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	if s.choice == Spread {
 		var least *Server
@@ -265,7 +265,7 @@ func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	return s.firstLocked(func(v *Server) bool { return !tried[v] })
 }
 
-// firstLocked returns the first server, according to the choice, that is up and wanted.
+// firstLocked returns the first server, in order of choice, that is up and wanted.
 func (s *Set) firstLocked(wanted func(*Server) bool) *Server {
 	var first *Server
 	var shortest time.Duration
@@ -295,7 +295,7 @@ func (s *Set) whyLocked() error {
 	return &code.Error{Code: code.General, Text: "no server can be reached: " + strings.Join(all, "; ")}
 }
 
-// unlock releases mu and makes the pending calls.
+// unlock releases mu and makes the pending hook calls.
 func (s *Set) unlock() {
 	said := s.said
 	s.said = nil
@@ -305,7 +305,7 @@ func (s *Set) unlock() {
 	}
 }
 
-// Shutdown waits for running sessions until ctx ends, and closes all links.
+// Shutdown waits for running sessions until ctx ends, then closes all links.
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.stop()
 	errs := make([]error, len(s.all))
@@ -313,7 +313,7 @@ func (s *Set) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close ends everything at once.
+// Close ends all sessions and links at once.
 func (s *Set) Close() {
 	s.stop()
 	s.each(func(_ int, l Link) { _ = l.Close() })
@@ -324,7 +324,7 @@ func (s *Set) stop() {
 	s.wg.Wait()
 }
 
-// each calls f for all links concurrently.
+// each calls f concurrently for all links.
 func (s *Set) each(f func(i int, l Link)) {
 	var wg sync.WaitGroup
 	for i, v := range s.all {

@@ -14,7 +14,7 @@ import (
 	"tunnels/remux"
 )
 
-// fakeLink is the Link to a server in a state set by the test.
+// fakeLink is a Link to a server whose state the test sets.
 type fakeLink struct {
 	turned func()
 
@@ -71,7 +71,7 @@ func (f *fakeLink) Probe() bool {
 func (f *fakeLink) Shutdown(context.Context) error { return nil }
 func (f *fakeLink) Close() error                   { return nil }
 
-// is sets the state and, where a real link would, reports the change.
+// is sets the state and, when a real link would, reports the change.
 func (f *fakeLink) is(state remux.State, took time.Duration) {
 	f.mu.Lock()
 	f.state, f.took = state, took
@@ -87,7 +87,7 @@ func (f *fakeLink) count() (probes, opens int) {
 	return f.probes, f.opens
 }
 
-// said records the calls of hooks, a line for each.
+// said records the hook calls, one line each.
 type said struct {
 	mu  sync.Mutex
 	all strings.Builder // guarded by mu
@@ -119,7 +119,7 @@ func (s *said) hooks() Hooks {
 	}
 }
 
-// fleet is a set of servers a, b and c, in fake time.
+// fleet is a Set of servers a, b and c, in fake time.
 type fleet struct {
 	*Set
 	t     *testing.T
@@ -127,7 +127,7 @@ type fleet struct {
 	links map[string]*fakeLink
 }
 
-// withFleet runs f with servers in an unknown state.
+// withFleet runs f with a fleet of servers in an unknown state.
 func withFleet(t *testing.T, choice string, f func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,8 @@ func withFleet(t *testing.T, choice string, f func(t *testing.T, f *fleet)) {
 	})
 }
 
-// up makes all three reachable with these round trips, and waits for the first choice.
+// up makes all three reachable with the given round trips and waits for the first
+// choice.
 func (f *fleet) up(a, b, c time.Duration) {
 	f.links["a"].is(remux.Up, a)
 	f.links["b"].is(remux.Up, b)
@@ -190,8 +191,8 @@ func (f *fleet) wantAsk(when, want string) {
 	}
 }
 
-// during opens a session per second and returns the first and last server, and after
-// how many seconds it changed.
+// during opens a session per second. It returns the first and last server used, and
+// after how many seconds that changed.
 func (f *fleet) during(d time.Duration) (first, last string, after int) {
 	f.t.Helper()
 	first = f.ask()
@@ -209,40 +210,40 @@ const ms = time.Millisecond
 func TestBest(t *testing.T) {
 	withFleet(t, "", func(t *testing.T, f *fleet) {
 		f.links["c"].is(remux.Up, 200*ms)
-		f.wantAsk("when there is but c", "c")
+		f.wantAsk("when only c is reachable", "c")
 		f.up(12*ms, 10*ms, 200*ms)
-		f.wantAsk("when all are measured for the first time", "b")
+		f.wantAsk("once all have been measured", "b")
 		if !strings.Contains(f.log.String(), "using server b (10 ms)\n") {
-			t.Error("no line says which server is used")
+			t.Error("no line names the server in use")
 		}
 
 		f.links["a"].is(remux.Up, 6*ms)
 		if first, last, _ := f.during(time.Minute); first != "b" || last != "b" {
-			t.Errorf("a closer by 4 ms: %s, then %s, want b to stay", first, last)
+			t.Errorf("with a 4 ms closer: %s, then %s, want b to stay", first, last)
 		}
 		f.up(90*ms, 100*ms, 200*ms)
 		if first, last, _ := f.during(time.Minute); first != "b" || last != "b" {
-			t.Errorf("a closer by a tenth: %s, then %s, want b to stay", first, last)
+			t.Errorf("with a closer by a tenth: %s, then %s, want b to stay", first, last)
 		}
 		f.up(40*ms, 100*ms, 200*ms)
 		if _, last, after := f.during(time.Minute); last != "a" || after < 5 || after > 8 {
-			t.Errorf("a closer by much: then %s, after %d s, want a after 6 s", last, after)
+			t.Errorf("with a much closer: then %s, after %d s, want a after 6 s", last, after)
 		}
 		if !strings.Contains(f.log.String(), "using server a (40 ms) instead of b (100 ms)\n") {
-			t.Error("no line says that another server is used")
+			t.Error("no line reports the change of server")
 		}
-		for range 10 { // a short outlier is not a reason
+		for range 10 { // a short outlier is no reason to switch
 			f.links["b"].is(remux.Up, 10*ms)
 			time.Sleep(3 * time.Second)
 			f.links["b"].is(remux.Up, 100*ms)
 			time.Sleep(3 * time.Second)
-			f.wantAsk("after b was close for a moment", "a")
+			f.wantAsk("after b was briefly closer", "a")
 		}
 	})
 }
 
-// TestLeave: a failing server is abandoned at once, also by sessions waiting there; a
-// recovered one is used again.
+// TestLeave: a failing server is abandoned at once, even by sessions waiting for it;
+// once recovered, it is used again.
 func TestLeave(t *testing.T) {
 	for policy, back := range map[string]int{"best": 20, "order": 2} {
 		withFleet(t, policy, func(t *testing.T, f *fleet) {
@@ -251,7 +252,7 @@ func TestLeave(t *testing.T) {
 			f.links["a"].is(remux.Down, 10*ms)
 			f.wantAsk("a down", "b")
 			if !strings.Contains(f.log.String(), "using server b (20 ms) instead of a (unreachable)\n") {
-				t.Error("no line says so")
+				t.Error("no line reports it")
 			}
 			f.links["b"].mu.Lock()
 			f.links["b"].stuck = true
@@ -262,22 +263,22 @@ func TestLeave(t *testing.T) {
 			f.links["b"].is(remux.Silent, 20*ms)
 			start := time.Now()
 			if got := <-asked; got != "b c" || time.Since(start) > watchEvery {
-				t.Errorf("who waited at b went to %s after %v, want c at once", got, time.Since(start))
+				t.Errorf("the session waiting at b went to %s after %v, want c at once", got, time.Since(start))
 			}
 			f.up(10*ms, 20*ms, 200*ms)
 			if _, last, after := f.during(30 * time.Second); policy == "best" && last != "a" || after > back {
-				t.Errorf("%s: all back: then %s, after %d s, want a within %d s", policy, last, after, back)
+				t.Errorf("%s: with all back: then %s, after %d s, want a within %d s", policy, last, after, back)
 			}
 		})
 	}
 }
 
-// TestFailover: a server whose Open fails although it seemed up costs one attempt, and
+// TestFailover: a server that seemed up but whose Open fails costs one attempt, and
 // each server is asked once.
 func TestFailover(t *testing.T) {
 	withFleet(t, "order", func(t *testing.T, f *fleet) {
 		f.up(ms, ms, ms)
-		synctest.Wait() // nothing is probed before time passes
+		synctest.Wait() // no probes until time passes
 		for _, name := range []string{"a", "b"} {
 			f.links[name].mu.Lock()
 			f.links[name].state = remux.Down // not noticed yet
@@ -287,8 +288,8 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// TestNoneUp: while no server is up, a session waits for one that may come up, for as
-// long as its context allows, and not at all where all have just failed.
+// TestNoneUp: while no server is up, a session waits for as long as its context allows
+// if one may come up, and not at all if all have just failed.
 func TestNoneUp(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		if !f.Reachable() {
@@ -301,7 +302,7 @@ func TestNoneUp(t *testing.T) {
 		synctest.Wait()
 		f.links["b"].is(remux.Up, 10*ms)
 		if got := <-asked; got != "b" {
-			t.Errorf("who waited for the first server went to %s, want b", got)
+			t.Errorf("the session waiting for the first server went to %s, want b", got)
 		}
 
 		for _, l := range f.links {
@@ -314,7 +315,7 @@ func TestNoneUp(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		if _, err := f.Open(ctx, map[*Server]bool{}); err == nil || time.Since(start) != 10*time.Second {
-			t.Errorf("%v after %v while one may come, want an error after 10s", err, time.Since(start))
+			t.Errorf("%v after %v while one may come up, want an error after 10s", err, time.Since(start))
 		}
 		for _, l := range f.links {
 			l.mu.Lock()
@@ -350,7 +351,7 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// TestProbes: the cost of unused servers.
+// TestProbes: how often idle servers are probed.
 func TestProbes(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		f.up(10*ms, 20*ms, 200*ms)

@@ -9,15 +9,15 @@ import (
 	"tunnels/remux"
 )
 
-// The intervals of probing.
+// Intervals for probing.
 const (
 	// watchEvery is how often the state of all servers is checked while sessions are
-	// opened and for watchFor afterwards, so that a silent one is noticed.
+	// being opened and for watchFor afterwards, to notice a silent one.
 	watchEvery = 250 * time.Millisecond
 	watchFor   = 15 * time.Second
 
 	// lookEvery is how often each server is probed, give or take a quarter; lookRarely
-	// applies if no session was opened for usedMax.
+	// replaces it once no session has been opened for usedMax.
 	lookEvery  = 30 * time.Second
 	lookRarely = 5 * time.Minute
 	usedMax    = 5 * time.Minute
@@ -25,15 +25,15 @@ const (
 	// A failed server is probed after retryMin, doubling each time up to lookEvery.
 	retryMin = time.Second
 
-	// The first choice is final after settleMin, if each server has been measured more
-	// than once, because the first measurement includes a handshake; otherwise after
+	// The first choice is made after settleMin if each server has been measured more
+	// than once, since the first measurement includes a handshake, and otherwise after
 	// settleMax.
 	settleMin = time.Second
 	settleMax = 5 * time.Second
 )
 
-// A server is preferred to a working one if its round trip is shorter by a fifth and by
-// closerMin in roundsWon measurements of both, roundEvery apart.
+// A server replaces a working one only if, in roundsWon measurements of both taken
+// roundEvery apart, its round trip is at least a fifth and at least closerMin shorter.
 const (
 	closerMin  = 5 * time.Millisecond
 	roundsWon  = 3
@@ -42,12 +42,12 @@ const (
 
 // candidate is a server that may be better than the current one.
 type candidate struct {
-	server *Server // or nil
+	server *Server // nil if there is none
 	won    int     // rounds won
 	next   time.Time
 }
 
-// turned updates the set after a change at a server.
+// turned updates the set after a server's state has changed.
 func (s *Set) turned() {
 	s.mu.Lock()
 	s.updateLocked(time.Now())
@@ -56,7 +56,7 @@ func (s *Set) turned() {
 	s.wake()
 }
 
-// wake makes watch check now.
+// wake makes watch check at once.
 func (s *Set) wake() {
 	select {
 	case s.poke <- struct{}{}:
@@ -69,8 +69,8 @@ func (s *Set) changedLocked() {
 	s.changed = make(chan struct{})
 }
 
-// usedLocked records that a session is about to be opened. If it is the first for a
-// long time, the measurements are outdated.
+// usedLocked records that a session is about to be opened. If it is the first in a long
+// time, the measurements are stale.
 func (s *Set) usedLocked(now time.Time) {
 	idle := now.Sub(s.lastUse)
 	s.lastUse = now
@@ -99,7 +99,7 @@ func (s *Set) watch() {
 	}
 }
 
-// tick does what is due and returns the time until the next tick.
+// tick does the work that is due and returns the time until the next tick.
 func (s *Set) tick(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.unlock()
@@ -126,7 +126,7 @@ func (s *Set) tick(now time.Time) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// pauseLocked returns how long not to probe v after a probe.
+// pauseLocked returns how long to wait before probing v again.
 func (s *Set) pauseLocked(v *Server, now time.Time) time.Duration {
 	switch {
 	case now.Sub(s.lastUse) >= usedMax:
@@ -163,7 +163,7 @@ func (s *Set) updateLocked(now time.Time) (turned bool) {
 	return turned
 }
 
-// movedLocked records the new state of v.
+// movedLocked records a new state of v.
 func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 	was, had := v.state, v.failed()
 	v.state = state
@@ -191,7 +191,7 @@ func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 	}
 }
 
-// chooseLocked makes the best server current if there is a reason to change.
+// chooseLocked makes the best server current if there is reason to switch.
 func (s *Set) chooseLocked(now time.Time) {
 	settling := !s.settled
 	if settling {
@@ -213,8 +213,8 @@ func (s *Set) chooseLocked(now time.Time) {
 	}
 }
 
-// knownLocked reports whether the reachability of all servers, and the distance of the
-// reachable ones, is known.
+// knownLocked reports whether every server is known to be reachable or not, and every
+// reachable one has been measured.
 func (s *Set) knownLocked() bool {
 	for _, v := range s.all {
 		_, measured := v.Link.RTT()
@@ -225,7 +225,7 @@ func (s *Set) knownLocked() bool {
 	return true
 }
 
-// useLocked makes v the current server. Nothing is reported before all servers were
+// useLocked makes v the current server. It reports nothing until all servers have been
 // compared.
 func (s *Set) useLocked(v *Server, settling bool) {
 	old := s.current
@@ -286,13 +286,13 @@ func (s *Set) roundLocked(now time.Time) {
 		s.useLocked(other, false)
 		return
 	}
-	// Both at the same time, because a slow local line slows both.
+	// Measure both at the same time, because a slow local line slows both.
 	s.candidate.next = now.Add(roundEvery)
 	c.Link.Probe()
 	other.Link.Probe()
 }
 
-// closer reports whether v is so much closer than c that it should be used instead.
+// closer reports whether v is enough closer than c to be worth switching to.
 func (v *Server) closer(c *Server) bool {
 	mine, known := v.Link.RTT()
 	theirs, both := c.Link.RTT()
