@@ -1,5 +1,5 @@
-// Package lifecycle implements what all roles of a process share: listening once, serving
-// connections, draining and closing.
+// Package lifecycle implements the behavior shared by all roles of a process: listening
+// once, serving connections, draining and closing.
 package lifecycle
 
 import (
@@ -13,8 +13,8 @@ import (
 // ErrClosed is returned by Stage.Listen and Stage.Serve after Close.
 var ErrClosed = fmt.Errorf("tunnel: %w", net.ErrClosed)
 
-// Stage tracks the lifecycle of a role. Fields set by the begin function of Listen may be
-// read after Ready has returned true, and after Close. The zero value is not listening.
+// Stage tracks the lifecycle of a role. Fields set by Listen's begin function may be
+// read once Ready has returned true, and after Close. The zero value is not listening.
 type Stage struct {
 	mu sync.Mutex // held during begin
 	// Guarded by mu.
@@ -23,7 +23,7 @@ type Stage struct {
 	closed    bool
 }
 
-// Listen calls begin, unless the role is listening already or was closed.
+// Listen calls begin unless the role is already listening or closed.
 func (s *Stage) Listen(begin func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *Stage) Listen(begin func() error) error {
 	return nil
 }
 
-// Serve marks the role as serving. It may be called once, after Listen.
+// Serve marks the role as serving. It may be called only once, after Listen.
 func (s *Stage) Serve() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,22 +63,22 @@ func (s *Stage) Ready() bool {
 	return s.listening
 }
 
-// Close makes later calls of Listen fail and waits for one in progress.
+// Close makes later calls to Listen fail and waits for any in progress.
 func (s *Stage) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 }
 
-// Role is one task of a process, such as the client or the server. It is already listening
-// when used as a Role.
+// Role is one task of a process, such as the client or the server. It must already be
+// listening.
 type Role interface {
 	// Serve serves until Shutdown or Close is called, and then returns nil.
 	Serve() error
-	// Reload reloads the files that may change while the role runs.
+	// Reload reloads the files that may change while the role is running.
 	Reload() error
-	// Shutdown stops accepting, waits for open connections until ctx is done, and then
-	// ends the rest. The error says what was cut off.
+	// Shutdown stops accepting, waits for open connections until ctx is done, then ends
+	// the rest. The error says what was cut off.
 	Shutdown(ctx context.Context) error
 	// Close ends everything immediately.
 	Close()

@@ -11,19 +11,20 @@ import (
 	"tunnels/internal/trim"
 )
 
-// Work tracks the connections being served, each by its own goroutine.
+// Work tracks connections while they are served, each by its own goroutine.
 type Work struct {
 	wg     sync.WaitGroup
-	Memory *trim.Trimmer // set before the first Start and closed by Abort; nil leaves memory to the runtime
+	Memory *trim.Trimmer // set before the first Start, closed by Abort; nil leaves memory to the runtime
 
 	mu    sync.Mutex
-	conns map[net.Conn]net.Conn // guarded by mu; from each connection to the far one it is joined with, or nil
-	over  bool                  // guarded by mu; Abort was called
+	conns map[net.Conn]net.Conn // guarded by mu; maps each connection to the far one it is joined with, or nil
+	over  bool                  // guarded by mu; Abort has been called
 }
 
-// Start calls serve in a goroutine to serve c, and then rest, unless it is nil, in another
-// one. Setting up a connection grows the stack; the new goroutine keeps that memory from
-// being held while the connection carries data, perhaps for hours.
+// Start serves c by calling serve in a goroutine, then the rest function it returns,
+// unless nil, in a second one. Setting up a connection grows the stack; the second
+// goroutine avoids holding that memory while the connection carries data, perhaps for
+// hours.
 func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -51,9 +52,9 @@ func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	})
 }
 
-// Join records that c, which is being served, is joined with far, so that Abort ends both. If
-// c has already finished sending, it is no longer being read, and aborting it alone would go
-// unnoticed until far sends something.
+// Join records that c, which is being served, is joined with far, so that Abort ends
+// both. If c has finished sending, nothing is reading it any more, and aborting only c
+// would go unnoticed until far sends something.
 func (w *Work) Join(c, far net.Conn) {
 	w.mu.Lock()
 	over := w.over
@@ -64,7 +65,7 @@ func (w *Work) Join(c, far net.Conn) {
 	}
 }
 
-// forget removes c, which has been served.
+// forget removes c once it has been served.
 func (w *Work) forget(c net.Conn) {
 	w.mu.Lock()
 	delete(w.conns, c)
@@ -81,10 +82,11 @@ func (w *Work) Count() int {
 	return len(w.conns)
 }
 
-// Wait waits until no connection is being served, or returns an error when ctx is done.
+// Wait waits until no connection is being served. It returns an error if ctx is done
+// first.
 func (w *Work) Wait(ctx context.Context) error {
 	done := make(chan struct{})
-	go func() { // returns when the last connection ends, at the latest after Abort
+	go func() { // exits when the last connection ends, at the latest after Abort
 		w.wg.Wait()
 		close(done)
 	}()
@@ -99,7 +101,7 @@ func (w *Work) Wait(ctx context.Context) error {
 	}
 }
 
-// Abort aborts all connections still being served and waits until they have ended.
+// Abort aborts all connections still being served and waits for them to end.
 func (w *Work) Abort() {
 	w.mu.Lock()
 	w.over = true

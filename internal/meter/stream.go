@@ -13,15 +13,14 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Stream is a stream that reads and writes no byte before its bucket has granted it.
-// Waiting for the bucket ends at once when the stream is closed or reset by either side,
-// at its deadline, and when stop is closed. One goroutine may read and one may write
-// concurrently.
+// Stream is a stream that reads and writes only bytes its bucket has granted. It stops
+// waiting for the bucket as soon as either side closes or resets the stream, a deadline
+// passes, or stop is closed. One goroutine may read while one writes.
 type Stream struct {
 	splice.Wrap // the metered stream
 
 	// Static after construction.
-	done <-chan struct{} // closed when the metered stream ends, or nil if it has no Done
+	done <-chan struct{} // closed when the metered stream ends; nil if it has no Done
 	stop <-chan struct{}
 
 	in, out lane
@@ -43,8 +42,8 @@ func NewStream(s splice.Stream, in, out *Bucket, stop <-chan struct{}) *Stream {
 	return m
 }
 
-// Read implements net.Conn. It reads at most a chunk, because a reader waiting for the
-// tokens of more would be late to notice that the metered stream has failed.
+// Read implements net.Conn. It reads at most a chunk, because a reader waiting for more
+// tokens would be late to notice that the metered stream has failed.
 func (m *Stream) Read(p []byte) (int, error) {
 	n, err := m.Stream.Read(p[:min(len(p), m.in.bucket.chunk())])
 	if perr := m.payIn(n); perr != nil && err == nil {
@@ -53,7 +52,7 @@ func (m *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender if the stream does.
+// Borrow implements splice.Lender if the metered stream does.
 func (m *Stream) Borrow() ([]byte, error) {
 	b, err := m.Wrap.Borrow()
 	if err != nil {
@@ -66,16 +65,16 @@ func (m *Stream) Borrow() ([]byte, error) {
 	return b, nil
 }
 
-// Deliver returns errors.ErrUnsupported, because delivery cannot wait for the bucket. Bytes
-// must be read.
+// Deliver returns errors.ErrUnsupported, because a delivery cannot wait for the bucket.
+// The caller must read instead.
 func (m *Stream) Deliver(func([][]byte) int) error { return errors.ErrUnsupported }
 
-// Throttled reports whether the reader is waiting for the bucket and so does not notice
+// Throttled reports whether the reader is waiting for the bucket, and so cannot notice
 // the end of the stream.
 func (m *Stream) Throttled() bool { return m.paying.Load() }
 
-// payIn waits until n bytes already read may be used. If the deadline passes first, they may be
-// used anyway, and later reads pay for the rest.
+// payIn waits until n bytes already read may be used. If the deadline passes first they
+// may be used anyway, and later reads pay for them.
 func (m *Stream) payIn(n int) error {
 	m.in.owed += n
 	m.paying.Store(true)
@@ -89,7 +88,7 @@ func (m *Stream) payIn(n int) error {
 		case err != errDone:
 			return err
 		}
-		// A clean end of both directions may leave bytes to be read.
+		// When both directions end cleanly, unread bytes may remain.
 		_, err = m.Stream.Read(nil)
 		if err != nil && err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -103,7 +102,7 @@ func (m *Stream) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		chunk := p[n:min(len(p), n+m.out.bucket.chunk())]
 		m.out.owed = len(chunk)
-		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // errDone: Write reports the reason
+		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // on errDone, Write returns the reason
 			return n, err
 		}
 		k, err := m.Stream.Write(chunk)
@@ -118,7 +117,8 @@ func (m *Stream) Write(p []byte) (n int, err error) {
 // errDone means that the stream has ended.
 var errDone = errors.New("stream has ended")
 
-// pay waits until the bucket has granted what is owed, or returns why not.
+// pay waits until the bucket has granted the bytes owed, or returns why it stopped
+// waiting.
 func (m *Stream) pay(l *lane, done <-chan struct{}) error {
 	for l.owed > 0 {
 		n := min(l.owed, l.bucket.chunk())
@@ -134,7 +134,7 @@ func (m *Stream) pay(l *lane, done <-chan struct{}) error {
 	return nil
 }
 
-// wait waits for d, or returns why it stopped earlier.
+// wait waits for d, or returns why it stopped waiting earlier.
 func (m *Stream) wait(l *lane, d time.Duration, done <-chan struct{}) error {
 	ready := time.After(d)
 	for {
@@ -167,12 +167,12 @@ func (m *Stream) Close() error {
 
 // Reset implements code.Resetter.
 func (m *Stream) Reset(c code.Code, text string) error {
-	splice.Abort(m.Stream, c, text) // first, so that waiting calls return the reason
+	splice.Abort(m.Stream, c, text) // before m.end, so that waiting calls return the reason
 	m.end()
 	return nil
 }
 
-// end makes all waiting fail with net.ErrClosed.
+// end makes waiting calls fail with net.ErrClosed.
 func (m *Stream) end() { m.once.Do(func() { close(m.over) }) }
 
 // SetDeadline implements net.Conn.
@@ -197,11 +197,11 @@ func (m *Stream) SetWriteDeadline(t time.Time) error {
 // lane is one direction of a Stream.
 type lane struct {
 	bucket *Bucket
-	owed   int // bytes not yet granted; owned by the reader or writer
+	owed   int // bytes moved but not yet granted; owned by the reader or writer
 
 	mu    sync.Mutex
 	until time.Time     // guarded by mu; the deadline
-	moved chan struct{} // guarded by mu; closed when until changes, or nil if nothing waits
+	moved chan struct{} // guarded by mu; closed when until changes; nil if nothing is waiting
 }
 
 // deadline returns the deadline and a channel that is closed when it changes.

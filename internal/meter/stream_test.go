@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a stream that always has bytes to read and accepts writes, until it ends.
+// fake is a stream that always has bytes to read and accepts all writes, until it ends.
 type fake struct {
 	splice.Stream
 	mu       sync.Mutex
@@ -27,16 +27,16 @@ type fake struct {
 	err      error        // guarded by mu; returned by Read and Write
 	reset    code.Code    // guarded by mu
 	unread   int          // guarded by mu
-	given    int          // guarded by mu; calls of GiveBack
+	given    int          // guarded by mu; number of GiveBack calls
 	ended    chan struct{}
-	deadline time.Time // guarded by mu; for reading
+	deadline time.Time // guarded by mu; read deadline
 }
 
 func newFake(unread int) *fake { return &fake{unread: unread, ended: make(chan struct{})} }
 
 func (f *fake) Done() <-chan struct{} { return f.ended }
 
-// end ends both directions: cleanly if err is nil, leaving unread bytes.
+// end ends both directions, cleanly if err is nil, and leaves unread bytes.
 func (f *fake) end(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,7 +112,7 @@ func (l lender) GiveBack() {
 
 const (
 	perSecond = 1 << 20
-	most      = perSecond/10 + chunkMax // what may pass beyond the rate: a full bucket and a chunk in flight
+	most      = perSecond/10 + chunkMax // allowed beyond the rate: a full bucket and a chunk in flight
 )
 
 // wantTime checks that moving n bytes took as long as the rate requires.
@@ -167,8 +167,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestShared checks that streams share a bucket evenly, and that a few bytes on another
-// stream do not wait long.
+// TestShared checks that streams share a bucket evenly, and that a few bytes on one
+// more stream do not wait long.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := NewBytes(perSecond), make(chan struct{})
@@ -194,7 +194,7 @@ func TestShared(t *testing.T) {
 				total += f.written()
 			}
 			if allowed := int(time.Since(since).Seconds()*perSecond) + most; total > allowed {
-				t.Fatalf("%d bytes after %v, want %d at most", total, time.Since(since), allowed)
+				t.Fatalf("%d bytes after %v, want at most %d", total, time.Since(since), allowed)
 			}
 		}
 		for _, f := range bulk {
@@ -207,7 +207,7 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// TestEnds checks that each way to end a stream ends every kind of waiting at once.
+// TestEnds checks that every way of ending a stream ends every kind of wait at once.
 func TestEnds(t *testing.T) {
 	gone := &code.Error{Code: code.Cancelled, Text: "gone", Remote: true}
 	ends := []struct {
@@ -253,7 +253,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestEndsCleanly checks that data sent before a clean end is still read, at the limited rate.
+// TestEndsCleanly checks that data sent before a clean end can still be read, at the
+// limited rate.
 func TestEndsCleanly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 4 << 20
@@ -269,8 +270,8 @@ func TestEndsCleanly(t *testing.T) {
 	})
 }
 
-// TestDeadlines checks that a deadline ends the waiting and loses no data, and that a new
-// deadline can be set afterwards.
+// TestDeadlines checks that a deadline ends a wait without losing data, and that a new
+// one can be set afterwards.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBytes(chunkMin) // one chunk per second
@@ -280,7 +281,7 @@ func TestDeadlines(t *testing.T) {
 		since := time.Now()
 		n, err := s.Write(make([]byte, 2*chunkMax))
 		if want := chunkMax + 2*chunkMin; n != want || n != f.written() || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(since) != 2500*time.Millisecond {
-			t.Errorf("Write = %d, %v after %v, with %d written beneath, want %d at the deadline", n, err, time.Since(since), f.written(), want)
+			t.Errorf("Write = %d, %v after %v, with %d written to the metered stream, want %d at the deadline", n, err, time.Since(since), f.written(), want)
 		}
 		s.SetWriteDeadline(time.Time{})
 		if n, err := s.Write([]byte("more")); n != 4 || err != nil {
@@ -328,8 +329,8 @@ func TestTake(t *testing.T) {
 	})
 }
 
-// TestDeadlineAfterEnd checks that a deadline loses no bytes already read, even if the
-// stream has ended cleanly.
+// TestDeadlineAfterEnd checks that a deadline loses no bytes already read, even after a
+// clean end of the stream.
 func TestDeadlineAfterEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBytes(chunkMin)
@@ -338,7 +339,7 @@ func TestDeadlineAfterEnd(t *testing.T) {
 		b.reserve(chunkMax)
 		b.reserve(chunkMax)
 		time.AfterFunc(time.Second, func() {
-			f.SetReadDeadline(time.Now()) // the metered stream sees it first
+			f.SetReadDeadline(time.Now()) // the metered stream sees the deadline first
 			f.end(nil)
 			synctest.Wait()
 			s.SetReadDeadline(time.Now())

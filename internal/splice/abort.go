@@ -6,13 +6,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// Abort ends c abruptly, so that its peer sees an error rather than end of file.
-// If c is a code.Resetter, Abort calls Reset with the code and text; if it has an
-// Abort method, Abort calls that. TCP sends RST, including TCP beneath a connection
-// with a NetConn method. Anything else is closed, since a UNIX socket has no reset.
-// Abort never waits for the peer. Further calls do nothing.
+// Abort ends c abruptly, so that its peer sees an error rather than end of file. If c
+// is a code.Resetter, Abort calls Reset with the code and text; if it has an Abort
+// method, Abort calls that. A TCP connection, or one whose NetConn method returns one,
+// sends RST. Anything else is closed, since a UNIX socket has no reset. Abort never
+// waits for the peer. Further calls do nothing.
 func Abort(c net.Conn, why code.Code, text string) {
-	// Errors are ignored: they mean that c has already ended.
+	// Ignore errors, which mean that c has already ended.
 	switch c := c.(type) {
 	case code.Resetter:
 		_ = c.Reset(why, text)
@@ -22,7 +22,8 @@ func Abort(c net.Conn, why code.Code, text string) {
 		_ = c.SetLinger(0)
 		_ = c.(net.Conn).Close()
 	case interface{ NetConn() net.Conn }:
-		// Not c.Close: that of a TLS connection first sends an alert, which can block.
+		// Don't call c.Close: on a TLS connection it first sends an alert, which can
+		// block.
 		Abort(c.NetConn(), why, text)
 	default:
 		_ = c.Close()

@@ -8,13 +8,14 @@ import (
 	"tunnels/internal/netx"
 )
 
-// Ender is an end that reports its own end even if no Read or Write is in progress.
+// Ender is an end that reports when it has ended, even with no Read or Write in
+// progress.
 type Ender interface {
 	// OnEnd arranges for f to be called once, when data written to this end can no
-	// longer arrive. err is nil after a clean end; whole reports whether everything
-	// the end sent has arrived and can be read. f must not block, and OnEnd may call
-	// it before returning. If OnEnd returns false, the end cannot be reported and f
-	// is never called.
+	// longer arrive. err is nil after a clean end; whole reports whether everything the
+	// end sent has arrived and can be read. f must not block, and OnEnd may call it
+	// before returning. If OnEnd returns false, the end cannot report this and never
+	// calls f.
 	OnEnd(f func(err error, whole bool)) bool
 }
 
@@ -22,21 +23,21 @@ type Ender interface {
 const (
 	stallMax = 3 * time.Second  // while the other end accepts nothing
 	lostMax  = 10 * time.Second // in total, if the data is incomplete anyway
-	// orphanMax replaces stallMax after a clean end. A target may be slow, and a
-	// kernel that delivers data for an exited process is just as patient.
+	// orphanMax replaces stallMax after a clean end. A target may be slow, and a kernel
+	// delivering data for an exited process is just as patient.
 	orphanMax = time.Minute
 )
 
-// timers holds the timers of a join. stopTimers waits for those that are running.
+// timers holds the timers of a join. stopTimers waits for running ones.
 type timers struct {
 	mu   sync.Mutex
 	over bool           // guarded by mu
-	all  [3]*time.Timer // guarded by mu; by end, set by await
-	tick [3]*time.Timer // guarded by mu; by end, set by its guard
-	wg   sync.WaitGroup // timers that are set or running
+	all  [3]*time.Timer // guarded by mu; one per end, set by await
+	tick [3]*time.Timer // guarded by mu; one per end, set by its guard
+	wg   sync.WaitGroup // timers set or running
 }
 
-// set schedules f to run after d and stores its timer in slot, replacing the timer
+// set schedules f to run after d and stores its timer in slot, replacing any timer
 // there.
 func (t *timers) set(slot **time.Timer, d time.Duration, f func()) {
 	t.mu.Lock()
@@ -54,7 +55,7 @@ func (t *timers) set(slot **time.Timer, d time.Duration, f func()) {
 	})
 }
 
-// stopTimers stops all timers and waits for those that are running.
+// stopTimers stops all timers and waits for running ones.
 func (j *join) stopTimers() {
 	t := &j.timers
 	t.mu.Lock()
@@ -70,19 +71,19 @@ func (j *join) stopTimers() {
 	t.wg.Wait()
 }
 
-// listen arranges for the end of d's source to be noticed: by its OnEnd if it has
-// one, otherwise by a guard.
+// listen arranges to notice when d's source ends, through its OnEnd if it has one and
+// otherwise through a guard.
 func (j *join) listen(d *direction) {
 	from := j.ends[d.from]
 	if e, ok := from.(Ender); ok && e.OnEnd(func(err error, whole bool) { j.onEnd(d.from, err, whole) }) {
 		return
 	}
-	// Data that a target sent before it was reset is delivered however long the other
-	// end takes, so a target needs no guard.
+	// Data a target sent before its reset is delivered however long the other end
+	// takes, so a target needs no guard.
 	d.guarded = j.why[d.from] != code.TargetReset && hasSocket(from)
 }
 
-// onEnd records that data written to end e can no longer arrive. Data that e sent is
+// onEnd records that data written to end e can no longer arrive. Data sent by e is
 // delivered as long as the other end keeps accepting it; then both are aborted.
 func (j *join) onEnd(e End, err error, whole bool) {
 	target := j.why[e] == code.Cancelled // the other end is a target, not an application
@@ -97,7 +98,7 @@ func (j *join) onEnd(e End, err error, whole bool) {
 	stall, until := stallMax, time.Time{}
 	why, coded := code.Of(err)
 	switch {
-	case coded && why != code.TargetReset && !whole: // a reset: nothing is left to deliver
+	case coded && why != code.TargetReset && !whole: // a reset, so nothing is left to deliver
 		until = time.Now()
 	case err == nil:
 		j.wakeFor(e)
@@ -106,15 +107,15 @@ func (j *join) onEnd(e End, err error, whole bool) {
 		}
 		stall = orphanMax
 	case !target && (whole || why == code.TargetReset):
-		return // likewise: pausing a download that has arrived completely is not a failure
+		return // likewise, pausing a download that has fully arrived is not a failure
 	case !whole:
 		until = time.Now().Add(lostMax)
 	}
 	j.await(e, err, stall, until)
 }
 
-// await fails the join once the other end has accepted no data from e for stall while
-// not rate-limited, or at until unless that is zero.
+// await fails the join once the other end has accepted no data from e for stall, not
+// counting rate limiting, or at until unless it is zero.
 func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 	taken := j.taken(e)
 	wait := stall
@@ -137,8 +138,8 @@ func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 
 // taken returns a number that changes whenever the other end accepts data from e. A
 // blocked write to a socket resumes only once much of the kernel's buffer is free,
-// which a slow peer may take long to reach; where the kernel reports them, bytes
-// acknowledged by the peer therefore count too.
+// which can take a slow peer a long time, so bytes acknowledged by the peer also count
+// if the kernel reports them.
 func (j *join) taken(e End) uint64 {
 	sent, _ := netx.Progress(j.ends[A+B-e])
 	return uint64(j.ways[e].moved.Load()) + sent.Moved
@@ -152,7 +153,7 @@ func (j *join) isGone(e End) bool {
 }
 
 // wakeFor interrupts the reader of the other end if e has ended cleanly and all its
-// data is delivered: anything read from now on could not reach e.
+// data is delivered, because anything read from now on could not reach e.
 func (j *join) wakeFor(e End) {
 	j.mu.Lock()
 	over := j.gone[e] && j.ended[e]

@@ -8,9 +8,9 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestSlowTargetIsNotStalled checks that complete data is delivered to a target that reads
-// slowly, although the kernel accepts more only when much of its buffer is free. It runs
-// in real time because it depends on the kernel's buffers.
+// TestSlowTargetIsNotStalled checks that a target reading slowly gets all the data,
+// although the kernel accepts more only once much of its buffer is free. It runs in
+// real time because it depends on the kernel's buffers.
 func TestSlowTargetIsNotStalled(t *testing.T) {
 	t.Parallel()
 	near, far := tcpPair(t)

@@ -12,8 +12,9 @@ import (
 	"tunnels/internal/code"
 )
 
-// ender is an in-memory Ender. Read returns the strings sent on say, then EOF once say is
-// closed. Each Write takes pace, or blocks until the end is closed if pace is negative.
+// ender is an in-memory Ender. Read returns strings sent on say, then EOF once say is
+// closed. Each Write takes pace or, if pace is negative, blocks until the end is
+// closed.
 type ender struct {
 	net.Conn // nil: no other method may be called
 	say      chan string
@@ -91,7 +92,7 @@ func (e *ender) SetReadDeadline(t time.Time) error {
 
 var errLost = errors.New("conn lost")
 
-// TestEnded checks that data sent by an end that is then lost is delivered as long as the
+// TestEnded checks that data from an end that is then lost is delivered as long as the
 // other end accepts it.
 func TestEnded(t *testing.T) {
 	atExit := [2]code.Code{code.Cancelled, code.TargetReset} // the lost end is the client's
@@ -101,10 +102,10 @@ func TestEnded(t *testing.T) {
 		why   [2]code.Code
 		err   error
 		whole bool
-		says  int           // pieces of 10 bytes sent by the lost end
+		says  int           // 10-byte pieces sent by the lost end
 		pace  time.Duration // how long the other end takes for each; negative means forever
 		ends  bool          // the lost end sent end of file
-		took  time.Duration // time until the join ends; 0 means it does not
+		took  time.Duration // time until the join ends; 0 means never
 		got   int
 		clean bool
 	}{
@@ -151,7 +152,7 @@ func TestEnded(t *testing.T) {
 					return
 				}
 				r := <-result
-				if took := time.Since(start); took < tt.took-time.Second || took > tt.took+stallMax { // progress during one check may be noticed only by the next
+				if took := time.Since(start); took < tt.took-time.Second || took > tt.took+stallMax { // progress made during one check may be noticed only by the next
 					t.Errorf("ended after %v, want %v", took, tt.took)
 				}
 				if clean := r.Err == nil; clean != tt.clean || clean != (len(b.resets) == 0) {

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// A socket reports a reset only to a read or write, and neither happens while the
-// other end accepts no data or after end of file has been read. Meanwhile the guard
-// polls the socket. It runs only when needed, so an idle join has no timer.
+// A socket reports a reset only to a read or write, and neither happens while the other
+// end accepts no data or after end of file was read. The guard polls the socket during
+// those times. It runs only when needed, so an idle join has no timer.
 
 // guardEvery is the interval at which a guarded socket is polled.
 const guardEvery = 2 * time.Second
 
-// arm starts the guard of d unless it is already running.
+// arm starts d's guard unless it is already running.
 func (d *direction) arm() {
 	if d.guarded && !d.armed.Load() && d.armed.CompareAndSwap(false, true) {
 		d.look(d.writes.Load())
 	}
 }
 
-// look polls the source of d after guardEvery, and again for as long as needed.
-// writes is the value of d.writes at the time of the call.
+// look polls d's source after guardEvery, and again for as long as needed. writes is
+// the value of d.writes when it was called.
 func (d *direction) look(writes uint32) {
 	t := &d.j.timers
 	t.set(&t.tick[d.from], guardEvery, func() {
@@ -47,8 +47,7 @@ func (d *direction) look(writes uint32) {
 	})
 }
 
-// broken returns the error that makes the source of d unusable, or nil if none is
-// known.
+// broken returns the error that makes d's source unusable, or nil if none is known.
 func (d *direction) broken() error {
 	finished := d.j.hasEnded(d.to)
 	err := broken(d.j.ends[d.from], finished)
@@ -58,7 +57,7 @@ func (d *direction) broken() error {
 	return err
 }
 
-// throttled reports whether the source holds back bytes it has read, to limit the rate.
+// throttled reports whether the source is holding back bytes to limit the rate.
 func (d *direction) throttled() bool {
 	t, ok := d.j.ends[d.from].(interface{ Throttled() bool })
 	return ok && t.Throttled()
@@ -71,7 +70,7 @@ func (j *join) hasEnded(e End) bool {
 	return j.ended[e]
 }
 
-// hasSocket reports whether c may have a socket that can be polled.
+// hasSocket reports whether c may have a pollable socket.
 func hasSocket(c net.Conn) bool {
 	switch c.(type) {
 	case syscall.Conn, interface{ NetConn() net.Conn }:
@@ -80,14 +79,14 @@ func hasSocket(c net.Conn) bool {
 	return false
 }
 
-// broken returns the error that makes the socket beneath c unusable, or nil if none is
+// broken returns the error that makes the socket under c unusable, or nil if none is
 // known. finished means that our direction has already ended.
 func broken(c net.Conn, finished bool) error {
 	for c != nil {
 		if sc, ok := c.(syscall.Conn); ok {
 			raw, err := sc.SyscallConn()
 			if err != nil {
-				return nil // the socket is not accessible at the moment
+				return nil // the socket is inaccessible right now
 			}
 			return poll(raw, finished)
 		}

@@ -10,12 +10,12 @@ import (
 const canPoll = true
 
 // poll returns the error that makes the socket unusable, or nil. It does not consume
-// the socket's error, which remains for Read and Write.
+// the error, which is left for Read and Write.
 func poll(raw syscall.RawConn, finished bool) error {
 	var found error
 	bad := int16(unix.POLLERR)
 	if !finished {
-		bad |= unix.POLLHUP // otherwise it only means that both ends have finished
+		bad |= unix.POLLHUP // otherwise POLLHUP only means that both ends have finished
 	}
 	err := raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd)}}

@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// observed joins an application and a target, and records the calls of a Flow.
+// observed joins an application and a target, and records the calls of their Flows.
 type observed struct {
 	app, target Stream
 	b           *session // the end connected to target
@@ -26,7 +26,7 @@ func observe(t *testing.T) *observed {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
 	o.app, o.target, o.b = app, target, &session{Stream: b}
-	o.moved[0].Store(1000) // as if bytes had been sent earlier
+	o.moved[0].Store(1000) // as if bytes had already been sent
 	p := Pair{A: a, B: o.b, WhenAFails: code.Cancelled, WhenBFails: code.General}
 	p.FromA = Flow{Moved: &o.moved[0]}
 	p.FromB = Flow{
@@ -64,32 +64,32 @@ func TestFlow(t *testing.T) {
 			o.target.Close()
 			io.ReadAll(o.app)
 		}, "first", 1007, 10},
-		"an end without a byte": {func(o *observed) {
+		"end without data": {func(o *observed) {
 			o.app.CloseWrite()
 			o.target.Close()
 			io.ReadAll(o.app)
 		}, "", 1000, 0},
-		"a reset without a byte": {func(o *observed) {
+		"reset without data": {func(o *observed) {
 			Abort(o.target, code.General, "")
 			io.ReadAll(o.app)
 		}, "failed", 1000, 0},
-		"a reset after bytes": {func(o *observed) {
+		"reset after data": {func(o *observed) {
 			io.WriteString(o.target, "half")
 			io.ReadFull(o.app, make([]byte, 4))
 			Abort(o.target, code.General, "")
 			io.ReadAll(o.app)
 		}, "first", 1000, 4},
-		"an end without a byte, and bytes for it": {func(o *observed) {
+		"end without data, and data for it": {func(o *observed) {
 			o.target.Close()
 			io.ReadAll(o.app) // the end has been passed on
-			for {             // the system refuses these
+			for {             // the system rejects these bytes
 				if _, err := o.app.Write([]byte("more")); err != nil {
 					return
 				}
 				time.Sleep(time.Millisecond)
 			}
 		}, "", -1, 0},
-		"an application that gives up": {func(o *observed) {
+		"the application gives up": {func(o *observed) {
 			Abort(o.app, code.Cancelled, "")
 			io.ReadAll(o.target)
 		}, "", 1000, 0},
@@ -99,7 +99,7 @@ func TestFlow(t *testing.T) {
 			tt.play(o)
 			<-o.result
 			if told := o.events(); told != tt.told {
-				t.Errorf("the flow's calls were %q, want %q", told, tt.told)
+				t.Errorf("calls were %q, want %q", told, tt.told)
 			}
 			if up, down := o.moved[0].Load(), o.moved[1].Load(); tt.up >= 0 && up != tt.up || down != tt.down {
 				t.Errorf("counted %d and %d bytes, want %d and %d", up, down, tt.up, tt.down)
@@ -109,7 +109,7 @@ func TestFlow(t *testing.T) {
 }
 
 // TestFailedFirst checks that Flow.Failed is called before the application can see the
-// failure, so that the record is there when the application retries.
+// failure, so that the failure is on record when the application retries.
 func TestFailedFirst(t *testing.T) {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
@@ -130,8 +130,8 @@ func TestFailedFirst(t *testing.T) {
 	}
 }
 
-// TestWrapBare checks that a Wrap of a stream without optional capabilities reports them as
-// unsupported and can still abort the stream.
+// TestWrapBare checks that a Wrap around a stream without optional capabilities reports
+// them as unsupported and can still abort the stream.
 func TestWrapBare(t *testing.T) {
 	a, b := pair(t, "unix")
 	w := Wrap{hidden{a}}

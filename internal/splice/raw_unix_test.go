@@ -15,13 +15,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// These tests need sockets that can be read and written without blocking.
+// These tests need non-blocking reads and writes of sockets.
 
 func TestIdleHoldsNoBuffer(t *testing.T) {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // the second run frees what sync.Pool kept through the first
+		runtime.GC() // a second run frees what sync.Pool kept through the first
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
@@ -48,7 +48,7 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	}
 }
 
-// deliverer is a Deliverer that passes take to the test, which calls it directly.
+// deliverer is a Deliverer that hands take to the test, which calls it directly.
 type deliverer struct {
 	*net.TCPConn
 	ready chan func([][]byte) int
@@ -59,8 +59,8 @@ func (d *deliverer) Deliver(take func([][]byte) int) error {
 	return nil
 }
 
-// TestDeliverer checks that delivered data arrives in order with data that is read, and is
-// counted, and that take refuses data that does not fit.
+// TestDeliverer checks that delivered data is counted and stays in order with data that
+// is read, and that take refuses data that does not fit.
 func TestDeliverer(t *testing.T) {
 	peer, a := tcpPair(t)
 	app, b := tcpPair(t)
@@ -70,9 +70,9 @@ func TestDeliverer(t *testing.T) {
 	go func() { done <- Both(d, b, code.General, code.General) }()
 	take := <-d.ready
 	if n := take([][]byte{[]byte("deli"), []byte("vered ")}); n != 10 {
-		t.Errorf("take took %d bytes of 10", n)
+		t.Errorf("take accepted %d bytes of 10", n)
 	}
-	// app is not being read, so take eventually accepts only a part, without blocking.
+	// Nothing is reading app, so take eventually accepts only part, without blocking.
 	full := make([]byte, 64<<10)
 	taken := 10
 	for {
@@ -95,8 +95,8 @@ func TestDeliverer(t *testing.T) {
 	peer.Close()
 }
 
-// TestDeliverToReset checks that an application's reset is not mistaken for a clean end,
-// even if the kernel reported the error to a delivery.
+// TestDeliverToReset checks that an application's reset is not mistaken for a clean
+// end, even if the kernel reported it to a delivery.
 func TestDeliverToReset(t *testing.T) {
 	for range 100 {
 		peer, a := tcpPair(t)
@@ -122,8 +122,9 @@ func TestDeliverToReset(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeFailedDeliveryArrives checks that data sent by a target before it reset
-// the connection arrives even if a delivery to it failed and more is written afterwards.
+// TestAnswerBeforeFailedDeliveryArrives checks that data a target sent before resetting
+// the connection arrives even if a delivery to it failed and more is written
+// afterwards.
 func TestAnswerBeforeFailedDeliveryArrives(t *testing.T) {
 	answer := bytes.Repeat([]byte("too large "), 5000)
 	for range 50 {
@@ -155,14 +156,14 @@ func TestAnswerBeforeFailedDeliveryArrives(t *testing.T) {
 	}
 }
 
-// gatedSocket is a gated stream whose deliveries go directly to its socket.
+// gatedSocket is a gated stream that receives deliveries directly on its socket.
 type gatedSocket struct {
 	gated
 	asked atomic.Bool
 }
 
 func (g *gatedSocket) SyscallConn() (syscall.RawConn, error) {
-	if g.asked.Swap(true) { // the first call is for delivering; the reader must use WaitReadable
+	if g.asked.Swap(true) { // the first call sets up delivery; the reader must use WaitReadable
 		return nil, errors.ErrUnsupported
 	}
 	return g.Stream.(syscall.Conn).SyscallConn()

@@ -13,12 +13,12 @@ import (
 	"tunnels/internal/code"
 )
 
-// slowWriter is a socket whose Write gets a reset before Read does, and returns late, as
-// happens occasionally on a busy machine.
+// slowWriter is a socket whose Write sees a reset before Read does and returns late, as
+// occasionally happens on a busy machine.
 type slowWriter struct {
 	c       *net.TCPConn
-	told    chan struct{} // closed when Write got the error
-	read    chan struct{} // closed when Read has returned afterwards
+	told    chan struct{} // closed when Write has seen the error
+	read    chan struct{} // closed when a later Read has returned
 	release <-chan struct{}
 }
 
@@ -36,7 +36,7 @@ func (w *slowWriter) Write(p []byte) (int, error) {
 		<-w.read
 		select {
 		case <-w.release:
-		case <-time.After(time.Second): // as expected: no clean end was passed on meanwhile
+		case <-time.After(time.Second): // as expected, no clean end was passed on meanwhile
 		}
 	}
 	return n, err
@@ -51,8 +51,8 @@ func (w *slowWriter) SetDeadline(t time.Time) error      { return w.c.SetDeadlin
 func (w *slowWriter) SetReadDeadline(t time.Time) error  { return w.c.SetReadDeadline(t) }
 func (w *slowWriter) SetWriteDeadline(t time.Time) error { return w.c.SetWriteDeadline(t) }
 
-// TestResetSeenOnlyByWriter checks that the reset of one end does not become a clean end of
-// the other when the kernel reported it only to a Write.
+// TestResetSeenOnlyByWriter checks that one end's reset does not become the other's
+// clean end when the kernel reported it only to a Write.
 func TestResetSeenOnlyByWriter(t *testing.T) {
 	app, near := tcpPair(t)
 	far, target := tcpPair(t)
@@ -74,7 +74,7 @@ func TestResetSeenOnlyByWriter(t *testing.T) {
 	_ = app.SetLinger(0)
 	app.Close()
 	_, err := target.Read(make([]byte, 1))
-	if !errors.Is(err, syscall.ECONNRESET) && broken(target, false) == nil { // otherwise its own Write got the error
+	if !errors.Is(err, syscall.ECONNRESET) && broken(target, false) == nil { // otherwise its own Write saw the error
 		t.Errorf("the target read %v, want a reset", err)
 	}
 	close(ended)

@@ -8,24 +8,25 @@ import (
 	"syscall"
 )
 
-// record is the payload that remux sends as one frame in one TLS record. Buffers are
-// multiples of it, because a partial record costs as much as a full one.
+// record is the payload size that remux sends as one frame in one TLS record. Buffer
+// sizes are multiples of it, because a partial record costs as much as a full one.
 const record = 16<<10 - 4
 
-// bufferSizes lists the sizes of read buffers. The large one is used after a read that
-// filled its buffer, because bulk transfer is cheaper in larger pieces.
+// bufferSizes lists the sizes of read buffers. A read that filled its buffer is
+// followed by one with the large size, because bulk transfer is cheaper in larger
+// pieces.
 var bufferSizes = [...]int{4 * record, 16 * record}
 
-// bufferPools recycles the buffers. A direction takes one when there is data to read
-// and returns it once the data is written, so it holds none while idle. A pool is a
+// bufferPools recycles the buffers. A direction gets one when there is data to read and
+// puts it back once the data is written, so it holds none while idle. A pool is a
 // cache, not state.
 var bufferPools [len(bufferSizes)]sync.Pool
 
-// largeMax limits the large buffers held at a time in the whole process, because a
-// peer that accepts no data can make its join hold one indefinitely.
+// largeMax limits how many large buffers the process may hold at once, because a peer
+// that accepts no data can make its join hold one indefinitely.
 const largeMax = 64
 
-// largeHeld counts the large buffers that are held. It belongs to bufferPools.
+// largeHeld counts the large buffers in use. It belongs to bufferPools.
 var largeHeld atomic.Int32
 
 // buffer is a read buffer from bufferPools.
@@ -34,20 +35,20 @@ type buffer struct {
 	size int // index in bufferSizes
 }
 
-// source reads from one end and holds a buffer only while there is data in it. The
-// goroutine of its direction owns it.
+// source reads from one end and holds a buffer only while it contains data. Its
+// direction's goroutine owns it.
 type source struct {
 	conn   net.Conn
 	sys    syscall.Conn       // conn as a syscall.Conn, or nil if it is not one
 	waiter Waiter             // conn as a Waiter, or nil if it is not one
 	lender Lender             // conn as a Lender, or nil if it is not one
-	lent   bool               // bytes borrowed from lender are held
+	lent   bool               // holding bytes borrowed from lender
 	raw    syscall.RawConn    // the socket of sys, or nil if not available (yet)
-	try    func(uintptr) bool // s.tryRead, stored to allocate it only once
+	try    func(uintptr) bool // s.tryRead, stored so as to allocate it only once
 
-	size int     // size of the next buffer, as an index in bufferSizes
+	size int     // next buffer's size, as an index in bufferSizes
 	buf  *buffer // the buffer held, or nil
-	n    int     // bytes read by the last read
+	n    int     // bytes returned by the last read
 	err  error   // error of the last read
 }
 
@@ -75,8 +76,8 @@ func (s *source) next() ([]byte, error) {
 		s.lender = nil
 	}
 	if s.raw == nil && s.sys != nil {
-		// A connection that still buffers bytes returns an error here, and its
-		// socket once they have been read.
+		// A connection that still has buffered bytes returns an error here until they
+		// have been read.
 		if raw, err := s.sys.SyscallConn(); err == nil {
 			s.raw = raw
 		}
@@ -95,7 +96,7 @@ func (s *source) next() ([]byte, error) {
 	return s.buf.data[:s.n], s.err
 }
 
-// resize chooses the size of the next buffer by how much the last read returned.
+// resize chooses the next buffer's size based on how much the last read returned.
 func (s *source) resize() {
 	switch {
 	case s.n == len(s.buf.data):
@@ -105,7 +106,7 @@ func (s *source) resize() {
 	}
 }
 
-// hold takes a buffer from the pool: a small one if too many large ones are held.
+// hold takes a buffer from the pool, a small one if too many large ones are in use.
 func (s *source) hold() {
 	if s.size > 0 && largeHeld.Add(1) > largeMax {
 		largeHeld.Add(-1)
@@ -118,7 +119,7 @@ func (s *source) hold() {
 	}
 }
 
-// release returns the buffer or the borrowed bytes, if any are held.
+// release gives back the buffer or borrowed bytes, if any.
 func (s *source) release() {
 	if s.lent {
 		s.lender.GiveBack()

@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// rawReads reports whether sockets can be read and written by system calls that do
-// not block.
+// rawReads reports whether sockets support non-blocking reads and writes by system
+// call.
 const rawReads = true
 
-// nextRaw reads directly from the socket. It makes the same system calls as
-// conn.Read, but holds no buffer while it waits.
+// nextRaw reads directly from the socket. It makes the same system calls as conn.Read,
+// but holds no buffer while waiting.
 func (s *source) nextRaw() ([]byte, error) {
 	s.n, s.err = 0, nil
 	if err := s.raw.Read(s.try); err != nil {
@@ -34,8 +34,8 @@ func (s *source) nextRaw() ([]byte, error) {
 	return s.buf.data[:s.n], nil
 }
 
-// tryRead reads the available data. It returns false if there is none, to be called
-// again when the socket is readable.
+// tryRead reads the available data. If there is none it returns false, so that it is
+// called again once the socket is readable.
 func (s *source) tryRead(fd uintptr) bool {
 	s.hold()
 	for {
@@ -51,8 +51,8 @@ func (s *source) tryRead(fd uintptr) bool {
 	return true
 }
 
-// tryWrite writes as much of pieces as the socket accepts without blocking, if
-// possible in one system call: an application is woken for each small write.
+// tryWrite writes as much of pieces as the socket accepts without blocking, in one
+// system call if possible, because every small write wakes the application.
 func tryWrite(raw syscall.RawConn, pieces [][]byte) (n int, err error) {
 	cerr := raw.Write(func(fd uintptr) bool {
 		for {

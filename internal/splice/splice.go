@@ -1,29 +1,29 @@
-// Package splice joins two streams: it copies the data of each to the other, ends each
-// direction separately, and never turns a failure into a clean end.
+// Package splice joins two streams: it copies data both ways, ends each direction
+// separately, and never turns a failure into a clean end.
 //
 //	r := splice.Both(app, session, code.Cancelled, code.General)
 //
 // # Half-close
 //
 // End of file from one end becomes CloseWrite on the other, while the opposite
-// direction continues until its own end of file. A wrapper around a connection must
+// direction continues to its own end of file. A wrapper around a connection must
 // therefore forward CloseWrite explicitly: embedding net.Conn alone loses it.
 //
 // # Failure
 //
-// When an end fails, in either direction, the other one is aborted (see [Abort]): the
-// peer of a TCP socket sees "connection reset", the peer of a session gets the code.
-// Data may be lost then, but never silently.
+// When an end fails, in either direction, the other is aborted (see [Abort]): the peer
+// of a TCP socket sees "connection reset", the peer of a session gets the code. Data
+// may then be lost, but never silently.
 //
-// A failure is also noticed while nothing is being read from an end, because the other
-// end accepts no data or end of file has been read: see [Ender]. Data sent before the
-// failure is still delivered as long as the other end keeps accepting it; if it
-// accepts nothing for some seconds, both ends are aborted.
+// A failure is noticed even while an end is not being read, because the other end
+// accepts no data or end of file was already read: see [Ender]. Data sent before the
+// failure is still delivered as long as the other end keeps accepting it; if that
+// accepts nothing for a few seconds, both ends are aborted.
 //
 // # Cost
 //
 // A join uses the caller's goroutine, and a second one unless an end is a [Sleeper]. An
-// idle direction holds no buffer if its source can be waited on without one: a socket
+// idle direction holds no buffer if it can wait for its source without one: a socket
 // (syscall.Conn) on Unix, a [Waiter], or a [Lender], which provides its own. Any other
 // source costs 64 KiB, or more during bulk transfer.
 package splice
@@ -46,34 +46,32 @@ type Stream interface {
 	CloseWrite() error
 }
 
-// Waiter is a source that can be waited on without holding a buffer.
+// Waiter is a source for which a caller can wait without holding a buffer.
 type Waiter interface {
-	// WaitReadable waits until Read would not block, because of data, end of file
-	// or an error. It may return that error. An error matching
-	// errors.ErrUnsupported means that waiting is not possible at the moment, so
-	// the caller must use Read.
+	// WaitReadable waits until Read would not block, because of data, end of file or an
+	// error. It may return that error. An error matching errors.ErrUnsupported means
+	// that waiting is not possible right now, so the caller must use Read.
 	WaitReadable() error
 }
 
-// Lender is a source that returns data in its own buffer.
+// Lender is a source that lends out data in its own buffer.
 type Lender interface {
-	// Borrow waits as Read does and returns bytes that stay valid until
-	// GiveBack, which must be called exactly once after each success and before
-	// the next Borrow. An error matching errors.ErrUnsupported means that the
-	// caller must use Read.
+	// Borrow waits as Read does and returns bytes that stay valid until GiveBack, which
+	// the caller must call exactly once after each success, before the next Borrow. An
+	// error matching errors.ErrUnsupported means that the caller must use Read.
 	Borrow() ([]byte, error)
 	GiveBack()
 }
 
 // Deliverer is a source that can pass on data as it arrives, without a reader.
 type Deliverer interface {
-	// Deliver sets take to be called with arriving data, in consecutive pieces.
-	// take must not block; it returns how many bytes it took, and the rest is left
-	// for Read. Deliver returns an error if the source cannot do this.
+	// Deliver sets take to be called with arriving data, in consecutive pieces. take
+	// must not block; it returns how many bytes it accepted, and the rest is left for
+	// Read. Deliver returns an error if the source cannot do this.
 	Deliver(take func(pieces [][]byte) int) error
 }
 
-// Sleeper is a source that can be waited on without a goroutine.
+// Sleeper is a source for which a caller can wait without a goroutine.
 type Sleeper interface {
 	// OnReadable reports whether Read would block. If so, f is called once in its own
 	// goroutine when Read no longer would, or spuriously. OnReadable may return false
@@ -94,7 +92,7 @@ const (
 // String returns "a", "b" or "neither".
 func (e End) String() string { return [...]string{"neither", "a", "b"}[e] }
 
-// Result describes how joining two ends went.
+// Result describes the outcome of a join.
 type Result struct {
 	FromA int64 // bytes read from a and written to b
 	FromB int64 // bytes read from b and written to a
@@ -103,31 +101,31 @@ type Result struct {
 	Err    error // why it failed; nil after a clean end
 }
 
-// drainMax is the read deadline for the remaining data of an end that can no longer be
-// written to. Its socket is dead, so that data is already in the kernel's buffer and
+// drainMax is the deadline for reading the remaining data of an end that can no longer
+// be written to. Its socket is dead, so the data is already in the kernel's buffer and
 // reading rarely blocks.
 const drainMax = time.Second
 
 // Pair is two streams to join, with optional observers of the data.
 type Pair struct {
 	A, B Stream
-	// WhenAFails and WhenBFails are the codes of failures whose error has no code.
+	// WhenAFails and WhenBFails are the codes for failures whose error has none.
 	WhenAFails, WhenBFails code.Code
 
 	FromA, FromB Flow
 }
 
-// Flow observes the data from one end. All fields are optional. The functions are
-// called from the goroutine that moves the data, so they must return quickly.
+// Flow observes the data from one end. All fields are optional. The goroutine that
+// moves the data calls the functions, so they must return quickly.
 type Flow struct {
 	// Moved is increased by the bytes written to the other end. It may be read at any
 	// time and need not start at 0.
 	Moved *atomic.Int64
 	// First is called once, after the first bytes are written to the other end.
 	First func()
-	// Failed is called if this end is the first to fail, none of its data has been written
-	// to the other end, and it has not ended cleanly. It is called before the other end is
-	// aborted.
+	// Failed is called if this end is the first to fail, has not ended cleanly, and
+	// none of its data has been written to the other end. It is called before the other
+	// end is aborted.
 	Failed func(err error)
 }
 
@@ -140,8 +138,8 @@ func Both(a, b Stream, whenAFails, whenBFails code.Code) Result {
 // both ends. If reading from or writing to an end fails, both ends are aborted with the
 // code and text of the error or, if it has no code, with WhenAFails or WhenBFails. That
 // happens immediately, except for code.TargetReset after a failed write: servers often
-// answer and close without reading the whole request, so data that such an end has
-// already sent is delivered first.
+// answer and close without reading the whole request, so data such an end has already
+// sent is delivered first.
 func (p Pair) Join() Result {
 	j := join{
 		ends:  [...]Stream{A: p.A, B: p.B},
@@ -158,13 +156,13 @@ func (p Pair) Join() Result {
 	j.listen(there)
 	j.listen(back)
 	mine, other := there, back
-	if there.sleeper != nil { // it needs no goroutine yet, and perhaps never
+	if there.sleeper != nil { // needs no goroutine yet, and perhaps never will
 		mine, other = back, there
 	}
 	other.start()
 	mine.run()
 	j.wg.Wait()
-	j.stopTimers() // before reading the result, which a timer firing now may still change
+	j.stopTimers() // before reading the result, which a running timer may still change
 	r := Result{FromA: there.moved.Load(), FromB: back.moved.Load()}
 	j.mu.Lock()
 	r.Failed, r.Err = j.failed, j.err
@@ -179,13 +177,13 @@ func (p Pair) Join() Result {
 	return r
 }
 
-// ResetOnDeath makes the kernel reset c if this process is killed, so that the peer does
-// not see a clean EOF on truncated data. From then on, c.Close sends a reset too. Join
-// calls it for both ends and undoes it after a clean end; a caller that promises
-// something to c's peer earlier should also call it earlier.
+// ResetOnDeath makes the kernel reset c if this process is killed, so that the peer
+// does not see a clean EOF on truncated data. From then on, c.Close also sends a reset.
+// Join calls it for both ends and undoes it after a clean end; a caller that makes
+// promises to c's peer before Join should call it first.
 func ResetOnDeath(c net.Conn) { setLinger(c, 0) }
 
-// setLinger sets what closing c does with unsent data, if c supports that: 0 discards it
+// setLinger sets how closing c treats unsent data, if c supports that: 0 discards it
 // and resets the connection, -1 sends it in the background.
 func setLinger(c net.Conn, sec int) {
 	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
@@ -193,23 +191,23 @@ func setLinger(c net.Conn, sec int) {
 	}
 }
 
-// join is the state shared by the two directions.
+// join holds the state shared by the two directions.
 type join struct {
 	ends  [3]Stream      // static
-	why   [3]code.Code   // static; code to use when that end fails without one
+	why   [3]code.Code   // static; code to use when an end fails without one
 	flows [3]Flow        // static; by source
 	ways  [3]*direction  // static once Join has set it; by source
 	wg    sync.WaitGroup // directions that have not ended
 
-	// delivering is held while bytes are delivered to that end, which does not block.
-	// Acquire it before mu.
+	// delivering is held during a delivery to that end, which does not block. Acquire
+	// it before mu.
 	delivering [3]sync.Mutex
-	// writing is held while bytes are written to that end and until an error of the
-	// write is recorded. Acquire it before mu.
+	// writing is held during a write to that end, until any error is recorded. Acquire
+	// it before mu.
 	writing [3]sync.Mutex
 
 	mu       sync.Mutex
-	ended    [3]bool // guarded by mu; end of file was read from that end
+	ended    [3]bool // guarded by mu; end of file has been read from that end
 	failed   End     // guarded by mu; the end that failed first
 	err      error   // guarded by mu; why it failed
 	draining bool    // guarded by mu; data sent by the failed end is still being delivered
@@ -220,8 +218,8 @@ type join struct {
 	timers timers // see ended.go
 }
 
-// direction moves data from one end to the other. It is owned by the goroutine that
-// calls run, and by none while it waits for a Sleeper.
+// direction moves data from one end to the other. The goroutine that calls run owns it;
+// while waiting for a Sleeper it has no owner.
 type direction struct {
 	j        *join
 	from, to End
@@ -231,7 +229,7 @@ type direction struct {
 
 	// See guard.go.
 	guarded bool          // set by listen, static afterwards
-	writes  atomic.Uint32 // begun and finished Writes, so odd while one is in progress
+	writes  atomic.Uint32 // Writes begun plus Writes finished, so odd while one is in progress
 	armed   atomic.Bool   // the guard is running
 }
 
@@ -243,15 +241,15 @@ func (j *join) direction(from, to End) *direction {
 	return d
 }
 
-// deliverTo has the source deliver to the socket of the other end, if both can. It must be
-// called when both directions exist, because a delivery may fail at once.
+// deliverTo makes the source deliver to the other end's socket, if both support that.
+// Both directions must exist by then, because a delivery may fail at once.
 func (d *direction) deliverTo() {
 	source, ok := d.j.ends[d.from].(Deliverer)
 	if !ok {
 		return
 	}
 	if raw := rawOf(d.j.ends[d.to]); raw != nil {
-		_ = source.Deliver(func(pieces [][]byte) int { // after an error, all data is read instead
+		_ = source.Deliver(func(pieces [][]byte) int { // on error, all data is read instead
 			n := d.j.deliver(raw, d.to, pieces)
 			d.count(n)
 			return n
@@ -259,16 +257,16 @@ func (d *direction) deliverTo() {
 	}
 }
 
-// start calls run in another goroutine: when there is data if the source can report
-// that, otherwise at once.
+// start calls run in a new goroutine: once there is data if the source can report that,
+// otherwise at once.
 func (d *direction) start() {
 	if d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
 		go d.run()
 	}
 }
 
-// run moves data until the direction has ended, and then calls join.wg.Done. It returns
-// early if the source is a Sleeper without data, which calls run again later.
+// run moves data until the direction has ended, then calls join.wg.Done. If the source
+// is a Sleeper without data, run returns early and is called again later.
 func (d *direction) run() {
 	for d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
 		if !d.step() {
@@ -278,7 +276,7 @@ func (d *direction) run() {
 	}
 }
 
-// step moves the data of one read. It returns false once the direction has ended.
+// step moves the data from one read. It returns false once the direction has ended.
 func (d *direction) step() bool {
 	j := d.j
 	if j.isDraining() {
@@ -297,14 +295,14 @@ func (d *direction) step() bool {
 		return true
 	case errors.Is(err, io.EOF):
 		j.eof(d.from, d.to)
-	case j.isGone(d.to): // the destination accepts no more data
+	case j.isGone(d.to): // the destination wants no more data
 	default:
 		j.fail(d.from, err)
 	}
 	return false
 }
 
-// pass writes b to the other end. If that fails, it records the error and returns false.
+// pass writes b to the other end. On failure it records the error and returns false.
 func (d *direction) pass(b []byte) bool {
 	w := &d.j.writing[d.to]
 	w.Lock()
@@ -319,7 +317,7 @@ func (d *direction) pass(b []byte) bool {
 	return err == nil
 }
 
-// write writes b to the other end, with the guard watching the source if there is one.
+// write writes b to the other end while the guard, if any, watches the source.
 func (d *direction) write(b []byte) (n int, err error) {
 	if !d.guarded {
 		n, err = d.j.ends[d.to].Write(b)
@@ -347,9 +345,9 @@ func (d *direction) count(n int) {
 	}
 }
 
-// deliver writes to an end as much as its socket accepts without blocking. The kernel
-// reports a socket's error only once, to the first system call: if deliver did not
-// record it, a later read from the same socket would see a clean end.
+// deliver writes as much to an end as its socket accepts without blocking. The kernel
+// reports a socket's error only once, to the first system call, so unless deliver
+// records it a later read from the same socket would see a clean end.
 func (j *join) deliver(raw syscall.RawConn, to End, pieces [][]byte) int {
 	j.delivering[to].Lock()
 	defer j.delivering[to].Unlock()
@@ -360,8 +358,7 @@ func (j *join) deliver(raw syscall.RawConn, to End, pieces [][]byte) int {
 	return n
 }
 
-// rawOf returns the socket of c, or nil if c has none that can be written to without
-// blocking.
+// rawOf returns c's socket, or nil if it has none that supports non-blocking writes.
 func rawOf(c net.Conn) syscall.RawConn {
 	sc, ok := c.(syscall.Conn)
 	if !ok || !rawReads {
@@ -380,21 +377,22 @@ func (j *join) isDraining() bool {
 	return j.draining
 }
 
-// wasReset reports whether end of file read from an end may in fact be a reset. The
-// kernel reports a socket's error only once: if it went to a Write, a read from the same
+// wasReset reports whether end of file read from an end may really be a reset. The
+// kernel reports a socket's error only once: if a Write got it, a read from the same
 // socket sees a clean end.
 func (j *join) wasReset(from, to End) bool {
-	// Checked before and after, because both directions having ended looks like a reset.
+	// Check before and after, because it looks like a reset when both directions have
+	// ended.
 	return !j.hasEnded(to) && broken(j.ends[from], false) != nil && !j.hasEnded(to)
 }
 
-// eof passes the end of file read from one end on to the other.
+// eof passes end of file from one end on to the other.
 func (j *join) eof(from, to End) {
 	if j.wasReset(from, to) { // wait for the Write that got the error to record it
 		j.writing[from].Lock()
 		defer j.writing[from].Unlock()
 	}
-	j.delivering[from].Lock() // a delivery in progress records its error first
+	j.delivering[from].Lock() // let a delivery in progress record its error
 	j.mu.Lock()
 	failed := j.err
 	if failed == nil {
@@ -402,7 +400,7 @@ func (j *join) eof(from, to End) {
 	}
 	j.mu.Unlock()
 	j.delivering[from].Unlock()
-	if failed != nil { // the remaining data is drained; this is not a clean end
+	if failed != nil { // draining the remaining data, so this is not a clean end
 		j.abort()
 		return
 	}
@@ -415,7 +413,7 @@ func (j *join) eof(from, to End) {
 	j.mu.Lock()
 	over := j.ended[to]
 	j.mu.Unlock()
-	if over { // that end has finished and gone, so it does not need our end of file
+	if over { // that end is finished and gone, so it does not need our end of file
 		return
 	}
 	j.writeFailed(to, err)
@@ -424,11 +422,11 @@ func (j *join) eof(from, to End) {
 // writeFailed records that writing to end e failed.
 func (j *join) writeFailed(e End, err error) {
 	j.mu.Lock()
-	if j.gone[e] { // it ended cleanly and wants no more data
+	if j.gone[e] { // ended cleanly and wants no more data
 		j.mu.Unlock()
 		return
 	}
-	if j.draining && j.failed == e { // already recorded; its data is being delivered
+	if j.draining && j.failed == e { // already recorded; its data is still being delivered
 		j.mu.Unlock()
 		return
 	}
@@ -444,8 +442,8 @@ func (j *join) writeFailed(e End, err error) {
 	_ = j.ends[e].SetReadDeadline(time.Now().Add(drainMax)) // wakes a reader that would wait forever
 }
 
-// fail records that end e failed unless an earlier failure is recorded, and aborts both
-// ends.
+// fail records that end e failed, unless an earlier failure is already recorded, and
+// aborts both ends.
 func (j *join) fail(e End, err error) {
 	j.mu.Lock()
 	if j.err == nil {
@@ -455,9 +453,9 @@ func (j *join) fail(e End, err error) {
 	j.abort()
 }
 
-// abort aborts both ends with the reason of the first failure. The failed end is aborted
-// too: its failure may be local, such as a deadline, and its peer must not mistake that
-// for a clean end.
+// abort aborts both ends with the reason for the first failure. That includes the
+// failed end: its failure may be local, such as a deadline, and its peer must not
+// mistake it for a clean end.
 func (j *join) abort() {
 	j.mu.Lock()
 	done := j.aborted
@@ -476,7 +474,7 @@ func (j *join) abort() {
 	Abort(j.ends[failed], why.Code, why.Text)
 }
 
-// reason returns the code and text to abort with when e fails with err.
+// reason returns the code and text for aborting when e fails with err.
 func (j *join) reason(e End, err error) code.Error {
 	if ce, ok := errors.AsType[*code.Error](err); ok {
 		return code.Error{Code: ce.Code, Text: ce.Text}

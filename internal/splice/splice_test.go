@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair returns the two ends of a new connection. Both are closed when the test ends.
+// pair returns both ends of a new connection, which are closed when the test ends.
 func pair(t testing.TB, network string) (Stream, Stream) {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -45,20 +45,20 @@ func pair(t testing.TB, network string) (Stream, Stream) {
 	return dialed.(Stream), accepted.(Stream)
 }
 
-// tcpPair is like pair with TCP, but returns TCP connections.
+// tcpPair is pair for TCP, with the concrete type.
 func tcpPair(t testing.TB) (*net.TCPConn, *net.TCPConn) {
 	t.Helper()
 	a, b := pair(t, "tcp")
 	return a.(*net.TCPConn), b.(*net.TCPConn)
 }
 
-// joined is an application and a target joined by Both.
+// joined is an application and a target that Both has joined.
 type joined struct {
 	app, target Stream
 	result      chan Result
 }
 
-// joinPairs joins an application and a target over network.
+// joinPairs joins an application and a target, both over network.
 func joinPairs(t testing.TB, network string) joined {
 	t.Helper()
 	app, a := pair(t, network)
@@ -66,7 +66,7 @@ func joinPairs(t testing.TB, network string) joined {
 	return joined{app, target, both(a, b)}
 }
 
-// both starts Both with code Cancelled for a and TargetReset for b.
+// both starts Both with Cancelled for a and TargetReset for b.
 func both(a, b Stream) chan Result {
 	result := make(chan Result, 1)
 	go func() { result <- Both(a, b, code.Cancelled, code.TargetReset) }()
@@ -76,7 +76,7 @@ func both(a, b Stream) chan Result {
 // hidden is a stream that hides its socket.
 type hidden struct{ Stream }
 
-// session is a stream that records how it was reset.
+// session is a stream that records its first Reset.
 type session struct {
 	Stream
 	mu   sync.Mutex
@@ -230,10 +230,10 @@ func TestDeadlineIsNotCleanEnd(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeTargetResetArrives has a server answer early and close without reading the
-// whole request.
+// TestAnswerBeforeTargetResetArrives checks that the answer arrives from a server that
+// answers early and closes without reading the whole request.
 func TestAnswerBeforeTargetResetArrives(t *testing.T) {
-	answer := bytes.Repeat([]byte("too large "), 2000) // fits in the buffer of an unread socket
+	answer := bytes.Repeat([]byte("too large "), 2000) // fits in an unread socket's buffer
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
 	s := &session{Stream: a}
@@ -265,7 +265,7 @@ func TestAnswerBeforeTargetResetArrives(t *testing.T) {
 	s.wantReset(t, code.TargetReset, "")
 }
 
-// gated is a target that becomes readable only after a write to it has failed.
+// gated is a target that becomes readable only once a write to it has failed.
 type gated struct {
 	Stream
 	open chan struct{}
@@ -282,8 +282,8 @@ func (g *gated) Write(p []byte) (int, error) {
 
 func (g *gated) WaitReadable() error { <-g.open; return nil }
 
-// TestWriteToDeadApplicationEnds checks that a join does not wait for an application that has
-// finished sending and gone away.
+// TestWriteToDeadApplicationEnds checks that a join does not wait for an application
+// that finished sending and went away.
 func TestWriteToDeadApplicationEnds(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestWriteToDeadApplicationEnds(t *testing.T) {
 			if n, err := far.Read(make([]byte, 1)); err != io.EOF {
 				t.Fatalf("far end read %d, %v; want EOF", n, err)
 			}
-			for { // the far end writes until it gets an error
+			for { // write from the far end until it gets an error
 				if _, err := far.Write(make([]byte, 1000)); err != nil {
 					break
 				}
@@ -308,7 +308,7 @@ func TestWriteToDeadApplicationEnds(t *testing.T) {
 	}
 }
 
-// departed is an end that has finished sending and gone away, so CloseWrite fails.
+// departed is an end that finished sending and went away, so CloseWrite fails.
 type departed struct{ Stream }
 
 func (departed) Read([]byte) (int, error) { return 0, io.EOF }
@@ -325,11 +325,11 @@ func TestCloseWriteFailsAfterEOF(t *testing.T) {
 	wantClean(t, <-result, 0, 0)
 }
 
-// waitFirst is a source that fails the test if Read is called without WaitReadable.
+// waitFirst is a source that fails the test if Read is called before WaitReadable.
 type waitFirst struct {
 	Stream
 	t        *testing.T
-	readable chan struct{} // one value for each Read that will not block
+	readable chan struct{} // one value per Read that will not block
 	waited   bool          // owned by the reader
 }
 
@@ -366,7 +366,8 @@ func TestWaitReadableBeforeRead(t *testing.T) {
 	wantClean(t, <-result, 6, 0)
 }
 
-// lender is a Lender that lends its pieces and fails the test if Read is called.
+// lender is a Lender that lends its pieces one by one and fails the test if Read is
+// called.
 type lender struct {
 	*net.TCPConn
 	pieces []string
@@ -394,11 +395,11 @@ func (l *lender) GiveBack() {
 }
 
 func (l *lender) Read([]byte) (int, error) {
-	l.t.Error("Read of a lender")
+	l.t.Error("Read called on a lender")
 	return 0, io.EOF
 }
 
-// TestLender checks that a Lender is not read.
+// TestLender checks that a Lender is borrowed from, not read.
 func TestLender(t *testing.T) {
 	_, a := tcpPair(t)
 	app, b := tcpPair(t)
@@ -417,23 +418,23 @@ func TestLender(t *testing.T) {
 	}
 }
 
-// sleeper is a Sleeper whose callbacks the test calls.
+// sleeper is a Sleeper whose callbacks are called by the test.
 type sleeper struct {
 	*net.TCPConn
-	asked chan func() // callback to call when there is data to read
+	asked chan func() // callbacks to call when there is data to read
 }
 
 func (s *sleeper) OnReadable(f func()) bool {
 	select {
 	case s.asked <- f:
 		return true
-	default: // the test has filled asked: Read would not block
+	default: // asked is full, so pretend that Read would not block
 		return false
 	}
 }
 
-// TestSleeper checks that a Sleeper, as either end, is read when it becomes readable, until
-// end of file.
+// TestSleeper checks that a Sleeper at either end is read whenever it becomes readable,
+// to end of file.
 func TestSleeper(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
 		peer, a := tcpPair(t)

@@ -7,8 +7,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// Whole is a stream with every optional capability that Pair.Join uses. All wrappers
-// of streams implement it, so that forgetting to forward a capability is a compile
+// Whole is a stream with every optional capability that Pair.Join uses. Every wrapper
+// of a stream implements it, so that forgetting to forward a capability is a compile
 // error rather than a silent loss of speed. See Wrap.
 type Whole interface {
 	Stream
@@ -18,18 +18,16 @@ type Whole interface {
 	Sleeper
 	Ender
 	code.Resetter
-	// SetLinger sets what Close does with unsent data, as net.TCPConn.SetLinger
-	// does.
+	// SetLinger sets how Close treats unsent data, like net.TCPConn.SetLinger.
 	SetLinger(sec int) error
-	// NetConn returns the underlying stream, whose socket may be polled.
+	// NetConn returns the underlying stream, so that its socket can be polled.
 	NetConn() net.Conn
-	// Throttled reports whether the stream holds back bytes it has read, to limit
-	// the rate.
+	// Throttled reports whether the stream is holding back bytes to limit the rate.
 	Throttled() bool
 }
 
-// Wrap implements Whole by forwarding each method to the Stream. A type that changes
-// some methods embeds a Wrap and overrides them. If the Stream lacks a capability, the
+// Wrap implements Whole by forwarding each method to the Stream. To change some
+// methods, embed a Wrap and override them. If the Stream lacks a capability, the
 // methods of Lender, Deliverer and Waiter return errors.ErrUnsupported, and those of
 // Sleeper and Ender return false.
 type Wrap struct{ Stream }
@@ -52,7 +50,7 @@ func (w Wrap) Borrow() ([]byte, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// GiveBack implements Lender. It may only be called after a successful Borrow.
+// GiveBack implements Lender. It may be called only after a successful Borrow.
 func (w Wrap) GiveBack() { w.Stream.(Lender).GiveBack() }
 
 // Deliver implements Deliverer.
