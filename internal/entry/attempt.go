@@ -16,16 +16,16 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// requestAttempt sends one request to a server, and to another one if that fails, each at
-// most once, for as long as no byte from the application can have reached the target. One
-// goroutine at a time uses it.
+// requestAttempt sends one request to a server and, if that fails, to the next, each at
+// most once, as long as no byte from the application can have reached the target. Only
+// one goroutine uses it at a time.
 type requestAttempt struct {
 	e      *Entry             // static
 	r      *events.Request    // static
 	target eagersocks.Address // static
-	reply  bool               // static; the exit is to answer
+	reply  bool               // static; wait for the exit's answer
 	head   []byte             // static; the request
-	early  []byte             // static; bytes that the application sent after it
+	early  []byte             // static; bytes the application sent after the request
 	tried  map[*upstream.Server]bool
 }
 
@@ -38,7 +38,7 @@ func (e *Entry) newAttempt(req *eagersocks.Request, r *events.Request, eager boo
 	return &requestAttempt{e: e, r: r, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
 }
 
-// next sends the request to the best server that has not been asked yet.
+// next sends the request to the best server not asked yet.
 func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
 	ctx, cancel := context.WithTimeout(parent, a.e.timeout)
 	defer cancel()
@@ -61,8 +61,8 @@ func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
 	}
 }
 
-// send writes the request and the bytes after it, and waits for the answer if there is to
-// be one. again reports whether another server may be asked.
+// send writes the request and the bytes after it, and waits for the answer if one is
+// due. again reports whether a different server may be asked.
 func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bool, err error) {
 	all := a.head
 	if len(a.early) > 0 {
@@ -91,8 +91,8 @@ func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bo
 	return again && len(a.early) == 0, err
 }
 
-// endReading makes reads from far fail when here ends, which is when the client gives the
-// server up. release stops that and reports whether it has happened.
+// endReading makes reads from far fail once here ends, which is when the client
+// abandons the server. release stops that and reports whether it had already happened.
 func endReading(far net.Conn, here context.Context) (release func() (left bool)) {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(here, func() {

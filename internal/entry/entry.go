@@ -1,5 +1,5 @@
-// Package entry carries the requests of applications to a server. It is the client's
-// counterpart of package exit.
+// Package entry carries applications' requests to a server. It is the client's
+// counterpart to package exit.
 package entry
 
 import (
@@ -19,24 +19,24 @@ import (
 	"tunnels/tls"
 )
 
-// replyGrace is added to the time a target may take, because the reply has to travel too.
+// replyGrace is added to the target's timeout, because the reply also takes time.
 const replyGrace = 5 * time.Second
 
-// Config is what an Entry works with.
+// Config configures an Entry.
 type Config struct {
 	Servers *upstream.Set
 	Eager   *eagersocks.Eagerness
-	Events  *events.Events // none of its functions is nil; see events.Join
+	Events  *events.Events // no hook is nil; see events.Join
 	Work    *lifecycle.Work
-	Mux     bool          // requests travel as sessions of remux
-	Timeout time.Duration // of dials, without the replies' way
+	Mux     bool          // requests are remux sessions
+	Timeout time.Duration // for dials, not counting the reply's travel time
 
-	Rejected func(from string, err error) // called for a connection without a request that can be carried
-	Draining context.Context              // ends when no further request is wanted
+	Rejected func(from string, err error) // called for a connection without a usable request
+	Draining context.Context              // done when no more requests are wanted
 }
 
-// Entry carries requests. It is static after construction; its methods may be called from
-// any goroutine.
+// Entry carries requests. Its fields are static after construction; its methods may be
+// called from any goroutine.
 type Entry struct {
 	servers  *upstream.Set
 	eager    *eagersocks.Eagerness
@@ -45,12 +45,12 @@ type Entry struct {
 	mux      bool
 	timeout  time.Duration
 	rejected func(from string, err error)
-	ctx      context.Context // ends dials
+	ctx      context.Context // canceling it ends dials
 	draining context.Context
 	udp      udpRefusal
 }
 
-// New returns an Entry whose dials end with ctx.
+// New returns an Entry whose dials end when ctx does.
 func New(ctx context.Context, c Config) *Entry {
 	return &Entry{
 		servers: c.Servers, eager: c.Eager, events: c.Events, work: c.Work, mux: c.Mux,
@@ -58,7 +58,7 @@ func New(ctx context.Context, c Config) *Entry {
 	}
 }
 
-// Serve answers one application's request and carries it to a server. It returns the
+// Serve answers one application's request and carries it to a server. It returns a
 // function that carries the bytes, or nil if there are none to carry.
 func (e *Entry) Serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	if web, ok := app.(*httpdoor.Conn); ok {
@@ -115,8 +115,8 @@ func (e *Entry) carry(r *events.Request, req *eagersocks.Request, app, far splic
 	e.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A})
 }
 
-// accept reports a request that will be carried if possible. It starts at once, unless
-// no server can be reached: see unserved.
+// accept reports a request that will be carried if possible. The request starts at once
+// unless no server can be reached; see unserved.
 func (e *Entry) accept(target string) *events.Request {
 	r := events.NewRequest("", target)
 	r.Plain = !e.mux
@@ -127,14 +127,14 @@ func (e *Entry) accept(target string) *events.Request {
 	return r
 }
 
-// start reports that a request is on its way, once.
+// start reports, once, that a request is under way.
 func (e *Entry) start(r *events.Request) {
 	if r.Start() {
 		e.events.RequestStarted(r)
 	}
 }
 
-// answeredFirst reports the first byte from a target.
+// answeredFirst reports that the target's first byte has arrived.
 func (e *Entry) answeredFirst(r *events.Request) {
 	r.Answered()
 	e.events.RequestAnswered(r)
@@ -147,9 +147,9 @@ func (e *Entry) unserved(r *events.Request, err error) {
 	e.events.RequestClosed(r, events.End{Err: err, Unreached: unreached || uncertified})
 }
 
-// failed remembers that an eager request failed before its target sent anything. Without
-// remux there is no code to tell whether the target or the tunnel failed; the next request
-// for that target then waits for the exit's answer.
+// failed remembers that an eager request failed before its target sent anything, so
+// that the next one for that target waits for the exit's answer. Without remux there is
+// no code that tells whether the target or the tunnel failed.
 func (e *Entry) failed(target eagersocks.Address, err error) {
 	why, ok := errors.AsType[*code.Error](err)
 	switch {
@@ -160,8 +160,8 @@ func (e *Entry) failed(target eagersocks.Address, err error) {
 	}
 }
 
-// request sends req to a server, together with the bytes that the application has already
-// sent, and waits for the answer unless the request is eager.
+// request sends req to a server, along with the bytes the application has already sent,
+// and waits for the answer unless the request is eager.
 func (e *Entry) request(req *eagersocks.Request, r *events.Request, eager bool) (splice.Stream, error) {
 	a, err := e.newAttempt(req, r, eager)
 	if err != nil {
@@ -177,7 +177,7 @@ func (e *Entry) request(req *eagersocks.Request, r *events.Request, eager bool) 
 	return upstream.NewFailoverStream(e.ctx, far, a.next), nil
 }
 
-// open returns a stream to the best server, for one request.
+// open returns a stream to the best server for one request.
 func (e *Entry) open(ctx context.Context, r *events.Request) (splice.Stream, error) {
 	way, err := e.servers.Open(ctx, map[*upstream.Server]bool{})
 	if err != nil {
@@ -196,7 +196,7 @@ func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
 	}
 	_ = far.SetReadDeadline(time.Time{})
 	if why != code.OK {
-		// A reply has no room for a text; the reset before it had.
+		// A reply has no room for text, unlike the reset before it.
 		text := e.eager.Why(target, why)
 		e.eager.Failed(target, why, text)
 		return &code.Error{Code: why, Text: text, Remote: true}
@@ -205,8 +205,8 @@ func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
 	return nil
 }
 
-// serverError returns the error that an application gets for a failed request: that of
-// the exit, or a general one.
+// serverError returns the error to give the application for a failed request: the
+// exit's error, or a general one.
 func serverError(err error) *code.Error {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e

@@ -18,8 +18,8 @@ import (
 // udpRefusalMax is how long a refused association is remembered.
 const udpRefusalMax = 30 * time.Second
 
-// udpRefusal remembers when the exit last refused an association. The application was
-// answered eagerly and saw its control connection reset; the next one shall see the code.
+// udpRefusal remembers when the exit last refused an association. That application was
+// answered eagerly and saw only a reset; the next one should get the code.
 type udpRefusal struct{ at atomic.Pointer[time.Time] }
 
 func (r *udpRefusal) note() {
@@ -32,11 +32,12 @@ func (r *udpRefusal) lately() bool {
 	return at != nil && time.Since(*at) < udpRefusalMax
 }
 
-// associate opens the client's end of an association. It returns the function that carries
-// the datagrams, or nil if there are none to carry. The application is answered as soon as
-// the request is on its way to a server, so its first datagram needs one round trip.
+// associate opens the client's end of an association. It returns a function that
+// carries the datagrams, or nil if there are none to carry. It answers the application
+// as soon as the request is on its way to a server, so its first datagram takes one
+// round trip.
 func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
-	// A host name is most likely the target's, and tells nothing about the port that the
+	// A host name is most likely the target's and says nothing about the port the
 	// application sends from.
 	hint := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 	if ip, ok := req.Target.IP(); ok {
@@ -74,8 +75,8 @@ func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) 
 }
 
 // requestAssociation asks the server for an association. at, the address where this end
-// takes datagrams, is for the server's log. It waits for the exit's reply in mode off and
-// after a refusal.
+// receives datagrams, is for the server's log. It waits for the exit's reply if eager
+// mode is off or an association was recently refused.
 func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice.Stream, error) {
 	out := eagersocks.Request{
 		Command:     eagersocks.UDP,
@@ -109,7 +110,7 @@ func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice
 	return far, nil
 }
 
-// carryDatagrams carries datagrams until the control connection or the session ends, and
+// carryDatagrams carries datagrams until the control connection or the session ends,
 // then ends both.
 func (e *Entry) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Association) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -131,7 +132,7 @@ func (e *Entry) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Asso
 	return err
 }
 
-// untilEnd reads and ignores whatever the control connection brings, until it ends.
+// untilEnd reads and discards data from the control connection until it ends.
 func untilEnd(app net.Conn) {
 	var b [64]byte
 	for {
@@ -141,12 +142,12 @@ func untilEnd(app net.Conn) {
 	}
 }
 
-// replied is a session that begins with the exit's reply, which is read before
+// replied is a session that begins with the exit's reply, which it reads before
 // anything else.
 type replied struct {
 	splice.Stream
 	// Owned by the goroutine that reads.
-	told    bool // the reply has come
+	told    bool // the reply has arrived
 	refused bool // the reply was a refusal
 }
 

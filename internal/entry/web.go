@@ -17,9 +17,9 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// serveWeb serves an application that speaks HTTP, on all its targets.
+// serveWeb serves an application that speaks HTTP, for all its targets.
 func (e *Entry) serveWeb(app *httpdoor.Conn) {
-	stop := context.AfterFunc(e.draining, app.Drain) // Drain may be called at any time, so nothing waits for it
+	stop := context.AfterFunc(e.draining, app.Drain) // Drain may be called at any time, so there is no need to wait for it
 	defer stop()
 	err := app.Serve(e.ctx, e.dialWeb)
 	switch {
@@ -30,7 +30,7 @@ func (e *Entry) serveWeb(app *httpdoor.Conn) {
 	}
 }
 
-// dialWeb returns a session for one target. If the request may be eager, the first Write
+// dialWeb returns a session to one target. If the request may be eager, the first Write
 // sends it.
 func (e *Entry) dialWeb(ctx context.Context, target eagersocks.Address) (net.Conn, error) {
 	req := &eagersocks.Request{Command: eagersocks.Connect, Target: target}
@@ -44,8 +44,8 @@ func (e *Entry) dialWeb(ctx context.Context, target eagersocks.Address) (net.Con
 	return &webTarget{Wrap: splice.Wrap{Stream: far}, e: e, r: r, eager: head != nil, target: target, head: head}, nil
 }
 
-// openWeb opens a session for req. If that is eager, head is the request and goes with
-// the first Write.
+// openWeb opens a session for req. If req is eager, head is the encoded request, which
+// goes out with the first Write.
 func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.Request) (far splice.Stream, head []byte, err error) {
 	if !e.eager.Eager(req) {
 		far, err = e.request(req, r, false)
@@ -60,9 +60,9 @@ func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.
 	return far, head, err
 }
 
-// webTarget is a session that carries HTTP to one target. The HTTP door reads and writes it
-// exchange by exchange, so bytes are counted and failures noticed here, as splice.Pair
-// does elsewhere.
+// webTarget is a session that carries HTTP to one target. The HTTP door reads and
+// writes it one exchange at a time, so webTarget counts bytes and notices failures, as
+// splice.Pair does elsewhere.
 type webTarget struct {
 	splice.Wrap
 
@@ -73,8 +73,8 @@ type webTarget struct {
 	target eagersocks.Address
 
 	head []byte                // the request, sent with the first Write; owned by the goroutine that writes
-	some atomic.Bool           // bytes have come, or reading failed
-	over atomic.Bool           // the end was reported
+	some atomic.Bool           // bytes have arrived, or reading failed
+	over atomic.Bool           // the end has been reported
 	err  atomic.Pointer[error] // why reading failed
 }
 
@@ -90,7 +90,7 @@ func (t *webTarget) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender if the stream does.
+// Borrow implements splice.Lender if the session does.
 func (t *webTarget) Borrow() ([]byte, error) {
 	b, err := t.Wrap.Borrow()
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -99,7 +99,7 @@ func (t *webTarget) Borrow() ([]byte, error) {
 	return b, err
 }
 
-// Deliver implements splice.Deliverer if the stream does.
+// Deliver implements splice.Deliverer if the session does.
 func (t *webTarget) Deliver(take func([][]byte) int) error {
 	return t.Wrap.Deliver(func(pieces [][]byte) int {
 		n := take(pieces)
@@ -108,22 +108,22 @@ func (t *webTarget) Deliver(take func([][]byte) int) error {
 	})
 }
 
-// came notes that n bytes have come, or that reading failed. The first failure of an
-// eager request is noted before the application can learn of it.
+// came records that n bytes have arrived, or that reading failed. An eager request's
+// first failure is recorded before the application can learn of it.
 func (t *webTarget) came(n int, err error) {
 	t.r.Down.Add(int64(n))
 	switch {
 	case n > 0 && !t.some.Swap(true):
 		t.e.answeredFirst(t.r)
 	case n == 0 && err != nil && !t.some.Swap(true) && err != io.EOF:
-		if t.eager && !errors.Is(err, net.ErrClosed) && !t.over.Load() { // else this end has ended it
+		if t.eager && !errors.Is(err, net.ErrClosed) && !t.over.Load() { // otherwise this end ended it
 			t.e.failed(t.target, err)
 		}
 	}
 	t.note(err)
 }
 
-// note keeps the error that ended the session, unless this end caused it.
+// note records the error that ended the session, unless this end caused it.
 func (t *webTarget) note(err error) {
 	if err == nil || err == io.EOF {
 		return
@@ -163,7 +163,7 @@ func (t *webTarget) Reset(c code.Code, text string) error {
 	return t.Wrap.Reset(c, text)
 }
 
-// closed reports the end, once.
+// closed reports the end of the request, once.
 func (t *webTarget) closed(err error, cancelled bool) {
 	if t.over.Swap(true) {
 		return

@@ -1,4 +1,4 @@
-// Package events defines the events that a Client and a Server report while they run.
+// Package events defines the events that a running Client or Server reports.
 //
 // The data path does not log or count. It calls the hooks of an [Events], as net/http
 // calls those of an httptrace.ClientTrace. The service log and the [Table] of live
@@ -15,52 +15,53 @@ import (
 	"tunnels/remux"
 )
 
-// Events is a set of hooks. Any of them may be nil. They are called from many goroutines,
-// must return quickly, and must not call back into what they are told about. The opening
-// of a conn, session or request is always reported before its closing.
+// Events is a set of hooks, any of which may be nil. They are called from many
+// goroutines, must return quickly, and must not call back into the object they report
+// on. A conn, session or request is always reported as opened before it is reported as
+// closed.
 type Events struct {
-	// ConnOpened and ConnClosed report conns of remux. err is nil after a clean end.
+	// ConnOpened and ConnClosed report remux conns. err is nil after a clean end.
 	ConnOpened func(Conn)
 	ConnClosed func(c Conn, lasted time.Duration, err error)
-	// ConnBarred reports why the peer of a conn may open no more sessions, once for
-	// each conn.
+	// ConnBarred reports, once per conn, why its peer may open no more sessions.
 	ConnBarred func(c Conn, err error)
 	// ConnRefused reports a connection that the server refused because of a limit on
-	// connections. client is empty if the name is not known.
+	// connections. client is empty if its name is unknown.
 	ConnRefused func(client, from string, err error)
 
-	// SessionOpened and SessionClosed report sessions of remux. err is nil if both ends
+	// SessionOpened and SessionClosed report remux sessions. err is nil if both ends
 	// had finished.
 	SessionOpened func(remux.ID)
 	SessionClosed func(id remux.ID, err error)
 
 	// RequestAccepted reports a request that will be carried out if possible.
 	RequestAccepted func(*Request)
-	// RequestStarted reports that a request is on its way to its target: at the client,
-	// a server is available; at the server, the first address may be dialed. It is not
-	// called for a request that fails before that.
+	// RequestStarted reports that a request is under way: at the client, a server is
+	// available; at the server, the first address may be dialed. It is not called for a
+	// request that fails earlier.
 	RequestStarted func(*Request)
-	// RequestDialed reports that the target is connected; at a client, that the server
-	// said so, unless the request was eager. The Request has the times taken.
+	// RequestDialed reports that the target is connected or, at a client, that the
+	// server confirmed it, which it does not for an eager request. The Request holds
+	// the times taken.
 	RequestDialed func(*Request)
 	// RequestAnswered reports the first byte from the target.
 	RequestAnswered func(*Request)
 	// RequestClosed reports the end of an accepted request.
 	RequestClosed func(*Request, End)
-	// RequestRefused reports a request forbidden by a limit or rule. err names the
+	// RequestRefused reports a request that a limit or rule forbids. err names the
 	// target and the rule; client is empty if it has no certificate.
 	RequestRefused func(reason admission.Refusal, client string, err error)
 
-	// DatagramsFailed reports that datagrams of an association cannot be sent to a
+	// DatagramsFailed reports that an association's datagrams cannot be sent to a
 	// target, and TargetsForgotten that an association had to drop targets.
 	DatagramsFailed  func(r *Request, target datagram.Target, err error)
 	TargetsForgotten func(*Request)
 
-	// ServerDialed reports each attempt of a client to reach a server.
+	// ServerDialed reports each attempt by a client to reach a server.
 	ServerDialed func(address string, took time.Duration, err error)
 	// ServerSilent and ServerAnswers report that a server has stopped answering or
-	// answers again. ServerChosen reports which server gets new sessions; old is empty
-	// the first time.
+	// answers again. ServerChosen reports which server now gets new sessions; old is
+	// empty the first time.
 	ServerSilent  func(address string, err error)
 	ServerAnswers func(address string)
 	ServerChosen  func(chosen, old upstream.Distance)
@@ -80,13 +81,13 @@ type Events struct {
 	// FileLoaded reports that a file was reloaded or, if err is not nil, that reloading
 	// failed and the previous contents remain in use.
 	FileLoaded func(file File, name string, err error)
-	// ListenerFailed reports that connections cannot be accepted at the moment.
+	// ListenerFailed reports that connections cannot currently be accepted.
 	ListenerFailed func(err error)
 	// Warning reports a problem that an operator should look at.
 	Warning func(text string)
 }
 
-// Conn identifies a conn of remux and its peer.
+// Conn identifies a remux conn and its peer.
 type Conn struct {
 	ID     remux.ID
 	Server string // at a client: the server's address
@@ -94,7 +95,7 @@ type Conn struct {
 	From   string // at a server: the client's address
 }
 
-// File is a kind of file that is reloaded when it changes.
+// File is a kind of file that gets reloaded when it changes.
 type File string
 
 // The kinds of File.
@@ -107,14 +108,14 @@ const (
 // End describes how a request ended.
 type End struct {
 	Err       error // nil after a clean end
-	Cancelled bool  // the application went away, which is not a failure
+	Cancelled bool  // the application went away, which is no failure
 	Unreached bool  // no server could be reached
 	Refused   bool  // reported by RequestRefused
 	// Datagrams counts the datagrams of an association; nil for a connection.
 	Datagrams *datagram.Counts
 }
 
-// AssociationEnd returns how an association ended: with err, having carried n.
+// AssociationEnd returns the End of an association that carried n and ended with err.
 func AssociationEnd(err error, n datagram.Counts) End {
 	why, _ := code.Of(err)
 	return End{Err: err, Cancelled: why == code.Cancelled, Datagrams: &n}

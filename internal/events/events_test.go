@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder returns Events that append the name of each hook called to told.
+// recorder returns Events that append the name of each called hook to told.
 func recorder(name string, told *[]string) *Events {
 	e := new(Events)
 	v := reflect.ValueOf(e).Elem()
@@ -28,8 +28,8 @@ func recorder(name string, told *[]string) *Events {
 	return e
 }
 
-// TestJoin checks that each event calls the same hook of every subscriber, in order, and that
-// hooks without subscribers can be called.
+// TestJoin checks that each event calls that hook of every subscriber, in order, and
+// that hooks without subscribers can be called.
 func TestJoin(t *testing.T) {
 	var told []string
 	joined := reflect.ValueOf(Join(recorder("a", &told), nil, new(Events), recorder("b", &told))).Elem()
@@ -76,9 +76,9 @@ func TestTable(t *testing.T) {
 		}
 	}
 	want("01234")
-	for _, i := range []int{2, 0, 4} { // from the middle, the beginning and the end
+	for _, i := range []int{2, 0, 4} { // remove from the middle, the start and the end
 		e.RequestClosed(all[i], End{})
-		e.RequestClosed(all[i], End{}) // has no effect the second time
+		e.RequestClosed(all[i], End{}) // a second call has no effect
 	}
 	want("13")
 	e.RequestClosed(all[1], End{})
@@ -110,7 +110,7 @@ func TestTableConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	if table.Len() != 0 || len(table.All()) != 0 {
-		t.Errorf("%d requests are left", table.Len())
+		t.Errorf("%d requests remain", table.Len())
 	}
 }
 
@@ -130,7 +130,7 @@ func TestTableMemory(t *testing.T) {
 	each := float64(after.HeapAlloc-before.HeapAlloc) / sessions
 	t.Logf("%.0f bytes each", each)
 	if each > most {
-		t.Errorf("%.0f bytes each, want %d at most", each, most)
+		t.Errorf("%.0f bytes each, want at most %d", each, most)
 	}
 	start := time.Now()
 	if n := len(table.All()); n != sessions {

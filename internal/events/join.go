@@ -9,8 +9,8 @@ import (
 	"tunnels/remux"
 )
 
-// Join returns Events whose hooks call those of all subscribers in order. None of the
-// returned hooks is nil, so they can be called without a check.
+// Join returns Events whose hooks call those of all subscribers in order. No returned
+// hook is nil, so callers need no check.
 func Join(subscribers ...*Events) *Events {
 	s := list(subscribers)
 	return &Events{
@@ -46,7 +46,7 @@ func Join(subscribers ...*Events) *Events {
 // list is a list of subscribers, some of which may be nil.
 type list []*Events
 
-// functions returns the hooks of the subscribers that get selects, without nil ones.
+// functions returns the hook that get selects from each subscriber, omitting nil ones.
 func functions[F any](s list, get func(*Events) F, isNil func(F) bool) (all []F) {
 	for _, e := range s {
 		if e == nil {
@@ -69,7 +69,7 @@ func each1[A any](s list, get func(*Events) func(A)) func(A) {
 	}
 }
 
-// each2 is each1 for hooks with two parameters.
+// each2 is like each1 for hooks with two parameters.
 func each2[A, B any](s list, get func(*Events) func(A, B)) func(A, B) {
 	all := functions(s, get, func(f func(A, B)) bool { return f == nil })
 	return func(a A, b B) {
@@ -79,7 +79,7 @@ func each2[A, B any](s list, get func(*Events) func(A, B)) func(A, B) {
 	}
 }
 
-// each3 is each1 for hooks with three parameters.
+// each3 is like each1 for hooks with three parameters.
 func each3[A, B, C any](s list, get func(*Events) func(A, B, C)) func(A, B, C) {
 	all := functions(s, get, func(f func(A, B, C)) bool { return f == nil })
 	return func(a A, b B, c C) {

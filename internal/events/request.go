@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Request is one request from its acceptance to its end, with the bytes carried for it. At
-// the client it comes from an application, at the server from a session.
+// Request is one request, from when it is accepted until it ends, with its byte counts.
+// At the client it comes from an application, at the server from a session.
 type Request struct {
 	// Static.
 	Client string // name in the client's certificate; empty without one and at the client itself
-	Target string // host:port, or for an association udp:host:port with the address that receives its datagrams
-	Plain  bool   // without remux: a failed target or a departed application is seen as a reset
+	Target string // host:port or, for an association, udp:host:port with the address that receives its datagrams
+	Plain  bool   // without remux, so a failed target or a departed application shows as a reset
 	began  time.Time
 
-	// Up and Down count the bytes moved from the application to the target and back.
+	// Up and Down count the bytes moved to the target and back to the application.
 	Up, Down atomic.Int64
 
-	// Duration of each step in nanoseconds, or 0 if it has not happened.
+	// Duration of each step in nanoseconds, or 0 until it happens.
 	resolving, connecting, answering atomic.Int64
 	server                           atomic.Pointer[string]
 
@@ -40,7 +40,7 @@ func (r *Request) Began() time.Time { return r.began }
 // Lasted returns the time since the request was accepted.
 func (r *Request) Lasted() time.Duration { return max(time.Since(r.began), 1) }
 
-// Start marks the request as on its way to its target. It returns false if it already was.
+// Start marks the request as under way. It returns false if it already was.
 func (r *Request) Start() bool { return !r.started.Swap(true) }
 
 // Started reports whether Start was called.
@@ -49,8 +49,8 @@ func (r *Request) Started() bool { return r.started.Load() }
 // Resolved records how long resolving the target's name took.
 func (r *Request) Resolved(took time.Duration) { r.resolving.Store(int64(took)) }
 
-// Connected records how long connecting to the target took; at the client, how long the
-// server took to confirm it.
+// Connected records how long connecting to the target took or, at the client, how long
+// the server took to confirm it.
 func (r *Request) Connected(took time.Duration) { r.connecting.Store(int64(took)) }
 
 // Answered records that the first byte has arrived from the target.
@@ -59,11 +59,11 @@ func (r *Request) Answered() { r.answering.Store(int64(r.Lasted())) }
 // Via records the server that the request is sent to.
 func (r *Request) Via(server string) { r.server.Store(&server) }
 
-// CountWith sets a function that replaces the counters Up and Down. It may be called even
-// after the request has ended.
+// CountWith sets a function that replaces the counters Up and Down. count may be called
+// even after the request has ended.
 func (r *Request) CountWith(count func() (up, down uint64)) { r.count.Store(&count) }
 
-// Moved returns how many bytes have gone from the application to the target and back.
+// Moved returns how many bytes have gone to the target and back to the application.
 func (r *Request) Moved() (up, down int64) {
 	if count := r.count.Load(); count != nil {
 		up, down := (*count)()
@@ -96,6 +96,6 @@ type Live struct {
 	Began    time.Time
 	Up, Down int64 // bytes so far
 	// Resolve and Connect are the durations of these steps, and FirstByte is the time
-	// from Began to the target's first byte. 0 means not yet, or not known here.
+	// from Began to the target's first byte. 0 means not yet, or unknown at this end.
 	Resolve, Connect, FirstByte time.Duration
 }

@@ -2,9 +2,9 @@ package events
 
 import "sync"
 
-// Table holds the live requests of a client or server, with their byte counts. It is cheap
-// enough to be always on, because an entry is the Request itself, linked into a list. All
-// methods are safe for concurrent use. The zero value is an empty table.
+// Table holds a client's or server's live requests with their byte counts. It is cheap
+// enough to be always on, because an entry is the Request itself, linked into a list.
+// All methods are safe for concurrent use. The zero value is an empty table.
 type Table struct {
 	mu sync.Mutex
 	// Guarded by mu.

@@ -11,27 +11,29 @@ import (
 )
 
 const (
-	// triesEvery is the interval between warnings that a server still cannot be reached.
+	// triesEvery is the interval between warnings about a server that still cannot be
+	// reached.
 	triesEvery = time.Minute
-	// changeEvery is that interval if the reason has changed.
+	// changeEvery replaces triesEvery if the reason has changed.
 	changeEvery = 10 * time.Second
 )
 
-// serverLines limits the lines about one server. The first failure to reach it is logged
-// as an error; later ones, while it stays unreachable, as an occasional warning.
+// serverLines limits the lines about one server. The first failure to reach it is
+// logged as an error; while it stays unreachable, later ones only as an occasional
+// warning.
 type serverLines struct {
 	mu   sync.Mutex
 	down bool      // guarded by mu
-	said time.Time // guarded by mu; when that was last logged
-	text string    // guarded by mu; the reason logged then
-	more int       // guarded by mu; failed attempts since then
+	said time.Time // guarded by mu; when a failure was last logged
+	text string    // guarded by mu; the reason in that line
+	more int       // guarded by mu; failed attempts since that line
 
 	refused time.Time // guarded by mu; when a refusal of our certificate was last logged as an error
 }
 
-// firstRefusal reports whether the server's refusal of this client's certificate should be
-// logged as an error now. The server refuses every conn, and with TLS 1.3 the client learns
-// of it only after the handshake.
+// firstRefusal reports whether to log now, as an error, that the server refused this
+// client's certificate. The server refuses every conn, and with TLS 1.3 the client
+// learns of it only after the handshake.
 func (s *serverLines) firstRefusal() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

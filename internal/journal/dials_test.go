@@ -10,7 +10,7 @@ import (
 	"tunnels/sla"
 )
 
-// TestDialLines checks that a server unreachable for long is logged once a minute.
+// TestDialLines checks that a server that stays unreachable is logged once a minute.
 func TestDialLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)

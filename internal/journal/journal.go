@@ -1,4 +1,4 @@
-// Package journal turns events into lines of the service log. Each event is one line,
+// Package journal turns events into lines of the service log. Each event gets one line,
 // except that repeated events are counted and the count is logged later.
 package journal
 
@@ -25,14 +25,15 @@ type Journal struct {
 	// Static.
 	log      *sla.Logger
 	refused  *refusals // requests refused by the server's limits and rules
-	mistakes *refusals // user mistakes at a client's door
-	away     *refusals // requests made while no server can be reached
+	mistakes *refusals // users' mistakes at a client's door
+	away     *refusals // requests while no server can be reached
 
 	mu      sync.Mutex
 	servers map[string]*serverLines // guarded by mu; by server address, or "" for conns of a server
 }
 
-// New returns a Journal that writes to log. The caller must call Close before closing log.
+// New returns a Journal that writes to log. The caller must Close it before closing
+// log.
 func New(log *sla.Logger) *Journal {
 	return &Journal{
 		log:      log,
@@ -43,14 +44,14 @@ func New(log *sla.Logger) *Journal {
 	}
 }
 
-// Close logs the counts of events not logged yet.
+// Close logs the outstanding counts of repeated events.
 func (j *Journal) Close() {
 	j.refused.close()
 	j.mistakes.close()
 	j.away.close()
 }
 
-// Events returns the hooks that write the lines.
+// Events returns the hooks that write the log lines.
 func (j *Journal) Events() *events.Events {
 	log := j.log
 	return &events.Events{
@@ -86,7 +87,7 @@ func (j *Journal) Events() *events.Events {
 	}
 }
 
-// server returns the serverLines of the server at address.
+// server returns the serverLines for the server at address.
 func (j *Journal) server(address string) *serverLines {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -98,8 +99,8 @@ func (j *Journal) server(address string) *serverLines {
 	return s
 }
 
-// connClosed logs the end of a conn. A client that is no longer accepted is reported by
-// PeerRejected, so it is not a failure here. A server that refuses this client's
+// connClosed logs the end of a conn. PeerRejected reports a client that is no longer
+// accepted, so that is not a failure here. A server that refuses this client's
 // certificate refuses every conn, which is logged as an error only occasionally.
 func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
 	f := sla.Fields{Client: c.Client, Lasted: lasted}
@@ -110,21 +111,21 @@ func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
 	j.log.Closed(sla.Conn, c.ID.String(), err, f)
 }
 
-// sessionClosed logs the end of a session. Failures caused by the target or application are
-// in the line of its sock, and the loss of its conn is in the line of the conn.
+// sessionClosed logs the end of a session. The line of its sock covers failures caused
+// by the target or application, and the line of its conn the loss of the conn.
 func (j *Journal) sessionClosed(id remux.ID, err error) {
 	why, ok := code.Of(err)
 	switch {
 	case ok && (why <= code.AddressUnsupported || why == code.Cancelled || why == code.TargetReset), isRefused(err):
 		j.log.ClosedAs(sla.Sess, id.String(), sla.LevelDebug, err.Error())
-	case errors.Is(err, tls.ErrDismissed): // as in connClosed
+	case errors.Is(err, tls.ErrDismissed): // see connClosed
 		j.log.ClosedAs(sla.Sess, id.String(), sla.LevelInfo, err.Error())
 	default:
 		j.log.Closed(sla.Sess, id.String(), err)
 	}
 }
 
-// peerRejected logs a failed TLS handshake, or a failure to accept if from is empty.
+// peerRejected logs a failed TLS handshake or, if from is empty, a failure to accept.
 func (j *Journal) peerRejected(from string, err error) {
 	switch {
 	case from == "":
@@ -136,9 +137,9 @@ func (j *Journal) peerRejected(from string, err error) {
 	}
 }
 
-// doorRejected logs a connection to a client's door that sent no valid request. User
-// mistakes are warnings; port scans and spare connections of browsers, which are frequent,
-// are not.
+// doorRejected logs a connection to a client's door that sent no valid request. Users'
+// mistakes are warnings; port scans and browsers' spare connections are too frequent
+// for that.
 func (j *Journal) doorRejected(from string, err error) {
 	if errors.Is(err, eagersocks.ErrMistake) {
 		j.mistakes.say(hostOf(from), err)
@@ -168,7 +169,7 @@ func (j *Journal) serverChosen(chosen, old upstream.Distance) {
 	j.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
 }
 
-// fileLoaded logs that a file was reloaded, or why not.
+// fileLoaded logs that a file was reloaded, or why it was not.
 func (j *Journal) fileLoaded(file events.File, name string, err error) {
 	what := name
 	if file != events.Certificates {
@@ -186,7 +187,7 @@ func (j *Journal) fileLoaded(file events.File, name string, err error) {
 	}
 }
 
-// hostOf returns remote without its port, which differs for every connection.
+// hostOf returns remote without the port, which differs for every connection.
 func hostOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// sameEvery is how long repeats of a refusal are only counted; then the count is
+	// sameEvery is how long repeats of a refusal are counted before the count is
 	// logged.
 	sameEvery = 10 * time.Second
-	// linesMax is how many different refusals of one client are logged individually in
-	// that time; the rest are counted on one line.
+	// linesMax is how many different refusals of one client get their own line in that
+	// time; the rest share one line with a count.
 	linesMax = 32
-	// seenMax is how many refusals are remembered for all clients together.
+	// seenMax is how many refusals are remembered, for all clients together.
 	seenMax = 4096
-	// others replaces the client's name once seenMax is reached.
+	// others stands in for the client's name once seenMax is reached.
 	others = "(others)"
 )
 
@@ -31,31 +31,32 @@ type refusals struct {
 	mu      sync.Mutex
 	seen    map[refusal]*list.Element // guarded by mu; elements of order
 	order   list.List                 // guarded by mu; of *said, oldest first
-	clients map[string]int            // guarded by mu; number of elements of each client
+	clients map[string]int            // guarded by mu; number of elements for each client
 	timer   *time.Timer               // guarded by mu; nil if not set
 	over    bool                      // guarded by mu; close was called
-	running sync.WaitGroup            // calls of the timer's function, pending or running
+	running sync.WaitGroup            // timer calls pending or running
 }
 
-// refusal is the key by which repeated refusals are recognized.
+// refusal is the key that identifies repeated refusals.
 type refusal struct {
 	client string
-	why    string // the target and rule; empty for refusals beyond the limits
+	why    string // target and rule; empty for refusals beyond linesMax
 }
 
 // said is a refusal that has been logged.
 type said struct {
 	refusal
 	at   time.Time
-	more int // repeats since then
+	more int // repeats since it was logged
 }
 
-// newRefusals returns a refusals whose lines start with lead and the client's name.
+// newRefusals returns refusals whose lines start with lead and the client's name.
 func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
-// client logs a refusal of a client. client is empty if it has no certificate.
+// client logs a refused request of a client, whose name is empty if it has no
+// certificate.
 func (r *refusals) client(client string, why error) {
 	r.say(cmp.Or(client, "without a certificate"), why)
 }
@@ -68,8 +69,8 @@ func (r *refusals) say(client string, err error) {
 	}
 }
 
-// isNew reports whether the refusal should be logged now. If not, it counts the refusal to
-// be logged later.
+// isNew reports whether to log the refusal now. If not, it counts the refusal, to be
+// logged later.
 func (r *refusals) isNew(key refusal) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +86,7 @@ func (r *refusals) isNew(key refusal) bool {
 	}
 	s := &said{refusal: key, at: time.Now()}
 	if key.why == "" {
-		s.more = 1 // counted instead of logged individually
+		s.more = 1 // count it instead of logging it
 	}
 	r.seen[key] = r.order.PushBack(s)
 	r.clients[key.client]++
@@ -93,8 +94,7 @@ func (r *refusals) isNew(key refusal) bool {
 	return s.more == 0
 }
 
-// setTimerLocked schedules a call of due for when the first element of order may be logged
-// again.
+// setTimerLocked schedules due for when the first element of order may be logged again.
 func (r *refusals) setTimerLocked() {
 	e := r.order.Front()
 	if r.timer != nil || e == nil || r.over {
@@ -107,7 +107,7 @@ func (r *refusals) setTimerLocked() {
 	})
 }
 
-// due logs how often the refusals logged at least sameEvery ago were repeated, and forgets
+// due logs how often refusals logged at least sameEvery ago were repeated, and forgets
 // those that were not.
 func (r *refusals) due() {
 	r.mu.Lock()
@@ -119,7 +119,7 @@ func (r *refusals) due() {
 }
 
 // takeLocked removes the refusals logged no later than until and returns the repeated
-// ones, whose counts start again from 0.
+// ones, restarting their counts from 0.
 func (r *refusals) takeLocked(until time.Time) (more []said) {
 	var again []*said
 	for e := r.order.Front(); e != nil && !e.Value.(*said).at.After(until); e = r.order.Front() {
@@ -159,7 +159,7 @@ func (r *refusals) sayAll(more []said) {
 	}
 }
 
-// close logs the remaining counts and waits for the timer's function.
+// close logs the remaining counts and waits for pending timer calls.
 func (r *refusals) close() {
 	r.mu.Lock()
 	r.over = true

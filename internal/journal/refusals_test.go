@@ -17,8 +17,8 @@ func remembered(r *refusals) int {
 	return max(len(r.seen), r.order.Len())
 }
 
-// TestRefusalLines checks that each refusal is logged, that a flood of the same one takes
-// few lines, and that all are counted.
+// TestRefusalLines checks that every refusal is logged or counted, and that a flood of
+// the same one takes few lines.
 func TestRefusalLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)
@@ -50,7 +50,7 @@ func TestRefusalLines(t *testing.T) {
 		time.Sleep(sameEvery)
 		synctest.Wait()
 		if n := remembered(r); n != 0 || len(r.clients) != 0 || r.timer != nil {
-			t.Errorf("%d refusals are still remembered after a quiet period", n)
+			t.Errorf("%d refusals still remembered after a quiet period", n)
 		}
 		flood(2)
 		r.close()
@@ -58,8 +58,8 @@ func TestRefusalLines(t *testing.T) {
 	})
 }
 
-// TestRefusalsOfOneClient checks that a client trying many targets fills neither the log nor
-// memory, and does not hide the lines of other clients.
+// TestRefusalsOfOneClient checks that a client trying many targets fills neither the
+// log nor memory, and does not crowd out other clients' lines.
 func TestRefusalsOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)

@@ -19,8 +19,8 @@ func (j *Journal) opened(r *events.Request) {
 }
 
 // requestClosed writes the closing line of a request. If the request never started, it
-// writes the opening line first, or neither if another line covers it: a refusal, or the
-// count of requests made while no server can be reached.
+// writes the opening line first, or neither line if another one covers it: a refusal,
+// or the count of requests made while no server could be reached.
 func (j *Journal) requestClosed(r *events.Request, end events.End) {
 	if !r.Started() {
 		switch {
@@ -39,7 +39,7 @@ func (j *Journal) requestClosed(r *events.Request, end events.End) {
 	j.closed(r, end)
 }
 
-// closed writes the closing line, at a level that depends on the cause of the end.
+// closed writes the closing line, at a level that depends on how the request ended.
 func (j *Journal) closed(r *events.Request, end events.End) {
 	switch {
 	case end.Err == nil:
@@ -57,7 +57,7 @@ func (j *Journal) closed(r *events.Request, end events.End) {
 	}
 }
 
-// closedAs writes the closing line with this level and reason.
+// closedAs writes the closing line with the given level and reason.
 func (j *Journal) closedAs(r *events.Request, level sla.Level, reason string) {
 	j.log.ClosedAs(sla.Sock, r.Target, level, reason, fields(r))
 }
@@ -68,9 +68,9 @@ func fields(r *events.Request) sla.Fields {
 	return sla.Fields{Client: r.Client, Counted: true, Up: up, Down: down, Lasted: r.Lasted()}
 }
 
-// level returns the log level for the end of a request: info for failures caused by the
-// target or application, warn for refusals by policy, which an operator may want to see,
-// and error for failures of the tunnel itself.
+// level returns the log level for the end of a request: info if the target or
+// application caused it, warn for a refusal by policy, which an operator may want to
+// see, and error for a failure of the tunnel itself.
 func level(err error) sla.Level {
 	if errors.Is(err, tls.ErrDismissed) || isRefused(err) { // logged by peerRejected or connClosed
 		return sla.LevelInfo
@@ -89,12 +89,12 @@ func level(err error) sla.Level {
 	return sla.LevelError
 }
 
-// datagramsFailed logs why datagrams to an allowed target are not sent.
+// datagramsFailed logs why datagrams to an allowed target are not being sent.
 func (j *Journal) datagramsFailed(r *events.Request, target datagram.Target, err error) {
 	j.log.Info("%s: datagrams to %s are not sent: %v", r.Target, target, err)
 }
 
-// targetsForgotten logs that an association had to drop targets.
+// targetsForgotten logs that an association has to drop targets.
 func (j *Journal) targetsForgotten(r *events.Request) {
 	j.log.Warn("%s: too many targets at once; the least recently used are dropped, and replies from them ignored", r.Target)
 }
@@ -113,7 +113,7 @@ func (j *Journal) associationClosed(r *events.Request, end events.End) {
 	}
 }
 
-// summary describes the datagrams and targets that an association lost, or returns "" if it
+// summary describes the datagrams and targets an association lost, or returns "" if it
 // lost none.
 func summary(c *datagram.Counts) string {
 	var lost, parts []string

@@ -16,13 +16,13 @@ import (
 // ServerConfig configures RunServer.
 type ServerConfig struct {
 	Network, Address string         // where the server listens
-	DNS              resolve.Config // the server's resolvers
-	Host             string         // the name to look up
+	DNS              resolve.Config // configuration of the server's resolver
+	Host             string         // name to look up
 	Timeout          time.Duration  // for each step
 }
 
-// RunServer is Run for a server. It checks what can be checked there: whether the server can
-// listen, and whether its resolver can resolve the target's name. A port in use is not a
+// RunServer is the counterpart of Run on a server. It checks whether the server can
+// listen and whether its resolver can resolve the target's name. A port in use is not a
 // failure, because the server itself may be using it.
 func RunServer(ctx context.Context, cfg ServerConfig, report func(Step)) bool {
 	listen := tryListen(ctx, cfg.Network, cfg.Address)
@@ -32,7 +32,7 @@ func RunServer(ctx context.Context, cfg ServerConfig, report func(Step)) bool {
 	return !listen.Failed && !names.Failed
 }
 
-// tryListen checks that the address can be listened on.
+// tryListen checks that it is possible to listen on the address.
 func tryListen(ctx context.Context, network, address string) Step {
 	s := Step{Name: "listen", Text: address}
 	if strings.HasPrefix(network, "unix") {
@@ -51,7 +51,7 @@ func tryListen(ctx context.Context, network, address string) Step {
 	return s
 }
 
-// tryResolve checks that the server's resolver knows the host.
+// tryResolve checks that the server's resolver can resolve the host.
 func tryResolve(ctx context.Context, cfg ServerConfig) Step {
 	s := Step{Name: "resolve"}
 	r := resolve.New(cfg.DNS)

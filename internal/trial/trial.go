@@ -26,7 +26,7 @@ import (
 type Step struct {
 	Name    string        // resolve, connect, tls, round trip, exit or target
 	Took    time.Duration // 0 if nothing was measured
-	Text    string        // the finding, or why the step failed and what may help
+	Text    string        // the result, or why the step failed and what may help
 	Failed  bool
 	Skipped bool // not tried because an earlier step failed
 }
@@ -36,21 +36,21 @@ const replyGrace = 5 * time.Second
 
 // Config describes the path to test.
 type Config struct {
-	Network, Address string             // the server's
+	Network, Address string             // of the server
 	TLS              *tls.Client        // nil without TLS; Run sets its DialLower
-	Mux              bool               // requests are sessions of remux
+	Mux              bool               // requests are remux sessions
 	Remux            remux.Config       // configuration of the conn
 	Target           eagersocks.Address // requested from the exit
 	Timeout          time.Duration      // for each step
 
-	// Allow and Rules are what messages call the server's allow list and rules file.
-	// Either may be empty.
+	// Allow and Rules are the names messages use for the server's allow list and rules
+	// file. Either may be empty.
 	Allow, Rules string
 }
 
-// Run performs the steps from the server's address to the target and reports whether all
-// succeeded. It calls report as each step ends. A step ends at its timeout at the latest, or
-// when ctx is done.
+// Run performs the steps from the server's address to the target and reports whether
+// all succeeded. It calls report after each step. A step ends no later than its
+// timeout, or when ctx is done.
 func Run(ctx context.Context, cfg Config, report func(Step)) bool {
 	t := &trial{cfg: cfg, report: report}
 	t.left = []string{"resolve", "connect", "tls", "round trip", "exit", "target"}
@@ -64,15 +64,15 @@ func Run(ctx context.Context, cfg Config, report func(Step)) bool {
 }
 
 const (
-	lookEvery = 10 * time.Millisecond // interval at which the state of a new conn is checked
+	lookEvery = 10 * time.Millisecond // interval for checking the state of a new conn
 	leaveMax  = time.Second           // time limit for ending the conn cleanly
 )
 
-// trial is one call of Run, whose goroutine owns it.
+// trial is one call to Run, whose goroutine owns it.
 type trial struct {
 	cfg     Config
 	report  func(Step)
-	left    []string      // steps not reported yet
+	left    []string      // steps not yet reported
 	took    time.Duration // time taken to connect
 	secured time.Duration // time taken by the TLS handshake
 	failed  bool
@@ -100,7 +100,7 @@ func (t *trial) fail(name string, took time.Duration, err error) {
 	t.tell(Step{Name: name, Took: took, Text: err.Error() + upstream.Hint(err), Failed: true})
 }
 
-// run performs the steps up to the first that fails.
+// run performs the steps until one fails.
 func (t *trial) run(ctx context.Context) {
 	if !t.resolve(ctx) {
 		return
@@ -113,7 +113,7 @@ func (t *trial) run(ctx context.Context) {
 	if !t.cfg.Mux {
 		t.request(ctx, conn.(splice.Stream), func() {
 			t.certificate(conn)
-			t.done("round trip", t.took, "the time that connecting took")
+			t.done("round trip", t.took, "the time it took to connect")
 		})
 		return
 	}
@@ -148,13 +148,13 @@ func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeoutCause(ctx, limit, silence(limit))
 }
 
-// silence is the error of a step that got no answer for this long.
+// silence is the error for a step that got no answer for this long.
 type silence time.Duration
 
 // Error implements error.
 func (s silence) Error() string { return fmt.Sprintf("no answer within %s", time.Duration(s)) }
 
-// Timeout returns true, which makes silence a timeout in the sense of package net.
+// Timeout returns true, which makes silence a timeout as defined by package net.
 func (s silence) Timeout() bool { return true }
 
 // resolve looks up the server's name. connect will look it up again.
@@ -217,7 +217,7 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 	return conn
 }
 
-// certificate reports that TLS succeeded, if it is used, and how long the certificates
+// certificate reports that TLS, if used, succeeded, and how long the certificates
 // remain valid.
 func (t *trial) certificate(conn net.Conn) {
 	if c, ok := conn.(*tls.Conn); ok {
@@ -225,7 +225,7 @@ func (t *trial) certificate(conn net.Conn) {
 	}
 }
 
-// days returns the number of days until a time, in words.
+// days returns the number of days until t, in words.
 func days(until time.Time) string {
 	n := int(time.Until(until).Hours() / 24)
 	if n == 1 {
@@ -271,8 +271,8 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 	}
 }
 
-// unanswered reports why the server sent nothing on a conn: it refused this client's
-// certificate, or it is not a tunnels server.
+// unanswered reports why the server sent nothing on a conn: either it refused this
+// client's certificate, or it is not a tunnels server.
 func (t *trial) unanswered(conn net.Conn, waited time.Duration, err error) {
 	if t.uncertified(err) {
 		return
@@ -339,7 +339,7 @@ func (t *trial) targetHint(why code.Code) string {
 	return ""
 }
 
-// once returns a dial function that returns conn the first time and fails afterwards.
+// once returns a dial function that returns conn the first time and fails after that.
 func once(conn net.Conn) func(context.Context, string, string) (net.Conn, error) {
 	given := make(chan net.Conn, 1)
 	given <- conn
@@ -348,7 +348,7 @@ func once(conn net.Conn) func(context.Context, string, string) (net.Conn, error)
 		case c := <-given:
 			return c, nil
 		default:
-			return nil, errors.New("the server has ended the connection")
+			return nil, errors.New("the server ended the connection")
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package logtest helps tests check the lines of a log.
+// Package logtest helps tests check log lines.
 package logtest
 
 import (
@@ -14,9 +14,9 @@ import (
 	"tunnels/sla"
 )
 
-// Buffer collects the log of a test. The zero value is ready for use.
+// Buffer collects a test's log. The zero value is ready to use.
 type Buffer struct {
-	flush func() // flushes the Logger, or nil if there is none; set before use
+	flush func() // flushes the Logger, or nil without one; set before use
 
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu
@@ -39,13 +39,13 @@ func (l *Buffer) String() string {
 	return l.b.String()
 }
 
-// Logger returns a Logger that writes to l at level debug.
+// Logger returns a Logger that writes to l at debug level.
 func (l *Buffer) Logger(t testing.TB) *sla.Logger {
 	t.Helper()
 	return l.LoggerWith(t, sla.Config{Level: "debug"})
 }
 
-// LoggerWith returns a Logger with configuration cfg that writes to l.
+// LoggerWith returns a Logger configured by cfg that writes to l.
 func (l *Buffer) LoggerWith(t testing.TB, cfg sla.Config) *sla.Logger {
 	t.Helper()
 	cfg.Path, cfg.Stderr = "-", l
@@ -57,8 +57,8 @@ func (l *Buffer) LoggerWith(t testing.TB, cfg sla.Config) *sla.Logger {
 	return log
 }
 
-// Wait waits until one line of the log contains all texts. It reports an error with name,
-// which says whose log this is, if none does within 10 seconds.
+// Wait waits until one line of the log contains all texts. If none does within 10
+// seconds it reports an error with name, which says whose log this is.
 func (l *Buffer) Wait(t *testing.T, name string, texts ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -76,7 +76,7 @@ func (l *Buffer) Wait(t *testing.T, name string, texts ...string) {
 	}
 }
 
-// With returns the lines of the log that contain text, without their timestamps.
+// With returns the log lines that contain text, without their timestamps.
 func (l *Buffer) With(text string) (found []string) {
 	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, text) {
@@ -86,11 +86,10 @@ func (l *Buffer) With(text string) (found []string) {
 	return found
 }
 
-// secs matches a duration, which differs from run to run.
+// secs matches a duration, which varies from run to run.
 var secs = regexp.MustCompile(` sec=\d+\.\d+`)
 
-// Want checks that the log consists of exactly these lines, ignoring timestamps and
-// durations.
+// Want checks that the log has exactly these lines, ignoring timestamps and durations.
 func (l *Buffer) Want(t *testing.T, want ...string) {
 	t.Helper()
 	got := l.With("")
