@@ -1,5 +1,5 @@
-// Package code defines the codes that say why a session, a conn or a request ended: on
-// the wire (RESET, GOAWAY), in SOCKS replies and in the log.
+// Package code defines the codes for why a session, conn or request ended, used on the
+// wire (RESET, GOAWAY), in SOCKS replies and in the log.
 package code
 
 import (
@@ -8,7 +8,7 @@ import (
 )
 
 // Code says why something ended. 0x00 to 0x08 are the SOCKS5 reply codes (RFC 1928
-// section 6); those above 0x10 are used only between client and server.
+// section 6); codes above 0x10 are used only between client and server.
 type Code uint8
 
 // The codes. Their values are part of the wire: docs/PROTOCOL.md lists them.
@@ -24,7 +24,7 @@ const (
 	AddressUnsupported Code = 0x08
 
 	Cancelled     Code = 0x11 // the application closed its connection
-	TargetReset   Code = 0x12 // the target reset its connection; what it sent before arrives first
+	TargetReset   Code = 0x12 // the target reset its connection; data it sent before that arrives first
 	FlowControl   Code = 0x13 // the peer sent more than its window allowed
 	Protocol      Code = 0x14 // the peer violated the protocol
 	Overload      Code = 0x15 // a limit was reached
@@ -61,8 +61,8 @@ func (c Code) String() string {
 	return fmt.Sprintf("code 0x%02x", uint8(c))
 }
 
-// Reply returns the SOCKS5 reply code (RFC 1928 section 6) to send for c; codes that
-// SOCKS5 does not have become "general failure".
+// Reply returns the SOCKS5 reply code (RFC 1928 section 6) for c; codes that SOCKS5
+// lacks become "general failure".
 func (c Code) Reply() byte {
 	if c <= AddressUnsupported {
 		return byte(c)
@@ -73,15 +73,15 @@ func (c Code) Reply() byte {
 	return byte(General)
 }
 
-// Error is the error of anything that did not end cleanly.
+// Error is the error for anything that did not end cleanly.
 type Error struct {
 	Code   Code
-	Text   string // details; may be empty; from a peer it can be any bytes, so quote it before printing
+	Text   string // details, may be empty; a peer's can contain any bytes, so quote it before printing
 	Remote bool   // sent by the peer
 }
 
-// Error returns the text if there is one, else the code's description. Unprintable
-// bytes from the peer are escaped.
+// Error returns the text or, if it is empty, the code's description. Unprintable bytes
+// from the peer are escaped.
 func (e *Error) Error() string {
 	if e.Text == "" {
 		return e.Code.String()
@@ -93,10 +93,10 @@ func (e *Error) Error() string {
 	return q[1 : len(q)-1]
 }
 
-// Told returns the code's description, which contains nothing from outside.
+// Told returns the code's description, which contains no untrusted input.
 func (e *Error) Told() string { return e.Code.String() }
 
-// Of returns the code carried by err or an error it wraps.
+// Of returns the code of err or of an error it wraps.
 func Of(err error) (Code, bool) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code, true
@@ -104,8 +104,8 @@ func Of(err error) (Code, bool) {
 	return OK, false
 }
 
-// Resetter is a connection that can be reset with a reason: its peer sees an error,
-// never a clean end. Reset ends both directions and returns at once.
+// Resetter is a connection that can be reset with a reason, so that its peer sees an
+// error, never a clean end. Reset ends both directions and returns at once.
 type Resetter interface {
 	Reset(c Code, text string) error
 }

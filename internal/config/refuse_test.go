@@ -203,7 +203,7 @@ func TestFile(t *testing.T) {
 		{`sla.log.path = "x`, "-sla.log.path ("},
 		{`sla.log.path = "x`, "double quote is not closed"},
 		{`sla.log.path = 'x`, "single quote is not closed"},
-		{`sla.log.path = "x" y`, "nothing but a comment"},
+		{`sla.log.path = "x" y`, "only a comment"},
 		{`sla.log.path = "\q"`, "an invalid escape"},
 		{"config = x", "cannot name another"},
 		{"\nremux.ping.sec = soon", `-remux.ping.sec "soon" (`},

@@ -1,4 +1,4 @@
-// Package hostname defines which names are valid for a host, in requests and datagrams.
+// Package hostname defines which host names are valid in requests and datagrams.
 package hostname
 
 import (
@@ -10,12 +10,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// Max is the maximum length of a name in bytes: on the wire its length has one byte.
+// Max is the maximum length of a name in bytes, because its length is one byte on the
+// wire.
 const Max = 255
 
-// Check reports what is wrong with a name that is not an IP address: it must be 1 to
-// 255 bytes of UTF-8 without white space, control characters, colons and brackets. The
-// error is a *code.Error with code.AddressUnsupported.
+// Check returns an error if name, which is not an IP address, is invalid: it must be 1
+// to 255 bytes of UTF-8 without white space, control characters, colons or brackets.
+// The error is a *code.Error with code.AddressUnsupported.
 func Check(name string) error {
 	switch {
 	case name == "":

@@ -1,6 +1,6 @@
-// Package lines parses the lines of our files: key = value. A line that begins with #
-// is a comment, as is the text after a # that follows a space. A value may be in double
-// quotes, with Go's escapes, or in single quotes, taken literally.
+// Package lines parses the lines of our files, key = value. A line starting with # is a
+// comment, and so is text after a # that follows a space. A value may be in double
+// quotes, with Go escapes, or in single quotes, taken literally.
 package lines
 
 import (
@@ -15,12 +15,12 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// MaxFile limits the size of a file in bytes. It is more than any file needs, so that a
-// wrong path, to a log or a device, is noticed early.
+// MaxFile limits the size of a file in bytes. It is more than any file needs, and
+// catches a wrong path, to a log or device, early.
 const MaxFile = 1 << 20
 
-// ReadFile reads a file of at most MaxFile bytes that contains no certificate or key.
-// kind is its name in errors: "configuration". Errors never quote the file.
+// ReadFile reads a file of up to MaxFile bytes that contains no certificate or key.
+// kind, such as "configuration", names it in errors, which never quote the file.
 func ReadFile(path, kind string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -41,9 +41,9 @@ func ReadFile(path, kind string) (string, error) {
 }
 
 // Parse parses one line, without its newline; key is empty if the line has no content.
-// The error does not quote the line, which may be part of a key file; it shows the
-// expected form by example. The key returned with an error is as written in the line:
-// the caller must not show it unless it is a known key.
+// The error does not quote the line, which may come from a key file; it gives an
+// example of the expected form. A key returned along with an error is as written in the
+// line, so the caller must not show it unless it is a known key.
 func Parse(line, example string) (key, value string, err error) {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
@@ -66,7 +66,7 @@ func Parse(line, example string) (key, value string, err error) {
 			return key, "", errors.New("the value's double quote is not closed, or has an invalid escape")
 		}
 		rest = value[len(q):]
-		value, _ = strconv.Unquote(q) // cannot fail: q is what QuotedPrefix found
+		value, _ = strconv.Unquote(q) // cannot fail, because q comes from QuotedPrefix
 	case '\'':
 		q, after, ok := strings.Cut(value[1:], "'")
 		if !ok {
@@ -77,7 +77,7 @@ func Parse(line, example string) (key, value string, err error) {
 		return key, CutComment(value), nil
 	}
 	if rest != "" && CutComment(rest) != "" {
-		return key, "", errors.New("nothing but a comment may follow the closing quote")
+		return key, "", errors.New("only a comment may follow the closing quote")
 	}
 	return key, value, nil
 }
@@ -94,7 +94,7 @@ func CutComment(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// Quote returns value in a form that Parse reads back.
+// Quote returns value in a form that Parse can read back.
 func Quote(value string) string {
 	plain := value == strings.TrimSpace(value) && value == CutComment(value) && value != ""
 	if plain && value[0] != '"' && value[0] != '\'' && strings.IndexFunc(value, unicode.IsControl) < 0 {

@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 		{"= b", "", "", "want key = value"},
 		{`a = "b`, "a", "", "double quote is not closed"},
 		{"a = 'b", "a", "", "single quote is not closed"},
-		{`a = "b" c`, "a", "", "nothing but a comment"},
+		{`a = "b" c`, "a", "", "only a comment"},
 	}
 	for _, tt := range tests {
 		key, value, err := Parse(tt.line, "x = y")
@@ -66,7 +66,7 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("ReadFile = %q, %v, want the text without its mark", text, err)
 	}
 	if _, err := ReadFile(write("large", strings.Repeat("#", MaxFile+1)), "test"); err == nil || !strings.Contains(err.Error(), "cannot be a test file") {
-		t.Errorf("ReadFile of a file too large = %v", err)
+		t.Errorf("ReadFile of a file that is too large = %v", err)
 	}
 	for name, text := range map[string]string{"key": "-----BEGIN PRIVATE KEY-----\nMIGH\n", "late": "\ufeff# a = b\r\na = -----BEGIN CERTIFICATE-----"} {
 		_, err := ReadFile(write(name, text), "test")
@@ -75,6 +75,6 @@ func TestReadFile(t *testing.T) {
 		}
 	}
 	if _, err := ReadFile(filepath.Join(dir, "none"), "test"); !os.IsNotExist(err) {
-		t.Errorf("ReadFile of no file = %v", err)
+		t.Errorf("ReadFile of a missing file = %v", err)
 	}
 }

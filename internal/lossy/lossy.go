@@ -1,5 +1,5 @@
-// Package lossy writes lines without blocking its callers: lines pass through a bounded
-// queue to one writer, and those that do not fit are dropped and counted.
+// Package lossy writes lines without blocking its callers: lines go through a bounded
+// queue to a single writer, and those that do not fit are dropped and counted.
 package lossy
 
 import (
@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// overhead is the cost of a queue entry besides its bytes.
+// overhead is the cost of a queue entry in addition to its bytes.
 const overhead = 64
 
 // Queue passes lines to a function that may block. Its methods may be called from any
-// goroutine and, except Flush and Close, never block.
+// goroutine and, except for Flush and Close, never block.
 //
 // The writer is a goroutine that runs only while there is something to write,
 // so an idle Queue has none.
 type Queue struct {
-	max   int               // maximum bytes waiting
-	write func(line []byte) // called by the writer alone
+	max   int               // maximum number of bytes waiting
+	write func(line []byte) // called only by the writer
 	lost  func(n int)       // likewise; may be nil
 
 	mu      sync.Mutex    // guards the fields below; never held during I/O
-	entries []entry       // what waits
-	size    int           // of entries, in bytes
+	entries []entry       // waiting entries
+	size    int           // size of entries, in bytes
 	dropped int           // lines dropped since entries became full
-	idle    chan struct{} // closed when the writer ends; nil if none is running
+	idle    chan struct{} // closed when the writer exits; nil if none is running
 	closed  bool
 }
 
@@ -34,9 +34,9 @@ type entry struct {
 	do   func()
 }
 
-// New returns a Queue that holds at most max bytes; the writer may hold as many again.
-// The writer calls write for each line and, if lost is not nil, lost with the number of
-// lines dropped, in their place.
+// New returns a Queue that holds up to max bytes; the writer may hold as many again.
+// The writer calls write for each line and, in place of dropped ones, calls lost, if
+// not nil, with their number.
 func New(max int, write func(line []byte), lost func(n int)) *Queue {
 	return &Queue{max: max, write: write, lost: lost}
 }
@@ -58,9 +58,9 @@ func (q *Queue) Put(line []byte) bool {
 	return true
 }
 
-// Do queues a call, which the writer makes between the lines queued before and after
-// it. It is never dropped, so callers must limit how many they queue. It returns false
-// if the Queue is closed.
+// Do queues a function, which the writer calls between the lines queued before and
+// after it. Such calls are never dropped, so callers must limit how many they queue. Do
+// returns false if the Queue is closed.
 func (q *Queue) Do(f func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -81,7 +81,7 @@ func (q *Queue) add(e entry, size int) {
 	}
 }
 
-// run is the writer goroutine: it ends when the queue is empty.
+// run is the writer goroutine. It exits when the queue is empty.
 func (q *Queue) run() {
 	for {
 		entries, dropped := q.take()
@@ -101,8 +101,8 @@ func (q *Queue) run() {
 	}
 }
 
-// take returns all entries, and how many lines were dropped after them. If there are
-// none, the writer has ended.
+// take removes and returns all entries, and the number of lines dropped after them. If
+// there are neither, it marks the writer as stopped.
 func (q *Queue) take() ([]entry, int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,8 +115,8 @@ func (q *Queue) take() ([]entry, int) {
 	return entries, dropped
 }
 
-// Flush waits until everything queued so far has been written, for at most limit, and
-// reports whether it was.
+// Flush waits up to limit for everything queued so far to be written, and reports
+// whether it was.
 func (q *Queue) Flush(limit time.Duration) bool {
 	done := make(chan struct{})
 	if !q.Do(func() { close(done) }) {
@@ -126,7 +126,7 @@ func (q *Queue) Flush(limit time.Duration) bool {
 }
 
 // Idle reports whether everything queued so far has been written and the writer has
-// ended.
+// exited.
 func (q *Queue) Idle() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +134,7 @@ func (q *Queue) Idle() bool {
 }
 
 // Close makes Put and Do fail from then on, and waits like Flush. A stuck writer is
-// abandoned; it ends when it can.
+// abandoned; it exits when it can.
 func (q *Queue) Close(limit time.Duration) bool {
 	q.mu.Lock()
 	q.closed = true

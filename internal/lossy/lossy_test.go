@@ -40,12 +40,12 @@ func TestOrder(t *testing.T) {
 		t.Errorf("got %q, want %q", got.String(), want)
 	}
 	if q.Put(line) || q.Do(func() {}) {
-		t.Error("a closed Queue takes more")
+		t.Error("a closed Queue accepts more")
 	}
 }
 
-// TestStuckWriter checks that nothing blocks on a stuck writer, that lines that do not
-// fit are counted, and that the count appears in their place.
+// TestStuckWriter checks that nothing blocks on a stuck writer, and that lines that do
+// not fit are counted, with the count in their place.
 func TestStuckWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -73,7 +73,7 @@ func TestStuckWriter(t *testing.T) {
 		synctest.Wait()
 		q.Put([]byte("7"))
 		if !q.Flush(time.Second) {
-			t.Error("Flush = false although the writer goes on")
+			t.Error("Flush = false although the writer is making progress")
 		}
 		if want := "[1 2 3 4 lost 2 7]"; fmt.Sprint(got) != want {
 			t.Errorf("got %v, want %v", got, want)
@@ -92,7 +92,7 @@ func TestCloseDoesNotWaitForStuckWriter(t *testing.T) {
 		}
 		close(release)
 		if !q.Close(time.Second) {
-			t.Error("Close = false although the writer has ended")
+			t.Error("Close = false although the writer has exited")
 		}
 	})
 }
@@ -115,8 +115,8 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-// TestLossAfterLastLine: a line dropped while the writer holds all others is
-// counted too.
+// TestLossAfterLastLine: a line dropped while the writer holds all the others is also
+// counted.
 func TestLossAfterLastLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := 0 // owned by the writer until Close

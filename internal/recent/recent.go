@@ -1,5 +1,5 @@
-// Package recent remembers recent findings, such as the addresses of names or targets
-// that do not answer, in bounded memory.
+// Package recent caches recent findings, such as addresses of names or unresponsive
+// targets, in bounded memory.
 package recent
 
 import (
@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Map keeps values until they expire. When it is full, the least recently used value is
-// evicted. Every call takes constant time and may be made concurrently.
+// Map holds values until they expire. When it is full, it evicts the least recently
+// used value. Every method takes constant time and is safe for concurrent use.
 type Map[K comparable, V any] struct {
 	max int // set once, never changed
 
 	mu    sync.Mutex
-	byKey map[K]*list.Element // guarded by mu; the elements of order
-	order list.List           // guarded by mu; of *entry[K, V], most recently used in front
+	byKey map[K]*list.Element // guarded by mu; elements of order
+	order list.List           // guarded by mu; elements are *entry[K, V], most recently used first
 }
 
 type entry[K comparable, V any] struct {
@@ -24,12 +24,12 @@ type entry[K comparable, V any] struct {
 	until time.Time
 }
 
-// New returns a Map of at most size values; size must be at least 1.
+// New returns a Map that holds up to size values; size must be at least 1.
 func New[K comparable, V any](size int) *Map[K, V] {
 	return &Map[K, V]{max: max(size, 1), byKey: map[K]*list.Element{}}
 }
 
-// Get returns the value of k and whether there is one that has not expired.
+// Get returns the value stored under k and whether there is one that has not expired.
 func (m *Map[K, V]) Get(k K) (V, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,7 +57,7 @@ func (m *Map[K, V]) Put(k K, v V, d time.Duration) {
 	if m.order.Len() > m.max {
 		m.remove(m.order.Back())
 	}
-	// Values that are not used again must not stay until the map is full.
+	// Values that are never used again must not stay until the map is full.
 	for range 2 {
 		if el := m.order.Back(); el != nil && m.expired(el) {
 			m.remove(el)
@@ -74,7 +74,7 @@ func (m *Map[K, V]) Delete(k K) {
 	}
 }
 
-// Len returns the number of values, including expired ones not yet removed.
+// Len returns the number of values, including expired ones that are not yet removed.
 func (m *Map[K, V]) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

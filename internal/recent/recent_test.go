@@ -32,11 +32,11 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		wantNone(t, m, "a")
 		wantValue(t, m, "b", 2)
-		m.Put("b", 3, time.Second) // the new duration counts from now
+		m.Put("b", 3, time.Second) // the new duration starts now
 		time.Sleep(time.Second)
 		wantNone(t, m, "b")
 		if m.Len() != 0 {
-			t.Errorf("Len = %d with everything expired and looked at, want 0", m.Len())
+			t.Errorf("Len = %d after every value has expired and been requested, want 0", m.Len())
 		}
 	})
 }
@@ -46,11 +46,11 @@ func TestBound(t *testing.T) {
 	for i, k := range []string{"a", "b", "c"} {
 		m.Put(k, i, time.Hour)
 	}
-	wantValue(t, m, "a", 0) // marks a as used, so b is the oldest
+	wantValue(t, m, "a", 0) // marks a as used, so that b is the oldest
 	m.Put("d", 3, time.Hour)
 	wantNone(t, m, "b")
 	wantValue(t, m, "a", 0)
-	m.Put("d", 4, time.Hour) // the same key needs no more room
+	m.Put("d", 4, time.Hour) // replacing a value needs no more room
 	wantValue(t, m, "c", 2)
 	wantValue(t, m, "d", 4)
 	m.Delete("d")
@@ -64,7 +64,7 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestExpiredMakesRoom: expired values are removed even if they are not requested.
+// TestExpiredMakesRoom: expired values are removed even if never requested again.
 func TestExpiredMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New[string, int](1000)
@@ -89,7 +89,7 @@ func TestConcurrent(t *testing.T) {
 			for i := range 2000 {
 				m.Put(i%100, g, time.Hour)
 				if v, ok := m.Get(i % 70); ok && (v < 0 || v > 3) {
-					t.Errorf("Get = %d, which nobody put", v)
+					t.Errorf("Get = %d, which was never put", v)
 				}
 				m.Delete(i % 30)
 			}
@@ -97,6 +97,6 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	if n := m.Len(); n > 50 || n != len(m.byKey) {
-		t.Errorf("Len = %d with %d keys, want the same and 50 at most", n, len(m.byKey))
+		t.Errorf("Len = %d with %d keys, want the same and at most 50", n, len(m.byKey))
 	}
 }

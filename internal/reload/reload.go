@@ -15,28 +15,28 @@ import (
 )
 
 const (
-	// Every is the minimum interval between checks of a file.
+	// Every is the minimum interval between checks of the same file.
 	Every = time.Second
 	// settled is the age beyond which a file's modification time identifies its
-	// version: on some systems it has no finer resolution.
+	// version; on some systems times have no finer resolution.
 	settled = 2 * time.Second
 )
 
 // Config describes a File. T is the parsed content.
 type Config[T any] struct {
 	Path string
-	Kind string // name in errors: "users"
+	Kind string // name in errors, such as "users"
 
-	// Parse parses the file's text; old is the content in force, nil at first.
+	// Parse parses the file's text; old is the content in force, or nil at first.
 	Parse func(text string, old *T) (*T, error)
 
-	// Report, if not nil, is called after a change: with nil if the file was reloaded,
-	// else with the error, once for the same error. It is called by the goroutine that
-	// calls Look.
+	// Report, if not nil, is called after a change, by the goroutine that called Look:
+	// with nil if the file was reloaded, otherwise with the error, once per distinct
+	// error.
 	Report func(error)
 
-	// KeepIfEmpty keeps the content in force while the file is empty, as it is for a
-	// moment when it is written in place. Reload loads it nevertheless.
+	// KeepIfEmpty keeps the content in force while the file is empty, as it briefly is
+	// when written in place. Reload loads even an empty file.
 	KeepIfEmpty bool
 }
 
@@ -47,15 +47,15 @@ type File[T any] struct {
 
 	now atomic.Pointer[T] // the content in force; never nil
 
-	mu     sync.Mutex        // held while the file is read, never while Report runs; guards the fields below
+	mu     sync.Mutex        // held while reading the file, never while Report runs; guards the fields below
 	looked time.Time         // when the file was last checked
-	read   time.Time         // when it was last read, with or without success
-	stamp  os.FileInfo       // of the file as it was then; nil if it was missing or unreadable
-	sum    [sha256.Size]byte // of the text in force
-	failed string            // the error last reported, or empty after success
+	read   time.Time         // when it was last read, successfully or not
+	stamp  os.FileInfo       // the file's info at that time; nil if it was missing or unreadable
+	sum    [sha256.Size]byte // hash of the text in force
+	failed string            // the last reported error; empty after success
 }
 
-// Open reads a file, which must be valid.
+// Open reads a file, which must be valid, and returns it as a File.
 func Open[T any](c Config[T]) (*File[T], error) {
 	f := &File[T]{Config: c}
 	f.mu.Lock()
@@ -70,7 +70,7 @@ func Open[T any](c Config[T]) (*File[T], error) {
 func (f *File[T]) Now() *T { return f.now.Load() }
 
 // Look reloads the file if it may have changed, checking at most once a second. It does
-// not wait for another caller that is checking.
+// not wait if another goroutine is already checking.
 func (f *File[T]) Look() {
 	if !f.mu.TryLock() {
 		return
@@ -82,7 +82,7 @@ func (f *File[T]) Look() {
 	}
 }
 
-// Reload reads the file now, changed or not. Its error is not reported again.
+// Reload reads the file now, changed or not. The error it returns is not also reported.
 func (f *File[T]) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,7 +91,7 @@ func (f *File[T]) Reload() error {
 	return err
 }
 
-// lookLocked reports whether there is something to report.
+// lookLocked does the work of Look and returns whether there is a result to report.
 func (f *File[T]) lookLocked() (report bool, err error) {
 	if time.Since(f.looked) < Every {
 		return false, nil
@@ -119,7 +119,7 @@ func (f *File[T]) noteLocked(err error) {
 	}
 }
 
-// isReadLocked reports whether info is that of the file last read, as far as can be
+// isReadLocked reports whether info matches the file last read, as far as that can be
 // told without reading it.
 func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 	was := f.stamp
@@ -127,8 +127,8 @@ func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 		f.read.Sub(info.ModTime()) >= settled
 }
 
-// readLocked reads the file and puts it in force if it is valid. It reports whether
-// that changes anything.
+// readLocked reads the file and, if valid, puts it in force. It returns whether that
+// changed anything.
 func (f *File[T]) readLocked() (changed bool, err error) {
 	f.looked = time.Now()
 	f.read = f.looked
@@ -149,10 +149,10 @@ func (f *File[T]) readLocked() (changed bool, err error) {
 	return changed, nil
 }
 
-// Read reads a file once, like lines.ReadFile, but only a regular file: opening a pipe
-// could block forever. The info is from before reading, so that a concurrent change is
-// noticed later. It is nil if the file is missing or could not be read, because the
-// reason may disappear without a change of the info. An error names the file.
+// Read reads a file once, like lines.ReadFile, but only a regular file, since opening a
+// pipe could block forever. The info is from before reading, so that a concurrent
+// change is noticed later. It is nil if the file is missing or unreadable, because the
+// cause may go away without changing the info. Errors name the file.
 func Read(path, kind string) (text string, info os.FileInfo, err error) {
 	info, err = os.Stat(path)
 	if err != nil {
@@ -162,7 +162,7 @@ func Read(path, kind string) (text string, info os.FileInfo, err error) {
 		return "", info, fmt.Errorf("%s is not a file", path)
 	}
 	text, err = lines.ReadFile(path, kind)
-	if _, failed := errors.AsType[*fs.PathError](err); failed { // the error names it
+	if _, failed := errors.AsType[*fs.PathError](err); failed { // the error already names the file
 		return "", nil, err
 	}
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// kept is a file under test: its content is its text, unless that is "bad".
+// kept is a file under test. Its content is its text, which is valid unless it is
+// "bad".
 type kept struct {
 	*File[string]
 	t    *testing.T
@@ -53,7 +54,8 @@ func (k *kept) write(text string) {
 	}
 }
 
-// want checks the content in force after a second, and what was reported meanwhile.
+// want checks the content in force a second later, and the reports made in the
+// meantime.
 func (k *kept) want(text string, said ...string) {
 	k.t.Helper()
 	time.Sleep(Every)
@@ -100,8 +102,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestSettledFileIsNotRead: a file that has not been touched for a while and has the
-// same info is not read. File times come from the system clock, so this does not use
+// TestSettledFileIsNotRead: a file with unchanged info that has not been touched for a
+// while is not read. File times come from the system clock, so this does not use
 // synctest.
 func TestSettledFileIsNotRead(t *testing.T) {
 	k := keep(t, "one", false)
@@ -121,7 +123,7 @@ func TestSettledFileIsNotRead(t *testing.T) {
 	k.looked = time.Time{}
 	k.mu.Unlock()
 	if k.Look(); *k.Now() != "one" {
-		t.Error("the file was read, though its stamp is the same")
+		t.Error("the file was read although its stamp is unchanged")
 	}
 	if err := k.Reload(); err != nil || *k.Now() != "two" {
 		t.Errorf("Reload = %v, %q", err, *k.Now())

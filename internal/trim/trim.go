@@ -1,4 +1,4 @@
-// Package trim returns memory to the system when much of it has become free at once.
+// Package trim returns memory to the system when a lot of it is freed at once.
 package trim
 
 import (
@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// Without trimming, buffers in sync.Pools survive two garbage collections, and an idle
-// process runs one every two minutes. The memory of a hundred downloads that were never
-// read stayed resident for five minutes.
+// Otherwise, buffers in sync.Pools survive two garbage collections, and an idle process
+// runs one every two minutes. Memory used by a hundred unread downloads stayed resident
+// for five minutes.
 const (
-	trimAfter = 10 * time.Second // delay, because more is likely to become free soon
-	trimEvery = 20 * time.Second // minimum interval, because a collection has a cost
-	// A decrease by trimBytes or trimConns is enough to trim.
+	trimAfter = 10 * time.Second // delay, because more is likely to be freed soon
+	trimEvery = 20 * time.Second // minimum interval, because a collection is expensive
+	// A drop by trimBytes or trimConns is enough to trim.
 	trimBytes = 16 << 20
 	trimConns = 32
-	// trimMin is the minimum memory held by the process to make trimming worthwhile.
+	// trimMin is how much memory the process must hold for trimming to be worthwhile.
 	trimMin = 24 << 20
 )
 
-// Trimmer returns memory to the system. It runs a timer only after connections have ended.
-// Its methods are safe for concurrent use.
+// Trimmer returns memory to the system. It sets a timer only after connections have
+// ended. Its methods are safe for concurrent use.
 type Trimmer struct {
-	// Static. conns returns the number of connections, and bytes the number of bytes
-	// waiting for applications, now and at the peak since the last call.
+	// Static. conns returns the number of connections, bytes the number of bytes
+	// waiting for applications, now and at their peak since the last call.
 	conns func() int
 	bytes func() (now, peak int64)
 	trim  func() bool // returns memory; false if that was not worthwhile
@@ -36,27 +36,27 @@ type Trimmer struct {
 
 	mu        sync.Mutex
 	timer     *time.Timer    // guarded by mu
-	running   sync.WaitGroup // calls of the timer's function, pending or running
-	over      bool           // guarded by mu; Close was called
+	running   sync.WaitGroup // timer calls pending or running
+	over      bool           // guarded by mu; Close has been called
 	last      time.Time      // guarded by mu; when memory was last returned
 	peakConns int            // guarded by mu; maximum since then
 	peakBytes int64          // guarded by mu; maximum since then
 }
 
-// New returns a Trimmer that returns memory after a large decrease in the number of
-// connections or of bytes waiting for applications. bytes returns that number now and its
-// peak since the last call. The caller must call Close.
+// New returns a Trimmer that returns memory after a sharp drop in the number of
+// connections or of bytes waiting for applications. bytes returns the latter, now and
+// at its peak since the last call. The caller must call Close.
 func New(conns func() int, bytes func() (now, peak int64)) *Trimmer {
 	return NewWith(conns, bytes, trimMemory)
 }
 
-// NewWith is New with a different function to return memory. trim returns false if that was
-// not worthwhile.
+// NewWith is like New, but returns memory by calling trim, which returns false if that
+// was not worthwhile.
 func NewWith(conns func() int, bytes func() (now, peak int64), trim func() bool) *Trimmer {
 	return &Trimmer{conns: conns, bytes: bytes, trim: trim}
 }
 
-// Began records that a connection has begun and there are now n.
+// Began records that a connection has begun, making n in total.
 func (t *Trimmer) Began(n int) {
 	t.mu.Lock()
 	t.peakConns = max(t.peakConns, n)
@@ -80,9 +80,9 @@ func (t *Trimmer) Ended() {
 	})
 }
 
-// look returns memory if much has become free.
+// look returns memory if a lot has been freed.
 func (t *Trimmer) look() {
-	t.armed.Store(false) // first, so that a connection ending from now on sets the timer again
+	t.armed.Store(false) // first, so that any connection ending from now on sets the timer again
 	if !t.muchIsFree(t.conns()) || !t.trim() {
 		return
 	}
@@ -91,7 +91,7 @@ func (t *Trimmer) look() {
 	t.mu.Unlock()
 }
 
-// muchIsFree reports whether the connections or bytes have decreased much since it last
+// muchIsFree reports whether connections or bytes have dropped sharply since it last
 // returned true.
 func (t *Trimmer) muchIsFree(conns int) bool {
 	bytes, peak := t.bytes()
@@ -106,7 +106,7 @@ func (t *Trimmer) muchIsFree(conns int) bool {
 	return true
 }
 
-// Close stops the timer and waits for its function.
+// Close stops the timer and waits for a running call to end.
 func (t *Trimmer) Close() {
 	t.mu.Lock()
 	t.over = true
@@ -124,7 +124,7 @@ func trimMemory() bool {
 	if held[0].Value.Uint64()-held[1].Value.Uint64() < trimMin {
 		return false
 	}
-	runtime.GC() // in addition to that of FreeOSMemory, because pools survive one collection
+	runtime.GC() // FreeOSMemory collects once more: pools survive a single collection
 	debug.FreeOSMemory()
 	return true
 }
