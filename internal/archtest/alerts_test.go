@@ -12,22 +12,22 @@ import (
 	"testing"
 )
 
-// errorLines are all messages logged at erro, which therefore leave the machine in
-// alerts, with what their arguments hold. None may name a target or quote an
+// errorLines lists every message logged at erro, with the content of its arguments.
+// Alerts carry these off the machine, so none may name a target or quote an
 // application.
 var errorLines = map[string]string{
 	"%v":                         "a listener that cannot accept: its address and the system's error",
 	"cannot start: %v":           "configuration and listeners",
-	"cannot reach server %s: %s": "a server of the configuration and its error",
+	"cannot reach server %s: %s": "a configured server and its error",
 	"accepting clients: %v":      "a listener that cannot accept",
-	"reloading %s failed: %v; keeping the previous ones":                             "names of certificates' files, or the users file",
-	"reloading %s failed: %s; keeping the previous ones":                             "the rules file, with its own lines",
-	"%s: reloading %s failed: %v; keeping the previous ones":                         "names of certificates' files",
+	"reloading %s failed: %v; keeping the previous ones":                             "names of certificate files, or the users file",
+	"reloading %s failed: %s; keeping the previous ones":                             "the rules file and lines in it",
+	"%s: reloading %s failed: %v; keeping the previous ones":                         "names of certificate files",
 	"a request could not be read because of a bug in tunnels; see the previous line": "nothing",
 }
 
-// TestErrorLinesNameNoTarget: a new message at erro must be entered in the table. The
-// logger itself handles the reasons of closed sessions: see package sla.
+// TestErrorLinesNameNoTarget checks that every message logged at erro is in the table.
+// The logger itself handles the reasons for closed sessions; see package sla.
 func TestErrorLinesNameNoTarget(t *testing.T) {
 	found := map[string]bool{}
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {

@@ -16,37 +16,37 @@ import (
 // module is the prefix of our import paths.
 const module = "tunnels/"
 
-// root is the path of the repository.
+// root is the path to the repository's root.
 const root = "../.."
 
-// room lists what the packages in one folder of rooms may import, besides the standard
-// library, and why no more.
+// room lists what packages in one folder of rooms may import in addition to the
+// standard library, and the reason for the limit.
 type room struct {
 	ours   []string // folders of this repository
 	others []string // third-party modules, or packages of them
 	why    string
 }
 
-// everything is what the verbs may import from this repository.
+// everything lists what the verbs may import from this repository.
 var everything = []string{"internal/config", "internal/journal", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal/httpdoor", "internal"}
 
 // rooms defines the import order: main → cli → config → tunnel → {eagersocks, remux,
-// tls, sla}. No package imports one above it. "" is the root folder.
+// tls, sla}. No package may import one above it. "" is the root folder.
 var rooms = map[string]room{
 	"":                  {ours: []string{"internal/cli"}, why: "main only starts the verbs"},
 	"internal/cli":      {ours: everything, why: "the verbs connect the packages and contain no logic that needs a library"},
 	"internal/config":   {ours: []string{"tunnel", "eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/httpdoor", "internal"}, why: "config only fills the plain Config types of the packages"},
 	"tunnel":            {ours: []string{"eagersocks", "remux", "tls", "sla", "internal/upstream", "internal/events", "internal/entry", "internal/trial", "internal/httpdoor", "internal"}, why: "tunnel joins the packages below it and must not know how it is configured or displayed"},
-	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks takes anything that accepts connections, whatever carries it"},
+	"eagersocks":        {ours: []string{"internal"}, others: []string{"github.com/things-go/go-socks5"}, why: "eagersocks serves anything that accepts connections, whatever carries it"},
 	"examples":          {ours: []string{"eagersocks", "remux", "tls"}, why: "an example uses only the public packages, as a user would"},
 	"remux":             {ours: []string{"internal"}, why: "remux must be testable over a pipe, with no keys and no files; it reports through hooks"},
 	"tls":               {why: "tls handles keys, so its dependencies must be easy to review: only the standard library"},
 	"sla":               {ours: []string{"internal"}, others: []string{"github.com/sirupsen/logrus", "gopkg.in/natefinch/lumberjack.v2"}, why: "sla writes lines whose content comes from its callers"},
 	"internal/admin":    {ours: []string{"internal"}, why: "admin is not part of the data path: it declares small interfaces that tunnel implements"},
 	"internal/bench":    {why: "bench measures from outside, as an application does"},
-	"internal/httpdoor": {ours: []string{"eagersocks", "internal"}, why: "httpdoor is a door beside those of eagersocks: it makes the same requests, and must not know how they are served"},
+	"internal/httpdoor": {ours: []string{"eagersocks", "internal"}, why: "httpdoor is a door next to those of eagersocks: it yields the same requests, and must not know how they are served"},
 	"internal/upstream": {ours: []string{"remux", "internal"}, why: "upstream chooses between servers and must not know how it is logged or what is requested from them"},
-	"internal/trial":    {ours: []string{"eagersocks", "remux", "tls", "internal/upstream", "internal"}, why: "trial makes the connection itself, step by step, and needs no client"},
+	"internal/trial":    {ours: []string{"eagersocks", "remux", "tls", "internal/upstream", "internal"}, why: "trial opens the connection itself, step by step, and needs no client"},
 	"internal/entry":    {ours: []string{"eagersocks", "tls", "internal/httpdoor", "internal/upstream", "internal/events", "internal"}, why: "entry carries requests to servers, whatever carries them, and must not know how doors listen"},
 	"internal/events":   {ours: []string{"remux", "internal/upstream", "internal"}, why: "events only defines what the packages below tunnel report"},
 	"internal/journal":  {ours: []string{"internal/events", "eagersocks", "remux", "sla", "tls", "internal/upstream", "internal"}, why: "the journal turns events into log lines and is not part of the data path"},
@@ -54,7 +54,7 @@ var rooms = map[string]room{
 }
 
 // TestImportArrows checks every import against the table. Test files may import
-// anything helpful, except main, cli and config from below.
+// anything, except that those below main, cli and config may not import these.
 func TestImportArrows(t *testing.T) {
 	seen := 0
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
@@ -91,10 +91,10 @@ func TestImportArrows(t *testing.T) {
 	}
 }
 
-// upper lists the folders above all others.
+// upper lists the folders that come above all others.
 var upper = []string{"", "internal/cli", "internal/config"}
 
-// judge describes what is wrong with a file's import, or returns "".
+// judge explains why a file may not import a package, or returns "".
 func judge(file, imported string) string {
 	from := folder(path.Dir(file) + "/")
 	r, known := rooms[from]
@@ -162,7 +162,7 @@ func TestJudge(t *testing.T) {
 		{"eagersocks/door.go", "tunnels/remux", "whatever carries it"},
 		{"eagersocks/door.go", "tunnels/internal/httpdoor", "whatever carries it"},
 		{"internal/httpdoor/door.go", "tunnels/eagersocks", ""},
-		{"internal/httpdoor/door.go", "tunnels/remux", "a door beside"},
+		{"internal/httpdoor/door.go", "tunnels/remux", "a door next to"},
 		{"internal/door/door.go", "tunnels/eagersocks", "must not import any"},
 		{"tls/load.go", "tunnels/internal/code", "only the standard library"},
 		{"tls/load.go", "tunnels/tls/internal/pemfile", ""},

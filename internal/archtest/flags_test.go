@@ -11,15 +11,15 @@ import (
 	"testing"
 )
 
-// flagName matches the name of an option with its dash.
+// flagName matches an option's name, including its dash.
 var flagName = regexp.MustCompile(`(?:^|[^\w.-])(-(?:server|client|tls|remux|eagersocks|sla)\.[a-z][\w.]*|-insecure\b)`)
 
-// knowsFlags are the folders whose files may name options: those that parse or explain
-// them, and those that run the program. main.go may, too.
+// knowsFlags lists the folders whose files may name options, because they parse or
+// explain them or run the program. So may main.go.
 var knowsFlags = []string{"internal/cli", "internal/config", "internal/bench", "internal/units", "internal/acceptance"}
 
-// TestNoFlagNames checks that no file below config names an option, in code or comment.
-// The name that a message uses for a setting comes with the setting, as data.
+// TestNoFlagNames checks that no file below config names an option, in code or
+// comments. A setting's name in messages is passed along with the setting, as data.
 func TestNoFlagNames(t *testing.T) {
 	seen := 0
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
@@ -52,7 +52,7 @@ func TestNoFlagNames(t *testing.T) {
 	}
 }
 
-// TestFlagName checks that names of options are found and similar words are not.
+// TestFlagName checks that flagName finds the names of options and not similar words.
 func TestFlagName(t *testing.T) {
 	for line, want := range map[string]string{
 		`errors.New("-server.addr is missing")`: "-server.addr",
@@ -69,7 +69,7 @@ func TestFlagName(t *testing.T) {
 			got = m[1]
 		}
 		if got != want {
-			t.Errorf("in %q: %q, want %q", line, got, want)
+			t.Errorf("%q: found %q, want %q", line, got, want)
 		}
 	}
 }

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// BlackHole returns an address that never answers: connecting to it neither succeeds
+// BlackHole returns an address that never answers, so that connecting neither succeeds
 // nor fails.
 //
-// It is a listener that never accepts and whose queue is full: Linux drops further
-// SYNs, as it does for an overloaded server. The queue is made as short as possible by
-// calling listen(2) again with a backlog of 0, and filled by connecting until a
-// connection is not established.
+// It is a listener that never accepts and whose queue is full, so Linux drops further
+// SYNs, as for an overloaded server. To fill the queue, BlackHole shortens it by
+// calling listen(2) again with a backlog of 0, then connects until a connection is not
+// established.
 func BlackHole(tb testing.TB) string {
 	tb.Helper()
 	return BlackHoleAt(tb, "127.0.0.1:0")
 }
 
-// BlackHoleAt is BlackHole at a given loopback address.
+// BlackHoleAt is like BlackHole, at a given loopback address.
 func BlackHoleAt(tb testing.TB, address string) string {
 	tb.Helper()
 	ln := listenAt(tb, address)
@@ -39,7 +39,7 @@ func BlackHoleAt(tb testing.TB, address string) string {
 		}
 		tb.Cleanup(func() { c.Close() })
 	}
-	tb.Fatal("testnet: this system keeps completing connections that are not accepted")
+	tb.Fatal("testnet: this system keeps completing connections that nothing accepts")
 	return ""
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // ClosedPort returns an address that refuses connections. Its port is the local port of
-// a connection, so it stays in use until the test ends and nothing else can listen on
+// a connection that stays open until the test ends, so that nothing else can listen on
 // it.
 func ClosedPort(tb testing.TB) string {
 	tb.Helper()

@@ -26,12 +26,12 @@ type DNS struct {
 }
 
 // NewDNS starts a server that sends the answers handle returns for each query, in
-// order; if there are none it stays silent. Handle runs in a new goroutine for each
-// query and may take its time, but not beyond the end of the test.
+// order, or stays silent if there are none. handle runs in a new goroutine for each
+// query and may be slow, but must return before the test ends.
 func NewDNS(tb testing.TB, handle func(query *dnsmessage.Message, tcp bool) []*dnsmessage.Message) *DNS {
 	tb.Helper()
 	d := &DNS{tb: tb, handle: handle, asked: map[dnsmessage.Type]int{}, conns: map[net.Conn]struct{}{}}
-	for range 20 { // the port must be free for both
+	for range 20 { // the port must be free for UDP and TCP
 		d.tcp = listen(tb)
 		var err error
 		d.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(d.Addr())))
@@ -49,10 +49,10 @@ func NewDNS(tb testing.TB, handle func(query *dnsmessage.Message, tcp bool) []*d
 	return d
 }
 
-// Addr returns the address the server listens on.
+// Addr returns the address the server is listening on.
 func (d *DNS) Addr() string { return d.tcp.Addr().String() }
 
-// Asked returns the number of queries of a type, over UDP and TCP.
+// Asked returns the number of queries received for a type, over UDP and TCP.
 func (d *DNS) Asked(t dnsmessage.Type) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,7 +140,7 @@ func (d *DNS) serveConn(c net.Conn) {
 func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	var q dnsmessage.Message
 	if err := q.Unpack(msg); err != nil || len(q.Questions) != 1 {
-		d.tb.Errorf("testnet: DNS query %x is wrong: %v", msg, err)
+		d.tb.Errorf("testnet: DNS query %x is malformed: %v", msg, err)
 		return nil
 	}
 	d.mu.Lock()
@@ -157,8 +157,7 @@ func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	return packed
 }
 
-// DNSAnswer returns the answer to query with those addrs that have the requested
-// family.
+// DNSAnswer returns an answer to query with the addrs of the requested family.
 func DNSAnswer(query *dnsmessage.Message, ttl uint32, addrs ...netip.Addr) *dnsmessage.Message {
 	q := query.Questions[0]
 	m := &dnsmessage.Message{

@@ -11,19 +11,19 @@ import (
 const (
 	chunkSize = 64 << 10
 	// laneDepth limits the chunks in flight: 128 MiB if they are full, enough for a
-	// bandwidth-delay product of 64 MiB. A full lane stops reading, and then reads
-	// fuller chunks.
+	// bandwidth-delay product of 64 MiB. A full lane stops reading, and reads fuller
+	// chunks afterwards.
 	laneDepth = 2048
-	// smallChunk is the size up to which data is copied rather than kept in a buffer of
-	// chunkSize.
+	// smallChunk is the size up to which data is copied rather than kept in a pooled
+	// buffer.
 	smallChunk = 4 << 10
-	// limitedBuffer is the kernel buffer while a rate is set.
+	// limitedBuffer is the size of kernel buffers while a rate is set.
 	limitedBuffer = 64 << 10
 )
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
-// chunk is the data of one read, with its time of arrival.
+// chunk is the data from one read, with its time of arrival.
 type chunk struct {
 	due    time.Time
 	data   []byte
@@ -35,12 +35,12 @@ type ending uint8
 
 const (
 	goesOn  ending = iota
-	finish         // the direction ends cleanly
-	breakUp        // the link is reset
+	finish         // end the direction cleanly
+	breakUp        // reset the link
 )
 
-// lane is one direction of a link: one goroutine reads and timestamps chunks, another
-// writes them when they are due.
+// lane is one direction of a link: one goroutine reads and timestamps chunks, a second
+// one writes them when they are due.
 type lane struct {
 	r        *Relay
 	l        *link
@@ -49,7 +49,7 @@ type lane struct {
 	queue    chan chunk
 	written  chan struct{} // closed when write returns
 	back     *lane         // the other direction; set once started
-	free     time.Time     // owned by read: when the line has sent everything read so far
+	free     time.Time     // owned by read; when the line will have sent everything read so far
 }
 
 func newLane(r *Relay, l *link, src, dst *net.TCPConn, count *atomic.Int64) *lane {
@@ -74,7 +74,7 @@ func (ln *lane) read() {
 			ln.push(chunk{end: finish})
 			return
 		}
-		if err != nil { // the source was reset; reset the other side after the data before
+		if err != nil { // the source was reset; reset the other side after the data sent before that
 			ln.push(chunk{end: breakUp})
 			return
 		}
@@ -90,7 +90,8 @@ func fill(buf *[chunkSize]byte, n int) chunk {
 	return c
 }
 
-// readSize returns the size of a chunk, or what a limited line sends in 5 ms.
+// readSize returns chunkSize or, on a limited line, the number of bytes it sends in 5
+// ms.
 func (ln *lane) readSize() int {
 	rate := ln.r.rate.Load()
 	if rate <= 0 {
@@ -132,7 +133,7 @@ func (ln *lane) write() {
 	if !failed {
 		return
 	}
-	// dst accepts no more data. What it sent before still arrives at src, followed by
+	// dst accepts no more data. Data it has already sent still reaches src, followed by
 	// the reset, as on a network.
 	ln.back.push(chunk{end: breakUp})
 	select {
@@ -142,7 +143,7 @@ func (ln *lane) write() {
 	}
 }
 
-// deliver is the loop of write; failed reports that dst accepts no more.
+// deliver is the loop of write; failed reports whether dst stopped accepting data.
 func (ln *lane) deliver() (failed bool) {
 	for {
 		var c chunk
@@ -156,7 +157,7 @@ func (ln *lane) deliver() (failed bool) {
 		}
 		switch c.end {
 		case finish:
-			ln.dst.CloseWrite() // fails only if dst is gone, which the other direction notices
+			ln.dst.CloseWrite() // fails only if dst is gone, which the other direction detects
 			return false
 		case breakUp:
 			ln.l.abort()

@@ -5,17 +5,18 @@ import (
 	"sync"
 )
 
-// link is one connection through a Relay, with both sides.
+// link is one connection through a Relay, holding both sides.
 type link struct {
 	client *net.TCPConn  // set once, never changed
-	ended  chan struct{} // closed when the link is to end
+	ended  chan struct{} // closed to end the link
 
 	mu     sync.Mutex
-	server *net.TCPConn // guarded by mu until the lanes start, then never changed
-	over   bool         // guarded by mu; ended is closed
+	server *net.TCPConn // guarded by mu until the lanes start; never changed after that
+	over   bool         // guarded by mu; whether ended is closed
 }
 
-// setServer adds the far side. If the link has ended, it resets c and returns false.
+// setServer adds the far side. If the link has already ended, it resets c and returns
+// false.
 func (l *link) setServer(c *net.TCPConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +31,7 @@ func (l *link) setServer(c *net.TCPConn) bool {
 // abort resets both sides. It does not block and may be called from any goroutine.
 func (l *link) abort() { l.end(abort) }
 
-// close closes both sides once both directions have ended cleanly.
+// close closes both sides, after both directions have ended cleanly.
 func (l *link) close() { l.end(func(c *net.TCPConn) { c.Close() }) }
 
 func (l *link) end(how func(*net.TCPConn)) {

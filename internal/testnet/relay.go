@@ -9,8 +9,8 @@ import (
 )
 
 // Relay is the network between a client, which connects to Addr, and a server, its
-// target. Initially it is perfect; every setting may be changed at any time from any
-// goroutine, also for open connections.
+// target. It starts out perfect; every setting may be changed at any time from any
+// goroutine, and also affects open connections.
 //
 // It delays bytes, but not the kernel's handshake: connecting to a Relay takes no round
 // trip.
@@ -31,11 +31,11 @@ type Relay struct {
 
 	mu     sync.Mutex
 	links  map[*link]struct{} // guarded by mu
-	open   chan struct{}      // guarded by mu; closed while bytes may pass
+	open   chan struct{}      // guarded by mu; closed unless stalled
 	closed bool               // guarded by mu
 }
 
-// NewRelay starts a relay to target, a host:port that need not exist yet.
+// NewRelay starts a relay to target, a host:port where nothing need be listening yet.
 func NewRelay(tb testing.TB, target string) *Relay {
 	tb.Helper()
 	ln := listen(tb)
@@ -53,21 +53,22 @@ func NewRelay(tb testing.TB, target string) *Relay {
 	return r
 }
 
-// SetDelay makes every byte read from now on arrive d later in each direction, which
-// adds 2d to the round-trip time.
+// SetDelay delays every byte read from now on by d in each direction, adding 2d to the
+// round-trip time.
 func (r *Relay) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
 
 // SetRate limits each direction of each connection to that many bytes per second; 0
-// means no limit. Connections made while a limit is set also get small kernel buffers,
-// like the short queue of a network bottleneck.
+// means no limit. Connections opened while a limit is set also get small kernel
+// buffers, like the short queue at a network bottleneck.
 func (r *Relay) SetRate(bytesPerSecond int64) { r.rate.Store(bytesPerSecond) }
 
-// DropNew makes the relay reset new connections as soon as they are accepted, while on.
+// DropNew makes the relay, while on is set, reset new connections as soon as it accepts
+// them.
 func (r *Relay) DropNew(on bool) { r.dropNew.Store(on) }
 
-// Stall stops all bytes without closing anything, while on: the peers find out by
-// waiting. New connections are accepted but carry nothing. The kernels still
-// acknowledge what fits into their buffers.
+// Stall makes the relay, while on is set, hold back all bytes without closing anything,
+// so that peers notice only by waiting. It still accepts new connections, but they
+// carry nothing. The kernels still acknowledge data that fits in their buffers.
 func (r *Relay) Stall(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,17 +93,17 @@ func (r *Relay) Reset() {
 	}
 }
 
-// Accepted returns how many connections were made to the relay, including dropped ones.
+// Accepted returns how many connections the relay has accepted, including dropped ones.
 func (r *Relay) Accepted() int64 { return r.accepted.Load() }
 
-// Open returns how many connections the relay carries now.
+// Open returns how many connections the relay is carrying.
 func (r *Relay) Open() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.links)
 }
 
-// Bytes returns how many bytes were delivered to the server and to the client.
+// Bytes returns how many bytes the relay has delivered to the server and to the client.
 func (r *Relay) Bytes() (up, down int64) { return r.up.Load(), r.down.Load() }
 
 // Close stops listening, resets every connection and waits for all goroutines.

@@ -1,9 +1,8 @@
-// Package testnet provides the network for tests: servers on loopback, and a [Relay]
-// between a client and a server that delays, limits, stalls and breaks what passes
-// through it. It uses real sockets, so tests include the kernel's buffers, half-closes
-// and resets.
+// Package testnet provides a network for tests: servers on loopback, and a [Relay]
+// between a client and a server that delays, limits, stalls and breaks connections. It
+// uses real sockets, so tests include the kernel's buffers, half-closes and resets.
 //
-// Everything started by this package is stopped when the test ends.
+// Everything this package starts is stopped when the test ends.
 package testnet
 
 import (
@@ -14,7 +13,7 @@ import (
 	"testing"
 )
 
-// Server is a TCP server on loopback that passes every connection to a handler.
+// Server is a TCP server on loopback that hands every connection to a handler.
 type Server struct {
 	Addr string // host:port it listens on
 
@@ -29,7 +28,7 @@ type Server struct {
 	closed bool                      // guarded by mu
 }
 
-// Serve starts a server that runs handle, in a new goroutine for every connection, and
+// Serve starts a server that calls handle for every connection, in a new goroutine, and
 // closes the connection when handle returns.
 func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
 	tb.Helper()
@@ -40,20 +39,21 @@ func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
 	return s
 }
 
-// Echo sends back what it reads, and ends its direction after the peer has.
+// Echo starts a server that sends back whatever it reads, and ends its direction after
+// the peer has.
 func Echo(tb testing.TB) *Server {
 	tb.Helper()
 	return counting(tb, func(c io.ReadWriter) { io.Copy(c, c) })
 }
 
-// Sink reads and discards everything.
+// Sink starts a server that reads and discards everything.
 func Sink(tb testing.TB) *Server {
 	tb.Helper()
 	return counting(tb, func(c io.ReadWriter) { io.Copy(io.Discard, c) })
 }
 
-// Source sends n zero bytes on each connection and closes it; with n below 0 it sends
-// until the peer is gone. Bytes does not count them.
+// Source starts a server that sends n zero bytes on each connection, then closes it; if
+// n is negative it sends until the peer is gone. Bytes does not count them.
 func Source(tb testing.TB, n int64) *Server {
 	tb.Helper()
 	return Serve(tb, func(c *net.TCPConn) {
@@ -70,7 +70,7 @@ func Source(tb testing.TB, n int64) *Server {
 	})
 }
 
-// counting returns a server whose Bytes counts what handle reads.
+// counting returns a server whose Bytes counts the bytes handle reads.
 func counting(tb testing.TB, handle func(io.ReadWriter)) *Server {
 	tb.Helper()
 	var s *Server
@@ -83,7 +83,7 @@ func counting(tb testing.TB, handle func(io.ReadWriter)) *Server {
 	return s
 }
 
-// counted counts the bytes read. It hides the connection's ReadFrom and WriteTo, which
+// counted counts bytes read. It hides the connection's ReadFrom and WriteTo, which
 // would bypass the count.
 type counted struct {
 	c *net.TCPConn
@@ -100,10 +100,10 @@ func (c *counted) Read(b []byte) (int, error) {
 // Write implements io.Writer.
 func (c *counted) Write(b []byte) (int, error) { return c.c.Write(b) }
 
-// Accepted returns how many connections the server has accepted since its start.
+// Accepted returns how many connections the server has accepted so far.
 func (s *Server) Accepted() int64 { return s.accepted.Load() }
 
-// Bytes returns how many bytes an Echo or Sink has read since its start.
+// Bytes returns how many bytes an Echo or Sink has read so far.
 func (s *Server) Bytes() int64 { return s.bytes.Load() }
 
 // Close stops listening, closes every connection and waits for the handlers.

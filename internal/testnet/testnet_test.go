@@ -22,7 +22,7 @@ func dial(t testing.TB, addr string) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second)) // so that a broken test ends
+	c.SetDeadline(time.Now().Add(20 * time.Second)) // so that a broken test fails instead of hanging
 	return c.(*net.TCPConn)
 }
 
@@ -41,8 +41,8 @@ func read(t testing.TB, c net.Conn, want string) {
 	}
 }
 
-// howItEnds returns the error of a connection that ends before any byte arrives; that
-// may be before the connection is established.
+// howItEnds returns the error from a connection that ends before any byte arrives,
+// perhaps even before it is established.
 func howItEnds(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	if err != nil {
@@ -55,7 +55,7 @@ func howItEnds(addr string) error {
 }
 
 func TestHalfClose(t *testing.T) {
-	// The answer comes only after the end of the question.
+	// The answer must come only after the end of the question.
 	server := Serve(t, func(c *net.TCPConn) {
 		q, _ := io.ReadAll(c)
 		c.Write(append([]byte("you said "), q...))
@@ -126,7 +126,7 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// TestInFlight: 64 MiB leave the sender before the first byte arrives.
+// TestInFlight: a sender can have 64 MiB in flight before the first byte arrives.
 func TestInFlight(t *testing.T) {
 	sink := Sink(t)
 	r := NewRelay(t, sink.Addr)
@@ -181,8 +181,8 @@ func TestReset(t *testing.T) {
 	<-ended
 }
 
-// TestResetPassesOn: when one side resets, the other sees the reset after the bytes
-// sent before it.
+// TestResetPassesOn: when one side resets, the other sees the reset, after the bytes
+// that preceded it.
 func TestResetPassesOn(t *testing.T) {
 	read1 := make(chan struct{})
 	server := Serve(t, func(c *net.TCPConn) {
@@ -200,8 +200,8 @@ func TestResetPassesOn(t *testing.T) {
 	}
 }
 
-// TestResetAfterHalfClose: a server that ends its direction and then closes resets a
-// client that only sends.
+// TestResetAfterHalfClose: when a server ends its direction and then closes, a client
+// that only sends sees a reset.
 func TestResetAfterHalfClose(t *testing.T) {
 	r := NewRelay(t, Source(t, 3).Addr)
 	c := dial(t, r.Addr)
@@ -212,7 +212,7 @@ func TestResetAfterHalfClose(t *testing.T) {
 	for {
 		if _, err := c.Write(make([]byte, 1<<10)); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Error("writing to a server that is gone goes on for ever")
+				t.Error("writes to a server that is gone never fail")
 			}
 			return
 		}
@@ -283,7 +283,7 @@ func TestDropNew(t *testing.T) {
 func TestTargetGone(t *testing.T) {
 	r := NewRelay(t, ClosedPort(t))
 	if err := howItEnds(r.Addr); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("without a target a connection ends with %v, want ECONNRESET", err)
+		t.Errorf("without a target, a connection ends with %v, want ECONNRESET", err)
 	}
 }
 
@@ -313,8 +313,8 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// BenchmarkRelay measures the cost of a relay: with and without a delay it should carry
-// at least 500 MiB/s.
+// BenchmarkRelay measures the cost of a relay, which should carry at least 500 MiB/s
+// with or without a delay.
 func BenchmarkRelay(b *testing.B) {
 	for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
 		b.Run(delay.String(), func(b *testing.B) {
@@ -323,7 +323,7 @@ func BenchmarkRelay(b *testing.B) {
 			c := dial(b, r.Addr)
 			c.SetDeadline(time.Time{})
 			buf := make([]byte, 1<<20)
-			io.ReadFull(c, buf) // the delay is paid once
+			io.ReadFull(c, buf) // wait for the delay once, outside the loop
 			b.SetBytes(int64(len(buf)))
 			for b.Loop() {
 				if _, err := io.ReadFull(c, buf); err != nil {
