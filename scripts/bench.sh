@@ -35,7 +35,7 @@ install_peers() {
 		echo 'installation failed; continuing without them' >&2
 }
 
-# hot runs the benchmarks of the paths taken by every byte, frame or session.
+# hot runs the benchmarks of code that every byte, frame or session passes through.
 hot() {
 	go test -run '^$' -bench . -benchmem -benchtime 200ms ./remux/... ./tls ./sla
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# busy.sh [PACKAGE...]: runs the tests beside 8 busy loops. If a test passes only on an
+# busy.sh [PACKAGE...]: runs the tests alongside 8 busy loops. If a test passes only on an
 # idle machine, the test or the product has a bug.
 # Without PACKAGE it tests the packages that changed since commit BASE, by default the
 # newest commit more than a day old, or all packages if there is none.

@@ -9,8 +9,8 @@ import (
 	"tunnels/internal/events"
 )
 
-// attempt judges one dial. The request starts when the first address may be dialed, so a
-// refused one is reported as a refusal alone.
+// attempt judges the addresses of one dial. The request starts when the first address
+// may be dialed, so a refused request is reported only as a refusal.
 type attempt struct {
 	*admission.Lease
 	s *Server  // static
@@ -33,7 +33,7 @@ func (a *attempt) AllowAddr(addr netip.AddrPort, viaName string) error {
 	return err
 }
 
-// end notes that the dial is over. Other addresses that are still being tried no longer
+// end records that the dial is over. Other addresses still being tried no longer
 // matter.
 func (a *attempt) end() {
 	a.mu.Lock()
@@ -41,13 +41,13 @@ func (a *attempt) end() {
 	a.mu.Unlock()
 }
 
-// succeeded notes that the target has been reached.
+// succeeded records that the target was reached.
 func (a *attempt) succeeded() {
 	a.end()
 	a.s.start(a.r)
 }
 
-// failed reports that the target has not been reached.
+// failed reports that the target was not reached.
 func (a *attempt) failed(why *code.Error) {
 	a.end()
 	refused := why.Code == code.NotAllowed

@@ -14,7 +14,7 @@ import (
 	"tunnels/sla"
 )
 
-// TestAttempt checks that the lines of a sock come in pairs, and that a refused request has
+// TestAttempt checks that a sock's lines come in pairs, and that a refused request has
 // none.
 func TestAttempt(t *testing.T) {
 	good, bad := netip.MustParseAddrPort("1.1.1.1:80"), netip.MustParseAddrPort("10.0.0.1:80")

@@ -10,7 +10,7 @@ import (
 	"tunnels/eagersocks"
 )
 
-// basicClient is a client that implements only the basic frame with its four-byte header.
+// basicClient is a client that implements only the basic frame with a four-byte header.
 type basicClient struct {
 	*testing.T
 	c net.Conn
@@ -25,7 +25,7 @@ func (b basicClient) send(n uint16, payload []byte) {
 	}
 }
 
-// readAll returns the data received on session n until its end.
+// readAll returns the data received on session n until it ends.
 func (b basicClient) readAll(n uint16) string {
 	b.Helper()
 	_ = b.c.SetReadDeadline(time.Now().Add(goneMax))
@@ -49,8 +49,8 @@ func (b basicClient) readAll(n uint16) string {
 	}
 }
 
-// TestBasicClient checks that a basicClient can read an answer that the target ends by
-// closing, and that its own FIN ends the session at the exit.
+// TestBasicClient checks that a basicClient can read an answer that ends when the
+// target closes, and that its own FIN ends the session at the exit.
 func TestBasicClient(t *testing.T) {
 	target, conns := holding(t)
 	r := start(t, "remux", "tcp", "tcp", ownBudget)

@@ -21,21 +21,20 @@ import (
 	"tunnels/tls"
 )
 
-// Client takes applications' connections and carries their requests to the
-// server. Its methods may be called from several goroutines at once; it listens and
-// serves once.
+// Client accepts applications' connections and carries their requests to a server. Its
+// methods are safe for concurrent use; it listens and serves only once.
 type Client struct {
 	// Static after construction.
 	cfg     Config
 	way     way
 	events  *Events
 	live    events.Table
-	tls     *tls.Client // nil if the servers are not reached over TLS
+	tls     *tls.Client // nil unless the servers are reached over TLS
 	servers *upstream.Set
 	entry   *entry.Entry
-	users   *users.Users // nil if applications need no password
+	users   *users.Users // nil if applications need no login
 	ctx     context.Context
-	cancel  context.CancelFunc // ends dials
+	cancel  context.CancelFunc // cancels dials
 
 	drain context.CancelFunc // called when Shutdown begins
 
@@ -48,14 +47,14 @@ type Client struct {
 	work lifecycle.Work
 }
 
-// NewClient checks cfg and reads the certificates and the users; nothing is
-// listened on or dialed yet.
+// NewClient checks cfg and reads the certificates and users. It does not listen or dial
+// yet.
 func NewClient(cfg Config) (*Client, error) {
 	w, err := cfg.way()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(cfg.Remux.BudgetMax)) // one for all
+	cfg.Remux.Budget = cmp.Or(cfg.Remux.Budget, remux.NewBudget(cfg.Remux.BudgetMax)) // shared by all servers
 	c := &Client{cfg: cfg, way: w}
 	c.events = cfg.subscribe(&c.live)
 	c.work.Memory = trim.New(c.work.Count, func() (now, peak int64) {
@@ -90,7 +89,7 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// newLink returns the function that makes the link to one server.
+// newLink returns the function that creates the link to one server.
 func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) upstream.Link {
 	conf := c.cfg.Remux
 	conf.Dial = dial
@@ -129,10 +128,10 @@ func (c *Client) listen() error {
 	return nil
 }
 
-// ServerAddrs returns the servers that the client may use, separated by commas.
+// ServerAddrs returns the servers the client may use, separated by commas.
 func (c *Client) ServerAddrs() string { return strings.Join(c.cfg.servers(), ", ") }
 
-// Addr returns the first address on which the client listens, or nil before Listen.
+// Addr returns the first address the client is listening on, or nil before Listen.
 func (c *Client) Addr() net.Addr {
 	if !c.stage.Ready() {
 		return nil
@@ -140,7 +139,7 @@ func (c *Client) Addr() net.Addr {
 	return c.addrs[0]
 }
 
-// Addrs returns all addresses on which the client listens; none before Listen.
+// Addrs returns all addresses the client is listening on; none before Listen.
 func (c *Client) Addrs() []net.Addr {
 	if !c.stage.Ready() {
 		return nil
@@ -148,8 +147,8 @@ func (c *Client) Addrs() []net.Addr {
 	return c.addrs
 }
 
-// ListenAndServe listens and serves until Shutdown or Close, and returns nil then.
-// If that was called before it listened, it returns ErrClosed.
+// ListenAndServe listens and serves until Shutdown or Close, then returns nil. If
+// either was called before it listened, it returns ErrClosed.
 func (c *Client) ListenAndServe() error {
 	if err := c.Listen(); err != nil {
 		return err
@@ -157,8 +156,8 @@ func (c *Client) ListenAndServe() error {
 	return c.Serve()
 }
 
-// Serve serves what Listen listens for until Shutdown or Close, and returns nil then
-// (also if that was called between Listen and Serve). It may be called once.
+// Serve serves applications until Shutdown or Close, then returns nil, even if either
+// was called before it. It may be called only once, after Listen.
 func (c *Client) Serve() error {
 	if err := c.stage.Serve(); err != nil {
 		return err
@@ -175,7 +174,7 @@ func (c *Client) Serve() error {
 	}
 }
 
-// Reload reads the certificates and the users again, changed or not.
+// Reload rereads the certificates and the users, changed or not.
 func (c *Client) Reload() error {
 	var bad []error
 	if c.tls != nil {
@@ -187,9 +186,9 @@ func (c *Client) Reload() error {
 	return errors.Join(bad...)
 }
 
-// Shutdown stops accepting, waits for running requests until ctx ends, and resets the
-// rest. The error tells how many those were. It may be called more than once, and Close
-// may follow.
+// Shutdown stops accepting, waits for running requests until ctx ends, then resets the
+// rest. The error says how many it reset. It may be called more than once, and be
+// followed by Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.stage.Close()
 	c.drain()
@@ -202,9 +201,9 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close ends everything at once.
+// Close ends all requests and stops at once.
 func (c *Client) Close() {
-	c.cancel() // also ends a Listen that waits
+	c.cancel() // also ends a waiting Listen
 	c.stage.Close()
 	c.closeDoor()
 	c.servers.Close()
@@ -221,10 +220,10 @@ func (c *Client) closeDoor() {
 	}
 }
 
-// Contact waits until a server has answered and returns its address and the round
-// trip, or 0 if that cannot be measured. If ctx ends first, the error says why no
-// server has. Where each request has a connection of its own, nothing is known
-// before the first: server is "" then.
+// Contact waits until a server has answered and returns its address and round-trip
+// time, or 0 if that cannot be measured. If ctx ends first, the error says why no
+// server answered. Without remux, nothing is known before the first request, so server
+// is "".
 func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
 	if !c.way.mux {
 		return "", 0, nil

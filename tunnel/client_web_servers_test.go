@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestHTTPRetries checks that an idempotent HTTP request is retried at the next server when its
-// server dies without an answer, and that other requests get 502.
+// TestHTTPRetries checks that an idempotent HTTP request is retried at the next server
+// when its server dies without answering, and that other requests get 502.
 func TestHTTPRetries(t *testing.T) {
 	for _, tt := range []struct {
 		method, body string
@@ -26,7 +26,7 @@ func TestHTTPRetries(t *testing.T) {
 				io.Copy(io.Discard, r.Body)
 				if asked.Add(1) == 1 {
 					v.servers[0].kill()
-					<-r.Context().Done() // wait until the exit has noticed
+					<-r.Context().Done() // wait until the exit notices
 					return
 				}
 				io.WriteString(w, "answer")

@@ -20,14 +20,14 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// httpProxy returns an HTTP client that uses the rig as an HTTP proxy and keeps connections.
+// httpProxy returns an HTTP client that uses the rig as an HTTP proxy, with keep-alive.
 func (r *rig) httpProxy(t *testing.T) *http.Client {
 	tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.client.Addr().String()})}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
 }
 
-// get returns the status and body of url.
+// get returns the status and body for url.
 func get(t *testing.T, c *http.Client, url string) (status int, body string) {
 	t.Helper()
 	resp, err := c.Get(url)
@@ -92,15 +92,15 @@ func TestHTTPProxy(t *testing.T) {
 	}
 }
 
-// TestHTTPFailurePages checks that a failure before the first byte of the response is reported
-// as a page with the reason, for eager requests too.
+// TestHTTPFailurePages checks that a failure before the first byte of the response is
+// reported as a page with the reason, even for eager requests.
 func TestHTTPFailurePages(t *testing.T) {
 	closed := closedPort(t)
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
 		t.Run(mode.String(), func(t *testing.T) {
 			r := start(t, "remux", "tls", "tcp", func(c *Config) { c.EagerMode, c.Deny = mode, listOf("192.0.2.1") })
 			c := r.httpProxy(t)
-			for range 2 { // first eagerly, then with the failure known
+			for range 2 { // the first time eagerly, then with the failure known
 				if status, body := get(t, c, "http://"+closed+"/"); status != 502 || !strings.Contains(body, "connection refused") || !strings.Contains(body, closed) {
 					t.Errorf("closed port: %d %q, want 502 with the reason", status, body)
 				}
@@ -170,7 +170,7 @@ func TestHTTPShutdown(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.client.Shutdown(ctx) }()
 	if _, err := in.ReadByte(); err != io.EOF {
-		t.Errorf("idle connection: %v, want its end", err)
+		t.Errorf("idle connection: %v, want EOF", err)
 	}
 	select {
 	case err := <-done:
@@ -211,7 +211,7 @@ func TestHTTPCloseAborts(t *testing.T) {
 	}
 }
 
-// TestCurlHTTPProxy uses the proxy with curl, in the ways that programs commonly do.
+// TestCurlHTTPProxy runs curl through the proxy in the ways programs commonly use one.
 func TestCurlHTTPProxy(t *testing.T) {
 	path, err := exec.LookPath("curl")
 	if err != nil {
@@ -263,8 +263,8 @@ func TestCurlHTTPProxy(t *testing.T) {
 	}
 }
 
-// TestConnectReportsReason checks that the second CONNECT to a dead target is not answered
-// eagerly but reports the reason that the exit gave for the first.
+// TestConnectReportsReason checks that the second CONNECT to a dead target is not
+// answered eagerly but reports the reason the exit gave for the first.
 func TestConnectReportsReason(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	target := closedPort(t)

@@ -9,8 +9,9 @@ import (
 	"tunnels/tls"
 )
 
-// TestSilentClient checks that a client opening many silent conns does not keep the server from
-// serving others, and that refusals of its conns are counted and logged with its name.
+// TestSilentClient checks that a client opening many silent conns does not keep the
+// server from serving others, and that its refused conns are counted and logged with
+// its name.
 func TestSilentClient(t *testing.T) {
 	ca := newAuthority(t)
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {

@@ -40,10 +40,11 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// clientConfig returns the TLS configuration of a client with a certificate for name.
+// clientConfig returns the TLS configuration for a client whose certificate has the
+// given name.
 func (a *authority) clientConfig(name string) tls.Config {
 	a.t.Helper()
-	if name != "client" { // that one was made by newAuthority
+	if name != "client" { // newAuthority already issued that one
 		if _, err := ca.IssueClient(a.dir, name); err != nil {
 			a.t.Fatal(err)
 		}
@@ -59,7 +60,7 @@ func (a *authority) apply(cfg *Config) {
 	cfg.ClientTLS = a.clientConfig("client")
 }
 
-// addClient returns a copy of r with another client of the same server.
+// addClient returns a copy of r with a different client of the same server.
 func (r *rig) addClient(t *testing.T, end tls.Config) *rig {
 	t.Helper()
 	cfg := r.cfg
@@ -86,8 +87,8 @@ func (r *rig) addClient(t *testing.T, end tls.Config) *rig {
 	return &more
 }
 
-// reaches reports whether target, a host and port, can be reached. If not, it checks that the
-// SOCKS code is 2.
+// reaches reports whether target, a host:port, can be reached. If not, it checks that
+// the SOCKS code is 2.
 func (r *rig) reaches(t *testing.T, target string) bool {
 	t.Helper()
 	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
@@ -115,8 +116,8 @@ func listening(t *testing.T) (address, port string) {
 	return address, port
 }
 
-// TestClientRules checks that a client reaches only the targets allowed by its rules, however
-// they are spelled, over every network that has certificates.
+// TestClientRules checks that a client reaches only targets its rules allow, however
+// they are spelled, over every network that uses certificates.
 func TestClientRules(t *testing.T) {
 	one, onePort := listening(t)
 	two, twoPort := listening(t)
@@ -177,8 +178,8 @@ only  = 192.0.2.0/24
 	}
 }
 
-// wantOneRefusal checks that the server's log has exactly one line about the client's refused
-// target.
+// wantOneRefusal checks that the server's log has exactly one line refusing target to
+// the client.
 func wantOneRefusal(t *testing.T, r *rig, client, target string) {
 	t.Helper()
 	target = strings.Replace(target, "[::ffff:127.0.0.1]", "127.0.0.1", 1)
@@ -196,8 +197,8 @@ func wantOneRefusal(t *testing.T, r *rig, client, target string) {
 	}
 }
 
-// TestListedTargets checks that targets refused by default can be reached if they are listed in
-// Allow and not in Deny.
+// TestListedTargets checks that targets refused by default can be reached if Allow
+// lists them and Deny does not.
 func TestListedTargets(t *testing.T) {
 	_, port := listening(t)
 	for _, tt := range []struct {
@@ -247,11 +248,12 @@ func TestEagerRefusal(t *testing.T) {
 	r.server.Close()
 	r.servJ.Close()
 	if got := r.serverLog.With(line); len(got) != 2 || !strings.HasSuffix(got[1], "(once more)") {
-		t.Errorf("the log has %q, want the line and its repetition", got)
+		t.Errorf("the log has %q, want the line and its repeat count", got)
 	}
 }
 
-// TestLimitsRefuse checks that a session beyond the limit gets code 2, without TLS too.
+// TestLimitsRefuse checks that a session beyond the limit gets code 2, with or without
+// TLS.
 func TestLimitsRefuse(t *testing.T) {
 	target, _ := listening(t)
 	r := start(t, "remux", "tcp", "tcp", func(c *Config) {
@@ -272,15 +274,15 @@ func TestLimitsRefuse(t *testing.T) {
 	first.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for !r.reaches(t, target) { // the end of the first is on its way
+	for !r.reaches(t, target) { // the server may not know yet that the first has ended
 		if ctx.Err() != nil {
 			t.Fatal("no session after the first has ended")
 		}
 	}
 }
 
-// TestClientRate checks that all bytes arrive in both directions at the limited rate, with a
-// half-close.
+// TestClientRate checks that all bytes arrive at the limited rate in both directions,
+// with a half-close.
 func TestClientRate(t *testing.T) {
 	const perSecond, size = 4 << 20, 2 << 20
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -324,8 +326,9 @@ func TestClientRate(t *testing.T) {
 	}
 }
 
-// TestRateEndsAtOnce checks that the target is reset at once when the application resets its
-// connection or the server stops, even while both directions wait for the rate limit.
+// TestRateEndsAtOnce checks that the target is reset at once when the application
+// resets its connection or the server stops, even while both directions are waiting for
+// the rate limit.
 func TestRateEndsAtOnce(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -370,8 +373,8 @@ func TestRateEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestClientDatagrams checks that an association is subject to the client's session limit, rate
-// and rules like any other session.
+// TestClientDatagrams checks that the client's session limit, rate and rules apply to
+// an association as to any other session.
 func TestClientDatagrams(t *testing.T) {
 	target := echo(t, "127.0.0.1").LocalAddr().String()
 	r := start(t, "remux", "tls", "tcp", func(c *Config) {

@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// TestMismatchedEagerNet checks that if only one of client and server uses remux over TLS, they
-// report that instead of passing each other's bytes to applications or targets.
+// TestMismatchedEagerNet checks that if only one of client and server uses remux over
+// TLS, they report it rather than pass each other's bytes to applications or targets.
 func TestMismatchedEagerNet(t *testing.T) {
 	for _, nets := range [][2]string{{"remux", "tls"}, {"tls", "remux"}} {
 		t.Run(nets[0]+" for "+nets[1], func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestCloseHalfClosed(t *testing.T) {
 				select {
 				case <-done:
 				case <-time.After(10 * time.Second):
-					t.Error("Close still waits after 10 s")
+					t.Error("Close is still waiting after 10 s")
 				}
 				close(closed)
 				<-done

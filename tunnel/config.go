@@ -1,9 +1,9 @@
-// Package tunnel joins the packages below it: a Client takes applications' connections and
-// carries their requests to a Server, which is their exit.
+// Package tunnel joins the packages below it: a Client accepts applications'
+// connections and carries their requests to a Server, their exit.
 //
 //	application ─ eagersocks ─ Client ─ remux ─ tls ── tls ─ remux ─ Server ─ exit ─ target
 //
-// Everything that happens is reported through Events, to which the service log and the
+// Both report everything that happens through Events, to which the service log and the
 // table of live sessions subscribe.
 package tunnel
 
@@ -24,56 +24,56 @@ import (
 	"tunnels/tls"
 )
 
-// ErrClosed is returned by Listen and ListenAndServe of a Client or Server on which
-// Shutdown or Close was called, also while they were starting.
+// ErrClosed is returned by Listen and ListenAndServe if Shutdown or Close was called on
+// the Client or Server, even while it was starting.
 var ErrClosed = lifecycle.ErrClosed
 
-// Config is what one process needs to be a client, a server or both.
+// Config configures one process as a client, a server or both.
 type Config struct {
-	ServerNet    string          // network the server is reached by: tcp, tcp4, tcp6 or unix
-	ServerAddr   string          // where the server listens; for a client without Servers, the server to dial
-	Servers      []string        // the servers that a client may use; empty means ServerAddr alone
-	ServerChoice upstream.Choice // how it chooses among them; empty means upstream.Best
+	ServerNet    string          // network used to reach the server: tcp, tcp4, tcp6 or unix
+	ServerAddr   string          // address the server listens on; without Servers, also the one a client dials
+	Servers      []string        // servers a client may use; empty means only ServerAddr
+	ServerChoice upstream.Choice // how a client chooses among Servers; empty means upstream.Best
 
-	ClientAddrs []netx.Endpoint // where the client listens for applications; one at least
-	ClientUsers string          // file of users and passwords (users.Open); empty means that none is needed
+	ClientAddrs []netx.Endpoint // where the client listens for applications; at least one
+	ClientUsers string          // file of users and passwords (see users.Open); empty means no login
 
-	RemuxNet string // what carries remux: tls, or a plain stream network
-	EagerNet string // what carries requests: remux, tls, or a plain stream network
-	Insecure bool   // plain networks may leave this machine
+	RemuxNet string // network that carries remux: tls, or a plain stream network
+	EagerNet string // network that carries requests: remux, tls, or a plain stream network
+	Insecure bool   // allow plain networks to other machines
 
 	Remux     remux.Config
 	Eager     eagersocks.Config
-	Web       httpdoor.Config // the HTTP proxy of the front door and its PAC file
+	Web       httpdoor.Config // HTTP proxy and PAC file of the front door
 	EagerMode eagersocks.Mode
 	ServerTLS tls.Config // the server's certificate and its clients' CA
 	ClientTLS tls.Config // the client's certificate and its server's CA
 
-	Allow       *policy.List   // targets the exit may reach though its defaults forbid them; or nil
-	Deny        *policy.List   // targets it may not reach, whatever Allow says; or nil
-	DNS         resolve.Config // how targets are resolved
-	DialTimeout time.Duration  // for resolving and connecting to a target; 0 means DefaultDialTimeout
+	Allow       *policy.List   // targets allowed despite the exit's defaults; may be nil
+	Deny        *policy.List   // targets forbidden even if Allow lists them; may be nil
+	DNS         resolve.Config // how to resolve targets
+	DialTimeout time.Duration  // limit for resolving a target, and for connecting to it; 0 means DefaultDialTimeout
 
-	Rules   string       // file of the clients' rules (rules.Open), or empty
-	SessMax rules.Limit  // for the sessions of all clients; 0 means admission.DefaultSessMax
-	Limits  rules.Limits // for clients that Rules does not limit
+	Rules   string       // file of rules for clients (see rules.Open), or empty
+	SessMax rules.Limit  // limit on the sessions of all clients together; 0 means admission.DefaultSessMax
+	Limits  rules.Limits // limits for clients without limits in Rules
 
-	Names Names // for messages
+	Names Names // what messages call the settings
 
-	Events *Events // called when something happens; may be nil
+	Events *Events // hooks to call; may be nil
 }
 
-// Names are the names of settings in messages, as the user knows them. Plain words stand
-// in for those that are empty.
+// Names holds the names of settings for use in messages, as the user knows them. Empty
+// ones are replaced by plain words.
 type Names struct {
 	ClientUsers string // the users file
 	Rules       string // the rules file
 }
 
-// DefaultDialTimeout is the DialTimeout if Config sets none.
+// DefaultDialTimeout is used if Config sets no DialTimeout.
 const DefaultDialTimeout = 10 * time.Second
 
-// dialTimeout returns DialTimeout or its default.
+// dialTimeout returns DialTimeout or the default.
 func (c *Config) dialTimeout() time.Duration {
 	if c.DialTimeout > 0 {
 		return c.DialTimeout
@@ -81,11 +81,11 @@ func (c *Config) dialTimeout() time.Duration {
 	return DefaultDialTimeout
 }
 
-// directALPN names what TLS carries without remux. An end that carries something else is
-// refused, and its bytes are not mistaken for a target's.
+// directALPN is the ALPN name for TLS without remux. A peer that uses remux is refused,
+// so that its bytes are not mistaken for a target's.
 const directALPN = "tunnels-request/1"
 
-// protocol returns the ALPN name for this way, or "" for that of package tls.
+// protocol returns the ALPN name for this way, or "" for package tls's default.
 func (w way) protocol() string {
 	if w.mux {
 		return ""
@@ -93,23 +93,22 @@ func (w way) protocol() string {
 	return directALPN
 }
 
-// Networks that package net does not have.
+// Networks in addition to those of package net.
 const (
 	netRemux = "remux"
 	netTLS   = "tls"
 )
 
-// way is how requests travel, resolved from the names of networks.
+// way describes how requests travel, as resolved from the names of networks.
 type way struct {
-	mux     bool   // as sessions of remux
-	secured bool   // over TLS
-	network string // package net's network beneath
-	address string // where a server listens
+	mux     bool   // requests are remux sessions
+	secured bool   // TLS is used
+	network string // underlying network of package net
+	address string // address a server listens on
 }
 
-// way reads the one table of networks: EagerNet names what carries requests; where
-// that is remux, RemuxNet names what carries conns; and where one of them is tls,
-// ServerNet names what carries TLS.
+// way resolves the names of networks: EagerNet carries requests; if that is remux,
+// RemuxNet carries its conns; and if either is tls, ServerNet carries TLS.
 func (c *Config) way() (way, error) {
 	w := way{network: c.EagerNet, address: c.ServerAddr}
 	if c.EagerNet == netRemux {
@@ -134,8 +133,8 @@ func (c *Config) way() (way, error) {
 	return w, nil
 }
 
-// servers returns the addresses that a client may dial, or for a server the one where it
-// listens.
+// servers returns the addresses a client may dial or, for a server, the one it listens
+// on.
 func (c *Config) servers() []string {
 	if len(c.Servers) > 0 {
 		return c.Servers

@@ -9,7 +9,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestContact checks that Contact returns a server that has answered, or why none has.
+// TestContact checks that Contact returns a server that has answered, or the reason why
+// none has.
 func TestContact(t *testing.T) {
 	for _, w := range ways {
 		r := start(t, w.eager, w.remux, w.server, nil)
@@ -18,7 +19,7 @@ func TestContact(t *testing.T) {
 		cancel()
 		want := r.server.Addr().String()
 		if w.eager != "remux" {
-			want = "" // without remux there is no conn before the first request
+			want = "" // without remux, nothing is dialed before the first request
 		}
 		if server != want || err != nil || (rtt > 0) != (want != "") {
 			t.Errorf("%v: Contact = %q, %v, %v, want %q", w, server, rtt, err, want)
@@ -46,7 +47,7 @@ func TestContact(t *testing.T) {
 	}
 }
 
-// newTestClient returns a client that listens until the test ends.
+// newTestClient returns a client that is listening until the test ends.
 func newTestClient(t *testing.T, cfg Config) *Client {
 	t.Helper()
 	c, err := NewClient(cfg)

@@ -8,8 +8,8 @@ import (
 	"tunnels/tls/ca"
 )
 
-// TestRevokedLines checks that when a client's certificate is revoked, the server's closing
-// lines give that reason with the client's name and are not errors.
+// TestRevokedLines checks that after a client's certificate is revoked, the server's
+// closing lines give that reason and the client's name, and are not errors.
 func TestRevokedLines(t *testing.T) {
 	for _, way := range []struct {
 		eager, mux string

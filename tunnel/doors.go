@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/httpdoor"
 )
 
-// newDoors returns the front door at lower: a listener with a door for each protocol
+// newDoors returns the front door on lower, a listener with a door for each protocol
 // that applications speak.
 func (c *Client) newDoors(lower net.Listener) eagersocks.Listener {
 	socks, web := c.cfg.Eager, c.cfg.Web

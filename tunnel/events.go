@@ -14,23 +14,22 @@ import (
 	"tunnels/tls"
 )
 
-// Events are functions that a Client or Server calls when something happens; see the
-// fields. Config.Events takes them.
+// Events holds the hooks a Client or Server calls; set it in Config.Events.
 type Events = events.Events
 
-// Request is one request and what is carried for it, as Events report it.
+// Request is one request with its byte counts, as reported by Events.
 type Request = events.Request
 
-// Live is a Request at one moment, as Sessions shows it.
+// Live is a snapshot of a Request, as returned by Sessions.
 type Live = events.Live
 
-// subscribe returns events that reach the table and cfg's own subscriber.
+// subscribe returns Events that call both the table and cfg's own subscriber.
 func (c *Config) subscribe(table *events.Table) *Events {
 	return events.Join(table.Events(), c.Events)
 }
 
-// remuxHooks returns hooks that report the events of a pool or listener. peer describes
-// the other end of a conn.
+// remuxHooks returns hooks that report the events of a pool or listener. peer returns a
+// description of a conn's other end.
 func remuxHooks(e *Events, peer func(lower net.Conn) events.Conn) *remux.Hooks {
 	conn := func(id remux.ID, lower net.Conn) events.Conn {
 		c := peer(lower)
@@ -49,7 +48,7 @@ func remuxHooks(e *Events, peer func(lower net.Conn) events.Conn) *remux.Hooks {
 	}
 }
 
-// clientOf returns what is known of the client at the other end of a server's conn.
+// clientOf returns a description of the client at the other end of a server's conn.
 func clientOf(lower net.Conn) events.Conn {
 	return events.Conn{Client: peerOf(lower), From: lower.RemoteAddr().String()}
 }
@@ -63,12 +62,12 @@ func tlsHooks(e *Events) *tls.Hooks {
 	}
 }
 
-// upstreamHooks returns hooks that report which server is used.
+// upstreamHooks returns hooks that report which server is in use.
 func upstreamHooks(e *Events) upstream.Hooks {
 	return upstream.Hooks{Silent: e.ServerSilent, Answers: e.ServerAnswers, Using: e.ServerChosen}
 }
 
-// rejected reports an application's connection without a request that can be carried.
+// rejected reports an application's connection without a usable request.
 func (c *Client) rejected(from string, err error) {
 	from = cmp.Or(from, "unknown")
 	if why, _ := code.Of(err); why == code.NotAuthorised && !errors.Is(err, eagersocks.ErrMistake) && !errors.Is(err, eagersocks.ErrBug) {

@@ -15,7 +15,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// eventLog subscribes to the events of requests and writes down their names.
+// eventLog subscribes to request events and records their names.
 type eventLog struct {
 	mu    sync.Mutex
 	names []string // guarded by mu
@@ -47,8 +47,8 @@ func (l *eventLog) events() *Events {
 	}
 }
 
-// TestRequestEvents: every request is reported at both ends, in the same order by each way,
-// and a refused one does not start at the server.
+// TestRequestEvents: both ends report every request, in the same order over every
+// network, and a refused one never starts at the server.
 func TestRequestEvents(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.eager+" "+w.remux+" "+w.server, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestRequestEvents(t *testing.T) {
 	}
 }
 
-// ping sends a byte to an echo and waits for it.
+// ping sends a byte to an echo server and waits for it to come back.
 func ping(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -91,7 +91,8 @@ func ping(t *testing.T, c *net.TCPConn) {
 	}
 }
 
-// wantLive checks that both tables show the one session, which has carried a byte each way.
+// wantLive checks that both tables show a single session that has carried one byte each
+// way.
 func wantLive(t *testing.T, r *rig) {
 	t.Helper()
 	for name, sessions := range map[string]func() []Live{"client": r.client.Sessions, "server": r.server.Sessions} {

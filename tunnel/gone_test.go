@@ -19,7 +19,7 @@ import (
 	"tunnels/tls/ca"
 )
 
-// goneMax limits how long the resources of a lost peer may be held. It is generous: the limits
+// goneMax is how long a lost peer's resources may be held. It is generous: the limits
 // in package splice are a few seconds.
 const goneMax = 40 * time.Second
 
@@ -43,7 +43,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// holding returns a target and a channel of its connections, which stay open until the test ends.
+// holding returns a target and a channel of its connections, which it keeps open until
+// the test ends.
 func holding(t *testing.T) (*testnet.Server, <-chan *net.TCPConn) {
 	t.Helper()
 	conns, closed := make(chan *net.TCPConn, 8), make(chan struct{})
@@ -78,7 +79,8 @@ func fillUp(t *testing.T, c net.Conn) {
 	}
 }
 
-// wantNothingHeld checks that the server eventually releases everything its client used.
+// wantNothingHeld checks that the server eventually releases everything held for its
+// client.
 func (r *rig) wantNothingHeld(t *testing.T) {
 	t.Helper()
 	eventually(t, "no connection to a target", func() bool { return r.servL.Count(sla.Sock) == 0 })
@@ -95,11 +97,11 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 	}
 }
 
-// TestGone checks that sessions at the exit end, whatever they are waiting for, when their client
-// is gone, its certificate is revoked, or their application resets its connection, and that the
-// targets notice.
+// TestGone checks that when a client is gone, its certificate is revoked, or an
+// application resets its connection, the sessions at the exit end, whatever they are
+// waiting for, and the targets notice.
 func TestGone(t *testing.T) {
-	silent := func(t *testing.T, c *net.TCPConn) { // has read end of file, so only a Write notices the reset
+	silent := func(t *testing.T, c *net.TCPConn) { // it has read end of file, so only a Write notices the reset
 		eventually(t, "a reset", func() bool { _, err := c.Write([]byte("x")); return err != nil })
 	}
 	states := map[string]struct {
@@ -112,7 +114,7 @@ func TestGone(t *testing.T) {
 			check: wantTargetReset,
 			app:   true,
 		},
-		"target does not read to the end": {
+		"target does not read, application has finished": {
 			begin: func(t *testing.T, app, _ *net.TCPConn) {
 				fillUp(t, app)
 				_ = app.CloseWrite()
@@ -176,7 +178,7 @@ func TestGone(t *testing.T) {
 						_ = app.SetLinger(0)
 						app.Close()
 					}
-					eventually(t, "the applications are forgotten", func() bool { return r.clientL.Count(sla.Sock) == 0 })
+					eventually(t, "the applications' connections have ended", func() bool { return r.clientL.Count(sla.Sock) == 0 })
 				case "client":
 					r.client.Close()
 				}
@@ -199,7 +201,7 @@ func ownBudget(c *Config) { c.Remux.Budget = remux.NewBudget(0) }
 func TestGoneThrottled(t *testing.T) {
 	for _, w := range ways {
 		if w.eager == "remux" && w.remux != "tls" || w.server == "unix" {
-			continue // the same code
+			continue // same code path
 		}
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
 			t.Parallel()
@@ -217,8 +219,8 @@ func TestGoneThrottled(t *testing.T) {
 	}
 }
 
-// TestGoneServer checks that an application that does not read is reset when its server is gone,
-// and that data waiting for it is freed.
+// TestGoneServer checks that an application that is not reading is reset when its
+// server is gone, and that data waiting for it is freed.
 func TestGoneServer(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
@@ -230,7 +232,7 @@ func TestGoneServer(t *testing.T) {
 			far := <-conns
 			fillUp(t, far)
 			r.server.Close()
-			eventually(t, "the application is forgotten", func() bool { return r.clientL.Count(sla.Sock) == 0 })
+			eventually(t, "the application's connection has ended", func() bool { return r.clientL.Count(sla.Sock) == 0 })
 			eventually(t, "no memory of the budget", func() bool { waiting, _, _ := r.cfg.Remux.Budget.Usage(); return waiting == 0 })
 			wantTargetReset(t, app)
 		})
@@ -243,7 +245,7 @@ func TestGoneWhileDialing(t *testing.T) {
 	target := testnet.BlackHole(t)
 	for _, w := range ways {
 		if w.eager != "remux" {
-			continue // without remux the connection is not watched during the dial, which has its own timeout
+			continue // without remux nothing watches the connection during the dial, which has its own timeout
 		}
 		t.Run(w.remux+" "+w.server, func(t *testing.T) {
 			t.Parallel()

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// TestRequestsWhileServerDown checks that requests made while no server can be reached are
-// counted on one line.
+// TestRequestsWhileServerDown checks that requests made while no server can be reached
+// share one line with a count.
 func TestRequestsWhileServerDown(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	r.server.Close()
@@ -17,7 +17,7 @@ func TestRequestsWhileServerDown(t *testing.T) {
 		return !r.client.servers.Reachable()
 	})
 	before := len(r.clientLog.With("[sock]"))
-	const most = 10 // requests that wait for a dial due meanwhile
+	const most = 10 // requests that may wait for a dial due in the meantime
 	for range 100 {
 		refusedBy(t, r, "a.test:80")
 	}
@@ -35,7 +35,7 @@ func TestRequestsWhileServerDown(t *testing.T) {
 	}
 }
 
-// refusedBy makes a request that is expected to fail.
+// refusedBy makes a request that must fail.
 func refusedBy(t *testing.T, r *rig, target string) {
 	t.Helper()
 	d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)

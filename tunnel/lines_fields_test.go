@@ -14,8 +14,8 @@ import (
 	"tunnels/sla"
 )
 
-// TestLinesNameClient checks that the lines of both ends name the client of a connection and
-// the bytes it carried, over every network.
+// TestLinesNameClient checks that over every network, both ends' lines give a
+// connection's client and the bytes it carried.
 func TestLinesNameClient(t *testing.T) {
 	grammar := regexp.MustCompile(sla.Grammar)
 	for _, way := range ways {
@@ -52,7 +52,7 @@ func TestLinesNameClient(t *testing.T) {
 			r.serverLog.Wait(t, "server", "[conn] + ", " from=")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			_ = r.client.Shutdown(ctx) // only the line matters
+			_ = r.client.Shutdown(ctx) // only the log line matters
 			r.serverLog.Wait(t, "server", "[conn] - ", " sec=")
 		})
 	}
@@ -72,7 +72,7 @@ func exchange(t *testing.T, c net.Conn, n int) {
 	}
 }
 
-// connectHTTP connects to target by an HTTP CONNECT request.
+// connectHTTP connects to target with an HTTP CONNECT request.
 func connectHTTP(t *testing.T, r *rig, target string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", r.client.Addr().String())

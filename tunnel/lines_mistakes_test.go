@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// TestUserMistakes checks that a request that can only be a user's mistake is logged as one
-// warning, with repeats counted on a later one, and that silent connections cause none.
+// TestUserMistakes checks that a request that can only be a user's mistake is logged as
+// one warning, with repeats counted in a later one, and that silent connections cause
+// none.
 func TestUserMistakes(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
-	r.serverLog.Wait(t, "server", "[conn] + ") // so that the end of the test does not interrupt the dial
+	r.serverLog.Wait(t, "server", "[conn] + ") // or the end of the test may interrupt the dial
 	say := func(addr net.Addr, text string) {
 		t.Helper()
 		c, err := net.Dial("tcp", addr.String())
@@ -49,7 +50,7 @@ func TestUserMistakes(t *testing.T) {
 	if got := r.serverLog.With("[warn]"); len(got) != 0 {
 		t.Errorf("the server logged warnings about probes: %q", got)
 	}
-	until(t, "all mistakes are counted", func() bool { // may be later than the answer
+	until(t, "all mistakes are counted", func() bool { // may happen after the answer
 		return int(r.mistakes.Load()) == 3*len(mistakes)
 	})
 	r.client.Close()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// outerIP returns a non-loopback address of this machine, so that a server on it can stand for
-// one reached by its public name.
+// outerIP returns a non-loopback address of this machine, so that a server on it can
+// stand in for one reached by its public name.
 func outerIP(t *testing.T) string {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -25,8 +25,8 @@ func outerIP(t *testing.T) string {
 	return ""
 }
 
-// TestSelf checks that "self:PORT" and "loopback:PORT" allow that port on every address of the
-// exit's own machine, over TCP and UDP, and that Deny takes precedence.
+// TestSelf checks that "self:PORT" and "loopback:PORT" allow the port on every address
+// of the exit's own machine, over TCP and UDP, and that Deny takes precedence.
 func TestSelf(t *testing.T) {
 	ip := outerIP(t)
 	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))

@@ -23,9 +23,8 @@ import (
 	"tunnels/tls"
 )
 
-// Server is the exit: it accepts requests from clients and connects them to
-// their targets. Its methods may be called from several goroutines at once; it
-// listens and serves once.
+// Server is the exit: it accepts requests from clients and connects them to their
+// targets. Its methods are safe for concurrent use; it listens and serves only once.
 type Server struct {
 	// Static after construction.
 	cfg     Config
@@ -36,9 +35,9 @@ type Server struct {
 	policy  *policy.Exit
 	rules   *rules.File // or nil
 	clients *admission.Clients
-	tls     *tls.Server // nil if clients are not accepted over TLS
+	tls     *tls.Server // nil unless clients connect over TLS
 	ctx     context.Context
-	cancel  context.CancelFunc // ends dials
+	cancel  context.CancelFunc // cancels dials
 
 	stage lifecycle.Stage
 
@@ -80,7 +79,7 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// admit reads what clients may reach and use.
+// admit reads the clients' rules and limits.
 func (s *Server) admit() (err error) {
 	s.policy = &policy.Exit{Allow: s.cfg.Allow, Deny: s.cfg.Deny, Own: new(netx.Own).Has}
 	if s.cfg.Rules != "" {
@@ -98,7 +97,7 @@ func (s *Server) admit() (err error) {
 	return nil
 }
 
-// rulesName returns the name of the rules file in messages.
+// rulesName returns what messages call the rules file.
 func (s *Server) rulesName() string { return cmp.Or(s.cfg.Names.Rules, "the rules file") }
 
 // Listen starts listening. Serve must follow. After Shutdown or Close, Listen returns
@@ -132,7 +131,7 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// Addr returns the address on which the server listens, or nil before Listen.
+// Addr returns the address the server is listening on, or nil before Listen.
 func (s *Server) Addr() net.Addr {
 	if !s.stage.Ready() {
 		return nil
@@ -140,8 +139,8 @@ func (s *Server) Addr() net.Addr {
 	return s.lower.Addr()
 }
 
-// ListenAndServe listens and serves until Shutdown or Close, and returns nil then.
-// If that was called before it listened, it returns ErrClosed.
+// ListenAndServe listens and serves until Shutdown or Close, then returns nil. If
+// either was called before it listened, it returns ErrClosed.
 func (s *Server) ListenAndServe() error {
 	if err := s.Listen(); err != nil {
 		return err
@@ -149,8 +148,8 @@ func (s *Server) ListenAndServe() error {
 	return s.Serve()
 }
 
-// Serve serves what Listen listens for until Shutdown or Close, and returns nil then
-// (also if that was called between Listen and Serve). It may be called once.
+// Serve serves clients until Shutdown or Close, then returns nil, even if either was
+// called before it. It may be called only once, after Listen.
 func (s *Server) Serve() error {
 	if err := s.stage.Serve(); err != nil {
 		return err
@@ -167,7 +166,7 @@ func (s *Server) Serve() error {
 	}
 }
 
-// Reload reads the certificates and the rules again, changed or not.
+// Reload rereads the certificates and the rules, changed or not.
 func (s *Server) Reload() error {
 	err := s.rules.Reload()
 	if err != nil {
@@ -179,20 +178,20 @@ func (s *Server) Reload() error {
 	return err
 }
 
-// Refused returns how many requests and datagrams have been refused, by reason.
+// Refused returns the number of refused requests and datagrams, by reason.
 func (s *Server) Refused() map[admission.Refusal]uint64 { return s.clients.Counts() }
 
-// Shutdown stops accepting, waits for running requests until ctx ends, and resets the
-// rest. The error tells how many those were. It may be called more than once, and Close
-// may follow.
+// Shutdown stops accepting, waits for running requests until ctx ends, then resets the
+// rest. The error says how many it reset. It may be called more than once, and be
+// followed by Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stage.Close()
 	var err error
 	if s.sessions != nil {
-		// When all sessions and conns have ended, bytes may still be waiting here for
-		// slow targets.
+		// Even after all sessions and conns have ended, bytes may still be waiting here
+		// for slow targets.
 		if err = s.sessions.Shutdown(ctx); err == nil {
-			s.requests.Close() // no request starts while Wait waits
+			s.requests.Close() // so that no request starts during Wait
 			err = s.work.Wait(ctx)
 		}
 	} else if s.lower != nil {
@@ -203,9 +202,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close ends everything at once.
+// Close ends all requests and stops at once.
 func (s *Server) Close() {
-	s.cancel() // ends a Listen that waits
+	s.cancel() // ends a waiting Listen
 	s.stage.Close()
 	if s.sessions != nil {
 		s.sessions.Close()
@@ -225,12 +224,12 @@ func (s *Server) close() {
 	}
 }
 
-// serve connects one request to its target, if the client may have one more session. It
-// returns the function that carries the bytes, or nil if there are none to carry.
+// serve connects one request to its target if the client may have one more session. It
+// returns a function that carries the bytes, or nil if there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	g, err := s.clients.Admit(peerOf(conn), req.Target.String())
 	if err != nil {
-		_ = req.Refuse(code.NotAllowed, err.Error()) // a client that is gone needs no answer
+		_ = req.Refuse(code.NotAllowed, err.Error()) // if the client is gone, it needs no answer
 		return nil
 	}
 	rest := s.connect(g, conn, req)
@@ -244,7 +243,7 @@ func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	}
 }
 
-// connect is serve for a client that was admitted.
+// connect does the work of serve for an admitted client.
 func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	if req.Command == eagersocks.UDP {
 		return s.associate(g, conn, req)
@@ -263,8 +262,8 @@ func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Requ
 	r.Resolved(took.Resolve)
 	r.Connected(took.Connect)
 	if err != nil {
-		why, _ := errors.AsType[*code.Error](err) // exit returns no others
-		a.failed(why)                             // first, because the client may look for the reason in the log once it is told
+		why, _ := errors.AsType[*code.Error](err) // exit returns no other type
+		a.failed(why)                             // before answering, so that the reason is in the log when the client looks for it
 		_ = req.Refuse(why.Code, why.Text)
 		return nil
 	}
@@ -294,8 +293,8 @@ func (s *Server) carry(r *Request, conn, target splice.Stream) {
 	s.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A && why == code.Cancelled})
 }
 
-// targetError adds to an error of the system about the target's connection the code that
-// marks it as the target's.
+// targetError adds to a system error on the target's connection the code that marks it
+// as the target's.
 func targetError(err error) error {
 	_, coded := code.Of(err)
 	if err == nil || coded || errors.Is(err, net.ErrClosed) {
@@ -304,7 +303,7 @@ func targetError(err error) error {
 	return &code.Error{Code: code.TargetReset, Text: err.Error()}
 }
 
-// accept reports the request of a client that was admitted.
+// accept reports an admitted client's request.
 func (s *Server) accept(g *admission.Lease, target string) *Request {
 	r := events.NewRequest(g.Name(), target)
 	r.Plain = !s.way.mux
@@ -312,14 +311,14 @@ func (s *Server) accept(g *admission.Lease, target string) *Request {
 	return r
 }
 
-// start reports that a request is on its way, once.
+// start reports, once, that a request is under way.
 func (s *Server) start(r *Request) {
 	if r.Start() {
 		s.events.RequestStarted(r)
 	}
 }
 
-// invalid reports a session, or a connection without remux, that sent no valid request.
+// invalid reports a session or, without remux, a connection that sent no valid request.
 func (s *Server) invalid(from string, err error) {
 	if why, _ := code.Of(err); why == code.NotAuthorised && !errors.Is(err, eagersocks.ErrBug) {
 		s.events.LoginRejected(from, err)
@@ -328,7 +327,7 @@ func (s *Server) invalid(from string, err error) {
 	s.events.RequestInvalid(from, err)
 }
 
-// dial connects to the target. It gives up when the session ends.
+// dial connects to the target, giving up if the session ends.
 func (s *Server) dial(conn net.Conn, g *admission.Lease, j exit.Judge, target eagersocks.Address) (splice.Stream, exit.Times, error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
@@ -347,8 +346,8 @@ func (s *Server) dial(conn net.Conn, g *admission.Lease, j exit.Judge, target ea
 	return s.exit.Dial(ctx, askerOf(g, conn), j, target.Host, target.Port)
 }
 
-// askerOf returns the key by which clients share resources fairly: the name in the
-// certificate, or the address of conn if there is none.
+// askerOf returns the key for sharing resources fairly between clients: the name in the
+// certificate, or conn's address if there is none.
 func askerOf(g *admission.Lease, conn net.Conn) string {
 	if g.Name() != "" {
 		return g.Name()

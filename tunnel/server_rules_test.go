@@ -17,8 +17,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestServerRules checks that a missing rules file is an error, that reloading a changed one is
-// logged, and that Reload returns an error if it is invalid.
+// TestServerRules checks that a missing rules file is an error, that reloading a
+// changed file is logged, and that Reload of an invalid one returns an error.
 func TestServerRules(t *testing.T) {
 	_, err := NewServer(Config{EagerNet: "remux", RemuxNet: "tcp", ServerAddr: "127.0.0.1:0", Rules: "/no/such/file", Names: Names{Rules: "-server.rules"}})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {
@@ -33,7 +33,7 @@ func TestServerRules(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", func(c *Config) { c.Rules, c.Names.Rules = path, "-server.rules" })
 	write("[*]\nonly = 192.0.2.0/24\n")
 	until(t, "the rules are reloaded", func() bool {
-		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // which checks the file
+		if c, err := r.server.clients.Admit("client", "x.test:80"); err == nil { // checks the file for changes
 			c.Leave()
 		}
 		return strings.Contains(r.serverLog.String(), "[info] [main] reloaded rules ("+path+")")
@@ -57,7 +57,7 @@ func rulesFile(t *testing.T, text string) string {
 	return path
 }
 
-// zone returns a DNS server that resolves names to their addresses.
+// zone returns a DNS server that resolves the given names.
 func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	t.Helper()
 	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
@@ -71,8 +71,8 @@ func zone(t *testing.T, names map[string]string) *testnet.DNS {
 	})
 }
 
-// TestRefusedByName checks that a name resolving to the exit's own machine gets code 2, and can
-// be reached if the name is allowed.
+// TestRefusedByName checks that a name that resolves to the exit's own machine gets
+// code 2, and can be reached if the name is allowed.
 func TestRefusedByName(t *testing.T) {
 	dns := zone(t, map[string]string{"site.test": "127.0.0.1"})
 	site := testnet.Echo(t)

@@ -10,7 +10,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestTargetError checks that system errors of the target's connection get code TargetReset.
+// TestTargetError checks that system errors on the target's connection get code
+// TargetReset.
 func TestTargetError(t *testing.T) {
 	for _, tt := range []struct {
 		err  error

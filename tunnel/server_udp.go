@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// associate opens the exit's end of an association. It returns the function that carries
+// associate opens the exit's end of an association. It returns a function that carries
 // the datagrams, or nil if there are none to carry.
 func (s *Server) associate(g *admission.Lease, conn net.Conn, req *eagersocks.Request) (carry func()) {
 	r := s.accept(g, "udp:"+req.Target.String())

@@ -52,8 +52,8 @@ type cluster struct {
 	log     *logtest.Buffer
 }
 
-// startCluster starts three servers with round trips of 0, 100 and 300 ms, and their client.
-// change may be nil.
+// startCluster starts three servers, with round trips of 0, 100 and 300 ms, and a
+// client for them. change may be nil.
 func startCluster(t *testing.T, eager string, change func(*Config)) *cluster {
 	t.Helper()
 	server, client, err := tls.Throwaway("server.test")
@@ -107,7 +107,7 @@ func startCluster(t *testing.T, eager string, change func(*Config)) *cluster {
 		lines.Close()
 		for _, c := range []sla.Category{sla.Conn, sla.Sess, sla.Sock} {
 			if n := log.Count(c); n != 0 {
-				t.Errorf("%d of %s are still counted after the end", n, c)
+				t.Errorf("%d of %s still counted after the end", n, c)
 			}
 		}
 		if t.Failed() {
@@ -144,7 +144,7 @@ func (v *cluster) ask(target string) error {
 	return err
 }
 
-// greeting makes one request to a greeter and sends it nothing.
+// greeting makes one request to a greeter without sending it anything.
 func (v *cluster) greeting(target string) error {
 	c, err := v.dial(target)
 	if err != nil {
@@ -156,7 +156,7 @@ func (v *cluster) greeting(target string) error {
 	case err == nil && string(got) != banner:
 		return errors.New("answer " + string(got))
 	case errors.Is(err, syscall.ECONNRESET) && len(got) > 0:
-		return nil // the server died after the answer had begun, so a reset is correct
+		return nil // the server died after the answer began, so a reset is correct
 	}
 	return err
 }
@@ -198,8 +198,8 @@ func (v *cluster) wantState(i int, want remux.State) {
 	}
 }
 
-// TestServersKill checks that the nearest server is used, that the next one replaces it at once
-// when it is killed, and that it is used again when it is back.
+// TestServersKill checks that the nearest server is used, that the next one replaces it
+// at once when it is killed, and that it is used again once it is back.
 func TestServersKill(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"remux", "tls"} {
@@ -223,8 +223,8 @@ func TestServersKill(t *testing.T) {
 	}
 }
 
-// TestServersStop checks that the client leaves a server that stops answering within 5 s, and
-// that a session on that server resumes when the server does.
+// TestServersStop checks that the client abandons a server within 5 s after it stops
+// answering, and that a session on that server resumes when the server does.
 func TestServersStop(t *testing.T) {
 	t.Parallel()
 	v := startCluster(t, "remux", nil)
@@ -249,12 +249,12 @@ func TestServersStop(t *testing.T) {
 	v.servers[0].relay.Stall(true)
 	start := time.Now()
 	var asking sync.WaitGroup
-	asking.Go(func() { v.ask(echo.Addr) }) // may fail, because it has sent a byte and cannot be retried
+	asking.Go(func() { v.ask(echo.Addr) }) // may fail, because it sent a byte and so cannot be retried
 	v.log.Wait(t, "client", "[main] using server "+v.servers[1].relay.Addr, " instead of "+v.servers[0].relay.Addr+" (silent)")
 	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("left after %v, want at most 5s", took)
+		t.Errorf("abandoned after %v, want at most 5s", took)
 	} else {
-		t.Logf("left after %v", took)
+		t.Logf("abandoned after %v", took)
 	}
 	if err := v.ask(echo.Addr); err != nil || v.servers[1].used() == 0 {
 		t.Errorf("the next request: %v, with %d at server 1", err, v.servers[1].used())
@@ -267,8 +267,8 @@ func TestServersStop(t *testing.T) {
 	v.wantUsed(echo.Addr, 0, 25*time.Second)
 }
 
-// TestServersLoseNothing checks that while servers keep dying, no request that has sent nothing
-// fails, whether answered eagerly or not.
+// TestServersLoseNothing checks that while servers keep dying, no request fails that
+// has not sent anything, eager or not.
 func TestServersLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
@@ -302,7 +302,7 @@ func TestServersLoseNothing(t *testing.T) {
 					}
 				})
 			}
-			for i := range 6 { // never two servers at a time
+			for i := range 6 { // never two servers at once
 				v.servers[i%3].kill()
 				v.wantState(i%3, remux.Down)
 				v.servers[i%3].revive()
@@ -320,7 +320,8 @@ func TestServersLoseNothing(t *testing.T) {
 	}
 }
 
-// TestServersAllDown checks that the application soon gets an error when all servers are down.
+// TestServersAllDown checks that the application promptly gets an error when all
+// servers are down.
 func TestServersAllDown(t *testing.T) {
 	t.Parallel()
 	v := startCluster(t, "remux", nil)

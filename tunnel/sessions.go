@@ -1,7 +1,7 @@
 package tunnel
 
-// Sessions returns what the client carries now, the oldest first.
+// Sessions returns the client's live requests, oldest first.
 func (c *Client) Sessions() []Live { return c.live.All() }
 
-// Sessions returns what the server carries now, the oldest first.
+// Sessions returns the server's live requests, oldest first.
 func (s *Server) Sessions() []Live { return s.live.All() }

@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/netx"
 )
 
-// role is the common interface of Client and Server.
+// role is the interface common to Client and Server.
 type role interface {
 	Listen() error
 	Serve() error
@@ -57,8 +57,8 @@ func eachRole(t *testing.T, f func(t *testing.T, made func() role)) {
 	}
 }
 
-// TestUnusualOrder checks that methods called in an unusual order return an error, do not panic,
-// and leave nothing listening.
+// TestUnusualOrder checks that methods called out of order return an error, do not
+// panic, and leave nothing listening.
 func TestUnusualOrder(t *testing.T) {
 	eachRole(t, func(t *testing.T, made func() role) {
 		for name, end := range map[string]func(r role){
@@ -98,14 +98,14 @@ func TestUnusualOrder(t *testing.T) {
 			}
 			if c, err := net.Dial("tcp", addr); err == nil {
 				c.Close()
-				t.Errorf("%s still accepts connections after %s", addr, name)
+				t.Errorf("%s is still accepting connections after %s", addr, name)
 			}
 		}
 	})
 }
 
-// TestStopWhileStarting checks that Shutdown and Close end a ListenAndServe that is just
-// starting, and leave the port free.
+// TestStopWhileStarting checks that Shutdown and Close stop a ListenAndServe that is
+// just starting, and leave the port free.
 func TestStopWhileStarting(t *testing.T) {
 	eachRole(t, func(t *testing.T, made func() role) {
 		for i := range 50 {
@@ -125,7 +125,7 @@ func TestStopWhileStarting(t *testing.T) {
 			if a := r.Addr(); a != nil {
 				if c, err := net.Dial("tcp", a.String()); err == nil {
 					c.Close()
-					t.Fatalf("%s still accepts connections after Shutdown", a)
+					t.Fatalf("%s is still accepting connections after Shutdown", a)
 				}
 			}
 		}

@@ -7,13 +7,13 @@ import (
 	"tunnels/internal/trial"
 )
 
-// Step is one step on the way to a target, as Try takes them.
+// Step is one step on the way to a target, as reported by Try.
 type Step = trial.Step
 
-// Try goes the way from a client to one of its servers, step by step, and makes one
-// request of the exit, for a target that is host:port. It reports each step, and
-// returns whether all went well. Each is bounded by cfg's dial timeout, or ends with
-// ctx. No client needs to run, and none that runs is disturbed.
+// Try goes the way from a client to one of its servers step by step, and requests
+// target, a host:port, from the exit. It reports each step and returns whether all
+// succeeded. Each step is limited by cfg's dial timeout and by ctx. No client needs to
+// be running, and a running one is not disturbed.
 func Try(ctx context.Context, cfg Config, address, target string, report func(Step)) (bool, error) {
 	to, err := eagersocks.ParseAddress(target)
 	if err != nil {
@@ -32,9 +32,9 @@ func Try(ctx context.Context, cfg Config, address, target string, report func(St
 	}, report), nil
 }
 
-// TryServer does what Try does for a server, as far as it can be known from there:
-// whether it can listen, and whether its resolver knows the target's name. A port
-// that is in use is no failure, as it may be by the very server.
+// TryServer is the counterpart of Try on a server: it checks whether the server can
+// listen and whether its resolver can resolve the target's name. A port in use is not a
+// failure, because the server itself may be using it.
 func TryServer(ctx context.Context, cfg Config, target string, report func(Step)) (bool, error) {
 	to, err := eagersocks.ParseAddress(target)
 	if err != nil {

@@ -30,7 +30,7 @@ import (
 	"tunnels/tls"
 )
 
-// ways lists all combinations of networks that can carry requests.
+// ways lists every combination of networks that can carry requests.
 var ways = []struct{ eager, remux, server string }{
 	{"remux", "tls", "tcp"},
 	{"remux", "tls", "unix"},
@@ -47,13 +47,13 @@ type rig struct {
 	server         *Server
 	clientLog      *logtest.Buffer
 	serverLog      *logtest.Buffer
-	cfg            Config // the client's
+	cfg            Config // configuration of the client
 	clientL, servL *sla.Logger
 	clientJ, servJ *journal.Journal
 	mistakes       *atomic.Int64 // user mistakes reported so far
 }
 
-// listOf returns a list of targets.
+// listOf returns a policy list of targets.
 func listOf(entries ...string) *policy.List {
 	l, err := policy.Parse(strings.Join(entries, ","))
 	if err != nil {
@@ -68,7 +68,7 @@ func start(t *testing.T, eager, mux, network string, change func(*Config)) *rig 
 	return startWatched(t, eager, mux, network, change, nil, nil)
 }
 
-// startWatched is start with one more subscriber at each end, or nil.
+// startWatched is like start with an extra subscriber, or nil, at each end.
 func startWatched(t *testing.T, eager, mux, network string, change func(*Config), client, server *Events) *rig {
 	t.Helper()
 	r := &rig{clientLog: &logtest.Buffer{}, serverLog: &logtest.Buffer{}, mistakes: new(atomic.Int64)}
@@ -130,7 +130,7 @@ func startWatched(t *testing.T, eager, mux, network string, change func(*Config)
 		r.clientJ.Close()
 		r.servJ.Close()
 		if n := len(r.client.Sessions()) + len(r.server.Sessions()); n != 0 {
-			t.Errorf("%d sessions are still in the tables after the end", n)
+			t.Errorf("%d sessions still in the tables after the end", n)
 		}
 		for name, b := range map[string]*logtest.Buffer{"client": r.clientLog, "server": r.serverLog} {
 			for line := range strings.Lines(b.String()) {
@@ -142,7 +142,7 @@ func startWatched(t *testing.T, eager, mux, network string, change func(*Config)
 		for _, l := range []*sla.Logger{r.clientL, r.servL} {
 			for _, c := range []sla.Category{sla.Conn, sla.Sess, sla.Sock} {
 				if n := l.Count(c); n != 0 {
-					t.Errorf("%d of %s are still counted after the end", n, c)
+					t.Errorf("%d of %s still counted after the end", n, c)
 				}
 			}
 		}
@@ -153,7 +153,7 @@ func startWatched(t *testing.T, eager, mux, network string, change func(*Config)
 	return r
 }
 
-// http returns an HTTP client that uses the rig as a SOCKS proxy and keeps no connections.
+// http returns an HTTP client that uses the rig as a SOCKS proxy, without keep-alive.
 func (r *rig) http() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		Proxy:             http.ProxyURL(&url.URL{Scheme: "socks5h", Host: r.client.Addr().String()}),
@@ -210,7 +210,8 @@ func TestEveryWay(t *testing.T) {
 	}
 }
 
-// TestHalfClose checks that an application that closes its direction still gets the whole answer.
+// TestHalfClose checks that an application that closes its direction still gets the
+// full answer.
 func TestHalfClose(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -250,7 +251,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// closedPort returns an address on which nothing listens.
+// closedPort returns an address that nothing is listening on.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -261,8 +262,8 @@ func closedPort(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// TestRefusedTarget checks that an eager request to a closed port ends in a reset, never cleanly,
-// and that the next one gets the correct SOCKS code.
+// TestRefusedTarget checks that an eager request to a closed port ends in a reset,
+// never cleanly, and that the next request gets the right SOCKS code.
 func TestRefusedTarget(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	target := closedPort(t)
@@ -286,7 +287,7 @@ func TestRefusedTarget(t *testing.T) {
 	}
 }
 
-// TestPolicy checks that by default nothing on the server's own machine can be reached.
+// TestPolicy checks that nothing on the server's own machine can be reached by default.
 func TestPolicy(t *testing.T) {
 	site := httptest.NewServer(http.NotFoundHandler())
 	defer site.Close()
@@ -328,7 +329,7 @@ func TestShutdown(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- r.server.Shutdown(ctx) }()
-	// The listener is closed first.
+	// Shutdown closes the listener first.
 	for {
 		c, err := net.Dial("tcp", r.cfg.ServerAddr)
 		if err != nil {
@@ -351,8 +352,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestServerDown checks that once the client knows that no server can be reached, applications
-// get the SOCKS code for that, over every network.
+// TestServerDown checks that once the client knows that no server can be reached,
+// applications get the matching SOCKS code, over every network.
 func TestServerDown(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
@@ -381,8 +382,8 @@ func TestServerDown(t *testing.T) {
 	}
 }
 
-// TestShutdownDeliversUploads checks that data sent by an application before a clean end reaches
-// a slow target, although the session has ended and the server is stopping.
+// TestShutdownDeliversUploads checks that data an application sent before a clean end
+// reaches a slow target even though the session has ended and the server is stopping.
 func TestShutdownDeliversUploads(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -410,7 +411,7 @@ func TestShutdownDeliversUploads(t *testing.T) {
 	for buf := make([]byte, 64<<10); !strings.Contains(r.serverLog.String(), "[debg] [sess] - "); {
 		n, err := target.Read(buf)
 		first += n
-		if err == io.EOF { // everything has already arrived
+		if err == io.EOF { // everything had already arrived
 			break
 		}
 		if err != nil {

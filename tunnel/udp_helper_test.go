@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// socksUDP is the application's side of an association, implemented from RFC 1928. It is a
-// net.PacketConn, and a net.Conn that writes to the target to.
+// socksUDP is the application's side of an association, written from RFC 1928. It is a
+// net.PacketConn, and a net.Conn whose Write sends to the target to.
 type socksUDP struct {
 	*net.UDPConn
 	control *net.TCPConn
@@ -48,7 +48,7 @@ func associate(front, to string) (*socksUDP, error) {
 	return s, err
 }
 
-// associate returns an association through the rig, which is closed when the test ends.
+// associate returns an association through the rig that is closed when the test ends.
 func (r *rig) associate(t *testing.T) *socksUDP {
 	t.Helper()
 	s, err := associate(r.client.Addr().String(), "")
@@ -177,7 +177,7 @@ func echo(t *testing.T, ip string) *net.UDPConn {
 // echoAddr starts an echo on loopback and returns its address.
 func echoAddr(t *testing.T) string { return echo(t, "127.0.0.1").LocalAddr().String() }
 
-// descriptors returns how many descriptors this process has open, or -1 if not known.
+// descriptors returns how many descriptors this process has open, or -1 if unknown.
 func descriptors() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/netx"
 )
 
-// associateBy sends a given SOCKS5 request for an association over any stream network and returns
-// the application's side of it.
+// associateBy sends a given SOCKS5 request for an association over any stream network
+// and returns the application's side of the association.
 func associateBy(t *testing.T, network, front, request string) *socksUDP {
 	t.Helper()
 	c, err := net.Dial(network, front)
@@ -45,8 +45,9 @@ func associateBy(t *testing.T, network, front, request string) *socksUDP {
 	return s
 }
 
-// TestAssociateWithTarget checks that a request for an association may contain a target. Many
-// programs send one where RFC 1928 expects the address they will send from.
+// TestAssociateWithTarget checks that a request for an association may contain a
+// target, which many programs send where RFC 1928 expects the address they will send
+// from.
 func TestAssociateWithTarget(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	target := echoAddr(t)
@@ -67,7 +68,7 @@ func TestAssociateWithTarget(t *testing.T) {
 	}
 }
 
-// portOf returns the port of an IPv4 address with port.
+// portOf returns the port of an IPv4 host:port.
 func portOf(address string) string {
 	_, port, _ := strings.Cut(address, ":")
 	return port
@@ -84,13 +85,13 @@ func TestAssociationByUNIX(t *testing.T) {
 	s.ask(t, echoAddr(t), "ping")
 }
 
-// TestSwarm sends a datagram to each of a thousand peers with different addresses, has them all
-// answer afterwards, and checks that every answer arrives.
+// TestSwarm sends a datagram to each of a thousand peers with different addresses, then
+// has them all answer and checks that every answer arrives.
 func TestSwarm(t *testing.T) {
 	const peers = 1000
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
-	// Windows and macOS have one loopback address.
+	// Windows and macOS have only one loopback address.
 	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 9, 0, 1)})
 	if err != nil {
 		t.Skipf("this system has only one loopback address: %v", err)

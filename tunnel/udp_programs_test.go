@@ -19,7 +19,7 @@ import (
 	ours "tunnels/tls"
 )
 
-// TestDNSOverUDP resolves a name through an association with the resolver of package net.
+// TestDNSOverUDP resolves a name through an association, using package net's resolver.
 func TestDNSOverUDP(t *testing.T) {
 	server := dnsStub(t, "host.test.", netip.MustParseAddr("192.0.2.7"))
 	r := start(t, "remux", "tls", "tcp", nil)
@@ -35,7 +35,8 @@ func TestDNSOverUDP(t *testing.T) {
 	}
 }
 
-// dnsStub starts a DNS server that knows the IPv4 address of name, and returns its address.
+// dnsStub starts a DNS server that knows the IPv4 address of name, and returns the
+// server's address.
 func dnsStub(t *testing.T, name string, ip netip.Addr) string {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})

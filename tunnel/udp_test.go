@@ -17,8 +17,8 @@ import (
 	"tunnels/sla"
 )
 
-// TestDatagramsEveryWay sends datagrams of all sizes, from empty to the largest possible, over
-// every network that can carry requests, to an address and to a name.
+// TestDatagramsEveryWay sends datagrams of all sizes, from empty to the largest
+// possible, to an address and to a name, over every network that can carry requests.
 func TestDatagramsEveryWay(t *testing.T) {
 	target := echoAddr(t)
 	_, port, _ := net.SplitHostPort(target)
@@ -42,8 +42,8 @@ func TestDatagramsEveryWay(t *testing.T) {
 	}
 }
 
-// TestDatagramsKeepOrder sends 10 000 datagrams to four targets, with as many in flight as the
-// sockets hold, and checks that all are answered, in order for each target.
+// TestDatagramsKeepOrder sends 10 000 datagrams to four targets, with as many in flight
+// as the sockets hold, and checks that each target's answers all arrive in order.
 func TestDatagramsKeepOrder(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
@@ -91,11 +91,11 @@ func TestUnknownSendersAreIgnored(t *testing.T) {
 	}
 	wanted := 1
 	if runtime.GOOS == "linux" { // other systems lack the second address
-		spoof("127.0.0.2") // before the first datagram, so it must not claim the port
+		spoof("127.0.0.2") // sent before the first datagram, so it must not claim the port
 		wanted++
 	}
 	s.ask(t, to, "first")
-	spoof("127.0.0.1") // another port
+	spoof("127.0.0.1") // a different port
 	for range 3 {
 		s.ask(t, to, "next")
 	}
@@ -135,7 +135,7 @@ func TestDatagramsSurvive(t *testing.T) {
 	r.serverLog.Wait(t, "server", "[info] [sock] - "+at+" = 0")
 }
 
-// TestManyTargets checks that all targets of an association share one socket.
+// TestManyTargets checks that all of an association's targets share one socket.
 func TestManyTargets(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
@@ -143,7 +143,7 @@ func TestManyTargets(t *testing.T) {
 	for i := range targets {
 		targets[i] = echoAddr(t)
 	}
-	s.ask(t, targets[0], "opens the exit's socket")
+	s.ask(t, targets[0], "open the exit's socket")
 	before := descriptors()
 	for range 2 {
 		for _, to := range targets {
@@ -155,8 +155,8 @@ func TestManyTargets(t *testing.T) {
 	}
 }
 
-// TestDatagramPolicy checks that by default nothing on the server's machine can be reached,
-// however it is spelled, and that each refused target is logged once.
+// TestDatagramPolicy checks that nothing on the server's machine can be reached by
+// default, however it is spelled, and that each refused target is logged once.
 func TestDatagramPolicy(t *testing.T) {
 	target := echo(t, "127.0.0.1")
 	port := target.LocalAddr().(*net.UDPAddr).Port
@@ -265,8 +265,8 @@ func TestAssociationRefused(t *testing.T) {
 	}
 }
 
-// TestAssociationLeaksNothing checks that descriptors, goroutines and memory return to what they
-// were before.
+// TestAssociationLeaksNothing checks that descriptors, goroutines and memory return to
+// their previous levels.
 func TestAssociationLeaksNothing(t *testing.T) {
 	target := echoAddr(t)
 	r := start(t, "tcp", "", "tcp", func(c *Config) { c.EagerMode = eagersocks.Off })

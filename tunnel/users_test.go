@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/users"
 )
 
-// TestClientRequiresPassword checks that a client with ClientUsers requires a password on each of
-// its addresses, and logs a wrong one.
+// TestClientRequiresPassword checks that a client with ClientUsers requires a password
+// on each of its addresses, and logs wrong ones.
 func TestClientRequiresPassword(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users")
 	if _, err := users.Add(file, "alice", "secret"); err != nil {
@@ -58,10 +58,10 @@ func TestClientRequiresPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.client.Reload(); err == nil || !strings.Contains(err.Error(), "line 1") {
-		t.Errorf("Reload of nonsense = %v, want it to name the line", err)
+		t.Errorf("Reload of an invalid file = %v, want it to name the line", err)
 	}
 
-	// Close does not wait for throttled logins, which by now take eight seconds.
+	// Close must not wait for throttled logins, which by now take eight seconds.
 	failing := make(chan error, 6)
 	for range 6 {
 		go func() { failing <- dial(r.client.Addr(), "wrong") }()

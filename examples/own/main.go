@@ -54,7 +54,7 @@ func main() {
 	})
 }
 
-// serve connects each request to what dial returns for it.
+// serve connects each request to the connection that dial returns for it.
 func serve(from eagersocks.Listener, dial func(*eagersocks.Request) (net.Conn, error)) {
 	for {
 		near, req, err := from.Accept()
@@ -76,7 +76,7 @@ func serve(from eagersocks.Listener, dial func(*eagersocks.Request) (net.Conn, e
 	}
 }
 
-// pass copies one direction, including its end.
+// pass copies one direction, including the end of file.
 func pass(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
