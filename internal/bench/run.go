@@ -15,10 +15,10 @@ import (
 )
 
 // Run implements the verb: it runs the measurements selected by args and writes the
-// report to stdout and progress to stderr. version is the version to report. Run returns
-// early when ctx is done, and leaves no process behind. An error wrapping ErrUsage is
-// about args; any other means that a repetition failed, and the report has still been
-// written.
+// report to stdout and progress to stderr. version is the version to report. Run
+// returns early if ctx is done, and leaves no process behind. An error wrapping
+// ErrUsage is about args; any other means that a repetition failed, and the report has
+// still been written.
 func Run(ctx context.Context, args []string, version string, stdout, stderr io.Writer) error {
 	if role.Is(args) {
 		return role.Run(args, os.Stdin, stdout)

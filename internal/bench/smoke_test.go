@@ -20,7 +20,7 @@ import (
 // TestSmoke runs every case with real child processes and requires every figure.
 func TestSmoke(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes some seconds")
+		t.Skip("takes several seconds")
 	}
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "tunnels")

@@ -55,7 +55,7 @@ func TestAssociationCarries(t *testing.T) {
 	}
 	say(t, far, answer)
 	if from := hears(t, app, string(answer[2:])); from != a.Addr() {
-		t.Errorf("the answer comes from %v, want %v", from, a.Addr())
+		t.Errorf("the answer's source is %v, want %v", from, a.Addr())
 	}
 	end()
 	if _, err := records.next(); err != io.EOF {
@@ -115,7 +115,7 @@ func TestAssociationOverUNIX(t *testing.T) {
 	}
 	defer a.Close()
 	if at := a.Addr(); at.Addr() != netip.MustParseAddr("127.0.0.1") || at.Port() == 0 {
-		t.Errorf("the application is told %v, want a port at 127.0.0.1", at)
+		t.Errorf("the application is told to use %v, want a port at 127.0.0.1", at)
 	}
 	if a.peer != netip.MustParseAddr("127.0.0.1") {
 		t.Errorf("datagrams are accepted from %v, want 127.0.0.1", a.peer)

@@ -80,7 +80,7 @@ func removeStale(ctx context.Context, network, path string) error {
 		return err
 	}
 	if before.Mode().Type() != fs.ModeSocket {
-		return errors.New("a file of that name exists and is not a socket: remove it or choose another path")
+		return errors.New("a file of that name exists and is not a socket: remove it or choose a different path")
 	}
 	d := net.Dialer{Timeout: probeTimeout}
 	c, err := d.DialContext(ctx, network, path)

@@ -42,7 +42,7 @@ func tryListen(ctx context.Context, network, address string) Step {
 	ln, err := netx.Listen(ctx, network, address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		s.Text += " is in use; if not by this server, choose another port"
+		s.Text += " is in use; if not by this server, choose a different port"
 	case err != nil:
 		s.Text, s.Failed = err.Error(), true
 	default:

@@ -332,7 +332,7 @@ func (t *trial) targetHint(why code.Code) string {
 	case code.NotAllowed:
 		return fmt.Sprintf(" (see %s and %s of the server)", cmp.Or(t.cfg.Allow, "allow"), cmp.Or(t.cfg.Rules, "the rules file"))
 	case code.HostUnreachable:
-		return " (the server's resolver knows no such name, or there is no way to it)"
+		return " (the server's resolver knows no such name, or no route to it)"
 	case code.NetUnreachable:
 		return " (the server has no route to it)"
 	}

@@ -14,11 +14,11 @@ import (
 	"tunnels/internal/splice"
 )
 
-// FailoverStream is the server side of a request that has sent nothing yet. Until the
-// first byte from the application or the target, it survives the loss of its server:
-// the request is repeated at a different one. The reader detects the loss and fails
-// over; writers block meanwhile. Without remux, losing a server cannot be told from the
-// failure of a target.
+// FailoverStream is the stream to the server for a request that has sent nothing yet.
+// Until the first byte from the application or the target, it survives the loss of its
+// server: the request is repeated at a different one. The reader detects the loss and
+// fails over; writers block meanwhile. Without remux, losing a server cannot be told
+// from the failure of a target.
 type FailoverStream struct {
 	again  func(context.Context) (splice.Stream, error) // set once; repeats the request at a different server
 	ctx    context.Context                              // set once; cancels again

@@ -74,7 +74,7 @@ type row struct {
 	Figure  Figure
 	Cells   []cell // in the same order as Report.Systems
 	Ratio   string // ours to the reference; "" unless both have a figure
-	Target  string // bound to reach, or "" if there is none
+	Target  string // bound to reach, or "" without a target
 	Verdict string
 }
 
