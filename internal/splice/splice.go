@@ -233,8 +233,7 @@ type direction struct {
 	armed   atomic.Bool   // the guard is running
 }
 
-// direction returns the direction between two ends. If the source is a Deliverer and the
-// destination a socket, data may be delivered from now on.
+// direction returns the direction between two ends.
 func (j *join) direction(from, to End) *direction {
 	d := &direction{j: j, from: from, to: to, src: newSource(j.ends[from])}
 	d.sleeper, _ = j.ends[from].(Sleeper)
