@@ -13,14 +13,14 @@ import (
 	"tunnels/remux"
 )
 
-// A conn that is lost breaks what is open on it, never ends it.
+// The loss of a conn breaks its open sessions and never ends them cleanly.
 func TestAdversaryConnLost(t *testing.T) {
 	tails := map[string][]byte{
-		"between frames": nil,
-		"in a header":    {0, 1, 0},
-		"in a frame":     raw(1, 100, "only this"),
-		"in HELLO's kin": {0, 0, 0, 9, typePing, 1, 2},
-		"behind GOAWAY":  goAway(0, code.OK, ""),
+		"between frames":     nil,
+		"in a header":        {0, 1, 0},
+		"in a frame":         raw(1, 100, "only this"),
+		"in a control frame": {0, 0, 0, 9, typePing, 1, 2},
+		"after GOAWAY":       goAway(0, code.OK, ""),
 	}
 	for where, tail := range tails {
 		for _, abrupt := range []bool{false, true} {
@@ -29,9 +29,9 @@ func TestAdversaryConnLost(t *testing.T) {
 				s := newServer(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
 				p := s.full()
 				x := s.wantNext("open", p, 1)
-				y := s.wantNext("a session that is complete", p, 3)
+				y := s.wantNext("a complete session", p, 3)
 				p.write(data(1, "before"), data(3, "all"), fin(3))
-				p.barrier("all of it has come")
+				p.barrier("everything has arrived")
 				p.write(append([]byte{}, tail...))
 				if abrupt {
 					p.c.(*net.TCPConn).SetLinger(0)
@@ -39,7 +39,7 @@ func TestAdversaryConnLost(t *testing.T) {
 				p.c.Close()
 				within(t, "Done", func() { <-x.Done(); <-y.Done() })
 				want := "before"
-				if where == "in a frame" { // what came of it may or may not be delivered
+				if where == "in a frame" { // the part that arrived may or may not be delivered
 					x.SetReadDeadline(time.Now().Add(patience))
 					if b, err := io.ReadAll(x); err == nil || len(b) < len(want) || string(b) != (want + "only this")[:len(b)] {
 						t.Errorf("read %q, %v", b, err)
@@ -47,13 +47,13 @@ func TestAdversaryConnLost(t *testing.T) {
 				} else {
 					wantBroken(t, where, x, want)
 				}
-				wantEOF(t, "FIN had come", y, "all")
+				wantEOF(t, "FIN had arrived", y, "all")
 				if _, err := y.Write([]byte("x")); err == nil {
-					t.Error("Write to a conn that is lost succeeds")
+					t.Error("Write on a lost conn succeeds")
 				}
 				within(t, "ConnClosed", func() {
 					if err := <-closed; err == nil {
-						t.Error("ConnClosed is told of a clean end")
+						t.Error("ConnClosed reports a clean end")
 					}
 				})
 			})
@@ -61,8 +61,8 @@ func TestAdversaryConnLost(t *testing.T) {
 	}
 }
 
-// GOAWAY of the peer with 0x14 ends all sessions.
-func TestAdversaryPeerSaysProtocolError(t *testing.T) {
+// GOAWAY with 0x14 from the peer ends all sessions.
+func TestAdversaryPeerSendsProtocolError(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()
 	x := c.open()
@@ -74,8 +74,8 @@ func TestAdversaryPeerSaysProtocolError(t *testing.T) {
 	p.wantClosed("the conn")
 }
 
-// GOAWAY of the peer: no new sessions on that conn, those that are go on, and
-// behind the last one the conn ends.
+// GOAWAY from the peer: no new sessions on that conn; open ones continue, and the conn
+// ends after the last one.
 func TestAdversaryPeerGoesAway(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()
@@ -83,7 +83,7 @@ func TestAdversaryPeerGoesAway(t *testing.T) {
 	x.Write([]byte("hi"))
 	p.wantData("open", 1, "hi")
 	p.write(goAway(1, code.OK, "maintenance"))
-	p.barrier("GOAWAY has come")
+	p.barrier("GOAWAY has arrived")
 
 	second := make(chan remux.Session, 1)
 	go func() {
@@ -102,7 +102,7 @@ func TestAdversaryPeerGoesAway(t *testing.T) {
 	if y == nil {
 		return
 	}
-	q.wantFrame("the next session is on the next conn", open(1))
+	q.wantFrame("the next session uses the next conn", open(1))
 
 	p.write(data(1, "going on"))
 	wantRead(t, "the old session", x, "going on")
@@ -114,18 +114,18 @@ func TestAdversaryPeerGoesAway(t *testing.T) {
 	p.write(fin(1))
 	wantEOF(t, "its end", x, "")
 	f, err := p.next(typePing, typeWindow)
-	if err == nil && f.is(typeGoAway) { // the page does not forbid it
+	if err == nil && f.is(typeGoAway) { // PROTOCOL.md does not forbid it
 		f, err = p.next(typePing, typeWindow)
 	}
 	if err != io.EOF {
 		t.Fatalf("the conn ends with its last session: %v, %v", f, err)
 	}
 	p.c.Close()
-	q.wantIdle("the next conn is not touched")
+	q.wantIdle("the next conn is unaffected")
 }
 
-// GOAWAY of ours: PING behind it; sessions are accepted until its PONG comes,
-// refused with 0x17 then; the conn ends behind the last one.
+// Our GOAWAY is followed by a PING; sessions are accepted until its PONG arrives, then
+// refused with 0x17; the conn ends after the last one.
 func TestAdversaryWeGoAway(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -136,19 +136,19 @@ func TestAdversaryWeGoAway(t *testing.T) {
 	if last := p.wantLeaving("Shutdown"); last != 5 {
 		t.Errorf("GOAWAY names %d as the last session, want 5", last)
 	}
-	mark := string(p.wantType("behind it", typePing).payload[1:])
-	p.write(pong(be64(0))) // which is not the answer to that
-	y := s.wantNext("a session that was on its way", p, 7)
+	mark := string(p.wantType("after it", typePing).payload[1:])
+	p.write(pong(be64(0))) // not the answer to that PING
+	y := s.wantNext("a session in flight", p, 7)
 	z := s.wantNext("and one with a lower number", p, 3)
 	p.write(pong(mark), data(9, "late"))
-	p.wantReset("behind the barrier", 9, code.GoingAway)
+	p.wantReset("after the barrier", 9, code.GoingAway)
 	p.write(data(9, "late"), fin(9), open(11))
-	p.wantReset("OPEN too", 11, code.GoingAway)
+	p.wantReset("also OPEN", 11, code.GoingAway)
 	for n, w := range map[uint16]remux.Session{5: x, 7: y, 3: z} {
 		p.write(data(n, "on"))
-		wantRead(t, "old ones go on", w, "on")
+		wantRead(t, "open sessions continue", w, "on")
 		w.Write([]byte("on"))
-		p.wantData("old ones go on", n, "on")
+		p.wantData("open sessions continue", n, "on")
 		p.write(fin(n))
 		wantEOF(t, "the peer's end", w, "")
 		select {
@@ -159,7 +159,7 @@ func TestAdversaryWeGoAway(t *testing.T) {
 		w.CloseWrite()
 		p.wantFrame("our end", fin(n))
 	}
-	p.wantClosed("behind the last session")
+	p.wantClosed("after the last session")
 	p.c.Close()
 	within(t, "Shutdown", func() {
 		if err := <-done; err != nil {
@@ -168,8 +168,8 @@ func TestAdversaryWeGoAway(t *testing.T) {
 	})
 }
 
-// The conn ends in order: GOAWAY, all data, the end of our direction, and then
-// 2 s at most for the peer's.
+// A conn ends in order: GOAWAY, all data, the end of our direction, and then at most 2 s
+// for the peer's end.
 func TestAdversaryGraceful(t *testing.T) {
 	closed := make(chan error, 1)
 	c := newClient(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
@@ -198,14 +198,14 @@ func TestAdversaryGraceful(t *testing.T) {
 		}
 	}
 	if got != all {
-		t.Fatalf("%d bytes of %d came", len(got), len(all))
+		t.Fatalf("received %d of %d bytes", len(got), len(all))
 	}
 	if !goneAway {
 		p.wantLeaving("Shutdown")
 	}
 	p.write(fin(1))
 	p.wantClosed("our direction ends")
-	p.write(ping("too late"), padding()) // is no error
+	p.write(ping("too late"), padding()) // not an error
 	select {
 	case err := <-closed:
 		t.Fatalf("the conn did not wait for the peer's end: %v", err)
@@ -214,12 +214,12 @@ func TestAdversaryGraceful(t *testing.T) {
 	p.c.Close()
 	within(t, "ConnClosed", func() {
 		if err := <-closed; err != nil {
-			t.Errorf("a clean end is told as %v", err)
+			t.Errorf("a clean end is reported as %v", err)
 		}
 	})
 }
 
-// A peer that does not end its direction is waited for 2 s, not for ever.
+// A conn waits 2 s, not forever, for a peer that does not end its direction.
 func TestAdversaryLinger(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -228,18 +228,18 @@ func TestAdversaryLinger(t *testing.T) {
 	p.wantLeaving("Shutdown")
 	p.wantClosed("our direction ends")
 	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("a peer that stays was waited for %v", took)
+		t.Errorf("waited %v for a peer that stays", took)
 	}
 	if err := p.send(padding(), padding()); err == nil {
-		within(t, "the peer learns of it", func() {
+		within(t, "the peer notices", func() {
 			for p.send(padding()) == nil {
 			}
 		})
 	}
 }
 
-// An end of stream with no GOAWAY is the loss of the conn, with GOAWAY it is
-// the ordinary end.
+// An end of stream without GOAWAY is the loss of the conn; with GOAWAY it is an ordinary
+// end.
 func TestAdversaryPeerEnds(t *testing.T) {
 	for _, said := range []bool{false, true} {
 		closed := make(chan error, 1)
@@ -293,8 +293,8 @@ func newPeerOn(t *testing.T, c *client) {
 	p.write(hello(0))
 }
 
-// A peer that ends the conn while it is asked to shut down.
-func TestAdversaryCloseUnderWay(t *testing.T) {
+// A peer ends the conn during its shutdown.
+func TestAdversaryCloseDuringShutdown(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
 	x := s.wantNext("open", p, 1)

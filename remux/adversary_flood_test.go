@@ -15,7 +15,7 @@ import (
 	"tunnels/remux"
 )
 
-// heap is what is in use after a collection.
+// heap returns the heap in use after a collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -24,7 +24,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// hog writes b over and over, without reading, and wants the conn to take all.
+// hog writes b times times without reading, and expects the conn to accept everything.
 func (p *peer) hog(why string, b []byte, times int) {
 	p.Helper()
 	p.c.SetWriteDeadline(time.Now().Add(3 * patience))
@@ -35,8 +35,8 @@ func (p *peer) hog(why string, b []byte, times int) {
 	}
 }
 
-// 1e6 PINGs of a peer that does not read: the reader is not held up by the
-// writer, and what waits to be answered is bounded.
+// 1e6 PINGs from a peer that is not reading: the writer does not hold up the reader, and
+// pending answers are limited.
 func TestAdversaryPingFlood(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := mutePeer(t, s.connect())
@@ -48,7 +48,7 @@ func TestAdversaryPingFlood(t *testing.T) {
 	p.write(ping("the last"), data(1, "read"))
 	wantRead(t, "all PINGs were read", x, "read")
 	if more := heap() - before; more > 4<<20 {
-		t.Errorf("1e6 PINGs left %d bytes behind", more)
+		t.Errorf("%d bytes are still in use after 1e6 PINGs", more)
 	}
 	go p.read()
 	for {
@@ -62,9 +62,9 @@ func TestAdversaryPingFlood(t *testing.T) {
 	}
 }
 
-// Everything else that asks for an answer: RESETs for sessions that are
-// refused, HELLO answers, WINDOWs. A peer that does not read them cannot make
-// them pile up for ever, nor stop the reader.
+// Everything else that requires an answer: RESETs for refused sessions, HELLO answers,
+// WINDOWs. A peer that does not read them can neither make them pile up forever nor stop
+// the reader.
 func TestAdversaryAnswersUnread(t *testing.T) {
 	s := newServer(t, remux.Config{SessMax: 1})
 	p := mutePeer(t, s.connect())
@@ -109,15 +109,16 @@ func TestAdversarySessMax(t *testing.T) {
 	p.write(fin(1))
 	wantEOF(t, "the first", xs[0], "")
 	xs[0].CloseWrite()
-	p.wantFrame("one is over", fin(1))
+	p.wantFrame("one has ended", fin(1))
 	s.wantNext("then there is room", p, 25)
 	p.write(reset(3, code.General, ""))
 	s.wantNext("then there is room", p, 27)
 	p.wantIdle("nothing more")
 }
 
-// Nobody accepts: what there is no room for is refused, and the reader goes on.
-func TestAdversaryNobodyAccepts(t *testing.T) {
+// Without calls of Accept, sessions that do not fit are refused, and the reader
+// continues.
+func TestAdversaryNoAccept(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
 	var b []byte
@@ -142,7 +143,7 @@ func TestAdversaryNobodyAccepts(t *testing.T) {
 		refused[n] = true
 	}
 	if len(refused) == 0 {
-		t.Error("32767 sessions wait for an application that does not accept")
+		t.Error("32767 sessions are queued for an application that does not accept")
 	}
 	for range 32767 - len(refused) {
 		x := s.accept("the others")
@@ -153,8 +154,8 @@ func TestAdversaryNobodyAccepts(t *testing.T) {
 	s.wantNext("and there is room again", p, 65535)
 }
 
-// 30000 sessions opened and reset at once: nothing is left of them, no matter
-// whether they are accepted or not.
+// 30000 sessions are opened and reset at once: nothing is left of them, whether they are
+// accepted or not.
 func TestAdversaryRapidReset(t *testing.T) {
 	for _, accepted := range []bool{false, true} {
 		t.Run(fmt.Sprint("accepted ", accepted), func(t *testing.T) {
@@ -219,13 +220,13 @@ func TestAdversaryRapidReset(t *testing.T) {
 					break
 				}
 				if last > 65000 || accepted || !f.is(typeReset) || code.Code(f.payload[3]) != code.Overload {
-					t.Fatalf("the conn and Accept do not go on: %v", f)
+					t.Fatalf("the conn and Accept do not continue: %v", f)
 				}
-				last += 2 // those that are over are still being accepted
+				last += 2 // ended sessions are still being accepted
 			}
 			p.wantFrame("and its end", fin(last))
 			p.write(fin(last))
-			within(t, "nothing waits and nothing is granted", func() {
+			within(t, "nothing is buffered or granted", func() {
 				for !remux.Unused(budget) {
 					runtime.Gosched()
 				}
@@ -236,7 +237,7 @@ func TestAdversaryRapidReset(t *testing.T) {
 			if more := heap() - before; more > 4<<20 {
 				t.Errorf("%d bytes are left", more)
 			}
-			within(t, "each opening has its closing", func() {
+			within(t, "every opening has a closing", func() {
 				for {
 					mu.Lock()
 					o, c := opened, closed
@@ -251,7 +252,7 @@ func TestAdversaryRapidReset(t *testing.T) {
 	}
 }
 
-// Many unknown control frames, WINDOWs and paddings cost nothing that lasts.
+// Many unknown control frames, WINDOWs and paddings leave no memory in use.
 func TestAdversaryNoise(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -259,9 +260,9 @@ func TestAdversaryNoise(t *testing.T) {
 	noise := bytes.Join([][]byte{padding(), control(99, "?"), window(1, 1<<50), open(1), pong("12345678"), control(200, strings.Repeat("?", 1000))}, nil)
 	before := heap()
 	p.hog("noise", bytes.Repeat(noise, 100), 100)
-	p.wantIdle("nothing is said to that")
+	p.wantIdle("nothing is answered")
 	if more := heap() - before; more > 4<<20 {
-		t.Errorf("noise left %d bytes behind", more)
+		t.Errorf("%d bytes are still in use after the noise", more)
 	}
 	p.write(data(1, "ok"))
 	wantRead(t, "the session", x, "ok")

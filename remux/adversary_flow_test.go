@@ -13,7 +13,7 @@ import (
 	"tunnels/remux"
 )
 
-// chunks is s as data frames of session n.
+// chunks returns s as data frames for session n.
 func chunks(n uint16, s string) (b []byte) {
 	for ; len(s) > 65535; s = s[65535:] {
 		b = append(b, data(n, s[:65535])...)
@@ -21,7 +21,7 @@ func chunks(n uint16, s string) (b []byte) {
 	return append(b, data(n, s)...)
 }
 
-// More than was granted resets the session, and nothing else.
+// Sending more than was granted resets the session, and nothing else.
 func TestAdversaryTooMuch(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		s := newServer(t, remux.Config{})
@@ -37,7 +37,7 @@ func TestAdversaryTooMuch(t *testing.T) {
 		}
 		p.wantIdle("what is granted has come")
 		p.write(chunks(3, pattern(p.limit(3, h)-len("sentinel"))))
-		p.wantIdle("all that is granted is accepted though the application does not read")
+		p.wantIdle("all granted bytes are accepted although the application is not reading")
 		if early {
 			x = s.accept("the session")
 		}
@@ -55,8 +55,7 @@ func TestAdversaryTooMuch(t *testing.T) {
 	}
 }
 
-// A reader that reads is granted more, whether the sender uses every byte or
-// sends whole frames only.
+// Reading grants the sender more, whether it uses every byte or sends only whole frames.
 func TestAdversaryGrants(t *testing.T)            { grants(t, 1) }
 func TestAdversaryGrantsWholeFrames(t *testing.T) { grants(t, 65535) }
 
@@ -133,7 +132,8 @@ func TestAdversaryNeverGrants(t *testing.T) {
 	}
 }
 
-// A Write that was cut short has handed over what it says, and goes on behind that.
+// An interrupted Write has handed over as many bytes as it returns, and writing can
+// continue after them.
 func TestAdversaryWriteDeadline(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -161,7 +161,7 @@ func TestAdversaryWriteDeadline(t *testing.T) {
 	p.wantFrame("and the end", fin(1))
 }
 
-// The limits of HELLO and WINDOW are kept to the byte.
+// The limits in HELLO and WINDOW are observed to the byte.
 func TestAdversaryLimits(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.raw()
@@ -189,7 +189,7 @@ func TestAdversaryLimits(t *testing.T) {
 	p.wantIdle("to the byte")
 }
 
-// The largest frame that HELLO names is kept, down to a single byte.
+// The largest frame size in HELLO is observed, down to a single byte.
 func TestAdversaryLargestFrame(t *testing.T) {
 	for _, largest := range []int{1, 2, 1000, 65534, 65535, 65536, 1 << 20} {
 		s := newServer(t, remux.Config{})
@@ -233,7 +233,7 @@ func TestAdversarySizes(t *testing.T) {
 		p.wantFrame("FIN", fin(1))
 
 		p.write(chunks(3, pattern(min(size, 65536))), fin(3))
-		if size == 0 { // that was FIN and FIN: no session
+		if size == 0 { // that was FIN and FIN, so there is no session
 			s.wantNext("no session", p, 5)
 			continue
 		}
@@ -241,7 +241,7 @@ func TestAdversarySizes(t *testing.T) {
 	}
 }
 
-// An application that does not read does not hold up any other.
+// An application that is not reading does not hold up any other.
 func TestAdversaryNotReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)

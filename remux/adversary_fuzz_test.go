@@ -13,9 +13,9 @@ import (
 	"tunnels/remux"
 )
 
-// feed plays a peer whose whole stream is b, in pieces of so many bytes, to a
-// real conn with an application that echoes. It wants the conn to end when the
-// stream does and nothing to be left, and returns the frames that came.
+// feed plays a peer that sends b, in pieces of the given size, to a real conn with an
+// application that echoes. It expects the conn to end when the stream does and nothing to
+// be left, and returns the frames received.
 func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 	before, start := runtime.NumGoroutine(), time.Now()
 	mine, theirs := net.Pipe()
@@ -89,7 +89,7 @@ func echo(x remux.Session) {
 	x.Close()
 }
 
-// sane wants that what came obeys the page, whatever was sent to it.
+// sane checks that the received frames conform to PROTOCOL.md, whatever was sent.
 func sane(t *testing.T, fs []frame) {
 	t.Helper()
 	type life struct{ fin, reset bool }
@@ -159,8 +159,8 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// FuzzFrames makes frames of its input, four bytes each, so that it gets
-// further than a HELLO; now and then one is bent.
+// FuzzFrames turns its input into frames, four bytes each, so that it gets further than
+// HELLO; some frames are corrupted.
 func FuzzFrames(f *testing.F) {
 	f.Add(true, []byte("\x00\x01\x05\x00\x01\x01\x00\x00\x00\x01\x05\x00"))
 	f.Add(true, []byte("\x00\x01\x05\x00\x03\x01\x11\x00\x00\x01\x05\x00\x04\x00\x00\x00\x07\x02\x00\x00"))

@@ -17,7 +17,7 @@ import (
 	"tunnels/remux"
 )
 
-// unhex reads the bytes of testdata/malformed.txt.
+// unhex decodes the bytes in testdata/malformed.txt.
 func unhex(t *testing.T, s string) []byte {
 	var b []byte
 	for _, f := range strings.Fields(s) {
@@ -86,7 +86,7 @@ func TestAdversaryMalformed(t *testing.T) {
 	}
 }
 
-// An end that says nothing for 2 s is basic, and HELLO is too late then.
+// An end that sends nothing for 2 s is basic, and a later HELLO ends the conn.
 func TestAdversaryHelloLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -113,8 +113,8 @@ func TestAdversaryHelloLate(t *testing.T) {
 	})
 }
 
-// wantLateEnd wants the end of the conn; the page leaves open whether a peer
-// that was taken for basic is told why.
+// wantLateEnd expects the end of the conn, with or without a reason for the peer, which
+// counted as basic.
 func (p *peer) wantLateEnd(why string) {
 	p.Helper()
 	for {
@@ -131,8 +131,8 @@ func (p *peer) wantLateEnd(why string) {
 	}
 }
 
-// Who begins with anything but HELLO is basic, whatever comes then: session 0
-// is skipped, and nothing is said there.
+// A peer whose first frame is not HELLO is basic, whatever follows: session 0 is skipped,
+// and nothing is sent on it.
 func TestAdversaryHelloNotFirst(t *testing.T) {
 	for why, first := range map[string][]byte{
 		"data":    data(1, "x"),
@@ -155,7 +155,7 @@ func TestAdversaryHelloNotFirst(t *testing.T) {
 				}
 				x := s.wantNext("the conn goes on, basic", p, 4)
 				x.Write([]byte("yo"))
-				p.wantFrame("nothing was said on session 0", data(4, "yo"))
+				p.wantFrame("nothing was sent on session 0", data(4, "yo"))
 				x.Close()
 				p.wantFrame("and the end", fin(4))
 			})
@@ -163,7 +163,7 @@ func TestAdversaryHelloNotFirst(t *testing.T) {
 	}
 }
 
-// alpn is a lower connection that knows what was negotiated.
+// alpn is a lower connection with a negotiated protocol.
 type alpn struct {
 	net.Conn
 	proto string
@@ -186,7 +186,7 @@ func TestAdversaryALPN(t *testing.T) {
 	for why, first := range map[string][]byte{
 		"data": data(1, "x"), "FIN": fin(1), "PING": ping("12345678"), "padding": padding(),
 	} {
-		t.Run("agreed, but first comes "+why, func(t *testing.T) {
+		t.Run("agreed, but the first frame is "+why, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPipeServer(t, remux.Config{}, agreed).raw()
 				p.wantHello()
@@ -206,14 +206,14 @@ func TestAdversaryALPN(t *testing.T) {
 			x.Close()
 			f, err := p.next()
 			if err != nil || !bytes.Equal(f.wire(), data(1, "yo")) {
-				t.Fatalf("first frame to a peer that is basic from the start: %v, %v", f, err)
+				t.Fatalf("first frame to a peer known to be basic from the start: %v, %v", f, err)
 			}
 			p.wantFrame("the end", fin(1))
 		})
 	})
 }
 
-// The first frames of a conn, and its name at both ends.
+// The first frames on a conn, and its ID at both ends.
 func TestAdversaryFirstFrames(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.raw()
@@ -221,12 +221,12 @@ func TestAdversaryFirstFrames(t *testing.T) {
 	if h.id == 0 {
 		t.Error("the dialer chose the conn id 0")
 	}
-	p.wantType("PING right behind HELLO", typePing)
+	p.wantType("PING right after HELLO", typePing)
 	p.write(hello(0))
 	x := c.open()
 	x.Write([]byte("a"))
 	if got, want := x.ID().String(), fmt.Sprintf("%08x:1", h.id); got != want {
-		t.Errorf("the session is called %s, HELLO says %s", got, want)
+		t.Errorf("the session ID is %s, HELLO implies %s", got, want)
 	}
 
 	s := newServer(t, remux.Config{})
@@ -235,13 +235,13 @@ func TestAdversaryFirstFrames(t *testing.T) {
 	if h := q.wantHello(); h.id != 0 {
 		t.Errorf("the acceptor sent the conn id %08x", h.id)
 	}
-	q.wantType("PING right behind HELLO", typePing)
+	q.wantType("PING right after HELLO", typePing)
 	if y := s.accept("OPEN"); y.ID().String() != "0badcafe:1" {
-		t.Errorf("the session is called %v", y.ID())
+		t.Errorf("the session ID is %v", y.ID())
 	}
 }
 
-// Both ends, both hooks, one name.
+// Sessions and hooks of both ends show the same conn ID.
 func TestAdversaryConnID(t *testing.T) {
 	at := make(chan remux.ID, 4)
 	hooks := &remux.Hooks{ConnOpened: func(id remux.ID, _ net.Conn) { at <- id }}
@@ -266,7 +266,7 @@ func TestAdversaryConnID(t *testing.T) {
 		select {
 		case ids[i] = <-at:
 		case <-time.After(patience):
-			t.Fatalf("ConnOpened was told of %d ends", i)
+			t.Fatalf("ConnOpened was called for %d ends", i)
 		}
 	}
 	a, b := x.(remux.Session).ID(), y.(remux.Session).ID()

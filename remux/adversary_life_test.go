@@ -10,7 +10,7 @@ import (
 	"tunnels/remux"
 )
 
-// about is whether something happened d after start, or up to a second later.
+// about checks that something happened d after start, or up to a second later.
 func about(t *testing.T, why string, start time.Time, d time.Duration) {
 	t.Helper()
 	if took := time.Since(start); took < d || took > d+time.Second {
@@ -18,8 +18,8 @@ func about(t *testing.T, why string, start time.Time, d time.Duration) {
 	}
 }
 
-// silentPeer is a full peer with a session that stops answering; all that came
-// before is out of the way, the last byte it sent was sent now.
+// silentPeer returns a full peer with a session that stops answering now; everything
+// received before has been read.
 func silentPeer(t *testing.T) (p *peer, x remux.Session) {
 	s := newPipeServer(t, remux.Config{}, nil)
 	p = s.full()
@@ -31,7 +31,7 @@ func silentPeer(t *testing.T) (p *peer, x remux.Session) {
 	return p, x
 }
 
-// drain forgets what has come.
+// drain discards received frames.
 func (p *peer) drain() {
 	synctest.Wait()
 	p.mu.Lock()
@@ -43,7 +43,7 @@ func TestAdversarySilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, x := silentPeer(t)
 		start := time.Now()
-		p.wantType("asked for a sign of life", typePing)
+		p.wantType("PING after silence", typePing)
 		about(t, "PING", start, 15*time.Second)
 		p.wantClosed("no sign of life")
 		about(t, "the conn is lost", start, 20*time.Second)
@@ -58,7 +58,7 @@ func TestAdversaryNoAnswer(t *testing.T) {
 		start := time.Now()
 		x.Write([]byte("anybody?"))
 		p.wantData("data", 1, "anybody?")
-		p.wantType("asked for a sign of life", typePing)
+		p.wantType("PING after silence", typePing)
 		about(t, "PING", start, 3*time.Second)
 		p.wantClosed("no sign of life")
 		about(t, "the conn is lost", start, 8*time.Second)
@@ -66,7 +66,7 @@ func TestAdversaryNoAnswer(t *testing.T) {
 	})
 }
 
-// Any byte counts, be it the first of a header.
+// Any byte counts, even the first one of a header.
 func TestAdversaryAnyByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, x := silentPeer(t)
@@ -75,15 +75,15 @@ func TestAdversaryAnyByte(t *testing.T) {
 		for i := range b {
 			p.write(b[i : i+1])
 			start = time.Now()
-			p.wantType(fmt.Sprintf("asked for a sign of life behind byte %d", i), typePing)
+			p.wantType(fmt.Sprintf("PING after silence following byte %d", i), typePing)
 			about(t, "PING", start, 15*time.Second)
 			time.Sleep(time.Until(start.Add(19900 * time.Millisecond)))
 		}
-		p.wantClosed("then none came")
+		p.wantClosed("then no more bytes")
 		about(t, "the conn is lost", start, 20*time.Second)
 		wantBroken(t, "the session", x, "alive")
 	})
-	synctest.Test(t, func(t *testing.T) { // an end that has asked for an answer to data
+	synctest.Test(t, func(t *testing.T) { // an end that has sent a PING about unanswered data
 		p, x := silentPeer(t)
 		x.Write([]byte("?"))
 		p.wantData("data", 1, "?")
@@ -98,7 +98,7 @@ func TestAdversaryAnyByte(t *testing.T) {
 	})
 }
 
-// While the end's own bytes still drain, 20 s are given.
+// While the end's own bytes still drain, the limit is 20 s.
 func TestAdversaryDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -117,16 +117,16 @@ func TestAdversaryDraining(t *testing.T) {
 				break
 			}
 			if time.Since(start) > time.Minute {
-				t.Fatal("a peer that says nothing is never lost")
+				t.Fatal("a silent peer is never lost")
 			}
 		}
 		if took := time.Since(start); took < 20*time.Second {
-			t.Errorf("lost after %v though bytes were drained", took)
+			t.Errorf("lost after %v although bytes were draining", took)
 		}
 	})
 }
 
-// The end that dialed closes a conn that is not used for 10 s, in order.
+// The dialing end closes a conn in order after 10 s without sessions.
 func TestAdversaryIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)
@@ -148,8 +148,8 @@ func TestAdversaryIdle(t *testing.T) {
 	})
 }
 
-// A conn that is 60 s old takes no new sessions and keeps those it has; so does
-// one that was used 16 times.
+// A conn that is 60 s old, or has had 16 sessions, takes no new ones and keeps those it
+// has.
 func TestAdversaryWear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)
@@ -180,12 +180,12 @@ func TestAdversaryWear(t *testing.T) {
 		p.wantData("the old one", 1, "still here")
 		on := map[uint32]int{}
 		for range 40 {
-			synctest.Wait() // the successor is there
+			synctest.Wait() // the successor is ready
 			z := c.open()
 			on[z.ID().Conn]++
 		}
 		if len(on) < 3 {
-			t.Errorf("40 sessions are on %v", on)
+			t.Errorf("40 sessions used %v", on)
 		}
 		for id, n := range on {
 			if n > 16 {
@@ -198,8 +198,8 @@ func TestAdversaryWear(t *testing.T) {
 	})
 }
 
-// A peer that reads nothing, but guesses the PONG behind GOAWAY and goes on talking,
-// does not keep a conn that is not used.
+// A peer that reads nothing, but guesses the PONG after GOAWAY and keeps sending, cannot
+// keep an unused conn open.
 func TestAdversaryClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -207,7 +207,7 @@ func TestAdversaryClosing(t *testing.T) {
 		p.send(hello(1))
 		for start := time.Now(); p.send(padding(), pong("\x00\x00\x00\x00\x00\x00\x00\x02")) == nil; time.Sleep(time.Second) {
 			if time.Since(start) > 3*time.Hour {
-				t.Fatal("the conn is still there an hour after it was closed")
+				t.Fatal("the conn is still open an hour after it was closed")
 			}
 		}
 	})

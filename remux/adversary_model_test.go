@@ -18,28 +18,28 @@ import (
 	"tunnels/remux"
 )
 
-// The model of a session is two pipes. A direction is a stream of bytes that
-// both ends know from its seed; what its two ends did says how it must end.
+// The model of a session is two pipes. A direction is a stream of bytes that both ends
+// derive from a seed; the actions of its two ends determine how it must end.
 type direction struct {
 	seed     int64
-	begun    atomic.Int64 // bytes given to Write
-	written  atomic.Int64 // bytes that Write said it had handed over
-	finished atomic.Bool  // CloseWrite or Close, without an error before
+	begun    atomic.Int64 // bytes passed to Write
+	written  atomic.Int64 // bytes that Write reported as handed over
+	finished atomic.Bool  // CloseWrite or Close was called, with no earlier error
 	read     int64
-	end      error // what Read said last
+	end      error // last error from Read
 }
 
-// modelSession is a session of which both ends do as their dice say.
+// modelSession is a session whose two ends act at random.
 type modelSession struct {
 	name   string
 	there  direction // from the opener
 	back   direction
-	broken atomic.Bool // one end has called Reset
+	broken atomic.Bool // an end has called Reset
 }
 
 var errWrong = errors.New("wrong bytes")
 
-// write writes random sizes of d's stream, and then ends it, or all.
+// write writes d's stream in random sizes, then ends the direction or the session.
 func (m *modelSession) write(d *direction, x remux.Session, dice *rand.Rand) error {
 	stream := rand.New(rand.NewSource(d.seed))
 	b := make([]byte, 200000)
@@ -69,7 +69,7 @@ func (m *modelSession) write(d *direction, x remux.Session, dice *rand.Rand) err
 	return nil
 }
 
-// drain reads random sizes of d's stream to its end, with stalls.
+// drain reads d's stream to its end in random sizes, with stalls.
 func (m *modelSession) drain(d *direction, x remux.Session, dice *rand.Rand) error {
 	stream := rand.New(rand.NewSource(d.seed))
 	b, want := make([]byte, 100000), make([]byte, 100000)
@@ -92,7 +92,7 @@ func (m *modelSession) drain(d *direction, x remux.Session, dice *rand.Rand) err
 	}
 }
 
-// judge compares a direction that is over with what its ends did.
+// judge compares the outcome of a direction with what its ends did.
 func (m *modelSession) judge(d *direction) error {
 	w := d.written.Load()
 	switch {
@@ -110,7 +110,7 @@ func (m *modelSession) judge(d *direction) error {
 	return nil
 }
 
-// both is one end: it writes one direction and reads the other.
+// both runs one end: it writes one direction and reads the other.
 func (m *modelSession) both(out, in *direction, x remux.Session, seed int64) error {
 	errs := make(chan error, 1)
 	go func() { errs <- m.write(out, x, rand.New(rand.NewSource(seed))) }()
@@ -154,7 +154,7 @@ func model(t *testing.T, seed int64, pipes bool) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for { // not all arrive: one that was reset at once may never come
+		for { // not all arrive: one that was reset at once may never be seen
 			c, err := s.Accept()
 			if err != nil {
 				return
@@ -202,12 +202,12 @@ func model(t *testing.T, seed int64, pipes bool) {
 	if err := pool.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the pool: %v", err)
 	}
-	// A pipe's dialer cannot see what its peer has yet to look at.
+	// On a pipe, the dialer cannot see what its peer has not processed yet.
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the listener: %v", err)
 	}
 	wg.Wait()
 	if w, _, g := budget.Usage(); g != 0 || w != 0 {
-		t.Errorf("%d bytes are granted and %d wait behind the end", g, w)
+		t.Errorf("%d bytes are still granted and %d buffered after the end", g, w)
 	}
 }

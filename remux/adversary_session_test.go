@@ -27,8 +27,8 @@ func TestAdversaryNumbers(t *testing.T) {
 	p.wantIdle("there is no answer to an opening")
 }
 
-// What ends a session, and what comes for its number then, must never reach
-// another one nor an application.
+// Frames that end a session, or arrive for its number later, must never reach a different
+// session or an application.
 func TestAdversaryReuse(t *testing.T) {
 	ended := map[string]func(s *server, p *peer){
 		"FIN of both": func(s *server, p *peer) {
@@ -58,23 +58,23 @@ func TestAdversaryReuse(t *testing.T) {
 				s := newServer(t, remux.Config{})
 				p := s.full()
 				end(s, p)
-				p.wantIdle("the session is over")
+				p.wantIdle("the session has ended")
 				p.write(frame, frame)
-				p.wantIdle("what comes behind the end is dropped")
+				p.wantIdle("frames after the end are dropped")
 				s.wantNext("the next session is a new one", p, 3)
-				p.wantIdle("and all is well")
+				p.wantIdle("and nothing else")
 			})
 		}
 	}
 }
 
-func TestAdversaryBehindFIN(t *testing.T) {
+func TestAdversaryAfterFIN(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
-	other := s.wantNext("another session", p, 3)
+	other := s.wantNext("the other session", p, 3)
 	x := s.wantNext("open", p, 1)
 	p.write(data(1, "all"), fin(1), data(1, "more"))
-	p.wantReset("data behind FIN", 1, code.Protocol)
+	p.wantReset("data after FIN", 1, code.Protocol)
 	wantEOF(t, "a direction whose FIN has arrived is complete", x, "all")
 	if _, err := x.Write([]byte("x")); err == nil {
 		t.Error("a Write after the session was reset succeeds")
@@ -88,7 +88,7 @@ func TestAdversaryReset(t *testing.T) {
 	for _, c := range []struct {
 		why    string
 		frames [][]byte
-		want   string // what is read before the error
+		want   string // bytes read before the error
 		code   code.Code
 		clean  bool
 	}{
@@ -113,18 +113,18 @@ func TestAdversaryReset(t *testing.T) {
 				err := wantCode(t, c.why, x, c.want, c.code)
 				var e *code.Error
 				if !errors.As(err, &e) || !e.Remote {
-					t.Errorf("the error does not say that the peer said so: %#v", err)
+					t.Errorf("the error does not come from the peer: %#v", err)
 				}
 			}
 			if _, err := x.Write([]byte("x")); err == nil {
-				t.Error("a Write to a session that was reset succeeds")
+				t.Error("a Write to a reset session succeeds")
 			}
-			p.wantIdle("and puts nothing on the wire")
+			p.wantIdle("and sends nothing")
 		})
 	}
 }
 
-// A Read that waits when RESET comes is woken by it, and so is a Write.
+// RESET wakes a blocked Read, and a blocked Write.
 func TestAdversaryResetWakes(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -175,7 +175,7 @@ func TestAdversaryResetText(t *testing.T) {
 	}
 }
 
-// A RESET overtakes what its session has not sent; 0x12 does not.
+// A RESET overtakes its session's unsent bytes; one with 0x12 does not.
 func TestAdversaryResetOurs(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -238,7 +238,7 @@ func TestAdversaryClose(t *testing.T) {
 	p.wantIdle("nothing more")
 }
 
-// One direction ends, the other goes on.
+// One direction ends, the other continues.
 func TestAdversaryHalfClose(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -265,7 +265,7 @@ func TestAdversaryHalfClose(t *testing.T) {
 	p.wantIdle("nothing more")
 }
 
-// A session opened by the pool's end.
+// A session is opened by the pool.
 func TestAdversaryPoolOpens(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()

@@ -12,7 +12,7 @@ import (
 	"tunnels/remux"
 )
 
-// visa is a lower connection whose peer may open sessions until a time.
+// visa is a lower connection whose peer may open sessions until a given time.
 type visa struct {
 	net.Conn
 	until *atomic.Pointer[time.Time]
@@ -42,12 +42,12 @@ func visaServer(t *testing.T) (s *server, until *atomic.Pointer[time.Time], barr
 	return newPipeServer(t, cfg, func(c net.Conn) net.Conn { return visa{c, until} }), until, barred
 }
 
-// TestBarred: from the end of its certificate on a peer opens no sessions; those
-// that run go on.
+// TestBarred: once its certificate has expired, a peer opens no more sessions; open ones
+// continue.
 func TestBarred(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		jump bool // the clock jumps: no timer has run when the next session begins
+		jump bool // the clock jumps: no timer has fired when the next session begins
 	}{{"by the timer", false}, {"when a session begins", true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -102,13 +102,13 @@ func TestBarredIdle(t *testing.T) {
 	})
 }
 
-// TestBarredBasic: a peer that knows data frames alone gets the only end that it
-// knows.
+// TestBarredBasic: a session from a basic peer is refused with FIN, the only end that it
+// understands.
 func TestBarredBasic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, until, _ := visaServer(t)
 		p := s.raw()
-		time.Sleep(3 * time.Second) // no HELLO by now: a basic peer
+		time.Sleep(3 * time.Second) // no HELLO by now, so a basic peer
 		synctest.Wait()
 		p.mu.Lock()
 		p.got = nil

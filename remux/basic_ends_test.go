@@ -12,7 +12,7 @@ import (
 	"tunnels/remux"
 )
 
-// Its FIN is answered by FIN, and nothing comes behind that.
+// A basic peer's FIN is answered by FIN, and nothing follows it.
 func TestBasicPeerEnds(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.raw()
@@ -22,12 +22,12 @@ func TestBasicPeerEnds(t *testing.T) {
 	p.wantFrame("FIN is answered", fin(8))
 	wantEOF(t, "a clean end", x, "last")
 	if _, err := x.Write([]byte("x")); err == nil {
-		t.Error("Write behind the end succeeds")
+		t.Error("Write after the end succeeds")
 	}
 	x.Close()
-	y := s.wantNext("another one", p, 10)
-	y.Write([]byte("nothing came between"))
-	p.wantFrame("nothing more of session 8", data(10, "nothing came between"))
+	y := s.wantNext("a second session", p, 10)
+	y.Write([]byte("nothing in between"))
+	p.wantFrame("nothing more of session 8", data(10, "nothing in between"))
 	p.write(data(10, "before"))
 	wantRead(t, "on", y, "before")
 	y.CloseWrite()
@@ -42,7 +42,7 @@ func TestBasicPeerEnds(t *testing.T) {
 	p.wantClosed("the conn ends when the peer ends it")
 }
 
-// Nothing is said on session 0, and silence ends nothing.
+// Nothing is sent on session 0, and silence ends nothing.
 func TestBasicPeerSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -60,8 +60,8 @@ func TestBasicPeerSilent(t *testing.T) {
 	})
 }
 
-// What an application does not read is buffered to 1 MiB, then the conn is not
-// read for 30 s, then the session is ended, and only that.
+// Unread data is buffered up to 1 MiB, then the conn is not read for 30 s, then the
+// session, and nothing else, is ended.
 func TestBasicPeerUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -73,7 +73,7 @@ func TestBasicPeerUnread(t *testing.T) {
 			p.write(data(1, pattern(65535)))
 		}
 		p.write(data(1, pattern(16)), data(3, "1 MiB is no harm"))
-		wantRead(t, "another session", other, "1 MiB is no harm")
+		wantRead(t, "the other session", other, "1 MiB is no harm")
 
 		start := time.Now()
 		p.c.SetWriteDeadline(time.Now().Add(time.Hour))
@@ -89,7 +89,7 @@ func TestBasicPeerUnread(t *testing.T) {
 			t.Errorf("the application reads %d bytes and a clean end", n)
 		}
 		p.write(data(3, "on"))
-		wantRead(t, "another session", other, "on")
+		wantRead(t, "the other session", other, "on")
 	})
 	synctest.Test(t, func(t *testing.T) { // an application that reads in time loses nothing
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -115,13 +115,13 @@ func TestBasicPeerUnread(t *testing.T) {
 	})
 }
 
-// A conn that stands still for a basic peer's sake can be closed all the same.
+// A conn that is not being read because of a basic peer's data can still be closed.
 func TestBasicPeerStalledClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, end := range []func(s *server, x, y remux.Session){
 			func(s *server, x, y remux.Session) { s.SessionListener.Close() },
-			func(s *server, x, y remux.Session) { x.Close(); wantRead(t, "it goes on", y, "next") },
-			func(s *server, x, y remux.Session) { x.Reset(1, ""); wantRead(t, "it goes on", y, "next") },
+			func(s *server, x, y remux.Session) { x.Close(); wantRead(t, "it continues", y, "next") },
+			func(s *server, x, y remux.Session) { x.Reset(1, ""); wantRead(t, "it continues", y, "next") },
 		} {
 			s := newPipeServer(t, remux.Config{}, nil)
 			p := s.raw()

@@ -11,8 +11,8 @@ import (
 	"tunnels/remux"
 )
 
-// TestBasicFin: what the end of one direction costs towards a server that knows the
-// four-byte frame alone, and towards one whose kind is not known yet.
+// TestBasicFin: what happens at the end of one direction with a server that implements
+// only the four-byte frame, and with one whose kind is not known yet.
 func TestBasicFin(t *testing.T) {
 	var (
 		first    = func(p *peer) { p.wantHello(); p.wantFrame("the question", data(1, "question")) }
@@ -26,7 +26,7 @@ func TestBasicFin(t *testing.T) {
 			select {
 			case <-x.Done():
 			case <-time.After(time.Minute):
-				t.Error("the session goes on")
+				t.Error("the session continues")
 			}
 		}
 	)
@@ -69,7 +69,7 @@ func TestBasicFin(t *testing.T) {
 			}
 			ended(t, x)
 		},
-		"an application that does not read is waited for": func(t *testing.T, c *client, p *peer) {
+		"waits for an application that is not reading": func(t *testing.T, c *client, p *peer) {
 			x := question(c)
 			x.CloseWrite()
 			first(p)
@@ -82,10 +82,10 @@ func TestBasicFin(t *testing.T) {
 			x := question(c)
 			x.CloseWrite()
 			first(p)
-			time.Sleep(5 * time.Second) // it is basic by now
+			time.Sleep(5 * time.Second) // by now it counts as basic
 			x.Close()
 			p.wantFrame("the end", fin(1))
-			ended(t, x) // also if the peer does not answer
+			ended(t, x) // even if the peer does not answer
 		},
 		"closed before": func(t *testing.T, c *client, p *peer) {
 			x := question(c)
@@ -98,9 +98,9 @@ func TestBasicFin(t *testing.T) {
 			x := question(c)
 			first(p)
 			x.Reset(code.Cancelled, "")
-			p.wantReset("which a basic peer does not know", 1, code.Cancelled)
-			p.write(data(1, "late")) // the first frame is no HELLO
-			p.wantFrame("so it is told again", fin(1))
+			p.wantReset("which a basic peer does not understand", 1, code.Cancelled)
+			p.write(data(1, "late")) // the first frame is not HELLO
+			p.wantFrame("so it is sent again", fin(1))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestBasicFin(t *testing.T) {
 	}
 }
 
-// TestOnEnd: a session tells when it is over, once.
+// TestOnEnd: a session reports its end, once.
 func TestOnEnd(t *testing.T) {
 	type end struct {
 		err   error
@@ -125,9 +125,9 @@ func TestOnEnd(t *testing.T) {
 	}{
 		"both finish":       {func(p *peer, x remux.Session) { p.write(fin(1)); x.CloseWrite() }, nil, true},
 		"reset":             {func(p *peer, x remux.Session) { p.write(reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, false},
-		"reset behind FIN":  {func(p *peer, x remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
+		"reset after FIN":   {func(p *peer, x remux.Session) { p.write(fin(1), reset(1, code.Cancelled, "")) }, &code.Error{Code: code.Cancelled}, true},
 		"conn lost":         {func(p *peer, x remux.Session) { p.c.Close() }, io.ErrUnexpectedEOF, false},
-		"lost behind FIN":   {func(p *peer, x remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
+		"lost after FIN":    {func(p *peer, x remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
 		"violated":          {func(p *peer, x remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
 		"reset by this end": {func(p *peer, x remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
 		"no wait: late":     {func(p *peer, x remux.Session) {}, &code.Error{Code: code.General}, false},
@@ -141,28 +141,28 @@ func TestOnEnd(t *testing.T) {
 				x.Reset(code.General, "")
 			}
 			if !x.OnEnd(func(err error, whole bool) { ends <- end{err, whole} }) {
-				t.Error("it cannot tell")
+				t.Error("OnEnd returned false")
 			}
 			tt.do(p, x)
 			var e end
 			select {
 			case e = <-ends:
 			case <-time.After(patience):
-				t.Fatal("it does not tell")
+				t.Fatal("the end is not reported")
 			}
 			got, _ := code.Of(e.err)
 			want, coded := code.Of(tt.want)
 			if got != want || !coded && !errors.Is(e.err, tt.want) || e.whole != tt.whole {
-				t.Errorf("told %v, %v; want %v, %v", e.err, e.whole, tt.want, tt.whole)
+				t.Errorf("reported %v, %v; want %v, %v", e.err, e.whole, tt.want, tt.whole)
 			}
 			x.Close()
 			s.Close()
 			if len(ends) > 0 {
-				t.Errorf("told again: %v", <-ends)
+				t.Errorf("reported again: %v", <-ends)
 			}
 		})
 	}
-	// A basic peer's end is that of the session, before anything is written.
+	// A basic peer's FIN ends the session before anything is written.
 	s := newServer(t, remux.Config{})
 	p := s.raw()
 	x := s.wantNext("open", p, 1)
@@ -172,10 +172,10 @@ func TestOnEnd(t *testing.T) {
 	select {
 	case e := <-ends:
 		if e.err != nil || !e.whole {
-			t.Errorf("told %+v", e)
+			t.Errorf("reported %+v", e)
 		}
 	case <-time.After(patience):
-		t.Fatal("a basic peer's session does not tell")
+		t.Fatal("a basic peer's session does not report its end")
 	}
 	x.Close()
 }

@@ -15,17 +15,16 @@ import (
 	"tunnels/remux"
 )
 
-// basicPeer is an end whose author knows the frame of four bytes
-// and nothing else: session 0 is skipped, length 0 is the end of a session and
-// is answered by length 0, and there are no windows.
+// basicPeer implements only the four-byte frame: session 0 is skipped, length 0 ends a
+// session and is answered by length 0, and there are no windows.
 type basicPeer struct {
 	c net.Conn
 
 	wmu sync.Mutex
 	mu  sync.Mutex
 	in  map[uint16]*io.PipeWriter
-	new chan *basicSession // what the other end opens
-	bad error              // what must not come
+	new chan *basicSession // sessions opened by the other end
+	bad error              // the first frame that must not arrive
 }
 
 type basicSession struct {
@@ -72,11 +71,11 @@ func (p *basicPeer) read() {
 		p.mu.Lock()
 		w := p.in[n]
 		switch {
-		case n == 0: // whatever that is
+		case n == 0: // whatever it contains
 		case w == nil && seen[n]:
-			p.bad = errors.New("a frame behind the end of its session: " + f.String())
+			p.bad = errors.New("a frame after the end of its session: " + f.String())
 		case w == nil && len(f.payload) == 0:
-			p.bad = errors.New("the end of a session that never was: " + f.String())
+			p.bad = errors.New("the end of a session that never existed: " + f.String())
 		case w == nil:
 			s := p.addLocked(n)
 			w = p.in[n]
@@ -98,7 +97,7 @@ func (p *basicPeer) addLocked(n uint16) *basicSession {
 	return &basicSession{r, p, n}
 }
 
-// open begins a session with its first bytes.
+// open opens a session with its first bytes.
 func (p *basicPeer) open(n uint16, first string) *basicSession {
 	p.mu.Lock()
 	s := p.addLocked(n)
@@ -116,7 +115,7 @@ func (s *basicSession) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close ends the session: the other end answers, if it has not been first.
+// Close ends the session; the other end answers unless it ended the session first.
 func (s *basicSession) Close() { s.p.frame(fin(s.n)) }
 
 func (p *basicPeer) frame(b []byte) {
@@ -125,7 +124,7 @@ func (p *basicPeer) frame(b []byte) {
 	p.c.Write(b)
 }
 
-// noise is n bytes and their checksum behind them.
+// noise returns n bytes followed by their checksum.
 func noise(seed int64, n int) []byte {
 	b := make([]byte, n)
 	rand.New(rand.NewSource(seed)).Read(b)
@@ -141,7 +140,7 @@ func sound(b []byte) bool {
 	return bytes.Equal(sum[:], b[len(b)-sha256.Size:])
 }
 
-// asked reads a question, uint32 length and bytes, and checks it.
+// asked reads and checks a question, which is a uint32 length and that many bytes.
 func asked(t *testing.T, r io.Reader) []byte {
 	var h [4]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
@@ -158,7 +157,7 @@ func asked(t *testing.T, r io.Reader) []byte {
 
 func ask(w io.Writer, b []byte) { w.Write(append([]byte(be32(uint32(len(b)))), b...)) }
 
-// converse is the side that asks; the other end ends the session behind its answer.
+// converse asks a question; the other end ends the session after its answer.
 func converse(t *testing.T, s io.ReadWriter, seed int64, size int) {
 	b := noise(seed, size)
 	go ask(s, b)
@@ -172,7 +171,7 @@ var basicSizes = []int{1, 100, 65535 - 36, 65535, 65536, 300000, 2 << 20}
 
 func TestBasicPeerDials(t *testing.T) {
 	s := newServer(t, remux.Config{})
-	go func() { // the application: echo, and the end
+	go func() { // the application: echo, then end
 		for {
 			c, err := s.Accept()
 			if err != nil {
@@ -186,7 +185,7 @@ func TestBasicPeerDials(t *testing.T) {
 	}()
 	p := newBasicPeer(t, s.connect())
 	var wg sync.WaitGroup
-	for i, n := range []uint16{1, 2, 3, 65535, 65534, 7, 40000} { // numbers as it likes
+	for i, n := range []uint16{1, 2, 3, 65535, 65534, 7, 40000} { // numbers in any order
 		wg.Go(func() {
 			x := p.open(n, "")
 			converse(t, x, int64(i), basicSizes[i])
@@ -196,7 +195,7 @@ func TestBasicPeerDials(t *testing.T) {
 	p.wantAll(t, &wg)
 }
 
-// wantAll wants all conversations to end by themselves.
+// wantAll expects all conversations to end on their own.
 func (p *basicPeer) wantAll(t *testing.T, wg *sync.WaitGroup) {
 	late := time.AfterFunc(patience, func() {
 		t.Error("a conversation does not end")

@@ -16,7 +16,7 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// bulkBytes is how much TestBulk sends each way, all sessions together.
+// bulkBytes is how much TestBulk sends in each direction, over all sessions.
 // TUNNELS_TEST_BULK_MB raises it.
 func bulkBytes(t *testing.T) int64 {
 	mb := 64
@@ -29,8 +29,8 @@ func bulkBytes(t *testing.T) int64 {
 	return int64(mb) << 20
 }
 
-// noise is a reproducible stream of n bytes that sometimes pauses and comes in
-// pieces of any size.
+// noise is a reproducible stream of n bytes, in pieces of any size and with occasional
+// pauses.
 type noise struct {
 	rng  *rand.Rand
 	left int64
@@ -67,11 +67,11 @@ func (n *noise) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// pause is a reader or writer that is busy elsewhere for up to 2 ms: the point
-// of the test, not a wait for something to happen.
+// pause simulates a reader or writer that is busy for up to 2 ms; it does not wait for
+// anything to happen.
 func pause(rng *rand.Rand) { <-time.After(time.Duration(rng.IntN(2000)) * time.Microsecond) }
 
-// drainOddly reads r to its end with pauses and, now and then, single bytes.
+// drainOddly reads r to its end with pauses and occasional single bytes.
 func drainOddly(r io.Reader, seed uint64) (sum [32]byte, n int64, err error) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	h := sha256.New()
@@ -97,8 +97,8 @@ func drainOddly(r io.Reader, seed uint64) (sum [32]byte, n int64, err error) {
 	}
 }
 
-// TestBulk sends through 64 sessions at once, both ways, with pauses and
-// one-byte reads, and compares the sums: no byte lost, doubled or moved.
+// TestBulk sends through 64 sessions at once, in both directions, with pauses and
+// one-byte reads, and compares checksums: no byte is lost, duplicated or moved.
 func TestBulk(t *testing.T) {
 	const sessions = 64
 	each := bulkBytes(t) / sessions
@@ -111,7 +111,7 @@ func TestBulk(t *testing.T) {
 	}
 	want := func(seed uint64) [32]byte {
 		h := sha256.New()
-		// Pieces of another size must give the same stream.
+		// Pieces of a different size must give the same stream.
 		io.Copy(h, newNoise(seed, each, true))
 		return [32]byte(h.Sum(nil))
 	}
@@ -138,7 +138,8 @@ func TestBulk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The first byte says which stream this is, in whatever order they are accepted.
+		// The first byte identifies the stream, because sessions may be accepted in any
+		// order.
 		if _, err := s.Write([]byte{byte(i)}); err != nil {
 			t.Fatal(err)
 		}
@@ -177,8 +178,8 @@ func TestBulk(t *testing.T) {
 // onlyWriter hides everything of a conn but Write.
 type onlyWriter struct{ io.Writer }
 
-// TestNumbers opens as many sessions one after the other as a conn has numbers,
-// twice, and checks that no number comes twice and no byte strays.
+// TestNumbers opens as many sessions in sequence as a conn has numbers, twice, and checks
+// that no number repeats and no byte goes astray.
 func TestNumbers(t *testing.T) {
 	const total = 70_000
 	var mu sync.Mutex
@@ -248,8 +249,8 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestLost: a conn that breaks in the middle of a download is an error at both
-// ends, never the end of the stream, and the next session just works.
+// TestLost: a conn that breaks during a download causes an error at both ends, never a
+// clean end of the stream, and the next session works.
 func TestLost(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	s, err := p.open(t.Context())

@@ -9,40 +9,42 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Config says how conns are made, how long they are used and how much they may cost. The
-// zero Config works; every field names its default.
+// Config configures how conns are opened, how long they are used and how much memory they
+// may use. The zero Config works; every field documents its default.
 type Config struct {
-	// Dial makes the lower connection. The default is the Dialer of package net.
+	// Dial opens the lower connection. The default is the DialContext of a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listen accepts lower connections. The default is the ListenConfig of package net.
+	// Listen opens the listener for lower connections. The default is the Listen of a
+	// net.ListenConfig.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// When a conn is replaced. These are soft limits: see Pool.
 	ReuseMaxAge   time.Duration // its age; 0 means 60 s
 	ReuseMaxCount int           // sessions it has had; 0 means 16
-	ReuseMaxBytes int64         // bytes it has carried, both ways; 0 means 64 GiB
+	ReuseMaxBytes int64         // bytes it has carried in both directions; 0 means 64 GiB
 
-	IdleMax   time.Duration // a conn without sessions is closed after; 0 means 10 s
-	ConnMax   int           // conns at one time; 0 means 1024
+	IdleMax   time.Duration // how long a conn without sessions stays open; 0 means 10 s
+	ConnMax   int           // maximum number of conns; 0 means 1024
 	Ping      time.Duration // silence before a keepalive PING; 0 means 15 s
 	WindowMax int           // ceiling of one session's window, in bytes; 0 means 128 MiB
-	// SessMax is how many sessions are accepted at one time on one conn; 0 means 32768,
-	// less than 0 none. A Pool accepts none in any case.
+	// SessMax is how many open sessions one conn accepts; 0 means 32768, and a negative
+	// number none. A Pool never accepts any.
 	SessMax int
 
-	// Budget bounds the memory of all sessions that share it. The default is one of
-	// BudgetMax bytes for the pool, listener or conn made from this Config; 0 means 256 MiB.
+	// Budget bounds the memory of all sessions that share it. By default, each pool,
+	// listener or conn made from this Config has its own, of BudgetMax bytes; 0 means 256
+	// MiB.
 	Budget    *Budget
 	BudgetMax int64
 
-	// Hooks are called when something happens; or nil.
+	// Hooks are called when something happens; may be nil.
 	Hooks *Hooks
 
-	// ConnMaxName is the name of ConnMax in messages, or empty.
+	// ConnMaxName is the name of ConnMax in messages; "the limit" if empty.
 	ConnMaxName string
 }
 
-// conn returns what a conn needs of c, whose fields have their defaults.
+// conn returns the part of c that conns need. The defaults must have been filled in.
 func (c *Config) conn() *conn.Config {
 	return &conn.Config{
 		Ping: c.Ping, WindowMax: c.WindowMax, SessMax: c.SessMax,

@@ -8,23 +8,23 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// Conn is one lower connection and the sessions on it, which either end may open where
-// the other permits it. All methods are safe for concurrent use.
+// Conn is one lower connection and the sessions on it, which either end may open if the
+// other permits it. All methods are safe for concurrent use.
 type Conn struct{ conn *conn.Conn }
 
-// NewConn makes a conn over nc, which it owns from now on. dialed says which end this is:
-// the one that made the connection, or the one that accepted it. The peer may open up to
-// SessMax sessions at one time, which Accept returns. Close or GoAway ends the conn.
+// NewConn creates a conn over nc and takes ownership of nc. dialed reports whether this
+// end dialed nc or accepted it. The peer may have up to SessMax sessions open, which
+// Accept returns. Close or GoAway ends the conn.
 func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
 	c = c.defaults()
 	return &Conn{conn.Start(nc, c.conn(), dialed)}
 }
 
-// Open opens a session. The peer learns of it with the first Write or Read. Open waits,
-// until ctx ends, while the peer's HELLO has yet to come, if the peer made the
-// connection, and while as many sessions are open as the peer permits. It fails if the
-// peer permits none, or the conn has ended, is going away or has used up its numbers.
-// Waiting calls are served in no particular order.
+// Open opens a session. The peer learns of it from the first Write or Read. Until ctx
+// ends, Open waits for the peer's HELLO, if the peer dialed, and while the peer's limit
+// of open sessions is reached. It fails if the peer permits none, or if the conn has
+// ended, is going away or has used up its numbers. Waiting calls are served in no
+// particular order.
 func (c *Conn) Open(ctx context.Context) (Session, error) {
 	s, err := c.conn.Open(ctx)
 	if err != nil {
@@ -33,8 +33,8 @@ func (c *Conn) Open(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// Accept waits for the next session that the peer opens. Once the conn has ended and
-// every session was returned, it returns net.ErrClosed, or why the conn was lost.
+// Accept waits for the next session that the peer opens. Once the conn has ended and all
+// sessions have been returned, it returns net.ErrClosed, or the reason the conn was lost.
 func (c *Conn) Accept() (net.Conn, error) { return c.conn.Accept() }
 
 // Peer returns the name in the peer's certificate or, if it has none, the address.
@@ -43,9 +43,9 @@ func (c *Conn) Peer() string { return c.conn.Peer() }
 // Done returns a channel that is closed when the conn has ended.
 func (c *Conn) Done() <-chan struct{} { return c.conn.Done() }
 
-// GoAway tells the peer why this end wants no more sessions; code.OK is the ordinary end.
-// Neither end opens sessions from then on, except those that were on their way, open ones
-// go on, and behind the last one the conn ends. GoAway does not wait.
+// GoAway tells the peer why this end wants no more sessions; code.OK means an ordinary
+// end. From then on neither end opens sessions, except those already in flight. Open ones
+// continue, and the conn ends after the last one. GoAway does not block.
 func (c *Conn) GoAway(why code.Code, text string) { c.conn.GoAway(why, text) }
 
 // Close ends the conn and its sessions at once, and waits for the goroutines that serve

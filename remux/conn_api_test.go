@@ -13,7 +13,7 @@ import (
 	"tunnels/remux"
 )
 
-// TestBothEndsOpen: both ends open sessions at the same time, with numbers of their own.
+// TestBothEndsOpen: both ends open sessions at the same time, each with its own numbers.
 func TestBothEndsOpen(t *testing.T) {
 	const each = 40
 	near, far := connPair(t, remux.Config{}, remux.Config{})
@@ -87,7 +87,7 @@ type certified struct{ net.Conn }
 
 func (certified) PeerName() string { return "alice" }
 
-// TestAcceptorAwaitsHello: until HELLO has come, the acceptor does not know what it may
+// TestAcceptorAwaitsHello: until HELLO arrives, the acceptor does not know what it may
 // open, and sends nothing for a session.
 func TestAcceptorAwaitsHello(t *testing.T) {
 	c, p := connAndPeer(t, remux.Config{}, false, false)
@@ -113,7 +113,7 @@ func TestAcceptorAwaitsHello(t *testing.T) {
 	wantEOF(t, "the answer", s, "yo")
 }
 
-// TestOpenNotPermitted: where HELLO permits no sessions, Open fails and nothing is sent.
+// TestOpenNotPermitted: if HELLO permits no sessions, Open fails and nothing is sent.
 func TestOpenNotPermitted(t *testing.T) {
 	for _, dialed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("dialed=%v", dialed), func(t *testing.T) {
@@ -165,14 +165,14 @@ func TestOpenLimit(t *testing.T) {
 	p.write(reset(2, code.Refused, "no"))
 	z := <-third
 	if z == nil {
-		t.Fatal("Open fails though a session has ended")
+		t.Fatal("Open fails although a session has ended")
 	}
 	io.WriteString(z, "z")
 	p.wantFrame("the third", data(6, "z"))
 }
 
-// TestOpenUnpermitted: sessions beyond what this end permits are reset, and the others go
-// on.
+// TestOpenUnpermitted: sessions beyond what this end permits are reset, and the others
+// continue.
 func TestOpenUnpermitted(t *testing.T) {
 	for most, announced := range map[int]uint32{-1: 0, 1: 1} {
 		for _, dialed := range []bool{true, false} {
@@ -196,14 +196,14 @@ func TestOpenUnpermitted(t *testing.T) {
 				p.write(data(first, "x"))
 				p.wantReset("one too many", first, code.Overload)
 				p.write(data(first, "late"), data(mine, "yo"))
-				wantRead(t, "the conn goes on", ours, "yo")
+				wantRead(t, "the conn continues", ours, "yo")
 			})
 		}
 	}
 }
 
-// TestWrongNumbers: a number that the other end would have to open is a protocol error,
-// whichever end this is.
+// TestWrongNumbers: using a number that belongs to the other end is a protocol error, at
+// either end.
 func TestWrongNumbers(t *testing.T) {
 	for _, dialed := range []bool{true, false} {
 		wrong := uint16(2) // the acceptor's
@@ -215,14 +215,14 @@ func TestWrongNumbers(t *testing.T) {
 				_, p := connAndPeer(t, remux.Config{}, dialed, true)
 				p.wantHello()
 				p.write(frame)
-				p.wantProtocolError("a number of this end's")
+				p.wantProtocolError("one of this end's numbers")
 			})
 		}
 	}
 }
 
-// TestOpenedInOrder: the hooks of an acceptor that opens a session at once are told of the
-// conn first, and by the same number.
+// TestOpenedInOrder: if an acceptor opens a session at once, its hooks report the conn
+// first, with the same ID.
 func TestOpenedInOrder(t *testing.T) {
 	ids := make(chan remux.ID, 2)
 	hooks := &remux.Hooks{

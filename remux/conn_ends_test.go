@@ -8,10 +8,10 @@ import (
 	"tunnels/remux"
 )
 
-// The ends of sessions that the acceptor opens, and of their conn.
+// How sessions opened by the acceptor, and their conn, end.
 
-// byAcceptor returns the two ends of a session that the acceptor has opened: its own, and
-// that of the dialer.
+// byAcceptor returns the two ends of a session opened by the acceptor: the acceptor's and
+// the dialer's.
 func byAcceptor(t *testing.T) (near, far *remux.Conn, theirs, ours remux.Session) {
 	t.Helper()
 	near, far = connPair(t, remux.Config{}, remux.Config{})
@@ -22,8 +22,8 @@ func byAcceptor(t *testing.T) (near, far *remux.Conn, theirs, ours remux.Session
 	return near, far, theirs, ours
 }
 
-// TestAcceptorHalfClose: each direction of a session that the acceptor opened ends by
-// itself.
+// TestAcceptorHalfClose: the directions of a session opened by the acceptor end
+// independently.
 func TestAcceptorHalfClose(t *testing.T) {
 	for _, first := range []string{"opener", "other"} {
 		t.Run(first, func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestAcceptorHalfClose(t *testing.T) {
 			}
 			wantEOF(t, "one direction ends", b, "")
 			io.WriteString(b, "still open")
-			wantRead(t, "the other one goes on", a, "still open")
+			wantRead(t, "the other one continues", a, "still open")
 			b.CloseWrite()
 			wantEOF(t, "and ends", a, "")
 			within(t, "Done", func() { <-a.Done(); <-b.Done() })
@@ -44,7 +44,7 @@ func TestAcceptorHalfClose(t *testing.T) {
 	}
 }
 
-// TestAcceptorReset: either end of such a session may reset it, with a reason.
+// TestAcceptorReset: either end may reset such a session, with a reason.
 func TestAcceptorReset(t *testing.T) {
 	for _, first := range []string{"opener", "other"} {
 		t.Run(first, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestAcceptorReset(t *testing.T) {
 	}
 }
 
-// TestGoAwayEitherEnd: behind GOAWAY of either end neither opens sessions; those that are
-// open go on, and behind the last one the conn ends cleanly.
+// TestGoAwayEitherEnd: after GOAWAY from either end, neither opens sessions; open ones
+// continue, and the conn ends cleanly after the last one.
 func TestGoAwayEitherEnd(t *testing.T) {
 	for _, says := range []string{"dialer", "acceptor", "both"} {
 		t.Run(says, func(t *testing.T) {
@@ -79,10 +79,10 @@ func TestGoAwayEitherEnd(t *testing.T) {
 			}
 			for from, to := range map[remux.Session]remux.Session{theirs: ours, ours: theirs, other: own} {
 				io.WriteString(from, "go on")
-				wantRead(t, "a session goes on", to, "go on")
+				wantRead(t, "a session continues", to, "go on")
 			}
-			mustNotOpen(t, "behind GOAWAY", near)
-			mustNotOpen(t, "behind GOAWAY", far)
+			mustNotOpen(t, "after GOAWAY", near)
+			mustNotOpen(t, "after GOAWAY", far)
 			for _, s := range []remux.Session{theirs, ours, own, other} {
 				select {
 				case <-near.Done():
@@ -94,17 +94,17 @@ func TestGoAwayEitherEnd(t *testing.T) {
 			within(t, "both conns end", func() { <-near.Done(); <-far.Done() })
 			for _, c := range []*remux.Conn{near, far} {
 				if s, err := c.Accept(); err == nil {
-					t.Errorf("Accept of a conn that has ended returns %v", s)
+					t.Errorf("Accept of an ended conn returns %v", s)
 				}
-				mustNotOpen(t, "a conn that has ended", c)
+				mustNotOpen(t, "an ended conn", c)
 			}
 		})
 	}
 }
 
-// TestGoAwayOnTheWay: what the peer opens before it has read GOAWAY is served by the
-// dialer, too; what it opens behind its PONG is refused.
-func TestGoAwayOnTheWay(t *testing.T) {
+// TestGoAwayInFlight: the dialer also serves sessions that the peer opens before it reads
+// GOAWAY, and refuses those that it opens after its PONG.
+func TestGoAwayInFlight(t *testing.T) {
 	for _, dialed := range []bool{true, false} {
 		c, p := connAndPeer(t, remux.Config{}, dialed, true)
 		p.wantHello()
@@ -118,12 +118,12 @@ func TestGoAwayOnTheWay(t *testing.T) {
 		if last := p.wantLeaving("GoAway"); last != 0 {
 			t.Errorf("GOAWAY names %d as the last session", last)
 		}
-		probe := p.wantType("behind GOAWAY", typePing)
+		probe := p.wantType("after GOAWAY", typePing)
 		p.write(data(first, "on the way"))
 		s := mustAccept(t, c)
 		wantRead(t, "it is served", s, "on the way")
 		p.write(pong(string(probe.payload[1:])), data(first+2, "too late"))
-		p.wantReset("behind the PONG", first+2, code.GoingAway)
+		p.wantReset("after the PONG", first+2, code.GoingAway)
 		p.write(fin(first))
 		s.CloseWrite()
 		p.wantFrame("the session ends", fin(first))
@@ -131,7 +131,7 @@ func TestGoAwayOnTheWay(t *testing.T) {
 	}
 }
 
-// TestLossBothEnds: the loss of a conn breaks the sessions of both ends, and Open and
+// TestLossBothEnds: the loss of a conn breaks sessions opened by either end, and Open and
 // Accept return errors.
 func TestLossBothEnds(t *testing.T) {
 	near, far, theirs, ours := byAcceptor(t)
@@ -146,8 +146,8 @@ func TestLossBothEnds(t *testing.T) {
 	within(t, "Done", func() { <-near.Done(); <-far.Done() })
 	for _, c := range []*remux.Conn{near, far} {
 		if _, err := c.Accept(); err == nil {
-			t.Error("Accept succeeds on a conn that was lost")
+			t.Error("Accept succeeds on a lost conn")
 		}
-		mustNotOpen(t, "a conn that was lost", c)
+		mustNotOpen(t, "a lost conn", c)
 	}
 }

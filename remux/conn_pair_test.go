@@ -36,8 +36,8 @@ func connPair(t testing.TB, dialer, acceptor remux.Config) (near, far *remux.Con
 	return near, far
 }
 
-// connAndPeer returns a conn, which is the dialer or the acceptor, and its peer, which
-// has said HELLO with these keys if it is to.
+// connAndPeer returns a conn, dialer or acceptor, and its peer, which has sent HELLO with
+// the given keys, if any.
 func connAndPeer(t testing.TB, cfg remux.Config, dialed, greets bool, kv ...uint32) (*remux.Conn, *peer) {
 	t.Helper()
 	a, b := tcpPair(t)
@@ -53,7 +53,7 @@ func connAndPeer(t testing.TB, cfg remux.Config, dialed, greets bool, kv ...uint
 	return c, p
 }
 
-// soon returns a context for what must not wait for long.
+// soon returns a context for calls that must not wait for long.
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -85,7 +85,7 @@ func mustAccept(t testing.TB, c *remux.Conn) (s remux.Session) {
 	return s
 }
 
-// mustNotOpen wants Open to fail at once.
+// mustNotOpen expects Open to fail at once.
 func mustNotOpen(t testing.TB, why string, c *remux.Conn) {
 	t.Helper()
 	ctx := soon(t)

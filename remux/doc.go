@@ -13,19 +13,19 @@
 //	ln, err := remux.Listen("tcp", "127.0.0.1:7000")
 //	conn, err := ln.Accept()
 //
-// Over TLS, the functions that dial and listen bring the certificates:
+// Over TLS, the Dial and Listen functions supply the certificates:
 //
 //	pool, err := remux.NewDialer("tls", "vps.example:443", remux.Config{Dial: client.Dial})
 //	ln, err := remux.Listen("tls", ":443", remux.Config{Listen: server.Listen})
 //
-// docs/PROTOCOL.md describes the wire, completely enough to write another end.
+// docs/PROTOCOL.md specifies the wire format, completely enough for an independent
+// implementation.
 //
 // # Rules
 //
-// The reader of a conn never waits for an application nor for the conn's
-// writer: the peer sends only as much as it was granted, so there is always room.
-// No mutex is held during I/O. Closing or resetting a session never waits, and
-// opening one costs no round trip.
+// The reader of a conn never waits for an application or for the conn's writer: the peer
+// sends only what it was granted, so there is always room. No mutex is held during I/O.
+// Closing or resetting a session never blocks, and opening one costs no round trip.
 //
 // # Limits
 //

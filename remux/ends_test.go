@@ -16,7 +16,7 @@ import (
 	"tunnels/remux"
 )
 
-// server is a real SessionListener and how peers get to it.
+// server is a real SessionListener, with a function that connects peers to it.
 type server struct {
 	testing.TB
 	*remux.SessionListener
@@ -39,7 +39,7 @@ func newServer(t testing.TB, cfg remux.Config) *server {
 	return s
 }
 
-// pipeListener accepts one end of each net.Pipe that connect makes.
+// pipeListener accepts one end of each net.Pipe created by connect.
 type pipeListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -63,8 +63,8 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// newPipeServer is a server on pipes, for a synctest bubble. Wrap, if not nil,
-// is put around the server's ends.
+// newPipeServer returns a server on pipes, for a synctest bubble. wrap, if not nil,
+// wraps the server's ends.
 func newPipeServer(t testing.TB, cfg remux.Config, wrap func(net.Conn) net.Conn) *server {
 	ln := &pipeListener{make(chan net.Conn), make(chan struct{})}
 	s := &server{t, cfg.NewListener(ln), func() net.Conn {
@@ -79,10 +79,10 @@ func newPipeServer(t testing.TB, cfg remux.Config, wrap func(net.Conn) net.Conn)
 	return s
 }
 
-// raw is a peer that has said nothing yet.
+// raw returns a peer that has sent nothing yet.
 func (s *server) raw() *peer { return newPeer(s, s.connect()) }
 
-// full is a peer that has said HELLO, and heard it.
+// full returns a peer that has exchanged HELLOs.
 func (s *server) full(kv ...uint32) *peer {
 	s.Helper()
 	p := s.raw()
@@ -110,7 +110,8 @@ func (s *server) accept(why string) remux.Session {
 	return nil
 }
 
-// next accepts the session that p now opens as n: no other waits before it.
+// wantNext accepts the session that p now opens with number n; no other may be queued
+// before it.
 func (s *server) wantNext(why string, p *peer, n uint16) remux.Session {
 	s.Helper()
 	p.write(data(n, "sentinel"))
@@ -122,16 +123,16 @@ func (s *server) wantNext(why string, p *peer, n uint16) remux.Session {
 	return x
 }
 
-// client is a real Pool and what it dials.
+// client is a real Pool, with access to the conns that it dials.
 type client struct {
 	testing.TB
 	*remux.Pool
 	accept func() net.Conn
-	stop   chan struct{} // ends acceptOr
-	conns  chan net.Conn // on pipes
+	stop   chan struct{} // makes acceptOr return
+	conns  chan net.Conn // set on pipes
 }
 
-// acceptOr is accept without a hurry; nil: stopped.
+// acceptOr is like accept without a time limit; it returns nil once stopped.
 func (c *client) acceptOr() net.Conn {
 	select {
 	case nc := <-c.conns:
@@ -159,7 +160,7 @@ func newClient(t testing.TB, cfg remux.Config) *client {
 	return c
 }
 
-// newPipeClient is a client on pipes, for a synctest bubble.
+// newPipeClient returns a client on pipes, for a synctest bubble.
 func newPipeClient(t testing.TB, cfg remux.Config, wrap func(net.Conn) net.Conn) *client {
 	conns := make(chan net.Conn, 100)
 	cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
@@ -184,14 +185,14 @@ func newPipeClient(t testing.TB, cfg remux.Config, wrap func(net.Conn) net.Conn)
 	return c
 }
 
-// raw is a peer that has said nothing yet.
+// raw returns a peer that has sent nothing yet.
 func (c *client) raw() *peer {
 	c.Helper()
 	c.Warm()
 	return newPeer(c, c.accept())
 }
 
-// full is a peer that has said HELLO, and heard it.
+// full returns a peer that has exchanged HELLOs.
 func (c *client) full(kv ...uint32) *peer {
 	c.Helper()
 	p := c.raw()
@@ -200,7 +201,7 @@ func (c *client) full(kv ...uint32) *peer {
 	return p
 }
 
-// newFedClient is a pool that can be dialed once, to this.
+// newFedClient returns a pool that can dial once, and gets the given connection.
 func newFedClient(nc net.Conn) *remux.Pool {
 	once := make(chan net.Conn, 1)
 	once <- nc
@@ -232,7 +233,7 @@ type helloFrame struct {
 
 func (h helloFrame) window() int { return int(cmp.Or(h.keys[1], 65536)) }
 
-// wantHello wants a HELLO as the first frame.
+// wantHello expects HELLO as the first frame.
 func (p *peer) wantHello() helloFrame {
 	p.Helper()
 	f, err := p.next()
@@ -246,7 +247,7 @@ func (p *peer) wantHello() helloFrame {
 	return h
 }
 
-// wantRead reads as much as want is long.
+// wantRead reads len(want) bytes and expects want.
 func wantRead(t testing.TB, why string, s remux.Session, want string) {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
@@ -256,7 +257,7 @@ func wantRead(t testing.TB, why string, s remux.Session, want string) {
 	}
 }
 
-// wantEOF wants want and then a clean end.
+// wantEOF expects want followed by a clean end.
 func wantEOF(t testing.TB, why string, s remux.Session, want string) {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
@@ -265,7 +266,7 @@ func wantEOF(t testing.TB, why string, s remux.Session, want string) {
 	}
 }
 
-// wantBroken wants want and then an error, which it returns.
+// wantBroken expects want followed by an error, which it returns.
 func wantBroken(t testing.TB, why string, s remux.Session, want string) error {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(patience))
@@ -276,7 +277,7 @@ func wantBroken(t testing.TB, why string, s remux.Session, want string) error {
 	return err
 }
 
-// wantCode wants want and then an error of the peer's with that code.
+// wantCode expects want followed by an error from the peer with code c.
 func wantCode(t testing.TB, why string, s remux.Session, want string, c code.Code) error {
 	t.Helper()
 	err := wantBroken(t, why, s, want)
@@ -286,7 +287,7 @@ func wantCode(t testing.TB, why string, s remux.Session, want string, c code.Cod
 	return err
 }
 
-// within wants that do returns in good time.
+// within expects do to return in time.
 func within(t testing.TB, why string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -301,7 +302,7 @@ func within(t testing.TB, why string, do func()) {
 	}
 }
 
-// pattern is n bytes that show where they are from.
+// pattern returns n bytes that differ by position.
 func pattern(n int) string {
 	return strings.Repeat("0123456789abcdefghijklmnopqrstuvw", n/33+1)[:n]
 }

@@ -13,9 +13,9 @@ import (
 // The end that accepted the connection opens a session on it, and the end that dialed
 // answers.
 func ExampleConn() {
-	a, b := net.Pipe() // any connection will do
+	a, b := net.Pipe() // any connection works
 	dialer := remux.Config{}.NewConn(a, true)
-	acceptor := remux.Config{SessMax: -1}.NewConn(b, false) // it accepts none itself
+	acceptor := remux.Config{SessMax: -1}.NewConn(b, false) // it accepts no sessions itself
 
 	go func() {
 		s, err := dialer.Accept()
@@ -37,7 +37,7 @@ func ExampleConn() {
 	answer, err := io.ReadAll(s)
 	fmt.Println(string(answer), err)
 
-	acceptor.GoAway(code.OK, "") // the conn ends behind its last session
+	acceptor.GoAway(code.OK, "") // the conn ends after its last session
 	<-dialer.Done()
 	<-acceptor.Done()
 	// Output: you said "hello" <nil>

@@ -9,16 +9,16 @@ import (
 // Protocol is the ALPN name.
 const Protocol = conn.Protocol
 
-// Conns returns how many conns the pool has.
+// Conns returns the number of conns of the pool.
 func Conns(p *Pool) int { return p.count() }
 
-// Unused reports whether all that was taken from the budget was given back.
+// Unused reports whether everything taken from the budget has been returned.
 func Unused(b *Budget) bool {
 	waiting, _, granted := b.Usage()
 	return waiting == 0 && granted == 0
 }
 
-// waiting returns how many bytes wait for applications.
+// waiting returns how many bytes are buffered for applications.
 func waiting(b *Budget) int64 {
 	waiting, _, _ := b.Usage()
 	return waiting

@@ -8,27 +8,28 @@ import (
 )
 
 // Hooks are called when something happens in a pool, a listener or a conn. Any may be
-// nil. They are called from many goroutines, with no lock held, and must return soon.
-// For one conn or session the opening is always reported before the closing.
+// nil. They are called concurrently, with no lock held, and must return quickly. The
+// opening of a conn or session is always reported before its closing.
 type Hooks struct {
 	// ConnOpened and ConnClosed are given the lower connection, to ask for the
 	// identity of the peer; it must not be read or written.
 	ConnOpened func(ID, net.Conn)
-	// ConnClosed is also given how long the conn was open, and nil after a clean end.
+	// ConnClosed is also given how long the conn was open, and an error, nil after a
+	// clean end.
 	ConnClosed    func(ID, net.Conn, time.Duration, error)
 	SessionOpened func(ID)
-	SessionClosed func(ID, error) // the error is nil if both ends had finished
-	// ConnBarred is called, once for each conn, with why its peer may open no more
-	// sessions; open ones go on.
+	SessionClosed func(ID, error) // the error is nil if both ends finished
+	// ConnBarred is called, at most once per conn, with the reason its peer may open no
+	// more sessions; open ones continue.
 	ConnBarred func(ID, error)
-	// Refused is called for a lower connection that is turned away or cut because
-	// there is no room for it, or because it is not used. client is the name in its
-	// certificate, or else its address.
+	// Refused is called for a lower connection that is rejected or closed because there
+	// is no room for it or because it is not used. client is the name in its certificate,
+	// or else its address.
 	Refused func(client, remote string, why error)
-	// DialDone is called after every attempt to make a conn.
+	// DialDone is called after every attempt to open a conn.
 	DialDone func(address string, took time.Duration, err error)
-	// StateChanged is called when Pool.Health may return something else than before
-	// because a dial has ended or a conn was greeted or lost.
+	// StateChanged is called when the result of Pool.Health may have changed because a
+	// dial completed or a conn was greeted or lost.
 	StateChanged func()
 }
 

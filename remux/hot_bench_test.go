@@ -9,17 +9,17 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// The paths that every byte or every session takes, of both ends over loopback TCP.
-// Package conn has those of one end alone.
+// Benchmarks of the paths that every byte or session takes, with both ends over loopback
+// TCP. Package conn has those for one end.
 
-// ends are the two ends of a session, and what runs at the far one.
+// ends holds the two ends of a session and the goroutines at the far end.
 type ends struct {
 	near, far *conn.Session
 	running   sync.WaitGroup
 }
 
-// newEnds opens a session over loopback TCP. When the benchmark is over the conns
-// end, which ends whatever runs at the far end, and that is awaited.
+// newEnds opens a session over loopback TCP. When the benchmark ends it closes the conns,
+// which ends the goroutines at the far end, and waits for those.
 func newEnds(b *testing.B) *ends {
 	b.Helper()
 	e := &ends{}
@@ -37,7 +37,7 @@ func newEnds(b *testing.B) *ends {
 	return e
 }
 
-// BenchmarkRoundTrip is a keystroke and its echo.
+// BenchmarkRoundTrip measures a keystroke and its echo.
 func BenchmarkRoundTrip(b *testing.B) {
 	e := newEnds(b)
 	e.running.Go(func() { echo(e.far) })
@@ -54,7 +54,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
-// echo sends back what comes, until the session ends.
+// echo sends received bytes back until the session ends.
 func echo(s *conn.Session) {
 	buf := make([]byte, 64)
 	for {
@@ -68,12 +68,12 @@ func echo(s *conn.Session) {
 	}
 }
 
-// BenchmarkOpenClose is the whole life of a session that carries a byte each way.
+// BenchmarkOpenClose measures the whole life of a session that carries one byte in each
+// direction.
 func BenchmarkOpenClose(b *testing.B) {
 	var server sync.WaitGroup
 	b.Cleanup(server.Wait) // after pair's own
-	// As many sessions on one conn as it has numbers: what is measured is not the
-	// dialing.
+	// Use every session number of a conn, so that dialing is not measured.
 	p, l := pair(b, Config{ReuseMaxCount: 1 << 15, ReuseMaxAge: time.Hour}, Config{})
 	server.Go(func() { serveByte(l) })
 	one := make([]byte, 1)
@@ -100,12 +100,12 @@ func exchangeByte(b *testing.B, p *Pool, one []byte) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	<-s.Done() // or the next session would pay for the end of this one
+	<-s.Done() // otherwise the next session would include the end of this one
 	return nil
 }
 
-// serveByte answers a byte with a byte, one session after the other, until the
-// listener is closed. Where it fails, so does the other end.
+// serveByte answers a byte with a byte, one session at a time, until the listener is
+// closed. If it fails, so does the other end.
 func serveByte(l *SessionListener) {
 	one := make([]byte, 1)
 	for {
@@ -120,7 +120,7 @@ func serveByte(l *SessionListener) {
 	}
 }
 
-// BenchmarkBulk is an upload.
+// BenchmarkBulk measures an upload.
 func BenchmarkBulk(b *testing.B) {
 	b.Run("deliver", func(b *testing.B) { benchBulk(b, true) })
 	b.Run("borrow", func(b *testing.B) { benchBulk(b, false) })
@@ -138,7 +138,7 @@ func benchBulk(b *testing.B, deliver bool) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(buf)))
 	b.ResetTimer()
-	// Not b.Loop, which would stop the clock with bytes still on their way.
+	// Not b.Loop, which would stop the clock with bytes still in flight.
 	for range b.N {
 		if _, err := e.near.Write(buf); err != nil {
 			b.Fatal(err)
@@ -153,7 +153,7 @@ func benchBulk(b *testing.B, deliver bool) {
 	}
 }
 
-// takeAll is a sink that takes all, and adds to got how much that was.
+// takeAll returns a sink that consumes everything and counts it in got.
 func takeAll(got *int) func(pieces [][]byte) int {
 	return func(pieces [][]byte) int {
 		n := 0
@@ -165,7 +165,7 @@ func takeAll(got *int) func(pieces [][]byte) int {
 	}
 }
 
-// borrowAll reads to the end of s and says how much that was, and what the end is.
+// borrowAll reads to the end of s and returns the number of bytes and the final error.
 func borrowAll(s *conn.Session) (int, error) {
 	n := 0
 	for {

@@ -28,9 +28,9 @@ type SessionListener struct {
 	closing bool
 }
 
-// NewListener accepts sessions from the lower connections of ln, which it owns from
-// now on. One goroutine calls ln.Accept, which should not wait for a client's
-// handshake. An error of ln.Accept that is not net.ErrClosed ends the listener.
+// NewListener accepts sessions on the lower connections from ln and takes ownership of
+// ln. One goroutine calls ln.Accept, which should not wait for a client's handshake. Any
+// error from ln.Accept ends the listener.
 func (c Config) NewListener(ln net.Listener) *SessionListener {
 	c = c.defaults()
 	l := &SessionListener{
@@ -46,11 +46,11 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 // net.ErrClosed.
 func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.Take() }
 
-// Addr returns the address at which the listener is reached.
+// Addr returns the listener's address.
 func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
 
-// Close ends everything at once: the listener, its conns and their sessions. It waits
-// for the goroutines that serve them.
+// Close ends the listener, its conns and their sessions at once, and waits for the
+// goroutines that serve them.
 func (l *SessionListener) Close() error {
 	conns := l.stop()
 	for _, c := range conns {
@@ -61,12 +61,12 @@ func (l *SessionListener) Close() error {
 	return nil
 }
 
-// Shutdown accepts no more conns, tells the peers to open no more sessions, and waits
-// for open ones until ctx ends; then it closes. Sessions that were on their way are
-// still accepted: go on calling Accept until it fails.
+// Shutdown accepts no more conns, tells the peers to open no more sessions, and waits for
+// open ones until ctx ends; then it closes. Sessions in flight are still accepted: keep
+// calling Accept until it fails.
 func (l *SessionListener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
-	l.closing = true // first: the accept loop must know why it fails
+	l.closing = true // before Close, so that the accept loop knows why Accept fails
 	conns := l.connsLocked()
 	l.mu.Unlock()
 	l.ln.Close()
@@ -123,11 +123,11 @@ func (l *SessionListener) acceptLoop() {
 	}
 }
 
-// listenerOwner is a listener as the owner of its conns, with methods that are not for its
-// users.
+// listenerOwner implements conn.Owner for a listener, which keeps these methods out of
+// its API.
 type listenerOwner struct{ *SessionListener }
 
-// ConnIdle implements conn.Owner. Idle conns are the dialing end's to close.
+// ConnIdle implements conn.Owner. The dialing end closes idle conns.
 func (l listenerOwner) ConnIdle(*conn.Conn) {}
 
 // ConnGreeted implements conn.Owner.

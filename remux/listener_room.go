@@ -13,19 +13,18 @@ const unservedMax = 32
 
 var (
 	errClosing  = errors.New("the server is being stopped")
-	errUnserved = errors.New("it has too many conns without a session, and the oldest is closed")
+	errUnserved = errors.New("it had too many conns without a session, so the oldest was closed")
 )
 
-// shareOf is how many of most conns one client may have: with a quarter less than
-// all, no client can lock the others out.
+// shareOf returns how many of most conns one client may have: three quarters, so that no
+// client can lock the others out.
 func shareOf(most int) int { return most - most/4 }
 
-// room counts the conns of a listener by client. Conns that give way to others are
-// still there until they have ended, but are not counted. SessionListener.mu guards
-// it.
+// room counts the conns of a listener by client. Conns that give way to others stay in
+// all until they have ended, but are not counted. SessionListener.mu guards it.
 type room struct {
 	all      map[*conn.Conn]struct{}
-	byClient map[string]map[*conn.Conn]struct{} // of those that count
+	byClient map[string]map[*conn.Conn]struct{} // only the counted ones
 	counted  int
 }
 
@@ -40,7 +39,7 @@ func (r *room) add(c *conn.Conn) {
 	r.counted++
 }
 
-// discount notes that c gives way or has ended.
+// discount stops counting c, which is giving way or has ended.
 func (r *room) discount(c *conn.Conn) {
 	mine := r.byClient[c.Client()]
 	if _, ok := mine[c]; !ok {
@@ -58,8 +57,8 @@ func (r *room) remove(c *conn.Conn) {
 	delete(r.all, c)
 }
 
-// unused returns the client's conn that can best be given up, or nil, and how many of
-// its conns have never had a session.
+// unused returns the conn of the client that is the best one to give up, or nil, and how
+// many of its conns have never had a session.
 func (r *room) unused(client string, unservedOnly bool) (best *conn.Conn, unserved int) {
 	var least conn.Standing
 	for c := range r.byClient[client] {
@@ -89,9 +88,9 @@ func (r *room) most() (client string) {
 	return client
 }
 
-// admitLocked makes room for a conn of that client, or returns why there is none. The
-// conn that must give way, if any, counts no more; own reports whether it belongs to
-// the same client.
+// admitLocked makes room for a conn of the given client, or returns why there is none. A
+// conn that must give way is no longer counted; own reports whether it belongs to the
+// same client.
 func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool, err error) {
 	r, most := &l.room, l.cfg.ConnMax
 	n := len(r.byClient[client])
@@ -102,7 +101,7 @@ func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool
 	case unserved >= unservedMax:
 		gives, own = oldest, true
 	case n >= shareOf(most):
-		gives, own, err = oldest, true, fmt.Errorf("it has %d of the %d conns of %s", n, most, l.cfg.connMaxName())
+		gives, own, err = oldest, true, fmt.Errorf("it holds %d of the %d conns that %s allows", n, most, l.cfg.connMaxName())
 	case r.counted >= most:
 		err = fmt.Errorf("there are as many conns as %s allows (%d)", l.cfg.connMaxName(), most)
 		if heavy := r.most(); len(r.byClient[heavy]) > n+1 {
@@ -116,14 +115,14 @@ func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool
 		return nil, false, err
 	}
 	if !own && len(r.all) >= most+max(most/8, 1) {
-		return nil, false, err // too many are giving way already
+		return nil, false, err // too many conns are already giving way
 	}
 	r.discount(gives)
 	return gives, own, nil
 }
 
-// giveWay ends a conn without sessions. If it makes room for another client, its own
-// client is told and may finish sessions that are on their way.
+// giveWay ends a conn without sessions. If it makes room for a different client, its own
+// client is told and may finish sessions in flight.
 func (l *SessionListener) giveWay(c *conn.Conn, own bool) {
 	if !own {
 		c.GoAway(code.Overload, "the server has too many conns, and this one is not in use")

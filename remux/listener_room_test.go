@@ -14,7 +14,7 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// named is a connection whose peer has that name in its certificate.
+// named is a connection whose peer's certificate has the given name.
 type named struct {
 	net.Conn
 	name, protocol string
@@ -23,13 +23,13 @@ type named struct {
 func (n named) PeerName() string           { return n.name }
 func (n named) NegotiatedProtocol() string { return n.protocol }
 
-// roomServer is a listener that holds what it accepts until its peer ends.
+// roomServer is a listener that keeps its sessions until the peer ends them.
 type roomServer struct {
 	*SessionListener
 	pipes chan net.Conn
 	pools []*Pool
 	mu    sync.Mutex
-	told  []string // guarded by mu: what Refused was told
+	told  []string // guarded by mu: calls of Refused
 }
 
 func withRoomServer(t *testing.T, most int, f func(t *testing.T, s *roomServer)) {
@@ -63,7 +63,8 @@ func withRoomServer(t *testing.T, most int, f func(t *testing.T, s *roomServer))
 	})
 }
 
-// mute is a conn of that client that says nothing but say, and tells when it ended.
+// mute opens a conn for the client that sends only say, and returns a channel closed when
+// it ends.
 func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struct{}) {
 	near, far := net.Pipe()
 	s.pipes <- named{far, client, protocol}
@@ -78,7 +79,7 @@ func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struc
 	return ended
 }
 
-// pool is that of an honest client. Its conns may be up to most.
+// pool returns the pool of an honest client, with up to most conns.
 func (s *roomServer) pool(client string) *Pool {
 	p := Config{Dial: func(_ context.Context, _, _ string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -112,8 +113,8 @@ func isEnded(c chan struct{}) bool {
 	}
 }
 
-// A conn that says nothing, or not enough, is cut after some seconds, whatever it is
-// said to speak, and the report names its client.
+// A conn that sends nothing, or too little, is closed after some seconds, whatever
+// protocol it negotiated, and the report names its client.
 func TestSilentConns(t *testing.T) {
 	for _, protocol := range []string{"", conn.Protocol} {
 		for name, say := range map[string][]byte{"nothing": nil, "half a header": {0, 1}} {
@@ -121,15 +122,15 @@ func TestSilentConns(t *testing.T) {
 				withRoomServer(t, 8, func(t *testing.T, s *roomServer) {
 					c := s.mute("Mallory", protocol, say)
 					time.Sleep(8 * time.Second)
-					if isEnded(c) && protocol == "" { // else it owes a PONG
+					if isEnded(c) && protocol == "" { // otherwise it owes a PONG
 						t.Error("cut too soon for a slow line")
 					}
 					time.Sleep(5 * time.Second)
 					if !isEnded(c) {
 						t.Error("a silent conn is held")
 					}
-					if want := "mallory: it made a conn and said nothing"; len(s.told) != 1 || s.told[0] != want {
-						t.Errorf("told %q, want %q", s.told, want)
+					if want := "mallory: it opened a conn and sent nothing"; len(s.told) != 1 || s.told[0] != want {
+						t.Errorf("reported %q, want %q", s.told, want)
 					}
 				})
 			})
@@ -137,8 +138,8 @@ func TestSilentConns(t *testing.T) {
 	}
 }
 
-// However many conns one client makes and whatever it does with them, the others
-// are served at once, and the limit holds.
+// However many conns one client opens and whatever it does with them, the others are
+// served at once, and the limit holds.
 func TestConnShares(t *testing.T) {
 	helloBytes := frame.AppendHello(nil, frame.Hello{Version: frame.Version, Conn: 1, Window: frame.Floor, Frame: frame.MaxPayload})
 	busy := append(append([]byte(nil), helloBytes...), frame.AppendOpen(nil, 1)...)
@@ -176,8 +177,8 @@ func TestConnShares(t *testing.T) {
 	}
 }
 
-// At the limit the client with the most conns loses an idle one for the sake of
-// another, and notices nothing but that.
+// At the limit, the client with the most conns loses an idle one to another client, and
+// is not affected otherwise.
 func TestIdleGivesWay(t *testing.T) {
 	withRoomServer(t, 4, func(t *testing.T, s *roomServer) {
 		greedy := s.pool("greedy")
@@ -198,10 +199,10 @@ func TestIdleGivesWay(t *testing.T) {
 			t.Errorf("greedy has %d conns, want 2", n)
 		}
 		if err := ask(greedy); err != nil {
-			t.Errorf("greedy is served no more: %v", err)
+			t.Errorf("greedy is no longer served: %v", err)
 		}
 		if greedy.lastErr != nil {
-			t.Errorf("greedy takes it for a failure: %v", greedy.lastErr)
+			t.Errorf("greedy counts it as a failure: %v", greedy.lastErr)
 		}
 	})
 }

@@ -12,17 +12,17 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// Pool keeps the conns to one server. A session goes to the newest conn in use that
-// may take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount, ReuseMaxBytes),
-// suspect or going away is passed over but keeps the sessions it has.
+// Pool keeps the conns to one server. A new session uses the newest conn in use that may
+// take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount, ReuseMaxBytes),
+// suspect or going away is skipped, but keeps its open sessions.
 //
 // The limits of reuse are soft. Before a conn reaches one, its successor is dialed, so
-// that no session waits for a handshake. Until the server has spoken on the new conn,
-// but for no longer than a second, a worn one takes up to 2*ReuseMaxCount more
-// sessions; further ones wait. While no successor can be had (the dial fails, takes
-// longer than a second, or would exceed ConnMax), it takes sessions until its numbers
-// (32768) or the bytes that one TLS key may protect (64 GiB, or ReuseMaxBytes if that
-// is more) are used up, and the last such conn is not closed for being idle.
+// that no session waits for a handshake. Until the server has sent something on the new
+// conn, but for at most a second, a worn one takes up to 2*ReuseMaxCount more sessions;
+// further ones wait. While no successor is available (the dial fails, takes longer than a
+// second, or would exceed ConnMax), it takes sessions until its numbers (32768) or the
+// bytes that one TLS key may protect (64 GiB, or ReuseMaxBytes if that is more) are used
+// up, and the last such conn is not closed when idle.
 //
 // All methods are safe for concurrent use.
 type Pool struct {
@@ -31,33 +31,33 @@ type Pool struct {
 	connCfg          *conn.Config
 	limits           conn.ReuseLimits
 	network, address string
-	ctx              context.Context // ends with Close
+	ctx              context.Context // canceled by Close
 	cancel           context.CancelFunc
 
 	wg sync.WaitGroup // dials and conns
 
-	mu sync.Mutex // a conn's lock may be taken while it is held, never the other way round
+	mu sync.Mutex // may be held while acquiring a conn's lock, never the other way round
 	// Guarded by mu.
 	conns    []*conn.Conn // oldest first
 	dialing  int
-	waiters  list.List // of chan opening: waiting calls of Open, the oldest first
-	lastErr  error     // why the server was last out of reach, or nil if it has spoken since
+	waiters  list.List // of chan opening: blocked calls of Open, oldest first
+	lastErr  error     // why the server was last unreachable, or nil if it has sent something since
 	failedAt time.Time
 	failures int // consecutive failed dials and early losses of conns
 	lastUse  time.Time
 	timer    *time.Timer // next sweep
 	retry    *time.Timer // next dial after a failed one
-	slow     *time.Timer // when a dial, or the wait for a new conn's first frame, becomes slow
+	slow     *time.Timer // fires when a dial, or the wait for a new conn's first frame, becomes slow
 	closed   bool
 
 	health poolHealth
 }
 
-// The pool's own times.
+// Timeouts that cannot be configured.
 const (
-	freshFailure = time.Second     // a dial that failed so lately is not tried again for a request
-	keepTrying   = 5 * time.Minute // a server in use so lately is dialed again without a request
-	settled      = 5 * time.Second // a conn that lived so long ends a row of failures
+	freshFailure = time.Second     // a request does not retry a dial that failed this recently
+	keepTrying   = 5 * time.Minute // a server used this recently is redialed without a request
+	settled      = 5 * time.Second // a conn that lasted this long resets the count of failures
 	retryMin     = 200 * time.Millisecond
 	retryMax     = 30 * time.Second
 )
@@ -81,8 +81,8 @@ func (p *Pool) Warm() {
 	}
 }
 
-// Reachable reports whether there is a conn on which the server has spoken or, if
-// there is none, no reason to expect that one could not be made.
+// Reachable reports whether there is a conn on which the server has sent something or,
+// without one, no reason to expect that a dial would fail.
 func (p *Pool) Reachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +97,7 @@ func (p *Pool) Reachable() bool {
 	return false
 }
 
-// count returns how many conns there are now.
+// count returns the number of conns.
 func (p *Pool) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,8 +118,8 @@ func (p *Pool) failedLatelyLocked(now time.Time) bool {
 	return p.lastErr != nil && now.Sub(p.failedAt) < p.backoffMax()
 }
 
-// succeedLocked dials c's successor when c, just used, nears its limits and there is
-// no other to follow it, ready or being dialed.
+// succeedLocked dials c's successor if c, just used, is near its limits and no successor
+// is ready or being dialed.
 func (p *Pool) succeedLocked(c *conn.Conn, now time.Time) {
 	w := c.Reuse(&p.limits, now)
 	if !w.Near || p.dialing > 0 || len(p.conns) >= p.cfg.ConnMax || p.failedLatelyLocked(now) {
@@ -133,10 +133,10 @@ func (p *Pool) succeedLocked(c *conn.Conn, now time.Time) {
 	p.dialLocked()
 }
 
-// poolOwner is a pool as the owner of its conns, with methods that are not for its users.
+// poolOwner implements conn.Owner for a pool, which keeps these methods out of its API.
 type poolOwner struct{ *Pool }
 
-// ConnIdle implements conn.Owner: an idle conn that is no longer needed closes.
+// ConnIdle implements conn.Owner: it closes an idle conn that is no longer needed.
 func (p poolOwner) ConnIdle(c *conn.Conn) {
 	now := time.Now()
 	p.mu.Lock()
@@ -148,18 +148,18 @@ func (p poolOwner) ConnIdle(c *conn.Conn) {
 	}
 }
 
-// SessionEnded implements conn.Owner: the conn may have room for another session.
+// SessionEnded implements conn.Owner: the conn may have room for a new session.
 func (p poolOwner) SessionEnded() { p.Answered() }
 
-// Answered implements conn.Owner: a conn may take a session that it could not take before.
+// Answered implements conn.Owner: a conn that was suspect may take sessions again.
 func (p poolOwner) Answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
 }
 
-// ConnEnded implements conn.Owner: if a conn was lost while it was wanted, the next one is
-// dialed before it is asked for.
+// ConnEnded implements conn.Owner: if a conn was lost while in use, the next one is
+// dialed before a request needs it.
 func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	defer p.cfg.Hooks.stateChanged()
 	p.mu.Lock()
@@ -178,17 +178,17 @@ func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	switch {
 	case err == nil:
 	case !c.Heard():
-		// The server took the connection and said nothing on it: it refuses
-		// our certificate, or it fails as it starts. That is a failed dial.
+		// The server accepted the connection and sent nothing: it refuses our
+		// certificate, or is failing at startup. Count it as a failed dial.
 		p.failedLocked(err)
 	case len(p.conns) == 0:
-		p.lastErr = err // not reachable, until the next conn says otherwise
+		p.lastErr = err // unreachable until the next conn shows otherwise
 		p.failures++
 		if wanted := now.Sub(p.lastUse) < p.cfg.IdleMax; wanted && p.failures == 1 {
 			if p.dialing == 0 {
 				p.dialLocked()
 			}
-		} else if wanted { // not for the first time: conns die young here
+		} else if wanted { // not the first time: conns to this server die young
 			p.retryLocked()
 		}
 	}
@@ -196,13 +196,13 @@ func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	p.rearmLocked(now)
 }
 
-// ConnGreeted implements conn.Owner: the server has taken the conn.
+// ConnGreeted implements conn.Owner: the server has accepted the conn.
 func (p poolOwner) ConnGreeted() {
 	p.mu.Lock()
 	now := time.Now()
 	p.lastErr, p.health.lost = nil, nil
 	p.serveLocked(now) // the HELLO may allow more sessions
-	p.rearmLocked(now) // and this conn may replace one that is worn
+	p.rearmLocked(now) // and this conn may replace a worn one
 	p.mu.Unlock()
 	p.cfg.Hooks.stateChanged()
 }
@@ -232,7 +232,7 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// Shutdown lets the sessions finish, until ctx ends, and closes the pool.
+// Shutdown waits for sessions to finish, until ctx ends, and closes the pool.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	conns := append([]*conn.Conn(nil), p.conns...)

@@ -9,24 +9,23 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// dialTimeout bounds one attempt to make a conn.
+// dialTimeout limits one attempt to open a conn.
 const dialTimeout = 10 * time.Second
 
 // dialTimeoutError is returned for a dial that took longer than dialTimeout. It is a
-// timeout as those of package net are.
+// timeout in the sense of net.Error.
 type dialTimeoutError struct{}
 
 func (dialTimeoutError) Error() string   { return fmt.Sprintf("no answer within %s", dialTimeout) }
 func (dialTimeoutError) Timeout() bool   { return true }
 func (dialTimeoutError) Temporary() bool { return true }
 
-// dialsMax is how many dials are under way at one time, when more calls wait than one
-// conn will take.
+// dialsMax limits concurrent dials when more calls are waiting than one conn will take.
 const dialsMax = 4
 
-// dialLocked makes a conn in the background. The first one under way renews the
-// allowance of the others; a dial for more waiting calls does not, or none of them
-// would wait.
+// dialLocked dials in the background. The first dial under way renews the allowance of
+// the existing conns; further dials for waiting calls do not, or none of those would
+// wait.
 func (p *Pool) dialLocked() {
 	if p.closed || len(p.conns)+p.dialing >= p.cfg.ConnMax {
 		return
@@ -47,8 +46,8 @@ func (p *Pool) dialLocked() {
 	p.wg.Go(p.dial)
 }
 
-// watchLocked has the waiting calls served when the dial under way becomes slow, or
-// when nothing has come on a new conn for as long: worn conns may take them then.
+// watchLocked arranges to serve the waiting calls when the dial under way becomes slow,
+// or when a new conn has received nothing for as long: worn conns may take them then.
 func (p *Pool) watchLocked(now time.Time) {
 	var next time.Duration
 	if left := slowDial - now.Sub(p.health.dialFrom); p.dialing > 0 && left > 0 {
@@ -78,8 +77,7 @@ func (p *Pool) overdue() {
 	p.mu.Unlock()
 }
 
-// moreDialsLocked dials for waiting calls that will find no room on the conns under
-// way.
+// moreDialsLocked dials for waiting calls that will not fit on the conns under way.
 func (p *Pool) moreDialsLocked() {
 	now := time.Now()
 	for p.dialing < dialsMax && !p.failedLatelyLocked(now) && len(p.conns)+p.dialing < p.cfg.ConnMax {
@@ -90,7 +88,7 @@ func (p *Pool) moreDialsLocked() {
 	}
 }
 
-// dial makes a conn and serves it until it ends.
+// dial opens a conn and serves it until it ends.
 func (p *Pool) dial() {
 	ctx, cancel := context.WithTimeoutCause(p.ctx, dialTimeout, dialTimeoutError{})
 	start := time.Now()
@@ -99,7 +97,7 @@ func (p *Pool) dial() {
 		err = cause
 	}
 	cancel()
-	if p.ctx.Err() == nil { // else the pool was closed meanwhile
+	if p.ctx.Err() == nil { // else the pool has been closed
 		p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
 	}
 
@@ -127,16 +125,15 @@ func (p *Pool) dial() {
 	}
 }
 
-// failedLocked notes a failed dial, and has the next one made without a request while
-// the pool is in use.
+// failedLocked records a failed dial and, while the pool is in use, schedules the next
+// without waiting for a request.
 func (p *Pool) failedLocked(err error) {
 	p.lastErr, p.failedAt = err, time.Now()
 	p.failures++
 	p.retryLocked()
 }
 
-// retryLocked dials after a while, if the pool is in use and has no conn then that is
-// not worn.
+// retryLocked dials after a delay if the pool is in use and by then has only worn conns.
 func (p *Pool) retryLocked() {
 	if p.closed || p.dialing > 0 || time.Since(p.lastUse) > keepTrying {
 		return
@@ -155,7 +152,8 @@ func (p *Pool) retryLocked() {
 	})
 }
 
-// backoffMax returns how long the next dial may wait after so many failures.
+// backoffMax returns the longest delay before the next dial after the given number of
+// failures.
 func (p *Pool) backoffMax() time.Duration {
 	return min(retryMin<<min(p.failures, 10), retryMax)
 }

@@ -8,8 +8,8 @@ import (
 	"tunnels/remux/internal/timing"
 )
 
-// Server health, used to choose between the pools of several servers: how far each is
-// away and, well before a conn is given up as dead, that a server does not answer.
+// Server health, used to choose between the pools of several servers: how far away each
+// is and, well before a conn is considered dead, whether a server has stopped answering.
 // Nothing here ends a conn or a session.
 
 // State describes the health of a pool's server.
@@ -17,46 +17,46 @@ type State uint8
 
 // The states.
 const (
-	Unknown State = iota // no dial has ended yet
+	Unknown State = iota // no dial has completed yet
 	Up                   // the last dial or conn succeeded
-	Silent               // an answer is overdue; its sessions may yet go on
+	Silent               // an answer is overdue; sessions may still recover
 	Down                 // the last dial failed, or the last conn was lost
 )
 
-// String returns the state in a word.
+// String returns the state as a word.
 func (s State) String() string { return [...]string{"unknown", "up", "silent", "down"}[s] }
 
 const (
-	// askAfter is how long bytes of ours may be unanswered before Health sends a PING
-	// on up to askConns conns.
+	// askAfter is how long our bytes may go unanswered before Health sends a PING on up
+	// to askConns conns.
 	askAfter = time.Second
 	askConns = 4
-	// silentAfter is how long an answer may take: that, or three round trips.
+	// silentAfter is how long an answer may take, or three round trips if that is longer.
 	silentAfter = 2 * time.Second
-	// silentDial is how long a dial may take where there is no conn.
+	// silentDial is how long a dial may take if there is no conn.
 	silentDial = 3 * time.Second
 )
 
-// errNotYet is returned by Health beside Unknown.
-var errNotYet = errors.New("no dial has ended yet")
+// errNotYet is returned by Health with Unknown.
+var errNotYet = errors.New("no dial has completed yet")
 
-// poolHealth is the state of a pool that Health needs besides that of its conns.
+// poolHealth is the state that Health needs in addition to that of the conns.
 type poolHealth struct {
 	rtts timing.RTTs
 
 	// Guarded by Pool.mu.
-	made     bool      // there has been a conn
-	lost     error     // how the last conn on which the server spoke was lost, or nil if it has spoken since
-	dialFrom time.Time // when the oldest dial under way began
+	made     bool      // a conn has been opened
+	lost     error     // why the last conn on which the server sent anything was lost, or nil if it has sent something since
+	dialFrom time.Time // start of the oldest dial under way
 }
 
 // RTT returns the round trip to the server: the shortest that was measured in the last
 // 5 s, or else the last one. It returns false if none was measured.
 func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.Best() }
 
-// Health returns how the server appears to be and, if it is not Up, why. If bytes have
-// been unanswered for a second, Health sends a PING; called a few times a second while
-// sessions wait, it finds a server that has stopped Silent within 4 s.
+// Health returns the apparent state of the server and, if that is not Up, the reason. If
+// bytes have been unanswered for a second, Health sends a PING; called a few times a
+// second while sessions wait, it finds a server that has stopped Silent within 4 s.
 func (p *Pool) Health() (State, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,8 +101,8 @@ func (p *Pool) healthLocked() (State, error) {
 	return Up, nil
 }
 
-// heardLocked returns when the server was last heard of on any conn, or the zero time
-// if it never was.
+// heardLocked returns when the server was last heard from on any conn, or the zero time
+// if never.
 func (p *Pool) heardLocked() (heard time.Time) {
 	for _, c := range p.conns {
 		if at := c.LastHeard(); at.After(heard) {
@@ -112,8 +112,8 @@ func (p *Pool) heardLocked() (heard time.Time) {
 	return heard
 }
 
-// dueLocked reports whether bytes of ours wait for an answer and no PING was sent
-// about it since the server was last heard of.
+// dueLocked reports whether our bytes are waiting for an answer and no PING has asked for
+// it since the server was last heard from.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
 		if c.UnansweredFor() < askAfter {
@@ -127,7 +127,7 @@ func (p *Pool) dueLocked(heard time.Time) bool {
 }
 
 // Probe checks a server that is not in use: it measures the round trip on a conn, or
-// dials if no conn is usable. It returns at once, and false if it began nothing
+// dials if no conn is usable. It does not block, and returns false if it started nothing
 // because a dial failed less than a second ago.
 func (p *Pool) Probe() bool {
 	p.mu.Lock()
@@ -147,9 +147,9 @@ func (p *Pool) Probe() bool {
 	return p.dialing > 0 || asked && state != Down
 }
 
-// lostLocked notes how a conn ended. If no other is left on which the server has
-// spoken, the server may be gone: a connection on which nothing has come may be its
-// kernel's doing.
+// lostLocked records how a conn ended. If no conn is left on which the server has sent
+// anything, the server may be gone: a connection without any received bytes may have been
+// accepted by its kernel alone.
 func (p *Pool) lostLocked(err error) {
 	if err == nil {
 		return

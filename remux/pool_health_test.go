@@ -18,31 +18,31 @@ import (
 	"tunnels/remux/internal/timing"
 )
 
-// stopped is a server that can be stopped as by SIGSTOP: what is sent to it is
-// taken, new connections too, and nothing comes back.
+// stopped is a server that can be stopped as if by SIGSTOP: it still accepts data and
+// connections, but answers nothing.
 type stopped struct {
-	acked atomic.Uint64 // what the peer's system has acknowledged
-	pings atomic.Int64  // how many were sent
+	acked atomic.Uint64 // bytes that the peer's system has acknowledged
+	pings atomic.Int64  // number of PINGs sent
 
 	pool    *Pool
 	changes int // guarded by mu
 
 	mu    sync.Mutex
 	gate  chan struct{} // guarded by mu; closed while the server runs
-	delay time.Duration // guarded by mu; of what comes back
-	fail  error         // guarded by mu; of dialing
-	hang  bool          // guarded by mu; dials do not end by themselves
-	ended []error       // guarded by mu; of conns
-	last  net.Conn      // guarded by mu; the newest that was dialed
+	delay time.Duration // guarded by mu; delay of answers
+	fail  error         // guarded by mu; error that dials return
+	hang  bool          // guarded by mu; dials hang
+	ended []error       // guarded by mu; errors of closed conns
+	last  net.Conn      // guarded by mu; the last one dialed
 }
 
-// Progress implements what netx asks for, once the test has set it.
+// Progress returns the progress set by the test, for netx.Progress.
 func (g *gated) Progress() (netx.Sent, bool) {
 	n := g.s.acked.Load()
 	return netx.Sent{Acked: n, Queued: 1 << 40, Moved: n}, n > 0
 }
 
-// gated is a connection to it.
+// gated is a connection to a stopped server.
 type gated struct {
 	net.Conn
 	s      *stopped
@@ -50,7 +50,7 @@ type gated struct {
 	once   sync.Once
 }
 
-// Read reads what the server sent, when it runs.
+// Read reads what the server sent, once it is running.
 func (g *gated) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	g.s.mu.Lock()
@@ -65,14 +65,14 @@ func (g *gated) Read(p []byte) (int, error) {
 	}
 }
 
-// Write counts the PINGs in p. The sessions write nothing that looks like one.
+// Write counts the PINGs in p. Sessions write nothing that looks like one.
 func (g *gated) Write(p []byte) (int, error) {
 	ping := frame.AppendPing(nil, frame.TypePing, [8]byte{})
 	g.s.pings.Add(int64(bytes.Count(p, ping[:frame.HeaderLen+1])))
 	return g.Conn.Write(p)
 }
 
-// Close ends a Read that waits.
+// Close ends a blocked Read.
 func (g *gated) Close() error {
 	g.once.Do(func() { close(g.closed) })
 	return g.Conn.Close()
@@ -96,7 +96,7 @@ func (s *stopped) set(delay time.Duration, fail error) {
 	s.mu.Unlock()
 }
 
-// lost is how many conns were.
+// lost returns how many conns were lost.
 func (s *stopped) lost() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +167,7 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 func repeat(c net.Conn)  { io.Copy(onlyWriter{c}, c) }
 func swallow(c net.Conn) { io.Copy(io.Discard, c) }
 
-// lookFor looks as its owner does until the server is seen to be so.
+// lookFor polls Health, as owners of several pools do, until it returns want.
 func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -186,7 +186,7 @@ func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Du
 	}
 }
 
-// say opens a session and writes a byte.
+// say opens a session and writes one byte.
 func (s *stopped) say(t *testing.T) *conn.Session {
 	t.Helper()
 	session, err := s.pool.open(t.Context())
@@ -199,12 +199,12 @@ func (s *stopped) say(t *testing.T) *conn.Session {
 	return session
 }
 
-// TestHealthSilent: a server that stops is found out within 4 s of a request, on any
-// of its conns, without a conn or session lost; and when it goes on, so does all.
+// TestHealthSilent: a stopped server is detected within 4 s of a request, on any of its
+// conns, without losing a conn or session; when it continues, so do they.
 func TestHealthSilent(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		old := s.say(t)
-		for range 20 { // more than one conn takes
+		for range 20 { // more than fit on one conn
 			defer s.say(t).Close()
 		}
 		time.Sleep(time.Second)
@@ -214,7 +214,7 @@ func TestHealthSilent(t *testing.T) {
 		s.stop()
 		time.Sleep(time.Second)
 		if state, _ := s.pool.Health(); state != Up {
-			t.Errorf("%v before anybody had asked it anything", state)
+			t.Errorf("%v before anything was asked", state)
 		}
 		waiting := s.say(t)
 		if took := s.lookFor(t, Silent, 4*time.Second); took < 2*time.Second {
@@ -234,8 +234,8 @@ func TestHealthSilent(t *testing.T) {
 	})
 }
 
-// TestHealthSlowTarget: a target that takes its time is no silent server, nor does
-// one question follow the other.
+// TestHealthSlowTarget: a slow target does not make the server appear silent, nor cause
+// repeated PINGs.
 func TestHealthSlowTarget(t *testing.T) {
 	withStopped(t, swallow, func(t *testing.T, s *stopped) {
 		defer s.say(t).Close()
@@ -251,8 +251,8 @@ func TestHealthSlowTarget(t *testing.T) {
 	})
 }
 
-// TestHealthStoppedForLong: that its kernel takes new connections does not make a
-// server that is stopped one that is up, not even when the old conns are dead.
+// TestHealthStoppedForLong: a stopped server is not up just because its kernel accepts
+// connections, even when the old conns are dead.
 func TestHealthStoppedForLong(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.say(t).Close()
@@ -273,8 +273,8 @@ func TestHealthStoppedForLong(t *testing.T) {
 	})
 }
 
-// TestHealthDown: what a pool says of a server that fails to be reached, is reached,
-// and is lost.
+// TestHealthDown: the reported state of a server that is unreachable, then reached, then
+// lost.
 func TestHealthDown(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		if state, _ := s.pool.Health(); state != Unknown {
@@ -283,7 +283,7 @@ func TestHealthDown(t *testing.T) {
 		away := errors.New("away")
 		s.set(0, away)
 		if !s.pool.Probe() {
-			t.Error("Probe of an unknown server began nothing")
+			t.Error("Probe of an unknown server started nothing")
 		}
 		synctest.Wait()
 		if state, err := s.pool.Health(); state != Down || !errors.Is(err, away) {
@@ -295,7 +295,7 @@ func TestHealthDown(t *testing.T) {
 		s.set(0, nil)
 		time.Sleep(freshFailure)
 		if !s.pool.Probe() {
-			t.Error("Probe a second after a failed dial began nothing")
+			t.Error("Probe a second after a failed dial started nothing")
 		}
 		synctest.Wait()
 		if state, err := s.pool.Health(); state != Up {
@@ -318,8 +318,7 @@ func TestHealthDown(t *testing.T) {
 	})
 }
 
-// TestHealthIdle: a server whose conns were closed because they were not needed is
-// still up.
+// TestHealthIdle: a server is still up after its unneeded conns were closed.
 func TestHealthIdle(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.pool.Probe()
@@ -330,12 +329,11 @@ func TestHealthIdle(t *testing.T) {
 	})
 }
 
-// TestRTT: the round trip is that of the last seconds, and what queued does not
-// count.
+// TestRTT: the round trip is that of the last seconds, without queueing.
 func TestRTT(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		if _, ok := s.pool.RTT(); ok {
-			t.Error("a round trip before there was any")
+			t.Error("a round trip before any was measured")
 		}
 		const near, far = 20 * time.Millisecond, 400 * time.Millisecond
 		probe := func(delay time.Duration) {
@@ -345,7 +343,7 @@ func TestRTT(t *testing.T) {
 		}
 		check := func(when string, want time.Duration) {
 			t.Helper()
-			// What is sent at age 0 counts as sent 1 ns later.
+			// A PING sent at age 0 counts as sent 1 ns later.
 			if got, ok := s.pool.RTT(); !ok || got < want-1 || got > 2*want {
 				t.Errorf("%s: RTT = %v, %t, want %v", when, got, ok, want)
 			}

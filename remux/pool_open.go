@@ -15,16 +15,15 @@ import (
 // were no successor.
 const slowDial = time.Second
 
-// opening is the result of a call of Open.
+// opening is the result of a call to Open.
 type opening struct {
 	session *conn.Session
 	err     error
 }
 
-// Open opens a session. The server learns of it with the first Write or Read. Open
-// waits, until ctx ends, only while no conn can take the session; it fails at once
-// if the last dial failed less than a second ago. Waiting calls are served in the
-// order in which they came.
+// Open opens a session. The server learns of it from the first Write or Read. Open waits,
+// until ctx ends, only while no conn can take the session; it fails at once if the last
+// dial failed less than a second ago. Waiting calls are served in order.
 func (p *Pool) Open(ctx context.Context) (Session, error) {
 	s, err := p.open(ctx)
 	if err != nil {
@@ -49,8 +48,8 @@ func (p *Pool) open(ctx context.Context) (*conn.Session, error) {
 	return o.session, nil
 }
 
-// enter opens a session at once or queues the caller: wait delivers the result,
-// unless leave is called first, which returns err or the result that came before.
+// enter opens a session at once or queues the caller: wait delivers the result, unless
+// leave is called first, which returns err, or the result if it has already arrived.
 func (p *Pool) enter() (o opening, wait <-chan opening, leave func(err error) opening) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,10 +77,10 @@ func (p *Pool) enter() (o opening, wait <-chan opening, leave func(err error) op
 	return o, result, leave
 }
 
-// serveLocked serves the waiting calls of Open as far as that is possible. It must
-// be called after every event that may make it possible for one more: a dial or a
-// conn ended, a session ended, HELLO came, a suspect conn answered, a dial became
-// slow, the pool was closed. So no call waits while a conn could take its session.
+// serveLocked serves as many waiting calls of Open as possible. It must be called after
+// every event that may allow one more: a dial, conn or session ended, HELLO arrived, a
+// suspect conn answered, a dial became slow, the pool was closed. So no call waits while
+// a conn could take its session.
 func (p *Pool) serveLocked(now time.Time) {
 	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 		s, err := p.tryOpenLocked(now)
@@ -93,8 +92,8 @@ func (p *Pool) serveLocked(now time.Time) {
 	}
 }
 
-// tryOpenLocked opens a session or returns why that is in vain. If it returns neither,
-// the caller must wait for a conn that is under way.
+// tryOpenLocked opens a session or returns an error. If it returns neither, the caller
+// must wait for a conn that is under way.
 func (p *Pool) tryOpenLocked(now time.Time) (*conn.Session, error) {
 	if p.closed {
 		return nil, net.ErrClosed
@@ -120,8 +119,8 @@ func (p *Pool) tryOpenLocked(now time.Time) (*conn.Session, error) {
 	return nil, nil
 }
 
-// comingLocked reports whether a conn is under way, being dialed or without its first
-// frame, and for how many sessions there will be room on all of them.
+// comingLocked reports whether a conn is under way, that is, being dialed or waiting for
+// its first frame, and how many sessions all such conns will have room for.
 func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
 	for _, c := range p.conns {
@@ -133,14 +132,14 @@ func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
 	return room, coming
 }
 
-// pickLocked chooses the conn for one more session, or returns nil if none may
-// take it. Within each class the newest comes first: conns in use, spares, worn
-// ones, and new ones that the server may yet refuse. A worn conn beyond its
-// allowance counts only if there is nothing to wait for: a dial that is not slow,
-// or a new conn on which the server will speak within a second. Otherwise it would
-// keep the whole of a burst, and one goroutine reads each conn.
+// pickLocked chooses the conn for one more session, or returns nil if none may take it.
+// Within each class the newest comes first: conns in use, spares, worn ones, and new ones
+// that the server may yet refuse. A worn conn beyond its allowance counts only if there
+// is nothing to wait for: neither a dial that is not yet slow nor a new conn whose first
+// frame is due within a second. Otherwise it would get a whole burst, which a single
+// goroutine would have to read.
 func (p *Pool) pickLocked(now time.Time) *conn.Conn {
-	var spare, worn, unheard, wornOut, full, least *conn.Conn // full: unheard, and beyond its allowance
+	var spare, worn, unheard, wornOut, full, least *conn.Conn // full: unheard and beyond its allowance
 	leastLoad := 0
 	for i := len(p.conns) - 1; i >= 0; i-- {
 		c := p.conns[i]
@@ -172,7 +171,7 @@ func (p *Pool) pickLocked(now time.Time) *conn.Conn {
 	case spare != nil:
 		return spare
 	case p.dialing == 0 && p.failedLatelyLocked(now), !coming && len(p.conns) >= p.cfg.ConnMax:
-		return cmp.Or(least, unheard, full) // there is no successor to wait for: they share the load
+		return cmp.Or(least, unheard, full) // no successor to wait for: share the load
 	case !coming && cmp.Or(worn, wornOut) != nil:
 		p.dialLocked()
 		return cmp.Or(worn, wornOut)

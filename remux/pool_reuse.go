@@ -6,11 +6,11 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// keyMax is how many bytes a conn may carry, unless the configuration allows more, and
-// still take a session: crypto/tls never changes the keys of a connection by itself.
+// keyMax is how many bytes a conn may have carried and still take a session, unless the
+// configuration allows more: crypto/tls never updates the keys of a connection by itself.
 const keyMax = 64 << 30
 
-// limits returns the rules of reuse. The fields of c have their defaults.
+// limits returns the rules of reuse. The defaults of c must have been filled in.
 func (c *Config) limits() conn.ReuseLimits {
 	return conn.ReuseLimits{
 		Count: c.ReuseMaxCount, Age: c.ReuseMaxAge, Bytes: c.ReuseMaxBytes,
@@ -18,8 +18,8 @@ func (c *Config) limits() conn.ReuseLimits {
 	}
 }
 
-// rearmLocked sets the timer for the next conn that will be idle for too long
-// or near its end by age.
+// rearmLocked sets the timer for the next conn that will have been idle for too long or
+// will near its age limit.
 func (p *Pool) rearmLocked(now time.Time) {
 	if p.closed || len(p.conns) == 0 {
 		return
@@ -47,7 +47,8 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 }
 
-// lastKept is how often an idle conn that is kept for want of another is checked.
+// lastKept is how often an idle conn that is kept only because there is no other is
+// checked.
 const lastKept = time.Second
 
 // overLocked reports whether the conn is idle and no longer needed.
@@ -55,10 +56,10 @@ func (p *Pool) overLocked(c *conn.Conn, w conn.Reuse, now time.Time) bool {
 	return w.Open && w.Idle > 0 && p.overInLocked(c, w, now) <= 0
 }
 
-// overInLocked returns how long an idle conn is still needed: not at all once it can
-// take no more sessions or is worn and has a successor, else until it has been idle
-// for IdleMax. An unused conn is kept for the next sessions, so its time runs from the
-// last use of any conn. The last conn is kept for longer while dials fail.
+// overInLocked returns how much longer an idle conn is needed: 0 if it can take no more
+// sessions or is worn and has a successor, else until it has been idle for IdleMax. An
+// unused conn is kept for the next sessions, so its time starts at the last use of any
+// conn. The last conn is kept longer while dials fail.
 func (p *Pool) overInLocked(c *conn.Conn, w conn.Reuse, now time.Time) time.Duration {
 	if w.Spent || w.Over && p.successorLocked(c, now) {
 		return 0
@@ -74,8 +75,8 @@ func (p *Pool) overInLocked(c *conn.Conn, w conn.Reuse, now time.Time) time.Dura
 	return left
 }
 
-// successorLocked reports whether a conn other than c, on which the server has
-// spoken, may take sessions and is not worn.
+// successorLocked reports whether a conn other than c, on which the server has sent
+// something, may take sessions and is not worn.
 func (p *Pool) successorLocked(c *conn.Conn, now time.Time) bool {
 	for _, other := range p.conns {
 		if other != c && other.Heard() {
@@ -87,8 +88,8 @@ func (p *Pool) successorLocked(c *conn.Conn, now time.Time) bool {
 	return false
 }
 
-// otherLocked reports whether a conn other than c, on which the server has spoken,
-// may take sessions.
+// otherLocked reports whether a conn other than c, on which the server has sent
+// something, may take sessions.
 func (p *Pool) otherLocked(c *conn.Conn, now time.Time) bool {
 	for _, other := range p.conns {
 		if other != c && other.Heard() && other.Reuse(&p.limits, now).Takes {
@@ -98,8 +99,7 @@ func (p *Pool) otherLocked(c *conn.Conn, now time.Time) bool {
 	return false
 }
 
-// sweep closes conns that are no longer needed and dials the successors of those that
-// grow old.
+// sweep closes conns that are no longer needed and dials the successors of aging ones.
 func (p *Pool) sweep() {
 	p.mu.Lock()
 	now := time.Now()

@@ -22,10 +22,10 @@ func (b *bubble) set(delay time.Duration, fail error) {
 	b.mu.Unlock()
 }
 
-// hang is a delay that no dial survives.
+// hang is a delay longer than the timeout of dials.
 const hang = time.Hour
 
-// A conn that works serves while no successor can be dialed, however worn it is and
+// A working conn keeps serving while no successor can be dialed, however worn it is and
 // whether it is busy or idle in between. Afterwards it is replaced.
 func TestWornServesOn(t *testing.T) {
 	for _, tt := range []struct {
@@ -33,9 +33,9 @@ func TestWornServesOn(t *testing.T) {
 		cfg   Config
 		delay time.Duration
 		fail  error
-		pause time.Duration // between two sessions
-		busy  bool          // a session stays open all the time
-		waits time.Duration // of the slowest session
+		pause time.Duration // pause between two sessions
+		busy  bool          // one session stays open throughout
+		waits time.Duration // wait of the slowest session
 	}{
 		{"count, dials fail", Config{ReuseMaxCount: 2}, 0, errors.New("away"), time.Second, false, 0},
 		{"count, dials fail slowly", Config{ReuseMaxCount: 2}, 5 * time.Second, errors.New("away"), 100 * time.Millisecond, false, slowDial},
@@ -58,7 +58,7 @@ func TestWornServesOn(t *testing.T) {
 					defer s.Close()
 				}
 				for i := range 200 {
-					time.Sleep(min(tt.pause, time.Duration(i)*time.Second)) // the successor is wanted before the first pause
+					time.Sleep(min(tt.pause, time.Duration(i)*time.Second)) // the successor is needed before the first pause
 					on, waited := b.use()
 					if on != first || waited > tt.waits {
 						t.Fatalf("session %d: on %08x after %s, want %08x within %s", i+2, on, waited, first, tt.waits)
@@ -78,8 +78,8 @@ func TestWornServesOn(t *testing.T) {
 	}
 }
 
-// What ends a conn's use even without a successor: its numbers, and the bytes that
-// one key may protect.
+// A conn takes no more sessions, even without a successor, once its numbers or the bytes
+// that one key may protect are used up.
 func TestSpent(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -106,7 +106,7 @@ func TestSpent(t *testing.T) {
 				} else {
 					synctest.Wait()
 					b.pool.mu.Lock()
-					b.pool.limits.Key = 1 // HELLO was more
+					b.pool.limits.Key = 1 // HELLO alone exceeds it
 					b.pool.mu.Unlock()
 				}
 				if _, err := b.pool.open(t.Context()); err == nil {
@@ -118,13 +118,13 @@ func TestSpent(t *testing.T) {
 	}
 }
 
-// A successor that the server does not take is no successor: what works goes on.
+// A conn that the server refuses is no successor: the working conn stays in use.
 func TestRefusedSuccessor(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.pool.Warm()
 		time.Sleep(2 * handshake)
 		b.mu.Lock()
-		b.refuse = 50 * time.Millisecond // as with TLS 1.3: the dial succeeds, then comes the alert
+		b.refuse = 50 * time.Millisecond // as in TLS 1.3: the dial succeeds, then the alert arrives
 		b.mu.Unlock()
 		first, _ := b.use()
 		for i := range 300 {
@@ -137,18 +137,18 @@ func TestRefusedSuccessor(t *testing.T) {
 }
 
 // A burst beyond a conn's allowance is shared with its successor, once the server has
-// spoken on it. If it refuses the successor, or says nothing for a second, all are served
-// all the same.
+// sent something on it. If the server refuses the successor, or sends nothing for a
+// second, all are still served.
 func TestBurstIsShared(t *testing.T) {
 	const burst = 64
 	for _, tt := range []struct {
 		name   string
-		refuse time.Duration // until the successor ends; 0: it is taken
-		want   string        // sessions on the first conn, and how long the last one waited
+		refuse time.Duration // when the successor ends; 0 means that it is accepted
+		want   string        // sessions on the first conn, and the longest wait
 	}{
 		{"taken", 0, fmt.Sprint(40, handshake)},
 		{"refused", 50 * time.Millisecond, fmt.Sprint(burst, handshake+50*time.Millisecond)},
-		{"silent", hang, fmt.Sprint(40, handshake+slowDial)}, // then it counts as any other: a basic server waits for our first word
+		{"silent", hang, fmt.Sprint(40, handshake+slowDial)}, // then it counts like any other: a basic server waits for our first frame
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, Config{}, func(t *testing.T, b *bubble) {
@@ -182,8 +182,8 @@ func TestBurstIsShared(t *testing.T) {
 	}
 }
 
-// Calls that wait for the first conn do not all go to it before the server has said
-// how many it takes: they share the dials that were begun for them.
+// Calls waiting for the first conn do not all use it before the server has said how many
+// sessions it accepts: they share the dials started for them.
 func TestColdBurst(t *testing.T) {
 	inBubbleWith(t, Config{}, Config{SessMax: 64}, func(t *testing.T, b *bubble) {
 		var mu sync.Mutex
@@ -215,8 +215,8 @@ func TestColdBurst(t *testing.T) {
 	})
 }
 
-// At the limit of conns, a waiting Open is served when a session ends, in whichever
-// way, in the order in which they came.
+// At the conn limit, waiting calls of Open are served in order when sessions end, in
+// whichever way.
 func TestRoomAtTheLimit(t *testing.T) {
 	for name, end := range map[string]func(s *conn.Session){
 		"both ends finish":  func(s *conn.Session) { s.CloseWrite(); io.Copy(io.Discard, s) },
@@ -226,7 +226,7 @@ func TestRoomAtTheLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubbleWith(t, Config{ConnMax: 1}, Config{SessMax: 3}, func(t *testing.T, b *bubble) {
-				b.use() // HELLO has come
+				b.use() // HELLO has arrived
 				if end == nil {
 					end = func(s *conn.Session) { b.accepted(s.ID()).Reset(code.TargetReset, "") }
 				}
@@ -285,7 +285,7 @@ func TestSuspectAnswers(t *testing.T) {
 		s.mu.Unlock()
 		s.stop()
 		first.Write([]byte("x"))
-		time.Sleep(6 * time.Second) // asked after 3 s, suspect after 1 s more
+		time.Sleep(6 * time.Second) // PING after 3 s, suspect 1 s later
 		start := time.Now()
 		got := make(chan *conn.Session, 1)
 		go func() {
@@ -299,7 +299,7 @@ func TestSuspectAnswers(t *testing.T) {
 		time.Sleep(wait)
 		select {
 		case <-got:
-			t.Fatal("a session went to a suspect conn")
+			t.Fatal("a session used a suspect conn")
 		default:
 		}
 		s.goOn()
@@ -312,8 +312,8 @@ func TestSuspectAnswers(t *testing.T) {
 	})
 }
 
-// While a dial hangs, a waiting Open is served as soon as a suspect conn turns out to
-// be on a slow line only: bytes are acknowledged again.
+// While a dial hangs, a waiting Open is served as soon as a suspect conn turns out to be
+// merely on a slow line: bytes are acknowledged again.
 func TestSuspectIsSlow(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.acked.Store(1)
@@ -328,7 +328,7 @@ func TestSuspectIsSlow(t *testing.T) {
 		s.mu.Unlock()
 		s.stop()
 		first.Write([]byte("x"))
-		time.Sleep(5200 * time.Millisecond) // asked after 3 s to 4 s, suspect after 1 s more
+		time.Sleep(5200 * time.Millisecond) // PING after 3 s to 4 s, suspect 1 s later
 		got := make(chan *conn.Session, 1)
 		go func() {
 			more, err := s.pool.open(t.Context())
@@ -340,14 +340,14 @@ func TestSuspectIsSlow(t *testing.T) {
 		time.Sleep(slowDial + 400*time.Millisecond)
 		select {
 		case <-got:
-			t.Fatal("a session went to a suspect conn")
+			t.Fatal("a session used a suspect conn")
 		default:
 		}
 		s.acked.Add(1)
 		start := time.Now()
 		more := <-got
 		if more == nil || more.ID().Conn != first.ID().Conn || time.Since(start) > time.Second {
-			t.Fatalf("served after %s, want with the next look", time.Since(start))
+			t.Fatalf("served after %s, want it at the next check", time.Since(start))
 		}
 		s.goOn()
 		more.Close()
@@ -355,9 +355,9 @@ func TestSuspectIsSlow(t *testing.T) {
 	})
 }
 
-// waitingInVain names a conn that could serve a call of Open that waits. It judges
-// by the rules as documented, not by pickLocked.
-func (p *Pool) waitingInVain() error {
+// needlessWait returns an error if a waiting call of Open could be served. It follows the
+// documented rules, not pickLocked.
+func (p *Pool) needlessWait() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waiters.Len() == 0 {
@@ -377,9 +377,9 @@ func (p *Pool) waitingInVain() error {
 	return nil
 }
 
-// TestNobodyWaitsInVain does everything that may happen to a pool in random order:
-// whenever all is quiet, no call of Open waits that a conn could serve.
-func TestNobodyWaitsInVain(t *testing.T) {
+// TestNoNeedlessWait does everything that can happen to a pool in random order: whenever
+// all is quiet, no call of Open is waiting that a conn could serve.
+func TestNoNeedlessWait(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		cfg := Config{ConnMax: 1 + r.IntN(3), ReuseMaxCount: 1 + r.IntN(4), ReuseMaxAge: time.Duration(1+r.IntN(60)) * time.Second}
@@ -416,7 +416,7 @@ func TestNobodyWaitsInVain(t *testing.T) {
 				}
 				time.Sleep(time.Millisecond)
 				synctest.Wait()
-				if err := b.pool.waitingInVain(); err != nil {
+				if err := b.pool.needlessWait(); err != nil {
 					t.Fatalf("seed %d, step %d: an Open waits although %v", seed, step, err)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// handshake is how long a conn takes to be made in these tests.
+// handshake is how long dialing a conn takes in these tests.
 const handshake = 300 * time.Millisecond
 
 // bubble is a pool and a listener joined by pipes, for synctest.
@@ -25,14 +25,14 @@ type bubble struct {
 	once  sync.Once // closes pipes
 
 	mu     sync.Mutex
-	fail   error         // guarded by mu; what dialing fails with
+	fail   error         // guarded by mu; error that dials return
 	dials  int           // guarded by mu
 	delay  time.Duration // guarded by mu
-	refuse time.Duration // guarded by mu; not 0: conns end after that, without a word
-	opened []ID          // guarded by mu; by the pool
+	refuse time.Duration // guarded by mu; if not 0, conns end after that without sending anything
+	opened []ID          // guarded by mu; conns opened by the pool
 	far    []Session     // guarded by mu; the server's ends of all sessions
 	closed int           // guarded by mu
-	lost   int           // guarded by mu; of closed, those not clean
+	lost   int           // guarded by mu; how many of closed did not end cleanly
 }
 
 // Accept, Close and Addr make it the net.Listener of its SessionListener.
@@ -85,7 +85,7 @@ func inBubble(t *testing.T, c Config, f func(t *testing.T, b *bubble)) {
 	inBubbleWith(t, c, Config{}, f)
 }
 
-// inBubbleWith is inBubble with a server of that configuration.
+// inBubbleWith is like inBubble, with the given server configuration.
 func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 				serving.Go(func() { io.Copy(onlyWriter{s}, s); s.Close() })
 			}
 		})
-		defer func() { // also after a t.Fatal
+		defer func() { // also runs after t.Fatal
 			b.pool.Close()
 			b.l.Close()
 			serving.Wait()
@@ -126,7 +126,7 @@ func inBubbleWith(t *testing.T, c, server Config, f func(t *testing.T, b *bubble
 	})
 }
 
-// open opens a session and says how long that took.
+// open opens a session and returns how long that took.
 func (b *bubble) open() (*conn.Session, time.Duration) {
 	b.t.Helper()
 	start := time.Now()
@@ -150,7 +150,7 @@ func (b *bubble) accepted(id ID) Session {
 	return nil
 }
 
-// use is one short session; it returns the conn it was on.
+// use runs one short session and returns the conn it was on.
 func (b *bubble) use() (on uint32, waited time.Duration) {
 	b.t.Helper()
 	s, waited := b.open()
@@ -171,8 +171,8 @@ func (b *bubble) counts() (opened, closed, lost int) {
 	return len(b.opened), b.closed, b.lost
 }
 
-// TestRotation: 16 sessions on the first conn, the 17th on the next, and none
-// after the first waits for a handshake.
+// TestRotation: 16 sessions use the first conn, the 17th the next, and only the first one
+// waits for a handshake.
 func TestRotation(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var order []uint32
@@ -187,7 +187,7 @@ func TestRotation(t *testing.T) {
 			if want := map[bool]time.Duration{true: handshake}[i == 0]; waited != want {
 				t.Errorf("session %d waited %s, want %s", i+1, waited, want)
 			}
-			time.Sleep(100 * time.Millisecond) // as a user clicks
+			time.Sleep(100 * time.Millisecond) // like a user clicking
 		}
 		if len(order) != 4 {
 			t.Errorf("64 sessions used %d conns, want 4", len(order))
@@ -195,8 +195,8 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestBurst: a burst of twice the count after the first session finds room at
-// once, at whatever point of a conn's life it comes.
+// TestBurst: a burst of twice the count after the first session finds room at once, at
+// any point of a conn's life.
 func TestBurst(t *testing.T) {
 	for before := range 16 {
 		inBubble(t, Config{}, func(t *testing.T, b *bubble) {
@@ -217,7 +217,7 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// TestLargeBurst: calls that must wait share the dials.
+// TestLargeBurst: waiting calls share the dials.
 func TestLargeBurst(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var wg sync.WaitGroup
@@ -237,8 +237,8 @@ func TestLargeBurst(t *testing.T) {
 	})
 }
 
-// TestAge: a conn that is old takes no new sessions, keeps the ones it has, and
-// its successor is there before it is needed.
+// TestAge: an old conn takes no new sessions, keeps those it has, and its successor is
+// ready before it is needed.
 func TestAge(t *testing.T) {
 	inBubble(t, Config{ReuseMaxCount: 1000}, func(t *testing.T, b *bubble) {
 		kept, _ := b.open()
@@ -266,7 +266,7 @@ func TestAge(t *testing.T) {
 	})
 }
 
-// TestIdle: without sessions every conn is gone after the idle time, cleanly.
+// TestIdle: without sessions, every conn closes cleanly after the idle time.
 func TestIdle(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		for range 10 {
@@ -284,8 +284,8 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// TestFailedDial: what waits fails with the reason, what comes within a second
-// fails at once, and when the server is back so is the pool, by itself.
+// TestFailedDial: waiting calls fail with the reason, calls within the next second fail
+// at once, and the pool recovers by itself when the server is back.
 func TestFailedDial(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.fail = errors.New("no such luck")
@@ -311,7 +311,7 @@ func TestFailedDial(t *testing.T) {
 	})
 }
 
-// TestBackoff: while the server is away, dials get rarer.
+// TestBackoff: while the server is away, dials become less frequent.
 func TestBackoff(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.fail = errors.New("away")
@@ -333,8 +333,8 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// TestConnMax: the number of conns is a hard limit, and no call is refused for
-// it while a conn lives.
+// TestConnMax: the number of conns is a hard limit, but does not make a call fail while a
+// conn is open.
 func TestConnMax(t *testing.T) {
 	inBubble(t, Config{ConnMax: 2, ReuseMaxCount: 2}, func(t *testing.T, b *bubble) {
 		var all []*conn.Session
@@ -352,7 +352,7 @@ func TestConnMax(t *testing.T) {
 	})
 }
 
-// TestLostConn: a conn that breaks is replaced before a session needs it.
+// TestLostConn: a broken conn is replaced before a session needs it.
 func TestLostConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		s, _ := b.open()
@@ -367,7 +367,7 @@ func TestLostConn(t *testing.T) {
 		s.Close()
 		time.Sleep(handshake)
 		if _, waited := b.use(); waited != 0 {
-			t.Errorf("the session after waited %s", waited)
+			t.Errorf("the next session waited %s", waited)
 		}
 	})
 }

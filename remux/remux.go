@@ -6,19 +6,19 @@ import (
 	"net"
 )
 
-// Dialer opens sessions to one server, as a *Pool does.
+// Dialer opens sessions to one server. *Pool implements it.
 type Dialer interface {
 	Dial() (net.Conn, error)
 }
 
-// Listener accepts sessions, as a *SessionListener or a *Conn does.
+// Listener accepts sessions. *SessionListener and *Conn implement it.
 type Listener interface {
 	Accept() (net.Conn, error)
 	Close() error
 }
 
 // NewDialer returns a pool for the server at address. The network is one of package net's
-// stream networks, or any that Dial of the Config knows: "tls" if it is the Dial of a
+// stream networks, or any that the Config's Dial supports: "tls" if it is the Dial of a
 // tls.Client. At most one Config may be given; each of its fields has a default.
 func NewDialer(network, address string, config ...Config) (Dialer, error) {
 	c := configOf(config)
@@ -28,9 +28,9 @@ func NewDialer(network, address string, config ...Config) (Dialer, error) {
 	return c.NewPool(network, address), nil
 }
 
-// Listen accepts sessions at address. The network is one of package net's stream networks,
-// or any that Listen of the Config knows: "tls" if it is the Listen of a tls.Server. At
-// most one Config may be given; each of its fields has a default.
+// Listen accepts sessions at address. The network is one of package net's stream
+// networks, or any that the Config's Listen supports: "tls" if it is the Listen of a
+// tls.Server. At most one Config may be given; each of its fields has a default.
 func Listen(network, address string, config ...Config) (Listener, error) {
 	c := configOf(config)
 	if c.Listen == nil && !netKnows(network) {
@@ -51,7 +51,7 @@ func configOf(config []Config) (c Config) {
 	return c
 }
 
-// netKnows reports whether package net has this stream network.
+// netKnows reports whether package net supports network as a stream network.
 func netKnows(network string) bool {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
@@ -60,7 +60,8 @@ func netKnows(network string) bool {
 	return false
 }
 
-// unknownNetwork returns the error for a network that only a Config with that field knows.
+// unknownNetwork returns the error for a network that package net does not support; field
+// is the Config field that would allow it.
 func unknownNetwork(network, field string) error {
 	return fmt.Errorf("network %q is not one of tcp, tcp4, tcp6, unix: set remux.Config.%s to use others", network, field)
 }

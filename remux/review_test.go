@@ -11,9 +11,9 @@ import (
 	"tunnels/remux/internal/backlog"
 )
 
-// TestWeed: sessions that ended while they waited to be accepted make room for
-// others and leave nothing on the budget.
-func TestWeed(t *testing.T) {
+// TestDropEnded: sessions that ended while waiting to be accepted make room for others
+// and leave nothing in the budget.
+func TestDropEnded(t *testing.T) {
 	p, l := pair(t, Config{ReuseMaxCount: 1 << 14}, Config{})
 	for range 2 * backlog.Max {
 		s, err := p.open(t.Context())
@@ -45,8 +45,8 @@ func TestWeed(t *testing.T) {
 	last.Close()
 }
 
-// TestDyingConns: a server on which every conn dies young is not dialed in a
-// hurry, and still on request.
+// TestDyingConns: a server whose conns all die young is dialed with backoff, but still on
+// request.
 func TestDyingConns(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.delay = time.Millisecond
@@ -67,13 +67,13 @@ func TestDyingConns(t *testing.T) {
 	})
 }
 
-// TestRetiredConn: a conn that waits for its peer's end is no reason to look at
-// the pool again and again.
+// TestRetiredConn: a conn waiting for its peer's end does not make the pool's timer fire
+// repeatedly.
 func TestRetiredConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.use()
 		b.pool.mu.Lock()
-		b.pool.conns[0].Retire() // that it has ended is noted only when the pool is unlocked
+		b.pool.conns[0].Retire() // its end is recorded only once the pool is unlocked
 		b.pool.rearmLocked(time.Now().Add(time.Minute))
 		if !b.pool.timer.Stop() {
 			t.Error("the timer has fired already for a conn that is ending")
@@ -82,7 +82,7 @@ func TestRetiredConn(t *testing.T) {
 	})
 }
 
-// TestStopWhileDialing: a dial that Close ends is no failure to be told.
+// TestStopWhileDialing: a dial ended by Close is not reported as a failure.
 func TestStopWhileDialing(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var told []error
@@ -90,7 +90,7 @@ func TestStopWhileDialing(t *testing.T) {
 		b.pool.Warm()
 		b.pool.Close()
 		if len(told) != 0 {
-			t.Errorf("told %v of a dial that was given up", told)
+			t.Errorf("reported %v for an abandoned dial", told)
 		}
 		if _, err := b.pool.open(t.Context()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Open after Close = %v, want net.ErrClosed", err)

@@ -8,9 +8,9 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close
-// and with endings that carry a reason. All methods are safe for concurrent use; only
-// Read, Borrow and Write wait.
+// Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close and
+// with ends that carry a reason. All methods are safe for concurrent use; only Read,
+// Borrow and Write block.
 //
 // An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed means
 // that the session did not end cleanly: bytes may be missing. If the peer gave a
@@ -26,8 +26,8 @@ type Session interface {
 	// this code and text (cut after 512 bytes), never a clean end. Bytes that the peer
 	// has not read are lost, except with code.TargetReset.
 	Reset(why code.Code, text string) error
-	// Done returns a channel that is closed when the session has ended for both
-	// directions, cleanly or not: nothing that is written can arrive any more.
+	// Done returns a channel that is closed when both directions have ended, cleanly or
+	// not: nothing written can arrive any more.
 	Done() <-chan struct{}
 	// ID names the session in the log of both ends.
 	ID() ID
@@ -36,8 +36,8 @@ type Session interface {
 	Lower() net.Conn
 }
 
-// ID names a conn, or a session on it: its fields are Conn, a uint32, and Number, a uint16,
-// which is 0 if it is the conn that is named. Both ends know it by the same numbers. String
+// ID names a conn, or a session on it: its fields are Conn, a uint32, and Number, a
+// uint16, which is 0 if the ID names the conn. Both ends use the same numbers. String
 // returns it as the log shows it: 8f7ed46a, or 8f7ed46a:1 for a session.
 type ID = conn.ID
 

@@ -12,7 +12,7 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// pair is a pool and a listener that know each other over loopback TCP.
+// pair returns a pool and a listener, connected over loopback TCP.
 func pair(t testing.TB, client, server Config) (*Pool, *SessionListener) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,7 +28,7 @@ func pair(t testing.TB, client, server Config) (*Pool, *SessionListener) {
 	return p, l
 }
 
-// TestNetConn holds a session to all that package net expects of a net.Conn.
+// TestNetConn checks a session against the contract of net.Conn.
 func TestNetConn(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		p, l := pair(t, Config{}, Config{})
@@ -42,8 +42,8 @@ func TestNetConn(t *testing.T) {
 	})
 }
 
-// TestBorrow: what is lent out counts as waiting until it is given back, and
-// the end comes after all bytes.
+// TestBorrow: lent bytes count as buffered until they are given back, and the end follows
+// all bytes.
 func TestBorrow(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	s, err := p.Dial()
@@ -71,10 +71,10 @@ func TestBorrow(t *testing.T) {
 		}
 		got += len(b)
 		if w := waiting(l.cfg.Budget); w < int64(len(b)) {
-			t.Errorf("%d bytes wait while %d are lent out", w, len(b))
+			t.Errorf("%d bytes are buffered while %d are lent out", w, len(b))
 		}
 		far.(*conn.Session).GiveBack()
-		far.(*conn.Session).GiveBack() // a second one does nothing
+		far.(*conn.Session).GiveBack() // a second call does nothing
 	}
 	if w := waiting(l.cfg.Budget); got != size || w != 0 {
 		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
@@ -82,8 +82,8 @@ func TestBorrow(t *testing.T) {
 	far.Close()
 }
 
-// TestOnReadable: whatever ends a wait in Read calls the function, once, and then
-// there is something to read.
+// TestOnReadable: anything that would end a wait in Read calls the function, once, and
+// then Read does not wait.
 func TestOnReadable(t *testing.T) {
 	for _, tt := range []struct {
 		name string

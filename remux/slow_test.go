@@ -11,16 +11,16 @@ import (
 	"tunnels/remux"
 )
 
-// line is a lower connection whose system tells what the peer has acknowledged.
+// line is a lower connection whose system reports what the peer has acknowledged.
 type line struct {
 	net.Conn
 	acked  atomic.Uint64
 	ends   atomic.Int64 // unix nanoseconds; when the acknowledgments end
 	every  time.Duration
-	queued uint64 // what is always ahead of the peer
+	queued uint64 // bytes always queued ahead of the peer
 }
 
-// Progress implements what netx asks for.
+// Progress reports acknowledged bytes, for netx.Progress.
 func (l *line) Progress() (netx.Sent, bool) {
 	now := time.Now().UnixNano()
 	if now < l.ends.Load() {
@@ -30,8 +30,8 @@ func (l *line) Progress() (netx.Sent, bool) {
 	return netx.Sent{Acked: n, Queued: l.queued, Moved: n}, true
 }
 
-// look asks the pool for its health, as callers with several
-// servers do, until that is want or the time is up.
+// look polls the pool's health, as callers with several servers do, until it is want or
+// the time is up.
 func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, time.Duration) {
 	for start := time.Now(); ; time.Sleep(250 * time.Millisecond) {
 		state, _ := p.Health()
@@ -41,13 +41,13 @@ func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, ti
 	}
 }
 
-// TestSlowLine: while bytes before it are acknowledged a conn is not dead, though its
-// PING is not answered, and takes new sessions, nor does its server appear silent; when
-// they no longer are, it is dead as soon as ever.
+// TestSlowLine: while bytes before its PING are acknowledged, a conn with an unanswered
+// PING is not dead, takes new sessions, and its server does not appear silent; once they
+// no longer are, it is declared dead as soon as any other.
 func TestSlowLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		every, lasts time.Duration
-		dead         time.Duration // behind the last acknowledgment, at most; or behind the PING
+		dead         time.Duration // at most, after the last acknowledgment or the PING
 	}{
 		"steady":              {100 * time.Millisecond, 10 * time.Minute, 7 * time.Second},
 		"every four seconds":  {4 * time.Second, 10 * time.Minute, 11 * time.Second},
@@ -73,7 +73,7 @@ func TestSlowLine(t *testing.T) {
 				start := time.Now()
 				l.ends.Store(start.Add(tt.lasts).UnixNano())
 				p.wantData("data", 1, "upload")
-				p.wantType("asked for a sign of life", typePing)
+				p.wantType("PING after silence", typePing)
 				asked := time.Now()
 				if tt.lasts > time.Minute && tt.every <= time.Second {
 					if state, took := look(c.Pool, remux.Silent, time.Minute); state != remux.Up {
@@ -81,7 +81,7 @@ func TestSlowLine(t *testing.T) {
 					}
 					y := c.open()
 					y.Write([]byte("y"))
-					p.wantData("the next session is on the same conn", 3, "y")
+					p.wantData("the next session uses the same conn", 3, "y")
 				}
 				p.wantClosed("no sign of life")
 				last := start.Add(tt.lasts)
@@ -94,7 +94,7 @@ func TestSlowLine(t *testing.T) {
 						t.Errorf("dead after %v", waited)
 					}
 				case took > tt.dead || took < 0:
-					t.Errorf("dead %v behind the last sign", took)
+					t.Errorf("dead %v after the last sign", took)
 				}
 				wantBroken(t, "the session", x, "")
 			})
@@ -102,8 +102,8 @@ func TestSlowLine(t *testing.T) {
 	}
 }
 
-// TestStoppedProcess: the system of a process that has stopped acknowledges whatever is
-// sent to it. What comes behind the PING is no sign of life.
+// TestStoppedProcess: the system of a stopped process acknowledges everything sent to it.
+// Acknowledgments of data after the PING are no sign of life.
 func TestStoppedProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{ReuseMaxAge: time.Hour, ReuseMaxCount: 1000}, func(nc net.Conn) net.Conn {
@@ -122,7 +122,7 @@ func TestStoppedProcess(t *testing.T) {
 		if state, took := look(c.Pool, remux.Silent, 4*time.Second); state != remux.Silent {
 			t.Errorf("the server appears %v after %v", state, took)
 		}
-		p.wantType("asked for a sign of life", typePing)
+		p.wantType("PING after silence", typePing)
 		p.wantClosed("no sign of life")
 		wantBroken(t, "the session", x, "")
 	})

@@ -11,8 +11,8 @@ import (
 	"tunnels/remux/internal/flow"
 )
 
-// stalled opens n sessions to which the far end writes and whose near end never
-// reads, and waits until the far end can write no more.
+// stalled opens n sessions whose near end never reads, and waits until the far end has
+// filled their windows.
 func stalled(t testing.TB, p *Pool, l *SessionListener, n int) {
 	t.Helper()
 	for range n {
@@ -27,24 +27,24 @@ func stalled(t testing.TB, p *Pool, l *SessionListener, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A write that ends by its deadline is a window that is full.
+		// A write that exceeds its deadline shows that the window is full.
 		far.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 		if wrote, err := far.Write(make([]byte, flow.FirstWindow+1)); err == nil {
-			t.Fatalf("%d bytes written to a session that is not read", wrote)
+			t.Fatalf("%d bytes written to an unread session", wrote)
 		}
 		t.Cleanup(func() { s.Close(); far.Close() })
 	}
 }
 
-// TestStalledReaders: sessions that are not read keep what was granted to them
-// and hold up no other session on their conn.
+// TestStalledReaders: unread sessions keep what was granted to them and do not hold up
+// other sessions on their conn.
 func TestStalledReaders(t *testing.T) {
 	for _, n := range []int{1, 8, 32} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			p, l := pair(t, Config{ReuseMaxCount: 1000}, Config{})
 			stalled(t, p, l, n)
 			if got, most := waiting(p.cfg.Budget), int64(n*flow.FirstWindow); got > most {
-				t.Errorf("%d bytes wait, more than the %d that were granted", got, most)
+				t.Errorf("%d bytes are buffered, more than the %d that were granted", got, most)
 			}
 			const size = 32 << 20
 			var wg sync.WaitGroup
@@ -82,8 +82,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestCloseWithBlockedWriter: closing a session, and closing everything,
-// returns although writers wait for a peer that does not read.
+// TestCloseWithBlockedWriter: closing a session, or everything, returns even if writers
+// are waiting for a peer that is not reading.
 func TestCloseWithBlockedWriter(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	blocked := func() (net.Conn, <-chan error) {
@@ -117,8 +117,8 @@ func TestCloseWithBlockedWriter(t *testing.T) {
 	l.Close()
 }
 
-// BenchmarkBeside measures downloads on one conn beside sessions that are not
-// read; compare with 0 of them.
+// BenchmarkBeside measures downloads on a conn that also has unread sessions; compare
+// with 0 of those.
 func BenchmarkBeside(b *testing.B) {
 	for _, n := range []int{0, 1, 8, 32} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

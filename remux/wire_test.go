@@ -17,8 +17,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// The wire as docs/PROTOCOL.md has it, written a second time: nothing here
-// knows the code that it tests.
+// A second implementation of the wire from docs/PROTOCOL.md, independent of the tested
+// code.
 
 const (
 	typeHello  = 1
@@ -30,7 +30,7 @@ const (
 	typeOpen   = 7
 )
 
-// raw is a frame that may lie about its length.
+// raw returns a frame whose length field may be wrong.
 func raw(session, length uint16, payload string) []byte {
 	b := binary.BigEndian.AppendUint16(nil, session)
 	return append(binary.BigEndian.AppendUint16(b, length), payload...)
@@ -50,7 +50,7 @@ func be16(v uint16) string { return string(binary.BigEndian.AppendUint16(nil, v)
 func be32(v uint32) string { return string(binary.BigEndian.AppendUint32(nil, v)) }
 func be64(v uint64) string { return string(binary.BigEndian.AppendUint64(nil, v)) }
 
-// hello is a HELLO of version 1; kv is key, value, key, value ...
+// hello returns a HELLO of version 1; kv is key, value, key, value ...
 func hello(id uint32, kv ...uint32) []byte {
 	body := "\x01" + be32(id)
 	for i := 0; i+1 < len(kv); i += 2 {
@@ -72,7 +72,7 @@ func goAway(last uint16, c code.Code, text string) []byte {
 	return control(typeGoAway, be16(last)+string([]byte{byte(c)})+text)
 }
 
-// frame is one that came.
+// frame is a received frame.
 type frame struct {
 	session uint16
 	payload []byte
@@ -100,35 +100,35 @@ func (f frame) String() string {
 	return fmt.Sprintf("control %x", p)
 }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an expected event.
 const patience = 10 * time.Second
 
 // peer plays one end of a conn.
 type peer struct {
 	testing.TB
 	c      net.Conn
-	silent atomic.Bool   // PINGs are not answered
-	waits  time.Duration // for a frame; 0: patience
+	silent atomic.Bool   // do not answer PINGs
+	waits  time.Duration // wait for a frame; 0 means patience
 
 	wmu  sync.Mutex
 	mu   sync.Mutex
-	said bool   // HELLO; PINGs are not answered before
-	owed string // the PING that came before
+	said bool   // HELLO was sent; PINGs are not answered before
+	owed string // the PING received before that
 	got  []frame
 	end  error
-	max  map[uint16]uint64 // the limits that WINDOW granted
-	wake chan struct{}     // 1: something came
-	n    uint64            // PINGs of our own
+	max  map[uint16]uint64 // limits granted by WINDOW
+	wake chan struct{}     // holds 1 when something has arrived
+	n    uint64            // number of our PINGs
 }
 
-// newPeer plays on c and reads all that comes.
+// newPeer returns a peer on c that reads everything.
 func newPeer(t testing.TB, c net.Conn) *peer {
 	p := mutePeer(t, c)
 	go p.read()
 	return p
 }
 
-// mutePeer is a peer that does not read, until read is called.
+// mutePeer returns a peer that does not read until read is called.
 func mutePeer(t testing.TB, c net.Conn) *peer {
 	t.Cleanup(func() { c.Close() })
 	return &peer{TB: t, c: c, max: map[uint16]uint64{}, wake: make(chan struct{}, 1)}
@@ -188,8 +188,7 @@ func (p *peer) send(frames ...[]byte) error {
 	return err
 }
 
-// write sends frames in one piece. That the other end has gone meanwhile is
-// seen by what is wanted next.
+// write sends frames in one piece. If the other end has gone, the next expectation fails.
 func (p *peer) write(frames ...[]byte) {
 	p.Helper()
 	if err := p.send(frames...); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -207,7 +206,7 @@ func (p *peer) write(frames ...[]byte) {
 	}
 }
 
-// next is the next frame that the test does not skip.
+// next returns the next frame that the test does not skip.
 func (p *peer) next(skip ...byte) (frame, error) {
 	late := time.NewTimer(cmp.Or(p.waits, patience))
 	defer late.Stop()
@@ -229,12 +228,12 @@ func (p *peer) next(skip ...byte) (frame, error) {
 		select {
 		case <-p.wake:
 		case <-late.C:
-			return frame{}, fmt.Errorf("nothing came: %w", os.ErrDeadlineExceeded)
+			return frame{}, fmt.Errorf("nothing received: %w", os.ErrDeadlineExceeded)
 		}
 	}
 }
 
-// limit is what may be sent on session n, where HELLO said so much.
+// limit returns how much may be sent on session n, given the limit in HELLO.
 func (p *peer) limit(n uint16, h helloFrame) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// besides is what to skip while f is wanted.
+// besides returns the types of control frames to skip while waiting for f.
 func besides(f []byte) []byte {
 	var skip []byte
 	for _, typ := range []byte{typePing, typeWindow} {
@@ -22,7 +22,7 @@ func besides(f []byte) []byte {
 	return skip
 }
 
-// wantFrame wants exactly this frame next.
+// wantFrame expects exactly this frame next.
 func (p *peer) wantFrame(why string, want []byte) {
 	p.Helper()
 	f, err := p.next(besides(want)...)
@@ -34,7 +34,7 @@ func (p *peer) wantFrame(why string, want []byte) {
 	}
 }
 
-// wantType wants a control frame of that type next, whatever it says.
+// wantType expects a control frame of that type next, with any content.
 func (p *peer) wantType(why string, typ byte) frame {
 	p.Helper()
 	f, err := p.next(besides([]byte{0, 0, 0, 0, typ})...)
@@ -44,13 +44,13 @@ func (p *peer) wantType(why string, typ byte) frame {
 	return f
 }
 
-// wantData wants this on session n, in frames of any size.
+// wantData expects these bytes on session n, in frames of any size.
 func (p *peer) wantData(why string, n uint16, want string) {
 	p.Helper()
 	for got := ""; len(got) < len(want); {
 		f, err := p.next(typePing, typeWindow)
 		if err != nil || f.session != n || len(f.payload) == 0 {
-			p.Fatalf("%s: want data of session %d, %d bytes came, then %v, %v", why, n, len(got), f, err)
+			p.Fatalf("%s: want data on session %d, received %d bytes, then %v, %v", why, n, len(got), f, err)
 		}
 		got += string(f.payload)
 		if len(got) > len(want) || got != want[:len(got)] {
@@ -59,7 +59,7 @@ func (p *peer) wantData(why string, n uint16, want string) {
 	}
 }
 
-// wantReset wants a RESET of session n with that code next.
+// wantReset expects a RESET of session n with that code next.
 func (p *peer) wantReset(why string, n uint16, c code.Code) {
 	p.Helper()
 	f, err := p.next(typePing, typeWindow)
@@ -69,7 +69,7 @@ func (p *peer) wantReset(why string, n uint16, c code.Code) {
 	}
 }
 
-// wantGoAway wants GOAWAY with that code next, and is the last number in it.
+// wantGoAway expects GOAWAY with that code next, and returns the last session in it.
 func (p *peer) wantGoAway(why string, c code.Code) (last uint16) {
 	p.Helper()
 	f, err := p.next(typePing, typeWindow)
@@ -79,17 +79,17 @@ func (p *peer) wantGoAway(why string, c code.Code) (last uint16) {
 	return binary.BigEndian.Uint16(f.payload[1:])
 }
 
-// wantLeaving wants the GOAWAY of an end that leaves in order.
+// wantLeaving expects the GOAWAY of an orderly end.
 func (p *peer) wantLeaving(why string) (last uint16) {
 	p.Helper()
 	f := p.wantType(why, typeGoAway)
 	if len(f.payload) < 4 || code.Code(f.payload[3]) == code.Protocol {
-		p.Fatalf("%s: want GOAWAY of an end that leaves, got %v", why, f)
+		p.Fatalf("%s: want GOAWAY for an orderly end, got %v", why, f)
 	}
 	return binary.BigEndian.Uint16(f.payload[1:])
 }
 
-// wantClosed wants the end of the stream next.
+// wantClosed expects the end of the stream next.
 func (p *peer) wantClosed(why string) {
 	p.Helper()
 	f, err := p.next(typePing, typeWindow)
@@ -101,15 +101,15 @@ func (p *peer) wantClosed(why string) {
 	}
 }
 
-// wantProtocolError wants to be told, and the end.
+// wantProtocolError expects GOAWAY with a protocol error, then the end.
 func (p *peer) wantProtocolError(why string) {
 	p.Helper()
 	p.wantGoAway(why, code.Protocol)
 	p.wantClosed(why)
 }
 
-// barrier wants a PONG: the other end has read all that was sent before, and
-// nothing but PINGs and WINDOWs came from it.
+// barrier sends a PING and expects its PONG: the other end has read everything sent
+// before, and has sent nothing but PINGs and WINDOWs.
 func (p *peer) barrier(why string) {
 	p.Helper()
 	p.n++
@@ -118,8 +118,8 @@ func (p *peer) barrier(why string) {
 	p.wantFrame(why, pong(mark))
 }
 
-// wantIdle wants that nothing more comes. The second PONG comes behind
-// whatever the first PING found waiting.
+// wantIdle expects nothing more to arrive. The second PONG follows whatever was queued at
+// the first PING.
 func (p *peer) wantIdle(why string) {
 	p.Helper()
 	p.barrier(why)

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// ClientOf returns the client a connection belongs to, so that clients are served
-// fairly: the name in its certificate, if the connection has a method PeerName()
-// string that returns one, or else the address it comes from. An IPv6 client has a /64
-// of its own. On a UNIX socket all are one client.
+// ClientOf returns the client a connection belongs to, so that clients are served fairly:
+// the name in its certificate, if the connection has a method PeerName() string that
+// returns one, or else its remote address. An IPv6 client is identified by its /64. All
+// connections on a UNIX socket belong to one client.
 func ClientOf(nc net.Conn) string {
 	if n, ok := nc.(interface{ PeerName() string }); ok && n.PeerName() != "" {
 		return strings.ToLower(n.PeerName())

@@ -1,5 +1,6 @@
-// Package backlog queues the sessions that wait for Accept, so that no client can lock the
-// others out, and says which client a connection belongs to. It knows no conn.
+// Package backlog queues the sessions that wait for Accept, so that no client can lock
+// the others out, and tells which client a connection belongs to. It is independent of
+// package conn.
 package backlog
 
 import (
@@ -13,7 +14,7 @@ import (
 // Max is how many sessions may wait for Accept.
 const Max = 1024
 
-// Session is a session as the queue needs it.
+// Session is the part of a session that the queue uses.
 type Session interface {
 	net.Conn
 	Done() <-chan struct{}
@@ -27,11 +28,11 @@ type Queue struct {
 	mu sync.Mutex // a leaf: no other lock is taken while it is held
 	// Guarded by mu.
 	some     sync.Cond
-	all      list.List // of *queued, the oldest first
-	ended    list.List // of *queued: those of all whose session has ended
+	all      list.List // of *queued, oldest first
+	ended    list.List // of *queued: the ended sessions in all
 	of       map[Session]*queued
-	byClient map[string]*list.List // of *queued, the oldest first
-	err      error                 // returned by Accept once all is empty, or nil if it waits
+	byClient map[string]*list.List // of *queued, oldest first
+	err      error                 // returned by Take once all is empty; nil while Take may wait
 }
 
 // queued is a session in the queue.
@@ -39,7 +40,7 @@ type queued struct {
 	s      Session
 	client string
 
-	// The elements that hold it. Guarded by Queue.mu.
+	// Its elements in the lists of the queue. Guarded by Queue.mu.
 	inAll, inClient *list.Element
 	inEnded         *list.Element // nil if the session has not ended
 }
@@ -51,9 +52,8 @@ func NewQueue() *Queue {
 	return q
 }
 
-// Put adds a session of that client. It returns the session that must be refused
-// because there is no room, which may be s or another, or nil; and one that has ended
-// and lost its place, or nil.
+// Put adds a session of the given client. If there is no room, it returns the session to
+// refuse, which may be s, or an ended one that lost its place; either may be nil.
 func (q *Queue) Put(s Session, client string) (refused, ended Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -83,7 +83,7 @@ func (q *Queue) Put(s Session, client string) (refused, ended Session) {
 	return refused, ended
 }
 
-// mostLocked returns the waiting sessions of the client that has the most.
+// mostLocked returns the queued sessions of the client that has the most.
 func (q *Queue) mostLocked() (most *list.List) {
 	for _, l := range q.byClient {
 		if most == nil || l.Len() > most.Len() {
@@ -114,7 +114,7 @@ func (q *Queue) removeLocked(w *queued) Session {
 	return w.s
 }
 
-// NoteEnd notes that s has ended, if it waits.
+// NoteEnd records that s has ended, if it is queued.
 func (q *Queue) NoteEnd(s Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,7 +123,7 @@ func (q *Queue) NoteEnd(s Session) {
 	}
 }
 
-// Take waits for a session. Once none waits, it returns the error given to Finish.
+// Take waits for a session. After Finish, it returns the error once the queue is empty.
 func (q *Queue) Take() (net.Conn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -146,7 +146,7 @@ func (q *Queue) Finish(err error) {
 	q.some.Broadcast()
 }
 
-// Drop resets the sessions that will not be accepted any more.
+// Drop resets the sessions still queued, which will never be accepted.
 func (q *Queue) Drop() {
 	for {
 		q.mu.Lock()

@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// session may be put in a Queue.
+// session is a minimal Session for a Queue.
 type session struct {
 	net.Conn
 	done chan struct{}
@@ -19,7 +19,7 @@ func (s *session) Reset(code.Code, string) error { return nil }
 
 func queuedSession() *session { return &session{done: make(chan struct{})} }
 
-// One client fills the queue; others still get in, at its cost, up to equal shares.
+// One client fills the queue; others still get in, at its expense, up to equal shares.
 func TestQueueShares(t *testing.T) {
 	q := NewQueue()
 	of := map[Session]string{}
@@ -29,7 +29,7 @@ func TestQueueShares(t *testing.T) {
 		of[s] = client
 		refused, ended := q.Put(s, client)
 		if ended != nil {
-			t.Fatal("a session is said to have ended")
+			t.Fatal("a session is reported as ended")
 		}
 		if refused == s {
 			return s
@@ -63,12 +63,12 @@ func TestQueueShares(t *testing.T) {
 		t.Errorf("accepted %v of %d places", n, Max)
 	}
 	if len(q.of)+len(q.byClient)+q.ended.Len() != 0 {
-		t.Error("something is left of an empty queue")
+		t.Error("something is left in an empty queue")
 	}
 }
 
-// What has ended gives way before anything is refused, whether it ended before it
-// was put there or while it waited.
+// Ended sessions give way before any is refused, whether they ended before being queued
+// or afterwards.
 func TestQueueEnded(t *testing.T) {
 	q := NewQueue()
 	for i := range Max {

@@ -7,8 +7,8 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// lookup returns the session of a data frame, which opens it if the number is new, or
-// nil if the frame is to be dropped.
+// lookup returns the session a data frame belongs to, opening it if the number is new, or
+// nil if the frame must be dropped.
 func (c *Conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	c.mu.Lock()
 	if s := c.table.sessions[number]; s != nil {
@@ -43,11 +43,12 @@ func (c *Conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	return s, nil
 }
 
-// queueUp offers s, a session of the peer, to Accept; false if there is no room for it.
+// queueUp queues s, a session opened by the peer, for Accept. It returns false if there
+// is no room for it.
 func (c *Conn) queueUp(s *Session) bool {
 	refused, ended := c.queue.Put(s, c.client)
 	if ended != nil {
-		ended.Close() // what it still holds is the budget's
+		ended.Close() // frees what it still holds of the budget
 	}
 	if refused != nil && refused != s {
 		refused.Reset(queueFull())
@@ -55,8 +56,8 @@ func (c *Conn) queueUp(s *Session) bool {
 	return refused != s
 }
 
-// acceptLocked begins a session of the peer, or refuses it and returns nil. A basic
-// acceptor opens none.
+// acceptLocked sets up a session opened by the peer, or refuses it and returns nil. A
+// basic acceptor may not open any.
 func (c *Conn) acceptLocked(number uint16) *Session {
 	c.table.seen.Add(number)
 	barred, most := c.barredLocked(), c.accepts
@@ -81,15 +82,15 @@ func (c *Conn) acceptLocked(number uint16) *Session {
 	s := c.addLocked(number)
 	s.opened.Store(true)
 	if c.peer.kind == peerFull && s.granted.Load() > frame.Floor {
-		s.flow.Lazy = true // no other goroutine has the session yet
+		s.flow.Lazy = true // no other goroutine can see the session yet
 		s.due = true
 		c.out.due = append(c.out.due, s)
 	}
 	return s
 }
 
-// knownLocked returns nil for a frame of a session that is gone, which is late, and an
-// error for one of a session that never was.
+// knownLocked returns nil for a late frame of a session that is gone, and an error if the
+// session never existed.
 func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
 	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.Has(number) {
 		return nil
@@ -97,7 +98,7 @@ func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
 	return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("%s for session %d, which was never opened", frame, number)}
 }
 
-// queueFull returns the code and text for a session that finds the queue full.
+// queueFull returns the code and text for a session refused because the queue is full.
 func queueFull() (code.Code, string) {
-	return code.Overload, "too many sessions wait to be accepted"
+	return code.Overload, "too many sessions are waiting to be accepted"
 }

@@ -14,15 +14,15 @@ import (
 // errNotPermitted is returned by Open if the peer accepts no sessions.
 var errNotPermitted = errors.New("the peer accepts no sessions on this conn")
 
-// Start makes a conn that belongs to no pool or listener and serves it. dialed says which
-// end this is.
+// Start creates and serves a conn that belongs to no pool or listener. dialed reports
+// whether this end dialed the lower connection.
 func Start(nc net.Conn, cfg *Config, dialed bool) *Conn {
 	c := New(nc, cfg, dialed, backlog.NewQueue(), alone{})
 	go c.Run()
 	return c
 }
 
-// Open opens a session, as described at remux.Conn.
+// Open opens a session; see remux.Conn.
 func (c *Conn) Open(ctx context.Context) (*Session, error) {
 	for {
 		s, changed, err := c.openOrWait()
@@ -41,12 +41,12 @@ func (c *Conn) Open(ctx context.Context) (*Session, error) {
 	}
 }
 
-// openOrWait begins a session, or returns why that is in vain, or a channel that is closed
-// when it may be worth another try.
+// openOrWait begins a session, or returns an error, or a channel that is closed when
+// trying again may succeed.
 func (c *Conn) openOrWait() (*Session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := c.end.told || c.peer.kind == peerBasic // the peer's HELLO has come, or never will
+	told := c.end.told || c.peer.kind == peerBasic // the peer's HELLO has arrived, or never will
 	switch {
 	case c.end.state == dead:
 		return nil, nil, c.lossLocked()
@@ -63,7 +63,7 @@ func (c *Conn) openOrWait() (*Session, <-chan struct{}, error) {
 	return nil, c.table.changed, nil
 }
 
-// wakeOpenersLocked has the waiting calls of Open try again.
+// wakeOpenersLocked makes blocked calls of Open try again.
 func (c *Conn) wakeOpenersLocked() {
 	if c.table.changed != nil {
 		close(c.table.changed)
@@ -71,8 +71,8 @@ func (c *Conn) wakeOpenersLocked() {
 	}
 }
 
-// Accept waits for the next session that the peer opens. Once the conn has ended and
-// every session was returned, it returns net.ErrClosed, or why the conn was lost.
+// Accept waits for the next session that the peer opens. Once the conn has ended and all
+// sessions have been returned, it returns net.ErrClosed, or the reason the conn was lost.
 func (c *Conn) Accept() (net.Conn, error) { return c.queue.Take() }
 
 // Peer returns the name in the peer's certificate or, if it has none, the address.
@@ -81,9 +81,9 @@ func (c *Conn) Peer() string { return backlog.ClientOf(c.nc) }
 // Done returns a channel that is closed when the conn has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// GoAway tells the peer why this end wants no more sessions; code.OK is the ordinary end.
-// Neither end opens sessions from then on, except those that were on their way, open ones
-// go on, and behind the last one the conn ends. GoAway does not wait.
+// GoAway tells the peer why this end wants no more sessions; code.OK means an ordinary
+// end. From then on neither end opens sessions, except those already in flight. Open ones
+// continue, and the conn ends after the last one. GoAway does not block.
 func (c *Conn) GoAway(why code.Code, text string) { c.drain(why, text) }
 
 // Close ends the conn and its sessions at once, and waits for the goroutines that serve

@@ -2,16 +2,16 @@ package conn
 
 import "tunnels/internal/code"
 
-// barrer is a lower connection that may come to forbid its peer new sessions, as
-// when the peer's certificate expires. Those that are open go on.
+// barrer is a lower connection that may stop allowing its peer new sessions, for example
+// when the peer's certificate expires. Open sessions continue.
 type barrer interface {
-	// Barred returns why the peer may open no more sessions, or nil if it may.
-	// It must return at once.
+	// Barred returns why the peer may open no more sessions, or nil if it may. It must
+	// not block.
 	Barred() error
 }
 
-// barredLocked returns why the peer may open no more sessions, or nil. It is called
-// for every session that begins: a timer would be late after sleep.
+// barredLocked returns why the peer may open no more sessions, or nil. It is called for
+// every new session, because a timer would fire late after the machine has slept.
 func (c *Conn) barredLocked() error {
 	b, ok := c.nc.(barrer)
 	if !ok || c.dialer {
@@ -20,7 +20,7 @@ func (c *Conn) barredLocked() error {
 	return b.Barred()
 }
 
-// bar says GOAWAY to a peer that may open no more sessions, once.
+// bar sends GOAWAY, once, to a peer that may open no more sessions.
 func (c *Conn) bar() {
 	c.mu.Lock()
 	err := c.barredLocked()

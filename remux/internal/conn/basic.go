@@ -9,27 +9,25 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// A basic peer knows one end of a session, FIN, which ends both directions. So what
-// this end says of the end of one direction depends on who opened the session:
+// A basic peer has only one way to end a session: FIN, which ends both directions. So
+// when our direction ends, what we send depends on which end opened the session:
 //
-//   - The peer did: its target has ended, so all that the session was for has been
-//     said, and FIN goes out at once. A client that is to read until the end would
-//     wait for ever.
-//   - We did: the answer is still to come, and FIN would cost it. It is held until the
-//     peer ends the session, the application is through, or basicStall has passed
-//     with no answer.
+//   - The peer: our side is done, so the session has served its purpose and FIN goes out
+//     at once. Otherwise a client that reads until EOF would wait forever.
+//   - We: the answer is still to come, and FIN would lose it. FIN is held until the peer
+//     ends the session, the application is done, or basicStall passes without an answer.
 //
-// On a plain network the kind of the peer is not known at first. Until then FIN is
-// held as for a basic peer, and what was reset is remembered: a basic peer has not
-// understood RESET.
+// On a plain network the peer's kind is not known at first. Until it is, FIN is held as
+// for a basic peer, and resets are remembered, because a basic peer does not understand
+// RESET.
 
-// holdsFinLocked reports whether FIN may cost the answer.
+// holdsFinLocked reports whether sending FIN now could lose the answer.
 func (c *Conn) holdsFinLocked(s *Session) bool {
 	return s.local && !s.gotFin && c.peer.kind != peerFull
 }
 
-// setBasicLocked notes that the peer is basic: it gets no WINDOW and no other control
-// frame. The caller calls gone for the sessions returned once no lock is held.
+// setBasicLocked records that the peer is basic, so it is sent no control frames. The
+// caller must call gone for the returned sessions once no lock is held.
 func (c *Conn) setBasicLocked() (ended []*Session) {
 	c.peer.kind = peerBasic
 	c.peer.window = math.MaxUint64
@@ -57,15 +55,14 @@ func (c *Conn) setBasicLocked() (ended []*Session) {
 	return ended
 }
 
-// silence is the time since which nothing has come for a session. Session.mu guards
-// it.
+// silence tracks how long a session has received nothing. Session.mu guards it.
 type silence struct {
-	since    time.Duration // age of the conn; 0 if it was not looked at before
-	received uint64        // bytes that had come then
+	since    time.Duration // age of the conn; 0 before the first check
+	received uint64        // bytes received by then
 }
 
-// endUnanswered ends the sessions whose application has finished, which a basic server
-// cannot be told, and for which nothing has come for too long.
+// endUnanswered ends sessions that have received nothing for too long after their
+// application finished, which a basic server cannot be told.
 func (c *Conn) endUnanswered() {
 	var held []*Session
 	c.mu.Lock()
@@ -77,14 +74,14 @@ func (c *Conn) endUnanswered() {
 	c.mu.Unlock()
 	for _, s := range held {
 		if s.silentFor(c.Age()) >= basicStall {
-			text := fmt.Sprintf("finished, and no answer for %s from a server that knows no half-close", basicStall)
+			text := fmt.Sprintf("finished, and no answer for %s from a server without half-close", basicStall)
 			s.reset(&code.Error{Code: code.Idle, Text: text}, false)
 		}
 	}
 }
 
-// silentFor returns for how long nothing has come, as far as earlier calls have seen.
-// While the application has bytes to read, it is not the server that keeps it waiting.
+// silentFor returns how long nothing has been received, as far as earlier calls can tell.
+// Time during which the application has unread bytes does not count against the server.
 func (s *Session) silentFor(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

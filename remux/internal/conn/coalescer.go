@@ -2,30 +2,29 @@ package conn
 
 import "tunnels/remux/internal/frame"
 
-// coalescer gathers the small writes of many sessions in one batch. A session that
-// writes alone writes at once and by itself, see lockWriteNowLocked; where several do,
-// a record and a system call for each keystroke would be most of their cost. Conn.mu
-// guards it.
+// coalescer gathers the small writes of many sessions in one batch. If only one session
+// is writing, it writes directly, see lockWriteNowLocked; with several, a record and a
+// system call per keystroke would be most of the cost. Conn.mu guards it.
 type coalescer struct {
-	on     bool   // small frames are gathered
+	on     bool   // small frames are being gathered
 	batch  uint32 // number of the next batch
-	frames int    // gathered for it
-	alone  int    // how many batches before it had at most one
+	frames int    // frames gathered for that batch
+	alone  int    // how many preceding batches had at most one
 }
 
 const (
-	// smallMax is the largest payload of a frame that is gathered.
+	// smallMax is the largest payload that is gathered.
 	smallMax = 2 << 10
 	// gatherMax is how much may be gathered for one batch.
 	gatherMax = 24 << 10
-	// aloneMax is the number of batches with one session's frame, or none, after which
-	// nothing is gathered any more.
+	// aloneMax is the number of consecutive batches with at most one gathered frame after
+	// which gathering stops.
 	aloneMax = 8
 )
 
-// gatherLocked puts p in the next batch if p is small and other sessions write too, or
-// returns false. A session has one such frame in a batch, so that writing often in
-// small pieces gains it nothing.
+// gatherLocked adds p to the next batch if p is small and other sessions are writing too;
+// otherwise it returns false. A session may have one such frame per batch, so that many
+// small writes gain it no advantage.
 func (c *Conn) gatherLocked(s *Session, p []byte) bool {
 	o := &c.out
 	if len(p) > min(smallMax, c.peer.maxFrame) {
@@ -52,8 +51,8 @@ func (c *Conn) gatherLocked(s *Session, p []byte) bool {
 	return true
 }
 
-// batchedLocked notes that the gathered frames are on their way. When they have come
-// from one session only for a while, gathering ends.
+// batchedLocked records that the gathered frames are being written. Gathering stops when
+// only one session has contributed for a while.
 func (c *Conn) batchedLocked() {
 	k := &c.out.coalescer
 	if k.frames > 1 {
@@ -64,7 +63,7 @@ func (c *Conn) batchedLocked() {
 	k.batch++
 	k.frames = 0
 	if !k.on && cap(c.out.ctrl) > smallMax {
-		c.out.ctrl = nil // not held while there is no use for it
+		c.out.ctrl = nil // do not hold memory while it is not needed
 	}
 }
 

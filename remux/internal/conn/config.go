@@ -6,7 +6,7 @@ import (
 	"tunnels/remux/internal/flow"
 )
 
-// Config is what a conn needs to know. All fields but Hooks are set.
+// Config is the configuration of a conn. All fields except Hooks must be set.
 type Config struct {
 	Ping      time.Duration // silence before a keepalive PING
 	WindowMax int           // ceiling of one session's window, in bytes

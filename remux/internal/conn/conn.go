@@ -1,6 +1,6 @@
-// Package conn carries sessions over one lower connection: it reads and writes the frames,
-// opens and ends the sessions, keeps the peer alive and says GOAWAY. Package remux builds
-// its pool and its listener on it.
+// Package conn carries sessions over one lower connection: it reads and writes the
+// frames, opens and ends the sessions, checks that the peer is alive and sends GOAWAY.
+// Package remux builds its pool and its listener on it.
 package conn
 
 import (
@@ -17,30 +17,30 @@ import (
 	"tunnels/remux/internal/timing"
 )
 
-// Conn is one lower connection and the sessions on it, which either end may open where
-// the other permits it. All methods are safe for concurrent use.
+// Conn is one lower connection and the sessions on it, which either end may open if the
+// other permits it. All methods are safe for concurrent use.
 type Conn struct {
 	// Two goroutines serve a conn, the reader and the writer; Run starts both and waits
-	// for them. A session's Write may take the write lock and write by itself.
+	// for them. A session's Write may also take the write lock and write directly.
 
 	// Static after construction.
 	nc      net.Conn
-	now     nowWriter // nc if it can write without waiting, or nil
+	now     nowWriter // nc if it supports non-blocking writes, or nil
 	cfg     *Config
 	dialer  bool // this end made the lower connection: its sessions have odd numbers
-	accepts int  // sessions accepted from the peer at one time, as HELLO says
+	accepts int  // how many open sessions the peer may have, as announced in HELLO
 	born    time.Time
 	owner   Owner
-	queue   *backlog.Queue // for the sessions of the peer, or nil if it may open none
-	client  string         // acceptor: the peer's name or address, by which clients share the room
-	done    chan struct{}  // closed when Run has ended, after the hooks and the owner were called
+	queue   *backlog.Queue // sessions opened by the peer, or nil if it may open none
+	client  string         // acceptor only: the peer's name or address, used to share room between clients
+	done    chan struct{}  // closed when Run returns, after the hooks and the owner have been called
 
 	id        atomic.Uint32 // chosen by the dialer; the acceptor learns it from HELLO
-	bytes     atomic.Int64  // carried, both ways
-	keepalive keepalive     // its own comments name the locks
+	bytes     atomic.Int64  // bytes carried in both directions
+	keepalive keepalive     // locking is documented in keepalive
 
-	// mu guards the groups below. It may be taken while the lock
-	// of the pool or listener is held, never together with Session.mu.
+	// mu guards the groups below. It may be acquired while holding the lock of the pool
+	// or listener, but never together with Session.mu.
 	mu    sync.Mutex
 	peer  peerState
 	table table
@@ -51,8 +51,8 @@ type Conn struct {
 // peerState describes the other end. Conn.mu guards it.
 type peerState struct {
 	kind     peerKind
-	spoke    bool     // its first frame has come
-	goneAway bool     // it has said GOAWAY
+	spoke    bool     // its first frame has been received
+	goneAway bool     // it has sent GOAWAY
 	sessMax  int      // sessions it accepts at one time
 	maxFrame int      // largest payload it accepts
 	window   uint64   // payload bytes that may be sent on a session before any WINDOW
@@ -62,26 +62,26 @@ type peerState struct {
 // table holds the sessions of a conn and counts them. Conn.mu guards it.
 type table struct {
 	sessions map[uint16]*Session
-	changed  chan struct{} // closed when Open may do more than before; nil if no call waits
+	changed  chan struct{} // closed when a blocked Open should try again; nil if none is blocked
 	seen     frame.Numbers // numbers the peer has opened
 	nextID   uint32
 	uses     int       // sessions ever opened by this end
-	overMax  int       // uses the pool allows while the successor is being dialed, or 0 if none is
+	overMax  int       // uses allowed while a successor is being dialed, or 0 if none is
 	locals   int       // open sessions that this end opened
 	served   bool      // the peer has opened a session
 	idleFrom time.Time // when the last session ended
 	dropped  uint64    // payload bytes received for sessions that are gone
 }
 
-// outgoing holds the frames that wait to be written, and the write lock: while writing
-// is true, one goroutine alone may write to nc. Conn.mu guards it.
+// outgoing holds the frames to be written, and the write lock: while writing is true,
+// only the goroutine that set it may write to nc. Conn.mu guards it.
 type outgoing struct {
-	wake      sync.Cond  // the writer waits here
+	wake      sync.Cond  // wakes the writer
 	writing   bool       // the write lock is held
-	unsent    bool       // now.Flush must be called before anything else is written
+	unsent    bool       // now.Flush must be called before the next write
 	ctrl      []byte     // encoded control frames and coalesced data frames
-	due       []*Session // with a WINDOW to be sent
-	dueNow    bool       // send the WINDOWs of due now, not only with the next frames
+	due       []*Session // sessions with a WINDOW to send
+	dueNow    bool       // send these WINDOWs now instead of with the next frames
 	pacer     flow.Pacer
 	sched     scheduler
 	coalescer coalescer
@@ -90,16 +90,16 @@ type outgoing struct {
 // ending records how and why a conn ends. Conn.mu guards it.
 type ending struct {
 	state     connState
-	err       error         // why the conn ended, or nil after a clean end; set once, with state
-	told      bool          // the id is known, and Hooks.ConnOpened was called, or by a dialer is about to be
-	barred    bool          // bar has said GOAWAY
-	refuse    bool          // this end has said GOAWAY and the peer knows: no new sessions
-	drainFrom time.Duration // age at which GOAWAY was said
-	closeFrom time.Duration // age at which closing began, or at the last acknowledgment since
-	closeSeen uint64        // netx.Sent.Moved then
+	err       error         // why the conn ended, or nil after a clean end; set once, together with state
+	told      bool          // the id is known and Hooks.ConnOpened has been called (on a dialer: is about to be)
+	barred    bool          // bar has sent GOAWAY
+	refuse    bool          // the peer has read our GOAWAY: refuse new sessions
+	drainFrom time.Duration // age at which GOAWAY was sent
+	closeFrom time.Duration // age at the later of the start of closing and the last acknowledgment
+	closeSeen uint64        // netx.Sent.Moved at closeFrom
 }
 
-// connState is how far the end of a conn has got.
+// connState is the stage of a conn's life.
 //
 //	open ──► draining ──► closing ──► dead
 //	  └─────────┴────────────┴─────────►
@@ -107,32 +107,32 @@ type connState uint8
 
 const (
 	open     connState = iota
-	draining           // GOAWAY was said; closing begins when the last session ends
-	closing            // no session left; queued frames are flushed, then the peer's end is awaited
+	draining           // GOAWAY has been sent; closing begins when the last session ends
+	closing            // no session left; flushing queued frames, then waiting for the peer's end
 	dead               // lost, or killed
 )
 
-// peerKind says which protocol the other end speaks.
+// peerKind is the protocol that the other end speaks.
 type peerKind uint8
 
 const (
-	peerUnknown peerKind = iota // a plain network, and nothing has come yet
+	peerUnknown peerKind = iota // a plain network, and nothing received yet
 	peerFull
-	peerBasic // knows the four-byte frame and nothing else
+	peerBasic // supports only the four-byte frame
 )
 
 // Owner receives the events of a conn that its pool or listener needs. Its methods
 // are called with no lock held.
 type Owner interface {
-	ConnGreeted()           // the peer's first frame has come
-	SessionEnded()          // there may be room for another
+	ConnGreeted()           // the peer's first frame has been received
+	SessionEnded()          // there may be room for a new one
 	Answered()              // a conn that was suspect has received something
-	ConnIdle(*Conn)         // the last session has ended, or the peer says GOAWAY
+	ConnIdle(*Conn)         // the last session has ended, or the peer has sent GOAWAY
 	ConnEnded(*Conn, error) // the error is nil after a clean end
 }
 
-// New makes a conn; Run serves it. The sessions that the peer opens go to queue, which
-// is nil if it may open none.
+// New creates a conn; Run serves it. Sessions opened by the peer go to queue, which is
+// nil if it may open none.
 func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *Conn {
 	c := &Conn{
 		nc: nc, cfg: cfg, dialer: dialer, queue: queue, owner: o,
@@ -156,7 +156,7 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 	var id uint32
 	if dialer {
 		c.table.nextID = 1
-		c.peer.sessMax = frame.LastID // HELLO may say less; an acceptor waits for it
+		c.peer.sessMax = frame.LastID // HELLO may lower this; an acceptor waits for it
 		id = rand.Uint32()
 		c.id.Store(id)
 		c.end.told = true
@@ -173,14 +173,14 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 		c.out.ctrl = frame.AppendHello(c.out.ctrl, frame.Hello{
 			Version: frame.Version, Conn: id, Window: frame.Floor, Sessions: uint32(c.accepts), Frame: frame.MaxPayload,
 		})
-		c.keepalive.pingLocked(c) // no other goroutine has the conn yet
+		c.keepalive.pingLocked(c) // no other goroutine can see the conn yet
 	}
 	return c
 }
 
-// Protocol is the ALPN name (RFC 7301) by which two ends that speak all of the
-// protocol know each other on TLS. A lower connection with a method
-// NegotiatedProtocol() string returns it if its peer does.
+// Protocol is the ALPN name (RFC 7301) by which two ends that speak the full protocol
+// recognize each other over TLS. A lower connection with a method NegotiatedProtocol()
+// string returns it if its peer does.
 const Protocol = "tunnels/1"
 
 // Run serves the conn until it has ended.
@@ -210,17 +210,17 @@ func (c *Conn) Run() {
 
 func (c *Conn) connID() ID { return ID{Conn: c.id.Load()} }
 
-// Age returns how old the conn is.
+// Age returns the conn's age.
 func (c *Conn) Age() time.Duration { return time.Since(c.born) }
 
-// AgeAt returns how old the conn is at that time.
+// AgeAt returns the conn's age at the given time.
 func (c *Conn) AgeAt(now time.Time) time.Duration { return now.Sub(c.born) }
 
-// KeepRTTs has the round trips noted in r. It is called before Run.
+// KeepRTTs makes the conn record its round trips in r. It must be called before Run.
 func (c *Conn) KeepRTTs(r *timing.RTTs) { c.keepalive.rtts = r }
 
-// tellOpened reports the conn of an acceptor, which learns the id from HELLO. Only then
-// may it open sessions. The conn's reader calls it.
+// tellOpened reports the conn to the hooks on an acceptor, which learns the id from HELLO
+// and may open sessions only after that. The conn's reader calls it.
 func (c *Conn) tellOpened(id uint32) {
 	c.id.Store(id)
 	c.cfg.Hooks.connOpened(c)

@@ -7,7 +7,7 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// handle acts on a control frame of a full peer.
+// handle processes a control frame from a full peer.
 func (c *Conn) handle(f frame.Control) *code.Error {
 	if names := f.Type == frame.TypeWindow || f.Type == frame.TypeReset || f.Type == frame.TypeOpen; names && f.Session == 0 {
 		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of type %d for session 0", f.Type)}
@@ -48,9 +48,9 @@ func (c *Conn) handle(f frame.Control) *code.Error {
 
 func (c *Conn) greeted(h frame.Hello) *code.Error {
 	c.mu.Lock()
-	if c.peer.kind == peerBasic { // we have sent beyond any window since
+	if c.peer.kind == peerBasic { // since then we have sent beyond any window
 		c.mu.Unlock()
-		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO came later than %s", helloMax)}
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO arrived after more than %s", helloMax)}
 	}
 	c.peer.spoke = true
 	c.peer.kind = peerFull

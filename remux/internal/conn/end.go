@@ -10,8 +10,8 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// fail ends the conn because of err, if it has not ended: at once, with all its
-// sessions. The end is clean if the conn was closing anyway.
+// fail ends the conn and all its sessions at once because of err, unless it has already
+// ended. The end counts as clean if the conn was already closing.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	if c.end.state == dead {
@@ -36,13 +36,13 @@ func (c *Conn) fail(err error) {
 	c.abandon(sessions)
 }
 
-// cleanLocked reports whether the peer closed its end of a conn that carried nothing.
-// A full peer says GOAWAY before it does.
+// cleanLocked reports whether the peer closed a conn that carried nothing. A full peer
+// sends GOAWAY first.
 func (c *Conn) cleanLocked(err error) bool {
 	return err == io.EOF && len(c.table.sessions) == 0 && (c.peer.goneAway || c.end.state == draining || c.peer.kind == peerBasic)
 }
 
-// lost returns the error that the log and the sessions of a lost conn show.
+// lost returns the error reported to the log and the sessions of a lost conn.
 func lost(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -50,7 +50,7 @@ func lost(err error) error {
 	return err
 }
 
-// takeAllLocked removes all sessions because of c.end.err. The caller calls abandon
+// takeAllLocked removes all sessions because of c.end.err. The caller must call abandon
 // for them once no lock is held.
 func (c *Conn) takeAllLocked() []*Session {
 	err := c.lossLocked()
@@ -62,7 +62,7 @@ func (c *Conn) takeAllLocked() []*Session {
 	return all
 }
 
-// lossLocked returns the error of what the end of the conn broke.
+// lossLocked returns the error for operations cut off by the end of the conn.
 func (c *Conn) lossLocked() error {
 	cause := c.end.err
 	if cause == nil {
@@ -71,7 +71,7 @@ func (c *Conn) lossLocked() error {
 	return fmt.Errorf("conn %s lost: %w", c.connID(), cause)
 }
 
-// abandon completes takeAllLocked: received bytes can still be read, then comes the
+// abandon completes takeAllLocked: received bytes can still be read, followed by the
 // error.
 func (c *Conn) abandon(sessions []*Session) {
 	for _, s := range sessions {
@@ -80,7 +80,7 @@ func (c *Conn) abandon(sessions []*Session) {
 	}
 }
 
-// violated ends the conn because of what the peer sent, and tells it why.
+// violated ends the conn because the peer broke the protocol, and tells it why.
 func (c *Conn) violated(why *code.Error) {
 	c.mu.Lock()
 	if c.end.state == dead || c.end.state == closing {
@@ -97,11 +97,11 @@ func (c *Conn) violated(why *code.Error) {
 	c.abandon(sessions)
 }
 
-// Kill ends the conn and its sessions at once, without a word to the peer. The log
-// calls it a clean end: it was wanted here.
+// Kill ends the conn and its sessions at once, without telling the peer. The log reports
+// a clean end, because it was intended.
 func (c *Conn) Kill() { c.fail(nil) }
 
-// drain says GOAWAY: the peer opens no new sessions, open ones finish, then the conn
+// drain sends GOAWAY: the peer opens no new sessions, open ones finish, then the conn
 // closes.
 func (c *Conn) drain(why code.Code, text string) {
 	c.mu.Lock()
@@ -113,13 +113,13 @@ func (c *Conn) drain(why code.Code, text string) {
 	c.end.drainFrom = c.Age()
 	c.wakeOpenersLocked()
 	c.sayGoAwayLocked(why, text)
-	// Sessions that the peer opened before it read GOAWAY are still served;
-	// those that come after its answer to this PING are not.
+	// Sessions that the peer opened before it read GOAWAY are still served; those that
+	// arrive after its answer to this PING are not.
 	c.keepalive.barrierLocked(c)
 	c.closeIfDoneLocked()
 }
 
-// Retire drains the conn of an end that opens the sessions and needs it no longer.
+// Retire drains a conn that this end, which opens the sessions, no longer needs.
 func (c *Conn) Retire() { c.drain(code.OK, "") }
 
 func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
@@ -129,8 +129,8 @@ func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
 	c.out.wake.Signal()
 }
 
-// closeIfDoneLocked begins the end of a draining conn without sessions. Where the
-// peer may open sessions, its answer to the PING behind GOAWAY must have come.
+// closeIfDoneLocked starts closing a draining conn without sessions. If the peer may open
+// sessions, its answer to the PING sent after GOAWAY must have arrived.
 func (c *Conn) closeIfDoneLocked() {
 	if c.end.state == draining && len(c.table.sessions) == 0 && (c.end.refuse || c.dialer && c.accepts == 0 || c.peer.kind == peerBasic) {
 		c.end.state, c.end.closeFrom = closing, c.Age()
@@ -138,10 +138,10 @@ func (c *Conn) closeIfDoneLocked() {
 	}
 }
 
-// Refuse cuts a conn on which Run was not called.
+// Refuse closes a conn that was never run.
 func (c *Conn) Refuse() { cut(c.nc) }
 
-// cut closes nc without waiting for a peer that does not read.
+// cut closes nc without waiting for a peer that is not reading.
 func cut(nc net.Conn) {
 	if a, ok := nc.(interface{ Abort() error }); ok {
 		a.Abort()

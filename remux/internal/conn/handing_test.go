@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 )
 
-// A conn that is lost while bytes are in the hands of the sink loses none of them: the
-// error comes behind what was taken and what is left to be read.
-func TestLossBehindBytes(t *testing.T) {
+// A conn lost while the sink is processing bytes loses none of them: the error follows
+// the bytes consumed and those left to read.
+func TestLossAfterBytes(t *testing.T) {
 	for name, end := range map[string]func(s *Session){
 		"lost while writing": func(s *Session) { s.conn.fail(errors.New("write: broken")) },
 		"closed":             func(s *Session) { s.Close() },

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Hooks are called when something happens to a conn, with no lock held; see
-// remux.Hooks, whose fields of the same names they are. Any may be nil.
+// Hooks are called when something happens to a conn, with no lock held; see the fields of
+// the same names in remux.Hooks. Any may be nil.
 type Hooks struct {
 	ConnOpened    func(ID, net.Conn)
 	ConnClosed    func(ID, net.Conn, time.Duration, error)

@@ -9,12 +9,11 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Under the race detector a sync.Pool loses what is put into it, so what is said
-// here is true of the program, and tested, without it alone.
+// Under the race detector a sync.Pool drops items at random, so this is tested only
+// without it.
 
-// TestFramesAllocateNothing: what happens for every frame makes no work for the
-// garbage collector. Each op is of several frames, and not one allocation is
-// allowed per op.
+// TestFramesAllocateNothing: the work done for every frame does not allocate. Each op
+// handles several frames and may not allocate even once.
 func TestFramesAllocateNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -30,7 +29,7 @@ func TestFramesAllocateNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			op, check := tt.make(t)
 			const ops = 500
-			// AllocsPerRun calls op once more, before it counts, and rounds down.
+			// AllocsPerRun calls op once more before it counts, and rounds down.
 			if n := testing.AllocsPerRun(ops, op); n != 0 {
 				t.Errorf("%v allocations per op, want none", n)
 			}
@@ -44,7 +43,7 @@ func writeOp(t *testing.T, large int) (op func(), check func(ops int)) {
 	return func() { w.batch(t) }, func(int) {}
 }
 
-// writeNowOp is of small writes, which a session that is alone sends by itself.
+// writeNowOp returns an op of small writes, which a lone session writes directly.
 func writeNowOp(t *testing.T) (op func(), check func(ops int)) {
 	to := &nowSink{}
 	_, s := sender(t, to)
@@ -81,7 +80,7 @@ func borrowOp(t *testing.T) (op func(), check func(ops int)) {
 	return op, func(ops int) { r.check(t, ops) }
 }
 
-// windowOp is of WINDOW frames, which come back for the data frames sent.
+// windowOp returns an op of WINDOW frames, which answer the data frames sent.
 func windowOp(t *testing.T) (op func(), check func(ops int)) {
 	r := newFrameReader(t)
 	const frames = 8

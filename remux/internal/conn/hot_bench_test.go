@@ -10,15 +10,14 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// The paths that every frame takes, at one end alone, without goroutines or system
-// calls, so that what these benchmarks say is about frames. Those of package remux are
-// of both ends.
+// Benchmarks of the paths that every frame takes, at one end only and without goroutines
+// or system calls, so that they measure frames. Those in package remux use both ends.
 
-// sink is the lower connection of a full peer, which takes all that is written to
-// it. Nothing else is called but RemoteAddr.
+// sink is the lower connection to a full peer that accepts everything written to it.
+// Apart from Write, only RemoteAddr is called.
 type sink struct {
 	net.Conn
-	wrote int // bytes
+	wrote int // bytes written
 }
 
 func (k *sink) Write(p []byte) (int, error) {
@@ -30,7 +29,7 @@ func (k *sink) RemoteAddr() net.Addr { return nil }
 
 func (k *sink) NegotiatedProtocol() string { return Protocol }
 
-// nowSink is one that a session's Write may write to by itself.
+// nowSink is a sink to which a session's Write may write directly.
 type nowSink struct{ sink }
 
 func (k *nowSink) CanWriteNow() bool { return true }
@@ -42,8 +41,8 @@ func (k *nowSink) WriteNow(p []byte) (bool, error) {
 
 func (k *nowSink) Flush() error { return nil }
 
-// sender is a session that its peer lets send for ever, and its conn, which is not
-// run: the caller alone writes.
+// sender returns a session with an unlimited window, and its conn, which is not run: only
+// the caller writes.
 func sender(t testing.TB, nc net.Conn) (*Conn, *Session) {
 	t.Helper()
 	c := New(nc, testConfig(), true, nil, alone{})
@@ -66,17 +65,17 @@ type frameWriter struct {
 	payload []byte
 }
 
-// newFrameWriter makes one whose quantum is so many large frames; 0 means one
-// record.
+// newFrameWriter returns one whose quantum is the given number of large frames; 0 means
+// one record.
 func newFrameWriter(t testing.TB, large int) *frameWriter {
 	to := &sink{}
 	c, s := sender(t, to)
-	c.out.pacer.Wrote(0, math.MaxInt64) // the counting never ends: the quantum stays
+	c.out.pacer.Wrote(0, math.MaxInt64) // the measurement never ends, so the quantum stays
 	c.out.pacer.Quantum = max(flow.RecordFrame, large*flow.LargeFrame)
 	c.out.pacer.Batch = max(flow.BatchMin, large*64<<10+flow.BatchRoom)
 	c.out.sched.quantum = c.out.pacer.Quantum
 	w := &frameWriter{c, s, to, make([]byte, 4*flow.BatchMax)}
-	w.batch(t) // the first one opens the session and has its WINDOW
+	w.batch(t) // the first batch opens the session and contains its WINDOW
 	return w
 }
 
@@ -115,12 +114,12 @@ func BenchmarkFrameWrite(b *testing.B) {
 	}
 }
 
-// framesRead is how many frames, each a record long, come with one read. All of
-// them together are less than what a window of the first size leaves at any time:
-// a peer need not wait for a WINDOW between two reads.
+// framesRead is how many frames, each of one record, arrive per read. Together they are
+// smaller than what a window of the first size leaves at any time, so that a peer need
+// not wait for a WINDOW between two reads.
 const framesRead = 8
 
-// frameReader is a session of the peer's, and what the peer sends on it.
+// frameReader is a session opened by the peer, and the frames that the peer sends on it.
 type frameReader struct {
 	c     *Conn
 	s     *Session
@@ -146,7 +145,7 @@ func newFrameReader(t testing.TB) *frameReader {
 	return r
 }
 
-// feed has p handled as readLoop does, and writes what that makes due.
+// feed processes p like readLoop, and writes the resulting frames.
 func (r *frameReader) feed(t testing.TB, p []byte) {
 	used, verr := r.c.feed(&r.split, p)
 	r.split.flush()
@@ -158,14 +157,14 @@ func (r *frameReader) feed(t testing.TB, p []byte) {
 	}
 }
 
-// deliver has what comes handed to a sink.
+// deliver sets a sink for received bytes.
 func (r *frameReader) deliver(t testing.TB) {
 	if err := r.s.Deliver(takeEach(&r.got)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// takeEach is a sink that takes all, and adds to got how much that was.
+// takeEach is a sink that consumes everything and counts it in got.
 func takeEach(got *int) func(pieces [][]byte) int {
 	return func(pieces [][]byte) int {
 		n := 0
@@ -177,7 +176,7 @@ func takeEach(got *int) func(pieces [][]byte) int {
 	}
 }
 
-// borrow reads all that waits.
+// borrow reads all buffered bytes.
 func (r *frameReader) borrow(t testing.TB) {
 	for left := framesRead * flow.RecordFrame; left > 0; {
 		p, err := r.s.Borrow()
@@ -190,8 +189,8 @@ func (r *frameReader) borrow(t testing.TB) {
 	}
 }
 
-// check wants that all of so many reads has arrived: a session that was reset for
-// going beyond its window takes nothing, and takes it fast.
+// check expects the data of all reads to have arrived: a session reset for exceeding its
+// window would drop everything, and quickly.
 func (r *frameReader) check(t testing.TB, reads int) {
 	t.Helper()
 	if want := reads * framesRead * flow.RecordFrame; r.got != want {
@@ -211,7 +210,7 @@ func BenchmarkFrameRead(b *testing.B) {
 	})
 }
 
-// bench handles one read after the other, each followed by read.
+// bench processes one batch of frames after the other, calling read after each.
 func (r *frameReader) bench(b *testing.B, read func()) {
 	b.ReportAllocs()
 	b.SetBytes(framesRead * flow.RecordFrame)

@@ -2,10 +2,10 @@ package conn
 
 import "fmt"
 
-// ID names a conn, or a session on it. Both ends know it by the same numbers.
+// ID names a conn, or a session on it. Both ends use the same numbers.
 type ID struct {
 	Conn   uint32
-	Number uint16 // of the session; 0 if it is the conn that is named
+	Number uint16 // number of the session, or 0 if the ID names the conn
 }
 
 // String returns the ID as the log shows it: 8f7ed46a, or 8f7ed46a:1 for a session.

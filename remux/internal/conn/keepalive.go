@@ -13,36 +13,35 @@ import (
 // tickEvery is how often a conn checks that its peer is alive.
 const tickEvery = time.Second
 
-// suspectAfter is how long a PING may be unanswered before new sessions go
-// elsewhere.
+// suspectAfter is how long a PING may go unanswered before new sessions use other conns.
 const suspectAfter = time.Second
 
-// jumpMax is how far the wall clock may run ahead of the monotonic one between two
-// ticks before the machine is taken to have slept.
+// jumpMax is how far the wall clock may run ahead of the monotonic one between two ticks
+// before we assume that the machine has slept.
 const jumpMax = 5 * time.Second
 
-// keepalive owns all that concerns PING and PONG, both ways: which PINGs were sent
-// and why, what has come since, and the round trip. Times are since the conn's birth.
+// keepalive owns the state of PING and PONG in both directions: which PINGs were sent and
+// why, whether anything arrived since, and the round trip. Times are ages of the conn.
 type keepalive struct {
-	received   atomic.Int64 // when something last came
-	unanswered atomic.Int64 // when something was first sent since, or 0 if nothing was
-	asked      atomic.Int64 // when Ask last asked, or 0 if it never did; written under Conn.mu
-	rttNanos   atomic.Int64 // 0 until it is measured; written under Conn.mu
-	avoided    atomic.Bool  // the pool has passed the conn over as suspect: tell the owner when something comes
-	rtts       *timing.RTTs // of all conns to that peer, or nil if they are not kept; set before Run
+	received   atomic.Int64 // when something was last received
+	unanswered atomic.Int64 // when something was first sent after that, or 0 if nothing was
+	asked      atomic.Int64 // when Ask last sent a PING, or 0 if never; written under Conn.mu
+	rttNanos   atomic.Int64 // 0 until measured; written under Conn.mu
+	avoided    atomic.Bool  // the pool skipped the conn as suspect: tell the owner when something is received
+	rtts       *timing.RTTs // shared by all conns to that peer, or nil if not recorded; set before Run
 
 	// Guarded by Conn.mu.
 	timer     *time.Timer
-	wall      time.Time     // wall clock of the last tick
-	pingID    uint64        // of the last PING
-	barrierID uint64        // of the PING behind GOAWAY, or 0 if there is none
-	pingAt    time.Duration // when the PING without a PONG was sent, or 0
-	probeAt   time.Duration // when the last PING was sent that decides over the conn, or 0 if something has come since
-	measured  time.Duration // when the round trip was last asked for
-	drainedAt time.Duration // when bytes of this end last left
-	drained   int           // how many left since the PING
+	wall      time.Time     // wall clock at the last tick
+	pingID    uint64        // ID of the last PING
+	barrierID uint64        // ID of the PING sent after GOAWAY, or 0 if none
+	pingAt    time.Duration // when the unanswered PING was sent, or 0
+	probeAt   time.Duration // when the last PING that can end the conn was sent, or 0 if something was received since
+	measured  time.Duration // when a measurement of the round trip last began
+	drainedAt time.Duration // when our bytes last left
+	drained   int           // how many have left since the PING
 	question  timing.Question
-	pong      [8]byte // the body of the PONG that is due
+	pong      [8]byte // body of the PONG to send
 	pongDue   bool
 
 	taken bool // the question is in the batch being written; owned by the goroutine with the write lock
@@ -61,19 +60,19 @@ func (k *keepalive) stopLocked() {
 	}
 }
 
-// rtt returns the round trip, or 0 if it is not measured yet.
+// rtt returns the round trip, or 0 if it has not been measured yet.
 func (k *keepalive) rtt() time.Duration { return time.Duration(k.rttNanos.Load()) }
 
-// last returns when something last came, or 0 if nothing ever did.
+// last returns when something was last received, or 0 if nothing ever was.
 func (k *keepalive) last() time.Duration { return time.Duration(k.received.Load()) }
 
-// heard reports whether anything has ever come.
+// heard reports whether anything has ever been received.
 func (k *keepalive) heard() bool { return k.received.Load() != 0 }
 
-// sent notes that the peer has something to answer.
+// sent records that the peer has something to answer.
 func (k *keepalive) sent(c *Conn) { k.unanswered.CompareAndSwap(0, max(int64(c.Age()), 1)) }
 
-// came notes n received bytes, each of which shows that the peer is alive.
+// came records n received bytes; any byte shows that the peer is alive.
 func (c *Conn) came(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
@@ -86,7 +85,7 @@ func (c *Conn) came(n int) {
 	}
 }
 
-// wrote notes that n bytes left. The caller has the write lock.
+// wrote records that n bytes left. The caller holds the write lock.
 func (c *Conn) wrote(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
@@ -105,7 +104,7 @@ func (c *Conn) wrote(n int) {
 	c.mu.Unlock()
 }
 
-// pingLocked sends a PING: if nothing comes in answer, the conn is lost.
+// pingLocked sends a PING; if nothing is received after it, the conn is lost.
 func (k *keepalive) pingLocked(c *Conn) {
 	if c.peer.kind == peerBasic {
 		return
@@ -124,8 +123,8 @@ func (k *keepalive) sendLocked(c *Conn, now time.Duration) {
 	c.out.wake.Signal()
 }
 
-// barrierLocked sends the PING whose PONG says that the peer has read everything
-// sent before.
+// barrierLocked sends the PING whose PONG shows that the peer has read everything sent
+// before it.
 func (k *keepalive) barrierLocked(c *Conn) {
 	k.pingLocked(c)
 	k.barrierID = k.pingID
@@ -139,11 +138,11 @@ func (k *keepalive) measureLocked(c *Conn) {
 	}
 }
 
-// askLocked asks for an answer unless one is owed since heard already, when the
-// server was last heard of on any conn; it reports whether one is owed now. Unlike
-// that of pingLocked, this PING has no consequences for the conn. A peer that may not
-// know PING is only watched, until its first frame comes, and only when it has
-// something to answer.
+// askLocked sends a PING unless an answer is already overdue since heard, when the server
+// was last heard from on any conn; it reports whether an answer is owed now. Unlike the
+// PING of pingLocked, this one has no consequences for the conn. Until its first frame
+// arrives, a peer that may not support PING is sent none, and owes an answer only if it
+// has something to answer.
 func (k *keepalive) askLocked(c *Conn, heard time.Time) bool {
 	if at := c.AskedAt(); !at.IsZero() && !at.Before(heard) {
 		return true
@@ -159,8 +158,8 @@ func (k *keepalive) askLocked(c *Conn, heard time.Time) bool {
 	return true
 }
 
-// AskedAt returns when the question was asked that the peer owes an answer to, or
-// the zero time if it owes none.
+// AskedAt returns when the question that the peer has yet to answer was asked, or the
+// zero time if there is none.
 func (c *Conn) AskedAt() time.Time {
 	at := c.keepalive.asked.Load()
 	if at == 0 || c.keepalive.received.Load() >= at {
@@ -169,8 +168,8 @@ func (c *Conn) AskedAt() time.Time {
 	return c.born.Add(time.Duration(at))
 }
 
-// movedLocked returns when the peer's system last came nearer to the open question, or 0
-// if it has not or there is none.
+// movedLocked returns when the peer's system last made progress towards the open
+// question, or 0 if it has made none or there is no question.
 func (k *keepalive) movedLocked(c *Conn) time.Duration {
 	if !k.question.Open(k.last()) {
 		return 0
@@ -179,17 +178,17 @@ func (k *keepalive) movedLocked(c *Conn) time.Duration {
 	return k.question.MovedAt()
 }
 
-// pongsLocked reports whether a PONG waits to be written.
+// pongsLocked reports whether a PONG is waiting to be written.
 func (k *keepalive) pongsLocked() bool { return k.pongDue }
 
-// pingedLocked notes a PING of the peer. Of several, only the last is answered.
+// pingedLocked records a PING from the peer. Of several, only the last is answered.
 func (k *keepalive) pingedLocked(c *Conn, body [8]byte) {
 	k.pong, k.pongDue = body, true
 	c.out.wake.Signal()
 }
 
-// pongedLocked notes the answer to a PING, or to none. It reports whether the peer
-// has read GOAWAY.
+// pongedLocked processes a PONG, which may answer no PING of ours. It reports whether the
+// peer has read GOAWAY.
 func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	id := binary.BigEndian.Uint64(body[:])
 	passed := k.barrierID != 0 && id >= k.barrierID && id <= k.pingID
@@ -201,7 +200,8 @@ func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	if k.rtts != nil {
 		k.rtts.Note(time.Duration(sample))
 	}
-	// The shortest is the path's own; longer ones have queued, and count little.
+	// The shortest is that of the path itself; longer ones include queueing and count
+	// little.
 	if old := k.rttNanos.Load(); old != 0 && sample > old {
 		sample = old + (sample-old)/8
 	}
@@ -209,8 +209,8 @@ func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	return passed
 }
 
-// batchLocked appends a PONG that is due to a batch and notes that the batch has the
-// PINGs that were waiting. The caller has the write lock.
+// batchLocked appends the PONG to send, if any, to a batch and records that the batch
+// contains the waiting PINGs. The caller holds the write lock.
 func (k *keepalive) batchLocked(b []byte) []byte {
 	if k.question.Take() {
 		k.taken = true
@@ -222,17 +222,17 @@ func (k *keepalive) batchLocked(b []byte) []byte {
 	return b
 }
 
-// forgetLocked gives up waiting for PONGs of a peer that turns out to be basic.
+// forgetLocked stops waiting for PONGs from a peer that turns out to be basic.
 func (k *keepalive) forgetLocked() { k.pingAt, k.probeAt = 0, 0 }
 
-// waitsLocked reports whether a PING was sent and nothing has come since. Any byte
-// counts; the PONG may be behind others.
+// waitsLocked reports whether a PING was sent and nothing has been received since. Any
+// byte counts, because the PONG may be queued after others.
 func (k *keepalive) waitsLocked() bool {
 	return k.probeAt != 0 && k.last() < k.probeAt
 }
 
-// suspectLocked reports whether the conn may be dead, so that new sessions had better
-// go elsewhere.
+// suspectLocked reports whether the conn may be dead, so that new sessions should use
+// other conns.
 func (k *keepalive) suspectLocked(c *Conn) bool {
 	if !k.waitsLocked() || k.rttNanos.Load() == 0 {
 		return false
@@ -243,7 +243,7 @@ func (k *keepalive) suspectLocked(c *Conn) bool {
 	return c.Age()-k.probeAt > max(suspectAfter, 2*k.rtt())
 }
 
-// dueLocked reports whether a PING is due: the conn was silent for Config.Ping, an
+// dueLocked reports whether to send a PING: the conn was silent for Config.Ping, an
 // answer is late, or the machine has slept.
 func (k *keepalive) dueLocked(c *Conn, now time.Duration, slept bool) bool {
 	silent := now - k.last()
@@ -265,9 +265,9 @@ func (k *keepalive) checkLocked(c *Conn, now time.Duration, slept bool) (died bo
 	return false
 }
 
-// overdueLocked reports whether the PING has been unanswered for too long, with
-// nothing else received. While the peer's system acknowledges bytes before it, or
-// they still leave in quantity, the line is slow, not dead.
+// overdueLocked reports whether the PING has been unanswered for too long, with nothing
+// else received. While the peer's system acknowledges bytes sent before it, or many of
+// them are still leaving, the line is slow, not dead.
 func (k *keepalive) overdueLocked(now time.Duration) bool {
 	waited := now - k.probeAt
 	if waited < deathMax || now-k.question.MovedAt() < deathMax {

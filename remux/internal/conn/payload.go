@@ -2,21 +2,21 @@ package conn
 
 // demux is the reader's position in the stream of frames. The conn's reader owns it.
 type demux struct {
-	session *Session // whose payload comes, or nil if it is dropped
-	left    int      // of that payload
-	started bool     // the first frame has come
+	session *Session // whose payload is being read, or nil if it is dropped
+	left    int      // bytes left of that payload
+	started bool     // the first frame has been received
 	payload payload
 }
 
-// payload is what came together for one session, in consecutive frames. An
-// application that gets it at once is woken once.
+// payload collects consecutive frames of one session that arrived together, so that its
+// application is woken only once.
 type payload struct {
-	of     *Session // nil if there is none
+	of     *Session // nil if empty
 	pieces [][]byte
 	len    int
 }
 
-// piecesMax bounds the pieces of a payload: more, smaller ones are not bulk.
+// piecesMax limits the pieces of a payload: more pieces would be small, and not bulk.
 const piecesMax = 64
 
 // add appends bytes of the session to the payload.
@@ -24,7 +24,7 @@ func (d *demux) add(p []byte) {
 	if d.payload.of != d.session || len(d.payload.pieces) == piecesMax {
 		d.flush()
 	}
-	if d.session == nil { // unknown, or it has just ended
+	if d.session == nil { // unknown, or just ended
 		return
 	}
 	d.payload.of = d.session

@@ -12,12 +12,12 @@ import (
 
 // moreReader is a lower connection that can read several records at once.
 type moreReader interface {
-	// ReadMore is Read that may go on for as long as it needs not wait.
+	// ReadMore is like Read, but continues while it can read without waiting.
 	ReadMore(p []byte) (int, error)
 }
 
-// readLoop reads frames until the conn ends, and returns why it did. It waits for
-// nothing but the lower connection.
+// readLoop reads frames until the conn ends, and returns why it did. It blocks only on
+// the lower connection.
 func (c *Conn) readLoop() error {
 	read := c.nc.Read
 	if more, ok := c.nc.(moreReader); ok {
@@ -47,7 +47,7 @@ func (c *Conn) readLoop() error {
 	}
 }
 
-// discard reads to the end of a conn that is over, so that the peer gets to read why.
+// discard reads a finished conn to its end, so that the peer can read why it ended.
 func (c *Conn) discard(buf []byte) error {
 	for {
 		if _, err := c.nc.Read(buf); err != nil {
@@ -56,8 +56,8 @@ func (c *Conn) discard(buf []byte) error {
 	}
 }
 
-// feed handles the frames in p, as far as they have come, and returns how many bytes
-// of p it is done with.
+// feed processes the frames in p, as far as they have arrived, and returns how many bytes
+// of p it consumed.
 func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 	done := 0
 	for {
@@ -105,8 +105,8 @@ func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 	}
 }
 
-// feedControl handles the control frame at the start of p and returns its length, or 0
-// if it has not come in full.
+// feedControl processes the control frame at the start of p and returns its length, or 0
+// if it is incomplete.
 func (c *Conn) feedControl(d *demux, p []byte, length int) (int, *code.Error) {
 	if c.isBasic() && d.started {
 		d.session, d.left = nil, length
@@ -139,8 +139,8 @@ func (c *Conn) isBasic() bool {
 	return c.peer.kind == peerBasic
 }
 
-// withoutHello handles a first frame that is not HELLO: such a peer knows data frames
-// only, unless TLS has agreed on the full protocol.
+// withoutHello handles a first frame that is not HELLO: the peer supports only data
+// frames, unless TLS has agreed on the full protocol.
 func (c *Conn) withoutHello() *code.Error {
 	var ended []*Session
 	c.mu.Lock()

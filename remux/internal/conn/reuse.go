@@ -10,26 +10,26 @@ import (
 type ReuseLimits struct {
 	Count  int           // sessions a conn has had
 	Age    time.Duration // its age
-	Bytes  int64         // bytes it has carried, both ways
-	Key    int64         // bytes after which it takes no session at all
-	NewFor time.Duration // age up to which a conn on which nothing has come is new
+	Bytes  int64         // bytes it has carried in both directions
+	Key    int64         // bytes after which it takes no more sessions
+	NewFor time.Duration // age up to which a conn that has received nothing counts as new
 }
 
-// Reuse is how a conn stands to the rules of reuse.
+// Reuse is the standing of a conn under the rules of reuse.
 type Reuse struct {
 	Open     bool // it has not begun to end
-	Spent    bool // the protocol allows no session more, now or later
+	Spent    bool // the protocol will never allow another session
 	Takes    bool // the protocol and its health allow one more session
 	Over     bool // beyond a limit of reuse
-	Unheard  bool // new, and the server has yet to take it
-	Near     bool // soon over: time to dial the successor
+	Unheard  bool // new, and nothing received from the server yet
+	Near     bool // soon over a limit: time to dial the successor
 	Uses     int
-	OverMax  int // uses up to which it serves on while its successor is being dialed
+	OverMax  int // uses allowed while its successor is being dialed
 	Sessions int
 	Idle     time.Duration // since the last session ended, or 0 if there are sessions
 }
 
-// Reuse returns how the conn stands to the limits.
+// Reuse returns the conn's standing under the limits.
 func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,9 +51,8 @@ func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 	return w
 }
 
-// Takes reports whether the conn may take one more session as far as the peer and its
-// health allow, and how many it has had. Unlike Reuse, a call is not
-// remembered as having passed over a suspect conn.
+// Takes reports whether the peer and the conn's health allow one more session, and how
+// many it has had. Unlike Reuse, it does not mark a suspect conn as skipped.
 func (c *Conn) Takes() (takes bool, uses int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,11 +66,11 @@ func (c *Conn) suspectLocked() bool {
 		return false
 	}
 	c.keepalive.avoided.Store(true)
-	return c.keepalive.suspectLocked(c) // something may have come before the reader saw avoided
+	return c.keepalive.suspectLocked(c) // something may have arrived before the reader saw avoided
 }
 
-// Grace renews the conn's allowance as a dial begins: a burst of twice the count
-// finds room here until it ends, however worn the conn was before.
+// Grace renews the conn's allowance when a dial begins, so that it has room for a burst
+// of twice the count until the dial ends, however worn it was.
 func (c *Conn) Grace(l *ReuseLimits) {
 	c.mu.Lock()
 	c.table.overMax = c.table.uses + 2*l.Count

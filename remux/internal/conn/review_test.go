@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestLateFin: the end of a direction whose last Write timed out is sent.
+// TestLateFin: FIN is sent even if the last Write of its direction timed out.
 func TestLateFin(t *testing.T) {
 	near, acceptor := pipePair(t)
 	s, err := near.Open(t.Context())
@@ -28,7 +28,7 @@ func TestLateFin(t *testing.T) {
 		n, _ := s.Write(make([]byte, 1<<20))
 		done <- n
 	}()
-	for { // until the Write waits for the window
+	for { // until the Write is waiting for the window
 		s.conn.mu.Lock()
 		stuck := s.stuckLocked()
 		s.conn.mu.Unlock()
@@ -46,8 +46,7 @@ func TestLateFin(t *testing.T) {
 
 type onlyReader struct{ io.Reader }
 
-// TestDeadIsNoTarget: the death of a conn is not mistaken for an answer about a
-// target.
+// TestDeadIsNoTarget: the loss of a conn is not mistaken for an answer about a target.
 func TestDeadIsNoTarget(t *testing.T) {
 	if c, ok := code.Of(errDead); ok {
 		t.Errorf("errDead carries code %s", c)

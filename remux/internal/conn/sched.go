@@ -6,17 +6,17 @@ import (
 )
 
 // The scheduler decides in which order sessions put their bytes on the conn. Each may
-// send a quantum, which the pacer sets, then the next session follows. A session that
-// has just become active goes first, once, so that a keystroke waits for the batch on
-// its way and not for the quantum of every download. A session whose bytes have all
-// gone keeps its place until the scheduler reaches it: a download whose next bytes
-// arrive meanwhile is not new.
+// send a quantum, which the pacer sets, before the next session's turn. A session that
+// has just become active goes first, once, so that a keystroke waits only for the batch
+// being written, not for a quantum of every download. A session that has sent all its
+// bytes keeps its place until its turn: a download whose next bytes arrive meanwhile does
+// not count as new.
 
 // slot is a session's place in the scheduler. Conn.mu guards it.
 type slot struct {
 	next  *Session
 	where place
-	left  int // of the quantum
+	left  int // bytes left of the quantum
 }
 
 type place uint8
@@ -30,12 +30,12 @@ const (
 // scheduler holds the sessions that may have something to send. Conn.mu guards it.
 type scheduler struct {
 	fresh, rest queue
-	quantum     int // payload bytes a session may send before the next one follows
+	quantum     int // payload bytes a session may send per turn
 }
 
 type queue struct{ head, tail *Session }
 
-// The methods of queue and scheduler need Conn.mu.
+// The methods of queue and scheduler require Conn.mu.
 
 func (q *queue) push(s *Session, where place) {
 	s.slot.where, s.slot.next = where, nil
@@ -94,7 +94,7 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 			room := cap(b) - len(b) - frame.HeaderLen - windowLen
 			s.slot.left = min(s.slot.left, q.quantum)
 			if room < flow.RecordFrame && room < min(len(s.wbuf), s.slot.left, maxFrame) && len(b) > begin {
-				return b // a frame cut short here would shift all that follow
+				return b // a truncated frame would shift all that follow
 			}
 			b = s.nextFrameLocked(b, min(room, s.slot.left, maxFrame, flow.LargeFrame))
 			b = sent(s, b)
@@ -103,10 +103,10 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 	return b
 }
 
-// hasWorkLocked reports whether there is a frame to be sent.
+// hasWorkLocked reports whether there is a frame to send.
 func (s *Session) hasWorkLocked() bool { return len(s.wbuf) > 0 || s.fin == finWanted }
 
-// stuckLocked reports whether there are bytes to send but the peer allows none.
+// stuckLocked reports whether there are bytes to send but no window for them.
 func (s *Session) stuckLocked() bool { return len(s.wbuf) > 0 && s.sent >= s.sendMax }
 
 // nextFrameLocked appends the session's next frame: up to n bytes, or its end.

@@ -9,7 +9,7 @@ import (
 	"tunnels/remux/internal/timing"
 )
 
-// Session implements remux.Session, which describes it.
+// Session implements remux.Session.
 type Session struct {
 	// Static after construction.
 	conn   *Conn
@@ -19,26 +19,26 @@ type Session struct {
 	// done is closed when the session has ended and can carry nothing more.
 	done chan struct{}
 
-	// Guarded by conn.mu: the sending direction, and how far the session has got.
+	// Guarded by conn.mu: the sending direction and the session's progress.
 	wcond    sync.Cond
-	wbuf     []byte // bytes that the Write in progress has yet to hand over
+	wbuf     []byte // bytes of the Write in progress not yet handed to the conn
 	wbusy    bool   // a Write is in progress
-	werr     error  // why nothing more is written; set once
+	werr     error  // returned by Write from now on; set once
 	wdl      timing.Deadline
-	sent     uint64      // payload bytes
-	sendMax  uint64      // how many the peer allows
+	sent     uint64      // payload bytes sent
+	sendMax  uint64      // payload bytes the peer allows
 	opened   atomic.Bool // the peer knows the session; written under conn.mu
 	fin      finState
 	gotFin   bool
-	ended    bool // out of the conn's table
+	ended    bool // removed from the conn's table
 	slot     slot
-	gathered uint32 // the batch with its last coalesced frame
-	due      bool   // a WINDOW is to be sent
+	gathered uint32 // batch that has its last coalesced frame
+	due      bool   // a WINDOW must be sent
 	told     bool   // Hooks.SessionOpened has returned
-	tellLate bool   // it ended before: opened calls Hooks.SessionClosed
+	tellLate bool   // it ended before that: opened calls Hooks.SessionClosed
 	endErr   error  // for Hooks.SessionClosed
 
-	basic atomic.Bool // the peer knows no windows; written under conn.mu
+	basic atomic.Bool // the peer does not support windows; written under conn.mu
 
 	// granted is the limit that WINDOW announces. Written under mu.
 	granted atomic.Uint64
@@ -48,26 +48,26 @@ type Session struct {
 	rcond   sync.Cond
 	rbuf    flow.Buffer
 	lent    *flow.Chunk        // lent out by Borrow
-	sink    func([][]byte) int // see Deliver; or nil
-	onRead  func()             // see OnReadable; or nil
+	sink    func([][]byte) int // see Deliver; nil if not set
+	onRead  func()             // see OnReadable; nil if not set
 	onEnd   func(error, bool)  // see OnEnd; nil if not set or already called
-	over    bool               // nothing written arrives any more
-	overErr error              // why, or nil after a clean end
+	over    bool               // nothing written from now on can arrive
+	overErr error              // reason for over, or nil after a clean end
 	silence silence
-	handing bool  // bytes that have come are in the hands of sink
+	handing bool  // sink is processing received bytes
 	rerr    error // ends reading when rbuf is empty; set once
-	kept    bool  // rerr comes behind bytes that can still be read
+	kept    bool  // rerr follows bytes that can still be read
 	rclosed bool  // the application will read no more
 	rdl     timing.Deadline
 	flow    flow.Window
 }
 
-// finState is how far the end of our direction has got.
+// finState is the progress of ending our direction.
 type finState uint8
 
 const (
 	finNone finState = iota
-	finHeld          // wanted, but a basic peer would take it for the end of the session: see basic.go
+	finHeld          // requested, but it would end the session for a basic peer: see basic.go
 	finWanted
 	finSent
 )
@@ -97,11 +97,11 @@ func (s *Session) LocalAddr() net.Addr { return s.conn.nc.LocalAddr() }
 // RemoteAddr returns the address of the lower connection's peer.
 func (s *Session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
 
-// ReportOpened reports a session that tryOpen began to the hooks.
+// ReportOpened reports to the hooks a session that TryOpen began.
 func (s *Session) ReportOpened() { s.conn.opened(s) }
 
-// Announce tells the peer of a session that has nothing to send yet, before
-// its application waits for an answer.
+// Announce tells the peer about a session that has nothing to send yet, before its
+// application waits for an answer.
 func (s *Session) Announce() {
 	if s.opened.Load() {
 		return

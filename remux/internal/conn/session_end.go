@@ -9,7 +9,7 @@ import (
 )
 
 // CloseWrite ends the writing direction: the peer reads io.EOF after all that was
-// written. Reading goes on.
+// written. Reading continues.
 func (s *Session) CloseWrite() error {
 	c := s.conn
 	c.mu.Lock()
@@ -22,8 +22,8 @@ func (s *Session) CloseWrite() error {
 }
 
 // Close ends the session. If the peer has finished, or sends nothing more, the end is
-// clean; bytes from the peer that were not read, or a Write that is still waiting, make
-// it a reset with code.Cancelled.
+// clean; with unread bytes from the peer, or a Write still waiting, it is a reset with
+// code.Cancelled.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	if s.rclosed {
@@ -42,7 +42,7 @@ func (s *Session) Close() error {
 	switch {
 	case s.ended:
 		s.werr = net.ErrClosed
-	case !s.opened.Load() && len(s.wbuf) == 0: // the peer has not heard of it and need not
+	case !s.opened.Load() && len(s.wbuf) == 0: // the peer has not been told of it and need not be
 		c.removeLocked(s, nil, net.ErrClosed)
 		defer c.gone(s)
 	case (unread > 0 && !s.gotFin) || len(s.wbuf) > 0:
@@ -63,7 +63,7 @@ func (s *Session) Reset(c code.Code, text string) error {
 }
 
 // reset ends the session because of why. With force, a direction that the peer has
-// already finished is discarded, too.
+// already finished is also discarded.
 func (s *Session) reset(why *code.Error, force bool) {
 	c := s.conn
 	c.mu.Lock()
@@ -78,9 +78,9 @@ func (s *Session) reset(why *code.Error, force bool) {
 	}
 }
 
-// stopReading makes Read return err: after the bytes that wait if keep is true, else at
+// stopReading makes Read return err: after the buffered bytes if keep is true, else at
 // once. A direction that the peer has finished arrived in full and can still be read,
-// unless it is our application that wants no more (force).
+// unless our own application discards it (force).
 func (s *Session) stopReading(err error, keep, force bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,12 +94,12 @@ func (s *Session) stopReading(err error, keep, force bool) {
 	s.wakeReaderLocked()
 }
 
-// OnEnd has f called once, when nothing that is written to the session can arrive any
-// more: so a caller that neither reads nor writes at the moment learns that the session
-// has ended. err is nil after a clean end; whole reports whether everything the peer
-// sent has arrived, including its end. What has arrived can still be read, except where
-// the session was reset. f must not block. OnEnd calls it directly if the session is
-// over already. It always returns true.
+// OnEnd arranges for f to be called once, when nothing written to the session can arrive
+// any more, so that a caller that is neither reading nor writing learns that the session
+// has ended. err is nil after a clean end; whole reports whether everything the peer sent
+// has arrived, including its end. Bytes that have arrived can still be read, unless the
+// session was reset. f must not block. OnEnd calls it directly if the session is over
+// already. It always returns true.
 func (s *Session) OnEnd(f func(err error, whole bool)) bool {
 	s.mu.Lock()
 	if !s.over {
@@ -113,7 +113,7 @@ func (s *Session) OnEnd(f func(err error, whole bool)) bool {
 	return true
 }
 
-// tellEnd calls the function that OnEnd was given, once.
+// tellEnd calls the function given to OnEnd, once.
 func (s *Session) tellEnd(err error) {
 	s.mu.Lock()
 	if s.over {
@@ -121,7 +121,7 @@ func (s *Session) tellEnd(err error) {
 		return
 	}
 	s.over, s.overErr = true, err
-	if err == nil && s.rerr == nil { // a basic peer, which needs no FIN of its own behind ours
+	if err == nil && s.rerr == nil { // a basic peer, which need not answer our FIN with its own
 		s.rerr, s.kept = io.EOF, true
 		s.wakeReaderLocked()
 	}

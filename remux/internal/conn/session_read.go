@@ -23,9 +23,9 @@ func (s *Session) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Borrow waits as Read does and lends out the next bytes themselves, which saves a
-// copy, and a buffer while nothing comes. They belong to the caller until GiveBack,
-// which must be called before anything else is read.
+// Borrow waits like Read, but lends out the buffered bytes themselves, which saves a
+// copy, and a buffer while nothing arrives. They belong to the caller until GiveBack,
+// which must be called before the next read.
 func (s *Session) Borrow() ([]byte, error) {
 	s.Announce()
 	s.mu.Lock()
@@ -54,11 +54,11 @@ func (s *Session) GiveBack() {
 	}
 }
 
-// Deliver has bytes handed to take as soon as they come, whenever none wait to be read
-// before them: it saves a copy and a change of goroutine. The goroutine that serves
-// the conn calls take with consecutive pieces, which are take's own for the call. take
-// must not wait, and returns how many bytes it took; the rest is left to Read or
-// Borrow. The caller must go on reading: for the rest, and for the end.
+// Deliver arranges for bytes to be handed to take as soon as they arrive, unless earlier
+// ones are still unread: it saves a copy and a goroutine switch. The goroutine that
+// serves the conn calls take with consecutive pieces, which are valid only during the
+// call. take must not block, and returns how many bytes it consumed; the rest is left to
+// Read or Borrow. The caller must keep reading, for the rest and for the end.
 func (s *Session) Deliver(take func(pieces [][]byte) int) error {
 	s.mu.Lock()
 	s.sink = take
@@ -67,9 +67,9 @@ func (s *Session) Deliver(take func(pieces [][]byte) int) error {
 }
 
 // OnReadable saves the goroutine that would wait in Read or Borrow. It returns true if
-// either would wait now: f is then called once, in a goroutine of its own, when neither
-// would, as there are bytes, an end, an error, or the deadline has come. f may also be
-// called for nothing.
+// either would wait now. f is then called once, in a goroutine of its own, when neither
+// would wait any more: there are bytes, an end or an error, or the deadline has passed. f
+// may also be called spuriously.
 func (s *Session) OnReadable(f func()) bool {
 	s.Announce()
 	s.mu.Lock()
@@ -81,17 +81,17 @@ func (s *Session) OnReadable(f func()) bool {
 	return true
 }
 
-// wakeReaderLocked wakes the readers, and calls what OnReadable was given.
+// wakeReaderLocked wakes the readers and calls the function given to OnReadable.
 func (s *Session) wakeReaderLocked() {
 	s.rcond.Broadcast()
 	if f := s.onRead; f != nil {
 		s.onRead = nil
-		go f() // the caller of OnReadable waits for its end
+		go f() // the caller of OnReadable waits for f to finish
 	}
 }
 
-// await waits for bytes, unless none are wanted, or returns why there will be none. The
-// caller holds mu, which is released while await waits.
+// await waits for bytes, or returns the error that replaces them. The caller holds mu,
+// which is released while await waits.
 func (s *Session) await(none bool) error {
 	for {
 		if ready, err := s.readyLocked(); ready || none {
@@ -101,8 +101,7 @@ func (s *Session) await(none bool) error {
 	}
 }
 
-// readyLocked reports whether Read would not wait: there are bytes, or err says why
-// there will be none.
+// readyLocked reports whether Read would not wait: there are bytes, or an error.
 func (s *Session) readyLocked() (ready bool, err error) {
 	switch {
 	case s.rclosed:
@@ -111,7 +110,7 @@ func (s *Session) readyLocked() (ready bool, err error) {
 		return true, os.ErrDeadlineExceeded
 	case s.rbuf.Len > 0:
 		return true, nil
-	case s.handing: // the end must not overtake what came before it
+	case s.handing: // the end must not overtake the bytes before it
 		return false, nil
 	case s.rerr != nil:
 		return true, s.rerr
@@ -119,15 +118,15 @@ func (s *Session) readyLocked() (ready bool, err error) {
 	return false, nil
 }
 
-// consumedLocked accounts for n bytes that left rbuf. It reports whether the peer is to
-// be granted more.
+// consumedLocked accounts for n bytes that left rbuf. It reports whether to grant the
+// peer more.
 func (s *Session) consumedLocked(n int) bool {
 	if n == 0 {
 		return false
 	}
 	s.flow.Budget.Free(n)
 	if s.basic.Load() {
-		s.rcond.Broadcast() // the conn's reader may wait for room
+		s.rcond.Broadcast() // the conn's reader may be waiting for room
 	}
 	if !s.flow.Consumed(n, s.conn.keepalive.rtt()) || s.rerr != nil {
 		return false

@@ -8,8 +8,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// receive takes n bytes of payload from the conn's reader, or returns false if the
-// session is over and wants no more.
+// receive accepts n bytes of payload from the conn's reader, or returns false if the
+// session is over.
 func (s *Session) receive(pieces [][]byte, n int) bool {
 	s.mu.Lock()
 	if s.basic.Load() && s.rbuf.Len+n > basicMax {
@@ -24,9 +24,9 @@ func (s *Session) receive(pieces [][]byte, n int) bool {
 	case f.Received+uint64(n) > f.Limit && !s.basic.Load():
 		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.Received+uint64(n), f.Limit)}
 	case s.basic.Load() && s.rbuf.Len+n > basicMax:
-		why = &code.Error{Code: code.Overload, Text: "the application does not read"}
+		why = &code.Error{Code: code.Overload, Text: "the application is not reading"}
 	case !f.Budget.Take(n):
-		why = &code.Error{Code: code.Overload, Text: "too many bytes wait for applications that do not read"}
+		why = &code.Error{Code: code.Overload, Text: "too many bytes are buffered for applications that are not reading"}
 	default:
 		f.Received += uint64(n)
 		return s.storeAndUnlock(pieces, n)
@@ -36,13 +36,13 @@ func (s *Session) receive(pieces [][]byte, n int) bool {
 	return false
 }
 
-// storeAndUnlock hands the n bytes, for which there is room, to the application or
-// keeps them. It returns false if the session is over meanwhile.
+// storeAndUnlock hands the n bytes, which fit, to the application or buffers them. It
+// returns false if the session has ended in the meantime.
 func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
 	if sink := s.sink; sink != nil && s.rbuf.Len == 0 && s.lent == nil {
-		// Readers wait for rbuf meanwhile, so neither bytes that come later nor the loss
-		// of the conn can overtake.
+		// Readers are held back meanwhile, so neither later bytes nor the loss of the
+		// conn can overtake these.
 		s.handing = true
 		s.mu.Unlock()
 		taken := sink(pieces)
@@ -83,8 +83,8 @@ func behind(pieces [][]byte, n int) [][]byte {
 	return pieces
 }
 
-// awaitRoom waits until n more bytes of a basic peer fit. It holds up all sessions of
-// that conn, as such a peer cannot be told to wait. The caller holds mu, which is
+// awaitRoom waits until n more bytes of a basic peer fit. It holds up all sessions on
+// that conn, because such a peer cannot be told to wait. The caller holds mu, which is
 // released while awaitRoom waits.
 func (s *Session) awaitRoom(n int) {
 	late := false
@@ -109,13 +109,13 @@ func (s *Session) finished() {
 	s.wakeReaderLocked()
 	s.mu.Unlock()
 	if s.basic.Load() {
-		s.tellEnd(nil) // before a Write fails
+		s.tellEnd(nil) // must precede the failure of a Write
 	}
 
 	c := s.conn
 	c.mu.Lock()
 	s.gotFin = true
-	if c.peer.kind == peerBasic && s.fin != finSent { // its end is the session's
+	if c.peer.kind == peerBasic && s.fin != finSent { // its FIN ends the session
 		s.fin = finWanted
 		s.failWriteLocked(io.ErrClosedPipe)
 		c.readyLocked(s)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Write sends p. It returns when all of p was handed to the conn, which does not mean
-// that the peer has it.
+// Write sends p. It returns when all of p has been handed to the conn, which does not
+// mean that the peer has received it.
 func (s *Session) Write(p []byte) (int, error) {
 	c := s.conn
 	c.mu.Lock()
@@ -60,7 +60,7 @@ func (s *Session) canWriteLocked() error {
 	return nil
 }
 
-// failWriteLocked ends writing with err. conn.mu is held.
+// failWriteLocked makes Write return err. conn.mu must be held.
 func (s *Session) failWriteLocked(err error) {
 	if s.werr == nil {
 		s.werr = err
@@ -69,7 +69,7 @@ func (s *Session) failWriteLocked(err error) {
 	s.wcond.Broadcast()
 }
 
-// SetDeadline sets both deadlines, as described at net.Conn.
+// SetDeadline sets both deadlines; see net.Conn.
 func (s *Session) SetDeadline(t time.Time) error {
 	err := s.SetReadDeadline(t)
 	if werr := s.SetWriteDeadline(t); err == nil {
@@ -89,9 +89,9 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline sets the time after which Write fails; the zero time means never. A
-// Write that was cut short has handed over as many bytes as it returns, and the session
-// goes on.
+// SetWriteDeadline sets the time after which Write fails; the zero time means never. An
+// interrupted Write returns how many bytes it has handed over, and the session remains
+// usable.
 func (s *Session) SetWriteDeadline(t time.Time) error {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -102,13 +102,14 @@ func (s *Session) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// readSide and writeSide are the directions of a session, as their deadlines see them.
+// readSide and writeSide implement timing.Side for the directions of a session.
 type (
 	readSide  struct{ *Session }
 	writeSide struct{ *Session }
 )
 
-// The methods of timing.Side. Lock and Unlock are those of the mutex that guards the direction.
+// The methods of timing.Side. Lock and Unlock operate on the mutex that guards the
+// direction.
 func (s readSide) Lock()       { s.mu.Lock() }
 func (s readSide) Unlock()     { s.mu.Unlock() }
 func (s readSide) WakeLocked() { s.wakeReaderLocked() }

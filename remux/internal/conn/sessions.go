@@ -15,8 +15,8 @@ var errEnded = errors.New("session has ended")
 // errNoRoom is returned for a conn that takes no more sessions from this end.
 var errNoRoom = errors.New("conn takes no more sessions")
 
-// TryOpen begins a session of this end, if the conn takes one now. Its opener calls
-// ReportOpened when no lock is held.
+// TryOpen begins a session from this end if the conn can take one now. The caller must
+// call ReportOpened once no lock is held.
 func (c *Conn) TryOpen() (*Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -26,7 +26,7 @@ func (c *Conn) TryOpen() (*Session, error) {
 	return c.beginLocked(), nil
 }
 
-// beginLocked begins a session of this end, which takesLocked allows.
+// beginLocked begins a session from this end; takesLocked must have returned true.
 func (c *Conn) beginLocked() *Session {
 	number := uint16(c.table.nextID)
 	c.table.nextID += 2
@@ -37,8 +37,8 @@ func (c *Conn) beginLocked() *Session {
 	return s
 }
 
-// takesLocked reports whether the protocol allows this end one more session. The rules of
-// reuse are the pool's.
+// takesLocked reports whether the protocol allows this end one more session. The pool
+// applies the rules of reuse.
 func (c *Conn) takesLocked() bool {
 	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= frame.LastID && c.table.locals < c.peer.sessMax
 }
@@ -50,7 +50,7 @@ func (c *Conn) addLocked(number uint16) *Session {
 	return s
 }
 
-// opened reports a session to the hooks, and its end if that came first.
+// opened reports a session to the hooks, and also its end if it has already ended.
 func (c *Conn) opened(s *Session) {
 	c.cfg.Hooks.sessionOpened(s.ID())
 	c.mu.Lock()
@@ -62,11 +62,11 @@ func (c *Conn) opened(s *Session) {
 	}
 }
 
-// isOurs reports whether the number is one that this end opens.
+// isOurs reports whether number belongs to sessions opened by this end.
 func (c *Conn) isOurs(number uint16) bool { return c.dialer == (number&1 == 1) }
 
-// removeLocked takes s out of the conn; err is for Hooks.SessionClosed, and Write returns
-// werr. The caller calls gone once no lock is held.
+// removeLocked removes s from the conn; err is passed to Hooks.SessionClosed, and Write
+// returns werr. The caller must call gone once no lock is held.
 func (c *Conn) removeLocked(s *Session, err, werr error) {
 	s.ended, s.endErr = true, err
 	if werr == nil {
@@ -122,15 +122,15 @@ func (c *Conn) readyLocked(s *Session) {
 
 // sayOpenLocked sends OPEN for a session with nothing to send yet.
 func (c *Conn) sayOpenLocked(s *Session) {
-	if c.peer.kind != peerBasic { // which learns of it by its first bytes
+	if c.peer.kind != peerBasic { // which learns of it from its first bytes
 		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.number)
 	}
 	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
 	c.out.wake.Signal()
 }
 
-// openedLocked notes that the frame before has opened s, and appends a WINDOW for what
-// is granted beyond the floor.
+// openedLocked records that the preceding frame has opened s, and appends a WINDOW for
+// the bytes granted beyond the floor.
 func (c *Conn) openedLocked(s *Session, b []byte) []byte {
 	s.opened.Store(true)
 	if limit := s.granted.Load(); limit > frame.Floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
@@ -139,8 +139,8 @@ func (c *Conn) openedLocked(s *Session, b []byte) []byte {
 	return b
 }
 
-// finishLocked ends our direction of s, behind all that was written, unless the FIN
-// has to be held and the application may still read (close is false).
+// finishLocked ends our direction of s, after all written bytes, unless the FIN must be
+// held and the application may still read (close is false).
 func (c *Conn) finishLocked(s *Session, close bool) {
 	switch {
 	case s.fin == finNone && !close && c.holdsFinLocked(s):
@@ -154,7 +154,7 @@ func (c *Conn) finishLocked(s *Session, close bool) {
 	c.readyLocked(s)
 }
 
-// resetLocked ends s and tells the peer. The caller calls gone once no lock is held.
+// resetLocked ends s and tells the peer. The caller must call gone once no lock is held.
 func (c *Conn) resetLocked(s *Session, why *code.Error, werr error) {
 	if s.opened.Load() {
 		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
@@ -165,7 +165,8 @@ func (c *Conn) resetLocked(s *Session, why *code.Error, werr error) {
 	c.removeLocked(s, why, werr)
 }
 
-// sayResetLocked sends RESET, or FIN to a basic peer, which knows no other end.
+// sayResetLocked sends RESET, or FIN to a basic peer, which supports no other way to end
+// a session.
 func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
 	switch {
 	case c.peer.kind != peerBasic:
@@ -176,8 +177,8 @@ func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finishe
 	c.out.wake.Signal()
 }
 
-// windowDue has the session's limit announced: at once if it is urgent, or else with the
-// next frames that go out anyway.
+// windowDue schedules a WINDOW with the session's limit: at once if urgent, otherwise
+// with the next frames to go out.
 func (c *Conn) windowDue(s *Session, urgent bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

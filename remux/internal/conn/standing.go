@@ -2,21 +2,21 @@ package conn
 
 import "time"
 
-// Standing is how much a conn is in use: of the unused ones, the one with the least is
-// given up first.
+// Standing measures how much a conn is in use; among unused conns, the one with the least
+// is given up first.
 type Standing struct {
 	Unserved bool // it has never had a session
 	Idle     time.Duration
 }
 
-// Standing returns false for a conn with sessions.
+// Standing returns the conn's standing, or false if it has sessions.
 func (c *Conn) Standing() (Standing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Standing{Unserved: !c.table.served, Idle: time.Since(c.table.idleFrom)}, len(c.table.sessions) == 0
 }
 
-// Client returns the client that an accepted conn belongs to.
+// Client returns the client to which an accepted conn belongs.
 func (c *Conn) Client() string { return c.client }
 
 // Remote returns the address of the peer, or "" if it has none.
@@ -27,10 +27,11 @@ func (c *Conn) Remote() string {
 	return ""
 }
 
-// Heard reports whether anything has ever come.
+// Heard reports whether anything has ever been received.
 func (c *Conn) Heard() bool { return c.keepalive.heard() }
 
-// LastHeard returns when something last came, or the zero time if nothing ever did.
+// LastHeard returns when something was last received, or the zero time if nothing ever
+// was.
 func (c *Conn) LastHeard() time.Time {
 	received := c.keepalive.received.Load()
 	if received == 0 {
@@ -39,8 +40,8 @@ func (c *Conn) LastHeard() time.Time {
 	return c.born.Add(time.Duration(received))
 }
 
-// UnansweredFor returns for how long bytes of ours have waited for an answer, or 0 if
-// none do.
+// UnansweredFor returns how long our bytes have been waiting for an answer, or 0 if none
+// are.
 func (c *Conn) UnansweredFor() time.Duration {
 	since := c.keepalive.unanswered.Load()
 	if since == 0 {
@@ -49,8 +50,7 @@ func (c *Conn) UnansweredFor() time.Duration {
 	return c.Age() - time.Duration(since)
 }
 
-// StillSince returns since when nothing has moved towards the answer that is due since
-// asked.
+// StillSince returns the time of the last progress towards the answer owed since asked.
 func (c *Conn) StillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,8 +60,8 @@ func (c *Conn) StillSince(asked time.Time) time.Time {
 	return asked
 }
 
-// Ask sends a PING unless an answer has been owed since heard already, when the server was
-// last heard of on any conn. It reports whether one is owed now.
+// Ask sends a PING unless an answer is already owed since heard, when the server was last
+// heard from on any conn. It reports whether one is owed now.
 func (c *Conn) Ask(heard time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

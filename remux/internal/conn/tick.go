@@ -8,11 +8,11 @@ import (
 	"tunnels/internal/netx"
 )
 
-// errDead is the error of a conn whose peer does not answer a PING.
+// errDead is the error for a conn whose peer does not answer a PING.
 var errDead = errors.New("no sign of life from the peer")
 
-// closingMax is how long a conn that is closing waits for a peer that takes nothing
-// of what is still to be sent.
+// closingMax is how long a closing conn waits for a peer that accepts none of the
+// remaining bytes.
 const closingMax = time.Minute
 
 // tick checks the conn once a second.
@@ -65,8 +65,8 @@ func (c *Conn) tick() {
 	c.bar()
 }
 
-// stuckLocked reports whether the conn is closing and its peer does not take what is
-// left, even if the peer goes on sending.
+// stuckLocked reports whether the conn is closing and its peer is not accepting the
+// remaining bytes, even if the peer keeps sending.
 func (c *Conn) stuckLocked(now time.Duration) bool {
 	if c.end.state != closing {
 		return false

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Limits of conns that are accepted and not used.
+// Limits on accepted conns that are not used.
 const (
 	silentMax   = 10 * time.Second // without a first frame
 	unusedKept  = 2 * time.Hour    // without a session
 	goneAwayMax = 5 * time.Second  // without a session, after GOAWAY
 )
 
-// errSilent is why a conn on which nothing came is cut.
-var errSilent = errors.New("it made a conn and said nothing")
+// errSilent is the reason for cutting a conn that received nothing.
+var errSilent = errors.New("it opened a conn and sent nothing")
 
 // unusedLocked reports how to end an accepted conn that is not used: cut it if nothing
-// has come or it does not end after GOAWAY, drain it if it has been idle for long.
+// was received or it does not end after GOAWAY, drain it if it has been idle for long.
 func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
 	if c.dialer || len(c.table.sessions) != 0 {
 		return false, false

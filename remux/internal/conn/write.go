@@ -12,9 +12,9 @@ import (
 // windowLen is the length of a WINDOW frame.
 const windowLen = frame.HeaderLen + 11
 
-// nowWriter is a lower connection that can be written to without waiting for the
-// peer, if CanWriteNow returns true. WriteNow reports whether all of p was sent; if
-// not, Flush must be called next.
+// nowWriter is a lower connection that supports non-blocking writes if CanWriteNow
+// returns true. WriteNow reports whether all of p was sent; if not, the next call must be
+// Flush.
 type nowWriter interface {
 	CanWriteNow() bool
 	WriteNow(p []byte) (sent bool, err error)
@@ -46,14 +46,14 @@ func (c *Conn) writeLoop() {
 	c.closeWrite()
 }
 
-// batch holds the frames of one write. The goroutine with the write lock owns it.
+// batch holds the frames of one write. The goroutine holding the write lock owns it.
 type batch struct {
 	buf   *flow.Batch
 	out   []byte
-	ended []*Session // with this batch
+	ended []*Session // sessions that end with this batch
 }
 
-// takeBatchLocked takes the next batch. The caller has the write lock.
+// takeBatchLocked assembles the next batch. The caller holds the write lock.
 func (c *Conn) takeBatchLocked() (b batch) {
 	b.buf = flow.NewBatch(c.out.pacer.Batch)
 	b.out, b.ended = c.nextBatchLocked(b.buf.Data[:0])
@@ -68,7 +68,7 @@ func (c *Conn) batchWritten(b batch) {
 	}
 }
 
-// writeBatch writes one batch. The caller has the write lock.
+// writeBatch writes one batch. The caller holds the write lock.
 func (c *Conn) writeBatch() error {
 	c.mu.Lock()
 	b := c.takeBatchLocked()
@@ -82,8 +82,8 @@ func (c *Conn) writeBatch() error {
 	return err
 }
 
-// lockWrite waits until there is something to write, takes the write lock and
-// returns true; or it returns false because nothing will be written any more.
+// lockWrite waits until there is something to write, takes the write lock and returns
+// true; it returns false if nothing will be written any more.
 func (c *Conn) lockWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *Conn) lockWrite() bool {
 	return false
 }
 
-// unlockWrite releases the write lock after the lower connection took that long.
+// unlockWrite releases the write lock; took is how long the lower connection blocked.
 func (c *Conn) unlockWrite(took time.Duration) {
 	c.mu.Lock()
 	c.out.pacer.Waited += took
@@ -115,8 +115,8 @@ func (c *Conn) workLocked() bool {
 	return len(c.out.ctrl) > 0 || c.keepalive.pongsLocked() || c.out.dueNow || !c.out.sched.empty()
 }
 
-// lockWriteNowLocked takes the write lock for s, whose Write then writes its bytes by
-// itself, if the lock is free and nothing else waits: a change of goroutines costs
+// lockWriteNowLocked takes the write lock for s, whose Write then writes its bytes
+// directly, if the lock is free and nothing else is waiting: a goroutine switch costs
 // more than a small frame.
 func (c *Conn) lockWriteNowLocked(s *Session) bool {
 	o := &c.out
@@ -129,7 +129,7 @@ func (c *Conn) lockWriteNowLocked(s *Session) bool {
 }
 
 // writeNow writes a batch without waiting for the peer and reports whether the lower
-// connection took all of it at once. The caller has the write lock.
+// connection accepted all of it at once. The caller holds the write lock.
 func (c *Conn) writeNow(b batch) (sent bool) {
 	sent, err := c.now.WriteNow(b.out)
 	c.wrote(len(b.out))
@@ -145,21 +145,20 @@ func (c *Conn) unlockWriteNowLocked(sent bool) {
 	c.out.writing, c.out.unsent = false, !sent
 }
 
-// passWriteLocked wakes the writer for the bytes that a Write has not written by
-// itself.
+// passWriteLocked wakes the writer for the bytes that a Write has not written directly.
 func (c *Conn) passWriteLocked() {
 	if !c.out.writing && (c.out.unsent || c.workLocked() || c.end.state == closing) {
 		c.out.wake.Signal()
 	}
 }
 
-// nextBatchLocked takes what is to be written: control frames first, then the frames
-// of the sessions, one after the other. The sessions it returns have ended with this
-// batch; the caller calls gone for them once no lock is held.
+// nextBatchLocked returns the next bytes to write: control frames first, then the frames
+// of the sessions in turn. The sessions it returns end with this batch; the caller must
+// call gone for them once no lock is held.
 func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 	b = c.controlLocked(b)
 	c.batchedLocked()
-	// Control frames take nothing from the sessions' share of the batch.
+	// Control frames do not count against the sessions' share of the batch.
 	b = b[:len(b):min(cap(b), len(b)+c.out.pacer.Batch)]
 	if cap(b)-len(b) <= frame.HeaderLen+windowLen {
 		return b, nil
@@ -169,7 +168,7 @@ func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 		if !s.opened.Load() {
 			b = c.openedLocked(s, b)
 		}
-		if s.fin == finSent && (s.gotFin || c.peer.kind == peerBasic) { // for a basic peer either FIN ends the session
+		if s.fin == finSent && (s.gotFin || c.peer.kind == peerBasic) { // with a basic peer, either FIN ends the session
 			c.removeLocked(s, nil, nil)
 			ended = append(ended, s)
 		}
@@ -185,8 +184,8 @@ func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 	return b, ended
 }
 
-// controlLocked appends the control frames that wait. If they are more than half a
-// batch, they become the batch and b is not used.
+// controlLocked appends the waiting control frames. If they are more than half a batch,
+// they become the batch and b is not used.
 func (c *Conn) controlLocked(b []byte) []byte {
 	o := &c.out
 	if len(o.ctrl) > cap(b)/2 {
@@ -209,9 +208,9 @@ func (c *Conn) controlLocked(b []byte) []byte {
 	return b
 }
 
-// closeWrite ends our direction of a conn that closes cleanly, and bounds how long the
-// peer may take to end its own. Closing at once could destroy bytes that the peer has
-// not read yet.
+// closeWrite ends our direction of a conn that closes cleanly, and limits how long the
+// peer may take to end its own. Closing at once could discard bytes that the peer has not
+// read yet.
 func (c *Conn) closeWrite() {
 	c.mu.Lock()
 	dead := c.end.state == dead

@@ -2,8 +2,8 @@ package flow
 
 import "sync"
 
-// smallBatches and largeBatches recycle the writer's buffers: an idle conn holds
-// none, one on a slow line a small one. A pool is a cache, not state.
+// smallBatches and largeBatches recycle the writer's buffers: an idle conn holds none,
+// and one on a slow line a small one. A pool is a cache, not state.
 var (
 	smallBatches = sync.Pool{New: func() any { return &Batch{make([]byte, BatchMin), false} }}
 	largeBatches = sync.Pool{New: func() any { return &Batch{make([]byte, BatchMax), true} }}
@@ -15,7 +15,8 @@ type Batch struct {
 	large bool
 }
 
-// NewBatch returns a buffer that has room for at least size bytes, if a Pacer set size.
+// NewBatch returns a buffer with room for at least size bytes, if size was set by a
+// Pacer.
 func NewBatch(size int) *Batch {
 	if size > BatchMin {
 		return largeBatches.Get().(*Batch)
@@ -23,7 +24,7 @@ func NewBatch(size int) *Batch {
 	return smallBatches.Get().(*Batch)
 }
 
-// Recycle gives the buffer up.
+// Recycle returns the buffer to its pool.
 func (b *Batch) Recycle() {
 	if b.large {
 		largeBatches.Put(b)

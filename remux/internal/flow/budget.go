@@ -4,24 +4,24 @@ import "sync/atomic"
 
 // Budget bounds the memory of the sessions that share it. It counts two things: what
 // their windows grant beyond the floor of 64 KiB that every session has, and the bytes
-// that really wait for applications. It is safe for concurrent use.
+// actually buffered for applications. It is safe for concurrent use.
 type Budget struct {
 	Limit   int64        // static
 	granted atomic.Int64 // bytes of windows beyond the floors
 	waiting atomic.Int64 // bytes received and not yet read
-	peak    atomic.Int64 // of waiting, about
+	peak    atomic.Int64 // approximate peak of waiting
 }
 
-// Usage returns how many bytes wait for applications now, about how many waited at most
-// since the last call, and how many the windows grant beyond their floors.
+// Usage returns how many bytes are buffered for applications, the approximate peak of
+// that since the last call, and how many bytes the windows grant beyond their floors.
 func (b *Budget) Usage() (waiting, peak, granted int64) {
 	waiting = b.waiting.Load()
 	return waiting, max(b.peak.Swap(waiting), waiting), b.granted.Load()
 }
 
-// start takes n bytes for the first grant of a session. The second half of the
-// budget is out of its reach: thousands of idle sessions must not use up what
-// the few busy ones need to grow.
+// start reserves n bytes for the first grant of a session. It may use only the first half
+// of the budget: thousands of idle sessions must not use up what the few busy ones need
+// to grow.
 func (b *Budget) start(n int64) bool {
 	for {
 		used := b.granted.Load()
@@ -34,8 +34,8 @@ func (b *Budget) start(n int64) bool {
 	}
 }
 
-// grow takes up to n bytes for a window that grows, and returns how many: at most a
-// quarter of the free ones, so that the next session finds room to grow too.
+// grow reserves up to n bytes for a growing window, and returns how many: at most a
+// quarter of those free, so that the next session also has room to grow.
 func (b *Budget) grow(n int64) int64 {
 	for {
 		used := b.granted.Load()
@@ -46,12 +46,12 @@ func (b *Budget) grow(n int64) int64 {
 	}
 }
 
-// giveBack gives back bytes that start and grow took.
+// giveBack releases bytes reserved by start and grow.
 func (b *Budget) giveBack(n int64) { b.granted.Add(-n) }
 
-// Take accounts for n bytes that begin to wait, or returns false, and takes nothing, if
-// there is no room for them. Every session is promised its floor, however many there
-// are: take bounds them all together.
+// Take accounts for n more buffered bytes, or returns false and changes nothing if there
+// is no room for them. Every session is promised its floor, however many there are; Take
+// limits their total.
 func (b *Budget) Take(n int) bool {
 	now := b.waiting.Add(int64(n))
 	if now > b.Limit {
@@ -59,7 +59,7 @@ func (b *Budget) Take(n int) bool {
 		return false
 	}
 	if now > b.peak.Load() {
-		b.peak.Store(now) // a rise that is lost in a race comes again with the next bytes
+		b.peak.Store(now) // a rise lost in a race shows again with the next bytes
 	}
 	return true
 }

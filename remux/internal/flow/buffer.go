@@ -9,7 +9,7 @@ var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10}
 // chunkPools recycle chunks; a pool is a cache, not state.
 var chunkPools [len(chunkSizes)]sync.Pool
 
-// Chunk is a piece of a buffer: data[r:w] waits to be read.
+// Chunk is a piece of a buffer; data[r:w] is unread.
 type Chunk struct {
 	next *Chunk
 	data []byte
@@ -28,17 +28,17 @@ func newChunk(n int) *Chunk {
 	return &Chunk{data: make([]byte, chunkSizes[size]), size: size}
 }
 
-// Bytes returns what waits in the chunk.
+// Bytes returns the chunk's unread bytes.
 func (k *Chunk) Bytes() []byte { return k.data[k.r:k.w] }
 
-// Recycle gives the chunk up.
+// Recycle returns the chunk to its pool.
 func (k *Chunk) Recycle() {
 	k.next, k.r, k.w = nil, 0, 0
 	chunkPools[k.size].Put(k)
 }
 
-// Buffer is a queue of bytes that takes memory only while bytes wait. Its
-// owner locks.
+// Buffer is a queue of bytes that uses memory only while it is not empty. Its owner does
+// the locking.
 type Buffer struct {
 	head, tail *Chunk
 	Len        int
@@ -49,7 +49,8 @@ func (b *Buffer) Append(p []byte) {
 	b.Len += len(p)
 	for len(p) > 0 {
 		if b.tail == nil || b.tail.w == len(b.tail.data) {
-			// The bytes that wait already are the best guess of how many will come.
+			// The number of bytes already queued is the best guess of how many will
+			// follow.
 			k := newChunk(max(len(p), b.Len/2))
 			if b.tail == nil {
 				b.head = k
@@ -80,8 +81,8 @@ func (b *Buffer) Read(p []byte) int {
 	return n
 }
 
-// Take removes the first chunk with bytes from the queue and returns it, or nil if
-// nothing waits. The caller recycles it.
+// Take removes the first chunk with bytes from the queue and returns it, or nil if it is
+// empty. The caller must recycle it.
 func (b *Buffer) Take() *Chunk {
 	k := b.head
 	if k == nil {

@@ -6,20 +6,20 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Inbox is the buffer that a conn's reader reads into: small while little comes, so
-// that an idle conn holds no more, and ever larger while much does.
+// Inbox is the buffer that a conn's reader reads into: small while little arrives, so
+// that an idle conn uses little memory, and larger as more arrives at a time.
 type Inbox struct {
-	own  []byte // of the smallest size
+	own  []byte // buffer of the smallest size
 	kind int    // the size in use: index in inboxSizes
 	lent *[]byte
 }
 
-// inboxSizes are for a request, a WINDOW or a keystroke; for ordinary traffic; and
-// for bulk, of which more at a time costs less. The large ones are multiples of
-// a TLS record's payload, with room for the rest of the read before.
+// inboxSizes suit a request, a WINDOW or a keystroke; ordinary traffic; and bulk, where
+// larger reads cost less. The large ones are multiples of a TLS record's payload, with
+// room for the rest of the previous read.
 var inboxSizes = [...]int{512, 65 << 10, 257 << 10}
 
-// inboxPools recycle the large ones. A pool is a cache, not state.
+// inboxPools recycle the larger buffers. A pool is a cache, not state.
 var inboxPools [len(inboxSizes)]sync.Pool
 
 // NewInbox returns an inbox of the smallest size.
@@ -28,7 +28,7 @@ func NewInbox() Inbox { return Inbox{own: make([]byte, inboxSizes[0])} }
 // First returns the buffer for the first read.
 func (in *Inbox) First() []byte { return in.own }
 
-// Release gives up the buffer in use.
+// Release frees the buffer in use.
 func (in *Inbox) Release() { in.resize(0) }
 
 // Next returns the buffer for the next read, with rest at its start, after a read into

@@ -6,17 +6,17 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Pacer measures how fast the lower connection takes bytes and sizes the pieces by it.
-// Large pieces cost less, for this end and for the application that each one wakes,
-// but other sessions wait for them: a piece is as large as what leaves in a short
-// time. The owner locks.
+// Pacer measures how fast the lower connection accepts bytes and sizes the pieces
+// accordingly. Large pieces cost less, for this end and for the application that each one
+// wakes, but other sessions wait for them: so a piece is what can leave in a short time.
+// The owner does the locking.
 type Pacer struct {
 	since  time.Duration // age of the conn when the counting began
-	bytes  int           // written since
-	Waited time.Duration // for the lower connection to take them
+	bytes  int           // written since then
+	Waited time.Duration // time the lower connection took to accept them
 	rate   float64       // bytes per second that the sizes are based on
 
-	Quantum int // payload that a session may send before the next one follows
+	Quantum int // payload that a session may send per turn
 	Batch   int // how much is written at a time
 	Queue   int // how much may wait unsent in the kernel
 }
@@ -30,19 +30,20 @@ const (
 )
 
 const (
-	// paceEvery is how long bytes are counted.
+	// paceEvery is how long bytes are counted for one measurement.
 	paceEvery = 5 * time.Millisecond
 
-	// How much of the line's time a quantum, and the bytes in the kernel, may take.
+	// How much of the line's time a quantum, and the bytes queued in the kernel, may
+	// take.
 	quantumTime = 500 * time.Microsecond
 	queueTime   = time.Millisecond
-	// slowTime is how much of the time of a line known to be slow a batch and the
-	// queue may each take; they are small then.
+	// slowTime is how much of the time of a line known to be slow a batch and the queue
+	// may each take; both are small then.
 	slowTime = 2 * time.Millisecond
 
-	FramesMax          = 4 // large ones in one quantum
+	FramesMax          = 4 // large frames in one quantum
 	queueMin, queueMax = 128 << 10, 1 << 20
-	queueSlow          = 16 << 10 // the least, on a slow line
+	queueSlow          = 16 << 10 // minimum on a slow line
 
 	// BatchMin is four frames of a record or one large one, and room for a few
 	// control frames; BatchMax is the same for a quantum of FramesMax.
@@ -51,10 +52,10 @@ const (
 	BatchMax  = FramesMax*64<<10 + BatchRoom
 )
 
-// NewPacer returns a pacer with the sizes for a line that was not measured yet.
+// NewPacer returns a pacer with the sizes for a line not measured yet.
 func NewPacer() Pacer { return Pacer{Quantum: RecordFrame, Batch: BatchMin, Queue: queueMin} }
 
-// Wrote counts n bytes written at age now. It reports whether queue has changed.
+// Wrote counts n bytes written at age now. It reports whether Queue has changed.
 func (p *Pacer) Wrote(n int, now time.Duration) bool {
 	took := now - p.since
 	if took < paceEvery {
@@ -65,7 +66,7 @@ func (p *Pacer) Wrote(n int, now time.Duration) bool {
 	slow := p.Waited > took/2 // it was the line, not a lack of bytes
 	p.since, p.bytes, p.Waited = now, n, 0
 	if !slow && rate <= p.rate {
-		return false // there was less to write, which says nothing about the line
+		return false // there was too little to write to tell anything about the line
 	}
 	p.rate = rate
 

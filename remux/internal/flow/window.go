@@ -1,6 +1,6 @@
-// Package flow bounds what waits and paces what is sent: the windows of sessions and the
-// budget they share, the buffers for bytes that wait, and the size of the pieces that are
-// read, written and sent in turn. It knows no conn.
+// Package flow limits buffering and paces sending: the windows of sessions and the budget
+// they share, the buffers for unread bytes, and the sizes in which bytes are read,
+// written and scheduled. It is independent of package conn.
 package flow
 
 import (
@@ -10,43 +10,40 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Window is the window of one session: how much its peer was granted and whether it
-// should get more. The owner locks.
+// Window is the receive window of one session: how much its peer was granted and whether
+// it should get more. The owner does the locking.
 type Window struct {
 	Budget *Budget // static
 	max    int64
 
-	Limit    uint64 // payload bytes the peer may have sent since the opening
+	Limit    uint64 // payload bytes the peer may send, counted from the opening
 	Received uint64
-	read     uint64 // by the application, of those
-	size     int64  // limit is kept up to that much ahead of read
-	closed   bool   // the budget has its part back
-	Lazy     bool   // the first WINDOW waits for a frame to go out with
+	read     uint64 // how many of those the application has read
+	size     int64  // Limit is kept up to this far ahead of read
+	closed   bool   // its share has been returned to the budget
+	Lazy     bool   // the first WINDOW waits for the next frame to go out
 
-	// The window doubles, the budget permitting, when more than half of it was read at
-	// a rate of a window in less than two round trips: then the window, and not the
-	// sender or the reader, limits the session. The epoch is the time since this was
-	// last checked.
+	// The window doubles, budget permitting, when more than half of it was read at a rate
+	// above one window per two round trips: then the window, and not the sender or the
+	// reader, limits the session. The epoch is the time since this was last checked.
 	epoch     time.Time
 	epochRead uint64
 }
 
-// FirstWindow is the size to which a session's window is raised as soon as it has been
-// opened, if the budget allows.
+// FirstWindow is the size to which a session's window is raised as soon as it is open, if
+// the budget allows.
 const FirstWindow = 256 << 10
 
-// rttFloor is the round trip that windows are sized for where the real one is
-// shorter: on a fast line a small window costs a WINDOW frame, and two changes
-// of goroutine, every 64 KiB.
+// rttFloor is the shortest round trip that windows are sized for: on a fast line a small
+// window costs a WINDOW frame and two goroutine switches every 64 KiB.
 const rttFloor = 2 * time.Millisecond
 
 // stepMax is how far a large window may fall behind before the peer is granted more: a
 // sender that uses all of it has that much less of it per round trip.
 const stepMax = 4 << 20
 
-// Start sets the first limit: the floor, which takes nothing from the budget, or none
-// at all towards a basic peer. The budget permitting, the first WINDOW raises it at
-// once.
+// Start sets the first limit: the floor, which takes nothing from the budget, or no limit
+// at all for a basic peer. Budget permitting, the first WINDOW raises it at once.
 func (f *Window) Start(budget *Budget, most int64, basic bool) {
 	f.Budget, f.max = budget, most
 	f.size = frame.Floor
@@ -60,8 +57,8 @@ func (f *Window) Start(budget *Budget, most int64, basic bool) {
 	f.Limit = uint64(f.size)
 }
 
-// Consumed accounts for n bytes that the application took. It reports whether limit
-// was raised and the peer should be told.
+// Consumed accounts for n bytes read by the application. It reports whether Limit was
+// raised and the peer should be told.
 func (f *Window) Consumed(n int, rtt time.Duration) bool {
 	if f.epoch.IsZero() {
 		f.epoch = time.Now()
@@ -70,7 +67,7 @@ func (f *Window) Consumed(n int, rtt time.Duration) bool {
 	if f.closed || f.Limit == math.MaxUint64 {
 		return false
 	}
-	first := f.Lazy && f.read >= frame.Floor/4 // perhaps no frame has gone out, and the peer needs it soon
+	first := f.Lazy && f.read >= frame.Floor/4 // perhaps no frame has gone out, and the peer will need the WINDOW soon
 	f.Lazy = f.Lazy && !first
 	if int64(f.Limit-f.read) > f.size-min(f.size/4, stepMax) {
 		return first
@@ -94,7 +91,7 @@ func (f *Window) tune(rtt time.Duration) {
 	f.epoch, f.epochRead = now, f.read
 }
 
-// Close returns to the budget the bytes that the window was granted.
+// Close returns the bytes granted to the window to the budget.
 func (f *Window) Close() {
 	if f.closed {
 		return

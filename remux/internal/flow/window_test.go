@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// TestConsumedAtOnce: a reader of all that was granted grants more, also when
-// it came in one piece and the first WINDOW has not been asked for yet. Nothing
-// else would come that could be read.
+// TestConsumedAtOnce: reading everything that was granted grants more, even if it arrived
+// in one piece and no WINDOW has been sent yet. Otherwise the session would be stuck.
 func TestConsumedAtOnce(t *testing.T) {
 	for _, lazy := range []bool{false, true} {
 		var f Window

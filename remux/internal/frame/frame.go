@@ -1,4 +1,4 @@
-// Package frame encodes and decodes the frames of a conn, and knows nothing of conns.
+// Package frame encodes and decodes the frames of a conn, independently of package conn.
 // docs/PROTOCOL.md describes the wire.
 package frame
 
@@ -17,8 +17,8 @@ import (
 const (
 	HeaderLen  = 4
 	MaxPayload = 1<<16 - 1
-	MaxControl = 1 << 10 // payload of a control frame
-	maxText    = 512     // of RESET and GOAWAY, as we send it
+	MaxControl = 1 << 10 // largest payload of a control frame
+	maxText    = 512     // longest text of RESET and GOAWAY that we send
 	LastID     = 1<<16 - 1
 )
 
@@ -35,13 +35,13 @@ const (
 
 // The keys of HELLO.
 const (
-	keyWindow   = 1 // what may be sent on a session before any WINDOW
+	keyWindow   = 1 // payload bytes that may be sent on a session before any WINDOW
 	keySessions = 2 // sessions the sender accepts at one time
 	keyFrame    = 3 // largest payload of a data frame the sender accepts
 	keyFeatures = 4 // bits; none is defined yet
 )
 
-// Floor is the window every session starts with, also before HELLO has come.
+// Floor is the window every session starts with, even before HELLO has been received.
 const Floor = 64 << 10
 
 // Version is the version of the protocol that this package speaks.
@@ -60,7 +60,7 @@ type Hello struct {
 // Control is one decoded control frame. Which fields are set depends on Type.
 type Control struct {
 	Type    uint8
-	Session uint16 // of GOAWAY: the last session
+	Session uint16 // in GOAWAY: the last session
 	Limit   uint64
 	Code    code.Code
 	Text    []byte // aliases the payload
@@ -119,8 +119,8 @@ func AppendOpen(b []byte, session uint16) []byte {
 	return binary.BigEndian.AppendUint16(appendControl(b, TypeOpen, 2), session)
 }
 
-// ParseControl decodes the payload of a control frame. Unknown types give a
-// control with only Type set: they are to be ignored.
+// ParseControl decodes the payload of a control frame. For an unknown type, which must be
+// ignored, only Type is set.
 func ParseControl(p []byte) (Control, error) {
 	if len(p) == 0 {
 		return Control{}, nil // padding

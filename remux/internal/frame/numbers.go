@@ -1,10 +1,10 @@
 package frame
 
-// Numbers is the set of session numbers that the peer has opened; none is used twice.
-// Its owner locks.
+// Numbers is the set of session numbers that the peer has opened; none is used twice. Its
+// owner does the locking.
 type Numbers struct {
 	bits []uint64
-	Last uint16 // the highest
+	Last uint16 // highest number in the set
 }
 
 // Has reports whether n is in the set.

@@ -1,6 +1,6 @@
-// Package timing measures and bounds the time that a peer takes: deadlines of reads and
-// writes, round trips, and how far the question has come whether the peer is alive. It knows
-// no conn.
+// Package timing measures and limits the time that a peer takes: deadlines of reads and
+// writes, round trips, and the progress of a PING that checks whether the peer is alive.
+// It is independent of package conn.
 package timing
 
 import (
@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// Deadline is the deadline of one direction of a session, whose lock guards it.
+// Deadline is the deadline of one direction of a session. The lock of that direction
+// guards it.
 type Deadline struct {
 	Expired bool
 	timer   *time.Timer
-	set     uint // counts calls of At, so that a timer which is late is ignored
+	set     uint // counts calls of At, so that a stale timer is ignored
 }
 
-// Side is one direction of a session, as its deadline sees it.
+// Side is the part of one direction of a session that its deadline uses.
 type Side interface {
 	sync.Locker
-	WakeLocked() // wakes the callers that wait in that direction
+	WakeLocked() // wakes the callers waiting in that direction
 }
 
-// At moves the deadline to t; the zero time means that there is none. The side's lock
-// is held.
+// At moves the deadline to t; the zero time means no deadline. The side's lock must be
+// held.
 func (d *Deadline) At(t time.Time, of Side) {
 	if d.timer != nil {
 		d.timer.Stop()

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Round trips younger than RTTFresh are equally good; rttKept are kept.
+// Round trips younger than RTTFresh count as equally recent; the last rttKept are kept.
 const (
 	RTTFresh = 5 * time.Second
 	rttKept  = 8
 )
 
-// RTTs holds the last round trips. Its lock is a leaf: it may be taken while any
-// other is held.
+// RTTs holds the last round trips. Its lock is a leaf: it may be acquired while holding
+// any other.
 type RTTs struct {
 	mu   sync.Mutex
 	took [rttKept]time.Duration // guarded by mu
 	at   [rttKept]time.Time     // guarded by mu
-	n    int                    // guarded by mu; how many there ever were
+	n    int                    // guarded by mu; how many were ever added
 }
 
 // Note adds a round trip.
@@ -29,8 +29,8 @@ func (r *RTTs) Note(took time.Duration) {
 	r.n++
 }
 
-// Best returns the shortest of the fresh round trips, as longer ones have queued, or
-// else the last one; false if there is none.
+// Best returns the shortest of the fresh round trips, because longer ones include
+// queueing, or else the last one. It returns false if there is none.
 func (r *RTTs) Best() (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
