@@ -183,7 +183,7 @@ func TestListAndRevoke(t *testing.T) {
 		t.Errorf("Revoke(%s) = %v, %v, want the client's certificate", serial, one, err)
 	}
 	if _, err := attemptRefused(h, newClient(t, ccfg)); !isReset(err) {
-		// ca.crl lies beside client.pem as well; that one is for the server to refuse
+		// ca.crl is also next to client.pem, but here the server must refuse
 		t.Errorf("client revoked by serial: %v, want it refused", err)
 	}
 	if all, err = ca.List(dir); err != nil || all[2].Revoked.IsZero() || all[1].Revoked.IsZero() {
@@ -217,7 +217,7 @@ func TestThrowaway(t *testing.T) {
 }
 
 // TestMissingList: in a CA's folder a missing list is an error wherever it is needed,
-// because the certificates it revoked would be valid again; and the error says how to
+// because the certificates it revoked would be valid again; the error says how to
 // proceed.
 func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")

@@ -32,10 +32,10 @@ const (
 // Finding is one problem with a configuration.
 type Finding struct {
 	Severity Severity
-	Text     string // the problem, with the setting or file
+	Text     string // problem, with the setting or file
 	Fix      string // how to fix it; may be empty
 
-	starts bool // a Fatal that may resolve itself or that the other end may not check
+	starts bool // a Fatal that need not prevent a start: it may resolve itself, or the other end may not check it
 }
 
 // String returns the finding as one line.
@@ -114,9 +114,9 @@ func (c *checker) own(pair *ctls.Certificate) {
 	c.dates(pair.Leaf, "the "+string(c.role)+"'s certificate "+certtext.Label(pair.Leaf), c.renew(), Fatal)
 }
 
-// dates checks the validity of a certificate; bad is the severity of a certificate that
-// is not valid now. A clock that is behind, as on a small machine without a battery,
-// will be right later, so that does not prevent a start.
+// dates checks the validity period of a certificate; bad is the severity if it is not
+// valid now. A clock that is behind, as on a small machine without a battery, will be
+// right later, so that does not prevent a start.
 func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) {
 	switch text := certtext.OutOfDate(cert, c.now); {
 	case c.now.Before(cert.NotBefore):
@@ -142,7 +142,7 @@ func (c *checker) serverNames(leaf *x509.Certificate, address string) {
 	if name == "" {
 		host, _, err := net.SplitHostPort(address)
 		if ip, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && ip.IsUnspecified() {
-			return // any address: the name clients dial is not known here
+			return // any address: the name that clients dial is not known here
 		}
 		name, setting = host, names.Address
 	}
@@ -190,13 +190,13 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	}
 	if err := crl.Check(crls, chains); err != nil {
 		c.add(Fatal, c.renew(), "%v, so the other end refuses it", err)
-		c.found[len(c.found)-1].starts = true // the other end may not know this
+		c.found[len(c.found)-1].starts = true // the other end may not check this
 	}
 }
 
 // unsigned reports that no CA of this end has signed its own certificate. That may be
-// right where each end has its own CA. CAs of `tunnels certs` are shared by both ends,
-// so there the other end certainly rejects the certificate.
+// right if each end has its own CA. CAs from `tunnels certs` are shared by both ends, so
+// with those the other end certainly rejects the certificate.
 func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 	for _, ca := range cas {
 		weak, ok := errors.AsType[x509.InsecureAlgorithmError](leaf.CheckSignatureFrom(ca))
@@ -206,9 +206,9 @@ func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 		}
 	}
 	severity := Warning
-	fix := "if both ends use one CA, take certificate and CA from the same `tunnels certs init`"
+	fix := "if both ends use one CA, use the certificate and CA from the same `tunnels certs init`"
 	if allMadeHere(leaf, cas) {
-		severity, fix = Fatal, "take certificate and CA from the same `tunnels certs init`"
+		severity, fix = Fatal, "use the certificate and CA from the same `tunnels certs init`"
 	}
 	c.add(severity, fix, "the %s's certificate %s is signed by %s, and %s trusts %s", c.role, certtext.Label(leaf),
 		certtext.Plain(leaf.Issuer.CommonName), c.cfg.names().CA, trusted(cas, leaf.Issuer.CommonName))
@@ -243,7 +243,7 @@ func signedBy(cert, ca *x509.Certificate) bool {
 func sentWith(pair *ctls.Certificate) []*x509.Certificate {
 	var certs []*x509.Certificate
 	for _, der := range pair.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil { // loadPair has parsed it before
+		if cert, err := x509.ParseCertificate(der); err == nil { // loadPair has already parsed it
 			certs = append(certs, cert)
 		}
 	}
@@ -251,7 +251,7 @@ func sentWith(pair *ctls.Certificate) []*x509.Certificate {
 }
 
 // permissions warns of a key that other users can read. On Windows, file modes do not
-// tell.
+// show that.
 func (c *checker) permissions() {
 	if c.cfg.Material != nil || runtime.GOOS == "windows" {
 		return

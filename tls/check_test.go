@@ -46,7 +46,7 @@ func TestCheck(t *testing.T) {
 			[]string{"warning: the client's certificate x expires in 20 days, on " + certtext.Day(in(20)) + "; tunnels certs client"}},
 		{"not yet near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(22), "x")) }, ClientRole, "", nil},
 		{"wrong use", func(p *pki) Config { return p.client("x") }, ServerRole, "",
-			[]string{"error: x.pem (-tls.server.cert): it holds the certificate of x, which is not a server's, so every connection would fail; "}},
+			[]string{"error: x.pem (-tls.server.cert): it holds the certificate of x, which is not a server certificate, so every connection would fail; "}},
 		{"revoked", func(p *pki) Config {
 			l := p.leaf(ClientRole, "x")
 			p.revoke(l)
@@ -90,7 +90,7 @@ func TestCheck(t *testing.T) {
 			return p.withNames(ServerRole, "x", []string{"vps.example.com", "127.0.0.1"}, nil)
 		}, ServerRole, "127.0.0.1:443",
 			[]string{"warning: has the address 127.0.0.1 as a DNS name, where it does not count; certs init"}},
-		{"a key that TLS 1.3 has no signature for", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "",
+		{"a key without a TLS 1.3 signature scheme", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "",
 			[]string{"error: its key (ECDSA with P-224) cannot be used in TLS 1.3; "}},
 		{"the same at a client", func(p *pki) Config { return p.withKey(ClientRole, elliptic.P224()) }, ClientRole, "",
 			[]string{"error: its key (ECDSA with P-224) cannot be used in TLS 1.3; "}},
@@ -120,7 +120,7 @@ func TestStarts(t *testing.T) {
 		name  string
 		setUp func(p *pki) Config
 		role  Role
-		want  string // or empty if it starts with a warning
+		want  string // or empty if it starts, with a warning
 	}{
 		{"a client's certificate at the server", func(p *pki) Config { return p.client("laptop") }, ServerRole, "the server's is server.pem"},
 		{"a server's certificate at a client", func(p *pki) Config { return p.server() }, ClientRole, "a client's is the NAME.pem"},
@@ -145,7 +145,7 @@ func TestStarts(t *testing.T) {
 			c.CA = p.path("ca.pem")
 			return c
 		}, ServerRole, ""},
-		{"a key that TLS 1.3 has no signature for", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "take ECDSA with P-256"},
+		{"a key without a TLS 1.3 signature scheme", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "use ECDSA with P-256"},
 		{"no name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "tunnels certs init"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,8 +20,8 @@ import (
 // of its few servers.
 const sessionsKept = 64
 
-// Client dials servers. Its methods may be called concurrently; it owns no goroutine
-// and need not be closed.
+// Client dials servers. Its methods may be called concurrently; it has no goroutines and
+// need not be closed.
 type Client struct {
 	// DialLower dials the conns under TLS, or a net.Dialer if nil. Set it before the
 	// first Dial.
@@ -33,7 +33,7 @@ type Client struct {
 
 	mu       sync.Mutex // guards the fields below
 	sessions ctls.ClientSessionCache
-	shown    *ctls.Certificate // the certificate that sessions were made with
+	shown    *ctls.Certificate // certificate that sessions were established with
 }
 
 // NewClient reads the files of cfg. An error names the setting and the command that
@@ -58,8 +58,8 @@ func (c *Client) Reload() error {
 }
 
 // Dial connects to a server: address is "host:port", or the path of a UNIX socket if
-// Config.ServerName is set. Network "tls" is TLS over "tcp"; other networks are what
-// TLS runs over. The result is a *Conn. Handshake errors do not name the server.
+// Config.ServerName is set. Network "tls" is TLS over "tcp"; any other network is the one
+// that TLS runs over. The result is a *Conn. Handshake errors do not name the server.
 func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	network = lowerNetwork(network)
 	name, err := c.serverName(network, address)
@@ -111,8 +111,8 @@ func (c *Client) config(now *snapshot, name string) *ctls.Config {
 		NextProtos: []string{c.cfg.protocol()},
 		ServerName: name,
 		RootCAs:    now.pool,
-		// Not Certificates: crypto/tls would send none of those to a server that
-		// asks for another CA, and the refusal would have the wrong reason.
+		// Not Certificates: crypto/tls would send none of those to a server that asks for
+		// a different CA, and the refusal would show the wrong reason.
 		GetClientCertificate: func(*ctls.CertificateRequestInfo) (*ctls.Certificate, error) {
 			return now.pair, nil
 		},
@@ -124,8 +124,9 @@ func (c *Client) config(now *snapshot, name string) *ctls.Config {
 	}
 }
 
-// sessionsFor returns the cache of sessions made with a certificate. A resumed session
-// carries the identity of its certificate, so a new certificate starts a new cache.
+// sessionsFor returns the cache of sessions established with a certificate. A resumed
+// session carries the identity of its certificate, so a new certificate starts a new
+// cache.
 func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +136,7 @@ func (c *Client) sessionsFor(pair *ctls.Certificate) ctls.ClientSessionCache {
 	return c.sessions
 }
 
-// explain turns a handshake error into one that a user understands.
+// explain turns a handshake error into one that users understand.
 func (c *Client) explain(err error, now *snapshot) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && op.Err.Error() == alertNoProtocol.Error() {
 		return fmt.Errorf("the server speaks a protocol other than %s over TLS; %s must be the same on both ends: %w", c.cfg.protocol(), c.cfg.names().Protocol, err)
@@ -168,19 +169,19 @@ func (c *Client) refused(err error, own *x509.Certificate) error {
 		return nil
 	}
 	c.mu.Lock()
-	c.sessions = nil // the certificate they were made with is refused now
+	c.sessions = nil // the certificate they were established with is now refused
 	c.mu.Unlock()
 	return refusedByServer(a, err, own, c.cfg.names(), time.Now())
 }
 
-// serverName returns the name to expect in the server's certificate.
+// serverName returns the name expected in the server's certificate.
 func (c *Client) serverName(network, address string) (string, error) {
 	if c.cfg.ServerName != "" {
 		return c.cfg.ServerName, nil
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || host == "" || strings.HasPrefix(network, "unix") {
-		return "", fmt.Errorf("address %q of network %s has no host to expect in the server's certificate: set %s", address, network, c.cfg.names().ServerName)
+		return "", fmt.Errorf("address %q of network %s has no host name to check the server's certificate against: set %s", address, network, c.cfg.names().ServerName)
 	}
 	host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address
 	return strings.TrimSuffix(host, "."), nil

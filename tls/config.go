@@ -44,8 +44,8 @@ type Config struct {
 	pollEvery time.Duration // interval between checks of the files; 0 means 2 s
 }
 
-// Names are the names of a Config's settings in messages, as the user knows them. Plain
-// words stand in for those that are empty.
+// Names are the names of a Config's settings in messages, as users know them. Plain words
+// stand in for those that are empty.
 type Names struct {
 	Cert       string // the file of Config.Cert
 	Key        string // the file of Config.Key
@@ -75,7 +75,7 @@ func (n Names) file(field string) string {
 	return map[string]string{"cert": n.Cert, "key": n.Key, "ca": n.CA}[field]
 }
 
-// fixClient tells how to make a client's certificate.
+// fixClient returns how to get a client certificate.
 func (n Names) fixClient() string {
 	return "`tunnels certs client NAME`, where the CA's key is, makes one file that serves as " + n.ClientAll
 }
@@ -91,9 +91,9 @@ type Material struct {
 // Hooks are functions called on events. Any of them may be nil. They are called
 // concurrently, with no lock held, and must not block for long.
 type Hooks struct {
-	// Rejected is called when a conn is refused or, if its peer is revoked later,
-	// closed. The error is one line with the peer and the reason. remote is empty if
-	// the inner listener could not accept; accepting continues.
+	// Rejected is called when a conn is refused or, if its peer is revoked later, closed.
+	// The error is one line with the peer and the reason. remote is empty if the inner
+	// listener could not accept; accepting continues.
 	Rejected func(remote string, err error)
 
 	// Reloaded is called when changed files have been reloaded. On an error their
@@ -101,9 +101,9 @@ type Hooks struct {
 	// repeated every minute, any other less often.
 	Reloaded func(what string, err error)
 
-	// Warning is called while a client or server is made, for problems that do not keep
-	// it from working: a key that other users can read, a certificate about to expire,
-	// session keys written to SSLKEYLOGFILE.
+	// Warning is called while a client or server is being created, for problems that do
+	// not keep it from working: a key that other users can read, a certificate about to
+	// expire, session keys written to SSLKEYLOGFILE.
 	Warning func(text string)
 }
 

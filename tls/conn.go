@@ -25,7 +25,7 @@ const closeWait = 250 * time.Millisecond
 type Conn struct {
 	tls   *ctls.Conn
 	low   *lower
-	peer  []*x509.Certificate // as the peer sent them, its own first; never empty
+	peer  []*x509.Certificate // in the order sent, its own first; never empty
 	proto string
 	since time.Time // when the handshake was completed
 
@@ -88,8 +88,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, c.because(err)
 }
 
-// because returns the reason for which this end closed the conn, if there is one, and
-// err otherwise.
+// because returns the reason this end closed the conn, if there is one, and err
+// otherwise.
 func (c *Conn) because(err error) error {
 	if err != nil {
 		if cause := c.cause.Load(); cause != nil {
@@ -193,8 +193,8 @@ func (c *Conn) dismiss(reason error) {
 }
 
 // Barred returns an error if the peer may begin nothing new on this conn because its
-// certificate has expired since the handshake, and nil otherwise. It compares with the
-// wall clock at the time of the call. The conn itself stays open.
+// certificate has expired since the handshake, and nil otherwise. It uses the wall clock
+// at the time of the call. The conn itself stays open.
 func (c *Conn) Barred() error {
 	if c.expires.IsZero() || !time.Now().After(c.expires) {
 		return nil
@@ -250,9 +250,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.low.SetReadDeadline
 // conn unusable for writing.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadline(t) }
 
-// lower is the conn under TLS. It takes two decisions away from crypto/tls: whether an
-// end is clean, and the write deadline of close_notify, which is always 5 s there: too
-// long for Close and too short for CloseWrite.
+// lower is the conn under TLS. It overrides two decisions of crypto/tls: whether an end
+// is clean, and the write deadline of close_notify, which is always 5 s there: too long
+// for Close and too short for CloseWrite.
 type lower struct {
 	net.Conn
 	gather  sockio.Gather
@@ -263,13 +263,13 @@ type lower struct {
 	noWait  bool // Read fails with sockio.ErrNotNow instead of waiting
 	drained bool // the last Read emptied the socket
 
-	// Of a server's conn, owned by its handshake:
+	// On a server, owned by the handshake:
 	serverName string    // the name the client dialed
 	heard      bool      // the client has sent something
 	judgedBy   *snapshot // the snapshot that verified the client's certificate
 
-	// cut is set when the conn ended without close_notify: crypto/tls takes such an end
-	// for a clean one if it falls between two records.
+	// cut is set when the conn ended without close_notify: crypto/tls reports a clean end
+	// if that happens between two records.
 	cut atomic.Bool
 
 	mu    sync.Mutex // guards until; held while a write deadline is set
@@ -309,7 +309,7 @@ func (l *lower) rawConn() syscall.RawConn {
 	return l.raw
 }
 
-// Write is called by crypto/tls only, with one record or a few.
+// Write is called by crypto/tls only, with one or a few records.
 func (l *lower) Write(p []byte) (int, error) { return l.gather.Write(l.Conn, p) }
 
 // SetWriteDeadline is called by crypto/tls only, around its close_notify: before it

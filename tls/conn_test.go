@@ -79,7 +79,7 @@ func TestAbortWithBlockedWriter(t *testing.T) {
 
 func TestAbortResets(t *testing.T) {
 	c, s := newPair(t)
-	wantTalk(t, c, s) // nothing is left unread, which would cause a reset
+	wantTalk(t, c, s) // leave nothing unread, which would cause a reset
 	if err := c.Abort(); err != nil {
 		t.Errorf("Abort: %v", err)
 	}
@@ -146,7 +146,7 @@ func stuckPair(t *testing.T) (client *Conn, end func()) {
 	shaken := make(chan struct{})
 	wg.Go(func() {
 		defer close(shaken)
-		// It sends its session ticket at the end, which the client reads below.
+		// The handshake ends with a session ticket, which the client reads below.
 		if err := ctls.Server(&lower{Conn: far}, server.base).Handshake(); err != nil {
 			t.Errorf("handshake of the server: %v", err)
 		}
@@ -295,7 +295,7 @@ func TestPeer(t *testing.T) {
 	}
 }
 
-// TestWriteNow: WriteNow never waits, loses nothing, and says when Flush must follow.
+// TestWriteNow: WriteNow never blocks, loses nothing, and reports when Flush must follow.
 func TestWriteNow(t *testing.T) {
 	near, far := newPair(t)
 	if !near.CanWriteNow() {

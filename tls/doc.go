@@ -1,5 +1,6 @@
-// Package tls authenticates the two ends to each other: it has mutually authenticated
-// TLS 1.3 conns and reads the files they need, which package tls/ca can make.
+// Package tls authenticates the two ends to each other: it provides mutually
+// authenticated TLS 1.3 conns and reads the files they need, which package tls/ca can
+// create.
 //
 //	server, err := tls.NewServer(tls.Config{Cert: "server.pem", Key: "server.key", CA: "ca.pem"})
 //	listener := server.Listener(inner)  // Accept returns handshaken conns only
@@ -10,11 +11,11 @@
 //
 // # Which peers are accepted
 //
-// Both ends present a certificate, and both verify the other's: its chain to one of
-// the configured CAs, its dates, its purpose (a server certificate cannot be used by
-// a client), its name (a client expects the host it dials) and that it is not
-// revoked. Revocation is checked for resumed sessions too. A server without a CA for
-// its clients would be an open proxy, so NewServer refuses to make one.
+// Both ends present a certificate, and both verify the other's: its chain to one of the
+// configured CAs, its dates, its purpose (a server certificate cannot be used by a
+// client), its name (a client expects the host it dials) and that it is not revoked.
+// Revocation is checked for resumed sessions too. A server without a CA for its clients
+// would be an open proxy, so NewServer requires one.
 //
 // In TLS 1.3 a client finishes its handshake before the server has verified the
 // client's certificate. So Dial may succeed for a client that is refused; its first

@@ -21,10 +21,10 @@ const (
 	fixDates = "check the clocks of both machines"
 )
 
-// CertificateError means that one end refused the other's certificate.
+// CertificateError is returned when one end refused the other's certificate.
 type CertificateError struct {
 	Reason string // which certificate, and why, in one line
-	Fix    string // the command or setting that fixes it; may be empty
+	Fix    string // command or setting that fixes it; may be empty
 	Err    error  // the error of crypto/tls
 }
 
@@ -41,7 +41,7 @@ func (e *CertificateError) Unwrap() error { return e.Err }
 // as load balancer probes do.
 var ErrSilent = errors.New("client sent nothing")
 
-// unheard wraps an error so that it is ErrSilent.
+// unheard wraps an error so that it matches ErrSilent.
 type unheard struct{ error }
 
 func (u unheard) Is(target error) bool { return target == ErrSilent }
@@ -54,7 +54,7 @@ var ErrDismissed = errors.New("client is no longer accepted")
 // errExpired is wrapped by the errors of Conn.Barred.
 var errExpired = errors.New("certificate has expired")
 
-// issuerOf returns the name of the untrusted CA: the last issuer that could be found.
+// issuerOf returns the name of the untrusted CA: the last issuer found.
 func issuerOf(err error, leaf *x509.Certificate) string {
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && e.Cert != nil && e.Cert.Issuer.CommonName != "" {
 		return e.Cert.Issuer.CommonName
@@ -98,8 +98,8 @@ func verdict(err error, leaf *x509.Certificate, want Role, names Names, now time
 	return fmt.Sprintf("%s is not accepted: %v", who, e), ""
 }
 
-// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and one
-// that has another cause.
+// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and one with
+// a different cause.
 const (
 	alertBadCertificate      ctls.AlertError = 42
 	alertRevoked             ctls.AlertError = 44
@@ -111,8 +111,7 @@ const (
 )
 
 // remoteAlert finds the alert by which the peer refused this end's certificate.
-// crypto/tls does not export the type of received alerts, but it does export their
-// texts.
+// crypto/tls does not export the type of received alerts, but does export their texts.
 func remoteAlert(err error) (ctls.AlertError, bool) {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Op != "remote error" {
@@ -152,8 +151,8 @@ func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, names 
 	return e
 }
 
-// refusedByClient explains an alert from a client. Go clients send "bad certificate"
-// for any reason, so it adds what this end can find out.
+// refusedByClient explains an alert from a client. Go clients send "bad certificate" for
+// any reason, so this end's own findings are added.
 func refusedByClient(err error, own *x509.Certificate, name string, now time.Time) *CertificateError {
 	e := &CertificateError{Err: err}
 	who := fmt.Sprintf("the client refused this server's certificate (%s)", certtext.Label(own))

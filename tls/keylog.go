@@ -10,8 +10,8 @@ import (
 // Wireshark and NSS. Anyone who can read that file can decrypt the traffic.
 const keyLogEnv = "SSLKEYLOGFILE"
 
-// keyLog appends to a file that is opened for each line: a few lines per conn, while
-// debugging, do not justify a file that must be closed.
+// keyLog appends to a file that is opened for each line: a few lines per conn while
+// debugging do not justify an open file that must be closed.
 type keyLog string
 
 // newKeyLog returns the writer requested by the environment, or nil if there is none.

@@ -16,18 +16,18 @@ import (
 
 // listener runs the handshakes of one inner listener.
 //
-// The number of unfinished handshakes is bounded, and one too many ends the oldest. If
-// new ones waited instead, a few hundred silent connections could block everyone for
-// the whole handshake timeout. A client that completes its handshake in one or two
-// round trips is never the oldest for long.
+// The number of unfinished handshakes is limited; beyond that, a new one ends the oldest.
+// If new ones waited instead, a few hundred silent connections could block everyone for
+// the whole handshake timeout. A client that completes its handshake within a few round
+// trips is never the oldest for long.
 //
-// A conn holds a slot from when it is accepted below until Accept has returned it. So
+// A conn holds a slot from when the inner listener accepts it until Accept returns it. So
 // if Accept is not called, new connections wait in the kernel.
 type listener struct {
 	inner net.Listener
 	srv   *Server
 	max   int           // unfinished handshakes
-	slots chan struct{} // 2*max of them: as many again may wait for Accept
+	slots chan struct{} // 2*max slots: as many again may wait for Accept
 	ready chan *Conn    // has room for all slots, so sending never blocks
 	done  chan struct{} // closed by Close
 	ended chan struct{} // closed when the accept loop has ended
@@ -38,14 +38,14 @@ type listener struct {
 	mu       sync.Mutex // guards the fields below
 	closed   bool
 	pending  list.List      // of *attempt, the oldest first
-	bySource map[string]int // how many of pending each source has
+	bySource map[string]int // number of pending attempts by source
 }
 
 // attempt is one unfinished handshake.
 type attempt struct {
 	low     *lower
 	source  string // set once, never changed
-	dropped bool   // ended in favor of another. Guarded by listener.mu
+	dropped bool   // ended to make room for a newer one. Guarded by listener.mu
 }
 
 // Listen listens on network "tls", which is TLS over "tcp", or on the network that TLS
@@ -170,7 +170,7 @@ func (l *listener) acceptLoop() {
 	}
 }
 
-// passing reports whether accepting may work again later, as when the process has run
+// passing reports whether the error is temporary, for example because the process has run
 // out of file descriptors.
 func passing(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
@@ -203,14 +203,14 @@ func (l *listener) begin(raw net.Conn) {
 	l.wg.Go(func() { l.serve(a, e) })
 }
 
-// oldestLocked chooses the handshake to end for a new one from source: the oldest one
-// of the sources with the most, so that no source can displace the others.
+// oldestLocked chooses the handshake to end for a new one from source: the oldest from
+// the sources with the most, so that no source can displace the others.
 func (l *listener) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {
 		most = max(most, n)
 	}
-	mine := l.bySource[source] == most // then no other has more
+	mine := l.bySource[source] == most // then no source has more
 	for e := l.pending.Front(); ; e = e.Next() {
 		of := e.Value.(*attempt).source
 		if mine && of == source || !mine && l.bySource[of] == most {
@@ -253,7 +253,7 @@ func (l *listener) serve(a *attempt, e *list.Element) {
 			l.ready <- conn
 			return
 		}
-		err = errors.New("closed while its handshake finished")
+		err = errors.New("closed while its handshake was finishing")
 		_ = conn.Abort() // not handed to a caller
 	}
 	l.reject(a, err)
@@ -262,8 +262,8 @@ func (l *listener) serve(a *attempt, e *list.Element) {
 	<-l.slots
 }
 
-// finish removes an attempt from the unfinished ones and reports whether it was still
-// there.
+// finish removes an attempt from the pending ones and reports whether it was still among
+// them.
 func (l *listener) finish(a *attempt, e *list.Element) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -297,7 +297,7 @@ func (l *listener) reject(a *attempt, err error) {
 	case closed:
 		return
 	case dropped:
-		err = fmt.Errorf("dropped: %d handshakes were unfinished and this was the oldest of its source", l.max)
+		err = fmt.Errorf("dropped: %d handshakes were unfinished and this was the oldest from its source", l.max)
 	default:
 		err = l.srv.explain(err, a.low)
 	}
@@ -307,10 +307,10 @@ func (l *listener) reject(a *attempt, err error) {
 	}
 }
 
-// linger waits until the client has read why it is refused. In TLS 1.3 it may already
-// have written data, and closing a socket with unread data resets it. Then the client's
-// writes fail before its read does, some systems discard what they have received, and
-// an alert lost on the network is not retransmitted.
+// linger waits until the client has read the reason for the refusal. In TLS 1.3 it may
+// already have written data, and closing a socket with unread data resets it. Then the
+// client's writes fail before its read does, some systems discard what they have
+// received, and an alert lost on the network is not retransmitted.
 func linger(raw net.Conn) {
 	const longest, most = 2 * time.Second, 256 << 10
 	half, ok := raw.(interface{ CloseWrite() error })

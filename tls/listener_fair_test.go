@@ -57,8 +57,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestOldestOfEqualSources: where no source has more than the others, the oldest
-// handshake of all ends, so that a new one has time to finish.
+// TestOldestOfEqualSources: if no source has more than the others, the oldest handshake
+// ends, so that a new one has time to finish.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {

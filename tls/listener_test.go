@@ -36,7 +36,7 @@ func TestFloodOfSilentConnections(t *testing.T) {
 		c, s := h.pair(client)
 		wantTalk(t, c, s)
 	})
-	if got, want := receive(t, h.ear.rejected, "line about a dropped one"), "dropped: 256 handshakes were unfinished and this was the oldest of its source"; got != want {
+	if got, want := receive(t, h.ear.rejected, "line about a dropped one"), "dropped: 256 handshakes were unfinished and this was the oldest from its source"; got != want {
 		t.Errorf("line of a dropped handshake = %q, want %q", got, want)
 	}
 }
@@ -52,8 +52,8 @@ func TestHandshakeDeadline(t *testing.T) {
 	}
 }
 
-// TestAcceptNotCalled checks that completed conns are bounded while Accept is not called,
-// and that Close ends them.
+// TestAcceptNotCalled checks that the number of completed conns is limited while Accept
+// is not called, and that Close ends them.
 func TestAcceptNotCalled(t *testing.T) {
 	p := newPKI(t)
 	cfg := p.server()

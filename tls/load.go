@@ -14,7 +14,7 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// snapshot holds the certificate, key and CAs of one end at one time. It never changes.
+// snapshot holds the certificate, key and CAs of one end at one time. It is immutable.
 type snapshot struct {
 	pair *ctls.Certificate // with its Leaf
 	cas  []*x509.Certificate
@@ -40,7 +40,7 @@ func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time
 	return crl.Check(s.crls, chains)
 }
 
-// source is one text of a Config and its name in messages.
+// source is the text of one Config field, and its name in messages.
 type source struct {
 	name string // "certs/ca.pem (the CA file)"
 	data []byte
@@ -70,7 +70,7 @@ func (c Config) read(r Role, field string) (source, error) {
 	return source{fmt.Sprintf("%s (%s)", file, name), data}, nil
 }
 
-// emptyError returns the error for a field that names no file.
+// emptyError returns the error for a field that is not set.
 func (c Config) emptyError(r Role, field string) error {
 	names := c.names()
 	name := names.file(field)
@@ -113,7 +113,7 @@ func loadPair(c Config, r Role) (*ctls.Certificate, error) {
 	}
 	pair := cb.Pair(kb.Keys)
 	if pair == nil {
-		return nil, fmt.Errorf("the key in %s does not belong to the certificate in %s; take both from one set of files", keys.name, certs.name)
+		return nil, fmt.Errorf("the key in %s does not belong to the certificate in %s; use a matching pair", keys.name, certs.name)
 	}
 	if err := usable(pair, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", certs.name, err)
@@ -138,8 +138,8 @@ func poolOf(cas []*x509.Certificate) *x509.CertPool {
 	return pool
 }
 
-// crlFiles returns where the revocation list of a CA file may be. The second path is
-// for a CA file that is a bundle (client.pem) beside the ca.crl.
+// crlFiles returns where the revocation list of a CA file may be. The second path is for
+// a CA file that is a bundle (client.pem) next to a ca.crl.
 func (c Config) crlFiles() []string {
 	if c.Material != nil || c.CA == "" {
 		return nil
@@ -152,10 +152,10 @@ func (c Config) crlFiles() []string {
 	return []string{own, shared}
 }
 
-// loadCRLs reads the revocation lists beside the CA file. found are the files that
-// exist, failed are those that could not be read, with the error. An unreadable file
-// does not hide the lists of another. A list of a foreign CA in ca.crl is ignored if
-// the CA file has a name of its own.
+// loadCRLs reads the revocation lists next to the CA file. found are the files that
+// exist, failed are those that could not be read, with the error. An unreadable file does
+// not hide the lists in the other one. A list of a foreign CA in ca.crl is ignored if the
+// CA file has a name of its own.
 func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl.List, found, failed []string, err error) {
 	var errs []error
 	for i, file := range c.crlFiles() {

@@ -93,7 +93,7 @@ func (p *pki) config(file string, l authority.Leaf) Config {
 	return Config{Cert: path, Key: path, CA: p.path("ca.pem"), pollEvery: 10 * time.Millisecond}
 }
 
-// named returns cfg with the names that the options of a role have.
+// named returns cfg with the option names of a role.
 func named(cfg Config, r Role) Config {
 	prefix := "-tls." + string(r) + "."
 	cfg.Names = Names{
@@ -104,10 +104,10 @@ func named(cfg Config, r Role) Config {
 	return cfg
 }
 
-// fixClient is the advice of a named client whose certificate is refused.
+// fixClient is the advice for a named client whose certificate is refused.
 var fixClient = named(Config{}, ClientRole).names().fixClient()
 
-// newForeignPKI returns a CA that was not made by this package.
+// newForeignPKI returns a CA that this package did not create.
 func newForeignPKI(t testing.TB, name string) *pki {
 	t.Helper()
 	p := newPKI(t)
@@ -136,7 +136,7 @@ func (p *pki) resign(template *x509.Certificate) {
 	p.write("ca.pem", p.ca.CertPEM())
 }
 
-// withNames returns the configuration of an end whose certificate has only these names.
+// withNames returns the configuration for an end whose certificate has only these names.
 func (p *pki) withNames(r Role, common string, dns []string, addrs []net.IP) Config {
 	p.t.Helper()
 	l := p.leaf(r, "localhost")
@@ -150,7 +150,7 @@ func (p *pki) withNames(r Role, common string, dns []string, addrs []net.IP) Con
 	return p.config("named.pem", authority.Leaf{Cert: cert, Key: l.Key})
 }
 
-// withKey returns the configuration of an end whose key is on a curve.
+// withKey returns the configuration for an end whose key is on the given curve.
 func (p *pki) withKey(r Role, curve elliptic.Curve) Config {
 	p.t.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
@@ -164,7 +164,7 @@ func (p *pki) withKey(r Role, curve elliptic.Curve) Config {
 	return p.config("curve.pem", authority.Leaf{Cert: cert, Key: key})
 }
 
-// forced returns a snapshot of cfg without the checks of a start.
+// forced returns a snapshot of cfg, skipping the startup checks.
 func (p *pki) forced(cfg Config, r Role) *snapshot {
 	p.t.Helper()
 	data, err := os.ReadFile(cfg.Cert)
@@ -186,7 +186,7 @@ func (p *pki) forced(cfg Config, r Role) *snapshot {
 	return &snapshot{pair: b.Pair(b.Keys), cas: cas, pool: poolOf(cas), crls: crls}
 }
 
-// forcedClient returns a client for cfg without the checks of a start.
+// forcedClient returns a client for cfg, skipping the startup checks.
 func (p *pki) forcedClient(cfg Config) *Client {
 	p.t.Helper()
 	good := p.client("good-client")
@@ -216,7 +216,7 @@ func (p *pki) revoke(leaves ...authority.Leaf) {
 	p.write("ca.crl", text)
 }
 
-// ear records what the hooks are called with.
+// ear records the calls of hooks.
 type ear struct {
 	rejected chan string
 	reloaded chan event
@@ -368,7 +368,7 @@ func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.Cert} 
 // list returns a revocation list of one serial number, signed by the CA of p.
 func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now()) }
 
-// listAt is list with a given number and date.
+// listAt is like list, with a given number and date.
 func (p *pki) listAt(serial, number int64, made time.Time) []byte {
 	p.t.Helper()
 	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: p.since}

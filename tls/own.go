@@ -32,8 +32,8 @@ var ourSchemes = []ctls.SignatureScheme{
 // maxRSA is the longest RSA key, in bits, that crypto/tls accepts from its peer.
 const maxRSA = 8192
 
-// usable checks that a certificate and its key can be used by this end at all;
-// otherwise the other end would refuse every handshake.
+// usable checks that this end can use a certificate and its key at all; otherwise the
+// other end would refuse every handshake.
 func usable(pair *ctls.Certificate, r Role) error {
 	use, fix := x509.ExtKeyUsageServerAuth, fixServerFile
 	if r == ClientRole {
@@ -41,12 +41,12 @@ func usable(pair *ctls.Certificate, r Role) error {
 	}
 	leaf := pair.Leaf
 	if !hasUse(leaf, use) {
-		return fmt.Errorf("it holds the certificate of %s, which is not a %s's, so every connection would fail; %s", certtext.Label(leaf), r, fix)
+		return fmt.Errorf("it holds the certificate of %s, which is not a %s certificate, so every connection would fail; %s", certtext.Label(leaf), r, fix)
 	}
 	ask := &ctls.CertificateRequestInfo{Version: ctls.VersionTLS13, SignatureSchemes: ourSchemes}
 	key, ok := leaf.PublicKey.(*rsa.PublicKey)
 	if ask.SupportsCertificate(pair) != nil || ok && key.N.BitLen() > maxRSA {
-		return fmt.Errorf("its key (%s) cannot be used in TLS 1.3, so every connection would fail; take ECDSA with P-256, P-384 or P-521, Ed25519, or RSA of 1024 to %d bits: %s", keyKind(leaf), maxRSA, fix)
+		return fmt.Errorf("its key (%s) cannot be used in TLS 1.3, so every connection would fail; use ECDSA with P-256, P-384 or P-521, Ed25519, or RSA of 1024 to %d bits: %s", keyKind(leaf), maxRSA, fix)
 	}
 	return nil
 }
@@ -62,9 +62,9 @@ func keyKind(cert *x509.Certificate) string {
 	return cert.PublicKeyAlgorithm.String()
 }
 
-// refuse checks the files of one end before it starts. It returns an error for what
-// certainly breaks every connection; if there is nothing of the kind, it reports the
-// other findings as warnings.
+// refuse checks the files of one end before it starts. It returns an error for problems
+// that would break every connection; if there are none, it reports the other findings as
+// warnings.
 func refuse(cfg Config, role Role) error {
 	var bad, warnings []string
 	for _, f := range Check(cfg, role, "", time.Now()) {
@@ -83,8 +83,8 @@ func refuse(cfg Config, role Role) error {
 	return nil
 }
 
-// madeHere matches the names of CAs made by authority.New. Such a CA signs for both
-// ends, so certificates of two of them never match.
+// madeHere matches the names of CAs created by authority.New. Such a CA signs for both
+// ends, so certificates from two different ones never match.
 var madeHere = regexp.MustCompile(`^tunnels CA [0-9a-f]{8}$`)
 
 // allMadeHere reports whether a certificate and all the CAs are from authority.New.
@@ -94,7 +94,7 @@ func allMadeHere(leaf *x509.Certificate, cas []*x509.Certificate) bool {
 	})
 }
 
-// trusted lists the CAs of an end, for comparison with the CA named other.
+// trusted lists the CAs that an end trusts, for comparison with the CA named other.
 func trusted(cas []*x509.Certificate, other string) string {
 	var names []string
 	for _, ca := range cas {

@@ -151,8 +151,8 @@ func TestRefused(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
 			words := strings.NewReplacer("OURS", p.ca.Cert.Subject.CommonName, "STRANGER", stranger.ca.Cert.Subject.CommonName, "SINCE", certtext.Day(p.since))
-			// The other end may be another implementation, which starts with
-			// any certificate.
+			// The other end may be a different implementation, which starts with any
+			// certificate.
 			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))
 			h.server.store.now.Store(p.forced(scfg, ServerRole))
 			refused, err := attemptRefused(h, p.forcedClient(ccfg))
@@ -185,7 +185,7 @@ func attemptRefused(h *house, c *Client) (inDial bool, err error) {
 		return true, err
 	}
 	// The client talks before it reads, as the protocol above does. This must not hide
-	// the reason from it.
+	// the reason.
 	for range 8 {
 		if _, err := conn.Write(make([]byte, 4096)); err != nil {
 			break
@@ -305,7 +305,7 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// TestOtherProtocol: a peer that speaks another protocol over TLS is refused and told
+// TestOtherProtocol: a peer that speaks a different protocol over TLS is refused and told
 // why.
 func TestOtherProtocol(t *testing.T) {
 	p := newPKI(t)

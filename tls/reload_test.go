@@ -37,7 +37,7 @@ func TestRevokedWhileOpen(t *testing.T) {
 		t.Errorf("line = %q, want %q", got, want)
 	}
 	wantEvent(t, h.ear, partCRL, "")
-	// The client has a TLS session; it must not be a way around the list.
+	// The client has a TLS session, which must not bypass the list.
 	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
 		t.Errorf("next conn of a revoked client: %v, want it refused", err)
 	}
@@ -94,8 +94,8 @@ func TestResumption(t *testing.T) {
 	wantTalk(t, c, s)
 }
 
-// TestNewCertificateNewSession: a resumed session stands for the certificate it
-// was made with, so a client that has a new one must not resume.
+// TestNewCertificateNewSession: a resumed session carries the identity of its original
+// certificate, so a client with a new one must not resume.
 func TestNewCertificateNewSession(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
@@ -170,8 +170,8 @@ func TestBrokenCRL(t *testing.T) {
 			t.Errorf("revoked client with %s: %v, want it refused", when, err)
 		}
 	}
-	// ca.crl also lies beside the client's CA here, so its client reads it too:
-	// it is made while the list is good.
+	// ca.crl is also next to the client's CA here, so the client reads it too: create it
+	// while the list is good.
 	good, err := os.ReadFile(p.path("ca.crl"))
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestBrokenCRL(t *testing.T) {
 	refused("the list back")
 }
 
-// TestFallbackCRL: a bundle as CA file has the ca.crl beside it, too.
+// TestFallbackCRL: a CA file that is a bundle also uses the ca.crl next to it.
 func TestFallbackCRL(t *testing.T) {
 	p, stranger := newPKI(t), newPKI(t)
 	cfg := p.server()

@@ -16,8 +16,8 @@ import (
 	"tunnels/tls/internal/crl"
 )
 
-// Server accepts clients. Its methods may be called concurrently. It must be closed, as
-// it owns the goroutine that watches its files.
+// Server accepts clients. Its methods may be called concurrently. It must be closed,
+// because a goroutine watches its files.
 type Server struct {
 	cfg   Config
 	store *store
@@ -136,7 +136,7 @@ func (s *Server) forget(c *Conn) bool {
 	return ok
 }
 
-// configFor is called for each handshake, so each one uses the current files.
+// configFor is called for each handshake, so that each one uses the current files.
 func (s *Server) configFor(hello *ctls.ClientHelloInfo) (*ctls.Config, error) {
 	now := s.store.now.Load()
 	if low, ok := hello.Conn.(*lower); ok {
@@ -152,7 +152,7 @@ func (s *Server) configFor(hello *ctls.ClientHelloInfo) (*ctls.Config, error) {
 	return cfg, nil
 }
 
-// admit makes a Conn from a completed handshake and starts tracking it.
+// admit creates a Conn from a completed handshake and starts tracking it.
 func (s *Server) admit(tc *ctls.Conn, low *lower) *Conn {
 	c := newConn(tc, low)
 	c.forget = func() { s.forget(c) }
@@ -167,7 +167,7 @@ func (s *Server) admit(tc *ctls.Conn, low *lower) *Conn {
 	return c
 }
 
-// explain says why a handshake failed.
+// explain returns an error that says why a handshake failed.
 func (s *Server) explain(err error, low *lower) error {
 	if _, ok := remoteAlert(err); ok {
 		own := s.store.now.Load().pair.Leaf

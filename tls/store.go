@@ -16,14 +16,14 @@ import (
 	"tunnels/tls/internal/crl"
 )
 
-// store holds the content of one end's files and follows their changes.
+// store holds the content of one end's files and reloads them when they change.
 //
 // Certificate, CA and revocation list are read independently: a broken
 // certificate must not keep a revocation from taking effect.
 type store struct {
 	cfg  Config
 	role Role
-	now  atomic.Pointer[snapshot] // what is in force; never nil
+	now  atomic.Pointer[snapshot] // content in force; never nil
 
 	mu     sync.Mutex             // held while files are read, never while a hook runs; guards the fields below
 	looked time.Time              // when the files were last checked
@@ -215,8 +215,8 @@ func (s *store) refreshLocked(all bool) []event {
 
 // loadCRLs is like the function loadCRLs, but keeps lists in force: a list counts until
 // one replaces it or its CA is no longer trusted. So damaging or deleting a file, or
-// restoring an older copy, undoes no revocation. The lists are returned even with an
-// error.
+// restoring an older copy, does not undo a revocation. The lists are returned even with
+// an error.
 func (s *store) loadCRLs(cas []*x509.Certificate, old []crl.List) ([]crl.List, error) {
 	crls, found, failed, err := loadCRLs(s.cfg, cas)
 	read := crls
@@ -243,7 +243,7 @@ func (s *store) loadCRLs(cas []*x509.Certificate, old []crl.List) ([]crl.List, e
 	return crls, err
 }
 
-// outcome decides whether the result of reading one part is reported.
+// outcome decides whether to report the result of reading one part.
 func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
 	before, failing := s.failed[part]
 	if err == nil {

@@ -7,10 +7,10 @@ import (
 	"tunnels/tls/internal/authority"
 )
 
-// Throwaway makes a CA, a server certificate and a client certificate in memory, for
-// trying out both roles in one process. The server certificate is valid for names,
-// localhost and the loopback addresses. The CA's key is discarded on return, so it
-// cannot issue further certificates.
+// Throwaway creates a CA, a server certificate and a client certificate in memory, for
+// trying both roles in one process. The server certificate is valid for names, localhost
+// and the loopback addresses. The CA's key is discarded on return, so it cannot issue
+// further certificates.
 func Throwaway(names ...string) (server, client *Material, err error) {
 	now := time.Now()
 	names = append([]string{"localhost", "127.0.0.1", "::1"}, names...)

@@ -40,14 +40,13 @@ type Report struct {
 	Issued []Issued // certificates issued
 }
 
-// Init makes a CA in the folder dir, a server certificate for all of names (the host
-// names and addresses clients connect to) and a first client certificate: ca.pem,
-// ca.key, ca.crl, server.pem, server.key, and client.pem, which holds key, certificate
-// and CA.
+// Init creates a CA in the folder dir, a server certificate for all of names (the host
+// names and addresses clients connect to) and a first client certificate: ca.pem, ca.key,
+// ca.crl, server.pem, server.key, and client.pem, which holds key, certificate and CA.
 //
-// It never overwrites: if one of the files exists, nothing is written. To renew a
-// server certificate, move server.pem and server.key away: in a folder that has a CA
-// but neither of these files, Init makes both, signed by that CA.
+// It never overwrites: if one of the files exists, nothing is written. To renew a server
+// certificate, move server.pem and server.key away: in a folder with a CA but neither of
+// these files, Init creates both, signed by that CA.
 func Init(dir string, names []string) (*Report, error) {
 	names, err := authority.HostNames(names)
 	if err != nil {
@@ -66,7 +65,7 @@ func Init(dir string, names []string) (*Report, error) {
 		}
 	}
 	if len(there) > 0 {
-		return nil, fmt.Errorf("nothing written: %s exists in %s; take another folder with -dir, or move server.pem and server.key away to get new ones from the same CA", strings.Join(there, ", "), dir)
+		return nil, fmt.Errorf("nothing written: %s exists in %s; choose another folder with -dir, or move server.pem and server.key away to get new ones from the same CA", strings.Join(there, ", "), dir)
 	}
 	return newFolder(dir, names)
 }
@@ -131,7 +130,7 @@ func IssueClient(dir, name string) (*Report, error) {
 		return nil, err
 	}
 	if file := name + ".pem"; exists(dir, file) {
-		return nil, fmt.Errorf("%s exists; for a new certificate move it away, and if the old one must not be used any more, `tunnels certs revoke %s` first", filepath.Join(dir, file), name)
+		return nil, fmt.Errorf("%s exists; move it away to issue a new certificate; if the old one must stop working, run `tunnels certs revoke %s` first", filepath.Join(dir, file), name)
 	}
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -197,7 +196,7 @@ func openAuthority(dir string) (*authority.CA, error) {
 	}
 	pair := cert.Pair(key.Keys)
 	if pair == nil || !pair.Leaf.IsCA {
-		return nil, fmt.Errorf("%s and %s do not belong together as a CA and its key", certFile, keyFile)
+		return nil, fmt.Errorf("%s and %s are not a matching CA certificate and key", certFile, keyFile)
 	}
 	signer := pair.PrivateKey.(crypto.Signer) // Bundle.Pair returns no other type
 	if text := certtext.OutOfDate(pair.Leaf, time.Now()); text != "" {

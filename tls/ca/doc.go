@@ -7,5 +7,5 @@
 //	revoked, err := ca.Revoke("certs", "laptop")
 //
 // Nothing is ever overwritten except the revocation list and the record, which are
-// replaced as a whole, by one process at a time.
+// replaced atomically, by one process at a time.
 package ca

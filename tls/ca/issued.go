@@ -81,7 +81,7 @@ func parseIssuedLine(fields []string) (Issued, error) {
 	for i, at := range []*time.Time{&one.NotBefore, &one.NotAfter} {
 		t, err := time.Parse(time.RFC3339, fields[2+i])
 		if year := t.UTC().Year(); err != nil || year < 1970 || year > 9999 {
-			return Issued{}, fmt.Errorf("date %.80q: want a form like 2006-01-02T15:04:05Z", fields[2+i])
+			return Issued{}, fmt.Errorf("date %.80q: want the format 2006-01-02T15:04:05Z", fields[2+i])
 		}
 		*at = t.UTC()
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestRevocationListStaysReadable: users who could read the list before a revocation, or can
-// read the CA beside a new list, can read the list afterwards, whatever the umask.
+// TestRevocationListStaysReadable: users who could read the list before a revocation, or
+// can read the CA next to a new list, can read the list afterwards, whatever the umask.
 func TestRevocationListStaysReadable(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, tt := range []struct {

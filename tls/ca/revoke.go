@@ -45,7 +45,7 @@ func List(dir string) ([]Issued, error) {
 	return all, nil
 }
 
-// readCA reads only the CA's certificate: listing needs no key.
+// readCA reads only the CA's certificate, because listing needs no key.
 func readCA(dir string) (*x509.Certificate, error) {
 	const called = "the CA file"
 	path := filepath.Join(dir, caFile)
@@ -102,9 +102,9 @@ func markRevoked(all []Issued, entries []x509.RevocationListEntry) {
 	}
 }
 
-// Revoke revokes, with the CA in the folder dir, the certificate with a serial number,
-// or all unexpired certificates of a name, and returns them. A server that uses the
-// ca.crl beside its CA file applies it within seconds, to open conns too.
+// Revoke uses the CA in dir to revoke the certificate with the given serial number, or
+// all unexpired certificates of a name, and returns them. A server that uses the ca.crl
+// next to its CA file applies the change within seconds, also to open conns.
 func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -147,9 +147,9 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	return chosen, nil
 }
 
-// NewCRL makes an empty revocation list for the CA in the folder dir, to replace a lost
-// one. It never overwrites. Its number is higher than that of any earlier list, so that
-// later revocations take effect.
+// NewCRL creates an empty revocation list for the CA in dir, to replace a lost one. It
+// never overwrites. Its number is higher than that of any earlier list, so that later
+// revocations take effect.
 func NewCRL(dir string) (string, error) {
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -169,8 +169,8 @@ func NewCRL(dir string) (string, error) {
 	return path, nil
 }
 
-// crlNumber returns the number of the list that follows old, or of the first one.
-// Numbers only increase (RFC 5280 section 5.2.3).
+// crlNumber returns the number of the list that follows old, or of the first list if old
+// is nil. Numbers only increase (RFC 5280 section 5.2.3).
 func crlNumber(old *big.Int) *big.Int {
 	if old == nil {
 		return big.NewInt(1)
@@ -178,7 +178,7 @@ func crlNumber(old *big.Int) *big.Int {
 	return new(big.Int).Add(old, big.NewInt(1))
 }
 
-// parseOwnCRL reads the single list of a CA's folder.
+// parseOwnCRL parses the single revocation list in a CA's folder.
 func parseOwnCRL(data []byte, ca *x509.Certificate) (*x509.RevocationList, error) {
 	blocks, err := pemfile.Blocks(data)
 	if err != nil {

@@ -70,9 +70,9 @@ func writeSync(f *os.File, data []byte) error {
 // Because the temporary file must not exist, two concurrent changes cannot overwrite
 // each other.
 //
-// Users who could read the old file can read the new one, whatever the umask and the
-// user of this process: it gets owner and mode of the old file or, if there is none, of
-// the file like beside it.
+// Users who could read the old file can read the new one, whatever the umask and the user
+// of this process: it gets the owner and mode of the old file or, if there is none, of
+// the file like next to it.
 func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // a symbolic link stays one
@@ -129,7 +129,7 @@ func readableAs(f *os.File, files ...string) error {
 	return f.Chmod(mode)
 }
 
-// syncDir makes new names durable, where the system can sync a folder.
+// syncDir makes new names durable on systems that can sync a folder.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync() // not all systems can

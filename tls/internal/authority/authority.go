@@ -72,7 +72,7 @@ func New(now time.Time) (*CA, error) {
 	return &CA{cert, key}, nil
 }
 
-// Issue makes a key and a certificate for one role. A server certificate is valid for
+// Issue creates a key and a certificate for one role. A server certificate is valid for
 // all names, host names and addresses. A client certificate has one name; it is not a
 // host name, so it goes into the common name, where no host name is looked up.
 func (a *CA) Issue(role Role, names []string, from, to time.Time) (Leaf, error) {
@@ -120,7 +120,7 @@ func (a *CA) IssueNow(role Role, names []string, now time.Time) (Leaf, error) {
 	return a.Issue(role, names, now.Add(-skew), now.AddDate(0, 0, leafDays))
 }
 
-// Sign makes a certificate of template for the key pub, signed by parent with key.
+// Sign creates a certificate from template for the key pub, signed by parent with key.
 func Sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)
 	if err != nil {
@@ -139,8 +139,8 @@ func newSerial() (*big.Int, error) {
 	return n.Add(n, big.NewInt(1)), nil // never 0, RFC 5280 section 4.1.2.2
 }
 
-// Revocations signs a list. Its next update is due when the CA expires: this CA issues
-// a list when it revokes, not on a schedule.
+// Revocations signs a list. Its next update is due when the CA expires, because this CA
+// issues a list when it revokes, not on a schedule.
 func (a *CA) Revocations(number *big.Int, entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
 	template := &x509.RevocationList{
 		Number:                    number,

@@ -16,7 +16,8 @@ const (
 // FirstClient is the name of the client for which a new CA issues a certificate.
 const FirstClient = "client"
 
-// NameError says why a certificate cannot have a name and what a valid name looks like.
+// NameError explains why a name is not valid in a certificate, and what a valid one looks
+// like.
 type NameError string
 
 // Error implements error.
@@ -66,7 +67,7 @@ func HostNames(names []string) ([]string, error) {
 	return good, nil
 }
 
-// HostName is HostNames for one name.
+// HostName is like HostNames, for one name.
 func HostName(name string) (string, error) {
 	bad := func(right string) (string, error) {
 		return "", badName("server name %.80q: %s", name, right)

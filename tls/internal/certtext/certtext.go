@@ -1,5 +1,5 @@
-// Package certtext describes certificates in words: their names, serial numbers and
-// dates as messages and files have them.
+// Package certtext describes certificates in words: their names, serial numbers and dates
+// as shown in messages and files.
 package certtext
 
 import (
@@ -91,5 +91,5 @@ func ShortList(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Serial returns a serial number as it is written everywhere: in hex.
+// Serial returns a serial number in hex, as messages and files show it.
 func Serial(n *big.Int) string { return n.Text(16) }

@@ -15,9 +15,9 @@ import (
 )
 
 // MaxSize limits the size of a file of revocation lists.
-const MaxSize = 16 << 20 // as a list of 300 000 certificates
+const MaxSize = 16 << 20 // about 300 000 certificates
 
-// ErrForeign means that none of the CAs signed a revocation list.
+// ErrForeign is returned for a revocation list that none of the CAs signed.
 var ErrForeign = errors.New("signed by none of the CAs in use")
 
 // List is one revocation list (RFC 5280 section 5) with a verified signature.
@@ -42,8 +42,8 @@ func Same(a, b List) bool {
 }
 
 // Parse reads all revocation lists of a PEM text and verifies that one of the CAs signed
-// each. A damaged list is an error: it may hold the revocation that matters. If all
-// lists can be read but some are signed by none of the CAs, it returns ErrForeign
+// each. A damaged list is an error, because it may hold the revocation that matters. If
+// all lists can be read but some are signed by none of the CAs, it returns ErrForeign
 // together with the other lists.
 func Parse(data []byte, cas []*x509.Certificate) ([]List, error) {
 	blocks, err := pemfile.Blocks(data)
@@ -93,7 +93,7 @@ func verify(raw *x509.RevocationList, cas []*x509.Certificate) (List, error) {
 	return List{}, ErrForeign
 }
 
-// RevokedError means that a certificate is on a revocation list.
+// RevokedError is returned for a certificate that is on a revocation list.
 type RevokedError struct {
 	Cert  *x509.Certificate
 	Since time.Time

@@ -15,11 +15,11 @@ import (
 const (
 	TypeCert    = "CERTIFICATE"
 	TypeCRL     = "X509 CRL"
-	typeTrusted = "TRUSTED CERTIFICATE" // with openssl's own data appended
+	typeTrusted = "TRUSTED CERTIFICATE" // with openssl-specific data appended
 )
 
-// The markers around a PEM block (RFC 7468). They are searched for with fewer dashes
-// than they have, so that a block that lost one in copying is still found.
+// The markers around a PEM block (RFC 7468). They are searched for with fewer dashes than
+// they have, so that a block that lost a dash when copied is still found.
 var (
 	beginMark = []byte("--BEGIN ")
 	endMark   = []byte("--END ")
@@ -51,8 +51,8 @@ func Blocks(data []byte) ([]*pem.Block, error) {
 	return blocks, nil
 }
 
-// damage describes what is wrong with the first block of a text, as the end of a
-// sentence, or returns "" if it cannot tell.
+// damage describes the damage to the first block of a text, as the end of a sentence, or
+// returns "" if it cannot tell.
 func damage(data []byte) string {
 	begin, end := bytes.Index(data, beginMark), bytes.Index(data, endMark)
 	switch {
@@ -80,7 +80,7 @@ var blockTypes = []string{
 	"PUBLIC KEY", "RSA PUBLIC KEY", "EC PARAMETERS", "DH PARAMETERS",
 }
 
-// BlockName returns what errors call block i (from 0) of a text.
+// BlockName returns the name of block i (from 0) of a text in errors.
 func BlockName(blocks []*pem.Block, i int) string {
 	name := fmt.Sprintf("block %d of %d", i+1, len(blocks))
 	if slices.Contains(blockTypes, blocks[i].Type) {
@@ -89,8 +89,8 @@ func BlockName(blocks []*pem.Block, i int) string {
 	return name
 }
 
-// NotPEM returns an error for a text without the wanted blocks that says what the text
-// is instead. The error reads "no WANTED in PEM form".
+// NotPEM returns an error that describes a text without the wanted blocks. The error
+// reads "no WANTED in PEM form".
 func NotPEM(data []byte, blocks []*pem.Block, wanted string) error {
 	what := ""
 	switch {
@@ -109,7 +109,7 @@ func NotPEM(data []byte, blocks []*pem.Block, wanted string) error {
 	return fmt.Errorf("no %s in PEM form: %s", wanted, what)
 }
 
-// otherBlocks describes the blocks a text has instead of the wanted ones.
+// otherBlocks describes the blocks found instead of the wanted ones.
 func otherBlocks(blocks []*pem.Block) string {
 	var types []string
 	for _, b := range blocks {

@@ -91,12 +91,12 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 	case *rsa.PrivateKey:
 		return key, nil
 	}
-	return nil, fmt.Errorf("key of type %T; supported are ECDSA, Ed25519 and RSA", key)
+	return nil, fmt.Errorf("unsupported key type %T; want ECDSA, Ed25519 or RSA", key)
 }
 
 // Pair finds the first certificate that matches one of the keys. Its chain holds the
-// text's other certificates except self-signed ones, which the other end either has or
-// does not trust. It returns nil if no key matches.
+// other certificates of the text except self-signed ones, which the other end either has
+// or does not trust. It returns nil if no key matches.
 func (b Bundle) Pair(keys []crypto.Signer) *ctls.Certificate {
 	for _, cert := range b.Certs {
 		for _, key := range keys {

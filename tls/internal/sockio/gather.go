@@ -83,8 +83,8 @@ func (g *Gather) Flush(to io.Writer) error {
 	return err
 }
 
-// Try is Flush without waiting: it sends what the socket takes, and reports whether
-// that was everything. If not, Flush must follow.
+// Try is like Flush, but does not block: it sends as much as the socket accepts, and
+// reports whether that was everything. If not, Flush must follow.
 func (g *Gather) Try(raw syscall.RawConn) (bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

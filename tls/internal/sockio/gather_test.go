@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// countingWriter counts writes; it fails once it has taken limit bytes.
+// countingWriter counts writes; it fails after limit bytes.
 type countingWriter struct {
 	got    bytes.Buffer
 	writes int

@@ -2,8 +2,8 @@ package sockio
 
 import "net"
 
-// ErrNotNow means that nothing can be read now. It is temporary, so crypto/tls keeps a
-// partial record and continues with the next Read.
+// ErrNotNow is returned if nothing can be read now. It is temporary, so crypto/tls keeps
+// a partial record and continues with the next Read.
 var ErrNotNow net.Error = notNow{}
 
 type notNow struct{}

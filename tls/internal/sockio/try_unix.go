@@ -11,7 +11,7 @@ import (
 // CanTry reports whether sockets support non-blocking I/O through their system calls.
 const CanTry = true
 
-// tryWrite writes what the socket takes without blocking.
+// tryWrite writes as much as the socket accepts without blocking.
 func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
 	cerr := raw.Write(func(fd uintptr) bool {
 		for {
