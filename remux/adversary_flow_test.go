@@ -28,14 +28,14 @@ func TestAdversaryTooMuch(t *testing.T) {
 		p := s.raw()
 		p.write(hello(1))
 		h := p.wantHello()
-		other := s.wantNext("another session", p, 1)
+		other := s.wantNext("the other session", p, 1)
 		var x remux.Session
 		if !early {
 			x = s.wantNext("open", p, 3)
 		} else {
 			p.write(data(3, "sentinel"))
 		}
-		p.wantIdle("what is granted has come")
+		p.wantIdle("everything granted has arrived")
 		p.write(chunks(3, pattern(p.limit(3, h)-len("sentinel"))))
 		p.wantIdle("all granted bytes are accepted although the application is not reading")
 		if early {
@@ -45,13 +45,13 @@ func TestAdversaryTooMuch(t *testing.T) {
 		p.wantReset("one byte more", 3, code.FlowControl)
 		p.write(data(3, "!"), fin(3))
 		p.write(data(1, "unharmed"))
-		wantRead(t, "another session", other, "unharmed")
-		p.wantIdle("the conn goes on")
+		wantRead(t, "the other session", other, "unharmed")
+		p.wantIdle("the conn continues")
 		x.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, x); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("the session that was flooded ends with %v", err)
+			t.Errorf("the flooded session ends with %v", err)
 		}
-		s.wantNext("and takes sessions", p, 5)
+		s.wantNext("and accepts sessions", p, 5)
 	}
 }
 
@@ -79,14 +79,14 @@ func grants(t *testing.T, least int) {
 	}
 	p.write(fin(1))
 	x.CloseWrite()
-	p.wantFrame("all was in order", fin(1))
+	p.wantFrame("no errors", fin(1))
 }
 
 // A peer that never grants stops one Write, and nothing else.
 func TestAdversaryNeverGrants(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
-	other := s.wantNext("another session", p, 9)
+	other := s.wantNext("the other session", p, 9)
 	ends := []struct {
 		why  string
 		n    uint16
@@ -97,7 +97,7 @@ func TestAdversaryNeverGrants(t *testing.T) {
 		{"Reset", 3, func(x remux.Session) error { return x.Reset(code.Timeout, "") },
 			func(why string, n uint16) { p.wantReset(why, n, code.Timeout) }},
 		{"SetDeadline", 5, func(x remux.Session) error { return x.SetDeadline(time.Unix(1, 0)) }, nil},
-		{"RESET of the peer", 7, func(x remux.Session) error { p.write(reset(7, code.General, "")); return nil }, nil},
+		{"RESET from the peer", 7, func(x remux.Session) error { p.write(reset(7, code.General, "")); return nil }, nil},
 	}
 	for _, c := range ends {
 		x := s.wantNext(c.why, p, c.n)
@@ -118,7 +118,7 @@ func TestAdversaryNeverGrants(t *testing.T) {
 		default:
 		}
 		other.Write([]byte("unharmed"))
-		p.wantData("another session", 9, "unharmed")
+		p.wantData("the other session", 9, "unharmed")
 		within(t, c.why, func() { c.end(x) })
 		within(t, c.why+": the Write", func() {
 			if r := <-done; r.err == nil || r.n > 200000 || (r.n < 65536 && c.why == "SetDeadline") {
@@ -168,7 +168,7 @@ func TestAdversaryLimits(t *testing.T) {
 	p.wantHello()
 	early := c.open()
 	go early.Write([]byte(pattern(300000)))
-	p.wantData("65536 before HELLO has come", 1, pattern(65536))
+	p.wantData("65536 before HELLO arrives", 1, pattern(65536))
 
 	p.write(hello(0, 1, 100000))
 	p.wantData("then the initial window", 1, pattern(300000)[65536:100000])

@@ -73,7 +73,7 @@ func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 	fs := <-got
 	within(t, "Close", func() { end.Close() })
 	if took := time.Since(start); took > 5*time.Second {
-		t.Fatalf("it took %v", took)
+		t.Fatalf("took %v", took)
 	}
 	for late := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(late) {
@@ -104,12 +104,12 @@ func sane(t *testing.T, fs []frame) {
 	for i, f := range fs {
 		bad := func(why string) { t.Fatalf("frame %d of %d, %v: %s", i, len(fs), f, why) }
 		if f.is(typeHello) != (i == 0) {
-			bad("HELLO is the first frame and no other")
+			bad("only the first frame is HELLO")
 		}
 		if f.session != 0 {
 			switch l := of(f.session); {
 			case l.fin || l.reset:
-				bad("behind the end")
+				bad("after the end")
 			case len(f.payload) == 0:
 				l.fin = true
 			}
@@ -118,7 +118,7 @@ func sane(t *testing.T, fs []frame) {
 		body := map[byte]int{typePing: 8, typePong: 8, typeWindow: 10, typeOpen: 2}
 		switch {
 		case len(f.payload) == 0 || len(f.payload) > 1024 || f.payload[0] > typeOpen:
-			bad("not on the page")
+			bad("not in PROTOCOL.md")
 		case body[f.payload[0]] != 0 && body[f.payload[0]] != len(f.payload)-1:
 			bad("wrong length")
 		case f.is(typeReset):
@@ -129,7 +129,7 @@ func sane(t *testing.T, fs []frame) {
 			l.reset = true
 		case f.is(typeWindow):
 			if of(binary.BigEndian.Uint16(f.payload[1:])).reset {
-				bad("WINDOW behind RESET")
+				bad("WINDOW after RESET")
 			}
 		case f.is(typeGoAway):
 			if goneAway && code.Code(f.payload[3]) != code.Protocol {
@@ -207,7 +207,7 @@ func FuzzFrames(f *testing.F) {
 		}
 		for _, x := range fs {
 			if x.is(typeOpen) && binary.BigEndian.Uint16(x.payload[1:])%2 != parity {
-				t.Fatal(fmt.Sprint("opened a number of ours: ", x))
+				t.Fatal(fmt.Sprint("opened one of our numbers: ", x))
 			}
 		}
 	})

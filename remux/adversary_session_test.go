@@ -138,7 +138,7 @@ func TestAdversaryResetWakes(t *testing.T) {
 		_, err := x.Write(make([]byte, 1<<20))
 		errs <- err
 	}()
-	p.wantData("the Write is at its window", 1, strings.Repeat("\x00", 65536))
+	p.wantData("the Write has filled its window", 1, strings.Repeat("\x00", 65536))
 	p.write(reset(1, code.Timeout, "late"))
 	within(t, "Read and Write", func() {
 		for range 2 {
@@ -164,14 +164,14 @@ func TestAdversaryResetText(t *testing.T) {
 	}
 	var e *code.Error
 	if !errors.As(err, &e) || e.Text != text {
-		t.Errorf("the text came as %.60q", e.Text)
+		t.Errorf("received the text as %.60q", e.Text)
 	}
 
 	y := s.wantNext("open", p, 3)
 	y.Reset(code.Refused, strings.Repeat("é\n", 1000))
 	f := p.wantType("RESET of ours", typeReset)
 	if n := len(f.payload) - 4; n > 512 || n < 500 {
-		t.Errorf("the text we send has %d bytes", n)
+		t.Errorf("the sent text has %d bytes", n)
 	}
 }
 
@@ -188,13 +188,13 @@ func TestAdversaryResetOurs(t *testing.T) {
 		}
 		x.Reset(c, "why")
 		if c == code.TargetReset {
-			p.wantData("0x12 comes behind the data", n, "before")
+			p.wantData("0x12 follows the data", n, "before")
 		}
 		p.wantFrame("RESET", reset(n, c, "why"))
 		if _, err := x.Read(make([]byte, 1)); err == nil || err == io.EOF {
 			t.Errorf("Read after Reset: %v", err)
 		}
-		p.wantIdle("nothing behind RESET")
+		p.wantIdle("nothing after RESET")
 	}
 }
 
@@ -215,15 +215,15 @@ func TestAdversaryClose(t *testing.T) {
 
 	x = s.wantNext("Close with unread bytes", p, 5)
 	p.write(data(5, "unread"))
-	p.barrier("they have come")
+	p.barrier("they have arrived")
 	x.Close()
 	p.wantReset("not clean", 5, code.Cancelled)
 
-	x = s.wantNext("Close, but the peer goes on", p, 7)
+	x = s.wantNext("Close, but the peer continues", p, 7)
 	x.Close()
 	p.wantFrame("FIN", fin(7))
 	p.write(data(7, "more"))
-	p.wantReset("it will not be read", 7, code.Cancelled)
+	p.wantReset("its data will not be read", 7, code.Cancelled)
 
 	x = s.wantNext("Close twice", p, 9)
 	x.Close()
@@ -259,7 +259,7 @@ func TestAdversaryHalfClose(t *testing.T) {
 	p.write(fin(3))
 	wantEOF(t, "the peer's end", x, "")
 	x.Write([]byte("answer"))
-	p.wantData("our direction goes on", 3, "answer")
+	p.wantData("our direction continues", 3, "answer")
 	x.CloseWrite()
 	p.wantFrame("FIN", fin(3))
 	p.wantIdle("nothing more")
@@ -270,11 +270,11 @@ func TestAdversaryPoolOpens(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()
 	x := c.open()
-	p.wantIdle("Open says nothing")
+	p.wantIdle("Open sends nothing")
 	if n, err := x.Write(nil); n != 0 || err != nil {
-		t.Errorf("Write of nothing: %d, %v", n, err)
+		t.Errorf("empty Write: %d, %v", n, err)
 	}
-	p.wantIdle("nor does a Write of nothing")
+	p.wantIdle("nor does an empty Write")
 	x.Write([]byte("hi"))
 	p.wantFrame("the first data opens", data(1, "hi"))
 
@@ -282,23 +282,23 @@ func TestAdversaryPoolOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.wantFrame("Dial says OPEN", open(3))
+	p.wantFrame("Dial sends OPEN", open(3))
 	y.Write([]byte("hi"))
 	p.wantFrame("and then data", data(3, "hi"))
 
 	z := c.open()
 	go z.Read(make([]byte, 1))
-	p.wantFrame("Read says OPEN", open(5))
+	p.wantFrame("Read sends OPEN", open(5))
 
 	w := c.open()
 	w.Close()
-	p.wantIdle("what was never told of needs no end")
+	p.wantIdle("an unannounced session sends no end")
 
 	p.write(data(2, "x"))
 	f, err := p.next(typePing, typeWindow)
 	if err != nil || !f.is(typeReset) || string(f.payload[1:3]) != be16(2) || code.Code(f.payload[3]) != code.Overload {
-		t.Errorf("a session towards a Pool: want RESET of 2 with 0x15, got %v, %v", f, err)
+		t.Errorf("a session opened to a Pool: want RESET of 2 with 0x15, got %v, %v", f, err)
 	}
 	p.write(data(1, "yo"))
-	wantRead(t, "the conn goes on", x, "yo")
+	wantRead(t, "the conn continues", x, "yo")
 }

@@ -35,7 +35,7 @@ func visaServer(t *testing.T) (s *server, until *atomic.Pointer[time.Time], barr
 	until.Store(&end)
 	cfg := remux.Config{Hooks: &remux.Hooks{ConnBarred: func(_ remux.ID, err error) {
 		if !errors.Is(err, errVisa) {
-			t.Errorf("the conn is barred because of %v, want %v", err, errVisa)
+			t.Errorf("the conn is barred with %v, want %v", err, errVisa)
 		}
 		barred.Add(1)
 	}}}
@@ -53,24 +53,24 @@ func TestBarred(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, until, barred := visaServer(t)
 				p := s.full()
-				running := s.wantNext("before the end", p, 1)
-				second := s.wantNext("before the end, too", p, 3)
+				running := s.wantNext("before expiry", p, 1)
+				second := s.wantNext("also before expiry", p, 3)
 				last := uint16(3)
 				if tt.jump {
 					now := time.Now().Add(-time.Nanosecond)
 					until.Store(&now)
 					p.write(data(5, "x"))
-					p.wantFrame("a session behind the end", reset(5, code.NotAuthorised, errVisa.Error()))
+					p.wantFrame("a session after expiry", reset(5, code.NotAuthorised, errVisa.Error()))
 					last = 5
 				} else {
 					time.Sleep(time.Until(*until.Load()) + 1100*time.Millisecond)
 				}
-				if got := p.wantGoAway("behind the end", code.NotAuthorised); got != last {
+				if got := p.wantGoAway("after expiry", code.NotAuthorised); got != last {
 					t.Errorf("GOAWAY names session %d as the last, want %d", got, last)
 				}
 				p.write(open(7), data(9, "x"), fin(9))
-				p.wantFrame("a session behind GOAWAY", reset(7, code.NotAuthorised, errVisa.Error()))
-				p.wantFrame("another one", reset(9, code.NotAuthorised, errVisa.Error()))
+				p.wantFrame("a session after GOAWAY", reset(7, code.NotAuthorised, errVisa.Error()))
+				p.wantFrame("one more", reset(9, code.NotAuthorised, errVisa.Error()))
 				time.Sleep(time.Minute) // without any session
 				if _, err := running.Write([]byte("still here")); err != nil {
 					t.Fatalf("Write on a running session: %v", err)
@@ -82,7 +82,7 @@ func TestBarred(t *testing.T) {
 				p.wantFrame("the end of a running session", fin(1))
 				second.Reset(code.Cancelled, "")
 				p.wantReset("the last session", 3, code.Cancelled)
-				p.wantClosed("behind the last session")
+				p.wantClosed("after the last session")
 				if n := barred.Load(); n != 1 {
 					t.Errorf("reported as barred %d times, want once", n)
 				}
@@ -97,7 +97,7 @@ func TestBarredIdle(t *testing.T) {
 		s, until, _ := visaServer(t)
 		p := s.full()
 		time.Sleep(time.Until(*until.Load()) + 2*time.Second)
-		p.wantGoAway("behind the end", code.NotAuthorised)
+		p.wantGoAway("after expiry", code.NotAuthorised)
 		p.wantClosed("an idle conn")
 	})
 }
@@ -113,10 +113,10 @@ func TestBarredBasic(t *testing.T) {
 		p.mu.Lock()
 		p.got = nil
 		p.mu.Unlock()
-		running := s.wantNext("before the end", p, 1)
+		running := s.wantNext("before expiry", p, 1)
 		time.Sleep(time.Until(*until.Load()) + 2*time.Second)
 		p.write(data(3, "x"))
-		p.wantFrame("a session behind the end", fin(3))
+		p.wantFrame("a session after expiry", fin(3))
 		if _, err := running.Write([]byte("still here")); err != nil {
 			t.Fatalf("Write on a running session: %v", err)
 		}

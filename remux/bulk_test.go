@@ -171,7 +171,7 @@ func TestBulk(t *testing.T) {
 	}
 	wg.Wait()
 	if n := waiting(p.cfg.Budget) + waiting(l.cfg.Budget); n != 0 {
-		t.Errorf("%d bytes still counted as waiting after all was read", n)
+		t.Errorf("%d bytes still counted as buffered after everything was read", n)
 	}
 }
 
@@ -278,7 +278,7 @@ func TestLost(t *testing.T) {
 	far.Close()
 	next, err := p.Dial()
 	if err != nil {
-		t.Fatalf("the session after: %v", err)
+		t.Fatalf("the next session: %v", err)
 	}
 	next.Close()
 }

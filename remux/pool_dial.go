@@ -141,7 +141,7 @@ func (p *Pool) retryLocked() {
 	if p.retry != nil {
 		p.retry.Stop()
 	}
-	// Full jitter: a thousand clients must not come back at the same moment.
+	// Full jitter: a thousand clients must not reconnect at the same moment.
 	wait := retryMin/2 + rand.N(p.backoffMax())
 	p.retry = time.AfterFunc(wait, func() {
 		p.mu.Lock()

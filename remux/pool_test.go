@@ -35,7 +35,7 @@ type bubble struct {
 	lost   int           // guarded by mu; how many of closed did not end cleanly
 }
 
-// Accept, Close and Addr make it the net.Listener of its SessionListener.
+// Accept, Close and Addr implement net.Listener for its SessionListener.
 func (b *bubble) Accept() (net.Conn, error) {
 	c, ok := <-b.pipes
 	if !ok {

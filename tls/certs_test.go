@@ -59,7 +59,7 @@ func TestInit(t *testing.T) {
 	}
 	cas, err := loadCAs(ccfg, ClientRole)
 	if err != nil || len(cas) != 1 || !cas[0].IsCA || !cas[0].MaxPathLenZero {
-		t.Fatalf("client.pem as CA file: %v, want the one CA, which signs no other CA", err)
+		t.Fatalf("client.pem as CA file: %v, want one CA, which cannot sign other CAs", err)
 	}
 	if years := time.Until(cas[0].NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
 		t.Errorf("the CA is good for %.1f years, want 10", years)
@@ -72,7 +72,7 @@ func TestInit(t *testing.T) {
 		t.Errorf("the server's certificate is for %q, want %q", got, want)
 	}
 	if got := pair.Leaf.ExtKeyUsage; !slices.Equal(got, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
-		t.Errorf("the server's certificate may be used for %v, want for servers alone", got)
+		t.Errorf("the server's certificate may be used for %v, want only for servers", got)
 	}
 	c, s := serve(t, scfg).pair(newClient(t, ccfg))
 	wantTalk(t, c, s)
@@ -176,7 +176,7 @@ func TestListAndRevoke(t *testing.T) {
 		t.Errorf("second Revoke = %v, want an error that says so", err)
 	}
 	if _, err := ca.Revoke(dir, "desktop"); err == nil || !strings.Contains(err.Error(), "127.0.0.1, client, laptop") {
-		t.Errorf("Revoke of an unknown name = %v, want an error that lists the known", err)
+		t.Errorf("Revoke of an unknown name = %v, want an error that lists the known names", err)
 	}
 	serial := strings.ToUpper(all[1].Serial)
 	if one, err := ca.Revoke(dir, serial); err != nil || len(one) != 1 || one[0].Name() != "client" {
@@ -206,7 +206,7 @@ func TestThrowaway(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := attemptRefused(h, newClient(t, Config{Material: stranger})); !isReset(err) {
-		t.Errorf("client of another throw-away CA: %v, want it refused", err)
+		t.Errorf("client of a different throwaway CA: %v, want it refused", err)
 	}
 	if err := h.server.Reload(); err != nil {
 		t.Errorf("Reload of certificates in memory: %v", err)
@@ -223,7 +223,7 @@ func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
 	cfg := Config{Cert: filepath.Join(dir, "server.pem"), Key: filepath.Join(dir, "server.key"), CA: filepath.Join(dir, "ca.pem")}
 	if _, err := ca.NewCRL(dir); err == nil || !strings.Contains(err.Error(), "exists") {
-		t.Errorf("NewCRL beside a list = %v, want an error", err)
+		t.Errorf("NewCRL next to a list = %v, want an error", err)
 	}
 	if err := os.Remove(filepath.Join(dir, "ca.crl")); err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestMissingList(t *testing.T) {
 	_, rerr := ca.Revoke(dir, "client")
 	for what, err := range map[string]error{"NewServer": serr, "List": lerr, "Revoke": rerr} {
 		if err == nil || !strings.Contains(err.Error(), "ca.crl is missing") || !strings.Contains(err.Error(), "certs crl -dir "+dir) {
-			t.Errorf("%s without the list = %v, want an error with the way on", what, err)
+			t.Errorf("%s without the list = %v, want an error that says how to proceed", what, err)
 		}
 	}
 	if found := Check(cfg, ServerRole, "127.0.0.1:1", time.Now()); len(found) != 1 || found[0].Severity != Fatal {
@@ -243,10 +243,10 @@ func TestMissingList(t *testing.T) {
 		t.Fatal(err)
 	}
 	if one, err := ca.Revoke(dir, "client"); err != nil || len(one) != 1 {
-		t.Errorf("Revoke behind NewCRL = %v, %v", one, err)
+		t.Errorf("Revoke after NewCRL = %v, %v", one, err)
 	}
 	if s, err := NewServer(cfg); err != nil {
-		t.Errorf("NewServer behind NewCRL = %v", err)
+		t.Errorf("NewServer after NewCRL = %v", err)
 	} else {
 		s.Close()
 	}

@@ -20,7 +20,7 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// Severity says how much a Finding matters.
+// Severity is the importance of a Finding.
 type Severity string
 
 // The severities.
@@ -162,7 +162,7 @@ func (c *checker) clientName(address string) {
 }
 
 // trust checks the CAs, and this end's certificate against them: with one CA for both
-// ends, as `tunnels certs init` makes it, they must match.
+// ends, as created by `tunnels certs init`, they must match.
 func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	bad := Fatal // without a valid CA no peer is accepted; with one, its clients are
 	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return certtext.OutOfDate(ca, c.now) == "" }) {

@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 			c.ServerName = "vps"
 			return c
 		}, ServerRole, ":443", []string{"warning: -tls.server.name: the server's certificate of localhost is valid for localhost, 127.0.0.1, not for vps; tunnels certs init"}},
-		{"client of a path", func(p *pki) Config { return p.client("x") }, ClientRole, "/run/x.sock",
+		{"client with a path", func(p *pki) Config { return p.client("x") }, ClientRole, "/run/x.sock",
 			[]string{"error: set -tls.server.name; "}},
 		{"expired", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(-2), "x")) }, ClientRole, "",
 			[]string{"error: the client's certificate x expired on " + certtext.Day(in(-2)) + "; tunnels certs client"}},
@@ -42,9 +42,9 @@ func TestCheck(t *testing.T) {
 			[]string{"error: the server's certificate x expired on " + certtext.Day(in(-2)) + "; move server.pem"}},
 		{"not yet valid", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(2), in(9), "x")) }, ClientRole, "",
 			[]string{"error: the client's certificate x is not valid before " + certtext.Day(in(2)) + "; clocks"}},
-		{"near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(20), "x")) }, ClientRole, "",
+		{"about to expire", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(20), "x")) }, ClientRole, "",
 			[]string{"warning: the client's certificate x expires in 20 days, on " + certtext.Day(in(20)) + "; tunnels certs client"}},
-		{"not yet near its end", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(22), "x")) }, ClientRole, "", nil},
+		{"not yet about to expire", func(p *pki) Config { return p.config("x.pem", p.leafAt(ClientRole, in(-9), in(22), "x")) }, ClientRole, "", nil},
 		{"wrong use", func(p *pki) Config { return p.client("x") }, ServerRole, "",
 			[]string{"error: x.pem (-tls.server.cert): it holds the certificate of x, which is not a server certificate, so every connection would fail; "}},
 		{"revoked", func(p *pki) Config {
@@ -56,22 +56,22 @@ func TestCheck(t *testing.T) {
 			p.write("ca.crl", []byte("broken"))
 			return p.client("x")
 		}, ClientRole, "", []string{"error: ca.crl: no revocation list in PEM form; copy"}},
-		{"another CA", func(p *pki) Config {
+		{"a different CA", func(p *pki) Config {
 			c := newPKI(p.t).client("x")
 			c.CA = p.path("ca.pem")
 			return c
 		}, ClientRole, "", []string{"error: the client's certificate x is signed by tunnels CA ; same"}},
-		{"a CA of its own for each end", func(p *pki) Config {
+		{"a separate CA for each end", func(p *pki) Config {
 			c := newForeignPKI(p.t, "corporate").client("x")
 			c.CA = p.path("ca.pem")
 			return c
 		}, ClientRole, "", []string{"warning: the client's certificate x is signed by corporate, and -tls.client.ca trusts tunnels CA ; if both ends"}},
-		{"another CA of the same name", func(p *pki) Config {
+		{"a different CA of the same name", func(p *pki) Config {
 			c := newForeignPKI(p.t, "corporate").server()
 			c.CA = newForeignPKI(p.t, "corporate").path("ca.pem")
 			return c
 		}, ServerRole, "", []string{"warning: is signed by corporate, and -tls.server.ca trusts corporate (another CA of that name); same"}},
-		{"one CA of two expired", func(p *pki) Config {
+		{"one of two CAs expired", func(p *pki) Config {
 			c := p.server()
 			old := newPKI(p.t)
 			old.expire(now.Add(-time.Hour))
@@ -82,11 +82,11 @@ func TestCheck(t *testing.T) {
 			p.expire(now.Add(-time.Hour))
 			return p.server()
 		}, ServerRole, "", []string{"error: expired on ; move server.pem", "error: the CA tunnels CA ; certs init -dir"}},
-		{"no name but the common name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "",
+		{"no name except the common name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "",
 			[]string{"error: -tls.server.cert: certificate of localhost is valid for no host: only names in subjectAltName count; subjectAltName=DNS:NAME"}},
 		{"an address as a DNS name", func(p *pki) Config { return p.withNames(ServerRole, "x", []string{"127.0.0.1"}, nil) }, ServerRole, "127.0.0.1:443",
 			[]string{"error: is valid for no host; certs init"}},
-		{"an address as a DNS name beside a real one", func(p *pki) Config {
+		{"an address as a DNS name next to a real one", func(p *pki) Config {
 			return p.withNames(ServerRole, "x", []string{"vps.example.com", "127.0.0.1"}, nil)
 		}, ServerRole, "127.0.0.1:443",
 			[]string{"warning: has the address 127.0.0.1 as a DNS name, where it does not count; certs init"}},
@@ -135,12 +135,12 @@ func TestStarts(t *testing.T) {
 			p.revoke(l)
 			return p.config("x.pem", l)
 		}, ClientRole, ""},
-		{"certificate and CA of two folders", func(p *pki) Config {
+		{"certificate and CA from two folders", func(p *pki) Config {
 			c := newPKI(p.t).server()
 			c.CA = p.path("ca.pem")
 			return c
 		}, ServerRole, "from the same `tunnels certs init`"},
-		{"a CA of its own for each end", func(p *pki) Config {
+		{"a separate CA for each end", func(p *pki) Config {
 			c := newForeignPKI(p.t, "public").server()
 			c.CA = p.path("ca.pem")
 			return c
@@ -164,7 +164,7 @@ func TestStarts(t *testing.T) {
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("new %s: %v, want %q", tt.role, err, tt.want)
 			case tt.want != "" && len(ear.warnings) > 0:
-				t.Errorf("warnings of what does not start: %q", ear.warnings)
+				t.Errorf("warnings in addition to an error: %q", ear.warnings)
 			case tt.want == "" && (err != nil || len(ear.warnings) != 1):
 				t.Errorf("new %s: %v and warnings %q, want one warning", tt.role, err, ear.warnings)
 			}

@@ -7,7 +7,7 @@ import (
 	"tunnels/tls/internal/authority"
 )
 
-// ALPN is the protocol (RFC 7301) that both ends offer unless Config names another.
+// ALPN is the protocol (RFC 7301) that both ends offer by default.
 const ALPN = "tunnels/1"
 
 // Config names the files of one end. All paths may name the same PEM file if it holds
@@ -24,8 +24,8 @@ type Config struct {
 	// Material, if not nil, is used instead of the three files.
 	Material *Material
 
-	// Protocol is the ALPN name this end offers; the default is ALPN. A peer that
-	// offers another protocol is refused. A peer that offers none is accepted, and
+	// Protocol is the ALPN name this end offers; the default is ALPN. A peer that offers
+	// a different protocol is refused. A peer that offers none is accepted, and
 	// NegotiatedProtocol of its conn is empty.
 	Protocol string
 
@@ -44,8 +44,8 @@ type Config struct {
 	pollEvery time.Duration // interval between checks of the files; 0 means 2 s
 }
 
-// Names are the names of a Config's settings in messages, as users know them. Plain words
-// stand in for those that are empty.
+// Names are the names of a Config's settings in messages, as users know them. Empty ones
+// are replaced by plain words.
 type Names struct {
 	Cert       string // the file of Config.Cert
 	Key        string // the file of Config.Key
@@ -56,7 +56,7 @@ type Names struct {
 	Protocol   string // the setting that decides Config.Protocol
 }
 
-// names returns c.Names with plain words for those that are empty.
+// names returns c.Names with empty ones replaced by plain words.
 func (c Config) names() Names {
 	n := c.Names
 	return Names{

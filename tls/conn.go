@@ -32,7 +32,7 @@ type Conn struct {
 	// expires is when the peer's certificate expires.
 	expires time.Time
 
-	writing sync.Mutex // serializes Write; Close and Abort do not take it
+	writing sync.Mutex // serializes Write; not acquired by Close and Abort
 
 	// cause is why this end closed the conn, or nil if no reason was given. Read and
 	// Write return it instead of the socket's error.
@@ -156,7 +156,7 @@ func (c *Conn) WriteNow(p []byte) (bool, error) {
 	return sent, c.because(err)
 }
 
-// Flush sends what WriteNow could not, waiting for it as Write does.
+// Flush sends the bytes that WriteNow could not, blocking like Write.
 func (c *Conn) Flush() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -314,7 +314,7 @@ func TestWriteNow(t *testing.T) {
 			break
 		}
 		if total > 1<<30 {
-			t.Fatal("1 GiB was sent to a peer that does not read")
+			t.Fatal("1 GiB was sent to a peer that is not reading")
 		}
 	}
 	done := make(chan error, 1)

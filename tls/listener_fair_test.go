@@ -20,7 +20,7 @@ func TestHandshakesShareBySource(t *testing.T) {
 	for i, source := range []string{"flood", "newcomer", "honest", "flood"} {
 		e := l.oldestLocked(source)
 		if got := e.Value.(*attempt).source; got != "flood" {
-			t.Errorf("%d: a handshake of %s ends for one of %s, want one of flood", i, got, source)
+			t.Errorf("%d: a handshake from %s ends for one from %s, want one from flood", i, got, source)
 		}
 		l.forgetLocked(e)
 	}
@@ -28,7 +28,7 @@ func TestHandshakesShareBySource(t *testing.T) {
 		l.forgetLocked(l.pending.Front())
 	}
 	if len(l.bySource) != 0 {
-		t.Errorf("sources %v are left of no handshake", l.bySource)
+		t.Errorf("sources %v are left after the last handshake", l.bySource)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestOldestOfEqualSources(t *testing.T) {
 	for range 50 { // map order varies between iterations
 		for source, want := range map[string]string{"new": "a", "c": "c"} {
 			if got := l.oldestLocked(source).Value.(*attempt).source; got != want {
-				t.Fatalf("for one from %s, that of %s gives way, want %s", source, got, want)
+				t.Fatalf("for a handshake from %s, the one from %s gives way, want %s", source, got, want)
 			}
 		}
 	}

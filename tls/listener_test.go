@@ -36,7 +36,7 @@ func TestFloodOfSilentConnections(t *testing.T) {
 		c, s := h.pair(client)
 		wantTalk(t, c, s)
 	})
-	if got, want := receive(t, h.ear.rejected, "line about a dropped one"), "dropped: 256 handshakes were unfinished and this was the oldest from its source"; got != want {
+	if got, want := receive(t, h.ear.rejected, "line about a dropped handshake"), "dropped: 256 handshakes were unfinished and this was the oldest from its source"; got != want {
 		t.Errorf("line of a dropped handshake = %q, want %q", got, want)
 	}
 }
@@ -84,21 +84,21 @@ func TestAcceptNotCalled(t *testing.T) {
 		}
 	}
 	if got := len(conns); got != 4 {
-		t.Errorf("%d handshakes were finished though nobody accepts, want 4", got)
+		t.Errorf("%d handshakes were finished although Accept is not called, want 4", got)
 	}
 	if err := l.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 	for _, c := range conns {
 		if err := endOf(c); !isReset(err) {
-			t.Errorf("conn that nobody accepted ended with %v, want an error", err)
+			t.Errorf("conn that was not accepted ended with %v, want an error", err)
 		}
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept after Close = %v, want %v", err, net.ErrClosed)
 	}
 	if got := watched(server); got != 0 {
-		t.Errorf("the server still watches %d conns after all are closed", got)
+		t.Errorf("the server still tracks %d conns after all are closed", got)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestCloseEndsPendingHandshakes(t *testing.T) {
 		}
 	}
 	if n := len(h.ear.rejected); n != 0 {
-		t.Errorf("%d handshakes that Close ended were told as rejected, want 0", n)
+		t.Errorf("%d handshakes ended by Close were reported as rejected, want 0", n)
 	}
 }
 
@@ -190,11 +190,11 @@ func TestAcceptErrors(t *testing.T) {
 			})
 			c, err := l.Accept()
 			if err != nil {
-				t.Fatalf("Accept after errors that pass: %v", err)
+				t.Fatalf("Accept after temporary errors: %v", err)
 			}
 			_ = c.Close()
 			if got := receive(t, ear.rejected, "line about accepting"); !strings.Contains(got, "retrying") {
-				t.Errorf("line = %q, want one that says it is tried again", got)
+				t.Errorf("line = %q, want one that announces a retry", got)
 			}
 			if n := len(ear.rejected); n != 0 {
 				t.Errorf("%d more lines about one series of errors, want 0", n)

@@ -33,13 +33,13 @@ func TestRevocationStaysInForce(t *testing.T) {
 		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "the list of " + certtext.Label(a.ca.Cert) + " is gone", []string{"1", "2"}},
 		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "is gone", []string{"1", "2"}},
 		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], 0o644) }, "block 1 of 1 is damaged", []string{"1", "2"}},
-		{"one damaged, the other with one more", func(own, shared string) {
+		{"one damaged, the other with an addition", func(own, shared string) {
 			_ = os.WriteFile(own, a1[:90], 0o644)
 			_ = os.WriteFile(shared, later(b, 3), 0o644)
 		}, "block 1 of 1 is damaged", []string{"1", "3"}},
-		{"replaced by another CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), 0o644) }, crl.ErrForeign.Error(), []string{"1", "2"}},
-		{"another CA's beside it", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), 0o644) }, crl.ErrForeign.Error(), []string{"4", "2"}},
-		{"another CA's beside it in ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), 0o644) }, "", []string{"1", "5"}},
+		{"replaced by a different CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), 0o644) }, crl.ErrForeign.Error(), []string{"1", "2"}},
+		{"a different CA's added", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), 0o644) }, crl.ErrForeign.Error(), []string{"4", "2"}},
+		{"a different CA's added to ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), 0o644) }, "", []string{"1", "5"}},
 		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), 0o644) }, "is older than the one in force", []string{"1", "6", "2"}},
 		{"a newer one", func(own, _ string) { _ = os.WriteFile(own, later(a, 8), 0o644) }, "", []string{"8", "2"}},
 	} {
@@ -108,7 +108,7 @@ func TestFailureIsRepeated(t *testing.T) {
 		p.write("ca.crl", good)
 		p.server()
 		if events := s.check(); len(events) != 2 || events[0].err != nil || events[1].err != nil {
-			t.Errorf("events of the mended files: %v, want two without an error", events)
+			t.Errorf("events for the repaired files: %v, want two without an error", events)
 		}
 	})
 }

@@ -31,10 +31,11 @@ const (
 	public  = 0o644
 )
 
-// NameError says why a certificate cannot have a name and what a valid name looks like.
+// NameError explains why a name is not valid in a certificate, and what a valid one looks
+// like.
 type NameError = authority.NameError
 
-// Report describes what Init or IssueClient did.
+// Report lists what Init or IssueClient created.
 type Report struct {
 	Files  []string // files written, with their folder
 	Issued []Issued // certificates issued

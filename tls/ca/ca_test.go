@@ -47,10 +47,10 @@ func TestNeverOverwrites(t *testing.T) {
 		}
 		before := contents(t, dir)
 		if _, err := Init(dir, []string{"vps"}); err == nil || !strings.Contains(err.Error(), there) {
-			t.Errorf("Init beside %s = %v, want an error that names it", there, err)
+			t.Errorf("Init next to %s = %v, want an error that names it", there, err)
 		}
 		if after := contents(t, dir); len(after) != 1 || after[there] != before[there] {
-			t.Errorf("Init beside %s left %d files, want the one as it was", there, len(after))
+			t.Errorf("Init next to %s left %d files, want only the unchanged one", there, len(after))
 		}
 	}
 	dir, _ := mustInit(t, "vps")
@@ -59,7 +59,7 @@ func TestNeverOverwrites(t *testing.T) {
 		t.Errorf("second Init = %v, want an error", err)
 	}
 	if _, err := IssueClient(dir, "client"); err == nil || !strings.Contains(err.Error(), "tunnels certs revoke client") {
-		t.Errorf("IssueClient of the first client's name = %v, want an error that says how to get a new one", err)
+		t.Errorf("IssueClient with the first client's name = %v, want an error that says how to get a new one", err)
 	}
 	for name, text := range contents(t, dir) {
 		if before[name] != text {
@@ -78,7 +78,7 @@ func TestWriteAllOrNothing(t *testing.T) {
 		t.Error("writeAll over an existing file: no error")
 	}
 	if got := contents(t, dir); len(got) != 1 || got["b"] != "precious" {
-		t.Errorf("writeAll that could not go on left %v, want b alone, as it was", got)
+		t.Errorf("failed writeAll left %v, want only b, unchanged", got)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestRevokeKeepsUnreadableFiles(t *testing.T) {
 	}
 	before["ca.crl.new"] = ""
 	if _, err := Revoke(dir, "client"); err == nil || !strings.Contains(err.Error(), "ca.crl.new exists") {
-		t.Errorf("Revoke while another is at work = %v, want an error that says so", err)
+		t.Errorf("concurrent Revoke = %v, want an error that says so", err)
 	}
 	for name, text := range contents(t, dir) {
 		if old, ok := before[name]; !ok || old != text {
@@ -113,6 +113,6 @@ func TestRevokeExpired(t *testing.T) {
 	now := time.Now()
 	all := []Issued{{Serial: "a", Role: authority.ClientRole, Names: []string{"laptop"}, NotAfter: now.Add(-time.Hour)}}
 	if _, err := choose(all, "laptop", now); err == nil || !strings.Contains(err.Error(), "expired on "+certtext.Day(now.Add(-time.Hour))) {
-		t.Errorf("choose of an expired one = %v, want an error that says when", err)
+		t.Errorf("choose for an expired certificate = %v, want an error that says when", err)
 	}
 }

@@ -21,7 +21,7 @@ func TestRevocationListStaysReadable(t *testing.T) {
 	}{
 		{"replaced", 0o644, false, false},
 		{"for a group", 0o640, false, false},
-		{"new beside the CA", 0o640, true, false},
+		{"new, next to the CA", 0o640, true, false},
 		{"a link", 0o644, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestRevocationListStaysReadable(t *testing.T) {
 			info, err := os.Lstat(path)
 			if tt.link {
 				if err != nil || info.Mode().Type() != os.ModeSymlink {
-					t.Fatalf("the link has become %v, %v", info.Mode(), err)
+					t.Fatalf("the link is now %v, %v", info.Mode(), err)
 				}
 				info, err = os.Lstat(like)
 			}

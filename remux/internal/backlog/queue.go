@@ -136,7 +136,8 @@ func (q *Queue) Take() (net.Conn, error) {
 	return nil, q.err
 }
 
-// Finish makes Take fail with err from now on, unless it fails already.
+// Finish makes Take fail with err once the queue is empty, unless an earlier call set an
+// error.
 func (q *Queue) Finish(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

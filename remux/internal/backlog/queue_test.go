@@ -42,12 +42,12 @@ func TestQueueShares(t *testing.T) {
 		}
 	}
 	if s := put("greedy"); s == nil || of[s] != "greedy" {
-		t.Error("the queue holds more than its backlog")
+		t.Error("the queue exceeds its limit")
 	}
 	for i := range 350 {
 		for _, c := range []string{"small", "smaller"}[:1+i%2] {
 			if s := put(c); of[s] == c {
-				t.Fatalf("client %s is refused though it has few waiting", c)
+				t.Fatalf("client %s is refused although few of its sessions are queued", c)
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func TestQueueEnded(t *testing.T) {
 			break
 		}
 		if ended == nil {
-			t.Fatal("Put beyond the backlog, and nothing gave way")
+			t.Fatal("Put on a full queue made nothing give way")
 		}
 		gave++
 	}

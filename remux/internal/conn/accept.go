@@ -48,7 +48,7 @@ func (c *Conn) lookup(number uint16, length int) (*Session, *code.Error) {
 func (c *Conn) queueUp(s *Session) bool {
 	refused, ended := c.queue.Put(s, c.client)
 	if ended != nil {
-		ended.Close() // frees what it still holds of the budget
+		ended.Close() // return its share of the budget
 	}
 	if refused != nil && refused != s {
 		refused.Reset(queueFull())

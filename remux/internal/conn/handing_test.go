@@ -47,7 +47,7 @@ func TestLossAfterBytes(t *testing.T) {
 				select {
 				case err := <-read:
 					if name != "closed" {
-						t.Fatalf("reading ended with %q, %v before the sink had the bytes", got, err)
+						t.Fatalf("reading ended with %q, %v before the sink was done", got, err)
 					}
 					read <- err
 				default:
@@ -59,11 +59,11 @@ func TestLossAfterBytes(t *testing.T) {
 				err = <-read
 				want := map[bool]string{true: "", false: "ho"}[name == "closed"]
 				if string(got) != want || err == nil {
-					t.Errorf("reading gave %q, %v, want %q and an error", got, err, want)
+					t.Errorf("read %q, %v, want %q and an error", got, err, want)
 				}
 				synctest.Wait()
 				if n, _, _ := s.conn.cfg.Budget.Usage(); n != 0 {
-					t.Errorf("%d bytes of the budget are still taken", n)
+					t.Errorf("%d bytes of the budget are still in use", n)
 				}
 			})
 		})

@@ -19,9 +19,9 @@ func TestFramesAllocateNothing(t *testing.T) {
 		name string
 		make func(t *testing.T) (op func(), check func(ops int))
 	}{
-		{"write, smallest turn", func(t *testing.T) (func(), func(int)) { return writeOp(t, 0) }},
-		{"write, largest turn", func(t *testing.T) (func(), func(int)) { return writeOp(t, flow.FramesMax) }},
-		{"write at once", writeNowOp},
+		{"write, smallest quantum", func(t *testing.T) (func(), func(int)) { return writeOp(t, 0) }},
+		{"write, largest quantum", func(t *testing.T) (func(), func(int)) { return writeOp(t, flow.FramesMax) }},
+		{"write directly", writeNowOp},
 		{"read, deliver", deliverOp},
 		{"read, borrow", borrowOp},
 		{"read WINDOW", windowOp},

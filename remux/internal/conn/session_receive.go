@@ -71,7 +71,7 @@ func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 	return wanted
 }
 
-// behind returns the pieces that follow the first n bytes.
+// behind returns the pieces after the first n bytes.
 func behind(pieces [][]byte, n int) [][]byte {
 	for len(pieces) > 0 && n >= len(pieces[0]) {
 		n -= len(pieces[0])

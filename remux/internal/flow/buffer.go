@@ -2,8 +2,8 @@ package flow
 
 import "sync"
 
-// Chunks come in three sizes, so that a session which receives keystrokes does not hold
-// the buffers that a download needs.
+// Chunks come in three sizes, so that a session receiving keystrokes does not hold
+// buffers of the size a download needs.
 var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10}
 
 // chunkPools recycle chunks; a pool is a cache, not state.

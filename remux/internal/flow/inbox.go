@@ -55,7 +55,7 @@ func (in *Inbox) Next(buf []byte, n int, rest []byte) ([]byte, int) {
 	return buf, copy(buf, left[:have])
 }
 
-// resize returns the buffer in use to its pool and returns one of another size.
+// resize returns the buffer in use to its pool and gets one of a different size.
 func (in *Inbox) resize(kind int) []byte {
 	if in.lent != nil {
 		inboxPools[in.kind].Put(in.lent)

@@ -38,8 +38,8 @@ const FirstWindow = 256 << 10
 // window costs a WINDOW frame and two goroutine switches every 64 KiB.
 const rttFloor = 2 * time.Millisecond
 
-// stepMax is how far a large window may fall behind before the peer is granted more: a
-// sender that uses all of it has that much less of it per round trip.
+// stepMax is how far the limit of a large window may lag before the peer is granted more:
+// a sender that uses the whole window loses that much of it per round trip.
 const stepMax = 4 << 20
 
 // Start sets the first limit: the floor, which takes nothing from the budget, or no limit

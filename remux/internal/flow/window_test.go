@@ -14,7 +14,7 @@ func TestConsumedAtOnce(t *testing.T) {
 		f.Lazy = lazy
 		limit := f.Limit
 		if !f.Consumed(int(limit), time.Millisecond) || f.Limit <= limit {
-			t.Errorf("lazy %t: limit %d after %d bytes were read, want more, and to say so", lazy, f.Limit, limit)
+			t.Errorf("lazy %t: limit %d after reading %d bytes, want more, and true", lazy, f.Limit, limit)
 		}
 		f.Close()
 	}

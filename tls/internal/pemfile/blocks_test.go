@@ -94,7 +94,7 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 	}
 }
 
-// TestNotPEM: the error for a file of another format names that format.
+// TestNotPEM: the error for a file in a different format names that format.
 func TestNotPEM(t *testing.T) {
 	p := newPKI(t)
 	leaf := p.leaf(authority.ClientRole, "laptop")

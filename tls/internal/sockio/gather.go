@@ -49,7 +49,7 @@ func (g *Gather) Begin(n int) {
 	}
 }
 
-// Write takes the bytes that crypto/tls sends.
+// Write receives the bytes that crypto/tls sends.
 func (g *Gather) Write(to io.Writer, p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,7 +71,7 @@ func (g *Gather) Write(to io.Writer, p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush sends the gathered records and ends what Begin started.
+// Flush sends the gathered records and stops gathering.
 func (g *Gather) Flush(to io.Writer) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
