@@ -138,7 +138,7 @@ func (k *keepalive) measureLocked(c *Conn) {
 	}
 }
 
-// askLocked sends a PING unless an answer is already overdue since heard, when the server
+// askLocked sends a PING unless an answer is already owed since heard, when the server
 // was last heard from on any conn; it reports whether an answer is owed now. Unlike the
 // PING of pingLocked, this one has no consequences for the conn. Until its first frame
 // arrives, a peer that may not support PING is sent none, and owes an answer only if it
