@@ -130,7 +130,7 @@ func benchBulk(b *testing.B, deliver bool) {
 	e := newEnds(b)
 	var delivered, borrowed int
 	if deliver {
-		e.far.Deliver(takeAll(&delivered))
+		e.far.SetSink(takeAll(&delivered))
 	}
 	var end error
 	e.running.Go(func() { borrowed, end = borrowAll(e.far) })
@@ -169,11 +169,11 @@ func takeAll(got *int) func(pieces [][]byte) int {
 func borrowAll(s *conn.Session) (int, error) {
 	n := 0
 	for {
-		p, err := s.Borrow()
+		p, err := s.Peek()
 		if err != nil {
 			return n, err
 		}
 		n += len(p)
-		s.GiveBack()
+		s.Discard()
 	}
 }

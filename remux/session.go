@@ -10,15 +10,15 @@ import (
 
 // Session is one bidirectional byte stream on a conn: a [net.Conn] with half-close and
 // with ends that carry a reason. All methods are safe for concurrent use; only Read,
-// Borrow and Write block.
+// Peek and Write block.
 //
 // An error from Read or Write that is not io.EOF, a deadline or net.ErrClosed means
 // that the session did not end cleanly: bytes may be missing. If the peer gave a
 // reason, the error is a *code.Error.
 type Session interface {
 	splice.Stream
-	splice.Lender
-	splice.Deliverer
+	splice.Peeker
+	splice.SinkSetter
 	splice.Sleeper
 	splice.Ender
 

@@ -42,9 +42,9 @@ func TestNetConn(t *testing.T) {
 	})
 }
 
-// TestBorrow: lent bytes count as buffered until they are given back, and the end follows
+// TestPeek: lent bytes count as buffered until they are given back, and the end follows
 // all bytes.
-func TestBorrow(t *testing.T) {
+func TestPeek(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	s, err := p.Dial()
 	if err != nil {
@@ -62,19 +62,19 @@ func TestBorrow(t *testing.T) {
 	}()
 	got := 0
 	for {
-		b, err := far.(*conn.Session).Borrow()
+		b, err := far.(*conn.Session).Peek()
 		if err == io.EOF {
 			break
 		}
 		if err != nil || len(b) == 0 {
-			t.Fatalf("Borrow = %d bytes, %v", len(b), err)
+			t.Fatalf("Peek = %d bytes, %v", len(b), err)
 		}
 		got += len(b)
 		if w := waiting(l.cfg.Budget); w < int64(len(b)) {
 			t.Errorf("%d bytes are buffered while %d are lent out", w, len(b))
 		}
-		far.(*conn.Session).GiveBack()
-		far.(*conn.Session).GiveBack() // a second call does nothing
+		far.(*conn.Session).Discard()
+		far.(*conn.Session).Discard() // a second call does nothing
 	}
 	if w := waiting(l.cfg.Budget); got != size || w != 0 {
 		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)

@@ -195,8 +195,8 @@ func TestNoRateNoWrapper(t *testing.T) {
 		}
 	}
 	if _, ok := s.(interface {
-		splice.Lender
-		splice.Deliverer
+		splice.Peeker
+		splice.SinkSetter
 		splice.Sleeper
 	}); !ok {
 		t.Error("a session has lost its fast paths")

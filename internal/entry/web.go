@@ -90,18 +90,18 @@ func (t *webTarget) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender if the session does.
-func (t *webTarget) Borrow() ([]byte, error) {
-	b, err := t.Wrap.Borrow()
+// Peek implements splice.Peeker if the session does.
+func (t *webTarget) Peek() ([]byte, error) {
+	b, err := t.Wrap.Peek()
 	if !errors.Is(err, errors.ErrUnsupported) {
 		t.came(len(b), err)
 	}
 	return b, err
 }
 
-// Deliver implements splice.Deliverer if the session does.
-func (t *webTarget) Deliver(take func([][]byte) int) error {
-	return t.Wrap.Deliver(func(pieces [][]byte) int {
+// SetSink implements splice.SinkSetter if the session does.
+func (t *webTarget) SetSink(take func([][]byte) int) error {
+	return t.Wrap.SetSink(func(pieces [][]byte) int {
 		n := take(pieces)
 		t.came(n, nil)
 		return n

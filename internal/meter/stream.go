@@ -52,22 +52,22 @@ func (m *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender if the metered stream does.
-func (m *Stream) Borrow() ([]byte, error) {
-	b, err := m.Wrap.Borrow()
+// Peek implements splice.Peeker if the metered stream does.
+func (m *Stream) Peek() ([]byte, error) {
+	b, err := m.Wrap.Peek()
 	if err != nil {
 		return nil, err
 	}
 	if err := m.payIn(len(b)); err != nil {
-		m.GiveBack()
+		m.Discard()
 		return nil, err
 	}
 	return b, nil
 }
 
-// Deliver returns errors.ErrUnsupported, because a delivery cannot wait for the bucket.
+// SetSink returns errors.ErrUnsupported, because a delivery cannot wait for the bucket.
 // The caller must read instead.
-func (m *Stream) Deliver(func([][]byte) int) error { return errors.ErrUnsupported }
+func (m *Stream) SetSink(func([][]byte) int) error { return errors.ErrUnsupported }
 
 // Throttled reports whether the reader is waiting for the bucket, and so cannot notice
 // the end of the stream.

@@ -27,7 +27,7 @@ type fake struct {
 	err      error        // guarded by mu; returned by Read and Write
 	reset    code.Code    // guarded by mu
 	unread   int          // guarded by mu
-	given    int          // guarded by mu; number of GiveBack calls
+	given    int          // guarded by mu; number of Discard calls
 	ended    chan struct{}
 	deadline time.Time // guarded by mu; read deadline
 }
@@ -95,16 +95,16 @@ func (f *fake) written() int {
 	return f.wrote.Len()
 }
 
-// lender is a fake that lends chunks of 50 000 bytes.
-type lender struct{ *fake }
+// peeker is a fake that lends chunks of 50 000 bytes.
+type peeker struct{ *fake }
 
-func (l lender) Borrow() ([]byte, error) {
+func (l peeker) Peek() ([]byte, error) {
 	p := make([]byte, 50_000)
 	n, err := l.Read(p)
 	return p[:n], err
 }
 
-func (l lender) GiveBack() {
+func (l peeker) Discard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.given++
@@ -129,10 +129,10 @@ func TestRate(t *testing.T) {
 	const size = 8 << 20
 	read := func(s *Stream) { io.Copy(io.Discard, io.LimitReader(s, size)) }
 	borrow := func(s *Stream) {
-		for n := 0; n < size; s.GiveBack() {
-			b, err := s.Borrow()
+		for n := 0; n < size; s.Discard() {
+			b, err := s.Peek()
 			if err != nil {
-				t.Errorf("Borrow = %v", err)
+				t.Errorf("Peek = %v", err)
 				return
 			}
 			n += len(b)
@@ -149,7 +149,7 @@ func TestRate(t *testing.T) {
 		move   func(*Stream)
 	}{
 		{"read", func() splice.Stream { return newFake(2 * size) }, read},
-		{"borrow", func() splice.Stream { return lender{newFake(3 * size)} }, borrow},
+		{"borrow", func() splice.Stream { return peeker{newFake(3 * size)} }, borrow},
 		{"write", func() splice.Stream { return newFake(0) }, write},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestEnds(t *testing.T) {
 	}
 	waits := map[string]func(*Stream) error{
 		"read":   func(s *Stream) error { _, err := s.Read(make([]byte, 5000)); return err },
-		"borrow": func(s *Stream) error { _, err := s.Borrow(); return err },
+		"borrow": func(s *Stream) error { _, err := s.Peek(); return err },
 		"write":  func(s *Stream) error { _, err := s.Write(make([]byte, 5000)); return err },
 	}
 	for _, e := range ends {
@@ -236,7 +236,7 @@ func TestEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, stop, empty := newFake(1<<20), make(chan struct{}), NewBytes(1)
 				empty.reserve(chunkMax)
-				s := NewStream(lender{f}, empty, empty, stop)
+				s := NewStream(peeker{f}, empty, empty, stop)
 				got := make(chan error)
 				go func() { got <- wait(s) }()
 				synctest.Wait()
@@ -259,7 +259,7 @@ func TestEndsCleanly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 4 << 20
 		f := newFake(size)
-		s := NewStream(lender{f}, NewBytes(perSecond), NewBytes(perSecond), nil)
+		s := NewStream(peeker{f}, NewBytes(perSecond), NewBytes(perSecond), nil)
 		since := time.Now()
 		time.AfterFunc(time.Second, func() { f.end(nil) })
 		n, err := io.Copy(io.Discard, s)

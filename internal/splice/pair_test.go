@@ -135,12 +135,12 @@ func TestFailedFirst(t *testing.T) {
 func TestWrapBare(t *testing.T) {
 	a, b := pair(t, "unix")
 	w := Wrap{hidden{a}}
-	if _, err := w.Borrow(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("Borrow: %v", err)
+	if _, err := w.Peek(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Peek: %v", err)
 	}
 	for name, err := range map[string]error{
 		"WaitReadable": w.WaitReadable(),
-		"Deliver":      w.Deliver(func([][]byte) int { return 0 }),
+		"SetSink":      w.SetSink(func([][]byte) int { return 0 }),
 		"SetLinger":    w.SetLinger(0),
 	} {
 		if !errors.Is(err, errors.ErrUnsupported) {
@@ -164,7 +164,7 @@ func isTimeout(err error) bool {
 // eager is a stream that delivers as soon as it can.
 type eager struct{ Stream }
 
-func (e eager) Deliver(take func([][]byte) int) error {
+func (e eager) SetSink(take func([][]byte) int) error {
 	take([][]byte{[]byte("at once")})
 	return nil
 }

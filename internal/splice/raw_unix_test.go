@@ -48,20 +48,20 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	}
 }
 
-// deliverer is a Deliverer that hands take to the test, which calls it directly.
+// deliverer is a SinkSetter that hands take to the test, which calls it directly.
 type deliverer struct {
 	*net.TCPConn
 	ready chan func([][]byte) int
 }
 
-func (d *deliverer) Deliver(take func([][]byte) int) error {
+func (d *deliverer) SetSink(take func([][]byte) int) error {
 	d.ready <- take
 	return nil
 }
 
-// TestDeliverer checks that delivered data is counted and stays in order with data that
+// TestSetSink checks that delivered data is counted and stays in order with data that
 // is read, and that take refuses data that does not fit.
-func TestDeliverer(t *testing.T) {
+func TestSetSink(t *testing.T) {
 	peer, a := tcpPair(t)
 	app, b := tcpPair(t)
 	defer app.Close()

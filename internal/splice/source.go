@@ -41,8 +41,8 @@ type source struct {
 	conn   net.Conn
 	sys    syscall.Conn       // conn as a syscall.Conn, or nil if it is not one
 	waiter Waiter             // conn as a Waiter, or nil if it is not one
-	lender Lender             // conn as a Lender, or nil if it is not one
-	lent   bool               // holding bytes borrowed from lender
+	peeker Peeker             // conn as a Peeker, or nil if it is not one
+	lent   bool               // holding bytes borrowed from peeker
 	raw    syscall.RawConn    // the socket of sys, or nil if not available (yet)
 	try    func(uintptr) bool // s.tryRead, stored so as to allocate it only once
 
@@ -60,20 +60,20 @@ func newSource(c net.Conn) *source {
 		s.try = s.tryRead
 	}
 	s.waiter, _ = c.(Waiter)
-	s.lender, _ = c.(Lender)
+	s.peeker, _ = c.(Peeker)
 	return s
 }
 
 // next waits for data and returns it; the data is valid until release. It may return
 // data together with an error.
 func (s *source) next() ([]byte, error) {
-	if s.lender != nil {
-		b, err := s.lender.Borrow()
+	if s.peeker != nil {
+		b, err := s.peeker.Peek()
 		if !errors.Is(err, errors.ErrUnsupported) {
 			s.lent = err == nil
 			return b, err
 		}
-		s.lender = nil
+		s.peeker = nil
 	}
 	if s.raw == nil && s.sys != nil {
 		// A connection that still has buffered bytes returns an error here until they
@@ -122,7 +122,7 @@ func (s *source) hold() {
 // release gives back the buffer or borrowed bytes, if any.
 func (s *source) release() {
 	if s.lent {
-		s.lender.GiveBack()
+		s.peeker.Discard()
 		s.lent = false
 	}
 	if s.buf != nil {

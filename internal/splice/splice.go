@@ -24,7 +24,7 @@
 //
 // A join uses the caller's goroutine, and a second one unless an end is a [Sleeper]. An
 // idle direction holds no buffer if it can wait for its source without one: a socket
-// (syscall.Conn) on Unix, a [Waiter], or a [Lender], which provides its own. Any other
+// (syscall.Conn) on Unix, a [Waiter], or a [Peeker], which provides its own. Any other
 // source costs 64 KiB, or more during bulk transfer.
 package splice
 
@@ -54,21 +54,21 @@ type Waiter interface {
 	WaitReadable() error
 }
 
-// Lender is a source that lends out data in its own buffer.
-type Lender interface {
-	// Borrow waits as Read does and returns bytes that stay valid until GiveBack, which
-	// the caller must call exactly once after each success, before the next Borrow. An
+// Peeker is a source that lends out data in its own buffer.
+type Peeker interface {
+	// Peek waits as Read does and returns bytes that stay valid until Discard, which
+	// the caller must call exactly once after each success, before the next Peek. An
 	// error matching errors.ErrUnsupported means that the caller must use Read.
-	Borrow() ([]byte, error)
-	GiveBack()
+	Peek() ([]byte, error)
+	Discard()
 }
 
-// Deliverer is a source that can pass on data as it arrives, without a reader.
-type Deliverer interface {
-	// Deliver sets take to be called with arriving data, in consecutive pieces. take
+// SinkSetter is a source that can pass on data as it arrives, without a reader.
+type SinkSetter interface {
+	// SetSink sets take to be called with arriving data, in consecutive pieces. take
 	// must not block; it returns how many bytes it accepted, and the rest is left for
-	// Read. Deliver returns an error if the source cannot do this.
-	Deliver(take func(pieces [][]byte) int) error
+	// Read. SetSink returns an error if the source cannot do this.
+	SetSink(take func(pieces [][]byte) int) error
 }
 
 // Sleeper is a source for which a caller can wait without a goroutine.
@@ -243,12 +243,12 @@ func (j *join) direction(from, to End) *direction {
 // deliverTo makes the source deliver to the other end's socket, if both support that.
 // Both directions must exist by then, because a delivery may fail at once.
 func (d *direction) deliverTo() {
-	source, ok := d.j.ends[d.from].(Deliverer)
+	source, ok := d.j.ends[d.from].(SinkSetter)
 	if !ok {
 		return
 	}
 	if raw := rawOf(d.j.ends[d.to]); raw != nil {
-		_ = source.Deliver(func(pieces [][]byte) int { // on error, all data is read instead
+		_ = source.SetSink(func(pieces [][]byte) int { // on error, all data is read instead
 			n := d.j.deliver(raw, d.to, pieces)
 			d.count(n)
 			return n

@@ -366,18 +366,18 @@ func TestWaitReadableBeforeRead(t *testing.T) {
 	wantClean(t, <-result, 6, 0)
 }
 
-// lender is a Lender that lends its pieces one by one and fails the test if Read is
+// peeker is a Peeker that lends its pieces one by one and fails the test if Read is
 // called.
-type lender struct {
+type peeker struct {
 	*net.TCPConn
 	pieces []string
 	lent   bool
 	t      *testing.T
 }
 
-func (l *lender) Borrow() ([]byte, error) {
+func (l *peeker) Peek() ([]byte, error) {
 	if l.lent {
-		l.t.Error("Borrow before GiveBack")
+		l.t.Error("Peek before Discard")
 	}
 	if len(l.pieces) == 0 {
 		return nil, io.EOF
@@ -387,26 +387,26 @@ func (l *lender) Borrow() ([]byte, error) {
 	return []byte(p), nil
 }
 
-func (l *lender) GiveBack() {
+func (l *peeker) Discard() {
 	if !l.lent {
-		l.t.Error("GiveBack without Borrow")
+		l.t.Error("Discard without Peek")
 	}
 	l.lent = false
 }
 
-func (l *lender) Read([]byte) (int, error) {
-	l.t.Error("Read called on a lender")
+func (l *peeker) Read([]byte) (int, error) {
+	l.t.Error("Read called on a peeker")
 	return 0, io.EOF
 }
 
-// TestLender checks that a Lender is borrowed from, not read.
-func TestLender(t *testing.T) {
+// TestPeeker checks that a Peeker is borrowed from, not read.
+func TestPeeker(t *testing.T) {
 	_, a := tcpPair(t)
 	app, b := tcpPair(t)
 	defer app.Close()
 	done := make(chan Result, 1)
 	go func() {
-		done <- Both(&lender{TCPConn: a, pieces: []string{"one ", "two ", "three"}, t: t}, b, code.General, code.General)
+		done <- Both(&peeker{TCPConn: a, pieces: []string{"one ", "two ", "three"}, t: t}, b, code.General, code.General)
 	}()
 	app.CloseWrite()
 	got, err := io.ReadAll(app)

@@ -13,8 +13,8 @@ import (
 type Whole interface {
 	Stream
 	Waiter
-	Lender
-	Deliverer
+	Peeker
+	SinkSetter
 	Sleeper
 	Ender
 	code.Resetter
@@ -28,7 +28,7 @@ type Whole interface {
 
 // Wrap implements Whole by forwarding each method to the Stream. To change some
 // methods, embed a Wrap and override them. If the Stream lacks a capability, the
-// methods of Lender, Deliverer and Waiter return errors.ErrUnsupported, and those of
+// methods of Peeker, SinkSetter and Waiter return errors.ErrUnsupported, and those of
 // Sleeper and Ender return false.
 type Wrap struct{ Stream }
 
@@ -42,21 +42,21 @@ func (w Wrap) WaitReadable() error {
 	return errors.ErrUnsupported
 }
 
-// Borrow implements Lender.
-func (w Wrap) Borrow() ([]byte, error) {
-	if s, ok := w.Stream.(Lender); ok {
-		return s.Borrow()
+// Peek implements Peeker.
+func (w Wrap) Peek() ([]byte, error) {
+	if s, ok := w.Stream.(Peeker); ok {
+		return s.Peek()
 	}
 	return nil, errors.ErrUnsupported
 }
 
-// GiveBack implements Lender. It may be called only after a successful Borrow.
-func (w Wrap) GiveBack() { w.Stream.(Lender).GiveBack() }
+// Discard implements Peeker. It may be called only after a successful Peek.
+func (w Wrap) Discard() { w.Stream.(Peeker).Discard() }
 
-// Deliver implements Deliverer.
-func (w Wrap) Deliver(take func(pieces [][]byte) int) error {
-	if s, ok := w.Stream.(Deliverer); ok {
-		return s.Deliver(take)
+// SetSink implements SinkSetter.
+func (w Wrap) SetSink(take func(pieces [][]byte) int) error {
+	if s, ok := w.Stream.(SinkSetter); ok {
+		return s.SetSink(take)
 	}
 	return errors.ErrUnsupported
 }

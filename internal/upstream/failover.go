@@ -30,7 +30,7 @@ type FailoverStream struct {
 	turned  sync.Cond            // uses mu; signals a change of far, stays or writing
 	far     splice.Stream        // guarded by mu
 	writing bool                 // guarded by mu; a write to far is in progress
-	take    func(p [][]byte) int // guarded by mu; see Deliver; nil if not set
+	take    func(p [][]byte) int // guarded by mu; see SetSink; nil if not set
 	linger  *int                 // guarded by mu; see SetLinger; nil if not set
 	onEnd   func(error, bool)    // guarded by mu; see OnEnd; nil if not set
 }
@@ -138,8 +138,8 @@ func (fs *FailoverStream) move() bool {
 	}
 	_ = old.Close() // already ended
 	fs.far = far
-	if d, ok := far.(splice.Deliverer); ok && fs.take != nil {
-		_ = d.Deliver(fs.takeFrom(far, fs.take)) // if far cannot deliver, its data is read instead
+	if d, ok := far.(splice.SinkSetter); ok && fs.take != nil {
+		_ = d.SetSink(fs.takeFrom(far, fs.take)) // if far cannot deliver, its data is read instead
 	}
 	if fs.linger != nil {
 		_ = splice.Wrap{Stream: far}.SetLinger(*fs.linger)
@@ -178,30 +178,30 @@ func (fs *FailoverStream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Borrow implements splice.Lender if the current stream does.
-func (fs *FailoverStream) Borrow() (b []byte, err error) {
-	err = fs.read(func(far splice.Stream) error { b, err = splice.Wrap{Stream: far}.Borrow(); return err })
+// Peek implements splice.Peeker if the current stream does.
+func (fs *FailoverStream) Peek() (b []byte, err error) {
+	err = fs.read(func(far splice.Stream) error { b, err = splice.Wrap{Stream: far}.Peek(); return err })
 	return b, err
 }
 
-// GiveBack implements splice.Lender. It must follow a successful Borrow.
-func (fs *FailoverStream) GiveBack() { splice.Wrap{Stream: fs.now()}.GiveBack() }
+// Discard implements splice.Peeker. It must follow a successful Peek.
+func (fs *FailoverStream) Discard() { splice.Wrap{Stream: fs.now()}.Discard() }
 
 // WaitReadable implements splice.Waiter if the current stream does.
 func (fs *FailoverStream) WaitReadable() error {
 	return fs.read(func(far splice.Stream) error { return splice.Wrap{Stream: far}.WaitReadable() })
 }
 
-// Deliver implements splice.Deliverer if the current stream does.
-func (fs *FailoverStream) Deliver(take func([][]byte) int) error {
+// SetSink implements splice.SinkSetter if the current stream does.
+func (fs *FailoverStream) SetSink(take func([][]byte) int) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	d, ok := fs.far.(splice.Deliverer)
+	d, ok := fs.far.(splice.SinkSetter)
 	if !ok {
 		return errors.ErrUnsupported
 	}
 	fs.take = take
-	return d.Deliver(fs.takeFrom(fs.far, take))
+	return d.SetSink(fs.takeFrom(fs.far, take))
 }
 
 // takeFrom wraps take for data delivered by far, so that the data binds the stream to

@@ -14,7 +14,7 @@ type delivering struct {
 	read func([]byte) (int, error)
 }
 
-func (d *delivering) Deliver(take func([][]byte) int) error { d.take = take; return nil }
+func (d *delivering) SetSink(take func([][]byte) int) error { d.take = take; return nil }
 func (d *delivering) Read(p []byte) (int, error)            { return d.read(p) }
 func (d *delivering) Close() error                          { return nil }
 
@@ -25,7 +25,7 @@ func TestAbandonedServerDeliversNothing(t *testing.T) {
 	left := &delivering{read: func([]byte) (int, error) { return 0, errFake }}
 	m := NewFailoverStream(t.Context(), left, func(context.Context) (splice.Stream, error) { return next, nil })
 	took := 0
-	if err := m.Deliver(func(p [][]byte) int { took += len(p[0]); return len(p[0]) }); err != nil {
+	if err := m.SetSink(func(p [][]byte) int { took += len(p[0]); return len(p[0]) }); err != nil {
 		t.Fatal(err)
 	}
 	p := make([]byte, 10)

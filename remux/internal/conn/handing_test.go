@@ -28,7 +28,7 @@ func TestLossAfterBytes(t *testing.T) {
 					t.Fatal(err)
 				}
 				entered, goOn := make(chan struct{}), make(chan struct{})
-				s.Deliver(func(pieces [][]byte) int {
+				s.SetSink(func(pieces [][]byte) int {
 					close(entered)
 					<-goOn
 					return 2

@@ -159,7 +159,7 @@ func (r *frameReader) feed(t testing.TB, p []byte) {
 
 // deliver sets a sink for received bytes.
 func (r *frameReader) deliver(t testing.TB) {
-	if err := r.s.Deliver(takeEach(&r.got)); err != nil {
+	if err := r.s.SetSink(takeEach(&r.got)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -179,13 +179,13 @@ func takeEach(got *int) func(pieces [][]byte) int {
 // borrow reads all buffered bytes.
 func (r *frameReader) borrow(t testing.TB) {
 	for left := framesRead * flow.RecordFrame; left > 0; {
-		p, err := r.s.Borrow()
+		p, err := r.s.Peek()
 		if err != nil {
 			t.Fatal(err)
 		}
 		left -= len(p)
 		r.got += len(p)
-		r.s.GiveBack()
+		r.s.Discard()
 	}
 }
 

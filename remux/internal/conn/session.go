@@ -47,8 +47,8 @@ type Session struct {
 	mu      sync.Mutex
 	rcond   sync.Cond
 	rbuf    flow.Buffer
-	lent    *flow.Chunk        // lent out by Borrow
-	sink    func([][]byte) int // see Deliver; nil if not set
+	lent    *flow.Chunk        // lent out by Peek
+	sink    func([][]byte) int // see SetSink; nil if not set
 	onRead  func()             // see OnReadable; nil if not set
 	onEnd   func(error, bool)  // see OnEnd; nil if not set or already called
 	over    bool               // nothing written from now on can arrive

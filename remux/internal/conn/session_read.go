@@ -23,10 +23,10 @@ func (s *Session) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Borrow waits like Read, but lends out the buffered bytes themselves, which saves a
-// copy, and a buffer while nothing arrives. They belong to the caller until GiveBack,
+// Peek waits like Read, but lends out the buffered bytes themselves, which saves a
+// copy, and a buffer while nothing arrives. They belong to the caller until Discard,
 // which must be called before the next read.
-func (s *Session) Borrow() ([]byte, error) {
+func (s *Session) Peek() ([]byte, error) {
 	s.Announce()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -37,8 +37,8 @@ func (s *Session) Borrow() ([]byte, error) {
 	return s.lent.Bytes(), nil
 }
 
-// GiveBack returns the bytes that Borrow lent out; they count as read.
-func (s *Session) GiveBack() {
+// Discard returns the bytes that Peek lent out; they count as read.
+func (s *Session) Discard() {
 	s.mu.Lock()
 	k := s.lent
 	if k == nil {
@@ -54,19 +54,19 @@ func (s *Session) GiveBack() {
 	}
 }
 
-// Deliver arranges for bytes to be handed to take as soon as they arrive, unless earlier
+// SetSink arranges for bytes to be handed to take as soon as they arrive, unless earlier
 // ones are still unread: it saves a copy and a goroutine switch. The goroutine that
 // serves the conn calls take with consecutive pieces, which are valid only during the
 // call. take must not block, and returns how many bytes it consumed; the rest is left to
-// Read or Borrow. The caller must keep reading, for the rest and for the end.
-func (s *Session) Deliver(take func(pieces [][]byte) int) error {
+// Read or Peek. The caller must keep reading, for the rest and for the end.
+func (s *Session) SetSink(take func(pieces [][]byte) int) error {
 	s.mu.Lock()
 	s.sink = take
 	s.mu.Unlock()
 	return nil
 }
 
-// OnReadable saves the goroutine that would wait in Read or Borrow. It returns true if
+// OnReadable saves the goroutine that would wait in Read or Peek. It returns true if
 // either would wait now. f is then called once, in a goroutine of its own, when neither
 // would wait any more: there are bytes, an end or an error, or the deadline has passed. f
 // may also be called spuriously.
