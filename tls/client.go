@@ -106,22 +106,20 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Con
 // config returns a new configuration for each dial, from the current content of the
 // files.
 func (c *Client) config(now *snapshot, name string) *ctls.Config {
-	return &ctls.Config{
-		MinVersion: ctls.VersionTLS13,
-		NextProtos: []string{c.cfg.protocol()},
-		ServerName: name,
-		RootCAs:    now.pool,
-		// Not Certificates: crypto/tls would send none of those to a server that asks for
-		// a different CA, and the refusal would show the wrong reason.
-		GetClientCertificate: func(*ctls.CertificateRequestInfo) (*ctls.Certificate, error) {
-			return now.pair, nil
-		},
-		VerifyConnection: func(state ctls.ConnectionState) error {
-			return crl.Check(now.crls, state.VerifiedChains)
-		},
-		ClientSessionCache: c.sessionsFor(now.pair),
-		KeyLogWriter:       c.keyLog,
+	conf := c.cfg.settings()
+	conf.ServerName = name
+	conf.RootCAs = now.pool
+	// Not Certificates: crypto/tls would send none of those to a server that asks for
+	// a different CA, and the refusal would show the wrong reason.
+	conf.GetClientCertificate = func(*ctls.CertificateRequestInfo) (*ctls.Certificate, error) {
+		return now.pair, nil
 	}
+	conf.VerifyConnection = func(state ctls.ConnectionState) error {
+		return crl.Check(now.crls, state.VerifiedChains)
+	}
+	conf.ClientSessionCache = c.sessionsFor(now.pair)
+	conf.KeyLogWriter = c.keyLog
+	return conf
 }
 
 // sessionsFor returns the cache of sessions established with a certificate. A resumed

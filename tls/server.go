@@ -41,13 +41,10 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, store: st, stop: make(chan struct{}), conns: map[*Conn]struct{}{}}
-	s.base = &ctls.Config{
-		MinVersion:         ctls.VersionTLS13,
-		NextProtos:         []string{cfg.protocol()},
-		ClientAuth:         ctls.RequireAndVerifyClientCert,
-		GetConfigForClient: s.configFor,
-		KeyLogWriter:       newKeyLog(cfg.Hooks),
-	}
+	s.base = cfg.settings()
+	s.base.ClientAuth = ctls.RequireAndVerifyClientCert
+	s.base.GetConfigForClient = s.configFor
+	s.base.KeyLogWriter = newKeyLog(cfg.Hooks)
 	if cfg.Material == nil {
 		s.wg.Go(s.follow)
 	}

@@ -15,14 +15,6 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// How long certificates are valid. 825 days is the longest validity that all systems
-// accept for a server certificate.
-const (
-	caYears  = 10
-	leafDays = 825
-	skew     = time.Hour // certificates start this much earlier, for clocks that are behind
-)
-
 // Role is the end of a conn that a certificate is for.
 type Role string
 
