@@ -7,8 +7,8 @@ import (
 	"tunnels/internal/admission"
 	"tunnels/internal/code"
 	"tunnels/internal/events"
-	"tunnels/internal/journal"
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/internal/policy"
 	"tunnels/internal/rules"
 	"tunnels/sla"
@@ -35,7 +35,7 @@ func TestAttempt(t *testing.T) {
 	for _, tt := range tests {
 		log := new(logtest.Buffer)
 		l := log.Logger(t)
-		j := journal.New(l)
+		j := loglines.New(l)
 		s := &Server{way: way{mux: true}, events: events.Join(j.Events())}
 		c := admission.New(admission.Config{Policy: new(policy.Exit), SessMax: rules.Limit{Max: 1}, Refused: s.events.RequestRefused})
 		g, err := c.Admit("laptop", "a.test:80")

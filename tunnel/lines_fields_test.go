@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/internal/testnet"
 	"tunnels/sla"
 )

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/internal/testnet"
 )
 

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/proxy"
 
 	"tunnels/eagersocks"
-	"tunnels/internal/journal"
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/internal/netx"
 	"tunnels/internal/testnet"
 	"tunnels/internal/upstream"
@@ -74,7 +74,7 @@ func startCluster(t *testing.T, eager string, change func(*Config)) *cluster {
 	var serving sync.WaitGroup
 	for i, delay := range []time.Duration{0, 50 * ms, 150 * ms} {
 		p := &testServer{log: &logtest.Buffer{}}
-		cfg.Events = journal.New(p.log.Logger(t)).Events()
+		cfg.Events = loglines.New(p.log.Logger(t)).Events()
 		if p.server, err = NewServer(cfg); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func startCluster(t *testing.T, eager string, change func(*Config)) *cluster {
 		cfg.Servers = append(cfg.Servers, p.relay.Addr)
 	}
 	log := v.log.Logger(t)
-	lines := journal.New(log)
+	lines := loglines.New(log)
 	cfg.Events = lines.Events()
 	if v.client, err = NewClient(cfg); err != nil {
 		t.Fatal(err)

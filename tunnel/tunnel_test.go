@@ -22,8 +22,8 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/events"
-	"tunnels/internal/journal"
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/internal/netx"
 	"tunnels/internal/policy"
 	"tunnels/sla"
@@ -49,7 +49,7 @@ type rig struct {
 	serverLog      *logtest.Buffer
 	cfg            Config // configuration of the client
 	clientL, servL *sla.Logger
-	clientJ, servJ *journal.Journal
+	clientJ, servJ *loglines.Writer
 	mistakes       *atomic.Int64 // user mistakes reported so far
 }
 
@@ -91,7 +91,7 @@ func startWatched(t *testing.T, eager, mux, network string, change func(*Config)
 		change(&cfg)
 	}
 	r.servL, r.clientL = newLog(r.serverLog), newLog(r.clientLog)
-	r.servJ, r.clientJ = journal.New(r.servL), journal.New(r.clientL)
+	r.servJ, r.clientJ = loglines.New(r.servL), loglines.New(r.clientL)
 	cfg.Events = events.Join(r.servJ.Events(), server)
 	if r.server, err = NewServer(cfg); err != nil {
 		t.Fatal(err)

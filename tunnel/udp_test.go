@@ -12,7 +12,7 @@ import (
 
 	"tunnels/eagersocks"
 	"tunnels/internal/admission"
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/internal/upstream"
 	"tunnels/sla"
 )

@@ -28,7 +28,7 @@ type room struct {
 }
 
 // everything lists what the verbs may import from this repository.
-var everything = []string{"internal/config", "internal/journal", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal/httpdoor", "internal"}
+var everything = []string{"internal/config", "internal/loglines", "tunnel", "eagersocks", "remux", "tls", "sla", "internal/admin", "internal/bench", "internal/httpdoor", "internal"}
 
 // rooms defines the import order: main → cli → config → tunnel → {eagersocks, remux,
 // tls, sla}. No package may import one above it. "" is the root folder.
@@ -49,7 +49,7 @@ var rooms = map[string]room{
 	"internal/trial":    {ours: []string{"eagersocks", "remux", "tls", "internal/upstream", "internal"}, why: "trial opens the connection itself, step by step, and needs no client"},
 	"internal/entry":    {ours: []string{"eagersocks", "tls", "internal/httpdoor", "internal/upstream", "internal/events", "internal"}, why: "entry carries requests to servers, whatever carries them, and must not know how doors listen"},
 	"internal/events":   {ours: []string{"remux", "internal/upstream", "internal"}, why: "events only defines what the packages below tunnel report"},
-	"internal/journal":  {ours: []string{"internal/events", "eagersocks", "remux", "sla", "tls", "internal/upstream", "internal"}, why: "the journal turns events into log lines and is not part of the data path"},
+	"internal/loglines": {ours: []string{"internal/events", "eagersocks", "remux", "sla", "tls", "internal/upstream", "internal"}, why: "loglines turns events into the lines of the log and is not part of the data path"},
 	"internal":          {ours: []string{"internal"}, others: []string{"golang.org/x/crypto/bcrypt", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/net/dns/dnsmessage", "golang.org/x/time/rate"}, why: "internal holds what every package may use, so it must not import any of those above it"},
 }
 

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"tunnels/internal/config"
-	"tunnels/internal/journal"
+	"tunnels/internal/loglines"
 	"tunnels/remux"
 	"tunnels/sla"
 	"tunnels/tls"
@@ -31,7 +31,7 @@ const drainMax = 30 * time.Second
 type process struct {
 	cfg    *config.Config
 	log    *sla.Logger
-	lines  *journal.Journal // logs the roles' events
+	lines  *loglines.Writer // logs the roles' events
 	tasks  tasks
 	client *tunnel.Client // also in tasks; nil if there is no client
 	page   *http.Server   // test page for trial mode, else nil
@@ -62,7 +62,7 @@ func serve(c call, args []string) error {
 	defer log.Close()
 	sla.SetDefault(log)
 	defer sla.SetDefault(nil)
-	p := &process{cfg: cfg, log: log, lines: journal.New(log), ended: make(chan error, 2)}
+	p := &process{cfg: cfg, log: log, lines: loglines.New(log), ended: make(chan error, 2)}
 	p.conf, _ = os.ReadFile(cfg.File) // if it cannot be read, there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
 	// This must precede any log line that could tell another program that the process

@@ -1,4 +1,4 @@
-package journal
+package loglines
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines/logtest"
 )
 
 // remembered returns how many refusals r remembers.

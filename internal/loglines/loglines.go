@@ -1,6 +1,6 @@
-// Package journal turns events into lines of the service log. Each event gets one line,
+// Package loglines turns events into lines of the service log. Each event gets one line,
 // except that repeated events are counted and the count is logged later.
-package journal
+package loglines
 
 import (
 	"errors"
@@ -19,9 +19,9 @@ import (
 	"tunnels/tls"
 )
 
-// Journal writes the log lines of one client and one server. Its methods are safe for
+// Writer writes the log lines of one client and one server. Its methods are safe for
 // concurrent use.
-type Journal struct {
+type Writer struct {
 	// Static.
 	log      *sla.Logger
 	refused  *refusals // requests refused by the server's limits and rules
@@ -32,10 +32,10 @@ type Journal struct {
 	servers map[string]*serverLines // guarded by mu; by server address, or "" for conns of a server
 }
 
-// New returns a Journal that writes to log. The caller must Close it before closing
+// New returns a Writer that writes to log. The caller must Close it before closing
 // log.
-func New(log *sla.Logger) *Journal {
-	return &Journal{
+func New(log *sla.Logger) *Writer {
+	return &Writer{
 		log:      log,
 		refused:  newRefusals(log, "refused client"),
 		mistakes: newRefusals(log, "no request from"),
@@ -45,56 +45,56 @@ func New(log *sla.Logger) *Journal {
 }
 
 // Close logs the outstanding counts of repeated events.
-func (j *Journal) Close() {
-	j.refused.close()
-	j.mistakes.close()
-	j.away.close()
+func (w *Writer) Close() {
+	w.refused.close()
+	w.mistakes.close()
+	w.away.close()
 }
 
 // Events returns the hooks that write the log lines.
-func (j *Journal) Events() *events.Events {
-	log := j.log
+func (w *Writer) Events() *events.Events {
+	log := w.log
 	return &events.Events{
 		ConnOpened: func(c events.Conn) { log.Opened(sla.Conn, c.ID.String(), sla.Fields{Client: c.Client, From: c.From}) },
-		ConnClosed: j.connClosed,
+		ConnClosed: w.connClosed,
 		ConnBarred: func(c events.Conn, err error) { log.Warn("conn %s takes no new sessions: %v", c.ID, err) },
 		ConnRefused: func(client, from string, err error) {
 			log.Debug("conn of client %s at %s refused: %v", client, from, err)
 		},
 		SessionOpened: func(id remux.ID) { log.Opened(sla.Sess, id.String()) },
-		SessionClosed: j.sessionClosed,
+		SessionClosed: w.sessionClosed,
 
-		RequestStarted:   j.opened,
-		RequestClosed:    j.requestClosed,
-		RequestRefused:   func(_ admission.Refusal, client string, err error) { j.refused.client(client, err) },
-		DatagramsFailed:  j.datagramsFailed,
-		TargetsForgotten: j.targetsForgotten,
+		RequestStarted:   w.opened,
+		RequestClosed:    w.requestClosed,
+		RequestRefused:   func(_ admission.Refusal, client string, err error) { w.refused.client(client, err) },
+		DatagramsFailed:  w.datagramsFailed,
+		TargetsForgotten: w.targetsForgotten,
 
-		ServerDialed:  func(address string, _ time.Duration, err error) { j.server(address).dialed(log, address, err) },
+		ServerDialed:  func(address string, _ time.Duration, err error) { w.server(address).dialed(log, address, err) },
 		ServerSilent:  func(address string, err error) { log.Warn("server %s does not answer: %v", address, err) },
 		ServerAnswers: func(address string) { log.Info("server %s answers again", address) },
-		ServerChosen:  j.serverChosen,
+		ServerChosen:  w.serverChosen,
 
-		PeerRejected:   j.peerRejected,
-		DoorRejected:   j.doorRejected,
+		PeerRejected:   w.peerRejected,
+		DoorRejected:   w.doorRejected,
 		LoginRejected:  func(from string, err error) { log.Warn("no request from %s: %v", from, err) },
-		RequestInvalid: j.requestInvalid,
+		RequestInvalid: w.requestInvalid,
 		DoorFailed:     func(_ string, err error) { log.Debug("HTTP connection: %v", err) },
 
-		FileLoaded:     j.fileLoaded,
+		FileLoaded:     w.fileLoaded,
 		ListenerFailed: func(err error) { log.Error("%v", err) },
 		Warning:        func(text string) { log.Warn("%s", text) },
 	}
 }
 
 // server returns the serverLines for the server at address.
-func (j *Journal) server(address string) *serverLines {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	s := j.servers[address]
+func (w *Writer) server(address string) *serverLines {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.servers[address]
 	if s == nil {
 		s = new(serverLines)
-		j.servers[address] = s
+		w.servers[address] = s
 	}
 	return s
 }
@@ -102,88 +102,88 @@ func (j *Journal) server(address string) *serverLines {
 // connClosed logs the end of a conn. PeerRejected reports a client that is no longer
 // accepted, so that is not a failure here. A server that refuses this client's
 // certificate refuses every conn, which is logged as an error only occasionally.
-func (j *Journal) connClosed(c events.Conn, lasted time.Duration, err error) {
+func (w *Writer) connClosed(c events.Conn, lasted time.Duration, err error) {
 	f := sla.Fields{Client: c.Client, Lasted: lasted}
-	if errors.Is(err, tls.ErrDismissed) || isRefused(err) && !j.server(c.Server).firstRefusal() {
-		j.log.ClosedAs(sla.Conn, c.ID.String(), sla.LevelInfo, err.Error(), f)
+	if errors.Is(err, tls.ErrDismissed) || isRefused(err) && !w.server(c.Server).firstRefusal() {
+		w.log.ClosedAs(sla.Conn, c.ID.String(), sla.LevelInfo, err.Error(), f)
 		return
 	}
-	j.log.Closed(sla.Conn, c.ID.String(), err, f)
+	w.log.Closed(sla.Conn, c.ID.String(), err, f)
 }
 
 // sessionClosed logs the end of a session. The line of its sock covers failures caused
 // by the target or application, and the line of its conn the loss of the conn.
-func (j *Journal) sessionClosed(id remux.ID, err error) {
+func (w *Writer) sessionClosed(id remux.ID, err error) {
 	why, ok := code.Of(err)
 	switch {
 	case ok && (why <= code.AddressUnsupported || why == code.Cancelled || why == code.TargetReset), isRefused(err):
-		j.log.ClosedAs(sla.Sess, id.String(), sla.LevelDebug, err.Error())
+		w.log.ClosedAs(sla.Sess, id.String(), sla.LevelDebug, err.Error())
 	case errors.Is(err, tls.ErrDismissed): // see connClosed
-		j.log.ClosedAs(sla.Sess, id.String(), sla.LevelInfo, err.Error())
+		w.log.ClosedAs(sla.Sess, id.String(), sla.LevelInfo, err.Error())
 	default:
-		j.log.Closed(sla.Sess, id.String(), err)
+		w.log.Closed(sla.Sess, id.String(), err)
 	}
 }
 
 // peerRejected logs a failed TLS handshake or, if from is empty, a failure to accept.
-func (j *Journal) peerRejected(from string, err error) {
+func (w *Writer) peerRejected(from string, err error) {
 	switch {
 	case from == "":
-		j.log.Error("accepting clients: %v", err)
+		w.log.Error("accepting clients: %v", err)
 	case errors.Is(err, tls.ErrSilent): // probes like this are frequent
-		j.log.Debug("client at %s refused: %v", from, err)
+		w.log.Debug("client at %s refused: %v", from, err)
 	default:
-		j.log.Warn("client at %s refused: %v", from, err)
+		w.log.Warn("client at %s refused: %v", from, err)
 	}
 }
 
 // doorRejected logs a connection to a client's door that sent no valid request. Users'
 // mistakes are warnings; port scans and browsers' spare connections are too frequent
 // for that.
-func (j *Journal) doorRejected(from string, err error) {
+func (w *Writer) doorRejected(from string, err error) {
 	if errors.Is(err, eagersocks.ErrMistake) {
-		j.mistakes.say(hostOf(from), err)
+		w.mistakes.say(hostOf(from), err)
 		return
 	}
-	j.requestInvalid(from, err)
+	w.requestInvalid(from, err)
 }
 
 // requestInvalid logs a session or connection without a valid request.
-func (j *Journal) requestInvalid(from string, err error) {
+func (w *Writer) requestInvalid(from string, err error) {
 	if errors.Is(err, eagersocks.ErrBug) {
-		j.log.Warn("no request from %s: %v", from, err)
-		j.log.Error("a request could not be read because of a bug in tunnels; see the previous line")
+		w.log.Warn("no request from %s: %v", from, err)
+		w.log.Error("a request could not be read because of a bug in tunnels; see the previous line")
 		return
 	}
-	if j.log.Enabled(sla.LevelDebug) {
-		j.log.Debug("no request from %s: %v", from, err)
+	if w.log.Enabled(sla.LevelDebug) {
+		w.log.Debug("no request from %s: %v", from, err)
 	}
 }
 
 // serverChosen logs a change of the server in use.
-func (j *Journal) serverChosen(chosen, old upstream.Distance) {
+func (w *Writer) serverChosen(chosen, old upstream.Distance) {
 	if old.Address == "" {
-		j.log.Info("using server %s (%s)", chosen.Address, chosen.Text)
+		w.log.Info("using server %s (%s)", chosen.Address, chosen.Text)
 		return
 	}
-	j.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
+	w.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
 }
 
 // fileLoaded logs that a file was reloaded, or why it was not.
-func (j *Journal) fileLoaded(file events.File, name string, err error) {
+func (w *Writer) fileLoaded(file events.File, name string, err error) {
 	what := name
 	if file != events.Certificates {
 		what = string(file)
 	}
 	switch {
 	case err != nil && file == events.Rules:
-		j.log.Error("reloading %s failed: %s; keeping the previous ones", what, rules.OneLine(err))
+		w.log.Error("reloading %s failed: %s; keeping the previous ones", what, rules.OneLine(err))
 	case err != nil:
-		j.log.Error("reloading %s failed: %v; keeping the previous ones", what, err)
+		w.log.Error("reloading %s failed: %v; keeping the previous ones", what, err)
 	case file == events.Rules:
-		j.log.Info("reloaded rules (%s)", name)
+		w.log.Info("reloaded rules (%s)", name)
 	default:
-		j.log.Info("reloaded %s", what)
+		w.log.Info("reloaded %s", what)
 	}
 }
 

@@ -1,4 +1,4 @@
-package journal
+package loglines
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"tunnels/internal/code"
 	"tunnels/internal/datagram"
 	"tunnels/internal/events"
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/sla"
 )
 

@@ -1,4 +1,4 @@
-package journal
+package loglines
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tunnels/internal/journal/logtest"
+	"tunnels/internal/loglines/logtest"
 	"tunnels/sla"
 )
 

@@ -1,4 +1,4 @@
-package journal
+package loglines
 
 import (
 	"errors"
@@ -14,52 +14,52 @@ import (
 )
 
 // opened writes the opening line of a request.
-func (j *Journal) opened(r *events.Request) {
-	j.log.Opened(sla.Sock, r.Target, sla.Fields{Client: r.Client})
+func (w *Writer) opened(r *events.Request) {
+	w.log.Opened(sla.Sock, r.Target, sla.Fields{Client: r.Client})
 }
 
 // requestClosed writes the closing line of a request. If the request never started, it
 // writes the opening line first, or neither line if another one covers it: a refusal,
 // or the count of requests made while no server could be reached.
-func (j *Journal) requestClosed(r *events.Request, end events.End) {
+func (w *Writer) requestClosed(r *events.Request, end events.End) {
 	if !r.Started() {
 		switch {
 		case end.Refused:
 			return
 		case end.Unreached:
-			j.away.say("fail", end.Err)
+			w.away.say("fail", end.Err)
 			return
 		}
-		j.opened(r)
+		w.opened(r)
 	}
 	if end.Datagrams != nil {
-		j.associationClosed(r, end)
+		w.associationClosed(r, end)
 		return
 	}
-	j.closed(r, end)
+	w.closed(r, end)
 }
 
 // closed writes the closing line, at a level that depends on how the request ended.
-func (j *Journal) closed(r *events.Request, end events.End) {
+func (w *Writer) closed(r *events.Request, end events.End) {
 	switch {
 	case end.Err == nil:
-		j.log.Closed(sla.Sock, r.Target, nil, fields(r))
+		w.log.Closed(sla.Sock, r.Target, nil, fields(r))
 	case end.Refused: // already logged
-		j.closedAs(r, sla.LevelInfo, code.NotAllowed.String())
+		w.closedAs(r, sla.LevelInfo, code.NotAllowed.String())
 	case end.Cancelled:
-		j.closedAs(r, sla.LevelInfo, code.Cancelled.String())
+		w.closedAs(r, sla.LevelInfo, code.Cancelled.String())
 	case r.Plain && end.Datagrams == nil && errors.Is(end.Err, syscall.ECONNRESET):
-		j.closedAs(r, sla.LevelInfo, end.Err.Error())
+		w.closedAs(r, sla.LevelInfo, end.Err.Error())
 	case level(end.Err) == sla.LevelError:
-		j.log.Closed(sla.Sock, r.Target, end.Err, fields(r))
+		w.log.Closed(sla.Sock, r.Target, end.Err, fields(r))
 	default:
-		j.closedAs(r, level(end.Err), end.Err.Error())
+		w.closedAs(r, level(end.Err), end.Err.Error())
 	}
 }
 
 // closedAs writes the closing line with the given level and reason.
-func (j *Journal) closedAs(r *events.Request, level sla.Level, reason string) {
-	j.log.ClosedAs(sla.Sock, r.Target, level, reason, fields(r))
+func (w *Writer) closedAs(r *events.Request, level sla.Level, reason string) {
+	w.log.ClosedAs(sla.Sock, r.Target, level, reason, fields(r))
 }
 
 // fields returns the fields of a closing line.
@@ -90,26 +90,26 @@ func level(err error) sla.Level {
 }
 
 // datagramsFailed logs why datagrams to an allowed target are not being sent.
-func (j *Journal) datagramsFailed(r *events.Request, target datagram.Target, err error) {
-	j.log.Info("%s: datagrams to %s are not sent: %v", r.Target, target, err)
+func (w *Writer) datagramsFailed(r *events.Request, target datagram.Target, err error) {
+	w.log.Info("%s: datagrams to %s are not sent: %v", r.Target, target, err)
 }
 
 // targetsForgotten logs that an association has to drop targets.
-func (j *Journal) targetsForgotten(r *events.Request) {
-	j.log.Warn("%s: too many targets at once; the least recently used are dropped, and replies from them ignored", r.Target)
+func (w *Writer) targetsForgotten(r *events.Request) {
+	w.log.Warn("%s: too many targets at once; the least recently used are dropped, and replies from them ignored", r.Target)
 }
 
 // associationClosed logs the end of an association and the datagrams it lost.
-func (j *Journal) associationClosed(r *events.Request, end events.End) {
+func (w *Writer) associationClosed(r *events.Request, end events.End) {
 	lost := summary(end.Datagrams)
 	switch {
 	case lost == "":
-		j.closed(r, end)
+		w.closed(r, end)
 	case end.Err == nil:
-		j.closedAs(r, sla.LevelInfo, lost)
+		w.closedAs(r, sla.LevelInfo, lost)
 	default:
 		end.Err = fmt.Errorf("%w; %s", end.Err, lost)
-		j.closed(r, end)
+		w.closed(r, end)
 	}
 }
 
