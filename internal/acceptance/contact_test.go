@@ -105,8 +105,8 @@ func TestStartFails(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"a client's certificate at the server", files("server", laptop, laptop, a.file("ca.pem")), 2, []string{laptop, "the certificate of laptop, which is not a server's", "server.pem"}},
-		{"a server's certificate at a client", files("client", a.file("server.pem"), a.file("server.key"), a.file("ca.pem")), 2, []string{"server.pem", "which is not a client's", "tunnels certs client"}},
+		{"a client's certificate at the server", files("server", laptop, laptop, a.file("ca.pem")), 2, []string{laptop, "the certificate of laptop, which is not a server certificate", "server.pem"}},
+		{"a server's certificate at a client", files("client", a.file("server.pem"), a.file("server.key"), a.file("ca.pem")), 2, []string{"server.pem", "which is not a client certificate", "tunnels certs client"}},
 		{"another certificate's key", files("server", a.file("server.pem"), b.file("server.key"), a.file("ca.pem")), 2, []string{"server.key", "does not belong to", "tunnels certs init"}},
 		{"another CA at the server", files("server", a.file("server.pem"), a.file("server.key"), b.file("ca.pem")), 2, []string{"is signed by tunnels CA ", "-tls.server.ca trusts tunnels CA ", "tunnels certs init"}},
 		{"another CA at a client", files("client", laptop, laptop, b.file("ca.pem")), 2, []string{"is signed by tunnels CA ", "-tls.client.ca trusts tunnels CA "}},
