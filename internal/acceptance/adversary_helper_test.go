@@ -34,8 +34,8 @@ const (
 	stays ending = "still open"
 )
 
-// foe sends say to addr, and closes its direction if half is set. It returns the bytes
-// received within limit, and how the connection ended.
+// foe sends say to addr and, if half is set, half-closes the connection. It returns the
+// bytes received within limit, and how the connection ended.
 func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) (told []byte, end ending) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -44,7 +44,7 @@ func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) 
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(limit))
-	go func() { // may be refused halfway, or not read at all
+	go func() { // the peer may refuse it halfway, or not read it at all
 		_, _ = c.Write(say)
 		if half {
 			_ = c.(*net.TCPConn).CloseWrite()
@@ -118,7 +118,7 @@ func newRecorder(t testing.TB) *recorder {
 }
 
 // goodUser makes valid requests through the client at addr, alternating HTTP and SOCKS,
-// until end is called; none may fail, and there must be some.
+// until end is called. The test fails if any request fails, or if none was made.
 func goodUser(t testing.TB, addr string) (end func()) {
 	site := web(t, serveText("good"))
 	over := make(chan struct{})
@@ -175,8 +175,8 @@ func (p *process) fds() int {
 	return len(all)
 }
 
-// wantBack returns a function that waits until the process has as many descriptors as
-// it has now, and checks that its memory has grown by at most that many MiB.
+// wantBack returns a function that waits until the process is back to its current number
+// of descriptors, and checks that its memory has grown by at most mib MiB.
 func (p *process) wantBack(mib int64) (check func()) {
 	p.t.Helper()
 	fds, rss := p.fds(), p.rss()
@@ -259,8 +259,8 @@ func portOf(t testing.TB, addr string) uint16 {
 	return ap.Port()
 }
 
-// exitSays sends a handmade request to a server without remux. It returns the
-// connection, and the code in the reply, or -1 if there was none.
+// exitSays sends a hand-crafted request to a server that does not use remux. It returns
+// the connection, and the code in the reply, or -1 if there was none.
 func exitSays(dial func() (net.Conn, error), req []byte) (code int, c net.Conn, err error) {
 	if c, err = dial(); err != nil {
 		return -1, nil, err

@@ -242,9 +242,9 @@ func TestAdversaryHTTPPipeline(t *testing.T) {
 	back()
 }
 
-// TestAdversaryHTTPSlow: applications that send a long body byte by byte, or do not
-// read, block no others. Data waiting for them is limited by -remux.memory.max.mb, and
-// a second round uses no more than the first.
+// TestAdversaryHTTPSlow: applications that send a long body byte by byte, or do not read,
+// block no others. Data waiting for them is limited by -remux.memory.max.mb, and a second
+// round uses no more memory than the first.
 func TestAdversaryHTTPSlow(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1", "-remux.memory.max.mb=64")

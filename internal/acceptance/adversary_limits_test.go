@@ -49,8 +49,8 @@ func leave(all []net.Conn) {
 	}
 }
 
-// TestAdversaryLimits: a client's session limit applies to all its connections
-// together, even under a rush, and ended sessions free their slots; another client is
+// TestAdversaryLimits: a client's session limit applies to all its connections together,
+// even if they arrive all at once, and ended sessions free their slots; another client is
 // served in the meantime.
 func TestAdversaryLimits(t *testing.T) {
 	t.Parallel()
@@ -75,8 +75,8 @@ func TestAdversaryLimits(t *testing.T) {
 	}
 }
 
-// TestAdversaryOpening: if sessions are opened by the hundred, at most five seconds'
-// worth plus the limit per second are admitted.
+// TestAdversaryOpening: a client that opens many sessions at once gets a burst of five
+// seconds' worth, then the rate per second.
 func TestAdversaryOpening(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.open.max.sec=4")

@@ -20,18 +20,19 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// loopbackSpellings all lead to this machine; the names in the list are resolved by a
-// server that answers 127.0.0.1 and ::1 to everything.
+// loopbackSpellings lists hosts that all lead to this machine; names among them are
+// resolved by a server that answers every query with 127.0.0.1 and ::1.
 var loopbackSpellings = []string{"127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1.2.3", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::127.0.0.1", "::ffff:0:127.0.0.1",
 	"64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "64:ff9b::0.0.0.0", "2002:7f00:1::", "2001:0:7f00:1::80ff:fffe",
 	"localhost", "LOCALHOST", "LocalHost.", "localhost.localdomain", "ip6-localhost", "a.localhost", "a.LOCALHOST.", "127.0.0.1.nip.io", "rebind.example", "xn--localhost"}
 
-// noNames lists hosts that would be this machine for a program that reads them as
-// addresses, or maps their characters. They do not exist, so their code is 4.
+// noNames lists hosts that a program would take for this machine if it parsed them
+// leniently as addresses or normalized their characters. As names they do not exist, so
+// the code is 4.
 var noNames = []string{"127.0.0.1.", "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "0x7f000001", "0x0", "2130706433", "017700000001", "127.00.00.01", "0",
 	"\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1"}
 
-// privateSpellings lead to private networks and metadata services.
+// privateSpellings lists hosts on private networks, and metadata services.
 var privateSpellings = []string{"10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.100.100.200", "100.64.0.1", "0.0.0.1", "0.1.2.3", "255.255.255.255", "224.0.0.1", "239.255.255.250", "240.0.0.1",
 	"192.0.0.192", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::192.168.0.1", "64:ff9b:1::10.0.0.1", "2002:0a00:1::1", "2002:a9fe:a9fe::", "::10.0.0.1", "::ffff:0:10.0.0.1",
 	"fe80::1", "fe80::a9fe:a9fe", "febf::1", "fec0::1", "fc00::1", "fd00:ec2::254", "fd12:3456::1", "ff02::1", "ff05::1:3", "ff0e::1"}
@@ -61,7 +62,7 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 			}
 			c.Close()
 		}
-		// The log is written after the answers.
+		// The log lines are written after the answers.
 		eventually(t, soon, "a line for each refused target", func() bool {
 			return len(server.lines("refused client", "target ")) >= len(refused)
 		})
@@ -83,8 +84,8 @@ func plainly(host string) string {
 	return host
 }
 
-// TestAdversaryPolicyLog: repeated refusals are one line and a count, and requests for
-// ever-new targets cannot fill the log.
+// TestAdversaryPolicyLog: repeated refusals are logged as one line with a count, and
+// requests for ever-new targets cannot fill the log.
 func TestAdversaryPolicyLog(t *testing.T) {
 	t.Parallel()
 	server := startStrict(t, "-eagersocks.net=tcp")
@@ -140,7 +141,7 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 		for _, port := range []uint16{bad.Port, bad6.Port} {
 			_, _ = c.Write(record(host, port, host))
 		}
-		// Each is sent before the next, so that none is dropped for lack of room.
+		// Wait for each round to finish, or datagrams may be dropped for lack of room.
 		ping := record("127.0.0.1", good.Port, host)
 		_, _ = c.Write(ping)
 		if _, err := io.ReadFull(c, make([]byte, len(ping))); err != nil {
@@ -156,7 +157,7 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 }
 
 // TestAdversaryRebinding: a name whose addresses change from query to query never leads
-// inside, by CONNECT or datagram.
+// to an internal address, by CONNECT or datagram.
 func TestAdversaryRebinding(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -266,8 +267,8 @@ func byTLS(t testing.TB, addr, file string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return tls.Dial("tcp", addr, cfg) }
 }
 
-// TestAdversaryRules: a client cannot get around its rules with names of inner targets,
-// other spellings or more connections.
+// TestAdversaryRules: a client cannot get around its rules with names of internal
+// targets, other spellings or more connections.
 func TestAdversaryRules(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks[:1] })

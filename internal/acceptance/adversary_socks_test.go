@@ -18,7 +18,7 @@ import (
 // socksFoes returns invalid greetings and the permitted answers.
 func socksFoes(target string) map[string]struct {
 	say  string
-	told []string // prefixes; "" means no answer
+	told []string // permitted answers, or prefixes of them; "" means no answer
 } {
 	ap := address(strings.Split(target, ":")[0], 0)
 	ip, port := string(ap[1:5]), string(address("x", mustPort(target))[3:])
@@ -86,7 +86,7 @@ func TestAdversarySocksGarbage(t *testing.T) {
 	if n := sink.Accepted(); n != 0 {
 		t.Errorf("%d of them reached the target", n)
 	}
-	// The same greeting without an error succeeds, so the table proves something.
+	// A valid request succeeds, so the others failed because of their errors.
 	if told, _ := foe(t, client.Addr, append([]byte("\x05\x01\x00\x05\x01\x00"), address("127.0.0.1", mustPort(sink.Addr))...), true, patience); !strings.HasPrefix(string(told), "\x05\x00\x05\x00") {
 		t.Errorf("a proper request: told % x", told)
 	}

@@ -146,8 +146,8 @@ func TestAdversaryUDPTargets(t *testing.T) {
 	backS()
 }
 
-// TestAdversaryUDPMany: associations opened by the hundred, and ended in every way,
-// leave nothing behind.
+// TestAdversaryUDPMany: hundreds of associations, ended in every possible way, leave
+// nothing behind.
 func TestAdversaryUDPMany(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t, "-remux.idle.max.sec=1")

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// The page loads images, scripts and style sheets, a third of each, with sizes from a
-// few bytes to half a megabyte. The proof that one is complete is at its very end: the
+// The page loads images, scripts and style sheets, a third of each, with sizes from a few
+// bytes to half a megabyte. Whether one is complete can be told from its very end: the
 // image's last pixel, the script's call, the sheet's rule.
 const resources = 100
 
@@ -57,7 +57,7 @@ type site struct {
 	origins []string        // URLs of the servers
 	done    map[string]bool // paths served completely
 
-	name string // set once; host name to use in the page's URL instead of the address, if not empty
+	name string // host name for the page's URL, or empty to use the address; immutable after creation
 }
 
 // listen adds an origin to the site.
@@ -177,7 +177,7 @@ func (s *site) wantLoaded(t *testing.T, url string, proxy ...string) {
 	}
 }
 
-// TestChromium: a browser loads a page of 100 parts completely.
+// TestChromium: a browser loads every part of a page with 100 parts.
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)

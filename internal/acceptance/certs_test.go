@@ -90,7 +90,8 @@ func TestCerts(t *testing.T) {
 	job{Dir: dir}.run(t, binary, append(append([]string{"check"}, strings.Fields(typed[1][1])...), "-offline")...).must(t)
 }
 
-// TestCertsRevoke: by name and by serial number, shown by list.
+// TestCertsRevoke: certificates can be revoked by name or serial number, and list shows
+// which are.
 func TestCertsRevoke(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -23,7 +23,7 @@ var options = map[string]string{
 	"remux.idle.max.sec": "10", "remux.conn.max.cnt": "1024",
 	"remux.ping.sec": "15", "remux.window.max.kb": "131072", "remux.memory.max.mb": "256", "remux.sess.max.cnt": "32768",
 	"tls.server.cert": "none", "tls.server.key": "in the certificate's file", "tls.server.ca": "same as -tls.client.ca",
-	"tls.client.ca": "that in -tls.client.cert", "tls.client.cert": "none", "tls.client.key": "in the certificate's file",
+	"tls.client.ca": "the one in -tls.client.cert", "tls.client.cert": "none", "tls.client.key": "in the certificate's file",
 	"tls.server.name":   "the host of -server.addr",
 	"client.pac.direct": "none", "client.pac.proxy": "everything", "server.policy": "best",
 	"eagersocks.eager": "on", "server.allow": "none", "server.deny": "none", "server.dns": "system", "server.dial.timeout.sec": "10",

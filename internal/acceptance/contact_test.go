@@ -69,7 +69,7 @@ func TestContactLater(t *testing.T) {
 	addr := filepath.Join(shortDir(t), "s") // unlike a port, it cannot be taken by another process in the meantime
 	client := startClient(t, "-server.net=unix", "-server.addr="+addr, "-tls.server.name=localhost")
 	client.waitStdout(`^Status: not connected yet: ` + addr)
-	client.waitStdout(`^        It keeps trying\.$`)
+	client.waitStdout(`^        Still trying\.$`)
 	startServer(t, "-server.net=unix", "-server.addr="+addr)
 	client.waitLog(`\[info\] \[main\] connected to ` + addr + ` \(`)
 }

@@ -42,7 +42,7 @@ func TestKilledClient(t *testing.T) {
 			ended := make(chan error, 2)
 			over := make(chan struct{})
 			deaf := testnet.Serve(t, func(c *net.TCPConn) { <-over })
-			quiet := testnet.Serve(t, func(c *net.TCPConn) { // reads the end, and does not close its own direction
+			quiet := testnet.Serve(t, func(c *net.TCPConn) { // reads EOF, but does not close its own direction
 				_, err := io.Copy(io.Discard, c)
 				for err == nil {
 					_, err = c.Write([]byte("x"))
@@ -71,8 +71,8 @@ func TestKilledClient(t *testing.T) {
 	}
 }
 
-// TestMemoryIsReturned: the memory used by 100 unread downloads is returned to the
-// system 30 s after their end.
+// TestMemoryIsReturned: the memory used by 100 unread downloads is returned to the system
+// 30 s after they end.
 func TestMemoryIsReturned(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000"}})

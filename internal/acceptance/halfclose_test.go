@@ -40,8 +40,8 @@ func startWay(t testing.TB, socket bool, args, more []string) (server, client *p
 	return server, startClient(t, slices.Concat([]string{"-server.addr=" + server.Addr}, args, more)...)
 }
 
-// TestHalfClose: netcat closes its direction, and the target, which waits for that,
-// answers in sizes small and large, through every network and mode.
+// TestHalfClose: netcat closes its direction, and the target, which waits for that, sends
+// small and large answers, over every network and in every mode.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	need(t, "nc")

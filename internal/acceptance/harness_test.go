@@ -35,8 +35,8 @@ import (
 // programs may be using the machine.
 const patience = time.Minute
 
-// soon limits an immediate effect on such a machine. It is less than the 30 s after
-// which a process stops waiting for its sessions, or retries.
+// soon is how long an immediate effect may take on such a machine. It is less than the 30
+// s after which a process stops waiting for its sessions, or retries.
 const soon = 20 * time.Second
 
 // root is the path of the repository from this folder.

@@ -42,7 +42,7 @@ func need(t testing.TB, programs ...string) {
 	}
 }
 
-// lookup finds a program, even where only root looks, or returns "".
+// lookup finds a program, even in folders that only root's PATH includes, or returns "".
 func lookup(program string) string {
 	for _, p := range []string{program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(p); err == nil {

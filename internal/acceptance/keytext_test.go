@@ -46,7 +46,7 @@ func TestReloadShowsNoKey(t *testing.T) {
 		said += m.text
 	}
 	secret := strings.ReplaceAll(string(bare), "\n", "")
-	const least = 8 // characters that are in both only by coincidence
+	const least = 8 // shorter matches may be a coincidence
 	for i := range len(secret) - least {
 		if part := secret[i : i+least]; strings.Contains(said, part) {
 			t.Fatalf("%q of the key is shown:\n%s", part, said)

@@ -150,7 +150,7 @@ func (p *process) wantNoErrors() {
 	}
 }
 
-// TestReplay: the check of the counts can fail.
+// TestReplay: replay detects wrong counts.
 func TestReplay(t *testing.T) {
 	const at = "2020.09.01 17:15:07 "
 	tests := []struct {

@@ -62,7 +62,7 @@ func linkDownload(t testing.TB, proxy, origin string) *net.TCPConn {
 	return c
 }
 
-// linkEnd reads until the end and returns how it ended.
+// linkEnd reads until the connection ends and returns the reason.
 func linkEnd(c *net.TCPConn, limit time.Duration) error {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	_, err := io.Copy(io.Discard, c)
@@ -76,7 +76,7 @@ func linkEnd(c *net.TCPConn, limit time.Duration) error {
 // TLS.
 var linkWays = [][]string{nil, {"-eagersocks.net=tls"}, {"-eagersocks.net=tcp"}}
 
-// TestLinkCut: a break in the middle of a download that ends with its connection is
+// TestLinkCut: a break in the middle of a download whose end is marked only by EOF is
 // seen as an error, and the next request works.
 func TestLinkCut(t *testing.T) {
 	tests := []struct {
@@ -84,7 +84,7 @@ func TestLinkCut(t *testing.T) {
 		quiet  bool
 		cut    func(r *linkRig)
 		mended func(r *linkRig, t *testing.T)
-		limit  time.Duration // until the next request works
+		limit  time.Duration // time limit for the next request to work
 	}{
 		{"kill server, flowing", false, func(r *linkRig) { r.server.Kill() }, (*linkRig).serverAgain, 5 * time.Second},
 		{"kill server, quiet", true, func(r *linkRig) { r.server.Kill() }, (*linkRig).serverAgain, 5 * time.Second},
@@ -155,8 +155,8 @@ func TestLinkResetAgain(t *testing.T) {
 	}
 }
 
-// TestLinkUploadCut: a target whose data ends with its connection must not take
-// truncated data for complete.
+// TestLinkUploadCut: a target that reads until EOF must not mistake truncated data for
+// complete data.
 func TestLinkUploadCut(t *testing.T) {
 	for _, way := range linkWays {
 		for _, who := range []string{"server", "client", "network"} {

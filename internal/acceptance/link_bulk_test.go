@@ -76,8 +76,8 @@ func linkIdle(t testing.TB, r *linkRig, echo string, count int) (all []net.Conn)
 	return all
 }
 
-// TestLinkStalledReaders: an application that does not read delays no others on the
-// same conn, and uses only its window of memory.
+// TestLinkStalledReaders: an application that does not read delays no others on the same
+// conn, and uses no more memory than its window.
 func TestLinkStalledReaders(t *testing.T) {
 	const size = 16 << 20
 	for _, n := range []int{1, 8, 32} {

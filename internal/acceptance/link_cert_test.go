@@ -18,8 +18,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkRefused: a peer that must not be accepted or trusted gets an explanation;
-// that causes few dials and affects no others.
+// TestLinkRefused: a peer that must not be accepted or trusted gets an explanation; it
+// redials rarely and affects no others.
 func TestLinkRefused(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)

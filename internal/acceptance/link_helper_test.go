@@ -199,7 +199,7 @@ func linkCurl(t testing.TB, proxy string, args ...string) result {
 	return job{Limit: 40 * time.Second}.run(t, "curl", append([]string{"-sS", "--max-time", "30", "-x", "socks5h://" + proxy}, args...)...)
 }
 
-// linkPause lets a slow reader's time pass.
+// linkPause sleeps where the pause itself is part of the scenario.
 func linkPause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkStall: a network that drops everything is detected when an answer does not
-// arrive, and traffic resumes when it is back.
+// TestLinkStall: a network that drops everything is detected by the missing answer, and
+// traffic resumes when the network is back.
 func TestLinkStall(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -56,7 +56,7 @@ func TestLinkStall(t *testing.T) {
 	t.Logf("given up after %v, works again after %v", took.Round(time.Millisecond), again.Round(time.Millisecond))
 }
 
-// linkOpen returns a connection to an echo that is in use.
+// linkOpen returns a connection to an echo, over which data has already passed.
 func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -124,7 +124,7 @@ func TestLinkNoServerAtStart(t *testing.T) {
 	linkTry(t, soon, client.Addr, echo.Addr)
 }
 
-// TestLinkIdle: an unused conn is also closed on the network.
+// TestLinkIdle: an idle conn is closed together with its TCP connection.
 func TestLinkIdle(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.idle.max.sec=1"}})

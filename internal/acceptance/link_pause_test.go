@@ -41,8 +41,8 @@ func TestLinkShortStall(t *testing.T) {
 	}
 }
 
-// TestLinkFrozen: an end that is frozen for a while, like a sleeping machine, is given
-// up by the other end; when it wakes up it works at once.
+// TestLinkFrozen: an end that is frozen for a while, like a sleeping machine, is
+// abandoned by the other end; when it wakes up, it works again at once.
 func TestLinkFrozen(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"client", "server"} {

@@ -17,8 +17,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkRTT is long compared to the delays on a busy machine, so that one round trip can
-// be told from two.
+// linkRTT is long compared to the delays on a busy machine, so that one round trip can be
+// distinguished from two.
 const linkRTT = 100 * time.Millisecond
 
 // linkBurstRTT is longer, because a burst does all its work at the same moment.
@@ -61,7 +61,7 @@ func TestLinkLatency(t *testing.T) {
 
 // linkClock records the labels of operations that took more than one round trip.
 type linkClock struct {
-	scale time.Duration // set once; multiplier for round trips
+	scale time.Duration // multiplier for round trips; immutable after creation
 
 	mu   sync.Mutex
 	late []string // guarded by mu
@@ -196,8 +196,8 @@ func linkColdBurst(t *testing.T, k *linkClock) {
 	k.one("slowest of 32 first requests", all[31], k.of(linkBurstRTT))
 }
 
-// linkRotation: replacing conns causes no delay. The n requests use at least that many
-// conns.
+// linkRotation: replacing conns causes no delay. The n requests must use no fewer than
+// least conns.
 func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{rule}})
 	echo := testnet.Echo(t)

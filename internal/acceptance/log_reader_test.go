@@ -67,7 +67,7 @@ func (s *silent) stop(t *testing.T) {
 }
 
 // TestLogReader: a standard error whose reader closes it, or does not read, loses log
-// lines and has no other effect, even if it replaces a file.
+// lines and has no other effect, even where it stands in for a log file.
 func TestLogReader(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")

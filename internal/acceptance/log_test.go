@@ -81,8 +81,8 @@ func TestLogEndings(t *testing.T) {
 		t.Errorf("curl to a target that resets: %v, want a connection that was reset", r)
 	}
 	url, half, _ := slow(t, noise(1<<20))
-	// An application may give up: that is not an error. A reset proves that it did; the
-	// end of a program that has read everything so far does not.
+	// An application may give up: that is not an error. A reset proves that it did;
+	// exiting after reading everything so far does not.
 	cancelled := socksDial(t, client.Addr, strings.TrimPrefix(url, "http://"))
 	io.WriteString(cancelled, "GET / HTTP/1.1\r\nHost: slow\r\n\r\n")
 	<-half
@@ -241,7 +241,7 @@ func (r *robot) all() []message {
 }
 
 // TestAlerts: the robot gets the first error at once, those of the next ten seconds in
-// one message, grouped by kind, and the last ones before the end.
+// one message, grouped by kind, and the last ones before the process exits.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -278,7 +278,7 @@ func TestAlerts(t *testing.T) {
 	}
 	eventually(t, patience, "the second alert", func() bool { return len(r.all()) == 2 })
 
-	// Errors since the last message are sent at the end.
+	// Errors since the last message are sent at exit.
 	reload()
 	client.stop()
 

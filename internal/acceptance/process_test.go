@@ -75,7 +75,7 @@ func (j job) start(t testing.TB, name, program string, args ...string) *process 
 // Pid returns the process id.
 func (p *process) Pid() int { return p.cmd.Process.Pid }
 
-// Running reports whether the process has not ended yet.
+// Running reports whether the process is still running.
 func (p *process) Running() bool {
 	select {
 	case <-p.ended:

@@ -113,9 +113,9 @@ func TestServersKilled(t *testing.T) {
 	}
 }
 
-// TestServersStopped: a server stopped by a signal is abandoned; its sessions continue
-// when it does, unless the silence was so long that their conn was lost; then it is
-// used again.
+// TestServersStopped: a server suspended by a signal is abandoned. When it resumes it is
+// used again, and its sessions continue unless the silence was long enough to lose their
+// conn.
 func TestServersStopped(t *testing.T) {
 	t.Parallel()
 	r := startThree(t)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// slow is an HTTP server that sends half of the body, and the rest when told to.
+// slow is an HTTP server that sends half of the body, and the rest on request.
 func slow(t testing.TB, body []byte) (url string, half <-chan struct{}, rest chan<- struct{}) {
 	sent, more := make(chan struct{}, 8), make(chan struct{})
 	s := web(t, func(w http.ResponseWriter, r *http.Request) {

@@ -17,7 +17,7 @@ var greeting = regexp.MustCompile(`(?m)\ATrial mode: client and server run in th
 Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
 Log:    here
 Stop:   Ctrl-C
-Status: (?:connected to 127\.0\.0\.1:\d+ \(.* ms\)|not connected yet: .*\n        It keeps trying\.)
+Status: (?:connected to 127\.0\.0\.1:\d+ \(.* ms\)|not connected yet: .*\n        Still trying\.)
 Help:   http://127\.0\.0\.1:\d+/ .*
 Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
 \z`)

@@ -18,8 +18,9 @@ import (
 const certsUsage = `tunnels certs: a small CA for the server and its clients.
 
   tunnels certs init [-dir DIR] NAME…   make a CA, the server's certificate and
-                                        a first client's; NAME… lists every host
-                                        name and address clients will connect to
+                                        one for the first client; NAME… lists
+                                        every host name and address clients will
+                                        connect to
   tunnels certs client [-dir DIR] NAME  make a certificate for another client,
                                         in NAME.pem
   tunnels certs list [-dir DIR]         list certificates and expiry dates

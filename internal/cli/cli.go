@@ -43,7 +43,7 @@ func Main() int {
 // user can fix it too.
 type fileError struct{ error }
 
-// Unwrap returns the error itself.
+// Unwrap returns the underlying error.
 func (e fileError) Unwrap() error { return e.error }
 
 // exitCode returns 2 if retrying cannot help: for an invalid option or name, or a file

@@ -46,7 +46,7 @@ func (p *process) greetContact(w io.Writer) {
 	var b strings.Builder
 	switch {
 	case err != nil:
-		fmt.Fprintf(&b, "Status: not connected yet: %v\n        It keeps trying.\n", err)
+		fmt.Fprintf(&b, "Status: not connected yet: %v\n        Still trying.\n", err)
 	case server != "":
 		fmt.Fprintf(&b, "Status: %s\n", connected(server, rtt))
 	}

@@ -177,7 +177,7 @@ func TestVerbsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestFileTypeIsReported: the message is still helpful.
+// TestFileTypeIsReported: the message says what kind of file was given instead.
 func TestFileTypeIsReported(t *testing.T) {
 	k := makeKeyFiles(t)
 	pem, text := k.file("client.pem"), k.text(t, "client.pem")

@@ -107,7 +107,7 @@ func withFix(err error, findings []tls.Finding) error {
 	return err
 }
 
-// logStart logs what was started, once nothing can fail any more.
+// logStart logs the roles that were started, once startup can no longer fail.
 func (p *process) logStart() {
 	p.log.Info("%s started", versionLine())
 	for _, w := range p.cfg.Warnings {
@@ -290,7 +290,7 @@ func (p *process) stop(signals <-chan os.Signal) {
 	}
 }
 
-// close ends whatever is left, at once, and waits for it.
+// close ends everything still running, at once, and waits for it.
 func (p *process) close() {
 	p.end()
 	p.tasks.close()

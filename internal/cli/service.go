@@ -39,7 +39,7 @@ func service(c call, args []string) error {
 		return usagef("service: want server, client or launchd")
 	}
 	if args[0] == "server" && isPrivate(binary) {
-		fmt.Fprintf(c.stderr, "tunnels: warning: the user tunnels cannot run %s; copy it to /usr/local/bin and run that one\n", binary)
+		fmt.Fprintf(c.stderr, "tunnels: warning: user \"tunnels\" cannot run %s; copy it to /usr/local/bin and run it from there\n", binary)
 	}
 	_, err = io.WriteString(c.stdout, text)
 	return err

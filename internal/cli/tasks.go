@@ -26,7 +26,8 @@ func (all tasks) serve(wg *sync.WaitGroup, ended chan<- error) {
 	}
 }
 
-// shutdown drains all roles at once. cut is called for each that did not finish.
+// shutdown drains all roles at once. cut is called for each role that did not finish in
+// time.
 func (all tasks) shutdown(ctx context.Context, cut func(name string, err error)) {
 	var wg sync.WaitGroup
 	for _, r := range all {

@@ -29,7 +29,7 @@ type verb struct {
 	help func(w io.Writer) error
 	// run runs the verb. It returns flag.ErrHelp if help was requested.
 	run func(c call, args []string) error
-	// options reports that the arguments are those of a process, parsed by config.
+	// options is set if the arguments are options of a process, parsed by config.
 	options bool
 }
 
@@ -186,9 +186,9 @@ const checkUsage = `tunnels check: validate a configuration, test the connection
 Give it the same options as the process to be checked. For a client, it
 tests the connection to each server step by step, then sends one request through
 the exit, to example.com:443 or -target. For a server, it tests that the process
-can listen and that its resolver finds the target's name. With -offline, it
-makes no connections. The exit code is 0 if every step passed, 2 for an invalid
-option and 1 for any other failure.
+can listen and that its resolver can resolve the target's name. With -offline,
+it makes no connections. The exit code is 0 if every step passed, 2 for an
+invalid option and 1 for any other failure.
 
 Example:
   tunnels check client -server.addr vps.example:443 -tls.client.cert client.pem

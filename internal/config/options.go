@@ -86,7 +86,7 @@ func (c *Config) serverOptions() []option {
 		{name: "server.rules", arg: "FILE", show: "none", help: "per-client rules, by certificate name; reloaded when the file changes", set: text(&t.Rules)},
 		{name: "server.sess.max.cnt", arg: "N", def: strconv.Itoa(admission.DefaultSessMax), help: "maximum concurrent sessions, all clients", set: limit(&t.SessMax, "server.sess.max.cnt", 1, maxSess, 1)},
 		{name: "server.client.sess.max.cnt", arg: "N", def: "0", show: "no limit", help: "maximum concurrent sessions per client", set: limit(&t.Limits.Sessions, "server.client.sess.max.cnt", 0, maxSess, 1)},
-		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "maximum new sessions per second per client; bursts of five seconds' worth", set: limit(&t.Limits.Opens, "server.client.open.max.sec", 0, maxSess, 1)},
+		{name: "server.client.open.max.sec", arg: "N", def: "0", show: "no limit", help: "maximum new sessions per second per client; bursts of up to five seconds' worth are allowed", set: limit(&t.Limits.Opens, "server.client.open.max.sec", 0, maxSess, 1)},
 		{name: "server.client.rate.max.kb", arg: "N", def: "0", show: "no limit", help: "maximum KiB/s per client, in each direction", set: limit(&t.Limits.Rate, "server.client.rate.max.kb", 0, maxRateKB, 1<<10)},
 	}
 }
@@ -113,7 +113,7 @@ func (c *Config) tlsOptions() []option {
 		{name: "tls.server.name", arg: "NAME", show: "the host of -server.addr", help: "name expected in the server's certificate", set: serverName(&l.ServerName)},
 		{name: "tls.client.cert", arg: "FILE", show: "none", help: "the client's certificate", set: text(&l.Cert)},
 		{name: "tls.client.key", arg: "FILE", show: "in the certificate's file", help: "the client's private key", set: text(&l.Key)},
-		{name: "tls.client.ca", arg: "FILE", show: "that in -tls.client.cert", help: "CA that signed the server's certificate", set: text(&l.CA)},
+		{name: "tls.client.ca", arg: "FILE", show: "the one in -tls.client.cert", help: "CA that signed the server's certificate", set: text(&l.CA)},
 	}
 }
 

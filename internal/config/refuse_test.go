@@ -34,10 +34,10 @@ func TestRefused(t *testing.T) {
 		// values
 		{"-server=maybe -client", "", `-server "maybe" (command line): want true or false`},
 		{"-client", "TUNNELS_SERVER=2", `-server "2" (environment variable TUNNELS_SERVER): want true or false`},
-		{try + " -remux.ping.sec 0", "", `-remux.ping.sec "0" (command line): want whole seconds from 1 to 3600`},
-		{try + " -remux.ping.sec -1", "", "want whole seconds"},
-		{try + " -remux.ping.sec 1.5", "", "want whole seconds"},
-		{try + " -remux.ping.sec 99999999999999999999", "", "want whole seconds"},
+		{try + " -remux.ping.sec 0", "", `-remux.ping.sec "0" (command line): want a whole number of seconds from 1 to 3600`},
+		{try + " -remux.ping.sec -1", "", "want a whole number of seconds"},
+		{try + " -remux.ping.sec 1.5", "", "want a whole number of seconds"},
+		{try + " -remux.ping.sec 99999999999999999999", "", "want a whole number of seconds"},
 		{try + " -server.dial.timeout.sec 601", "", "from 1 to 600"},
 		{try + " -remux.reuse.max.cnt 32769", "", `-remux.reuse.max.cnt "32769" (command line): want a whole number from 1 to 32768`},
 		{try + " -remux.reuse.max.cnt 0", "", "from 1 to 32768"},
@@ -207,7 +207,7 @@ func TestFile(t *testing.T) {
 		{`sla.log.path = "\q"`, "an invalid escape"},
 		{"config = x", "cannot name another"},
 		{"\nremux.ping.sec = soon", `-remux.ping.sec "soon" (`},
-		{"\nremux.ping.sec = soon", ":2): want whole seconds"},
+		{"\nremux.ping.sec = soon", ":2): want a whole number of seconds"},
 		{strings.Repeat("x\n", 1000), "is it a configuration file?"},
 		{strings.Repeat("# long\n", 200_000), "larger than 1048576 bytes"},
 	}

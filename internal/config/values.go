@@ -20,7 +20,7 @@ import (
 )
 
 // The functions in this file return an option's set function: it stores a value of one
-// type, or returns the expected form.
+// type, or returns an error that says what is expected.
 
 func text(dst *string) func(string) error {
 	return func(v string) error {
@@ -82,7 +82,7 @@ func seconds(dst *time.Duration, lo, hi int64) func(string) error {
 	return func(v string) error {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil || n < lo || n > hi {
-			return fmt.Errorf("want whole seconds from %d to %d", lo, hi)
+			return fmt.Errorf("want a whole number of seconds from %d to %d", lo, hi)
 		}
 		*dst = time.Duration(n) * time.Second
 		return nil
