@@ -41,10 +41,10 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
   -vs URL        also measure the proxy at socks5://[user:password@]host:port,
                  which must run on this machine; may be repeated
   -quick         run ours and tls-relay only, shorter, 3 repetitions
-  -smoke         run every case for a moment, to see that it works
+  -smoke         run every case briefly, to check that it works
   -pipelined     send greeting and request at once; not all proxies allow that
-  -bin FILE      program to measure as ours [this one]
-  -targets       show this project's own targets and whether they were met
+  -bin FILE      binary to measure as the system "ours" [this one]
+  -targets       show this project's performance goals and whether they were met
   -json FILE     write every repetition and every figure, one JSON object a line
   -svg FILE      write a chart
   -md FILE       write a Markdown table
@@ -146,7 +146,7 @@ func (o *options) chooseCases() error {
 		}
 	}
 	if len(o.caseTable) == 0 {
-		return fmt.Errorf("-cases %q is none of %s", o.cases, strings.Join(names, ", "))
+		return fmt.Errorf("-cases %q matches none of %s", o.cases, strings.Join(names, ", "))
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (o *options) chooseSystems(standard string) error {
 		for _, name := range strings.Split(list, ",") {
 			i := slices.Index(names, name)
 			if i < 0 {
-				return fmt.Errorf("-systems %q is none of %s; another proxy is named by -vs", name, strings.Join(names, ", "))
+				return fmt.Errorf("-systems %q is not one of %s; to measure another proxy, use -vs", name, strings.Join(names, ", "))
 			}
 			if !slices.Contains(o.systemTable, all[i]) {
 				o.systemTable = append(o.systemTable, all[i])

@@ -132,7 +132,7 @@ const echoMax = 20 * time.Second
 func echoByte(c net.Conn, b byte) error {
 	c.SetDeadline(time.Now().Add(echoMax))
 	if _, err := c.Write([]byte{b}); err != nil {
-		return fmt.Errorf("one byte: %w", err)
+		return fmt.Errorf("sending one byte: %w", err)
 	}
 	var back [1]byte
 	if _, err := io.ReadFull(c, back[:]); err != nil {

@@ -34,7 +34,7 @@ type Counts struct {
 // port there to send a valid one. Its methods may be called from any goroutine, but Run
 // only once.
 type Association struct {
-	// Set once, never changed.
+	// Immutable after creation.
 	socket *net.UDPConn
 	peer   netip.Addr
 	link   link
@@ -76,11 +76,11 @@ func ipOf(a net.Addr) (netip.Addr, error) {
 	}
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}, fmt.Errorf("datagrams need a control connection over TCP or a UNIX socket: %v has no IP address", a)
+		return netip.Addr{}, fmt.Errorf("UDP needs a control connection over TCP or a UNIX socket; its address is %v", a)
 	}
 	ip := tcp.AddrPort().Addr().Unmap()
 	if !ip.IsValid() {
-		return ip, fmt.Errorf("address %v of the control connection has no IP address", a)
+		return ip, fmt.Errorf("the control connection's address %v is not an IP address", a)
 	}
 	return ip, nil
 }

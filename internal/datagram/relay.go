@@ -39,7 +39,7 @@ type Exit struct {
 // the life of the association. Datagrams are accepted only from addresses that
 // datagrams were sent to. Run may be called once, Counts at any time.
 type Relay struct {
-	// Set once, never changed.
+	// Immutable after creation.
 	exit    Exit
 	link    link
 	ctx     context.Context // context for DNS lookups

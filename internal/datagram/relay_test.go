@@ -157,8 +157,7 @@ func TestConcurrentLookups(t *testing.T) {
 	}
 }
 
-// judged is an Exit that refuses the targets deny refuses, and records the calls of
-// Refused.
+// judged is an Exit with a policy that records the calls to Refused.
 type judged struct {
 	Exit
 	mu   sync.Mutex

@@ -24,16 +24,15 @@ const (
 	targetsFloor = 256     // guaranteed to each association
 )
 
-// Room counts the targets of all of an exit's associations. The zero value is ready to
-// use.
+// Room counts targets across all associations of an exit. The zero value is ready to use.
 type Room struct{ taken atomic.Int64 }
 
 // table holds the targets of one association, their addresses, and the sources that may
 // answer. Its owner's lock guards it.
 type table struct {
 	targets map[Target]*entry
-	order   list.List // elements are *entry; the one least recently sent to comes first
-	asked   list.List // elements are *entry with a lookup in progress; oldest first
+	order   list.List // elements are *entry, ordered by last send, oldest first
+	asked   list.List // elements are *entry with a lookup in progress, oldest first
 	sources map[netip.Addr]*source
 	room    *Room
 

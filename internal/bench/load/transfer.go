@@ -42,7 +42,7 @@ func (d *Downloads) Bytes() int64 { return d.read.Load() }
 // AskEndless asks the source to send until told to stop.
 func AskEndless(c net.Conn) error {
 	if _, err := c.Write(make([]byte, 8)); err != nil {
-		return fmt.Errorf("ask the source: %w", err)
+		return fmt.Errorf("requesting data from the source: %w", err)
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestReport checks whatever the golden files cannot show.
+// TestReport checks what the golden files cannot show.
 func TestReport(t *testing.T) {
 	r := testReport(t)
 	verdicts := map[string]string{"down1 mibs": aimed, "down1 cpu_gib": missed, "stall1 share": failed, "busy p50": missed}
