@@ -49,7 +49,7 @@ type Config struct {
 	Policy  *policy.Exit // applies to all clients
 	Rules   *rules.File  // per client; nil for none
 	Limits  rules.Limits // for clients without limits in the rules
-	SessMax rules.Limit  // on the sessions of all clients together; 0 means DefaultSessMax
+	SessMax rules.Limit  // for the sessions of all clients together; 0 means DefaultSessMax
 
 	// Refused, if not nil, is called for each refusal, with no lock held; client is the
 	// name in the certificate, or empty. The error names the target and the rule.
@@ -60,7 +60,7 @@ type Config struct {
 // name, across conns; conns without a certificate count as one client. The methods may
 // be called from any goroutine.
 type Clients struct {
-	Config // set once, never changed
+	Config // immutable after creation
 
 	refused [len(refusals)]atomic.Uint64 // number of refusals by reason
 
@@ -109,7 +109,7 @@ func (c *Clients) Sessions() int {
 
 // client holds the state of one client.
 type client struct {
-	key string // set once, never changed
+	key string // immutable after creation
 
 	// Guarded by clients.mu:
 	sessions  int
@@ -229,7 +229,7 @@ func (c *Clients) forgetLocked(now time.Time) {
 // Lease is one session of a client, from its request to its end. It judges the
 // session's targets.
 type Lease struct {
-	// Set once admitted, then never changed.
+	// Immutable after admission.
 	clients *Clients
 	client  *client
 	name    string // empty if the client has no certificate

@@ -21,7 +21,7 @@ const AnswerTimeout = 10 * time.Second
 
 const (
 	lingerMax   = 2 * time.Second // how long a refused peer has to close first
-	lingerBytes = 256 << 10       // maximum read from it in that time
+	lingerBytes = 256 << 10       // maximum number of bytes read from it in that time
 )
 
 // Dialect encodes one protocol's answers, for a peer that is waiting for a reply.
@@ -29,15 +29,18 @@ type Dialect interface {
 	// Accepted returns the answer sent when the target is connected. bound is where
 	// datagrams are accepted; it is invalid for a stream.
 	Accepted(bound netip.AddrPort) []byte
-	// Refused returns the answer sent when the target is not connected, and why.
+	// Refused returns the answer sent when the target cannot be connected; c and text say
+	// why.
 	Refused(c code.Code, text string) []byte
 }
 
 // Answer is the single answer owed to a request.
 type Answer struct {
-	conn    net.Conn // static
-	dialect Dialect  // static; nil if the peer expects no reply
-	given   atomic.Bool
+	// Immutable after creation.
+	conn    net.Conn
+	dialect Dialect // nil if the peer expects no reply
+
+	given atomic.Bool
 }
 
 // NewAnswer returns the answer to a request received on c. dialect is nil if no reply
@@ -108,7 +111,7 @@ func (a *Answer) write(b []byte) error {
 	return nil
 }
 
-// HangUp ends a connection whose peer has been told why. It waits briefly for the peer
+// HangUp ends a connection after the reason has been sent. It waits briefly for the peer
 // to close first: closing a socket with unread bytes sends a reset, which can overtake
 // the answer.
 func HangUp(c net.Conn) {

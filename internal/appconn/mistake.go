@@ -25,7 +25,7 @@ func Mistake(err error) error { return mistake{err} }
 
 // TurnAway sends answer to the application, closes its connection, and returns the
 // ErrMistake to report. The error is always the same for the same mistake, so that
-// repeats can be counted, even if the application has gone.
+// repeats can be counted, even if the application has already disconnected.
 func TurnAway(c net.Conn, answer, report string) error {
 	if _, err := io.WriteString(c, answer); err == nil {
 		HangUp(c)

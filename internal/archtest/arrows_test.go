@@ -138,7 +138,7 @@ func folder(p string) string {
 	return first
 }
 
-// TestJudge tests the checks themselves.
+// TestJudge tests judge itself.
 func TestJudge(t *testing.T) {
 	tests := []struct {
 		file, imported string

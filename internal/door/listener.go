@@ -31,7 +31,7 @@ var ErrCrowded = errors.New("dropped to make room for newer connections before i
 // Config limits connections whose request is incomplete.
 type Config struct {
 	Timeout time.Duration // how long a request may take; 0 means appconn.GreetingTimeout
-	Max     int           // concurrent connections; one more ends the oldest; 0 means appconn.PendingMax
+	Max     int           // maximum concurrent connections; at the limit, a new one evicts an old one; 0 means appconn.PendingMax
 	// Rejected is called for each connection that ended before its request was
 	// complete, and with an empty remote if accepting failed, which is retried. It may
 	// be called from several goroutines at once and must not close the listener. It may
@@ -42,7 +42,7 @@ type Config struct {
 // Listener reads requests, each in its own goroutine, and hands them over. Its methods
 // may be called from any goroutine at any time.
 type Listener[R any] struct {
-	// Static after construction.
+	// Immutable after creation.
 	from     Acceptor
 	read     Reader[R]
 	timeout  time.Duration
@@ -159,7 +159,7 @@ func (l *Listener[R]) serve(p *pending) {
 	_ = p.conn.SetDeadline(time.Now().Add(l.timeout))
 	stream, req, err := l.readSafely(p.conn)
 	if err != nil {
-		if !l.take(p) { // dropped in the meantime: that is the reason
+		if !l.take(p) { // dropped in the meantime, and that is the reason to report
 			<-p.dropped
 			err = p.why
 		}

@@ -13,9 +13,9 @@ import (
 // from the list owns its connection.
 type pending struct {
 	conn    net.Conn
-	source  string        // static
+	source  string        // immutable after creation
 	dropped chan struct{} // closed after why is set
-	why     error         // static after dropped is closed
+	why     error         // immutable once dropped is closed
 	elem    *list.Element // guarded by Listener.mu; nil once removed from the list
 }
 

@@ -69,7 +69,7 @@ func (noConns) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noConns) Close() error              { return nil }
 
 // TestOldestOfEqualSources checks that the oldest connection of all is dropped if no
-// source has more than the others, so that the newest have time.
+// source has more than the others, so that newer ones have time to finish.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &Listener[struct{}]{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {

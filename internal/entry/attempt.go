@@ -20,13 +20,15 @@ import (
 // most once, as long as no byte from the application can have reached the target. Only
 // one goroutine uses it at a time.
 type requestAttempt struct {
-	e      *Entry             // static
-	r      *events.Request    // static
-	target eagersocks.Address // static
-	reply  bool               // static; wait for the exit's answer
-	head   []byte             // static; the request
-	early  []byte             // static; bytes the application sent after the request
-	tried  map[*upstream.Server]bool
+	// Immutable after creation.
+	e      *Entry
+	r      *events.Request
+	target eagersocks.Address
+	reply  bool   // wait for the exit's answer
+	head   []byte // the request
+	early  []byte // bytes the application sent after the request
+
+	tried map[*upstream.Server]bool
 }
 
 func (e *Entry) newAttempt(req *eagersocks.Request, r *events.Request, eager bool) (*requestAttempt, error) {
@@ -38,7 +40,7 @@ func (e *Entry) newAttempt(req *eagersocks.Request, r *events.Request, eager boo
 	return &requestAttempt{e: e, r: r, target: req.Target, reply: !eager, head: head, early: req.Early(), tried: map[*upstream.Server]bool{}}, nil
 }
 
-// next sends the request to the best server not asked yet.
+// next sends the request to the best server not yet tried.
 func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
 	ctx, cancel := context.WithTimeout(parent, a.e.timeout)
 	defer cancel()

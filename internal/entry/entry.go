@@ -35,7 +35,7 @@ type Config struct {
 	Draining context.Context              // done when no more requests are wanted
 }
 
-// Entry carries requests. Its fields are static after construction; its methods may be
+// Entry carries requests. Its fields are immutable after creation; its methods may be
 // called from any goroutine.
 type Entry struct {
 	servers  *upstream.Set
@@ -196,7 +196,8 @@ func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
 	}
 	_ = far.SetReadDeadline(time.Time{})
 	if why != code.OK {
-		// A reply has no room for text, unlike the reset before it.
+		// A reply, unlike a reset, carries no text; an earlier reset's text may be
+		// remembered.
 		text := e.eager.Why(target, why)
 		e.eager.Failed(target, why, text)
 		return &code.Error{Code: why, Text: text, Remote: true}

@@ -66,7 +66,7 @@ func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.
 type webTarget struct {
 	splice.Wrap
 
-	// Static.
+	// Immutable after creation.
 	e      *Entry
 	r      *events.Request
 	eager  bool

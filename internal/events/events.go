@@ -108,7 +108,7 @@ const (
 // End describes how a request ended.
 type End struct {
 	Err       error // nil after a clean end
-	Cancelled bool  // the application went away, which is no failure
+	Cancelled bool  // the application disconnected, which is not a failure
 	Unreached bool  // no server could be reached
 	Refused   bool  // reported by RequestRefused
 	// Datagrams counts the datagrams of an association; nil for a connection.

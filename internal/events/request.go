@@ -8,7 +8,7 @@ import (
 // Request is one request, from when it is accepted until it ends, with its byte counts.
 // At the client it comes from an application, at the server from a session.
 type Request struct {
-	// Static.
+	// Immutable after creation.
 	Client string // name in the client's certificate; empty without one and at the client itself
 	Target string // host:port or, for an association, udp:host:port with the address that receives its datagrams
 	Plain  bool   // without remux, so a failed target or a departed application shows as a reset
@@ -34,7 +34,7 @@ func NewRequest(client, target string) *Request {
 	return &Request{Client: client, Target: target, began: time.Now()}
 }
 
-// Began returns when the request was accepted.
+// Began returns the time at which the request was accepted.
 func (r *Request) Began() time.Time { return r.began }
 
 // Lasted returns the time since the request was accepted.

@@ -26,8 +26,8 @@ const (
 	deadFor = 5 * time.Second
 	// maxDead limits how many dead addresses are remembered.
 	maxDead = 4096
-	// maxPatience is the most silence needed to call an address dead; one given less
-	// time may only be slow.
+	// maxPatience is the longest silence required before an address is considered dead;
+	// one given less time may just be slow.
 	maxPatience = 3 * time.Second
 )
 
@@ -40,7 +40,7 @@ type Judge interface {
 	AllowAddr(a netip.AddrPort, viaName string) error
 }
 
-// Exit resolves targets and connects to them. Its fields are set once, never changed;
+// Exit resolves targets and connects to them. Its fields are immutable after creation;
 // its methods may be called from any goroutine.
 type Exit struct {
 	timeout  time.Duration // for resolving, and again for connecting

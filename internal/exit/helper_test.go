@@ -82,7 +82,7 @@ func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *test
 // ledger is a judge and a network on which nothing answers. It records the calls of
 // both.
 type ledger struct {
-	Judge // set once; decides for the ledger
+	Judge // the judge whose decisions are recorded; immutable after creation
 
 	mu      sync.Mutex
 	allowed []netip.AddrPort // guarded by mu

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// answerLinesMax limits the lines of a head: small ones use many times their size in
-// memory.
+// answerLinesMax limits the lines of a head, because short lines use many times their
+// size in memory.
 const answerLinesMax = 4096
 
 // Answer is the head of a response. Its lines keep their bytes, order and spelling,
-// except for anything no recipient may see: CR and NUL become spaces, a folded line is
-// joined to the previous one (RFC 9112 section 5.2), and lines end in CR LF. The zero
+// except for anything a recipient must not see: CR and NUL become spaces, a folded line
+// is joined to the previous one (RFC 9112 section 5.2), and lines end in CR LF. The zero
 // Answer is ready for AddLine.
 type Answer struct {
 	Status int

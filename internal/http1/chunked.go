@@ -11,7 +11,7 @@ import (
 
 const (
 	chunkLineMax = 4000     // a chunk's size and extensions; fits into a bufio.Reader of the default size
-	excessMax    = 16 << 10 // bytes of extensions, less a fraction of the data
+	excessMax    = 16 << 10 // maximum bytes of extensions beyond an allowance that grows with the data
 	trailersMax  = 64 << 10
 	// chunkSizeBits limits a chunk's size: no server means more than an exbibyte, and
 	// Go's own reader, which the application may use, miscounts from a quarter of the

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Framing tells where the body of a response ends.
+// Framing describes where the body of a response ends.
 type Framing struct {
 	HasBody bool
 	Chunked bool
 	Length  int64 // -1 if the response has none, or if it has no meaning
-	// Codings lists the codings beneath chunked, which is not included.
+	// Codings lists the codings applied before chunked, which is not included.
 	Codings []string
 	// Final reports that no further response can follow on the connection.
 	Final bool
