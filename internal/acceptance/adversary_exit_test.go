@@ -93,7 +93,7 @@ func TestAdversaryExitRequests(t *testing.T) {
 }
 
 // TestAdversaryExitSlow: requests that stall at any byte delay nothing else, and are
-// ended after 15 s.
+// aborted after 15 s.
 func TestAdversaryExitSlow(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp", "-server.client.sess.max.cnt=100")

@@ -45,7 +45,7 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 	sink := testnet.Sink(t)
 	port := portOf(t, sink.Addr)
 	for hosts := range slices.Chunk(slices.Concat(loopbackSpellings, privateSpellings, noNames), 20) {
-		// Each has its own server, whose log has room for all of them.
+		// Each group has its own server, so that no refusal is left out of its log.
 		server := startStrict(t, "-eagersocks.net=tcp", "-server.dns="+names.Addr(), "-server.dial.timeout.sec=2")
 		refused := map[string]bool{}
 		for _, host := range hosts {
@@ -75,8 +75,8 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 	}
 }
 
-// plainly returns the host as the log shows it: an IPv4 address and its IPv4-mapped
-// IPv6 form share a line.
+// plainly returns the host as it appears in the log, where an IPv4 address and its
+// IPv4-mapped IPv6 form are the same.
 func plainly(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().String()

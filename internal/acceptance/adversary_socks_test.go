@@ -67,7 +67,7 @@ func mustPort(addr string) (p uint16) {
 }
 
 // TestAdversarySocksGarbage: an invalid greeting never gets a success reply, opens no
-// connection and blocks no others.
+// connection and does not block others.
 func TestAdversarySocksGarbage(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-eagersocks.eager=off", "-remux.idle.max.sec=1")

@@ -21,8 +21,8 @@ import (
 )
 
 // The page loads images, scripts and style sheets, a third of each, with sizes from a few
-// bytes to half a megabyte. Whether one is complete can be told from its very end: the
-// image's last pixel, the script's call, the sheet's rule.
+// bytes to half a megabyte. Each one shows only at its very end that it is complete: the
+// image by its last pixel, the script by its call, the sheet by its rule.
 const resources = 100
 
 var page = template.Must(template.New("").Parse(`<!DOCTYPE html><html><head><title>page</title>

@@ -297,8 +297,8 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// TestSecrets: tokens given by environment or @file appear in no log, in no ps output
-// and nowhere else; those given as flags cause a warning.
+// TestSecrets: tokens given by environment or @file do not appear in the log, in the
+// output of ps or anywhere else; those given as flags cause a warning.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	const token, secret = "tok3ntok3n", "s3crets3cret"

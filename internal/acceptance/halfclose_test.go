@@ -93,7 +93,7 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	}
 }
 
-// TestTargetClosesFirst: the reverse: a target that has closed its direction still
+// TestTargetClosesFirst is the reverse case: a target that has closed its direction still
 // receives what the application sends afterwards.
 func TestTargetClosesFirst(t *testing.T) {
 	t.Parallel()

@@ -31,8 +31,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience limits anything that should be fast. It is generous, because other tests and
-// programs may be using the machine.
+// patience is the time limit for anything that should be fast. It is generous, because
+// other tests and programs may be using the machine.
 const patience = time.Minute
 
 // soon is how long an immediate effect may take on such a machine. It is less than the 30
@@ -85,7 +85,7 @@ func build() (dir string, err error) {
 // commonDir is a folder shared by all tests, set by TestMain.
 var commonDir string
 
-// authority is a folder filled by `tunnels certs init`.
+// authority is a folder populated by `tunnels certs init`.
 type authority struct{ dir string }
 
 // file returns the path of one of its files.
@@ -173,7 +173,8 @@ func flagValue(args []string, name string) (value string) {
 	return value
 }
 
-// plain reports whether the arguments, as -name=value, choose a carrier without TLS.
+// plain reports whether the arguments, of the form -name=value, select a carrier without
+// TLS.
 func plain(args []string) bool {
 	carrier := flagValue(args, "eagersocks.net")
 	if carrier == "" || carrier == "remux" {
@@ -183,8 +184,8 @@ func plain(args []string) bool {
 }
 
 // startServer starts a server on a free port, with the common certificates and loopback
-// allowed, and waits until it listens. Arguments have the form -name=value; they come
-// last, so they win.
+// allowed, and waits until it listens. Arguments have the form -name=value and override
+// these defaults.
 func startServer(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-server", "-server.addr=127.0.0.1:0", "-server.allow=loopback"}
@@ -219,7 +220,7 @@ func startPair(t testing.TB, args ...string) (server, client *process) {
 }
 
 // shortDir returns a temporary folder with a name short enough for a socket, whose path
-// may have 100 bytes.
+// is limited to about 100 bytes.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tn")

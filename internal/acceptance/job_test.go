@@ -27,8 +27,8 @@ func environ(more ...string) []string {
 	return append(env, more...)
 }
 
-// need ends the test unless all these programs are installed. On Linux that is a
-// failure, because scripts/setup.sh installs them.
+// need skips the test unless all these programs are installed. On Linux the test fails
+// instead, because scripts/setup.sh installs them.
 func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {

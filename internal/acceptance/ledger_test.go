@@ -108,7 +108,7 @@ func (p *process) judgeLog() {
 		return
 	}
 	if p.cmd.ProcessState.ExitCode() < 0 {
-		return // killed, so it could not log the ends
+		return // killed, so it could not log the remaining closings
 	}
 	for _, c := range categories {
 		if now[c] != 0 {

@@ -18,9 +18,9 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkOrigin is an HTTP/1.0 server whose response has no length: only the end of the
-// connection completes it, and that never happens. If quiet, it sends 64 KiB and no
-// more; otherwise it keeps sending.
+// linkOrigin is an HTTP/1.0 server whose response has no length, so only EOF would
+// complete it, and it never sends one. If quiet, it sends 64 KiB and no more; otherwise
+// it keeps sending.
 func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) {
 		var req []byte
@@ -231,8 +231,8 @@ func TestLinkClosedPort(t *testing.T) {
 	})
 }
 
-// TestLinkBlackHole: a target that never answers delays no others, and its own users no
-// longer than the timeout.
+// TestLinkBlackHole: a target that never answers does not delay others, and delays its
+// own users no longer than the timeout.
 func TestLinkBlackHole(t *testing.T) {
 	linkOnTime(t, linkBlackHole)
 }

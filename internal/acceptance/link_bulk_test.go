@@ -76,8 +76,8 @@ func linkIdle(t testing.TB, r *linkRig, echo string, count int) (all []net.Conn)
 	return all
 }
 
-// TestLinkStalledReaders: an application that does not read delays no others on the same
-// conn, and uses no more memory than its window.
+// TestLinkStalledReaders: an application that does not read does not delay others on the
+// same conn, and uses no more memory than its window.
 func TestLinkStalledReaders(t *testing.T) {
 	const size = 16 << 20
 	for _, n := range []int{1, 8, 32} {
@@ -142,7 +142,7 @@ func BenchmarkLinkStalled(b *testing.B) {
 	b.Logf("idle %.0f, stalled %.0f MiB/s", idle, stalled)
 }
 
-// linkNoise returns n bytes that are unique to the seed.
+// linkNoise returns n pseudorandom bytes determined by seed.
 func linkNoise(seed uint64, n int) []byte {
 	var key [32]byte
 	for i := range 8 {
@@ -171,7 +171,7 @@ func (f fitful) Read(p []byte) (int, error) {
 func TestLinkIntegrity(t *testing.T) {
 	const sessions, size = 64, 4 << 20
 	r := linkUp(t, linkSetup{delay: 2 * time.Millisecond})
-	// The echo sends back what it reads, then how much that was.
+	// The echo sends back everything it reads, followed by the byte count.
 	echo := testnet.Serve(t, func(c *net.TCPConn) {
 		sum := sha256.New()
 		in := fitful{c, rand.New(rand.NewPCG(1, uint64(c.RemoteAddr().(*net.TCPAddr).Port)))}

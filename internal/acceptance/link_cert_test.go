@@ -76,8 +76,8 @@ func TestLinkRefused(t *testing.T) {
 // through it.
 func refusedClient(t *testing.T, server *process, echo, name string, args, client, serverWords []string) {
 	relay := testnet.NewRelay(t, server.Addr)
-	// In TLS 1.3 a client learns that it is refused a round trip after its handshake:
-	// give it time to assume success.
+	// In TLS 1.3 a client learns only a round trip after its handshake that it was
+	// refused: give it time to assume success.
 	relay.SetDelay(linkRTT / 4)
 	p := startClient(t, append([]string{"-server.addr=" + relay.Addr}, args...)...)
 	if !within(patience, func() bool { return len(p.lines(client...)) > 0 }) {

@@ -34,8 +34,7 @@ func TestLinkStall(t *testing.T) {
 		t.Errorf("the request ended with %v after %v, want connection reset after 8 to %v", err, took, latest)
 	}
 	r.client.wantLine(patience, "[erro] [conn] -")
-	// A new request waits for as long as a dial may take, and then fails with the
-	// reason.
+	// A new request waits until its dial times out, and then fails with the reason.
 	begin = time.Now()
 	_, err = linkAsk(t.Context(), r.client.Addr, echo.Addr)
 	if fresh := time.Since(begin); err != linkRefused(1) || fresh > 10*time.Second+soon {

@@ -169,7 +169,7 @@ func linkBursts(t *testing.T, k *linkClock) {
 	}
 }
 
-// linkBurst makes n requests at once and returns their times in order.
+// linkBurst makes n requests at once and returns their times, sorted.
 func linkBurst(t *testing.T, n int, proxy, target string) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)

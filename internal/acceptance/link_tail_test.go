@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkTail: data that ended cleanly is complete, even if its last bytes are still
-// in the system's buffers when the sockets, or the whole process, are gone.
+// TestLinkTail: data that ends cleanly arrives complete, even if its last bytes are still
+// in the system's buffers when the sockets close or the whole process exits.
 func TestLinkTail(t *testing.T) {
 	const size = 1 << 20 // fits into the buffers
 	over := func(p *process) func() bool {
@@ -74,8 +74,8 @@ func TestLinkTail(t *testing.T) {
 	}
 }
 
-// TestLinkSlowLineLatency: on a slow line, a keystroke beside bulk in both directions
-// waits only for the line's own queue, and no conn is given up.
+// TestLinkSlowLineLatency: on a slow line, a keystroke sent during bulk transfers in both
+// directions waits only for the line's own queue, and no conn is considered dead.
 func TestLinkSlowLineLatency(t *testing.T) {
 	t.Parallel()
 	const rate, rtt = 1 << 20, 40 * time.Millisecond

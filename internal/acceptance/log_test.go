@@ -43,8 +43,8 @@ func TestLogUnwritable(t *testing.T) {
 // sending failed, receiving failed.
 var cutOff = []int{52, 55, 56}
 
-// TestLogEndings: after sessions with every kind of ending, each log says which it was;
-// the harness checks every line against the grammar and replays the counts.
+// TestLogEndings: after sessions with every kind of ending, each log records which kind
+// it was; the harness checks every line against the grammar and replays the counts.
 func TestLogEndings(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -133,7 +133,7 @@ func TestLogHostile(t *testing.T) {
 	}
 }
 
-// rawSocks requests a name byte for byte, and waits for the end.
+// rawSocks sends a request for name, byte for byte, and waits for the connection to end.
 func rawSocks(t testing.TB, addr, name string) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -154,7 +154,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// TestLogJSON: every line is an object with the same content.
+// TestLogJSON: every line is a JSON object with the fields of a log line.
 func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-sla.log.format=json")

@@ -194,7 +194,7 @@ func TestSSH(t *testing.T) {
 	if got != "hello\n" {
 		t.Errorf("ssh host echo hello = %q", got)
 	}
-	// The command sees the end of its input and then answers.
+	// The command answers once it sees EOF on its input.
 	got = job{Stdin: content}.run(t, "ssh", append(ssh, host, "sha256sum")...).must(t).Stdout
 	if got != digest(content)+"  -\n" {
 		t.Errorf("ssh host sha256sum < file = %q, want %s", got, digest(content))
@@ -233,8 +233,8 @@ func TestSSH(t *testing.T) {
 	client.wantRun("sock", "-", 7)
 }
 
-// TestSSHInput: a command sees the end of its input, and its complete answer arrives,
-// through every possible network between client and server.
+// TestSSHInput: a command sees EOF on its input, and its complete answer arrives, over
+// every possible network between client and server.
 func TestSSHInput(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "ssh")

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// pasted maps each code block that README tells newcomers to paste to the words before
-// it.
+// pasted maps a name for each code block that newcomers paste from README to the words
+// preceding the block.
 var pasted = map[string]string{
 	"install":          "use `make cross`.",
 	"certs":            "**1. On the server**",
@@ -24,7 +24,7 @@ var pasted = map[string]string{
 	"uninstall-client": "**And on the laptop**",
 }
 
-// codeAfter returns the first code block after those words in a Markdown text.
+// codeAfter returns the first code block after words in a Markdown text.
 func codeAfter(text, words string) string {
 	_, text, _ = strings.Cut(text, words)
 	var code strings.Builder

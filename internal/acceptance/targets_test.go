@@ -102,7 +102,7 @@ func curl(t testing.TB, addr string, args ...string) result {
 	return run(t, "curl", append([]string{"-sS", "--max-time", "15", "-x", "socks5h://" + addr}, args...)...)
 }
 
-// contains reports which of want are missing from s.
+// contains fails the test for each of want that is missing from s.
 func contains(t testing.TB, what, s string, want ...string) {
 	t.Helper()
 	for _, w := range want {

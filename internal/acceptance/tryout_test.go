@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// greeting matches the output of a started process, which tells newcomers what to do.
+// greeting matches what a process prints at startup to guide newcomers.
 var greeting = regexp.MustCompile(`(?m)\ATrial mode: client and server run in this process[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
 Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
 Log:    here

@@ -92,7 +92,8 @@ func smallCases() []*caseOf {
 	}
 }
 
-// stallCases measure how unread sessions affect others on the same conn.
+// stallCases returns the cases that measure how unread sessions affect others on the same
+// conn.
 func stallCases() []*caseOf {
 	one := func(n int) *caseOf {
 		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 streams down beside %d never read, one conn", n),
@@ -141,7 +142,7 @@ func (t *trial) beside(n int) error {
 	return nil
 }
 
-// lineCases put a line with a round-trip time between the two ends.
+// lineCases returns the cases with a round-trip time between the two ends.
 func lineCases() []*caseOf {
 	slow := func(t *trial, d time.Duration) time.Duration { return time.Duration(float64(d) * t.d.slow) }
 	const gigabit, busy = 1000 * megabit, 100 * megabit

@@ -49,7 +49,7 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// TestSystemSuits checks which cells stay empty.
+// TestSystemSuits checks which cells of the report stay empty.
 func TestSystemSuits(t *testing.T) {
 	vs, err := foreign("socks5://127.0.0.1:1081")
 	if err != nil {

@@ -75,8 +75,8 @@ func cpuTime(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
-// statFields returns the fields of /proc/PID/stat, indexed as in proc(5). Those up to
-// the name, which may contain spaces, are empty.
+// statFields returns the fields of /proc/PID/stat, indexed as in proc(5). The fields up
+// to the name, which may contain spaces, are left empty.
 func statFields(pid int) ([]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -92,7 +92,7 @@ type bench struct {
 	w        *world
 	origin   *process
 	pool     load.Pool
-	systems  []*system // those of the selected systems that are available
+	systems  []*system // the selected systems that are available
 	notes    []string
 	trials   []report.Outcome
 	progress *progress

@@ -24,7 +24,7 @@ func (b *bench) report() *report.Report {
 	return r
 }
 
-// reported returns the case as the report describes it.
+// reported returns the case in the form that package report uses.
 func (c *caseOf) reported() report.Case {
 	rc := report.Case{Name: c.name, Title: c.title}
 	for _, f := range c.figures {

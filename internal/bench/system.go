@@ -29,7 +29,7 @@ type world struct {
 type system struct {
 	name    string
 	direct  bool         // no proxy, so no processes and no line
-	oneHop  bool         // one process, or not ours: no line can be inserted
+	oneHop  bool         // a single process, or one we did not start, so no line can be inserted
 	running bool         // already running, not started by us, so we cannot restart it
 	missing func() error // returns why it cannot be measured here, or nil if it can
 	start   func(ctx context.Context, w *world, l role.Link, oneConn bool, r *run) error

@@ -144,8 +144,8 @@ func echoByte(c net.Conn, b byte) error {
 	return nil
 }
 
-// idleSessions opens n sessions, checks each with one byte, and sets the memory per
-// session, both ends together.
+// idleSessions opens n sessions, checks each with one byte, and sets the figure for
+// memory per session, both ends combined.
 func (t *trial) idleSessions(n int) error {
 	if len(t.run.pids) == 0 {
 		return errors.New("cannot tell which process the memory belongs to")

@@ -54,7 +54,7 @@ type Outcome struct {
 	Error   string             `json:"error,omitempty"`
 }
 
-// Machine says when and on which machine a run was measured.
+// Machine describes when and on which machine a run was measured.
 type Machine struct {
 	Type    string `json:"type"` // "machine", in JSON lines
 	CPU     string `json:"cpu"`

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Against says what a target is compared with.
+// Against determines what a target is compared with.
 type Against int
 
 // The figures that a target's bounds can refer to.

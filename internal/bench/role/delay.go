@@ -44,8 +44,8 @@ type lane struct {
 	free time.Time // guarded by mu; when the line will be free again
 }
 
-// take sends n bytes over the line. They have left it by leaves; the sender must wait
-// until goOn, when the queue has room again.
+// take sends n bytes over the line. leaves is when the last of them has been sent; the
+// sender must wait until goOn, when the queue has room again.
 func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
 	if l.rate == 0 {
 		return now, now
@@ -124,8 +124,8 @@ func (r *relay) carry(a *Acceptor, near *net.TCPConn) {
 	}
 	defer a.drop(far)
 	if rate := r.spec.Link.Rate; rate > 0 {
-		// Data in the kernel ahead of the line is an unmeasured queue; 5 ms of it keeps
-		// the line busy.
+		// Data buffered in the kernel adds to the queue beyond queueMax; 5 ms of it is
+		// enough to keep the line busy.
 		size := int(min(max(rate/200, 64<<10), 1<<20))
 		near.SetReadBuffer(size)
 		far.SetReadBuffer(size)

@@ -17,9 +17,9 @@ import (
 )
 
 // The reference is the simple design with a TLS connection per session. The front end is
-// a SOCKS5 proxy; the back end dials the targets. The protocol over TLS 1.3 is the
-// target's address preceded by its length, one byte back, 0 if the target was reached,
-// then data.
+// a SOCKS5 proxy; the back end dials the targets. Over TLS 1.3 the front end sends the
+// target's address, preceded by its length; the back end answers with one byte, 0 if it
+// reached the target; data follows in both directions.
 
 // TLSBackAddrs holds the address and certificate of a back end.
 type TLSBackAddrs struct {
