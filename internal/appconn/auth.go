@@ -23,7 +23,7 @@ const (
 	PendingMax      = 4096             // connections whose request is incomplete
 )
 
-// Remote returns c's peer, or "unknown".
+// Remote returns the address of c's peer, or "unknown".
 func Remote(c net.Conn) string {
 	if a := c.RemoteAddr(); a != nil && a.String() != "" {
 		return a.String()

@@ -1,6 +1,6 @@
-// Package appconn is the application's side, shared by all doors: its connection, the
-// single answer owed to its request, authentication, and how invalid requests are
-// turned away.
+// Package appconn implements what all doors share on the application's side: its
+// connection, the single answer owed to its request, authentication, and how invalid
+// requests are turned away.
 package appconn
 
 import (

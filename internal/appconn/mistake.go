@@ -36,7 +36,7 @@ func TurnAway(c net.Conn, answer, report string) error {
 // tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).
 const tlsHandshake = 0x16
 
-// UnknownGreeting returns the error for a connection whose first byte no door knows.
+// UnknownGreeting returns the error for a connection whose first byte no door recognizes.
 func UnknownGreeting(first byte) error {
 	if first == tlsHandshake {
 		return Mistake(fmt.Errorf("greeting begins with 0x%02x, want 0x05 or 0x04; it looks like TLS: "+

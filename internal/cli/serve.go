@@ -23,7 +23,7 @@ import (
 	"tunnels/tunnel"
 )
 
-// drainMax is how long open connections may take to finish after the process is told to
+// drainMax is how long open connections may take to finish after the process is asked to
 // stop.
 const drainMax = 30 * time.Second
 

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/typo"
 )
 
-// call holds a verb's context apart from its arguments.
+// call holds everything a verb gets besides its arguments.
 type call struct {
 	ctx            context.Context
 	environ        []string

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Code says why something ended. 0x00 to 0x08 are the SOCKS5 reply codes (RFC 1928
-// section 6); codes above 0x10 are used only between client and server.
+// Code is the reason why something ended. 0x00 to 0x08 are the SOCKS5 reply codes (RFC
+// 1928 section 6); codes above 0x10 are used only between client and server.
 type Code uint8
 
 // The codes. Their values are part of the wire: docs/PROTOCOL.md lists them.

@@ -209,8 +209,8 @@ func (c *Config) checkClientAddrs() error {
 	return nil
 }
 
-// isServers reports whether a client's address seems to be its server's: a name, or the
-// address of a server while -server.addr is on this machine.
+// isServers reports whether e, a client's listening address, was probably meant as its
+// server's: it is a name, or an address given while -server.addr is on this machine.
 func (c *Config) isServers(e netx.Endpoint) bool {
 	host, _, err := net.SplitHostPort(e.Address)
 	if err != nil || e.Network == "unix" || host == "" || e.IsLoopback() || len(c.Tunnel.Servers) == 0 {

@@ -76,7 +76,7 @@ func (c *Config) Carrier() string {
 	return c.Tunnel.RemuxNet
 }
 
-// origin returns where the value of an option came from.
+// origin returns the source of an option's value.
 func (c *Config) origin(name string) string {
 	if g, ok := c.given[name]; ok {
 		return g.origin

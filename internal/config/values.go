@@ -201,7 +201,7 @@ func alert(dst *string, with func(string) sla.Config) func(string) error {
 	}
 }
 
-// use is what an address is used for.
+// use is the purpose of an address.
 type use uint8
 
 const (

@@ -179,7 +179,7 @@ func (r *recordReader) fill() error {
 		}
 		r.buf = getBuffer()
 		r.end = copy(r.buf[:], r.lead[:n])
-		return nil // an error would be returned again
+		return nil // the next read returns the error, if any, again
 	}
 	r.end = copy(r.buf[:], r.buf[r.start:r.end])
 	r.start = 0

@@ -82,8 +82,8 @@ func hasRoute(a netip.AddrPort) bool {
 	return true
 }
 
-// found sends the datagrams waiting for an entry's name. Any that arrive in the
-// meantime are queued after them, to preserve the order.
+// found sends the datagrams that were waiting for an entry's name to be resolved. Any
+// that arrive in the meantime are queued after them, to preserve the order.
 func (r *Relay) found(e *entry, addr netip.AddrPort) {
 	for {
 		r.mu.Lock()

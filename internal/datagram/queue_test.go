@@ -56,7 +56,8 @@ func TestQueueDropsOldest(t *testing.T) {
 	}
 }
 
-// TestQueueInAndOut: records come out as they went in, for any pattern of put and take.
+// TestQueueInAndOut: records are returned in order and intact, for any pattern of put and
+// take.
 func TestQueueInAndOut(t *testing.T) {
 	q := newQueue()
 	target := mustTarget(t, "dns.example:53")

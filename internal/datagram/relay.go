@@ -161,7 +161,7 @@ func (r *Relay) fromSession(record []byte) error {
 	return nil
 }
 
-// allowed judges a target as the client wrote it.
+// allowed judges a target by the name or address in the datagram.
 func (r *Relay) allowed(t Target) error {
 	if t.Name == "" {
 		return r.exit.AllowAddr(netip.AddrPortFrom(t.IP, t.Port), "")

@@ -37,8 +37,8 @@ func network(a netip.Addr) string {
 
 // hear passes received datagrams to take, each valid only during the call, until the
 // socket is closed. It releases its buffer after receiving nothing for idle to twice
-// idle. It ignores errors, which concern single datagrams but which some systems report
-// on the next read.
+// idle. It ignores errors: they concern single datagrams, although some systems report
+// them on the next read.
 func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, data []byte)) {
 	for waitReadable(c) == nil {
 		b := getBuffer()

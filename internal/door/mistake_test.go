@@ -10,13 +10,13 @@ import (
 	"tunnels/internal/appconn"
 )
 
-// goner is an application that has sent something and gone away: it cannot be answered,
-// and the error names a different port each time.
+// goner is an application that has sent something and disconnected: it cannot be
+// answered, and the error names a different port each time.
 type goner struct {
 	net.Conn
 	said  string
 	port  int
-	hears int // answers it receives before going away
+	hears int // number of answers it receives before disconnecting
 }
 
 func (g *goner) Read(b []byte) (int, error) {

@@ -42,7 +42,7 @@ func (l *Listener[R]) admit(c net.Conn) {
 }
 
 // oldestLocked chooses the connection to drop for a new one from source: the oldest one
-// from the sources with the most, so that no source takes another's place.
+// from the sources with the most, so that no source can crowd out another.
 func (l *Listener[R]) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {

@@ -147,9 +147,9 @@ func (e *Entry) unserved(r *events.Request, err error) {
 	e.events.RequestClosed(r, events.End{Err: err, Unreached: unreached || uncertified})
 }
 
-// failed remembers that an eager request failed before its target sent anything, so
-// that the next one for that target waits for the exit's answer. Without remux there is
-// no code that tells whether the target or the tunnel failed.
+// failed remembers that an eager request failed before its target sent anything, so that
+// the next one for that target waits for the exit's answer. Without remux there is no
+// code that shows whether the target or the tunnel failed.
 func (e *Entry) failed(target eagersocks.Address, err error) {
 	why, ok := errors.AsType[*code.Error](err)
 	switch {

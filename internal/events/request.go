@@ -63,7 +63,8 @@ func (r *Request) Via(server string) { r.server.Store(&server) }
 // even after the request has ended.
 func (r *Request) CountWith(count func() (up, down uint64)) { r.count.Store(&count) }
 
-// Moved returns how many bytes have gone to the target and back to the application.
+// Moved returns how many bytes have been carried to the target and back to the
+// application.
 func (r *Request) Moved() (up, down int64) {
 	if count := r.count.Load(); count != nil {
 		up, down := (*count)()

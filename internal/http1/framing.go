@@ -19,9 +19,9 @@ type Framing struct {
 }
 
 // Framing determines where the body ends (RFC 9112 section 6.3). Codings override a
-// length. Where that section leaves it open, it follows common programs: a coding
-// counts in HTTP/1.0, "identity" does not, and chunked may be repeated and need not be
-// the last coding. method is the request's method.
+// length. Where that section leaves a choice, Framing does what common programs do: a
+// coding counts in HTTP/1.0, "identity" does not, and chunked may be repeated and need
+// not be the last coding. method is the request's method.
 func (a *Answer) Framing(method string) (Framing, error) {
 	f := Framing{Length: -1}
 	codings, coded := a.codings()
