@@ -20,7 +20,7 @@ var ErrAnswered = errors.New("request has been answered already")
 const AnswerTimeout = 10 * time.Second
 
 const (
-	lingerMax   = 2 * time.Second // how long a refused peer has to close first
+	lingerMax   = 2 * time.Second // how long to wait for a refused peer to close first
 	lingerBytes = 256 << 10       // maximum number of bytes read from it in that time
 )
 

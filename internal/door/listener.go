@@ -159,7 +159,7 @@ func (l *Listener[R]) serve(p *pending) {
 	_ = p.conn.SetDeadline(time.Now().Add(l.timeout))
 	stream, req, err := l.readSafely(p.conn)
 	if err != nil {
-		if !l.take(p) { // dropped in the meantime, and that is the reason to report
+		if !l.take(p) { // dropped in the meantime: report the reason for that
 			<-p.dropped
 			err = p.why
 		}
