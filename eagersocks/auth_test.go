@@ -105,7 +105,7 @@ func TestProxyClient(t *testing.T) {
 	}
 }
 
-// failingWriter is an application that has gone away.
+// failingWriter is an application that has disconnected.
 type failingWriter struct{ *scripted }
 
 var errGone = errors.New("gone")

@@ -15,8 +15,8 @@ type Config struct {
 	GreetingTimeout time.Duration
 	// RequestTimeout cuts off a session whose request has not arrived; 0 means 15 s.
 	RequestTimeout time.Duration
-	// PendingMax limits the number of such connections; one more ends the oldest. 0
-	// means 4096.
+	// PendingMax limits the number of connections without a complete request; one more
+	// closes the oldest. 0 means 4096.
 	PendingMax int
 	// Users decides who may use a front door. If nil, no password is required.
 	// Listeners from NewListener never require one.
@@ -32,7 +32,7 @@ func (c *Config) requestTimeout() time.Duration {
 	return cmp.Or(c.RequestTimeout, 15*time.Second)
 }
 
-// limits returns the limits for a listener whose requests may take that long.
+// limits returns the limits for a listener whose requests may take up to timeout.
 func (c *Config) limits(timeout time.Duration) door.Config {
 	return door.Config{Timeout: timeout, Max: c.PendingMax, Rejected: c.Rejected}
 }

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// curlBy loads a page through the proxy at a URL.
+// curlBy loads a page with curl, using the proxy with the given URL scheme and user.
 func curlBy(t *testing.T, w *way, scheme, user, page string) (string, int) {
 	t.Helper()
 	path, err := exec.LookPath("curl")

@@ -22,7 +22,7 @@ func (c *Config) NewSocksListener(a Acceptor) Listener {
 // SocksDoor reads SOCKS5, SOCKS4 and SOCKS4a requests. It is one of the doors of a
 // listener that supports other protocols as well.
 type SocksDoor struct {
-	// Static.
+	// Immutable after creation.
 	socks5 socksServer
 	users  Authenticator // nil if no password is required
 }

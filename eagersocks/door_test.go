@@ -52,7 +52,7 @@ func TestPipelinedBytesStayIntact(t *testing.T) {
 	}
 }
 
-// Early bytes that were not taken are not lost when the socket itself is read.
+// If Early is not called, reading from the socket itself does not lose the early bytes.
 func TestEarlyBytesThroughSplice(t *testing.T) {
 	payload := bytes.Repeat([]byte("early and late "), 20<<10)
 	ln := mustListen(t, ListenSocks)
@@ -215,7 +215,8 @@ func TestRefusedGreetingIsHeard(t *testing.T) {
 	}
 }
 
-// However small the parser's buffer is, the bytes it did not consume follow it.
+// Early returns all bytes that were not parsed, even if the parser's buffer holds only
+// some of them.
 func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	g := &greeting{Conn: newScripted(strings.NewReader("")), first: []byte("0123456789abcdefghij")}
 	small := bufio.NewReaderSize(g, 16)

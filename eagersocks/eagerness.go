@@ -28,7 +28,7 @@ type Eagerness struct {
 	Reachable func() bool
 
 	once sync.Once
-	last *recent.Map[Address, failure] // static once memory has been called
+	last *recent.Map[Address, failure] // set by the first call of memory, then read-only
 }
 
 // failure is why a remembered target failed.
@@ -58,9 +58,9 @@ func (e *Eagerness) Eager(r *Request) bool {
 	return !failed
 }
 
-// Failed records that a could not be connected. text is returned by Why, because a
-// later reply only has room for the code. Codes that are not about the target, such as
-// the application going away, are not recorded.
+// Failed records that connecting to a failed. Why returns text, because a later reply has
+// room only for the code. Codes that are not about the target, such as the application
+// disconnecting, are not recorded.
 func (e *Eagerness) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
@@ -77,7 +77,7 @@ func (e *Eagerness) Why(a Address, c code.Code) string {
 	return f.text
 }
 
-// Succeeded records that a was connected.
+// Succeeded records that connecting to a succeeded.
 func (e *Eagerness) Succeeded(a Address) { e.memory().Delete(key(a)) }
 
 // key returns a with the name in lower case, as remembered.

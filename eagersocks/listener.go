@@ -25,7 +25,7 @@ type Listener interface {
 	// after Close.
 	Accept() (net.Conn, *Request, error)
 	// Close stops accepting, closes all connections whose request is incomplete, and
-	// waits until they are gone. Connections already returned by Accept are not
+	// waits until they are closed. Connections already returned by Accept are not
 	// affected.
 	Close() error
 }

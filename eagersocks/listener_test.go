@@ -278,7 +278,7 @@ func TestSlowGreetingsDoNotHoldUpTheNext(t *testing.T) {
 		if n := r.count(door.ErrCrowded); n != slow+1-room {
 			t.Errorf("%d connections were pushed out, want %d", n, slow+1-room)
 		}
-		// The oldest are gone, the newest are not.
+		// The oldest have been closed, the newest have not.
 		if _, err := apps[0].Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("oldest connection: Read = %v, want an end", err)
 		}

@@ -7,7 +7,7 @@ type Mode uint8
 
 // Modes.
 const (
-	On   Mode = iota // always, except where Policy expects a failure
+	On   Mode = iota // always, except where Eagerness expects a failure
 	Off              // never: every request waits for the exit's reply
 	Auto             // for names but not addresses: an application that dials addresses may have others to try
 )

@@ -10,7 +10,7 @@ import (
 )
 
 // AppendReply appends the SOCKS5 reply (RFC 1928 section 6) with code c. Its address is
-// always 0.0.0.0:0: an eager client has no other, and some applications cannot parse
+// always 0.0.0.0:0: an eager client knows no other, and some applications cannot parse
 // other types.
 func AppendReply(b []byte, c code.Code) []byte {
 	return appendReply(b, c, netip.AddrPort{})
@@ -27,8 +27,8 @@ func appendReply(b []byte, c code.Code, bound netip.AddrPort) []byte {
 }
 
 // ReadReply reads one SOCKS5 reply and no byte after it. It returns code.General for a
-// code that SOCKS5 does not define. The error is only about reading: it carries
-// code.Protocol if the bytes are not a reply.
+// code that SOCKS5 does not define. The error concerns only reading the reply, not its
+// code: it carries code.Protocol if the bytes are not a reply.
 func ReadReply(r io.Reader) (code.Code, error) {
 	c, err := readReply(r)
 	if err != nil {

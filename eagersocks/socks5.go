@@ -61,7 +61,7 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 		return nil, nil, errors.New("greeting without a request")
 	case errors.Is(err, statute.ErrNoSupportedAuth):
 		return nil, nil, appconn.Mistake(s.unwanted())
-	case strings.HasPrefix(err.Error(), "unrecognized command"): // the parser has no type for it
+	case strings.HasPrefix(err.Error(), "unrecognized command"): // the parser has no error type for it
 		return nil, nil, appconn.Mistake(fmt.Errorf("reading a greeting: %w", err))
 	default:
 		return nil, nil, fmt.Errorf("reading a greeting: %w", err)

@@ -168,8 +168,8 @@ func TestAdversaryWeGoAway(t *testing.T) {
 	})
 }
 
-// A conn ends in order: GOAWAY, all data, the end of our direction, and then at most 2 s
-// for the peer's end.
+// A conn closes in this order: GOAWAY, all data, our EOF, then a wait of at most 2 s for
+// the peer's EOF.
 func TestAdversaryGraceful(t *testing.T) {
 	closed := make(chan error, 1)
 	c := newClient(t, remux.Config{Hooks: &remux.Hooks{ConnClosed: func(_ remux.ID, _ net.Conn, _ time.Duration, err error) { closed <- err }}})
@@ -238,8 +238,7 @@ func TestAdversaryLinger(t *testing.T) {
 	}
 }
 
-// An end of stream without GOAWAY is the loss of the conn; with GOAWAY it is an ordinary
-// end.
+// EOF without GOAWAY counts as the loss of the conn, and after GOAWAY as a clean end.
 func TestAdversaryPeerEnds(t *testing.T) {
 	for _, said := range []bool{false, true} {
 		closed := make(chan error, 1)
@@ -293,7 +292,7 @@ func newPeerOn(t *testing.T, c *client) {
 	p.write(hello(0))
 }
 
-// A peer ends the conn during its shutdown.
+// Canceling the context of Shutdown closes the conn and breaks its sessions.
 func TestAdversaryCloseDuringShutdown(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()

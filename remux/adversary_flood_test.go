@@ -252,7 +252,7 @@ func TestAdversaryRapidReset(t *testing.T) {
 	}
 }
 
-// Many unknown control frames, WINDOWs and paddings leave no memory in use.
+// Many unknown control frames, WINDOWs and padding frames do not leave memory in use.
 func TestAdversaryNoise(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()

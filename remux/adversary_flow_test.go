@@ -21,7 +21,7 @@ func chunks(n uint16, s string) (b []byte) {
 	return append(b, data(n, s)...)
 }
 
-// Sending more than was granted resets the session, and nothing else.
+// Sending more than was granted resets the session and affects nothing else.
 func TestAdversaryTooMuch(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		s := newServer(t, remux.Config{})
@@ -82,7 +82,7 @@ func grants(t *testing.T, least int) {
 	p.wantFrame("no errors", fin(1))
 }
 
-// A peer that never grants stops one Write, and nothing else.
+// A peer that never grants anything blocks one Write and nothing else.
 func TestAdversaryNeverGrants(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -161,7 +161,7 @@ func TestAdversaryWriteDeadline(t *testing.T) {
 	p.wantFrame("and the end", fin(1))
 }
 
-// The limits in HELLO and WINDOW are observed to the byte.
+// The limits in HELLO and WINDOW are respected to the byte.
 func TestAdversaryLimits(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.raw()
@@ -189,7 +189,7 @@ func TestAdversaryLimits(t *testing.T) {
 	p.wantIdle("to the byte")
 }
 
-// The largest frame size in HELLO is observed, down to a single byte.
+// The largest frame size in HELLO is respected, down to a single byte.
 func TestAdversaryLargestFrame(t *testing.T) {
 	for _, largest := range []int{1, 2, 1000, 65534, 65535, 65536, 1 << 20} {
 		s := newServer(t, remux.Config{})
@@ -233,7 +233,7 @@ func TestAdversarySizes(t *testing.T) {
 		p.wantFrame("FIN", fin(1))
 
 		p.write(chunks(3, pattern(min(size, 65536))), fin(3))
-		if size == 0 { // that was FIN and FIN, so there is no session
+		if size == 0 { // both frames were FINs, so there is no session
 			s.wantNext("no session", p, 5)
 			continue
 		}

@@ -86,7 +86,7 @@ func TestAdversaryMalformed(t *testing.T) {
 	}
 }
 
-// An end that sends nothing for 2 s is basic, and a later HELLO ends the conn.
+// An end that sends nothing for 2 s counts as basic, and a later HELLO ends the conn.
 func TestAdversaryHelloLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)

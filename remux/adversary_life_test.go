@@ -83,7 +83,7 @@ func TestAdversaryAnyByte(t *testing.T) {
 		about(t, "the conn is lost", start, 20*time.Second)
 		wantBroken(t, "the session", x, "alive")
 	})
-	synctest.Test(t, func(t *testing.T) { // an end that has sent a PING about unanswered data
+	synctest.Test(t, func(t *testing.T) { // an end that has sent a PING because its data was unanswered
 		p, x := silentPeer(t)
 		x.Write([]byte("?"))
 		p.wantData("data", 1, "?")
@@ -126,7 +126,7 @@ func TestAdversaryDraining(t *testing.T) {
 	})
 }
 
-// The dialing end closes a conn in order after 10 s without sessions.
+// The dialing end closes a conn cleanly after 10 s without sessions.
 func TestAdversaryIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)

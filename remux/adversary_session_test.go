@@ -27,7 +27,7 @@ func TestAdversaryNumbers(t *testing.T) {
 	p.wantIdle("there is no answer to an opening")
 }
 
-// Frames that end a session, or arrive for its number later, must never reach a different
+// Frames that end a session, or arrive later with its number, must never reach another
 // session or an application.
 func TestAdversaryReuse(t *testing.T) {
 	ended := map[string]func(s *server, p *peer){
@@ -265,7 +265,7 @@ func TestAdversaryHalfClose(t *testing.T) {
 	p.wantIdle("nothing more")
 }
 
-// A session is opened by the pool.
+// A pool's session is opened by its first data, or at once by Dial.
 func TestAdversaryPoolOpens(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()

@@ -42,8 +42,8 @@ func visaServer(t *testing.T) (s *server, until *atomic.Pointer[time.Time], barr
 	return newPipeServer(t, cfg, func(c net.Conn) net.Conn { return visa{c, until} }), until, barred
 }
 
-// TestBarred: once its certificate has expired, a peer opens no more sessions; open ones
-// continue.
+// TestBarred: once its certificate has expired, a peer can open no more sessions; open
+// ones continue.
 func TestBarred(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -102,8 +102,8 @@ func TestBarredIdle(t *testing.T) {
 	})
 }
 
-// TestBarredBasic: a session from a basic peer is refused with FIN, the only end that it
-// understands.
+// TestBarredBasic: a session from a basic peer is refused with FIN, the only frame it
+// understands as an end.
 func TestBarredBasic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, until, _ := visaServer(t)

@@ -42,7 +42,7 @@ func TestBasicPeerEnds(t *testing.T) {
 	p.wantClosed("the conn ends when the peer ends it")
 }
 
-// Nothing is sent on session 0, and silence ends nothing.
+// Nothing is sent on session 0, and silence does not end anything.
 func TestBasicPeerSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -60,8 +60,8 @@ func TestBasicPeerSilent(t *testing.T) {
 	})
 }
 
-// Unread data is buffered up to 1 MiB, then the conn is not read for 30 s, then the
-// session, and nothing else, is ended.
+// Unread data is buffered up to 1 MiB, then the conn is not read for 30 s, and then only
+// that session is ended.
 func TestBasicPeerUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)

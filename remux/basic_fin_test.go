@@ -11,8 +11,8 @@ import (
 	"tunnels/remux"
 )
 
-// TestBasicFin: what happens at the end of one direction with a server that implements
-// only the four-byte frame, and with one whose kind is not known yet.
+// TestBasicFin ends one direction of a session with a server that implements only the
+// four-byte frame, and with one whose kind is not known yet.
 func TestBasicFin(t *testing.T) {
 	var (
 		first    = func(p *peer) { p.wantHello(); p.wantFrame("the question", data(1, "question")) }
@@ -112,7 +112,7 @@ func TestBasicFin(t *testing.T) {
 	}
 }
 
-// TestOnEnd: a session reports its end, once.
+// TestOnEnd: a session reports its end exactly once.
 func TestOnEnd(t *testing.T) {
 	type end struct {
 		err   error

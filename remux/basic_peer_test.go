@@ -24,7 +24,7 @@ type basicPeer struct {
 	mu  sync.Mutex
 	in  map[uint16]*io.PipeWriter
 	new chan *basicSession // sessions opened by the other end
-	bad error              // the first frame that must not arrive
+	bad error              // error for the first frame that must not arrive
 }
 
 type basicSession struct {
@@ -71,7 +71,7 @@ func (p *basicPeer) read() {
 		p.mu.Lock()
 		w := p.in[n]
 		switch {
-		case n == 0: // whatever it contains
+		case n == 0: // control frames are ignored
 		case w == nil && seen[n]:
 			p.bad = errors.New("a frame after the end of its session: " + f.String())
 		case w == nil && len(f.payload) == 0:

@@ -34,7 +34,7 @@ func bulkBytes(t *testing.T) int64 {
 type noise struct {
 	rng  *rand.Rand
 	left int64
-	odd  bool // pauses and small pieces
+	odd  bool // use pauses and small pieces
 }
 
 func newNoise(seed uint64, n int64, odd bool) *noise {
@@ -98,7 +98,7 @@ func drainOddly(r io.Reader, seed uint64) (sum [32]byte, n int64, err error) {
 }
 
 // TestBulk sends through 64 sessions at once, in both directions, with pauses and
-// one-byte reads, and compares checksums: no byte is lost, duplicated or moved.
+// one-byte reads, and compares checksums: no byte is lost, duplicated or reordered.
 func TestBulk(t *testing.T) {
 	const sessions = 64
 	each := bulkBytes(t) / sessions
@@ -175,7 +175,7 @@ func TestBulk(t *testing.T) {
 	}
 }
 
-// onlyWriter hides everything of a conn but Write.
+// onlyWriter hides all methods of a conn except Write.
 type onlyWriter struct{ io.Writer }
 
 // TestNumbers opens as many sessions in sequence as a conn has numbers, twice, and checks

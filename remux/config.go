@@ -18,9 +18,9 @@ type Config struct {
 	// net.ListenConfig.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
-	// When a conn is replaced. These are soft limits: see Pool.
-	ReuseMaxAge   time.Duration // its age; 0 means 60 s
-	ReuseMaxCount int           // sessions it has had; 0 means 16
+	// A conn that reaches one of these limits is replaced. The limits are soft: see Pool.
+	ReuseMaxAge   time.Duration // since it was opened; 0 means 60 s
+	ReuseMaxCount int           // sessions opened on it; 0 means 16
 	ReuseMaxBytes int64         // bytes it has carried in both directions; 0 means 64 GiB
 
 	IdleMax   time.Duration // how long a conn without sessions stays open; 0 means 10 s
@@ -37,7 +37,7 @@ type Config struct {
 	Budget    *Budget
 	BudgetMax int64
 
-	// Hooks are called when something happens; may be nil.
+	// Hooks report events; may be nil.
 	Hooks *Hooks
 
 	// ConnMaxName is the name of ConnMax in messages; "the limit" if empty.

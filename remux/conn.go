@@ -23,7 +23,7 @@ func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
 // Open opens a session. The peer learns of it from the first Write or Read. Until ctx
 // ends, Open waits for the peer's HELLO, if the peer dialed, and while the peer's limit
 // of open sessions is reached. It fails if the peer permits none, or if the conn has
-// ended, is going away or has used up its numbers. Waiting calls are served in no
+// ended, is going away or has run out of session numbers. Waiting calls are served in no
 // particular order.
 func (c *Conn) Open(ctx context.Context) (Session, error) {
 	s, err := c.conn.Open(ctx)
@@ -44,8 +44,8 @@ func (c *Conn) Peer() string { return c.conn.Peer() }
 func (c *Conn) Done() <-chan struct{} { return c.conn.Done() }
 
 // GoAway tells the peer why this end wants no more sessions; code.OK means an ordinary
-// end. From then on neither end opens sessions, except those already in flight. Open ones
-// continue, and the conn ends after the last one. GoAway does not block.
+// shutdown. From then on neither end opens sessions, except those already in flight. Open
+// ones continue, and the conn ends after the last one. GoAway does not block.
 func (c *Conn) GoAway(why code.Code, text string) { c.conn.GoAway(why, text) }
 
 // Close ends the conn and its sessions at once, and waits for the goroutines that serve

@@ -59,8 +59,8 @@ func TestBothEndsOpen(t *testing.T) {
 	}
 }
 
-// TestGoAwaySilentPeer: GOAWAY ends a conn whose peer says nothing, and so never answers
-// the PING after it. It is taken for a basic peer after a while.
+// TestGoAwaySilentPeer: GOAWAY ends a conn even if the peer sends nothing and so never
+// answers the PING after it. After a while it counts as a basic peer.
 func TestGoAwaySilentPeer(t *testing.T) {
 	c, p := connAndPeer(t, remux.Config{}, true, false)
 	p.wantHello()

@@ -1,11 +1,10 @@
 // Package remux carries many sessions over few connections.
 //
-// A conn is one lower connection (TLS, TCP, a UNIX socket, a pipe) with frames
-// on it; a session is one bidirectional, ordered, flow-controlled byte stream
-// on a conn, a [net.Conn] with half-close. A [Pool] keeps the conns to one
-// server and decides which of them a new session goes to; a [SessionListener]
-// accepts the sessions of all conns that come in. Both are built on [Conn], on
-// which either end may open sessions.
+// A conn is one lower connection (TLS, TCP, a UNIX socket, a pipe) with frames on it; a
+// session is one bidirectional, ordered, flow-controlled byte stream on a conn, a
+// [net.Conn] with half-close. A [Pool] keeps the conns to one server and decides which of
+// them a new session goes to; a [SessionListener] accepts the sessions on all incoming
+// conns. Both are built on [Conn], on which either end may open sessions.
 //
 //	pool, err := remux.NewDialer("tcp", "127.0.0.1:7000")
 //	conn, err := pool.Dial()
@@ -29,6 +28,7 @@
 //
 // # Limits
 //
-// A conn has 32768 session numbers for each end and uses none twice; then it
-// takes no more sessions. A frame carries at most 65535 bytes.
+// Each end of a conn has 32768 session numbers and uses each only once; when they run
+// out, the conn takes no more sessions from that end. A frame carries at most 65535
+// bytes.
 package remux

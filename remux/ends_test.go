@@ -201,7 +201,7 @@ func (c *client) full(kv ...uint32) *peer {
 	return p
 }
 
-// newFedClient returns a pool that can dial once, and gets the given connection.
+// newFedClient returns a pool that can dial once; the dial returns nc.
 func newFedClient(nc net.Conn) *remux.Pool {
 	once := make(chan net.Conn, 1)
 	once <- nc

@@ -7,15 +7,15 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// Hooks are called when something happens in a pool, a listener or a conn. Any may be
-// nil. They are called concurrently, with no lock held, and must return quickly. The
-// opening of a conn or session is always reported before its closing.
+// Hooks report the events of a pool, a listener or a conn. Any may be nil. They are
+// called concurrently, with no lock held, and must return quickly. The opening of a conn
+// or session is always reported before its closing.
 type Hooks struct {
-	// ConnOpened and ConnClosed are given the lower connection, to ask for the
-	// identity of the peer; it must not be read or written.
+	// ConnOpened and ConnClosed are passed the lower connection, which identifies the
+	// peer; it must not be read or written.
 	ConnOpened func(ID, net.Conn)
-	// ConnClosed is also given how long the conn was open, and an error, nil after a
-	// clean end.
+	// ConnClosed is also passed how long the conn was open and an error, which is nil
+	// after a clean end.
 	ConnClosed    func(ID, net.Conn, time.Duration, error)
 	SessionOpened func(ID)
 	SessionClosed func(ID, error) // the error is nil if both ends finished

@@ -100,7 +100,7 @@ func exchangeByte(b *testing.B, p *Pool, one []byte) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	<-s.Done() // otherwise the next session would include the end of this one
+	<-s.Done() // otherwise the time of the next session would include the end of this one
 	return nil
 }
 

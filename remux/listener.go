@@ -14,7 +14,7 @@ import (
 // SessionListener accepts the sessions that peers open, on all conns that it accepts.
 // All methods are safe for concurrent use.
 type SessionListener struct {
-	// Static after construction.
+	// Immutable after construction.
 	cfg     Config
 	connCfg *conn.Config
 	ln      net.Listener

@@ -8,7 +8,7 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// unservedMax is how many conns one client may have that have never had a session.
+// unservedMax limits how many conns that have never had a session one client may have.
 const unservedMax = 32
 
 var (
@@ -16,15 +16,15 @@ var (
 	errUnserved = errors.New("it had too many conns without a session, so the oldest was closed")
 )
 
-// shareOf returns how many of most conns one client may have: three quarters, so that no
-// client can lock the others out.
+// shareOf returns how many conns one client may have if the maximum is most: three
+// quarters, so that no client can lock the others out.
 func shareOf(most int) int { return most - most/4 }
 
 // room counts the conns of a listener by client. Conns that give way to others stay in
 // all until they have ended, but are not counted. SessionListener.mu guards it.
 type room struct {
 	all      map[*conn.Conn]struct{}
-	byClient map[string]map[*conn.Conn]struct{} // only the counted ones
+	byClient map[string]map[*conn.Conn]struct{} // counted conns only
 	counted  int
 }
 
@@ -57,8 +57,8 @@ func (r *room) remove(c *conn.Conn) {
 	delete(r.all, c)
 }
 
-// unused returns the conn of the client that is the best one to give up, or nil, and how
-// many of its conns have never had a session.
+// unused returns the client's conn that is best to give up, or nil, and how many of the
+// client's conns have never had a session.
 func (r *room) unused(client string, unservedOnly bool) (best *conn.Conn, unserved int) {
 	var least conn.Standing
 	for c := range r.byClient[client] {
@@ -122,7 +122,7 @@ func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool
 }
 
 // giveWay ends a conn without sessions. If it makes room for a different client, its own
-// client is told and may finish sessions in flight.
+// client is sent GOAWAY and may finish sessions in flight.
 func (l *SessionListener) giveWay(c *conn.Conn, own bool) {
 	if !own {
 		c.GoAway(code.Overload, "the server has too many conns, and this one is not in use")

@@ -63,8 +63,8 @@ func withRoomServer(t *testing.T, most int, f func(t *testing.T, s *roomServer))
 	})
 }
 
-// mute opens a conn for the client that sends only say, and returns a channel closed when
-// it ends.
+// mute opens a conn for the client that sends only say, and returns a channel that is
+// closed when the conn ends.
 func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struct{}) {
 	near, far := net.Pipe()
 	s.pipes <- named{far, client, protocol}

@@ -20,13 +20,13 @@ import (
 // that no session waits for a handshake. Until the server has sent something on the new
 // conn, but for at most a second, a worn one takes up to 2*ReuseMaxCount more sessions;
 // further ones wait. While no successor is available (the dial fails, takes longer than a
-// second, or would exceed ConnMax), it takes sessions until its numbers (32768) or the
-// bytes that one TLS key may protect (64 GiB, or ReuseMaxBytes if that is more) are used
-// up, and the last such conn is not closed when idle.
+// second, or would exceed ConnMax), the worn conn takes sessions until its numbers
+// (32768) or the bytes that one TLS key may protect (64 GiB, or ReuseMaxBytes if that is
+// more) are used up, and the last such conn is not closed when idle.
 //
 // All methods are safe for concurrent use.
 type Pool struct {
-	// Static after construction.
+	// Immutable after construction.
 	cfg              Config
 	connCfg          *conn.Config
 	limits           conn.ReuseLimits
@@ -182,13 +182,13 @@ func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 		// certificate, or is failing at startup. Count it as a failed dial.
 		p.failedLocked(err)
 	case len(p.conns) == 0:
-		p.lastErr = err // unreachable until the next conn shows otherwise
+		p.lastErr = err // unreachable until the next conn proves otherwise
 		p.failures++
 		if wanted := now.Sub(p.lastUse) < p.cfg.IdleMax; wanted && p.failures == 1 {
 			if p.dialing == 0 {
 				p.dialLocked()
 			}
-		} else if wanted { // not the first time: conns to this server die young
+		} else if wanted { // the previous conn or dial failed as well: back off
 			p.retryLocked()
 		}
 	}

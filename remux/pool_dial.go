@@ -24,8 +24,8 @@ func (dialTimeoutError) Temporary() bool { return true }
 const dialsMax = 4
 
 // dialLocked dials in the background. The first dial under way renews the allowance of
-// the existing conns; further dials for waiting calls do not, or none of those would
-// wait.
+// the existing conns; further dials for waiting calls do not: each renewal would let all
+// of those calls use the worn conns.
 func (p *Pool) dialLocked() {
 	if p.closed || len(p.conns)+p.dialing >= p.cfg.ConnMax {
 		return
@@ -97,7 +97,7 @@ func (p *Pool) dial() {
 		err = cause
 	}
 	cancel()
-	if p.ctx.Err() == nil { // else the pool has been closed
+	if p.ctx.Err() == nil { // otherwise the pool has been closed
 		p.cfg.Hooks.dialDone(p.address, time.Since(start), err)
 	}
 
@@ -152,8 +152,7 @@ func (p *Pool) retryLocked() {
 	})
 }
 
-// backoffMax returns the longest delay before the next dial after the given number of
-// failures.
+// backoffMax returns the longest delay before the next dial after p.failures failures.
 func (p *Pool) backoffMax() time.Duration {
 	return min(retryMin<<min(p.failures, 10), retryMax)
 }

@@ -56,7 +56,7 @@ func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.Best() }
 
 // Health returns the apparent state of the server and, if that is not Up, the reason. If
 // bytes have been unanswered for a second, Health sends a PING; called a few times a
-// second while sessions wait, it finds a server that has stopped Silent within 4 s.
+// second while sessions wait, it reports a stopped server as Silent within 4 s.
 func (p *Pool) Health() (State, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,8 +112,8 @@ func (p *Pool) heardLocked() (heard time.Time) {
 	return heard
 }
 
-// dueLocked reports whether our bytes are waiting for an answer and no PING has asked for
-// it since the server was last heard from.
+// dueLocked reports whether our bytes are waiting for an answer and no PING has been sent
+// since the server was last heard from.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
 		if c.UnansweredFor() < askAfter {

@@ -21,7 +21,7 @@ import (
 // stopped is a server that can be stopped as if by SIGSTOP: it still accepts data and
 // connections, but answers nothing.
 type stopped struct {
-	acked atomic.Uint64 // bytes that the peer's system has acknowledged
+	acked atomic.Uint64 // bytes that the peer's kernel has acknowledged
 	pings atomic.Int64  // number of PINGs sent
 
 	pool    *Pool
@@ -251,8 +251,8 @@ func TestHealthSlowTarget(t *testing.T) {
 	})
 }
 
-// TestHealthStoppedForLong: a stopped server is not up just because its kernel accepts
-// connections, even when the old conns are dead.
+// TestHealthStoppedForLong: a stopped server does not count as up just because its kernel
+// accepts connections, even when the old conns are dead.
 func TestHealthStoppedForLong(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.say(t).Close()
@@ -273,8 +273,8 @@ func TestHealthStoppedForLong(t *testing.T) {
 	})
 }
 
-// TestHealthDown: the reported state of a server that is unreachable, then reached, then
-// lost.
+// TestHealthDown checks the state reported for a server that is first unreachable, then
+// reached, then lost.
 func TestHealthDown(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		if state, _ := s.pool.Health(); state != Unknown {
@@ -329,7 +329,7 @@ func TestHealthIdle(t *testing.T) {
 	})
 }
 
-// TestRTT: the round trip is that of the last seconds, without queueing.
+// TestRTT: RTT returns the round trip of the last few seconds, without queueing.
 func TestRTT(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		if _, ok := s.pool.RTT(); ok {

@@ -88,7 +88,7 @@ func (p *Pool) serveLocked(now time.Time) {
 			p.moreDialsLocked()
 			return
 		}
-		p.waiters.Remove(e).(chan opening) <- opening{s, err} // has room
+		p.waiters.Remove(e).(chan opening) <- opening{s, err} // buffered, so this does not block
 	}
 }
 

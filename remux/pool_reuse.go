@@ -10,7 +10,7 @@ import (
 // configuration allows more: crypto/tls never updates the keys of a connection by itself.
 const keyMax = 64 << 30
 
-// limits returns the rules of reuse. The defaults of c must have been filled in.
+// limits returns the reuse limits. The defaults of c must have been filled in.
 func (c *Config) limits() conn.ReuseLimits {
 	return conn.ReuseLimits{
 		Count: c.ReuseMaxCount, Age: c.ReuseMaxAge, Bytes: c.ReuseMaxBytes,
@@ -47,8 +47,8 @@ func (p *Pool) rearmLocked(now time.Time) {
 	}
 }
 
-// lastKept is how often an idle conn that is kept only because there is no other is
-// checked.
+// lastKept is the interval between checks of an idle conn that is kept only because it is
+// the last one.
 const lastKept = time.Second
 
 // overLocked reports whether the conn is idle and no longer needed.
@@ -57,9 +57,9 @@ func (p *Pool) overLocked(c *conn.Conn, w conn.Reuse, now time.Time) bool {
 }
 
 // overInLocked returns how much longer an idle conn is needed: 0 if it can take no more
-// sessions or is worn and has a successor, else until it has been idle for IdleMax. An
-// unused conn is kept for the next sessions, so its time starts at the last use of any
-// conn. The last conn is kept longer while dials fail.
+// sessions or is worn and has a successor, otherwise the time until it has been idle for
+// IdleMax. An unused conn is kept for the next sessions, so its time starts at the last
+// use of any conn. The last conn is kept longer while dials fail.
 func (p *Pool) overInLocked(c *conn.Conn, w conn.Reuse, now time.Time) time.Duration {
 	if w.Spent || w.Over && p.successorLocked(c, now) {
 		return 0

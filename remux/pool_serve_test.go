@@ -22,7 +22,7 @@ func (b *bubble) set(delay time.Duration, fail error) {
 	b.mu.Unlock()
 }
 
-// hang is a delay longer than the timeout of dials.
+// hang is a delay longer than the dial timeout.
 const hang = time.Hour
 
 // A working conn keeps serving while no successor can be dialed, however worn it is and
@@ -215,8 +215,8 @@ func TestColdBurst(t *testing.T) {
 	})
 }
 
-// At the conn limit, waiting calls of Open are served in order when sessions end, in
-// whichever way.
+// At the conn limit, waiting calls of Open are served in order when sessions end, however
+// they end.
 func TestRoomAtTheLimit(t *testing.T) {
 	for name, end := range map[string]func(s *conn.Session){
 		"both ends finish":  func(s *conn.Session) { s.CloseWrite(); io.Copy(io.Discard, s) },
@@ -377,8 +377,9 @@ func (p *Pool) needlessWait() error {
 	return nil
 }
 
-// TestNoNeedlessWait does everything that can happen to a pool in random order: whenever
-// all is quiet, no call of Open is waiting that a conn could serve.
+// TestNoNeedlessWait makes everything that can happen to a pool happen, in random order,
+// and checks that whenever all is quiet, no call of Open is waiting that a conn could
+// serve.
 func TestNoNeedlessWait(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -28,7 +28,7 @@ type bubble struct {
 	fail   error         // guarded by mu; error that dials return
 	dials  int           // guarded by mu
 	delay  time.Duration // guarded by mu
-	refuse time.Duration // guarded by mu; if not 0, conns end after that without sending anything
+	refuse time.Duration // guarded by mu; if not 0, conns end after this time without sending anything
 	opened []ID          // guarded by mu; conns opened by the pool
 	far    []Session     // guarded by mu; the server's ends of all sessions
 	closed int           // guarded by mu

@@ -45,8 +45,8 @@ func TestDropEnded(t *testing.T) {
 	last.Close()
 }
 
-// TestDyingConns: a server whose conns all die young is dialed with backoff, but still on
-// request.
+// TestDyingConns: a server whose conns are all lost early is dialed with backoff, but
+// still on request.
 func TestDyingConns(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.delay = time.Millisecond
@@ -67,13 +67,13 @@ func TestDyingConns(t *testing.T) {
 	})
 }
 
-// TestRetiredConn: a conn waiting for its peer's end does not make the pool's timer fire
-// repeatedly.
+// TestRetiredConn: a conn waiting for its peer to close does not make the pool's timer
+// fire repeatedly.
 func TestRetiredConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.use()
 		b.pool.mu.Lock()
-		b.pool.conns[0].Retire() // its end is recorded only once the pool is unlocked
+		b.pool.conns[0].Retire() // the pool records its end only after being unlocked
 		b.pool.rearmLocked(time.Now().Add(time.Minute))
 		if !b.pool.timer.Stop() {
 			t.Error("the timer has fired already for a conn that is ending")

@@ -31,8 +31,8 @@ type Session interface {
 	Done() <-chan struct{}
 	// ID names the session in the log of both ends.
 	ID() ID
-	// Lower returns the connection that carries the session's conn, to ask for the
-	// peer's identity. It must not be read, written or closed.
+	// Lower returns the connection that carries the session's conn, which identifies the
+	// peer. It must not be read, written or closed.
 	Lower() net.Conn
 }
 

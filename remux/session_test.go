@@ -42,8 +42,8 @@ func TestNetConn(t *testing.T) {
 	})
 }
 
-// TestPeek: lent bytes count as buffered until they are given back, and the end follows
-// all bytes.
+// TestPeek: lent bytes count as buffered until they are returned, and the end follows all
+// bytes.
 func TestPeek(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	s, err := p.Dial()

@@ -11,13 +11,13 @@ import (
 	"tunnels/remux"
 )
 
-// line is a lower connection whose system reports what the peer has acknowledged.
+// line is a lower connection whose kernel reports what the peer has acknowledged.
 type line struct {
 	net.Conn
 	acked  atomic.Uint64
-	ends   atomic.Int64 // unix nanoseconds; when the acknowledgments end
+	ends   atomic.Int64 // when the acknowledgments stop, in Unix nanoseconds
 	every  time.Duration
-	queued uint64 // bytes always queued ahead of the peer
+	queued uint64 // unacknowledged bytes that Progress always reports
 }
 
 // Progress reports acknowledged bytes, for netx.Progress.
@@ -42,12 +42,12 @@ func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, ti
 }
 
 // TestSlowLine: while bytes before its PING are acknowledged, a conn with an unanswered
-// PING is not dead, takes new sessions, and its server does not appear silent; once they
-// no longer are, it is declared dead as soon as any other.
+// PING is not dead, takes new sessions, and its server does not appear silent; when the
+// acknowledgments stop, it is declared dead as soon as any other.
 func TestSlowLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		every, lasts time.Duration
-		dead         time.Duration // at most, after the last acknowledgment or the PING
+		dead         time.Duration // maximum time to declare the conn dead, after the last acknowledgment or the PING
 	}{
 		"steady":              {100 * time.Millisecond, 10 * time.Minute, 7 * time.Second},
 		"every four seconds":  {4 * time.Second, 10 * time.Minute, 11 * time.Second},
@@ -102,7 +102,7 @@ func TestSlowLine(t *testing.T) {
 	}
 }
 
-// TestStoppedProcess: the system of a stopped process acknowledges everything sent to it.
+// TestStoppedProcess: the kernel of a stopped process acknowledges everything sent to it.
 // Acknowledgments of data after the PING are no sign of life.
 func TestStoppedProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

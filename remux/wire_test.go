@@ -17,8 +17,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// A second implementation of the wire from docs/PROTOCOL.md, independent of the tested
-// code.
+// A second implementation of the wire format in docs/PROTOCOL.md, independent of the
+// tested code.
 
 const (
 	typeHello  = 1
@@ -108,17 +108,17 @@ type peer struct {
 	testing.TB
 	c      net.Conn
 	silent atomic.Bool   // do not answer PINGs
-	waits  time.Duration // wait for a frame; 0 means patience
+	waits  time.Duration // how long to wait for a frame; 0 means patience
 
 	wmu  sync.Mutex
 	mu   sync.Mutex
-	said bool   // HELLO was sent; PINGs are not answered before
-	owed string // the PING received before that
+	said bool   // HELLO has been sent; PINGs are answered only after it
+	owed string // the PING received before HELLO was sent
 	got  []frame
 	end  error
 	max  map[uint16]uint64 // limits granted by WINDOW
 	wake chan struct{}     // holds 1 when something has arrived
-	n    uint64            // number of our PINGs
+	n    uint64            // number of PINGs sent
 }
 
 // newPeer returns a peer on c that reads everything.
@@ -188,7 +188,8 @@ func (p *peer) send(frames ...[]byte) error {
 	return err
 }
 
-// write sends frames in one piece. If the other end has gone, the next expectation fails.
+// write sends frames in one piece. If the other end has closed the conn, the next
+// expectation fails.
 func (p *peer) write(frames ...[]byte) {
 	p.Helper()
 	if err := p.send(frames...); errors.Is(err, os.ErrDeadlineExceeded) {

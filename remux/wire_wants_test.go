@@ -79,7 +79,7 @@ func (p *peer) wantGoAway(why string, c code.Code) (last uint16) {
 	return binary.BigEndian.Uint16(f.payload[1:])
 }
 
-// wantLeaving expects the GOAWAY of an orderly end.
+// wantLeaving expects the GOAWAY of an orderly shutdown.
 func (p *peer) wantLeaving(why string) (last uint16) {
 	p.Helper()
 	f := p.wantType(why, typeGoAway)

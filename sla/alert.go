@@ -23,7 +23,7 @@ type alerter struct {
 	warn  func(format string, a ...any) // logs without alerting
 	box   box                           // has its own lock
 
-	ctx    context.Context // for all messages; canceled when Close's time is up
+	ctx    context.Context // used for all messages; canceled when Close's time is up
 	cancel context.CancelFunc
 	stop   chan struct{} // closed by close
 	done   chan struct{} // closed by run
@@ -78,7 +78,7 @@ func (r record) forAlert(targets bool) record {
 // teller is an error that knows which part of its text may leave the machine.
 type teller interface {
 	error
-	// Told returns the error without any text from outside.
+	// Told returns the error without any text from outside this program.
 	Told() string
 }
 
@@ -154,8 +154,8 @@ func (a *alerter) deliver() bool {
 	return false
 }
 
-// flush sends the remaining lines when the alerter is closed, unless that is known to
-// be futile. It ignores the gap between messages: a full box makes only a few.
+// flush sends the remaining lines when the alerter is closed, unless that is known to be
+// futile. It ignores the gap between messages: even a full box needs only a few.
 func (a *alerter) flush() {
 	if !a.throttled || !time.Now().Before(a.next) {
 		for a.ctx.Err() == nil && !a.box.empty() && a.deliver() {

@@ -19,7 +19,7 @@ import (
 
 const (
 	sendTime  = 10 * time.Second // for one message, from dialing to the response
-	maxAnswer = 64 << 10         // maximum size read of the robot's response
+	maxAnswer = 64 << 10         // at most this much of the robot's response is read
 
 	// codeTooFast is the errcode for too many messages.
 	codeTooFast = 130101
@@ -105,8 +105,8 @@ func sign(secret, ms string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// checkAnswer returns an error if the robot did not accept the message. Its status is
-// 200 even then.
+// checkAnswer returns an error if the robot did not accept the message. The HTTP status
+// is 200 even then.
 func checkAnswer(status int, body []byte) error {
 	if status == http.StatusTooManyRequests {
 		return errThrottled

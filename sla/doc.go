@@ -54,8 +54,8 @@
 // # The file
 //
 // No caller waits for the log: lines pass through a bounded queue to one writer. Lines
-// that cannot be written in time are dropped, and a line in their place has their
-// number.
+// that cannot be written in time are dropped, and a line in their place says how many
+// were lost.
 //
 // The file is rotated when it reaches its maximum size; older files are kept next to
 // it, named by the time of rotation. Lines are always appended, so another program may

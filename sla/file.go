@@ -48,7 +48,7 @@ func (l *logFile) open() error {
 		return err
 	case info.Mode().IsRegular(), info.Mode()&fs.ModeCharDevice != 0:
 	case info.Mode()&fs.ModeNamedPipe != 0:
-		flags |= syscall.O_NONBLOCK // do not wait for a reader; opening fails without one
+		flags |= syscall.O_NONBLOCK // if it is a FIFO without a reader, fail instead of blocking
 	default:
 		return fmt.Errorf("open %s: not a regular file", l.path)
 	}

@@ -48,7 +48,7 @@ type stream struct {
 
 func (s *stream) write(line []byte) error {
 	if s.torn {
-		// The torn line stays torn, but this one must be whole.
+		// The torn line cannot be completed, but this one must be whole.
 		line = append([]byte{'\n'}, line...)
 	}
 	n, err := s.w.Write(line)

@@ -32,7 +32,7 @@ func TestRotation(t *testing.T) {
 	if got := stderr.String(); got != "" {
 		t.Errorf("standard error = %q, want nothing", got)
 	}
-	names, err := filepath.Glob(filepath.Join(dir, "t-*.log")) // in order of time
+	names, err := filepath.Glob(filepath.Join(dir, "t-*.log")) // in chronological order
 	if err != nil || len(names) != 3 {
 		t.Fatalf("rotated files are %q, %v, want 3", names, err)
 	}

@@ -217,7 +217,7 @@ func TestThrowaway(t *testing.T) {
 }
 
 // TestMissingList: in a CA's folder a missing list is an error wherever it is needed,
-// because the certificates it revoked would be valid again; the error says how to
+// because the certificates it revoked would be accepted again; the error says how to
 // proceed.
 func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")

@@ -46,7 +46,7 @@ func (f Finding) String() string {
 	return f.Text + "; " + f.Fix
 }
 
-// nearEnd is how long before its expiry a certificate is reported.
+// nearEnd is how long before a certificate expires a warning is reported.
 const nearEnd = 21 * 24 * time.Hour
 
 // checker collects the findings about one Config.
@@ -116,7 +116,7 @@ func (c *checker) own(pair *ctls.Certificate) {
 
 // dates checks the validity period of a certificate; bad is the severity if it is not
 // valid now. A clock that is behind, as on a small machine without a battery, will be
-// right later, so that does not prevent a start.
+// right later, so wrong dates do not prevent a start.
 func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) {
 	switch text := certtext.OutOfDate(cert, c.now); {
 	case c.now.Before(cert.NotBefore):

@@ -120,7 +120,7 @@ func TestStarts(t *testing.T) {
 		name  string
 		setUp func(p *pki) Config
 		role  Role
-		want  string // or empty if it starts, with a warning
+		want  string // expected error, or empty if it starts with a warning
 	}{
 		{"a client's certificate at the server", func(p *pki) Config { return p.client("laptop") }, ServerRole, "the server's is server.pem"},
 		{"a server's certificate at a client", func(p *pki) Config { return p.server() }, ClientRole, "a client's is the NAME.pem"},

@@ -35,7 +35,7 @@ type Config struct {
 	// HandshakeMax limits the unfinished handshakes of a listener; 0 means 256.
 	HandshakeMax int
 
-	// Hooks are called when something happens; may be nil.
+	// Hooks report events; may be nil.
 	Hooks *Hooks
 
 	// Names are used in messages.

@@ -56,7 +56,7 @@ func newConn(tc *ctls.Conn, low *lower) *Conn {
 }
 
 // validUntil returns when a certificate expires. A chain is valid only while all of its
-// certificates are; the chain that lasts longest counts.
+// certificates are; the chain that expires last counts.
 func validUntil(leaf *x509.Certificate, chains [][]*x509.Certificate) time.Time {
 	var latest time.Time
 	for _, chain := range chains {
@@ -192,9 +192,9 @@ func (c *Conn) dismiss(reason error) {
 	_ = c.Abort() // its only error is that the conn was already closed
 }
 
-// Barred returns an error if the peer may begin nothing new on this conn because its
-// certificate has expired since the handshake, and nil otherwise. It uses the wall clock
-// at the time of the call. The conn itself stays open.
+// Barred returns an error if the peer may no longer start anything new on this conn
+// because its certificate has expired since the handshake, and nil otherwise. It uses the
+// wall clock at the time of the call. The conn itself stays open.
 func (c *Conn) Barred() error {
 	if c.expires.IsZero() || !time.Now().After(c.expires) {
 		return nil

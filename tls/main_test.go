@@ -216,7 +216,7 @@ func (p *pki) revoke(leaves ...authority.Leaf) {
 	p.write("ca.crl", text)
 }
 
-// ear records the calls of hooks.
+// ear records hook calls.
 type ear struct {
 	rejected chan string
 	reloaded chan event

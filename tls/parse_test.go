@@ -34,7 +34,7 @@ func TestKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		key  crypto.Signer
-		text []byte // or empty for PKCS #8
+		text []byte // the key in PEM; nil means PKCS #8
 	}{
 		{"ecdsa", ec, nil},
 		{"ecdsa-sec1", ec, pemfile.Encode("EC PRIVATE KEY", sec1)},

@@ -151,8 +151,8 @@ func TestRefused(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
 			words := strings.NewReplacer("OURS", p.ca.Cert.Subject.CommonName, "STRANGER", stranger.ca.Cert.Subject.CommonName, "SINCE", certtext.Day(p.since))
-			// The other end may be a different implementation, which starts with any
-			// certificate.
+			// The other end may be another implementation, one that starts even with a
+			// bad certificate.
 			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))
 			h.server.store.now.Store(p.forced(scfg, ServerRole))
 			refused, err := attemptRefused(h, p.forcedClient(ccfg))

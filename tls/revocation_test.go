@@ -13,7 +13,7 @@ import (
 )
 
 // TestRevocationStaysInForce: whatever happens to a file of revocation lists,
-// certificates stay revoked for as long as their CA is trusted, other lists still take
+// certificates stay revoked as long as their CA is trusted, other lists still take
 // effect, and an error reports the problem.
 func TestRevocationStaysInForce(t *testing.T) {
 	a, b, other := newPKI(t), newPKI(t), newPKI(t)
@@ -22,7 +22,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		change  func(own, shared string)
-		wantErr string   // or empty for none
+		wantErr string   // empty if no error is expected
 		want    []string // serial numbers revoked, in order
 	}{
 		{"nothing", func(_, _ string) {}, "", []string{"1", "2"}},
@@ -30,7 +30,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 			_ = os.Remove(own)
 			_ = os.WriteFile(shared, slices.Concat(a1, b2), 0o644)
 		}, "", []string{"1", "2"}},
-		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "the list of " + certtext.Label(a.ca.Cert) + " is gone", []string{"1", "2"}},
+		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "it no longer contains the list issued by " + certtext.Label(a.ca.Cert), []string{"1", "2"}},
 		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "is gone", []string{"1", "2"}},
 		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], 0o644) }, "block 1 of 1 is damaged", []string{"1", "2"}},
 		{"one damaged, the other with an addition", func(own, shared string) {
@@ -74,8 +74,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 	}
 }
 
-// TestFailureIsRepeated: an unreadable list is reported repeatedly for as long as that
-// lasts.
+// TestFailureIsRepeated: an unreadable list is reported repeatedly until it can be read.
 func TestFailureIsRepeated(t *testing.T) {
 	p := newPKI(t)
 	cfg := p.server()

@@ -108,7 +108,7 @@ func (s *Server) sweep(now *snapshot) {
 	}
 }
 
-// recheck closes a conn whose peer would be refused now. Dates are those at the
+// recheck closes a conn whose peer would be refused now. Validity is checked as of the
 // handshake: a conn does not end because its peer's certificate has expired since.
 func (s *Server) recheck(c *Conn, now *snapshot) {
 	err := now.judge(c.peer, x509.ExtKeyUsageClientAuth, c.since)

@@ -2,8 +2,8 @@ package tls
 
 import ctls "crypto/tls"
 
-// settings returns what both ends of a connection have in common: TLS 1.3, and one
-// protocol. The cipher suites and curves are those of crypto/tls.
+// settings returns the configuration that both ends share: TLS 1.3, and one protocol. The
+// cipher suites and curves are those of crypto/tls.
 func (c *Config) settings() *ctls.Config {
 	return &ctls.Config{
 		MinVersion: ctls.VersionTLS13,

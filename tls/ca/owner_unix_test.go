@@ -17,7 +17,7 @@ func TestRevocationListStaysReadable(t *testing.T) {
 		name string
 		mode os.FileMode
 		new  bool // there was no list before
-		link bool // it is a link to one
+		link bool // the list is a symbolic link
 	}{
 		{"replaced", 0o644, false, false},
 		{"for a group", 0o640, false, false},

@@ -75,12 +75,12 @@ func writeSync(f *os.File, data []byte) error {
 // the file like next to it.
 func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a symbolic link stays one
+		path = real // write to the symlink's target instead of replacing the symlink
 	}
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, public)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another tunnels process is changing %s; if none is running, one was interrupted: remove the file and try again", beside, filepath.Base(path))
+		return fmt.Errorf("lock file %s exists: another tunnels process is changing %s; if none is running, an earlier one was interrupted: remove the lock file and try again", beside, filepath.Base(path))
 	}
 	if err != nil {
 		return err

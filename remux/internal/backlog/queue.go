@@ -1,6 +1,6 @@
 // Package backlog queues the sessions that wait for Accept, so that no client can lock
-// the others out, and tells which client a connection belongs to. It is independent of
-// package conn.
+// the others out, and determines which client a connection belongs to. It is independent
+// of package conn.
 package backlog
 
 import (
@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// Max is how many sessions may wait for Accept.
+// Max is the maximum number of sessions waiting for Accept.
 const Max = 1024
 
 // Session is the part of a session that the queue uses.
@@ -21,15 +21,15 @@ type Session interface {
 	Reset(why code.Code, text string) error
 }
 
-// Queue holds the sessions that wait for Accept. When it is full, sessions
-// that have ended give way first; then the client with the most sessions in it
-// loses its newest one, so that one client cannot fill it for the others.
+// Queue holds the sessions that wait for Accept. When it is full, sessions that have
+// ended are dropped first; then the client with the most queued sessions loses its newest
+// one, so that no client can lock the others out.
 type Queue struct {
 	mu sync.Mutex // a leaf: no other lock is taken while it is held
 	// Guarded by mu.
 	some     sync.Cond
 	all      list.List // of *queued, oldest first
-	ended    list.List // of *queued: the ended sessions in all
+	ended    list.List // of *queued: those in all that have ended
 	of       map[Session]*queued
 	byClient map[string]*list.List // of *queued, oldest first
 	err      error                 // returned by Take once all is empty; nil while Take may wait
@@ -40,7 +40,7 @@ type queued struct {
 	s      Session
 	client string
 
-	// Its elements in the lists of the queue. Guarded by Queue.mu.
+	// Its elements in the queue's lists. Guarded by Queue.mu.
 	inAll, inClient *list.Element
 	inEnded         *list.Element // nil if the session has not ended
 }
@@ -53,7 +53,7 @@ func NewQueue() *Queue {
 }
 
 // Put adds a session of the given client. If there is no room, it returns the session to
-// refuse, which may be s, or an ended one that lost its place; either may be nil.
+// refuse, which may be s, or an ended session that was dropped; either may be nil.
 func (q *Queue) Put(s Session, client string) (refused, ended Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -67,8 +67,8 @@ func TestQueueShares(t *testing.T) {
 	}
 }
 
-// Ended sessions give way before any is refused, whether they ended before being queued
-// or afterwards.
+// Ended sessions are dropped before any session is refused, whether they ended before
+// being queued or afterwards.
 func TestQueueEnded(t *testing.T) {
 	q := NewQueue()
 	for i := range Max {

@@ -89,8 +89,8 @@ func (c *Conn) acceptLocked(number uint16) *Session {
 	return s
 }
 
-// knownLocked returns nil for a late frame of a session that is gone, and an error if the
-// session never existed.
+// knownLocked returns nil for a late frame of a session that has ended, and an error if
+// the session never existed.
 func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
 	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.Has(number) {
 		return nil

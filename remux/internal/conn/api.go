@@ -82,8 +82,8 @@ func (c *Conn) Peer() string { return backlog.ClientOf(c.nc) }
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // GoAway tells the peer why this end wants no more sessions; code.OK means an ordinary
-// end. From then on neither end opens sessions, except those already in flight. Open ones
-// continue, and the conn ends after the last one. GoAway does not block.
+// shutdown. From then on neither end opens sessions, except those already in flight. Open
+// ones continue, and the conn ends after the last one. GoAway does not block.
 func (c *Conn) GoAway(why code.Code, text string) { c.drain(why, text) }
 
 // Close ends the conn and its sessions at once, and waits for the goroutines that serve

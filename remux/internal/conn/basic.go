@@ -12,10 +12,11 @@ import (
 // A basic peer has only one way to end a session: FIN, which ends both directions. So
 // when our direction ends, what we send depends on which end opened the session:
 //
-//   - The peer: our side is done, so the session has served its purpose and FIN goes out
-//     at once. Otherwise a client that reads until EOF would wait forever.
-//   - We: the answer is still to come, and FIN would lose it. FIN is held until the peer
-//     ends the session, the application is done, or basicStall passes without an answer.
+//   - If the peer opened it, the session has served its purpose and FIN is sent at once.
+//     Otherwise a client that reads until EOF would wait forever.
+//   - If we opened it, the answer has yet to arrive, and FIN would lose it. FIN is held
+//     until the peer ends the session, the application is done, or basicStall passes
+//     without an answer.
 //
 // On a plain network the peer's kind is not known at first. Until it is, FIN is held as
 // for a basic peer, and resets are remembered, because a basic peer does not understand
@@ -26,7 +27,7 @@ func (c *Conn) holdsFinLocked(s *Session) bool {
 	return s.local && !s.gotFin && c.peer.kind != peerFull
 }
 
-// setBasicLocked records that the peer is basic, so it is sent no control frames. The
+// setBasicLocked records that the peer is basic and must not be sent control frames. The
 // caller must call gone for the returned sessions once no lock is held.
 func (c *Conn) setBasicLocked() (ended []*Session) {
 	c.peer.kind = peerBasic
@@ -51,18 +52,18 @@ func (c *Conn) setBasicLocked() (ended []*Session) {
 			c.readyLocked(s)
 		}
 	}
-	c.closeIfDoneLocked() // no PONG comes after GOAWAY
+	c.closeIfDoneLocked() // a basic peer sends no PONG, so do not wait for one
 	return ended
 }
 
 // silence tracks how long a session has received nothing. Session.mu guards it.
 type silence struct {
-	since    time.Duration // age of the conn; 0 before the first check
-	received uint64        // bytes received by then
+	since    time.Duration // age of the conn when the silence was first noticed; 0 before the first check
+	received uint64        // bytes received by that time
 }
 
 // endUnanswered ends sessions that have received nothing for too long after their
-// application finished, which a basic server cannot be told.
+// application finished: a basic server cannot be told that it has.
 func (c *Conn) endUnanswered() {
 	var held []*Session
 	c.mu.Lock()
@@ -80,8 +81,9 @@ func (c *Conn) endUnanswered() {
 	}
 }
 
-// silentFor returns how long nothing has been received, as far as earlier calls can tell.
-// Time during which the application has unread bytes does not count against the server.
+// silentFor returns how long the session has received nothing, as observed by the calls
+// so far. Time during which the application has unread bytes does not count against the
+// server.
 func (s *Session) silentFor(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

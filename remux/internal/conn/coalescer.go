@@ -3,13 +3,13 @@ package conn
 import "tunnels/remux/internal/frame"
 
 // coalescer gathers the small writes of many sessions in one batch. If only one session
-// is writing, it writes directly, see lockWriteNowLocked; with several, a record and a
-// system call per keystroke would be most of the cost. Conn.mu guards it.
+// is writing, it writes directly (see lockWriteNowLocked); with several, most of the cost
+// would be a record and a system call per keystroke. Conn.mu guards it.
 type coalescer struct {
 	on     bool   // small frames are being gathered
 	batch  uint32 // number of the next batch
-	frames int    // frames gathered for that batch
-	alone  int    // how many preceding batches had at most one
+	frames int    // frames gathered for it
+	alone  int    // how many of the last batches in a row had at most one
 }
 
 const (
@@ -23,8 +23,8 @@ const (
 )
 
 // gatherLocked adds p to the next batch if p is small and other sessions are writing too;
-// otherwise it returns false. A session may have one such frame per batch, so that many
-// small writes gain it no advantage.
+// otherwise it returns false. A session may have one such frame per batch, so making many
+// small writes gains it nothing.
 func (c *Conn) gatherLocked(s *Session, p []byte) bool {
 	o := &c.out
 	if len(p) > min(smallMax, c.peer.maxFrame) {
@@ -63,7 +63,7 @@ func (c *Conn) batchedLocked() {
 	k.batch++
 	k.frames = 0
 	if !k.on && cap(c.out.ctrl) > smallMax {
-		c.out.ctrl = nil // do not hold memory while it is not needed
+		c.out.ctrl = nil // do not keep memory that is not needed
 	}
 }
 

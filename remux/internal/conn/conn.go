@@ -23,11 +23,11 @@ type Conn struct {
 	// Two goroutines serve a conn, the reader and the writer; Run starts both and waits
 	// for them. A session's Write may also take the write lock and write directly.
 
-	// Static after construction.
+	// Immutable after construction.
 	nc      net.Conn
 	now     nowWriter // nc if it supports non-blocking writes, or nil
 	cfg     *Config
-	dialer  bool // this end made the lower connection: its sessions have odd numbers
+	dialer  bool // this end dialed the lower connection: its sessions have odd numbers
 	accepts int  // how many open sessions the peer may have, as announced in HELLO
 	born    time.Time
 	owner   Owner
@@ -63,14 +63,14 @@ type peerState struct {
 type table struct {
 	sessions map[uint16]*Session
 	changed  chan struct{} // closed when a blocked Open should try again; nil if none is blocked
-	seen     frame.Numbers // numbers the peer has opened
+	seen     frame.Numbers // numbers of the sessions the peer has opened
 	nextID   uint32
 	uses     int       // sessions ever opened by this end
 	overMax  int       // uses allowed while a successor is being dialed, or 0 if none is
 	locals   int       // open sessions that this end opened
 	served   bool      // the peer has opened a session
 	idleFrom time.Time // when the last session ended
-	dropped  uint64    // payload bytes received for sessions that are gone
+	dropped  uint64    // payload bytes received for sessions that had ended
 }
 
 // outgoing holds the frames to be written, and the write lock: while writing is true,
@@ -91,7 +91,7 @@ type outgoing struct {
 type ending struct {
 	state     connState
 	err       error         // why the conn ended, or nil after a clean end; set once, together with state
-	told      bool          // the id is known and Hooks.ConnOpened has been called (on a dialer: is about to be)
+	told      bool          // the id is known and Hooks.ConnOpened has been called, or on a dialer is about to be
 	barred    bool          // bar has sent GOAWAY
 	refuse    bool          // the peer has read our GOAWAY: refuse new sessions
 	drainFrom time.Duration // age at which GOAWAY was sent
@@ -108,7 +108,7 @@ type connState uint8
 const (
 	open     connState = iota
 	draining           // GOAWAY has been sent; closing begins when the last session ends
-	closing            // no session left; flushing queued frames, then waiting for the peer's end
+	closing            // no sessions left; flushing queued frames, then waiting for the peer to close
 	dead               // lost, or killed
 )
 
@@ -179,8 +179,8 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 }
 
 // Protocol is the ALPN name (RFC 7301) by which two ends that speak the full protocol
-// recognize each other over TLS. A lower connection with a method NegotiatedProtocol()
-// string returns it if its peer does.
+// recognize each other over TLS. If a lower connection has a method NegotiatedProtocol()
+// string, it returns the protocol negotiated with the peer.
 const Protocol = "tunnels/1"
 
 // Run serves the conn until it has ended.

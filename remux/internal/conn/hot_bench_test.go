@@ -65,12 +65,12 @@ type frameWriter struct {
 	payload []byte
 }
 
-// newFrameWriter returns one whose quantum is the given number of large frames; 0 means
-// one record.
+// newFrameWriter returns a frameWriter whose quantum is the given number of large frames;
+// 0 means one record.
 func newFrameWriter(t testing.TB, large int) *frameWriter {
 	to := &sink{}
 	c, s := sender(t, to)
-	c.out.pacer.Wrote(0, math.MaxInt64) // the measurement never ends, so the quantum stays
+	c.out.pacer.Wrote(0, math.MaxInt64) // the measurement never ends, so the quantum does not change
 	c.out.pacer.Quantum = max(flow.RecordFrame, large*flow.LargeFrame)
 	c.out.pacer.Batch = max(flow.BatchMin, large*64<<10+flow.BatchRoom)
 	c.out.sched.quantum = c.out.pacer.Quantum
@@ -190,7 +190,7 @@ func (r *frameReader) borrow(t testing.TB) {
 }
 
 // check expects the data of all reads to have arrived: a session reset for exceeding its
-// window would drop everything, and quickly.
+// window would drop everything, which is fast.
 func (r *frameReader) check(t testing.TB, reads int) {
 	t.Helper()
 	if want := reads * framesRead * flow.RecordFrame; r.got != want {

@@ -38,13 +38,13 @@ type keepalive struct {
 	pingAt    time.Duration // when the unanswered PING was sent, or 0
 	probeAt   time.Duration // when the last PING that can end the conn was sent, or 0 if something was received since
 	measured  time.Duration // when a measurement of the round trip last began
-	drainedAt time.Duration // when our bytes last left
-	drained   int           // how many have left since the PING
+	drainedAt time.Duration // when the lower connection last accepted our bytes
+	drained   int           // bytes accepted since the PING
 	question  timing.Question
 	pong      [8]byte // body of the PONG to send
 	pongDue   bool
 
-	taken bool // the question is in the batch being written; owned by the goroutine with the write lock
+	taken bool // the question is in the batch being written; owned by the goroutine that holds the write lock
 }
 
 func (k *keepalive) start(c *Conn) {
@@ -85,7 +85,8 @@ func (c *Conn) came(n int) {
 	}
 }
 
-// wrote records that n bytes left. The caller holds the write lock.
+// wrote records that the lower connection accepted n bytes. The caller holds the write
+// lock.
 func (c *Conn) wrote(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
@@ -130,8 +131,8 @@ func (k *keepalive) barrierLocked(c *Conn) {
 	k.barrierID = k.pingID
 }
 
-// measureLocked measures the round trip, by which windows are sized, at most every
-// half second.
+// measureLocked measures the round trip, which determines the size of windows, at most
+// every half second.
 func (k *keepalive) measureLocked(c *Conn) {
 	if k.pingAt == 0 && c.Age()-k.measured > 500*time.Millisecond {
 		k.pingLocked(c)
@@ -168,8 +169,8 @@ func (c *Conn) AskedAt() time.Time {
 	return c.born.Add(time.Duration(at))
 }
 
-// movedLocked returns when the peer's system last made progress towards the open
-// question, or 0 if it has made none or there is no question.
+// movedLocked returns when the peer's kernel last acknowledged something ahead of the
+// open question, or 0 if it has not or there is no question.
 func (k *keepalive) movedLocked(c *Conn) time.Duration {
 	if !k.question.Open(k.last()) {
 		return 0
@@ -200,8 +201,8 @@ func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	if k.rtts != nil {
 		k.rtts.Note(time.Duration(sample))
 	}
-	// The shortest is that of the path itself; longer ones include queueing and count
-	// little.
+	// The shortest sample is that of the path itself; longer ones include queueing and
+	// are given little weight.
 	if old := k.rttNanos.Load(); old != 0 && sample > old {
 		sample = old + (sample-old)/8
 	}
@@ -266,8 +267,8 @@ func (k *keepalive) checkLocked(c *Conn, now time.Duration, slept bool) (died bo
 }
 
 // overdueLocked reports whether the PING has been unanswered for too long, with nothing
-// else received. While the peer's system acknowledges bytes sent before it, or many of
-// them are still leaving, the line is slow, not dead.
+// else received. While the peer's kernel acknowledges bytes sent before the PING, or many
+// of ours are still draining, the line is slow, not dead.
 func (k *keepalive) overdueLocked(now time.Duration) bool {
 	waited := now - k.probeAt
 	if waited < deathMax || now-k.question.MovedAt() < deathMax {

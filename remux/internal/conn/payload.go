@@ -3,7 +3,7 @@ package conn
 // demux is the reader's position in the stream of frames. The conn's reader owns it.
 type demux struct {
 	session *Session // whose payload is being read, or nil if it is dropped
-	left    int      // bytes left of that payload
+	left    int      // bytes of that payload still to be read
 	started bool     // the first frame has been received
 	payload payload
 }
@@ -16,7 +16,8 @@ type payload struct {
 	len    int
 }
 
-// piecesMax limits the pieces of a payload: more pieces would be small, and not bulk.
+// piecesMax limits the pieces of a payload: if there were more, they would be small, and
+// not bulk data.
 const piecesMax = 64
 
 // add appends bytes of the session to the payload.

@@ -34,7 +34,7 @@ func (c *Conn) readLoop() error {
 			c.came(n)
 			have += n
 			used, verr := c.feed(&d, buf[:have])
-			d.flush() // the pieces are in buf
+			d.flush() // the pieces point into buf
 			if verr != nil {
 				c.violated(verr)
 				return c.discard(buf)
@@ -47,7 +47,8 @@ func (c *Conn) readLoop() error {
 	}
 }
 
-// discard reads a finished conn to its end, so that the peer can read why it ended.
+// discard reads and drops whatever the peer still sends on a finished conn: closing it
+// with unread bytes could keep the peer from reading why it ended.
 func (c *Conn) discard(buf []byte) error {
 	for {
 		if _, err := c.nc.Read(buf); err != nil {

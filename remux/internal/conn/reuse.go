@@ -6,30 +6,30 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// ReuseLimits are a pool's rules of reuse.
+// ReuseLimits are a pool's limits on reusing a conn.
 type ReuseLimits struct {
-	Count  int           // sessions a conn has had
-	Age    time.Duration // its age
+	Count  int           // sessions opened on it
+	Age    time.Duration // since it was opened
 	Bytes  int64         // bytes it has carried in both directions
 	Key    int64         // bytes after which it takes no more sessions
 	NewFor time.Duration // age up to which a conn that has received nothing counts as new
 }
 
-// Reuse is the standing of a conn under the rules of reuse.
+// Reuse describes how a conn stands against the reuse limits.
 type Reuse struct {
 	Open     bool // it has not begun to end
 	Spent    bool // the protocol will never allow another session
 	Takes    bool // the protocol and its health allow one more session
-	Over     bool // beyond a limit of reuse
+	Over     bool // past a reuse limit
 	Unheard  bool // new, and nothing received from the server yet
 	Near     bool // soon over a limit: time to dial the successor
 	Uses     int
 	OverMax  int // uses allowed while its successor is being dialed
 	Sessions int
-	Idle     time.Duration // since the last session ended, or 0 if there are sessions
+	Idle     time.Duration // time since the last session ended, or 0 if there are sessions
 }
 
-// Reuse returns the conn's standing under the limits.
+// Reuse returns how the conn stands against the limits.
 func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +52,8 @@ func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 }
 
 // Takes reports whether the peer and the conn's health allow one more session, and how
-// many it has had. Unlike Reuse, it does not mark a suspect conn as skipped.
+// many this end has opened so far. Unlike Reuse, it does not mark a suspect conn as
+// skipped.
 func (c *Conn) Takes() (takes bool, uses int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,8 +70,8 @@ func (c *Conn) suspectLocked() bool {
 	return c.keepalive.suspectLocked(c) // something may have arrived before the reader saw avoided
 }
 
-// Grace renews the conn's allowance when a dial begins, so that it has room for a burst
-// of twice the count until the dial ends, however worn it was.
+// Grace renews the conn's allowance when a dial begins: until the dial ends, the conn has
+// room for a burst of twice the count, however worn it is.
 func (c *Conn) Grace(l *ReuseLimits) {
 	c.mu.Lock()
 	c.table.overMax = c.table.uses + 2*l.Count

@@ -16,7 +16,7 @@ import (
 type slot struct {
 	next  *Session
 	where place
-	left  int // bytes left of the quantum
+	left  int // unused bytes of the quantum
 }
 
 type place uint8
@@ -35,7 +35,7 @@ type scheduler struct {
 
 type queue struct{ head, tail *Session }
 
-// The methods of queue and scheduler require Conn.mu.
+// Conn.mu must be held when calling the methods of queue and scheduler.
 
 func (q *queue) push(s *Session, where place) {
 	s.slot.where, s.slot.next = where, nil
@@ -57,7 +57,7 @@ func (q *queue) pop() *Session {
 	return s
 }
 
-// add puts s in line, unless it is already.
+// add puts s in line unless it is there already.
 func (q *scheduler) add(s *Session) {
 	if s.slot.where == nowhere {
 		s.slot.left = q.quantum
@@ -94,7 +94,7 @@ func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []b
 			room := cap(b) - len(b) - frame.HeaderLen - windowLen
 			s.slot.left = min(s.slot.left, q.quantum)
 			if room < flow.RecordFrame && room < min(len(s.wbuf), s.slot.left, maxFrame) && len(b) > begin {
-				return b // a truncated frame would shift all that follow
+				return b // a truncated frame would misalign every later one
 			}
 			b = s.nextFrameLocked(b, min(room, s.slot.left, maxFrame, flow.LargeFrame))
 			b = sent(s, b)

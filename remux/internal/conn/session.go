@@ -11,7 +11,7 @@ import (
 
 // Session implements remux.Session.
 type Session struct {
-	// Static after construction.
+	// Immutable after construction.
 	conn   *Conn
 	number uint16
 	local  bool // opened by this end
@@ -32,10 +32,10 @@ type Session struct {
 	gotFin   bool
 	ended    bool // removed from the conn's table
 	slot     slot
-	gathered uint32 // batch that has its last coalesced frame
+	gathered uint32 // number of the batch that holds its last coalesced frame
 	due      bool   // a WINDOW must be sent
 	told     bool   // Hooks.SessionOpened has returned
-	tellLate bool   // it ended before that: opened calls Hooks.SessionClosed
+	tellLate bool   // it ended before told was set: opened calls Hooks.SessionClosed
 	endErr   error  // for Hooks.SessionClosed
 
 	basic atomic.Bool // the peer does not support windows; written under conn.mu

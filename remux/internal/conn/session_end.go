@@ -8,8 +8,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// CloseWrite ends the writing direction: the peer reads io.EOF after all that was
-// written. Reading continues.
+// CloseWrite ends the writing direction: the peer reads io.EOF after everything written
+// before. Reading continues.
 func (s *Session) CloseWrite() error {
 	c := s.conn
 	c.mu.Lock()
@@ -42,7 +42,7 @@ func (s *Session) Close() error {
 	switch {
 	case s.ended:
 		s.werr = net.ErrClosed
-	case !s.opened.Load() && len(s.wbuf) == 0: // the peer has not been told of it and need not be
+	case !s.opened.Load() && len(s.wbuf) == 0: // the peer does not know about it and need not
 		c.removeLocked(s, nil, net.ErrClosed)
 		defer c.gone(s)
 	case (unread > 0 && !s.gotFin) || len(s.wbuf) > 0:
@@ -79,7 +79,7 @@ func (s *Session) reset(why *code.Error, force bool) {
 }
 
 // stopReading makes Read return err: after the buffered bytes if keep is true, else at
-// once. A direction that the peer has finished arrived in full and can still be read,
+// once. A direction that the peer has finished has arrived in full and can still be read,
 // unless our own application discards it (force).
 func (s *Session) stopReading(err error, keep, force bool) {
 	s.mu.Lock()
@@ -113,7 +113,7 @@ func (s *Session) OnEnd(f func(err error, whole bool)) bool {
 	return true
 }
 
-// tellEnd calls the function given to OnEnd, once.
+// tellEnd calls the function passed to OnEnd, once.
 func (s *Session) tellEnd(err error) {
 	s.mu.Lock()
 	if s.over {

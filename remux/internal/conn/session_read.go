@@ -23,9 +23,9 @@ func (s *Session) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Peek waits like Read, but lends out the buffered bytes themselves, which saves a
-// copy, and a buffer while nothing arrives. They belong to the caller until Discard,
-// which must be called before the next read.
+// Peek waits like Read, but lends out the buffered bytes themselves. That saves a copy,
+// and the caller needs no buffer of its own while waiting. They belong to the caller
+// until Discard, which must be called before the next read.
 func (s *Session) Peek() ([]byte, error) {
 	s.Announce()
 	s.mu.Lock()
@@ -66,10 +66,10 @@ func (s *Session) SetSink(take func(pieces [][]byte) int) error {
 	return nil
 }
 
-// OnReadable saves the goroutine that would wait in Read or Peek. It returns true if
-// either would wait now. f is then called once, in a goroutine of its own, when neither
-// would wait any more: there are bytes, an end or an error, or the deadline has passed. f
-// may also be called spuriously.
+// OnReadable replaces a goroutine blocked in Read or Peek. It returns true if either
+// would wait now. f is then called once, in a goroutine of its own, when neither would
+// wait any more: there are bytes, an end or an error, or the deadline has passed. f may
+// also be called spuriously.
 func (s *Session) OnReadable(f func()) bool {
 	s.Announce()
 	s.mu.Lock()
@@ -81,7 +81,7 @@ func (s *Session) OnReadable(f func()) bool {
 	return true
 }
 
-// wakeReaderLocked wakes the readers and calls the function given to OnReadable.
+// wakeReaderLocked wakes the readers and calls the function passed to OnReadable.
 func (s *Session) wakeReaderLocked() {
 	s.rcond.Broadcast()
 	if f := s.onRead; f != nil {
@@ -90,8 +90,8 @@ func (s *Session) wakeReaderLocked() {
 	}
 }
 
-// await waits for bytes, or returns the error that replaces them. The caller holds mu,
-// which is released while await waits.
+// await waits until there are bytes to read, or returns an error if there will be none.
+// The caller holds mu, which is released while await waits.
 func (s *Session) await(none bool) error {
 	for {
 		if ready, err := s.readyLocked(); ready || none {

@@ -122,7 +122,7 @@ func (c *Conn) readyLocked(s *Session) {
 
 // sayOpenLocked sends OPEN for a session with nothing to send yet.
 func (c *Conn) sayOpenLocked(s *Session) {
-	if c.peer.kind != peerBasic { // which learns of it from its first bytes
+	if c.peer.kind != peerBasic { // a basic peer learns of it from its first bytes
 		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.number)
 	}
 	c.out.ctrl = c.openedLocked(s, c.out.ctrl)

@@ -2,8 +2,7 @@ package conn
 
 import "time"
 
-// Standing measures how much a conn is in use; among unused conns, the one with the least
-// is given up first.
+// Standing ranks the conns without sessions when one of them must be given up.
 type Standing struct {
 	Unserved bool // it has never had a session
 	Idle     time.Duration
@@ -50,7 +49,8 @@ func (c *Conn) UnansweredFor() time.Duration {
 	return c.Age() - time.Duration(since)
 }
 
-// StillSince returns the time of the last progress towards the answer owed since asked.
+// StillSince returns when the answer owed since asked last made progress, or asked if it
+// has made none.
 func (c *Conn) StillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

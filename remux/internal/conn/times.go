@@ -4,11 +4,11 @@ import "time"
 
 // Liveness timeouts that cannot be configured.
 const (
-	answerMax  = 3 * time.Second  // bytes sent and nothing received for so long: send a PING
-	deathMax   = 5 * time.Second  // nothing received for so long after a PING: the conn is dead
+	answerMax  = 3 * time.Second  // bytes sent and nothing received for this long: send a PING
+	deathMax   = 5 * time.Second  // nothing received for this long after a PING: the conn is dead
 	deathSlow  = 20 * time.Second // like deathMax, but while our bytes are still draining slowly
 	helloMax   = 2 * time.Second  // on a plain network, no HELLO by then means a basic peer
-	lingerMax  = 2 * time.Second  // limit for the peer to close its end of a conn that ended cleanly
+	lingerMax  = 2 * time.Second  // how long the peer may take to close its end of a conn that ended cleanly
 	basicStall = 30 * time.Second // how long a basic peer's conn waits for one application
 	basicMax   = 1 << 20          // most bytes buffered for one session of a basic peer
 )

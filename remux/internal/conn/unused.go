@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// Limits on accepted conns that are not used.
+// How long an accepted conn may remain unused.
 const (
 	silentMax   = 10 * time.Second // without a first frame
 	unusedKept  = 2 * time.Hour    // without a session
 	goneAwayMax = 5 * time.Second  // without a session, after GOAWAY
 )
 
-// errSilent is the reason for cutting a conn that received nothing.
+// errSilent is the reason for closing a conn that received nothing.
 var errSilent = errors.New("it opened a conn and sent nothing")
 
 // unusedLocked reports how to end an accepted conn that is not used: cut it if nothing
-// was received or it does not end after GOAWAY, drain it if it has been idle for long.
+// was received or it does not end after GOAWAY, drain it if it has been idle for a long
+// time.
 func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
 	if c.dialer || len(c.table.sessions) != 0 {
 		return false, false

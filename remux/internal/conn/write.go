@@ -26,7 +26,7 @@ type nowWriter interface {
 func (c *Conn) writeLoop() {
 	for c.lockWrite() {
 		if c.coalesces() {
-			// Sessions that are about to write join the same batch.
+			// Let sessions that are about to write join the same batch.
 			runtime.Gosched()
 		}
 		began := c.Age()

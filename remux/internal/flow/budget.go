@@ -6,8 +6,8 @@ import "sync/atomic"
 // their windows grant beyond the floor of 64 KiB that every session has, and the bytes
 // actually buffered for applications. It is safe for concurrent use.
 type Budget struct {
-	Limit   int64        // static
-	granted atomic.Int64 // bytes of windows beyond the floors
+	Limit   int64        // immutable after creation
+	granted atomic.Int64 // bytes granted to windows beyond their floors
 	waiting atomic.Int64 // bytes received and not yet read
 	peak    atomic.Int64 // approximate peak of waiting
 }
@@ -59,7 +59,7 @@ func (b *Budget) Take(n int) bool {
 		return false
 	}
 	if now > b.peak.Load() {
-		b.peak.Store(now) // a rise lost in a race shows again with the next bytes
+		b.peak.Store(now) // if a race loses a new peak, the next call records it
 	}
 	return true
 }

@@ -32,7 +32,7 @@ func (in *Inbox) First() []byte { return in.own }
 func (in *Inbox) Release() { in.resize(0) }
 
 // Next returns the buffer for the next read, with rest at its start, after a read into
-// buf that gave n bytes.
+// buf that returned n bytes.
 func (in *Inbox) Next(buf []byte, n int, rest []byte) ([]byte, int) {
 	kind := in.kind
 	switch {
@@ -49,7 +49,7 @@ func (in *Inbox) Next(buf []byte, n int, rest []byte) ([]byte, int) {
 	if kind == in.kind {
 		return buf, copy(buf, rest)
 	}
-	var left [frame.HeaderLen + frame.MaxControl]byte // rest is less than a control frame
+	var left [frame.HeaderLen + frame.MaxControl]byte // rest is shorter than a control frame
 	have := copy(left[:], rest)
 	buf = in.resize(kind)
 	return buf, copy(buf, left[:have])

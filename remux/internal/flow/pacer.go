@@ -8,10 +8,10 @@ import (
 
 // Pacer measures how fast the lower connection accepts bytes and sizes the pieces
 // accordingly. Large pieces cost less, for this end and for the application that each one
-// wakes, but other sessions wait for them: so a piece is what can leave in a short time.
-// The owner does the locking.
+// wakes, but other sessions wait for them: so the size of a piece is what the line can
+// send in a short time. The owner does the locking.
 type Pacer struct {
-	since  time.Duration // age of the conn when the counting began
+	since  time.Duration // age of the conn when counting began
 	bytes  int           // written since then
 	Waited time.Duration // time the lower connection took to accept them
 	rate   float64       // bytes per second that the sizes are based on
@@ -21,9 +21,9 @@ type Pacer struct {
 	Queue   int // how much may wait unsent in the kernel
 }
 
-// RecordFrame is the payload of a frame that is exactly one TLS record; a frame
-// spread over two records, or a record with a few bytes of the next frame, costs the
-// receiver one more system call. LargeFrame is one of four records.
+// RecordFrame is the payload of a frame that is exactly one TLS record; a frame spread
+// over two records, or a record with a few bytes of the next frame, costs the receiver
+// one more system call. LargeFrame is the same for a frame of four records.
 const (
 	RecordFrame = 16<<10 - frame.HeaderLen
 	LargeFrame  = 64<<10 - frame.HeaderLen
@@ -33,26 +33,25 @@ const (
 	// paceEvery is how long bytes are counted for one measurement.
 	paceEvery = 5 * time.Millisecond
 
-	// How much of the line's time a quantum, and the bytes queued in the kernel, may
-	// take.
+	// How long the line may need to send a quantum, or the bytes queued in the kernel.
 	quantumTime = 500 * time.Microsecond
 	queueTime   = time.Millisecond
-	// slowTime is how much of the time of a line known to be slow a batch and the queue
-	// may each take; both are small then.
+	// slowTime is how long a line known to be slow may need to send a batch, or the
+	// queue; both are small then.
 	slowTime = 2 * time.Millisecond
 
 	FramesMax          = 4 // large frames in one quantum
 	queueMin, queueMax = 128 << 10, 1 << 20
 	queueSlow          = 16 << 10 // minimum on a slow line
 
-	// BatchMin is four frames of a record or one large one, and room for a few
-	// control frames; BatchMax is the same for a quantum of FramesMax.
+	// BatchMin has room for four frames of one record each, or for one large frame, and
+	// for a few control frames; BatchMax has room for FramesMax large frames instead.
 	BatchRoom = 128
 	BatchMin  = 64<<10 + BatchRoom
 	BatchMax  = FramesMax*64<<10 + BatchRoom
 )
 
-// NewPacer returns a pacer with the sizes for a line not measured yet.
+// NewPacer returns a pacer with the sizes for a line that has not been measured yet.
 func NewPacer() Pacer { return Pacer{Quantum: RecordFrame, Batch: BatchMin, Queue: queueMin} }
 
 // Wrote counts n bytes written at age now. It reports whether Queue has changed.
@@ -63,10 +62,10 @@ func (p *Pacer) Wrote(n int, now time.Duration) bool {
 		return false
 	}
 	rate := float64(p.bytes) / took.Seconds()
-	slow := p.Waited > took/2 // it was the line, not a lack of bytes
+	slow := p.Waited > took/2 // the line was the bottleneck, not a lack of bytes to send
 	p.since, p.bytes, p.Waited = now, n, 0
 	if !slow && rate <= p.rate {
-		return false // there was too little to write to tell anything about the line
+		return false // too few bytes were written to judge the line by
 	}
 	p.rate = rate
 

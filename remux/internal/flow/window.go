@@ -13,19 +13,19 @@ import (
 // Window is the receive window of one session: how much its peer was granted and whether
 // it should get more. The owner does the locking.
 type Window struct {
-	Budget *Budget // static
+	Budget *Budget // set by Start, then read-only
 	max    int64
 
 	Limit    uint64 // payload bytes the peer may send, counted from the opening
 	Received uint64
-	read     uint64 // how many of those the application has read
+	read     uint64 // payload bytes the application has read
 	size     int64  // Limit is kept up to this far ahead of read
 	closed   bool   // its share has been returned to the budget
 	Lazy     bool   // the first WINDOW waits for the next frame to go out
 
 	// The window doubles, budget permitting, when more than half of it was read at a rate
-	// above one window per two round trips: then the window, and not the sender or the
-	// reader, limits the session. The epoch is the time since this was last checked.
+	// above one window per two round trips: then the window is the bottleneck, not the
+	// sender or the reader. The epoch is the time since this was last checked.
 	epoch     time.Time
 	epochRead uint64
 }

@@ -1,5 +1,5 @@
 // Package frame encodes and decodes the frames of a conn, independently of package conn.
-// docs/PROTOCOL.md describes the wire.
+// docs/PROTOCOL.md describes the wire format.
 package frame
 
 import (

@@ -7,22 +7,23 @@ import (
 	"tunnels/internal/netx"
 )
 
-// Question is a PING waiting for any byte from the peer, with the progress of the peer's
-// system towards it. While it is queued after other bytes and those are being
-// acknowledged, the line is slow. Once it has arrived only an answer counts: the system
-// of a stopped process keeps acknowledging later bytes. Times are ages of the conn. The
-// owner does the locking.
+// Question is a PING waiting for any byte from the peer. It also tracks what the peer's
+// kernel has acknowledged. While the PING is queued behind other bytes and those are
+// being acknowledged, the line is slow. Once the PING has arrived, only an answer counts,
+// because the kernel of a stopped process keeps acknowledging later bytes. Times are ages
+// of the conn. The owner does the locking.
 type Question struct {
 	at      time.Duration // when it was asked, or 0 if there is no question
 	waiting bool          // it is among the control frames not yet written
-	goal    uint64        // value of netx.Sent.Acked once it has arrived, or 0 before it has left
+	goal    uint64        // value that netx.Sent.Acked reaches when the PING arrives, or 0 before it has been sent
 	arrived bool
 	moved   uint64        // value of netx.Sent.Moved at the last check
-	movedAt time.Duration // when moved last changed before it arrived, or 0
+	movedAt time.Duration // when moved last changed before the PING arrived, or 0
 }
 
-// Ask records that a PING to the peer of nc has joined the control frames. An earlier one
-// that is still open remains the question. heard is when the peer was last heard from.
+// Ask records that a PING to the peer of nc is among the control frames to be written. It
+// does nothing if an earlier question is still open. heard is when the peer was last
+// heard from.
 func (q *Question) Ask(nc net.Conn, heard, now time.Duration) {
 	if q.Open(heard) {
 		return
@@ -31,19 +32,19 @@ func (q *Question) Ask(nc net.Conn, heard, now time.Duration) {
 	*q = Question{at: now, waiting: true, moved: p.Moved}
 }
 
-// Open reports whether it was asked and nothing has been received since. heard is when
-// the peer was last heard from.
+// Open reports whether the question was asked and nothing has been received since. heard
+// is when the peer was last heard from.
 func (q *Question) Open(heard time.Duration) bool { return q.at != 0 && heard < q.at }
 
-// Take records that the control frames are leaving with the next batch, and reports
-// whether the question is among them.
+// Take records that the control frames are part of the batch about to be written, and
+// reports whether the question is among them.
 func (q *Question) Take() bool {
 	waited := q.waiting
 	q.waiting = false
 	return waited
 }
 
-// Left records that a batch with a PING has been handed to our system.
+// Left records that a batch with a PING has been handed to the kernel.
 func (q *Question) Left(nc net.Conn) {
 	if q.waiting { // the batch had an earlier PING
 		return
@@ -53,7 +54,8 @@ func (q *Question) Left(nc net.Conn) {
 	}
 }
 
-// Progress records whether the peer's system has made progress since the last check.
+// Progress checks whether the peer's kernel has acknowledged anything since the last
+// check.
 func (q *Question) Progress(nc net.Conn, now time.Duration) {
 	p, ok := netx.Progress(nc)
 	if !ok || q.arrived || p.Moved == q.moved {
@@ -63,6 +65,6 @@ func (q *Question) Progress(nc net.Conn, now time.Duration) {
 	q.arrived = q.goal != 0 && p.Acked >= q.goal
 }
 
-// MovedAt returns when the peer's system last made progress towards the question, or 0 if
-// it has made none.
+// MovedAt returns when the peer's kernel last acknowledged something ahead of the
+// question, or 0 if it has not.
 func (q *Question) MovedAt() time.Duration { return q.movedAt }

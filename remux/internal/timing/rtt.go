@@ -17,7 +17,7 @@ type RTTs struct {
 	mu   sync.Mutex
 	took [rttKept]time.Duration // guarded by mu
 	at   [rttKept]time.Time     // guarded by mu
-	n    int                    // guarded by mu; how many were ever added
+	n    int                    // guarded by mu; number added so far
 }
 
 // Note adds a round trip.

@@ -66,7 +66,7 @@ func New(now time.Time) (*CA, error) {
 
 // Issue creates a key and a certificate for one role. A server certificate is valid for
 // all names, host names and addresses. A client certificate has one name; it is not a
-// host name, so it goes into the common name, where no host name is looked up.
+// host name, so it goes into the common name, which is never matched against host names.
 func (a *CA) Issue(role Role, names []string, from, to time.Time) (Leaf, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

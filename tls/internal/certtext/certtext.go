@@ -44,7 +44,7 @@ func Plain(s string) string {
 	return s
 }
 
-// Day returns a time to the minute, in UTC.
+// Day formats a time to the minute, in UTC.
 func Day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 // Covers lists the names a server certificate is valid for.

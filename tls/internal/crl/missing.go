@@ -15,7 +15,7 @@ const (
 )
 
 // Missing returns an error if dir is a CA's folder without a revocation list. Such a
-// folder always has one; without it, revoked certificates would be valid again.
+// folder always has one; without it, revoked certificates would be accepted again.
 func Missing(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, IssuedFile)); err != nil {
 		return nil
@@ -24,6 +24,6 @@ func Missing(dir string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return fmt.Errorf("revocation list %s is missing, and what it revoked would be valid again: "+
+	return fmt.Errorf("revocation list %s is missing; the certificates it revoked would be accepted again: "+
 		"restore it, or run `tunnels certs crl -dir %s` for an empty one and repeat the revocations", path, dir)
 }

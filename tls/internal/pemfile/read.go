@@ -43,7 +43,7 @@ func ParseCAs(name string, data []byte, crlFiles []string) ([]*x509.Certificate,
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if b.Lists > 0 {
-		return nil, fmt.Errorf("%s holds a revocation list, which is not read from there; put it into the file %s", name, strings.Join(crlFiles, " or "))
+		return nil, fmt.Errorf("%s holds a revocation list, which is not read from this file; move it to %s", name, strings.Join(crlFiles, " or "))
 	}
 	cas := b.CAs()
 	if len(cas) == 0 {
