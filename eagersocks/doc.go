@@ -37,9 +37,9 @@
 //
 // # Limits
 //
-// A connection whose greeting or request is not complete in time is closed, and so is
-// the oldest one when there are too many (Config). Options are limited to 1 KiB, names
-// to 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like
-// any other request, to be answered by Request.ReplyBound; its target is the address
-// that the application says it will send datagrams from, or 0.0.0.0:0 if it gives none.
+// A connection that does not complete its greeting or request in time is closed, and so
+// is the oldest one when there are too many (Config). Options are limited to 1 KiB, names
+// to 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like any
+// other request, to be answered by Request.ReplyBound; its target is the address that the
+// application says it will send datagrams from, or 0.0.0.0:0 if it gives none.
 package eagersocks

@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-const greetingBytes = "\x05\x01\x00" // SOCKS5, one method: none
+const greetingBytes = "\x05\x01\x00" // SOCKS5, one method: no authentication
 
 func TestPipelinedBytesStayIntact(t *testing.T) {
 	for _, size := range []int{0, 10, 3 << 10, 5 << 10, 300 << 10} {

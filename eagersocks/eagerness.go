@@ -14,12 +14,12 @@ const (
 	failures   = 4096             // maximum number remembered
 )
 
-// Eagerness decides which requests are answered eagerly. If the target of an eager
-// answer cannot be reached, the application gets a reset, which tells it little; so a
-// request for a target that has just failed is answered only once the outcome is known,
-// and browsers, which retry at once, get the real code. The zero Eagerness works. Its
-// methods may be called at any time from any goroutine and take constant time. Mode and
-// Reachable must not be changed once the Eagerness is in use.
+// Eagerness decides which requests are answered eagerly. If the target of an eager answer
+// cannot be reached, the application gets a reset, which explains little; so a request
+// for a target that has just failed is answered only once the outcome is known, and
+// browsers, which retry at once, get the real code. The zero Eagerness works. Its methods
+// may be called at any time from any goroutine and take constant time. Mode and Reachable
+// must not be changed once the Eagerness is in use.
 type Eagerness struct {
 	Mode Mode
 	// Reachable reports whether any server can be reached; while none can, no request

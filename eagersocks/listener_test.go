@@ -362,7 +362,7 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 		for range 9 {
 			a.next <- syscall.EMFILE
 		}
-		synctest.Wait() // in the one-second pause
+		synctest.Wait() // during the one-second pause
 		start = time.Now()
 		ln.Close()
 		if d := time.Since(start); d != 0 {
@@ -429,7 +429,7 @@ func TestPanicEndsOneConnectionOnly(t *testing.T) {
 	go io.WriteString(next, "\x05\x01\x00"+aRequest)
 	wantRead(t, next, "\x05\x00")
 	mustAccept(t, ln)
-	ln.Close() // waits for the first one
+	ln.Close() // waits for the first connection
 	if errs := r.all(); len(errs) != 1 || !bytes.Contains([]byte(errs[0].Error()), []byte("broken connection")) {
 		t.Errorf("Rejected was told %v, want the panic", errs)
 	}

@@ -77,7 +77,7 @@ func (r *rejections) all() []error {
 	return slices.Clone(r.errs)
 }
 
-// count returns how many of them match want.
+// count returns how many rejections match want.
 func (r *rejections) count(want error) (n int) {
 	for _, err := range r.all() {
 		if errors.Is(err, want) {

@@ -124,7 +124,7 @@ func TestOpenNotPermitted(t *testing.T) {
 			p.wantIdle("nothing is opened")
 		})
 	}
-	t.Run("a pool", func(t *testing.T) { // today's clients
+	t.Run("a pool", func(t *testing.T) { // as the product's clients do
 		a, b := tcpPair(t)
 		pool := remux.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }}.NewPool("tcp", "x")
 		defer pool.Close()
@@ -143,7 +143,7 @@ func TestOpenNotPermitted(t *testing.T) {
 	})
 }
 
-// TestOpenLimit: Open waits while as many sessions are open as the peer permits.
+// TestOpenLimit: Open waits while the peer's limit of open sessions is reached.
 func TestOpenLimit(t *testing.T) {
 	c, p := connAndPeer(t, remux.Config{}, false, true, 2, 2)
 	p.wantHello()

@@ -129,7 +129,7 @@ type client struct {
 	*remux.Pool
 	accept func() net.Conn
 	stop   chan struct{} // makes acceptOr return
-	conns  chan net.Conn // set on pipes
+	conns  chan net.Conn // nil except on pipes
 }
 
 // acceptOr is like accept without a time limit; it returns nil once stopped.

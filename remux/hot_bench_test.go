@@ -23,7 +23,7 @@ type ends struct {
 func newEnds(b *testing.B) *ends {
 	b.Helper()
 	e := &ends{}
-	b.Cleanup(e.running.Wait) // after pair's own
+	b.Cleanup(e.running.Wait) // runs after the cleanup of pair
 	p, l := pair(b, Config{}, Config{})
 	near, err := p.Dial()
 	if err != nil {
@@ -72,7 +72,7 @@ func echo(s *conn.Session) {
 // direction.
 func BenchmarkOpenClose(b *testing.B) {
 	var server sync.WaitGroup
-	b.Cleanup(server.Wait) // after pair's own
+	b.Cleanup(server.Wait) // runs after the cleanup of pair
 	// Use every session number of a conn, so that dialing is not measured.
 	p, l := pair(b, Config{ReuseMaxCount: 1 << 15, ReuseMaxAge: time.Hour}, Config{})
 	server.Go(func() { serveByte(l) })

@@ -61,9 +61,9 @@ func (l *SessionListener) Close() error {
 	return nil
 }
 
-// Shutdown accepts no more conns, tells the peers to open no more sessions, and waits for
-// open ones until ctx ends; then it closes. Sessions in flight are still accepted: keep
-// calling Accept until it fails.
+// Shutdown stops accepting conns, tells the peers to open no more sessions, and waits for
+// the open ones until ctx ends; then it closes the listener. Sessions in flight are still
+// accepted: keep calling Accept until it fails.
 func (l *SessionListener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	l.closing = true // before Close, so that the accept loop knows why Accept fails

@@ -113,8 +113,8 @@ func isEnded(c chan struct{}) bool {
 	}
 }
 
-// A conn that sends nothing, or too little, is closed after some seconds, whatever
-// protocol it negotiated, and the report names its client.
+// A conn that sends nothing, or too little, is closed after a few seconds, regardless of
+// the protocol it negotiated, and the report names its client.
 func TestSilentConns(t *testing.T) {
 	for _, protocol := range []string{"", conn.Protocol} {
 		for name, say := range map[string][]byte{"nothing": nil, "half a header": {0, 1}} {

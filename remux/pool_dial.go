@@ -47,7 +47,7 @@ func (p *Pool) dialLocked() {
 }
 
 // watchLocked arranges to serve the waiting calls when the dial under way becomes slow,
-// or when a new conn has received nothing for as long: worn conns may take them then.
+// or when a new conn has received nothing for that long: worn conns may then take them.
 func (p *Pool) watchLocked(now time.Time) {
 	var next time.Duration
 	if left := slowDial - now.Sub(p.health.dialFrom); p.dialing > 0 && left > 0 {

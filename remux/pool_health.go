@@ -148,7 +148,7 @@ func (p *Pool) Probe() bool {
 }
 
 // lostLocked records how a conn ended. If no conn is left on which the server has sent
-// anything, the server may be gone: a connection without any received bytes may have been
+// anything, the server may be down: a connection without any received bytes may have been
 // accepted by its kernel alone.
 func (p *Pool) lostLocked(err error) {
 	if err == nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // TestDropEnded: sessions that ended while waiting to be accepted make room for others
-// and leave nothing in the budget.
+// and return everything to the budget.
 func TestDropEnded(t *testing.T) {
 	p, l := pair(t, Config{ReuseMaxCount: 1 << 14}, Config{})
 	for range 2 * backlog.Max {

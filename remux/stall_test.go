@@ -118,7 +118,7 @@ func TestCloseWithBlockedWriter(t *testing.T) {
 }
 
 // BenchmarkBeside measures downloads on a conn that also has unread sessions; compare
-// with 0 of those.
+// with the case of none.
 func BenchmarkBeside(b *testing.B) {
 	for _, n := range []int{0, 1, 8, 32} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

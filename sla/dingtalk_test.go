@@ -89,7 +89,7 @@ func (f *fakeRobot) take(r *http.Request) (int, string) {
 	return http.StatusOK, okAnswer
 }
 
-// checkRequest returns the text of a request, or what is wrong with it.
+// checkRequest returns the text of a request, or a description of the problem with it.
 func checkRequest(r *http.Request) (text, wrong string) {
 	q := r.URL.Query()
 	ms, err := strconv.ParseInt(q.Get("timestamp"), 10, 64)

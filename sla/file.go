@@ -117,7 +117,7 @@ func (l *logFile) tooMuch(n int) bool {
 // file stays in use. An error means that no file is open.
 func (l *logFile) rotate(n int) error {
 	name, same := l.name()
-	_ = l.Close() // Windows cannot rename an open file; all lines have been passed to the system
+	_ = l.Close() // Windows cannot rename an open file; all lines have been handed to the kernel
 	var failed error
 	if same {
 		if l.rotator == nil || l.rotator.Filename != name {

@@ -201,7 +201,7 @@ func TestCannotRotate(t *testing.T) {
 func TestTwoLoggersOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	a, errA := start(t, Config{Path: path, MaxMB: 1})
-	fill(a, 2) // start lumberjack's goroutine outside the bubble, and its writer outside this one
+	fill(a, 2) // force a rotation, so that lumberjack's goroutine starts outside the synctest bubble
 	a.Flush(time.Minute)
 	for !a.out.queue.Idle() {
 		runtime.Gosched()

@@ -28,7 +28,8 @@ const (
 
 var grammar = regexp.MustCompile(Grammar)
 
-// Check reports what is wrong with a line in text format, given without its newline.
+// Check returns an error if line, given without its newline, is not a valid line in text
+// format.
 func Check(line string) error {
 	m := grammar.FindStringSubmatch(line)
 	if m == nil || !utf8.ValidString(line) { // to a regexp, an invalid byte is U+FFFD

@@ -204,7 +204,7 @@ func (s *sink) open() {
 // closeFile closes the file, if it is open.
 func (s *sink) closeFile() {
 	if s.file.w != nil {
-		_ = s.file.w.Close() // all lines have been passed to the system
+		_ = s.file.w.Close() // all lines have been handed to the kernel
 	}
 	s.file.w, s.file.torn = nil, false
 }
@@ -228,7 +228,7 @@ func (s *sink) fail(err error) {
 
 // warn writes a warning about the file to the file itself.
 func (s *sink) warn(format string, a ...any) {
-	_ = s.file.write(s.line(format, a...)) // if this fails, so does the next line, and that is handled
+	_ = s.file.write(s.line(format, a...)) // if this fails, so will writing the next line, which is handled
 }
 
 // line formats one of the sink's own lines.

@@ -35,7 +35,7 @@ type Finding struct {
 	Text     string // problem, with the setting or file
 	Fix      string // how to fix it; may be empty
 
-	starts bool // a Fatal that need not prevent a start: it may resolve itself, or the other end may not check it
+	starts bool // a Fatal finding that does not keep the program from starting: it may resolve itself, or the other end may not check it
 }
 
 // String returns the finding as one line.
@@ -57,9 +57,9 @@ type checker struct {
 	found []Finding
 }
 
-// Check reports what is wrong with the files of one end; it returns nil if it finds
-// nothing. address is the one the server listens on or the client dials; if empty,
-// names are not checked. Check changes nothing and makes no connections.
+// Check reports problems with the files of one end; it returns nil if there are none.
+// address is the one the server listens on or the client dials; if empty, names are not
+// checked. Check changes nothing and makes no connections.
 func Check(cfg Config, role Role, address string, now time.Time) []Finding {
 	c := &checker{cfg: cfg, role: role, now: now}
 	pair, err := loadPair(cfg, role)
@@ -164,7 +164,7 @@ func (c *checker) clientName(address string) {
 // trust checks the CAs, and this end's certificate against them: with one CA for both
 // ends, as created by `tunnels certs init`, they must match.
 func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
-	bad := Fatal // without a valid CA no peer is accepted; with one, its clients are
+	bad := Fatal // without a valid CA every peer is refused; with one, peers that it signed are accepted
 	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return certtext.OutOfDate(ca, c.now) == "" }) {
 		bad = Warning
 	}

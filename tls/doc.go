@@ -26,12 +26,12 @@
 // Files are PEM. One file may hold key, certificate and CA together; each field takes
 // what it needs from it. Files are checked every two seconds and reloaded when they
 // change. If a file cannot be used, its last good content stays in force and the error is
-// reported again and again until the file is fixed. The revocation list of a CA file
-// NAME.pem is NAME.crl (or ca.crl) in the same folder. When a client is revoked, the
-// server closes its open conns at once, and their Read and Write return the reason
-// (ErrDismissed). An expired certificate does not end a conn, but Conn.Barred reports
-// that its peer may no longer start anything new. NewServer and NewClient return an error
-// for files with which every conn would fail.
+// reported repeatedly until the file is fixed. The revocation list of a CA file NAME.pem
+// is NAME.crl (or ca.crl) in the same folder. When a client is revoked, the server closes
+// its open conns at once, and their Read and Write return the reason (ErrDismissed). An
+// expired certificate does not end a conn, but Conn.Barred reports that its peer may no
+// longer start anything new. NewServer and NewClient return an error for files with which
+// every conn would fail.
 //
 // # Limits
 //

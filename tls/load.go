@@ -138,8 +138,8 @@ func poolOf(cas []*x509.Certificate) *x509.CertPool {
 	return pool
 }
 
-// crlFiles returns where the revocation list of a CA file may be. The second path is for
-// a CA file that is a bundle (client.pem) next to a ca.crl.
+// crlFiles returns the files that may hold the revocation list of a CA file. The second
+// path is for a CA file that is a bundle (client.pem) next to a ca.crl.
 func (c Config) crlFiles() []string {
 	if c.Material != nil || c.CA == "" {
 		return nil
@@ -152,10 +152,10 @@ func (c Config) crlFiles() []string {
 	return []string{own, shared}
 }
 
-// loadCRLs reads the revocation lists next to the CA file. found are the files that
-// exist, failed are those that could not be read, with the error. An unreadable file does
-// not hide the lists in the other one. A list of a foreign CA in ca.crl is ignored if the
-// CA file has a name of its own.
+// loadCRLs reads the revocation lists next to the CA file. found lists the files that
+// exist, and failed those that could not be read; err says why. An unreadable file does
+// not hide the lists in the other one. In ca.crl, lists signed by a foreign CA are
+// ignored if the CA file could also have a NAME.crl.
 func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl.List, found, failed []string, err error) {
 	var errs []error
 	for i, file := range c.crlFiles() {

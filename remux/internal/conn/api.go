@@ -63,7 +63,7 @@ func (c *Conn) openOrWait() (*Session, <-chan struct{}, error) {
 	return nil, c.table.changed, nil
 }
 
-// wakeOpenersLocked makes blocked calls of Open try again.
+// wakeOpenersLocked makes blocked Open calls try again.
 func (c *Conn) wakeOpenersLocked() {
 	if c.table.changed != nil {
 		close(c.table.changed)

@@ -114,9 +114,9 @@ func BenchmarkFrameWrite(b *testing.B) {
 	}
 }
 
-// framesRead is how many frames, each of one record, arrive per read. Together they are
-// smaller than what a window of the first size leaves at any time, so that a peer need
-// not wait for a WINDOW between two reads.
+// framesRead is how many frames, each of one record, arrive per read. Together they
+// always fit into what is left of a window of the initial size, so that the peer need not
+// wait for a WINDOW between two reads.
 const framesRead = 8
 
 // frameReader is a session opened by the peer, and the frames that the peer sends on it.

@@ -27,7 +27,7 @@ type keepalive struct {
 	unanswered atomic.Int64 // when something was first sent after that, or 0 if nothing was
 	asked      atomic.Int64 // when Ask last sent a PING, or 0 if never; written under Conn.mu
 	rttNanos   atomic.Int64 // 0 until measured; written under Conn.mu
-	avoided    atomic.Bool  // the pool skipped the conn as suspect: tell the owner when something is received
+	avoided    atomic.Bool  // the pool skipped the conn as suspect: notify the owner when something is received
 	rtts       *timing.RTTs // shared by all conns to that peer, or nil if not recorded; set before Run
 
 	// Guarded by Conn.mu.
@@ -188,8 +188,8 @@ func (k *keepalive) pingedLocked(c *Conn, body [8]byte) {
 	c.out.wake.Signal()
 }
 
-// pongedLocked processes a PONG, which may answer no PING of ours. It reports whether the
-// peer has read GOAWAY.
+// pongedLocked processes a PONG, which need not answer one of our PINGs. It reports
+// whether the peer has read GOAWAY.
 func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	id := binary.BigEndian.Uint64(body[:])
 	passed := k.barrierID != 0 && id >= k.barrierID && id <= k.pingID

@@ -67,7 +67,7 @@ func (c *Conn) suspectLocked() bool {
 		return false
 	}
 	c.keepalive.avoided.Store(true)
-	return c.keepalive.suspectLocked(c) // something may have arrived before the reader saw avoided
+	return c.keepalive.suspectLocked(c) // check again: the reader may have received something before avoided was set
 }
 
 // Grace renews the conn's allowance when a dial begins: until the dial ends, the conn has

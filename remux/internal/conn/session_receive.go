@@ -41,7 +41,7 @@ func (s *Session) receive(pieces [][]byte, n int) bool {
 func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
 	if sink := s.sink; sink != nil && s.rbuf.Len == 0 && s.lent == nil {
-		// Readers are held back meanwhile, so neither later bytes nor the loss of the
+		// While handing is set, readers wait, so neither later bytes nor the loss of the
 		// conn can overtake these.
 		s.handing = true
 		s.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Write sends p. It returns when all of p has been handed to the conn, which does not
-// mean that the peer has received it.
+// Write sends p. It returns once all of p has been handed to the conn; the peer need not
+// have received it.
 func (s *Session) Write(p []byte) (int, error) {
 	c := s.conn
 	c.mu.Lock()

@@ -67,7 +67,7 @@ func (f *Window) Consumed(n int, rtt time.Duration) bool {
 	if f.closed || f.Limit == math.MaxUint64 {
 		return false
 	}
-	first := f.Lazy && f.read >= frame.Floor/4 // perhaps no frame has gone out, and the peer will need the WINDOW soon
+	first := f.Lazy && f.read >= frame.Floor/4 // perhaps no frame has been sent since, and the peer will need the WINDOW soon
 	f.Lazy = f.Lazy && !first
 	if int64(f.Limit-f.read) > f.size-min(f.size/4, stepMax) {
 		return first

@@ -52,7 +52,7 @@ func Blocks(data []byte) ([]*pem.Block, error) {
 }
 
 // damage describes the damage to the first block of a text, as the end of a sentence, or
-// returns "" if it cannot tell.
+// returns "" if it cannot identify it.
 func damage(data []byte) string {
 	begin, end := bytes.Index(data, beginMark), bytes.Index(data, endMark)
 	switch {
