@@ -22,7 +22,7 @@ type Asker interface {
 	Early() []byte
 }
 
-// NewRequest returns a request read by a door, to be answered by calling from.
+// NewRequest returns a request read by a door, which is answered by calling from.
 func NewRequest(command Command, target Address, from Asker) *Request {
 	return &Request{Command: command, Target: target, asker: from}
 }

@@ -60,7 +60,7 @@ const (
 
 	headSize     = 4    // version, command, flags, address type
 	optionHead   = 3    // type u8, length u16
-	optionsLimit = 1024 // total size of the options
+	optionsLimit = 1024 // maximum total size of the options
 )
 
 // AppendBinary appends the request in its wire format. It fails, with a code.Error, if

@@ -13,8 +13,8 @@ import (
 type Conn struct{ conn *conn.Conn }
 
 // NewConn creates a conn over nc and takes ownership of nc. dialed reports whether this
-// end dialed nc or accepted it. The peer may have up to SessMax sessions open, which
-// Accept returns. Close or GoAway ends the conn.
+// end dialed nc or accepted it. The peer may have up to SessMax sessions open; Accept
+// returns them. Close or GoAway ends the conn.
 func (c Config) NewConn(nc net.Conn, dialed bool) *Conn {
 	c = c.defaults()
 	return &Conn{conn.Start(nc, c.conn(), dialed)}

@@ -82,8 +82,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestCloseWithBlockedWriter: closing a session, or everything, returns even if writers
-// are waiting for a peer that is not reading.
+// TestCloseWithBlockedWriter: closing a session, a pool or a listener returns even if
+// writers are waiting for a peer that is not reading.
 func TestCloseWithBlockedWriter(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	blocked := func() (net.Conn, <-chan error) {

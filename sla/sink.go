@@ -29,7 +29,7 @@ type sink struct {
 
 	lost      atomic.Int64 // lines lost but not yet reported
 	reopening atomic.Bool  // a reopen is queued
-	inFile    atomic.Bool  // lines are going to the file
+	inFile    atomic.Bool  // lines are being written to the file
 
 	stderr stream // owned by the writer of spare or, if spare is nil, of queue
 
@@ -85,7 +85,7 @@ func newSink(s settings, f formatter) *sink {
 	return out
 }
 
-// where returns the file that lines are going to, or "" for standard error.
+// where returns the file that lines are written to, or "" for standard error.
 func (s *sink) where() string {
 	if !s.inFile.Load() {
 		return ""
