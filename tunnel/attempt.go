@@ -13,11 +13,11 @@ import (
 // may be dialed, so a refused request is reported only as a refusal.
 type attempt struct {
 	*admission.Lease
-	s *Server  // static
-	r *Request // static
+	s *Server  // immutable after creation
+	r *Request // immutable after creation
 
 	mu   sync.Mutex
-	over bool // guarded by mu; the dial is over
+	over bool // guarded by mu; set when the dial is over
 }
 
 // AllowAddr implements exit.Judge.

@@ -14,8 +14,8 @@ import (
 	"tunnels/sla"
 )
 
-// TestAttempt checks that a sock's lines come in pairs, and that a refused request has
-// none.
+// TestAttempt checks that each sock opening line has a closing one, and that a refused
+// request logs neither.
 func TestAttempt(t *testing.T) {
 	good, bad := netip.MustParseAddrPort("1.1.1.1:80"), netip.MustParseAddrPort("10.0.0.1:80")
 	refusal := "[warn] [main] refused client laptop: no"

@@ -24,7 +24,7 @@ import (
 // Client accepts applications' connections and carries their requests to a server. Its
 // methods are safe for concurrent use; it listens and serves only once.
 type Client struct {
-	// Static after construction.
+	// Immutable after construction.
 	cfg     Config
 	way     way
 	events  *Events
@@ -40,7 +40,7 @@ type Client struct {
 
 	stage lifecycle.Stage
 
-	// Set by Listen, static then; see stage.
+	// Set by Listen, then immutable; see stage.
 	addrs []net.Addr
 	apps  eagersocks.Listener
 
@@ -74,7 +74,7 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	if cfg.ClientUsers != "" {
 		if c.users, err = users.Open(cfg.ClientUsers, func(err error) { c.events.FileLoaded(events.Users, cfg.ClientUsers, err) }); err != nil {
-			return nil, fmt.Errorf("%s: %w; tunnels users add FILE NAME makes it", cmp.Or(cfg.Names.ClientUsers, "the users file"), err)
+			return nil, fmt.Errorf("%s: %w; create it with `tunnels users add FILE NAME`", cmp.Or(cfg.Names.ClientUsers, "the users file"), err)
 		}
 	}
 	c.servers = upstream.New(cfg.servers(), cmp.Or(cfg.ServerChoice, upstream.Best), upstreamHooks(c.events), c.newLink(dial))
@@ -156,8 +156,8 @@ func (c *Client) ListenAndServe() error {
 	return c.Serve()
 }
 
-// Serve serves applications until Shutdown or Close, then returns nil, even if either
-// was called before it. It may be called only once, after Listen.
+// Serve serves applications until Shutdown or Close, then returns nil, even if one of
+// them was called first. It may be called only once, after Listen.
 func (c *Client) Serve() error {
 	if err := c.stage.Serve(); err != nil {
 		return err
@@ -186,9 +186,9 @@ func (c *Client) Reload() error {
 	return errors.Join(bad...)
 }
 
-// Shutdown stops accepting, waits for running requests until ctx ends, then resets the
-// rest. The error says how many it reset. It may be called more than once, and be
-// followed by Close.
+// Shutdown stops accepting, waits for running requests until ctx is done, then resets
+// the rest. The error says how many were reset. Shutdown may be called more than once
+// and may be followed by Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.stage.Close()
 	c.drain()
@@ -203,7 +203,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 
 // Close ends all requests and stops at once.
 func (c *Client) Close() {
-	c.cancel() // also ends a waiting Listen
+	c.cancel() // also interrupts a blocked Listen
 	c.stage.Close()
 	c.closeDoor()
 	c.servers.Close()
@@ -222,7 +222,7 @@ func (c *Client) closeDoor() {
 
 // Contact waits until a server has answered and returns its address and round-trip
 // time, or 0 if that cannot be measured. If ctx ends first, the error says why no
-// server answered. Without remux, nothing is known before the first request, so server
+// server answered. Without remux nothing is known before the first request, and server
 // is "".
 func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
 	if !c.way.mux {

@@ -211,7 +211,8 @@ func TestHTTPCloseAborts(t *testing.T) {
 	}
 }
 
-// TestCurlHTTPProxy runs curl through the proxy in the ways programs commonly use one.
+// TestCurlHTTPProxy runs curl through the proxy with the options that programs commonly
+// use.
 func TestCurlHTTPProxy(t *testing.T) {
 	path, err := exec.LookPath("curl")
 	if err != nil {

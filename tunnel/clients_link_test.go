@@ -274,7 +274,7 @@ func TestLimitsRefuse(t *testing.T) {
 	first.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for !r.reaches(t, target) { // the server may not know yet that the first has ended
+	for !r.reaches(t, target) { // the server may not have noticed yet that the first session has ended
 		if ctx.Err() != nil {
 			t.Fatal("no session after the first has ended")
 		}
@@ -327,7 +327,7 @@ func TestClientRate(t *testing.T) {
 }
 
 // TestRateEndsAtOnce checks that the target is reset at once when the application
-// resets its connection or the server stops, even while both directions are waiting for
+// resets its connection or the server stops, even if both directions are waiting for
 // the rate limit.
 func TestRateEndsAtOnce(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -58,13 +58,13 @@ type Config struct {
 	SessMax rules.Limit  // limit on the sessions of all clients together; 0 means admission.DefaultSessMax
 	Limits  rules.Limits // limits for clients without limits in Rules
 
-	Names Names // what messages call the settings
+	Names Names // the settings' names in messages
 
 	Events *Events // hooks to call; may be nil
 }
 
 // Names holds the names of settings for use in messages, as the user knows them. Empty
-// ones are replaced by plain words.
+// names are replaced by generic descriptions.
 type Names struct {
 	ClientUsers string // the users file
 	Rules       string // the rules file

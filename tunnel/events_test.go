@@ -47,8 +47,8 @@ func (l *eventLog) events() *Events {
 	}
 }
 
-// TestRequestEvents: both ends report every request, in the same order over every
-// network, and a refused one never starts at the server.
+// TestRequestEvents checks that both ends report every request, with the same sequence
+// of events over every network, and that a refused one never starts at the server.
 func TestRequestEvents(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.eager+" "+w.remux+" "+w.server, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestRequestEvents(t *testing.T) {
 	}
 }
 
-// ping sends a byte to an echo server and waits for it to come back.
+// ping sends a byte to an echo server and waits for the reply.
 func ping(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))

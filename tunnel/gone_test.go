@@ -101,7 +101,7 @@ func (r *rig) wantNothingHeld(t *testing.T) {
 // application resets its connection, the sessions at the exit end, whatever they are
 // waiting for, and the targets notice.
 func TestGone(t *testing.T) {
-	silent := func(t *testing.T, c *net.TCPConn) { // it has read end of file, so only a Write notices the reset
+	silent := func(t *testing.T, c *net.TCPConn) { // it has already read EOF, so only a Write notices the reset
 		eventually(t, "a reset", func() bool { _, err := c.Write([]byte("x")); return err != nil })
 	}
 	states := map[string]struct {

@@ -17,7 +17,7 @@ func TestRequestsWhileServerDown(t *testing.T) {
 		return !r.client.servers.Reachable()
 	})
 	before := len(r.clientLog.With("[sock]"))
-	const most = 10 // requests that may wait for a dial due in the meantime
+	const most = 10 // requests that may wait for a dial already scheduled
 	for range 100 {
 		refusedBy(t, r, "a.test:80")
 	}

@@ -52,7 +52,7 @@ func TestLinesNameClient(t *testing.T) {
 			r.serverLog.Wait(t, "server", "[conn] + ", " from=")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			_ = r.client.Shutdown(ctx) // only the log line matters
+			_ = r.client.Shutdown(ctx) // only the log line matters here
 			r.serverLog.Wait(t, "server", "[conn] - ", " sec=")
 		})
 	}

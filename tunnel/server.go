@@ -26,7 +26,7 @@ import (
 // Server is the exit: it accepts requests from clients and connects them to their
 // targets. Its methods are safe for concurrent use; it listens and serves only once.
 type Server struct {
-	// Static after construction.
+	// Immutable after construction.
 	cfg     Config
 	way     way
 	events  *Events
@@ -41,7 +41,7 @@ type Server struct {
 
 	stage lifecycle.Stage
 
-	// Set by Listen, static then; see stage.
+	// Set by Listen, then immutable; see stage.
 	lower    net.Listener
 	sessions *remux.SessionListener // nil without remux
 	requests eagersocks.Listener
@@ -97,7 +97,7 @@ func (s *Server) admit() (err error) {
 	return nil
 }
 
-// rulesName returns what messages call the rules file.
+// rulesName returns the name of the rules file in messages.
 func (s *Server) rulesName() string { return cmp.Or(s.cfg.Names.Rules, "the rules file") }
 
 // Listen starts listening. Serve must follow. After Shutdown or Close, Listen returns
@@ -148,8 +148,8 @@ func (s *Server) ListenAndServe() error {
 	return s.Serve()
 }
 
-// Serve serves clients until Shutdown or Close, then returns nil, even if either was
-// called before it. It may be called only once, after Listen.
+// Serve serves clients until Shutdown or Close, then returns nil, even if one of them
+// was called first. It may be called only once, after Listen.
 func (s *Server) Serve() error {
 	if err := s.stage.Serve(); err != nil {
 		return err
@@ -181,9 +181,9 @@ func (s *Server) Reload() error {
 // Refused returns the number of refused requests and datagrams, by reason.
 func (s *Server) Refused() map[admission.Refusal]uint64 { return s.clients.Counts() }
 
-// Shutdown stops accepting, waits for running requests until ctx ends, then resets the
-// rest. The error says how many it reset. It may be called more than once, and be
-// followed by Close.
+// Shutdown stops accepting, waits for running requests until ctx is done, then resets
+// the rest. The error says how many were reset. Shutdown may be called more than once
+// and may be followed by Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stage.Close()
 	var err error
@@ -204,7 +204,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close ends all requests and stops at once.
 func (s *Server) Close() {
-	s.cancel() // ends a waiting Listen
+	s.cancel() // interrupts a blocked Listen
 	s.stage.Close()
 	if s.sessions != nil {
 		s.sessions.Close()
@@ -224,8 +224,9 @@ func (s *Server) close() {
 	}
 }
 
-// serve connects one request to its target if the client may have one more session. It
-// returns a function that carries the bytes, or nil if there are none to carry.
+// serve connects one request to its target, unless the client has reached its session
+// limit. It returns a function that carries the bytes, or nil if there are none to
+// carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	g, err := s.clients.Admit(peerOf(conn), req.Target.String())
 	if err != nil {
@@ -262,7 +263,7 @@ func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Requ
 	r.Resolved(took.Resolve)
 	r.Connected(took.Connect)
 	if err != nil {
-		why, _ := errors.AsType[*code.Error](err) // exit returns no other type
+		why, _ := errors.AsType[*code.Error](err) // exit returns no other error type
 		a.failed(why)                             // before answering, so that the reason is in the log when the client looks for it
 		_ = req.Refuse(why.Code, why.Text)
 		return nil
@@ -293,8 +294,8 @@ func (s *Server) carry(r *Request, conn, target splice.Stream) {
 	s.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A && why == code.Cancelled})
 }
 
-// targetError adds to a system error on the target's connection the code that marks it
-// as the target's.
+// targetError adds code TargetReset to a system error on the target's connection, to
+// show that the target caused it.
 func targetError(err error) error {
 	_, coded := code.Of(err)
 	if err == nil || coded || errors.Is(err, net.ErrClosed) {

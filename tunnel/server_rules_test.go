@@ -18,7 +18,7 @@ import (
 )
 
 // TestServerRules checks that a missing rules file is an error, that reloading a
-// changed file is logged, and that Reload of an invalid one returns an error.
+// changed file is logged, and that Reload returns an error for an invalid one.
 func TestServerRules(t *testing.T) {
 	_, err := NewServer(Config{EagerNet: "remux", RemuxNet: "tcp", ServerAddr: "127.0.0.1:0", Rules: "/no/such/file", Names: Names{Rules: "-server.rules"}})
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "-server.rules: ") {

@@ -144,7 +144,8 @@ func (v *cluster) ask(target string) error {
 	return err
 }
 
-// greeting makes one request to a greeter without sending it anything.
+// greeting makes one request to a greeter and reads the banner without sending
+// anything.
 func (v *cluster) greeting(target string) error {
 	c, err := v.dial(target)
 	if err != nil {
@@ -156,7 +157,7 @@ func (v *cluster) greeting(target string) error {
 	case err == nil && string(got) != banner:
 		return errors.New("answer " + string(got))
 	case errors.Is(err, syscall.ECONNRESET) && len(got) > 0:
-		return nil // the server died after the answer began, so a reset is correct
+		return nil // the server died after the answer had begun, so a reset is correct
 	}
 	return err
 }
@@ -224,7 +225,7 @@ func TestServersKill(t *testing.T) {
 }
 
 // TestServersStop checks that the client abandons a server within 5 s after it stops
-// answering, and that a session on that server resumes when the server does.
+// answering, and that a session on it resumes when the server does.
 func TestServersStop(t *testing.T) {
 	t.Parallel()
 	v := startCluster(t, "remux", nil)
@@ -249,7 +250,7 @@ func TestServersStop(t *testing.T) {
 	v.servers[0].relay.Stall(true)
 	start := time.Now()
 	var asking sync.WaitGroup
-	asking.Go(func() { v.ask(echo.Addr) }) // may fail, because it sent a byte and so cannot be retried
+	asking.Go(func() { v.ask(echo.Addr) }) // may fail: it has sent a byte, so it cannot be retried
 	v.log.Wait(t, "client", "[main] using server "+v.servers[1].relay.Addr, " instead of "+v.servers[0].relay.Addr+" (silent)")
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("abandoned after %v, want at most 5s", took)

@@ -10,7 +10,7 @@ import (
 // Step is one step on the way to a target, as reported by Try.
 type Step = trial.Step
 
-// Try goes the way from a client to one of its servers step by step, and requests
+// Try follows the path from a client to one of its servers step by step and requests
 // target, a host:port, from the exit. It reports each step and returns whether all
 // succeeded. Each step is limited by cfg's dial timeout and by ctx. No client needs to
 // be running, and a running one is not disturbed.

@@ -406,7 +406,8 @@ func TestShutdownDeliversUploads(t *testing.T) {
 		c.CloseWrite()
 		io.Copy(io.Discard, c)
 	})
-	// Read until the session has ended; the remaining data then waits at the server.
+	// Read until the session has ended; the rest of the data is then held by the
+	// server.
 	first := 0
 	for buf := make([]byte, 64<<10); !strings.Contains(r.serverLog.String(), "[debg] [sess] - "); {
 		n, err := target.Read(buf)

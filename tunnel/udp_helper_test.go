@@ -20,7 +20,7 @@ type socksUDP struct {
 	*net.UDPConn
 	control *net.TCPConn
 	relay   *net.UDPAddr // address that receives datagrams
-	to      string       // target of Write, as host:port
+	to      string       // where Write sends datagrams, as host:port
 }
 
 // associate requests an association from the front door.

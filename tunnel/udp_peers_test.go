@@ -13,7 +13,7 @@ import (
 	"tunnels/internal/netx"
 )
 
-// associateBy sends a given SOCKS5 request for an association over any stream network
+// associateBy sends the given SOCKS5 request for an association over any stream network
 // and returns the application's side of the association.
 func associateBy(t *testing.T, network, front, request string) *socksUDP {
 	t.Helper()

@@ -43,7 +43,7 @@ func TestDatagramsEveryWay(t *testing.T) {
 }
 
 // TestDatagramsKeepOrder sends 10 000 datagrams to four targets, with as many in flight
-// as the sockets hold, and checks that each target's answers all arrive in order.
+// as the sockets can hold, and checks that each target's answers all arrive in order.
 func TestDatagramsKeepOrder(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)

@@ -48,7 +48,7 @@ func main() {
 		ask := eagersocks.Request{Command: req.Command, Target: req.Target}
 		b, err := ask.AppendBinary(nil)
 		if err == nil {
-			_, err = session.Write(append(b, req.Early()...)) // with the data that has already arrived
+			_, err = session.Write(append(b, req.Early()...)) // followed by the data that has already arrived
 		}
 		return session, err
 	})

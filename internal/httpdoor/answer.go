@@ -11,7 +11,7 @@ import (
 // interimMax is the maximum number of 1xx responses to a request.
 const interimMax = 64
 
-// response is the head of a response, and where its body ends.
+// response is the head of a response and the framing of its body.
 type response struct {
 	http1.Answer
 	http1.Framing
@@ -46,8 +46,8 @@ func appendInterim(b []byte, r *response) []byte {
 	return append(b, "\r\n"...)
 }
 
-// deliver forwards the response, and reports whether the connection can take another
-// request.
+// deliver forwards the response, and reports whether the connection can be used for
+// another request.
 func (x *exchange) deliver(resp *response) (more bool, err error) {
 	if resp.Status == http.StatusSwitchingProtocols {
 		return x.switchOver(resp)
@@ -62,7 +62,7 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 		return false, err
 	}
 	declined := x.r.waits() && !x.invited && !x.begun.Load() // then no body follows
-	if !declined && !resp.Final {                            // the target keeps reading although it has responded
+	if !declined && !resp.Final {                            // the target is still reading although it has responded
 		x.rest()
 	}
 	x.stop()

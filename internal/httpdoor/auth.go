@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/door"
 )
 
-// authorised returns why r may not be served, or nil if it may. A password that was
-// correct for an earlier request is checked again, because its user may have been
+// authorised returns nil if r may be served, or else the reason. Even a password that
+// was correct for an earlier request is checked again, because its user may have been
 // removed since.
 func (w *Conn) authorised(r *request) error {
 	if w.front.users == nil {
@@ -67,9 +67,9 @@ func (w *Conn) check(header string) error {
 }
 
 // unauthenticated holds the connections that have been handed over but have not sent
-// the right password. The listener no longer limits them, so this type does.
+// the right password. It limits them, because the listener no longer does.
 type unauthenticated struct {
-	max int // static
+	max int // immutable
 
 	mu   sync.Mutex
 	list list.List // guarded by mu; *Conn elements, oldest first

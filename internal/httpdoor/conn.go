@@ -19,24 +19,24 @@ import (
 
 const (
 	requestIdleMax = 2 * time.Minute // how long a connection is kept without a request
-	refusalsMax    = 4               // this many wrong or missing passwords in a row end it
+	refusalsMax    = 4               // consecutive wrong or missing passwords after which the connection ends
 	bufferMax      = 32 << 10        // bytes of a body read at a time
 )
 
-var errServed = errors.New("connection has been served or its first request answered already")
+var errServed = errors.New("connection has already been served, or its first request has already been answered")
 
 // Conn is an application's HTTP connection. Its fields are owned by the goroutine that
 // serves it, unless their comment says otherwise.
 type Conn struct {
-	*appconn.Conn // static
+	*appconn.Conn // immutable after creation
 
-	front  *Door           // static
-	answer *appconn.Answer // static; answers the first request
+	front  *Door           // immutable after creation
+	answer *appconn.Answer // immutable after creation; answers the first request
 	in     wire            // owned by exchange.send during an exchange
 	first  *request
 	kept   kept
 
-	wrongHeader string // the last rejected one, and why; a correct one is checked every time
+	wrongHeader string // the last rejected header and the reason; a correct one is checked every time
 	wrongErr    error
 	known       bool // has sent the right password, or none is required
 	refusals    int  // consecutive requests without the right password
@@ -55,18 +55,18 @@ type Conn struct {
 // to repeat is then sent again, once.
 var ErrWay = errors.New("path to the target lost")
 
-// Dial connects Serve to a target. The stream can send the tunnel's own request
-// together with its first Write, which may be empty. The stream should have CloseWrite,
-// and can be reset (code.Resetter) if its far end is to see that.
+// Dial connects Serve to a target. The stream may delay the tunnel's own request and
+// send it together with the first Write, which may be empty. The stream should have
+// CloseWrite, and should implement code.Resetter if its far end is to see resets.
 type Dial func(ctx context.Context, target socksaddr.Address) (net.Conn, error)
 
-// Serve serves the first request and all later ones on the connection, and ends the
-// connection: this port's own pages, requests to be forwarded, and CONNECT. It owns the
-// streams that dial, which is called for one target at a time, returns; its goroutines
-// have ended when it returns. When ctx ends, everything is aborted. While nothing has
-// been sent to the application, an error becomes a page with its reason and the status
-// for its code (code.Of), 502 if it has none; after that, the connection is reset. The
-// error says why the connection did not end cleanly.
+// Serve serves every request on the connection, including the first, and then ends the
+// connection. A request is for one of this port's own pages, or to be forwarded, or a
+// CONNECT. Serve calls dial for one target at a time and owns the streams it returns;
+// when Serve returns, its goroutines have ended. When ctx ends, everything is aborted.
+// While nothing has been sent to the application, an error becomes a page with its
+// reason and the status for its code (code.Of), or 502 if it has none; after that, the
+// connection is reset. The error says why the connection did not end cleanly.
 func (w *Conn) Serve(ctx context.Context, dial Dial) error {
 	if w.answer.Claim() != nil {
 		return errServed
@@ -114,7 +114,7 @@ func (w *Conn) abort(why code.Code) {
 	}
 }
 
-// use sets the target connection that abort also ends, or nil for none.
+// use sets the target connection that abort also ends; nil means none.
 func (w *Conn) use(c net.Conn) {
 	w.mu.Lock()
 	w.current = c
@@ -176,7 +176,7 @@ func (w *Conn) next() (*request, error) {
 	w.idle = false
 	w.mu.Unlock()
 	if err != nil {
-		return nil, io.EOF // nothing is lost, whatever the error is
+		return nil, io.EOF // nothing is lost, whatever the error
 	}
 	_ = w.Conn.SetReadDeadline(time.Now().Add(w.front.headTimeout))
 	r, err := readRequest(w.in)
@@ -187,7 +187,8 @@ func (w *Conn) next() (*request, error) {
 	return r, nil
 }
 
-// handle answers one request, and reports whether the connection can take another.
+// handle answers one request, and reports whether the connection can be used for
+// another.
 func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, err error) {
 	if r.local {
 		return w.say(r, w.front.localPage(w.Conn.LocalAddr(), r))
@@ -214,8 +215,8 @@ func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, er
 	return w.forward(ctx, dial, r)
 }
 
-// say answers r with a page. The connection ends if r has a body, because that is
-// unread.
+// say answers r with a page. If r has a body the connection ends, because the body has
+// not been read.
 func (w *Conn) say(r *request, p *page) (more bool, err error) {
 	p.bare = r.method == http.MethodHead
 	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()

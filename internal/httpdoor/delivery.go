@@ -24,16 +24,16 @@ type delivery struct {
 type bodyForm uint8
 
 const (
-	asIs     bodyForm = iota // by its length, or by the end of the connection
+	asIs     bodyForm = iota // by its length or by the end of the connection
 	asChunks                 // in the target's chunks
 	chunked                  // in new chunks
 )
 
 // newDelivery decides how resp is framed for the application: as the target framed it,
 // if the application's HTTP version allows that. A body that ends with its connection
-// is sent in chunks, so that the application's connection can continue and a truncated
-// body is recognized; but not if the head is odd, because the application may then see
-// the end of the head elsewhere.
+// is sent in chunks, so that the application's connection can continue and truncation
+// is recognized. The exception is an odd head, because the application may disagree on
+// where it ends.
 func newDelivery(x *exchange, resp *response) *delivery {
 	d := &delivery{exchange: x, resp: resp}
 	in := x.t.in.Reader
@@ -63,7 +63,7 @@ func newDelivery(x *exchange, resp *response) *delivery {
 // without its hop-by-hop fields.
 func (d *delivery) appendHead(b []byte) []byte {
 	b = d.resp.AppendStatus(b)
-	if d.close && d.resp.Odd { // before any line that the application may take for the end of the head
+	if d.close && d.resp.Odd { // ahead of any line that the application may mistake for the end of the head
 		b = appendField(b, "Connection", "close")
 	}
 	drop := droppedOfAnswer(d.resp.All("Connection"))
@@ -87,16 +87,16 @@ func (d *delivery) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// keepsLength reports whether to forward the length. Codings make it meaningless.
+// keepsLength reports whether to forward the length, which is meaningless with codings.
 func (d *delivery) keepsLength() bool { return !d.resp.Chunked && len(d.resp.Codings) == 0 }
 
-// keepsCodings reports whether to forward the codings: only if the application can undo
-// them.
+// keepsCodings reports whether to forward the codings, which requires that the
+// application can decode them.
 func (d *delivery) keepsCodings() bool {
 	return d.form == asChunks || d.form == asIs && d.body != nil && len(d.resp.Codings) > 0 && d.r.modern()
 }
 
-// appendLength appends the length once, however often the target sent it.
+// appendLength appends the length only once, even if the target repeated it.
 func (d *delivery) appendLength(b []byte, f http1.Field) ([]byte, bool) {
 	lengths := d.resp.All("Content-Length")
 	if len(lengths) == 1 && strings.Trim(lengths[0], "0123456789") == "" || d.resp.Length < 0 {
@@ -105,7 +105,7 @@ func (d *delivery) appendLength(b []byte, f http1.Field) ([]byte, bool) {
 	return appendField(b, f.Name, strconv.FormatInt(d.resp.Length, 10)), true
 }
 
-// appendCodings appends the codings in one field, with chunked at the end and without
+// appendCodings appends the codings in one field, with chunked last and without
 // identity.
 func (d *delivery) appendCodings(b []byte, f http1.Field) ([]byte, bool) {
 	want := slices.Clone(d.resp.Codings)
@@ -125,8 +125,8 @@ func (d *delivery) copy() error {
 	if d.body == nil {
 		return d.write(b)
 	}
-	if d.form == asIs && (d.parts != nil || d.resp.Length < 0) { // the body ends with the connection:
-		_ = d.w.Conn.SetLinger(0) // if this process is killed, that must be a reset, not a clean end
+	if d.form == asIs && (d.parts != nil || d.resp.Length < 0) { // if the body ends with the connection and
+		_ = d.w.Conn.SetLinger(0) // this process is killed, the kernel must send a reset, not a clean end
 		defer func() { _ = d.w.Conn.SetLinger(-1) }()
 	}
 	if !d.body.Ready() {

@@ -16,18 +16,18 @@ import (
 
 // Config configures a Door. The zero Config works; every field documents its default.
 type Config struct {
-	// Users decides who may use the proxy. If nil, no password is required. The port's
-	// own pages never need one.
+	// Users authenticates users of the proxy. If nil, no password is required. The
+	// port's own pages never need one.
 	Users appconn.Authenticator
-	// PACDirect and PACProxy are for the PAC file: hosts that bypass the tunnel, and
-	// hosts that use it. If PACProxy is empty, every host uses it except those in
-	// PACDirect and this machine; otherwise only its hosts do.
+	// PACDirect and PACProxy configure the PAC file: hosts that bypass the tunnel, and
+	// hosts that use it. If PACProxy is empty, every host uses the tunnel except this
+	// machine and those in PACDirect; otherwise only the hosts in PACProxy do.
 	PACDirect, PACProxy PACList
 	// HeadTimeout limits the time from the first byte of a request's head to its end; 0
 	// means 10 s.
 	HeadTimeout time.Duration
 	// UnauthenticatedMax limits connections that were handed over but have not sent the
-	// password that Users requires; one more ends the oldest. 0 means 4096.
+	// password that Users requires. Beyond it, the oldest is closed. 0 means 4096.
 	UnauthenticatedMax int
 	// Rejected is called for each wrong password, and for each connection dropped to
 	// make room for newer ones. It may be called from several goroutines at once. It
@@ -35,8 +35,8 @@ type Config struct {
 	Rejected func(remote string, err error)
 }
 
-// Door reads HTTP requests. It is static except for the unauthenticated connections and
-// the pool, which have their own locks.
+// Door reads HTTP requests. It is immutable except for the unauthenticated connections
+// and the buffer pool, which do their own locking.
 type Door struct {
 	users           appconn.Authenticator // nil if no password is required
 	pac             pacRules
@@ -46,8 +46,7 @@ type Door struct {
 	buffers         sync.Pool // *[bufferMax]byte elements
 }
 
-// New returns a door for a listener whose requests, like those of other doors, are
-// eagersocks requests.
+// New returns a door for a listener whose doors all produce eagersocks requests.
 func New(c Config) *Door {
 	return &Door{
 		users:           c.Users,

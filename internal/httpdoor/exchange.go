@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	lastPieceMax = time.Second      // for a target that has responded to read the end of the request
-	nextPieceMax = 30 * time.Second // for an earlier piece to be sent and read
+	lastPieceMax = time.Second      // how long a target that has responded may take to read the end of the request
+	nextPieceMax = 30 * time.Second // how long sending an earlier piece may take
 )
 
 // exchange is one request to a target, and its response.
 type exchange struct {
-	// Static.
+	// Immutable after creation.
 	w *Conn
 	r *request
 	t *targetConn
@@ -31,11 +31,11 @@ type exchange struct {
 
 	begun   atomic.Bool   // part of the body has been read
 	taken   atomic.Bool   // all of the body has been read, so another request can follow
-	moved   atomic.Int64  // pieces of the body written to the target
+	moved   atomic.Int64  // number of pieces of the body written to the target
 	written chan struct{} // closed when send will write no more of the request
 	whole   bool          // set before written is closed: the whole request was sent
 
-	sent chan struct{} // closed when send has ended
+	sent chan struct{} // closed when send returns
 	half bool          // set before sent is closed: the application closed its direction
 	gone error         // set before sent is closed: the application failed, or its request is malformed
 }
@@ -101,7 +101,7 @@ func (x *exchange) send(g gathered) {
 	case x.whole:
 		x.watch()
 	}
-	// A failed write to the target is ignored: its response may give the reason.
+	// Ignore a failed write to the target: its response may give the reason.
 }
 
 // sendAll sends the request. It returns the application's error or the target's.
@@ -173,8 +173,8 @@ func (x *exchange) appendEnd(b []byte) []byte {
 	return appendTrailers(b, x.r.chunks.Trailers, goodTrailer)
 }
 
-// watch notices when the application closes its direction, which is forwarded to the
-// target, or goes away. Requests that arrive in the meantime are left unread.
+// watch notices when the application goes away or closes its direction, which it
+// forwards to the target. Requests that arrive in the meantime are left unread.
 func (x *exchange) watch() {
 	in := x.w.in
 	for n := in.Buffered() + 1; n <= in.Size(); n = in.Buffered() + 1 {
@@ -213,7 +213,7 @@ func (x *exchange) stop() {
 }
 
 // rest waits until the rest of the request has been sent to a target that has already
-// responded, for as long as that makes progress.
+// responded, as long as there is progress.
 func (x *exchange) rest() {
 	for moved := int64(-1); moved != x.moved.Load(); {
 		moved = x.moved.Load()

@@ -6,15 +6,17 @@ import (
 	"time"
 )
 
-// refusesExpect reports whether the target wants the request without its Expect (RFC
-// 9110 section 10.1.1), and that is possible because the application is still waiting.
+// refusesExpect reports whether the target refused the request because of its Expect
+// (RFC 9110 section 10.1.1) and the application is still waiting, so that it can be
+// sent again without one.
 func (x *exchange) refusesExpect(resp *response) bool {
 	return resp.Status == http.StatusExpectationFailed && x.r.waits() && x.r.expectsOnly() && !x.invited && !x.begun.Load()
 }
 
-// dropExpect tells the application to send its body, so that the request can be sent
-// again without Expect. This is not left to the application: after a 417, its next
-// bytes could be the body or the request again. It returns false if the body has begun.
+// dropExpect asks the application for its body, so that the request can be sent again
+// without Expect. The 417 is not passed on instead, because the application's next
+// bytes could then be either the body or the request again. dropExpect returns false if
+// the body has begun.
 func (x *exchange) dropExpect() (again bool, err error) {
 	_ = x.w.Conn.SetReadDeadline(time.Unix(1, 0))
 	select {

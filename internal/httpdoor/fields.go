@@ -16,7 +16,7 @@ var hopByHop = []string{
 }
 
 // dropped returns a function that reports which fields of a request are not forwarded;
-// connection is the values of Connection.
+// connection holds the values of Connection.
 func dropped(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
 	return func(name string) bool {
@@ -32,7 +32,7 @@ var answerHops = []string{
 	"proxy-connection", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
 }
 
-// droppedOfAnswer is dropped for a response.
+// droppedOfAnswer is like dropped, but for a response.
 func droppedOfAnswer(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
 	return func(name string) bool {

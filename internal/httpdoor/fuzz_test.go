@@ -15,7 +15,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// taped is an application whose input is given, and whose received bytes are recorded.
+// taped is an application with scripted input that records the bytes it receives.
 type taped struct {
 	io.Reader
 	said bytes.Buffer
@@ -30,9 +30,10 @@ func (c *taped) SetReadDeadline(time.Time) error     { return nil }
 func (c *taped) SetWriteDeadline(time.Time) error    { return nil }
 func (c *taped) Reset(why code.Code, _ string) error { return nil }
 
-// FuzzHTTPFront lets an application send anything: every request that reaches a target
-// is unambiguous, is for the host that was dialed, and lacks our connection's own
-// fields; a request whose body is cut off is followed by the end.
+// FuzzHTTPFront sends arbitrary bytes as an application and checks that every request
+// that reaches a target is unambiguous, is for the host that was dialed, and lacks the
+// fields meant for the proxy, and that a truncated body is followed by the end of the
+// connection.
 func FuzzHTTPFront(f *testing.F) {
 	for _, s := range []string{
 		"GET http://a.test/ HTTP/1.1\nHost: a.test\n\n",

@@ -12,8 +12,8 @@ import (
 // request is sent.
 const gatherMax = 64 << 10
 
-// gathered is the part of a body that arrived together with its head: both are sent in
-// one piece, and if it is malformed nothing of it has reached a target.
+// gathered is the part of a body that arrived together with its head. Both are sent in
+// one piece, so if the body is malformed, nothing of the request reaches a target.
 type gathered struct {
 	body []byte
 	end  bool // no more body follows
@@ -35,8 +35,8 @@ func (w *Conn) gather(r *request) (g gathered, err error) {
 	return g, nil
 }
 
-// bodyError returns the error for a failed read of a body: the connection's own, or one
-// that says the body is malformed.
+// bodyError returns the error for a failed read of a body: either the connection's own,
+// or one that says that the body is malformed.
 func (w *Conn) bodyError(err error) error {
 	switch w.in.src.err {
 	case nil:

@@ -8,7 +8,7 @@ import (
 
 // helpPage returns the page that explains how to set up browsers and programs.
 func (f *Door) helpPage(where string) *page {
-	host, port, _ := net.SplitHostPort(where) // both are present
+	host, port, _ := net.SplitHostPort(where) // both are always present
 	browsers, login, note := helpSOCKS, "", ""
 	ssh := "ssh -o ProxyCommand='nc -X 5 -x {where} %h %p' host\n"
 	if f.users != nil {

@@ -15,13 +15,13 @@ import (
 
 const (
 	keptMax     = 4                // target connections kept per application connection
-	keptIdleMax = 15 * time.Second // how long they wait for another request
-	// keptOnceMax is the same for a request that must not be sent twice: it fails if
-	// the target closes the connection at that very moment. Few targets do so this
-	// early.
+	keptIdleMax = 15 * time.Second // how long they may wait for another request
+	// keptOnceMax replaces keptIdleMax for a request that must not be sent twice, since
+	// it fails if the target closes the connection at that very moment. Few targets
+	// close one this early.
 	keptOnceMax = time.Second
-	// keptByeMax is how long a target has to close its own direction when a connection
-	// is given up.
+	// keptByeMax is how long a target may take to close its own direction after we have
+	// closed ours.
 	keptByeMax = 2 * time.Second
 )
 
@@ -30,7 +30,7 @@ type targetConn struct {
 	net.Conn
 	to     socksaddr.Address
 	in     wire
-	used   bool      // it has already answered a request
+	used   bool      // a request has already been answered on it
 	silent bool      // nothing has been received since the last request
 	since  time.Time // when it was kept
 
@@ -83,12 +83,12 @@ func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*ta
 }
 
 // kept holds the target connections that are waiting for another request on the same
-// application connection. No other application connection ever uses them.
+// application connection. They are never shared with other application connections.
 type kept struct {
-	wg sync.WaitGroup // a watch for each one, and the leaving ones
+	wg sync.WaitGroup // one watch per connection, and those in leave
 
 	mu   sync.Mutex
-	idle []*targetConn // guarded by mu; oldest first. Removing one from the list takes ownership of it
+	idle []*targetConn // guarded by mu; oldest first; removing a connection transfers its ownership
 }
 
 // put keeps t.
@@ -111,8 +111,8 @@ func (t *targetConn) leaveLocked() {
 	_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 }
 
-// watch waits until a kept connection is taken or must end: because its target closed
-// it or sent unexpected data, or its time is up.
+// watch waits until a kept connection is reused or must end: its target closed it or
+// sent unexpected data, or it was idle for too long.
 func (k *kept) watch(t *targetConn) {
 	_, err := t.in.Peek(1)
 	k.mu.Lock()
@@ -124,7 +124,7 @@ func (k *kept) watch(t *targetConn) {
 	k.mu.Unlock()
 	t.dead = dead
 	close(t.watched)
-	if dead { // otherwise t is in use again
+	if dead { // otherwise t is being reused
 		t.leave()
 	}
 }
@@ -132,8 +132,8 @@ func (k *kept) watch(t *targetConn) {
 // drop ends t instead of keeping it.
 func (k *kept) drop(t *targetConn) { k.wg.Go(t.leave) }
 
-// leave ends an idle connection. Its target has a moment to close its own direction,
-// and is reset if it does not.
+// leave ends an idle connection. It resets the connection if the target does not soon
+// close its own direction.
 func (t *targetConn) leave() {
 	t.closeWrite()
 	_ = t.SetReadDeadline(time.Now().Add(keptByeMax))
@@ -144,8 +144,8 @@ func (t *targetConn) leave() {
 	_ = t.Close()
 }
 
-// take returns the newest kept connection to that target, or nil if none has been kept
-// for less than idleMax.
+// take returns the newest connection to that target that has been idle for less than
+// idleMax, or nil if there is none.
 func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 	for {
 		t := k.remove(to, idleMax)
@@ -154,7 +154,7 @@ func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 		}
 		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 		<-t.watched
-		if !t.dead { // otherwise the deadline is watch's
+		if !t.dead { // otherwise the deadline belongs to watch
 			_ = t.SetReadDeadline(time.Time{})
 			return t
 		}

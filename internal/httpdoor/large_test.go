@@ -11,7 +11,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Responses that programs accept directly also pass through the door: curl accepts
+// Large heads pass through the door if programs accept them directly: curl accepts
 // heads of 300 KiB, Firefox of 384.
 func TestLargeAnswerHeads(t *testing.T) {
 	for _, tt := range []struct{ fields, size int }{

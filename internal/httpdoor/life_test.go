@@ -22,7 +22,8 @@ import (
 const aGet = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"
 const gotGet = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
-// dialed provides targets that the test plays itself.
+// dialed passes the far ends of dialed connections to the test, which plays the
+// targets.
 type dialed chan net.Conn
 
 func newDialed(t testing.TB) dialed {
@@ -74,7 +75,7 @@ func TestBodiesAsTheyCome(t *testing.T) {
 	}
 }
 
-// A large body arrives unharmed, in both directions and both framings.
+// Large bodies arrive intact, in both directions and with both framings.
 func TestLargeBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
 	for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(body)), "Transfer-Encoding: chunked"} {
@@ -105,7 +106,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// A response that is cut off is an error for the application, never a short page.
+// A truncated response is an error for the application, never a short page.
 func TestCutAnswers(t *testing.T) {
 	for name, head := range map[string]string{"length": "Content-Length: 10", "chunks": "Transfer-Encoding: chunked"} {
 		d := newDialed(t)
@@ -121,7 +122,7 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// If a target has closed a kept connection, it is dialed again, unless repeating the
+// If the target has closed a kept connection, a new one is dialed, unless repeating the
 // request could do harm.
 func TestKeptConnections(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -146,7 +147,7 @@ func TestKeptConnections(t *testing.T) {
 	second := d.next(t)
 	answer(second, "GET")
 	ask("GET")
-	wantRead(t, second, "GET / HTTP/1.1\r\n") // it receives the request, and dies
+	wantRead(t, second, "GET / HTTP/1.1\r\n") // it receives the request, then closes the connection
 	second.SetLinger(0)
 	second.Close()
 	third := d.next(t)
@@ -158,8 +159,8 @@ func TestKeptConnections(t *testing.T) {
 	wantRead(t, app, "HTTP/1.1 502 Bad Gateway\r\n")
 }
 
-// A request that must not be sent twice is not sent to a target that may be closing the
-// connection.
+// A request that must not be sent twice is not sent on a connection that the target may
+// be about to close.
 func TestKeptForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := func(context.Context, socksaddr.Address) (net.Conn, error) { return &net.TCPConn{}, nil }
@@ -189,7 +190,8 @@ func TestKeptForOnce(t *testing.T) {
 	})
 }
 
-// Kept connections are limited, and end together with their application's.
+// The number of kept connections is limited, and they end together with the
+// application's connection.
 func TestKeptConnectionsAreFew(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -214,7 +216,7 @@ func TestKeptConnectionsAreFew(t *testing.T) {
 	}
 }
 
-// toldReset is a connection that records how it was aborted.
+// toldReset is a connection that records the code of its reset.
 type toldReset struct {
 	net.Conn
 	told chan code.Code
@@ -227,8 +229,8 @@ func (c *toldReset) Reset(why code.Code, _ string) error {
 
 func (c *toldReset) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
-// TestKeptAtSilentTarget: a target that does not close its own direction cannot hold a
-// connection that is waiting for another request from an application that has gone.
+// TestKeptAtSilentTarget checks that once its application is gone, a kept connection
+// ends even if the target does not close its own direction.
 func TestKeptAtSilentTarget(t *testing.T) {
 	d := newDialed(t)
 	told := make(chan code.Code, 1)
@@ -251,8 +253,8 @@ func TestKeptAtSilentTarget(t *testing.T) {
 	}
 }
 
-// When an application goes away, its request is aborted; one that only closes its
-// direction gets its response.
+// When an application goes away, its request is aborted; if it only closes its
+// direction, it still gets its response.
 func TestApplicationGoesAway(t *testing.T) {
 	d := newDialed(t)
 	rig := newRig(t, new(Config), d.dial)
@@ -284,7 +286,8 @@ func TestApplicationGoesAway(t *testing.T) {
 	}
 }
 
-// A target that responds before it has received everything, and then closes, is heard.
+// A response is forwarded even if the target sends it before reading the whole request,
+// and then closes.
 func TestEarlyAnswer(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -298,22 +301,22 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// An application whose Expect was declined sees the connection end.
+// If its Expect was declined, the application sees the connection end.
 func TestDeclinedBody(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
 	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
 	far := d.next(t)
 	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
-	io.WriteString(far, "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\n\r\nno") // and keeps the connection open
+	io.WriteString(far, "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\n\r\nno") // the connection stays open
 	got, err := io.ReadAll(app)
 	if want := "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"; string(got) != want || err != nil {
 		t.Errorf("application read %q, %v; want %q and the end", got, err, want)
 	}
 }
 
-// The wait for a target that has responded and reads no more of its request is limited:
-// otherwise an application that goes away would not be noticed.
+// The wait for a target that has responded but stopped reading its request is limited,
+// since an application that goes away would not be noticed meanwhile.
 func TestRestOfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := &exchange{written: make(chan struct{})}
@@ -330,7 +333,7 @@ func TestRestOfRequest(t *testing.T) {
 	})
 }
 
-// Drain ends idle connections at once, and others after their response.
+// Drain ends idle connections at once, and busy ones after their response.
 func TestDrain(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 	d := newDialed(t)
@@ -358,7 +361,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// When the context ends everything is aborted, whatever it is waiting for.
+// When the context ends, everything is aborted, no matter what it is waiting for.
 func TestServeIsCancelled(t *testing.T) {
 	for name, say := range map[string]string{
 		"idle":   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -384,8 +387,8 @@ func TestServeIsCancelled(t *testing.T) {
 	}
 }
 
-// A failure caused by the context's end is not sent as a page: the application would
-// take that for the target's.
+// A failure caused by the end of the context is not reported as a page, because the
+// application would mistake it for the target's response.
 func TestCancelledIsNoPage(t *testing.T) {
 	lost := &code.Error{Code: code.General, Text: "the pool was closed"}
 	for name, say := range map[string]string{
@@ -416,7 +419,7 @@ func TestCancelledIsNoPage(t *testing.T) {
 	}
 }
 
-// A connection is served only once, and not after its request was refused; its request
+// A Conn can be served only once, and not after its request was refused; its request
 // cannot be encoded.
 func TestServeOnce(t *testing.T) {
 	for _, refused := range []bool{true, false} {

@@ -9,9 +9,9 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// localPage returns the page for a request to this port itself, whatever its Host: such
-// a request is never forwarded, and the pages contain no secrets. They need no
-// password, because browsers send none when they fetch a PAC file.
+// localPage returns the page for a request to this port itself, regardless of its Host.
+// Such a request is never forwarded. The pages contain no secrets and need no password,
+// because browsers send none when they fetch a PAC file.
 func (f *Door) localPage(local net.Addr, r *request) *page {
 	path, _, _ := strings.Cut(r.requestHead.target, "?")
 	switch {
@@ -32,8 +32,8 @@ func (f *Door) localPage(local net.Addr, r *request) *page {
 	}
 }
 
-// where returns the host:port that the application used to reach us: Host, if that can
-// be an address, else the connection's local address.
+// where returns the host:port that the application used to reach us: the Host field if
+// that can be an address, else the connection's local address.
 func (f *Door) where(local net.Addr, r *request) string {
 	host := r.get("Host")
 	if _, _, err := net.SplitHostPort(host); err != nil {

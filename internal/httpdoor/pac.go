@@ -12,7 +12,7 @@ import (
 )
 
 // PACList is a list of hosts for the PAC file: names, names below a domain, and
-// networks. The zero PACList is empty. A PACList never changes.
+// networks. The zero PACList is empty. A PACList is immutable.
 type PACList struct {
 	names []string       // lower case; only the hosts themselves
 	below []string       // lower case; all hosts below them
@@ -93,7 +93,8 @@ func pacNet(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// pacName returns an error that says what is wrong with a name, or nil.
+// pacName returns an error that describes the problem with a name, or nil if it is
+// valid.
 func pacName(name string) error {
 	if name == "" || len(name) > maxHostName {
 		return errPACEntry
@@ -112,7 +113,7 @@ func pacName(name string) error {
 			}
 		}
 	}
-	// A mistyped address must not become a name that does not exist.
+	// A mistyped address must not be accepted as a name.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
 		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
 	}
@@ -122,8 +123,8 @@ func pacName(name string) error {
 // maxHostName is the maximum length of a DNS name.
 const maxHostName = 253
 
-// keys returns the names as keys for the script's lookup. Whatever the names, no key is
-// a property that JavaScript objects already have.
+// keys returns the names as keys for the script's lookup. No key can be the name of a
+// property that every JavaScript object has.
 func (l PACList) keys() []string {
 	keys := make([]string, 0, len(l.names)+len(l.below))
 	for _, n := range l.names {

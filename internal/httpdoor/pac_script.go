@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// pacRules holds the PAC file's rules. It never changes.
+// pacRules holds the PAC file's rules. It is immutable.
 type pacRules struct {
 	direct PACList // hosts that bypass the tunnel
 	proxy  PACList // if not empty, the only hosts that use it
@@ -44,7 +44,7 @@ func (p *pacRules) script(hostPort string, users bool) string {
 	} {
 		quoted, err := json.Marshal(v.value)
 		if err != nil {
-			panic("BUG: " + err.Error()) // it has only strings, and slices and maps of strings
+			panic("BUG: " + err.Error()) // cannot fail: it holds only strings, and slices and maps of strings
 		}
 		b.WriteString("var " + v.name + " = " + string(quoted) + ";\n")
 	}

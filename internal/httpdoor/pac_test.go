@@ -66,7 +66,7 @@ func TestPACKeysAndBits(t *testing.T) {
 	}
 }
 
-// choice is a PAC file's result for a host.
+// choice is a host and the expected result of the PAC file.
 type choice struct{ host, want string }
 
 // TestPACScript runs the scripts in a JavaScript engine.

@@ -34,7 +34,7 @@ func (u *oneUser) Check(remote net.Addr, name, password string) error {
 	return nil
 }
 
-// busyOnce is overloaded for the first Check, and accepts all later ones.
+// busyOnce is overloaded on the first Check and accepts all later ones.
 type busyOnce struct{ asked atomic.Int32 }
 
 func (u *busyOnce) Check(net.Addr, string, string) error {
@@ -45,7 +45,7 @@ func (u *busyOnce) Check(net.Addr, string, string) error {
 }
 
 // A password that could not be checked is not reported as wrong, and is checked again
-// with the next request.
+// for the next request.
 func TestProxyAuthenticationOverloaded(t *testing.T) {
 	const answer = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
 	request := "GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("me:b") + "\n"
@@ -57,8 +57,8 @@ func TestProxyAuthenticationOverloaded(t *testing.T) {
 	s.wait()
 }
 
-// TestProxyAuthenticationReported: each distinct wrong password is reported once, and
-// not in full.
+// TestProxyAuthenticationReported checks that each distinct wrong password is reported
+// once, and never in full.
 func TestProxyAuthenticationReported(t *testing.T) {
 	reported := make(chan error, 8)
 	conf := &Config{Users: new(oneUser), Rejected: func(_ string, err error) { reported <- err }}
@@ -72,8 +72,8 @@ func TestProxyAuthenticationReported(t *testing.T) {
 	}
 }
 
-// Connections without the right password are limited in number like those whose first
-// request is pending.
+// The number of connections without the right password is limited, as is that of
+// connections whose first request is pending.
 func TestUnauthenticatedAreLimited(t *testing.T) {
 	reported := make(chan error, 1)
 	d := newDialed(t)
@@ -157,7 +157,8 @@ func TestProxyAuthentication(t *testing.T) {
 	})
 }
 
-// TestPagesOfThePort: they need no password, and nothing else is available.
+// TestPagesOfThePort checks that the pages need no password, and that nothing else is
+// served.
 func TestPagesOfThePort(t *testing.T) {
 	rig := newRig(t, &Config{Users: &oneUser{}, PACDirect: mustPAC(t, "intern.test")}, nobody(t))
 	local := rig.app(t).RemoteAddr().String()
@@ -199,8 +200,7 @@ func TestPagesOfThePort(t *testing.T) {
 	}
 }
 
-// The pages are responses that the standard library's client can read, on one
-// connection.
+// The standard library's client can read the pages, all on one connection.
 func TestPagesThroughNetHTTP(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))
 	app := rig.app(t)

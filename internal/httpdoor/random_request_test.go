@@ -18,11 +18,12 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRequest is a request as the application sends it and as the target must see it.
+// randomRequest is a request as the application sends it, and as the target must
+// receive it.
 type randomRequest struct {
 	said  []byte
 	first string   // request line
-	lines []string // lines of the head, except those about the connection
+	lines []string // lines of the head, without the hop-by-hop ones
 	body  []byte
 }
 
@@ -49,7 +50,7 @@ func newRandomRequest(r *rand.Rand, host string) *randomRequest {
 	return q
 }
 
-// frame chooses a body and returns it as written.
+// frame chooses a body and returns it as sent on the wire.
 func (q *randomRequest) frame(r *rand.Rand, head *[]string) (wire []byte) {
 	form := r.IntN(4)
 	if form < 2 {
@@ -72,8 +73,9 @@ func (q *randomRequest) frame(r *rand.Rand, head *[]string) (wire []byte) {
 	return append(wire, "0\r\n\r\n"...)
 }
 
-// TestRandomRequests: requests on one connection, in random pieces, reach the target
-// one by one and unchanged in meaning, and their responses arrive in the same order.
+// TestRandomRequests checks that requests on one connection, sent in random pieces,
+// reach the target one by one with the same meaning, and that their responses arrive in
+// the same order.
 func TestRandomRequests(t *testing.T) {
 	n, seed := randomRun(t, 300)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -159,7 +161,7 @@ func serveSeen(far net.Conn, seen chan<- seenRequest, over <-chan struct{}) {
 	}
 }
 
-// readAsTarget reads a request by the simplest rules.
+// readAsTarget reads a request like a minimal server.
 func readAsTarget(in *bufio.Reader) (first string, lines []string, body []byte, err error) {
 	length, chunks := 0, false
 	for {

@@ -20,8 +20,8 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRun returns how many random cases a test runs and from which seed:
-// RANDOM_HTTP=3000 or RANDOM_HTTP=3000,SEED.
+// randomRun returns how many random cases a test runs, and their seed. RANDOM_HTTP=3000
+// or RANDOM_HTTP=3000,SEED overrides the defaults.
 func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	count, from, _ := strings.Cut(os.Getenv("RANDOM_HTTP"), ",")
 	n, err := strconv.Atoi(cmp.Or(count, strconv.Itoa(usual)))
@@ -35,21 +35,21 @@ func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	return n, seed
 }
 
-// randomAnswer is a target's response to one request, and its meaning.
+// randomAnswer is a target's response to one request, and the expected result.
 type randomAnswer struct {
 	method, version string   // of the request
 	pieces          [][]byte // as written, with a pause between them
 	status          string
-	lines           []string // lines of the head, except those about the connection
+	lines           []string // lines of the head, without the hop-by-hop ones
 	body            []byte
 	clean           bool
-	framed          bool // the length of the body is stated, but not by chunks
+	framed          bool // the response states the length of the body, but not by chunks
 }
 
 func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
 
 // newRandomAnswer returns a response with random version, status, lines and framing,
-// which may be cut off, and is sent in random pieces.
+// which may be truncated and is sent in random pieces.
 func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	a := &randomAnswer{
 		method:  pick(r, "GET", "GET", "GET", "HEAD", "POST"),
@@ -115,13 +115,14 @@ func (a *randomAnswer) cut(r *rand.Rand, wire []byte, bodiless bool) bool {
 	return true
 }
 
-// lax reports whether curl misses a cut-off body: it ignores a length next to identity.
-// The door does not, so curl notices more through it.
+// lax reports whether curl does not notice a truncated body, because it ignores a
+// length next to identity. The door does not ignore it, so curl notices more through
+// the door.
 func (a *randomAnswer) lax() bool {
 	return a.framed && bytes.Contains(bytes.ToLower(bytes.Join(a.pieces, nil)), []byte("identity"))
 }
 
-// frame returns the fields that say where the body ends, and the body as written.
+// frame returns the fields that frame the body, and the body as sent on the wire.
 func (a *randomAnswer) frame(r *rand.Rand, bodiless bool, end string) (fields []string, wire []byte) {
 	n := strconv.Itoa(len(a.body))
 	length := "Content-Length: " + n
@@ -171,14 +172,14 @@ func (o *randomTarget) serve(c net.Conn) {
 		if _, err := c.Write(p); err != nil {
 			return
 		}
-		time.Sleep(time.Millisecond) // so that pieces arrive as such; nothing depends on it
+		time.Sleep(time.Millisecond) // so that the pieces usually arrive separately; the result does not depend on it
 	}
 	_ = c.(*net.TCPConn).CloseWrite()
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// newRandomTarget serves answers, directly and behind a front door.
+// newRandomTarget serves the answers, both directly and behind a front door.
 func newRandomTarget(t *testing.T, answers []*randomAnswer) (direct, door string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -207,7 +208,7 @@ func hop(line string) bool {
 	return slices.Contains([]string{"keep-alive", "connection", "x-hop", "proxy-connection", "upgrade", "transfer-encoding", "content-length", "trailer"}, strings.TrimSpace(name))
 }
 
-// heard is a response as understood by a program that knows only the rules.
+// heard is a response as understood by a program that follows only the RFC.
 type heard struct {
 	status string
 	lines  []string
@@ -252,7 +253,7 @@ func hear(t *testing.T, door, target string, n int, a *randomAnswer) (h heard) {
 }
 
 // A response arrives with its meaning intact: status, lines, body, and whether it is
-// whole.
+// complete.
 func TestRandomAnswers(t *testing.T) {
 	n, seed := randomRun(t, 300)
 	answers := make([]*randomAnswer, n)

@@ -22,7 +22,7 @@ func nobody(t testing.TB) Dial {
 	}
 }
 
-// refused is a request, with \n for CR LF, and the status it gets.
+// refused is a request, with \n for CR LF, and the expected status.
 type refused struct {
 	name, say string
 	status    int
@@ -34,7 +34,7 @@ const (
 	postLine = "POST http://a.test/ HTTP/1.1\n"
 )
 
-// malformedFraming lists requests whose end is in doubt.
+// malformedFraming lists requests whose end is ambiguous.
 func malformedFraming() []refused {
 	const smuggled = "GET http://evil.test/ HTTP/1.1\nHost: evil.test\n\n"
 	return []refused{
@@ -118,7 +118,7 @@ func malformedTargets() []refused {
 	}
 }
 
-// A malformed or ambiguous request reaches no target.
+// A malformed or ambiguous request is never forwarded.
 func TestMalformedIsNotForwarded(t *testing.T) {
 	for _, tt := range slices.Concat(malformedFraming(), malformedFields(), malformedTargets()) {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,8 +148,8 @@ func TestMalformedIsNotForwarded(t *testing.T) {
 	})
 }
 
-// The parts of a URL besides its host may be secret: they are not repeated, because
-// errors are logged.
+// Errors do not repeat any part of a URL but the host, because the rest may be secret
+// and errors are logged.
 func TestRefusalTellsNoSecret(t *testing.T) {
 	for _, line := range []string{
 		"GET http://me:secret@a.test:bad/ HTTP/1.1",
@@ -172,7 +172,7 @@ func TestRefusalTellsNoSecret(t *testing.T) {
 	}
 }
 
-// If a body turns out to be malformed after its head has been sent, it never looks
+// If a body turns out to be malformed after its head was sent, the request never looks
 // complete to the target.
 func TestMalformedLater(t *testing.T) {
 	targets := make(chan net.Conn, 1)
@@ -196,7 +196,7 @@ func TestMalformedLater(t *testing.T) {
 	}
 }
 
-// Malformed responses become a page.
+// A malformed response is replaced by an error page.
 func TestMalformedAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no HTTP":            "SSH-2.0-x\n\n",
@@ -239,8 +239,8 @@ func TestMalformedAnswers(t *testing.T) {
 	}
 }
 
-// TestFailurePages: the page says why a target was not reached, or that it ended
-// without a response.
+// TestFailurePages checks that the page says why a target could not be reached, or that
+// it closed the connection without responding.
 func TestFailurePages(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
@@ -273,7 +273,7 @@ func TestFailurePages(t *testing.T) {
 		dialed := newRig(t, new(Config), dials["dial"])
 		for _, before := range []string{"", "GET / HTTP/1.1\nHost: a\n\n"} {
 			if _, coded := code.Of(tt.err); before == "" && !coded {
-				continue // refused by Accept's caller, with a code
+				continue // refused by the caller of Accept, with a code
 			}
 			got := dialed.said(t, lines(before+"CONNECT a.test:80 HTTP/1.1\n\n"))
 			if !strings.Contains(got, "HTTP/1.1 "+tt.status) {

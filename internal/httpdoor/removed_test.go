@@ -10,10 +10,10 @@ import (
 	"tunnels/internal/users/userstest"
 )
 
-// errWrong is the error returned by a test's Authenticator.
+// errWrong is the error returned by the tests' Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
-// A user who was removed, or whose password was changed, can make no further request on
+// A user who was removed, or whose password was changed, can make no more requests on
 // an open connection; running requests continue.
 func TestRemovedUserOnOpenConnection(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -87,7 +87,7 @@ func discardPage(t *testing.T, c net.Conn) {
 	}
 }
 
-// Once a user is removed, the user's connections count as unauthenticated again, so
+// Once a user is removed, that user's connections count as unauthenticated again, so
 // they are limited.
 func TestRemovedUserIsUnauthenticated(t *testing.T) {
 	u := userstest.New(t, "alice", "old")

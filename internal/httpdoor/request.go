@@ -17,12 +17,13 @@ type request struct {
 	in       http1.Body        // the body, or nil
 	chunks   *http1.Chunked    // same as in if that is chunked, else nil
 	noExpect bool              // send it without Expect, which the target does not support
-	local    bool              // for this port itself: a page, not a target
+	local    bool              // for one of this port's own pages rather than a target
 	target   socksaddr.Address // unset if local
-	uri      string            // request target sent on; unset if local or CONNECT
+	uri      string            // request target to forward; empty if local or CONNECT
 }
 
-// readRequest reads the next request. A *requestError is reported to the application.
+// readRequest reads the next request. If the error is a *requestError, the caller
+// reports it to the application.
 func readRequest(w wire) (*request, error) {
 	r := &request{}
 	if err := w.head(requestHeadMax, true, r.line); err != nil {
@@ -58,7 +59,7 @@ func (r *request) resolve() (err error) {
 	return err
 }
 
-// escaped returns s with the bytes escaped that a request line cannot contain.
+// escaped returns s with any bytes escaped that are not allowed in a request line.
 func escaped(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e }) {
 		return s
@@ -79,7 +80,8 @@ func (r *request) body() http1.Body { return r.in }
 
 func (r *request) chunked() bool { return r.chunks != nil }
 
-// waits reports whether the application sends the body only after a 100 (Continue).
+// waits reports whether the application is waiting for a 100 (Continue) before it sends
+// the body.
 func (r *request) waits() bool {
 	return r.body() != nil && r.modern() && !r.noExpect && r.has("Expect", "100-continue")
 }
@@ -141,9 +143,9 @@ func (r *request) host() string {
 	return strings.TrimSuffix(r.target.String(), ":"+strconv.Itoa(defaultPort))
 }
 
-// appendHead appends the head for the target: its fields in their order and spelling,
-// without the hop-by-hop ones. Nothing is added that reveals the proxy or the
-// application: no Forwarded, and no Via, which RFC 9110 section 7.6.3 requires.
+// appendHead appends the head for the target: its fields in their original order and
+// spelling, without the hop-by-hop ones. It adds nothing that reveals the proxy or the
+// application: no Forwarded, and no Via, although RFC 9110 section 7.6.3 requires one.
 func (r *request) appendHead(b []byte) []byte {
 	b = fmt.Appendf(b, "%s %s HTTP/1.1\r\n", r.method, r.uri)
 	b = appendField(b, "Host", r.host())

@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// rig is a front door that serves HTTP with a test's own targets.
+// rig is a front door that serves HTTP, with targets played by the test.
 type rig struct {
 	ln     eagersocks.Listener
 	ctx    context.Context
@@ -96,7 +96,7 @@ func (r *rig) app(t testing.TB) *net.TCPConn {
 	return c
 }
 
-// said returns everything that an application reads after it has sent say.
+// said returns everything that an application receives after sending say.
 func (r *rig) said(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -110,7 +110,7 @@ func (r *rig) said(t testing.TB, say string) string {
 	return string(all)
 }
 
-// heard returns everything that an application reads after it has sent say and closed
+// heard returns everything that an application receives after sending say and closing
 // its direction.
 func (r *rig) heard(t testing.TB, say string) string {
 	t.Helper()
@@ -126,25 +126,25 @@ func (r *rig) heard(t testing.TB, say string) string {
 
 // step is one action of a target.
 type step struct {
-	dial   string // name to be dialed first
-	want   string // what it must receive
-	answer string // then sent
+	dial   string // host expected to be dialed first
+	want   string // what the target must receive
+	answer string // sent by the target after that
 	hangUp bool   // then close its direction
 }
 
-// lines is a head or body, written with \n for CR LF.
+// lines converts \n to CR LF in a head or body.
 func lines(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
 // script plays targets that perform the steps in order.
 type script struct {
 	t     testing.TB
 	steps []step
-	conns chan net.Conn // dialed, and waiting for their step
+	conns chan net.Conn // dialed connections waiting for their step
 	names chan string
 	done  chan struct{}
 }
 
-// runScript plays the targets. Its dial is refused once the script has ended.
+// runScript plays the targets. Once the script has ended, dialing fails.
 func runScript(t testing.TB, steps []step) *script {
 	s := &script{t: t, steps: steps, conns: make(chan net.Conn, 10), names: make(chan string, 10), done: make(chan struct{})}
 	go s.run()

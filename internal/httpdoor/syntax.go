@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/http1"
 )
 
-// isHostField reports whether s has only characters that RFC 3986 section 3.2.2 allows
-// in Host.
+// isHostField reports whether s contains only characters that RFC 3986 section 3.2.2
+// allows in Host.
 func isHostField(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return !http1.IsAlphanumeric(r) && !strings.ContainsRune("-._~%!$&'()*+,;=:[]", r)

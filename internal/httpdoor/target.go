@@ -34,8 +34,8 @@ func connectTarget(s string) (socksaddr.Address, error) {
 	return newTarget(host, port)
 }
 
-// absoluteTarget splits http://user@host:port/path. Only host and port concern a proxy:
-// the path is forwarded as it is, and the user is omitted.
+// absoluteTarget splits http://user@host:port/path. A proxy needs only host and port:
+// the path is forwarded unchanged, and the user is omitted.
 func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	switch {
@@ -67,8 +67,8 @@ func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err 
 	return to, escaped(uri), err
 }
 
-// splitAuthority splits host and port, which may be missing. An IPv6 address without
-// brackets is accepted if it is unambiguous, or if the Host field resolves the
+// splitAuthority splits s into host and port; the port may be missing. An IPv6 address
+// without brackets is accepted if it is unambiguous, or if the Host field resolves the
 // ambiguity.
 func splitAuthority(s, hostField string) (host, port string, err error) {
 	i := strings.LastIndexByte(s, ':')
@@ -90,7 +90,7 @@ func splitAuthority(s, hostField string) (host, port string, err error) {
 	return "", "", badRequest(wantBrackets)
 }
 
-// newTarget checks host and port. The default port is that of http://.
+// newTarget checks host and port. An empty port means that of http://.
 func newTarget(host, port string) (socksaddr.Address, error) {
 	if port == "" {
 		port = strconv.Itoa(defaultPort)

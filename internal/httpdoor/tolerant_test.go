@@ -8,14 +8,15 @@ import (
 	"testing"
 )
 
-// exchanged is a response, with \n for CR LF, and the bytes the application reads.
+// exchanged is a response, with \n for CR LF, and the bytes that the application
+// receives.
 type exchanged struct {
 	name, version string // of the request; empty means 1.1
 	answer, hear  string
 }
 
-// Programs show the same with and without the proxy: lines keep their bytes and order,
-// and old, duplicate or odd framing is understood.
+// A program sees the same response with and without the proxy: lines keep their bytes
+// and order, and old, duplicate or odd framing is understood.
 func TestAnswersAsTheyCame(t *testing.T) {
 	const ok, closed = "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\nConnection: close\n"
 	for _, tt := range []exchanged{
@@ -83,7 +84,7 @@ func TestAnswersAsTheyCame(t *testing.T) {
 	}
 }
 
-// A response that is cut off or broken never ends cleanly, whatever its framing.
+// A truncated or malformed response never ends cleanly, whatever its framing.
 func TestBrokenAnswers(t *testing.T) {
 	const te = "Transfer-Encoding: chunked\n\n"
 	for _, answer := range []string{
@@ -115,7 +116,7 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// The user and path around the host do not concern the proxy.
+// A proxy ignores the user and path around the host.
 func TestRequestsThatNameTheirHost(t *testing.T) {
 	const v1, addr = "[::1]:8080", "[2001:db8:1:2:3:4:5:6]:80"
 	for _, tt := range []struct{ target, host, dial, path string }{

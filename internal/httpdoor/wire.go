@@ -10,9 +10,9 @@ import (
 
 const (
 	requestHeadMax   = 64 << 10  // request line and fields
-	requestFieldsMax = 256       // fields of a request: small ones use many times their size in memory
-	answerHeadMax    = 384 << 10 // like Firefox, which accepts the largest
-	blankMax         = 4         // empty lines before a head: some old clients end a body with one
+	requestFieldsMax = 256       // maximum header fields per request; small ones take many times their size in memory
+	answerHeadMax    = 384 << 10 // the same as Firefox, which allows the most
+	blankMax         = 4         // empty lines allowed before a head: some old clients end a body with one
 )
 
 // wire reads from one HTTP peer. It is owned by the reading goroutine.
@@ -30,7 +30,7 @@ func newWire(r io.Reader, back []byte) wire {
 type rewinder struct {
 	r    io.Reader
 	back []byte
-	err  error // the last error of r since the last call of head
+	err  error // last error of r since the most recent call of head
 }
 
 // Read implements io.Reader.
@@ -62,9 +62,9 @@ func (w wire) take() []byte {
 }
 
 // head reads a whole head. It calls take with each line and its line ending as soon as
-// that has arrived, but not with the empty line at the end. The error is io.EOF if
-// there was no byte. A strict head, such as a request's, ends with a line of just CR
-// LF; some servers write more CRs, or none.
+// it arrives, except for the empty line at the end. The error is io.EOF if there was no
+// byte. A strict head, such as a request's, ends with a line of just CR LF; some
+// servers send more CRs, or none.
 func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 	w.src.err = nil
 	var line []byte
@@ -101,7 +101,7 @@ func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 
 func blank(line []byte) bool { return len(bytes.TrimLeft(line, "\r")) == 1 }
 
-// requestError is the reason, for the application, that a request is not forwarded.
+// requestError explains to the application why its request is not forwarded.
 type requestError struct {
 	status int
 	text   string

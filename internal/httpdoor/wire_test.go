@@ -7,8 +7,7 @@ import (
 )
 
 // onWire is an exchange, with \n for CR LF: the bytes that an application sends in one
-// piece, those that the targets receive and send, and those that the application
-// receives.
+// piece, what the targets receive and send, and what the application receives.
 type onWire struct {
 	name    string
 	say     string
@@ -93,10 +92,10 @@ func TestHTTPOnTheWire(t *testing.T) {
 	}
 }
 
-// talk is an application's part in a back-and-forth exchange.
+// talk is an application's side of a conversation.
 type talk struct{ say, hear string }
 
-// In these exchanges one end waits for the other.
+// TestHTTPConversations runs exchanges in which one end waits for the other.
 func TestHTTPConversations(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
