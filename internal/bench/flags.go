@@ -40,12 +40,12 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
   -systems LIST  run only these systems, comma-separated [all installed]
   -vs URL        also measure the proxy at socks5://[user:password@]host:port,
                  which must run on this machine; may be repeated
-  -quick         run ours and tls-relay only, shorter, 3 repetitions
+  -quick         run only ours and tls-relay, for a shorter time, 3 repetitions
   -smoke         run every case briefly, to check that it works
   -pipelined     send greeting and request at once; not all proxies allow that
   -bin FILE      binary to measure as the system "ours" [this one]
   -targets       show this project's performance goals and whether they were met
-  -json FILE     write every repetition and every figure, one JSON object a line
+  -json FILE     write each repetition and each figure, one JSON object per line
   -svg FILE      write a chart
   -md FILE       write a Markdown table
   -list          list the cases and the systems

@@ -30,8 +30,8 @@ const certsUsage = `tunnels certs: a small CA for the server and its clients.
   tunnels certs crl [-dir DIR]          replace a lost ca.crl with an empty one;
                                         repeat the revocations it held
 
-DIR is the folder of the CA's files [.]. ca.key can make new clients: keep it
-private. A client needs only its own .pem file.
+DIR is the folder with the CA's files [.]. ca.key can issue certificates for new
+clients: keep it private. A client needs only its own .pem file.
 
 Examples:
   tunnels certs init vps.example.com 203.0.113.7

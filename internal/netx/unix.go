@@ -96,7 +96,7 @@ func removeStale(ctx context.Context, network, path string) error {
 	}
 	// A live socket may have replaced it in the meantime.
 	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
-		return errors.New("the socket file changed in the meantime: another process is starting on it")
+		return errors.New("the socket file changed in the meantime: another process is starting up with the same path")
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("removing the stale socket file: %w", err)

@@ -191,7 +191,7 @@ func (h *dialRace[C]) finish(cancel context.CancelFunc) {
 // err returns the error of a race without a winner.
 func (h *dialRace[C]) err(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return &code.Error{Code: code.Cancelled, Text: "connecting was cancelled"}
+		return &code.Error{Code: code.Cancelled, Text: "connection attempt canceled"}
 	}
 	if len(h.failures) == 0 {
 		if ctx.Err() != nil {

@@ -129,7 +129,7 @@ func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 			return
 		}
 		if err == nil {
-			j.fail(A+B-e, &code.Error{Code: code.Timeout, Text: "took no bytes for " + stall.String()})
+			j.fail(A+B-e, &code.Error{Code: code.Timeout, Text: "accepted no data for " + stall.String()})
 			return
 		}
 		j.fail(e, err)

@@ -180,7 +180,7 @@ func replaceFile(path string, change func(old string) ([]byte, error)) (err erro
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another tunnels process is changing the file; if none is running, one was interrupted: remove it and try again", beside)
+		return fmt.Errorf("lock file %s exists: another tunnels process is changing the users file; if none is running, an earlier one was interrupted: remove the lock file and try again", beside)
 	}
 	if err != nil {
 		return err
