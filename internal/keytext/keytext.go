@@ -70,7 +70,7 @@ func Quote(text string) string {
 
 const (
 	size     = 24 // characters examined at a time
-	changes  = 12 // out of 23; random base64 has 15, words and paths have fewer than 8
+	changes  = 12 // out of 23 possible; random base64 has 15, words and paths have fewer than 8
 	shortest = 6  // characters before padding
 )
 

@@ -66,7 +66,8 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// FuzzLooks: it terminates on any input, and text it takes for a key is not shown.
+// FuzzLooks: Looks and Show terminate on any input, and text that looks like a key is
+// not shown.
 func FuzzLooks(f *testing.F) {
 	f.Add("kR3pQ1xZ7w==")
 	f.Add("-----BEGIN")

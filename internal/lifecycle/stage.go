@@ -13,8 +13,9 @@ import (
 // ErrClosed is returned by Stage.Listen and Stage.Serve after Close.
 var ErrClosed = fmt.Errorf("tunnel: %w", net.ErrClosed)
 
-// Stage tracks the lifecycle of a role. Fields set by Listen's begin function may be
-// read once Ready has returned true, and after Close. The zero value is not listening.
+// Stage tracks the lifecycle of a role. Fields set by the begin function passed to
+// Listen may be read once Ready has returned true, and after Close. The zero value is
+// not listening.
 type Stage struct {
 	mu sync.Mutex // held during begin
 	// Guarded by mu.
@@ -23,7 +24,7 @@ type Stage struct {
 	closed    bool
 }
 
-// Listen calls begin unless the role is already listening or closed.
+// Listen calls begin, unless the role is already listening or closed.
 func (s *Stage) Listen(begin func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +64,7 @@ func (s *Stage) Ready() bool {
 	return s.listening
 }
 
-// Close makes later calls to Listen fail and waits for any in progress.
+// Close makes later calls to Listen fail and waits for one already in progress.
 func (s *Stage) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

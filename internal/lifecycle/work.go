@@ -17,14 +17,14 @@ type Work struct {
 	Memory *trim.Trimmer // set before the first Start, closed by Abort; nil leaves memory to the runtime
 
 	mu    sync.Mutex
-	conns map[net.Conn]net.Conn // guarded by mu; maps each connection to the far one it is joined with, or nil
+	conns map[net.Conn]net.Conn // guarded by mu; each connection and the far one it is joined with, or nil
 	over  bool                  // guarded by mu; Abort has been called
 }
 
-// Start serves c by calling serve in a goroutine, then the rest function it returns,
-// unless nil, in a second one. Setting up a connection grows the stack; the second
-// goroutine avoids holding that memory while the connection carries data, perhaps for
-// hours.
+// Start serves c by calling serve in a goroutine and then, in a second one, the rest
+// function that serve returned, unless that is nil. Setting up a connection grows the
+// stack; with the second goroutine, that memory is not held while the connection
+// carries data, perhaps for hours.
 func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -53,8 +53,8 @@ func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 }
 
 // Join records that c, which is being served, is joined with far, so that Abort ends
-// both. If c has finished sending, nothing is reading it any more, and aborting only c
-// would go unnoticed until far sends something.
+// both. Once c has finished sending, nothing reads from it, and aborting only c would
+// go unnoticed until far sends something.
 func (w *Work) Join(c, far net.Conn) {
 	w.mu.Lock()
 	over := w.over

@@ -1,6 +1,6 @@
-// Package lines parses the lines of our files, key = value. A line starting with # is a
-// comment, and so is text after a # that follows a space. A value may be in double
-// quotes, with Go escapes, or in single quotes, taken literally.
+// Package lines parses the lines of our files, which have the form key = value. A line
+// starting with # is a comment, and so is text after a # that follows a space. A value
+// may be in double quotes, with Go escapes, or in single quotes, taken literally.
 package lines
 
 import (
@@ -16,11 +16,12 @@ import (
 )
 
 // MaxFile limits the size of a file in bytes. It is more than any file needs, and
-// catches a wrong path, to a log or device, early.
+// catches a wrong path early, such as that of a log or device.
 const MaxFile = 1 << 20
 
 // ReadFile reads a file of up to MaxFile bytes that contains no certificate or key.
-// kind, such as "configuration", names it in errors, which never quote the file.
+// kind, such as "configuration", describes the file in errors, which never quote its
+// content.
 func ReadFile(path, kind string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

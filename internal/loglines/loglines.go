@@ -22,7 +22,7 @@ import (
 // Writer writes the log lines of one client and one server. Its methods are safe for
 // concurrent use.
 type Writer struct {
-	// Static.
+	// Immutable after creation.
 	log      *sla.Logger
 	refused  *refusals // requests refused by the server's limits and rules
 	mistakes *refusals // users' mistakes at a client's door
@@ -99,9 +99,10 @@ func (w *Writer) server(address string) *serverLines {
 	return s
 }
 
-// connClosed logs the end of a conn. PeerRejected reports a client that is no longer
-// accepted, so that is not a failure here. A server that refuses this client's
-// certificate refuses every conn, which is logged as an error only occasionally.
+// connClosed logs the end of a conn. If the client is no longer accepted, that is
+// reported by PeerRejected, so it is not a failure here. A server that refuses this
+// client's certificate refuses every conn, so that is logged as an error only
+// occasionally.
 func (w *Writer) connClosed(c events.Conn, lasted time.Duration, err error) {
 	f := sla.Fields{Client: c.Client, Lasted: lasted}
 	if errors.Is(err, tls.ErrDismissed) || isRefused(err) && !w.server(c.Server).firstRefusal() {
@@ -111,8 +112,9 @@ func (w *Writer) connClosed(c events.Conn, lasted time.Duration, err error) {
 	w.log.Closed(sla.Conn, c.ID.String(), err, f)
 }
 
-// sessionClosed logs the end of a session. The line of its sock covers failures caused
-// by the target or application, and the line of its conn the loss of the conn.
+// sessionClosed logs the end of a session. Failures caused by the target or application
+// are covered by the line of its sock, and the loss of the conn by the line of the
+// conn.
 func (w *Writer) sessionClosed(id remux.ID, err error) {
 	why, ok := code.Of(err)
 	switch {
@@ -138,8 +140,8 @@ func (w *Writer) peerRejected(from string, err error) {
 }
 
 // doorRejected logs a connection to a client's door that sent no valid request. Users'
-// mistakes are warnings; port scans and browsers' spare connections are too frequent
-// for that.
+// mistakes are logged as warnings; port scans and browsers' unused connections are not,
+// because they are too frequent.
 func (w *Writer) doorRejected(from string, err error) {
 	if errors.Is(err, eagersocks.ErrMistake) {
 		w.mistakes.say(hostOf(from), err)
@@ -169,7 +171,7 @@ func (w *Writer) serverChosen(chosen, old upstream.Distance) {
 	w.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
 }
 
-// fileLoaded logs that a file was reloaded, or why it was not.
+// fileLoaded logs that a file was reloaded, or why that failed.
 func (w *Writer) fileLoaded(file events.File, name string, err error) {
 	what := name
 	if file != events.Certificates {
@@ -187,7 +189,7 @@ func (w *Writer) fileLoaded(file events.File, name string, err error) {
 	}
 }
 
-// hostOf returns remote without the port, which differs for every connection.
+// hostOf returns remote without its port, which differs for every connection.
 func hostOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

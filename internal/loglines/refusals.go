@@ -14,23 +14,23 @@ const (
 	// sameEvery is how long repeats of a refusal are counted before the count is
 	// logged.
 	sameEvery = 10 * time.Second
-	// linesMax is how many different refusals of one client get their own line in that
-	// time; the rest share one line with a count.
+	// linesMax is how many different refusals of one client get their own line within
+	// sameEvery; the rest share one line with a count.
 	linesMax = 32
 	// seenMax is how many refusals are remembered, for all clients together.
 	seenMax = 4096
-	// others stands in for the client's name once seenMax is reached.
+	// others replaces the client's name once seenMax is reached.
 	others = "(others)"
 )
 
 // refusals logs refused requests, counting repeats instead of logging each.
 type refusals struct {
-	log  *sla.Logger // static
-	lead string      // static; prefix of each line
+	log  *sla.Logger // immutable
+	lead string      // immutable; prefix of each line
 
 	mu      sync.Mutex
 	seen    map[refusal]*list.Element // guarded by mu; elements of order
-	order   list.List                 // guarded by mu; of *said, oldest first
+	order   list.List                 // guarded by mu; elements are *said, oldest first
 	clients map[string]int            // guarded by mu; number of elements for each client
 	timer   *time.Timer               // guarded by mu; nil if not set
 	over    bool                      // guarded by mu; close was called
@@ -40,7 +40,7 @@ type refusals struct {
 // refusal is the key that identifies repeated refusals.
 type refusal struct {
 	client string
-	why    string // target and rule; empty for refusals beyond linesMax
+	why    string // target and rule; empty for the refusals beyond linesMax
 }
 
 // said is a refusal that has been logged.
@@ -50,7 +50,7 @@ type said struct {
 	more int // repeats since it was logged
 }
 
-// newRefusals returns refusals whose lines start with lead and the client's name.
+// newRefusals returns a refusals whose lines start with lead and the client's name.
 func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
@@ -94,7 +94,8 @@ func (r *refusals) isNew(key refusal) bool {
 	return s.more == 0
 }
 
-// setTimerLocked schedules due for when the first element of order may be logged again.
+// setTimerLocked sets the timer to call due once the first element of order may be
+// logged again.
 func (r *refusals) setTimerLocked() {
 	e := r.order.Front()
 	if r.timer != nil || e == nil || r.over {
@@ -107,8 +108,8 @@ func (r *refusals) setTimerLocked() {
 	})
 }
 
-// due logs how often refusals logged at least sameEvery ago were repeated, and forgets
-// those that were not.
+// due logs how often the refusals logged at least sameEvery ago were repeated, and
+// forgets those that were not repeated.
 func (r *refusals) due() {
 	r.mu.Lock()
 	r.timer = nil

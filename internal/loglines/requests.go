@@ -94,7 +94,7 @@ func (w *Writer) datagramsFailed(r *events.Request, target datagram.Target, err 
 	w.log.Info("%s: datagrams to %s are not sent: %v", r.Target, target, err)
 }
 
-// targetsForgotten logs that an association has to drop targets.
+// targetsForgotten logs that an association had to forget targets.
 func (w *Writer) targetsForgotten(r *events.Request) {
 	w.log.Warn("%s: too many targets at once; the least recently used are dropped, and replies from them ignored", r.Target)
 }

@@ -1,5 +1,5 @@
-// Package lossy writes lines without blocking its callers: lines go through a bounded
-// queue to a single writer, and those that do not fit are dropped and counted.
+// Package lossy writes lines without blocking its callers. Lines go through a bounded
+// queue to a single writer; those that do not fit are dropped and counted.
 package lossy
 
 import (
@@ -34,9 +34,9 @@ type entry struct {
 	do   func()
 }
 
-// New returns a Queue that holds up to max bytes; the writer may hold as many again.
-// The writer calls write for each line and, in place of dropped ones, calls lost, if
-// not nil, with their number.
+// New returns a Queue that holds up to max bytes; the writer may hold the same amount
+// again. The writer calls write for each line. Where lines were dropped, it calls lost,
+// if not nil, with their number.
 func New(max int, write func(line []byte), lost func(n int)) *Queue {
 	return &Queue{max: max, write: write, lost: lost}
 }
@@ -115,7 +115,7 @@ func (q *Queue) take() ([]entry, int) {
 	return entries, dropped
 }
 
-// Flush waits up to limit for everything queued so far to be written, and reports
+// Flush waits up to limit until everything queued so far has been written, and reports
 // whether it was.
 func (q *Queue) Flush(limit time.Duration) bool {
 	done := make(chan struct{})
@@ -133,8 +133,8 @@ func (q *Queue) Idle() bool {
 	return q.idle == nil
 }
 
-// Close makes Put and Do fail from then on, and waits like Flush. A stuck writer is
-// abandoned; it exits when it can.
+// Close makes Put and Do fail from now on, and waits like Flush. A stuck writer is
+// abandoned; it exits once it can.
 func (q *Queue) Close(limit time.Duration) bool {
 	q.mu.Lock()
 	q.closed = true

@@ -45,7 +45,7 @@ func TestOrder(t *testing.T) {
 }
 
 // TestStuckWriter checks that nothing blocks on a stuck writer, and that lines that do
-// not fit are counted, with the count in their place.
+// not fit are counted, with the count logged in their place.
 func TestStuckWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -54,14 +54,14 @@ func (b *Bucket) SetBytes(perSecond int64) { b.Set(perSecond, bytesMost(perSecon
 // Take takes one token and reports whether there was one.
 func (b *Bucket) Take() bool { return b.lim.Allow() }
 
-// chunk returns how many bytes a stream takes at a time, a thousandth of the bytes per
-// second.
+// chunk returns how many bytes a stream takes at a time: a thousandth of the bytes per
+// second, between chunkMin and chunkMax.
 func (b *Bucket) chunk() int {
 	return int(min(max(b.lim.Limit()/1000, chunkMin), chunkMax))
 }
 
 // reserve takes n tokens, at most chunkMax. It returns how long to wait before using
-// them, and a function that gives them back instead.
+// them, and a function that returns them to the bucket.
 func (b *Bucket) reserve(n int) (wait time.Duration, cancel func()) {
 	now := time.Now()
 	r := b.lim.ReserveN(now, n)

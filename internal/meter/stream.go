@@ -13,13 +13,13 @@ import (
 	"tunnels/internal/splice"
 )
 
-// Stream is a stream that reads and writes only bytes its bucket has granted. It stops
-// waiting for the bucket as soon as either side closes or resets the stream, a deadline
-// passes, or stop is closed. One goroutine may read while one writes.
+// Stream is a stream that reads and writes only bytes that its bucket has granted. It
+// stops waiting for the bucket as soon as either side closes or resets the stream, a
+// deadline passes, or stop is closed. One goroutine may read while another writes.
 type Stream struct {
 	splice.Wrap // the metered stream
 
-	// Static after construction.
+	// Immutable after construction.
 	done <-chan struct{} // closed when the metered stream ends; nil if it has no Done
 	stop <-chan struct{}
 
@@ -73,8 +73,8 @@ func (m *Stream) SetSink(func([][]byte) int) error { return errors.ErrUnsupporte
 // the end of the stream.
 func (m *Stream) Throttled() bool { return m.paying.Load() }
 
-// payIn waits until n bytes already read may be used. If the deadline passes first they
-// may be used anyway, and later reads pay for them.
+// payIn waits until n bytes that were already read may be used. If the deadline passes
+// first, they may be used anyway, and later reads pay for them.
 func (m *Stream) payIn(n int) error {
 	m.in.owed += n
 	m.paying.Store(true)
@@ -88,7 +88,7 @@ func (m *Stream) payIn(n int) error {
 		case err != errDone:
 			return err
 		}
-		// When both directions end cleanly, unread bytes may remain.
+		// When both directions have ended cleanly, unread bytes may remain.
 		_, err = m.Stream.Read(nil)
 		if err != nil && err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -102,7 +102,7 @@ func (m *Stream) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		chunk := p[n:min(len(p), n+m.out.bucket.chunk())]
 		m.out.owed = len(chunk)
-		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // on errDone, Write returns the reason
+		if err := m.pay(&m.out, m.done); err != nil && err != errDone { // on errDone, the Write below returns the reason
 			return n, err
 		}
 		k, err := m.Stream.Write(chunk)
@@ -117,8 +117,8 @@ func (m *Stream) Write(p []byte) (n int, err error) {
 // errDone means that the stream has ended.
 var errDone = errors.New("stream has ended")
 
-// pay waits until the bucket has granted the bytes owed, or returns why it stopped
-// waiting.
+// pay waits until the bucket has granted the bytes owed, or returns the reason it
+// stopped waiting.
 func (m *Stream) pay(l *lane, done <-chan struct{}) error {
 	for l.owed > 0 {
 		n := min(l.owed, l.bucket.chunk())
@@ -134,7 +134,7 @@ func (m *Stream) pay(l *lane, done <-chan struct{}) error {
 	return nil
 }
 
-// wait waits for d, or returns why it stopped waiting earlier.
+// wait waits for d, or returns the reason it stopped waiting early.
 func (m *Stream) wait(l *lane, d time.Duration, done <-chan struct{}) error {
 	ready := time.After(d)
 	for {

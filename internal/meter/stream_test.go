@@ -36,7 +36,7 @@ func newFake(unread int) *fake { return &fake{unread: unread, ended: make(chan s
 
 func (f *fake) Done() <-chan struct{} { return f.ended }
 
-// end ends both directions, cleanly if err is nil, and leaves unread bytes.
+// end ends both directions, cleanly if err is nil. Unread bytes remain.
 func (f *fake) end(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,7 +112,7 @@ func (l peeker) Discard() {
 
 const (
 	perSecond = 1 << 20
-	most      = perSecond/10 + chunkMax // allowed beyond the rate: a full bucket and a chunk in flight
+	most      = perSecond/10 + chunkMax // bytes allowed beyond the rate: a full bucket and one chunk in flight
 )
 
 // wantTime checks that moving n bytes took as long as the rate requires.
@@ -167,8 +167,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestShared checks that streams share a bucket evenly, and that a few bytes on one
-// more stream do not wait long.
+// TestShared checks that streams share a bucket evenly, and that a stream with only a
+// few bytes does not wait long.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := NewBytes(perSecond), make(chan struct{})
@@ -207,7 +207,8 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// TestEnds checks that every way of ending a stream ends every kind of wait at once.
+// TestEnds checks that every way of ending a stream interrupts every kind of wait at
+// once.
 func TestEnds(t *testing.T) {
 	gone := &code.Error{Code: code.Cancelled, Text: "gone", Remote: true}
 	ends := []struct {

@@ -24,8 +24,8 @@ func ParseEndpoint(network, s string) Endpoint {
 	return Endpoint{network, s}
 }
 
-// String returns the endpoint in the form ParseEndpoint accepts, without a prefix for
-// tcp.
+// String returns the endpoint in the form that ParseEndpoint accepts, without a prefix
+// for tcp.
 func (e Endpoint) String() string {
 	if e.Network == "tcp" {
 		return e.Address

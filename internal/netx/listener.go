@@ -32,14 +32,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// report reports the first error of a burst.
+// report reports an error if it is the first of a burst.
 func (l *listener) report(err error, first bool) {
 	if first && l.cfg.Report != nil {
 		l.cfg.Report(fmt.Errorf("accepting on %s, trying again: %w", l.Addr(), err))
 	}
 }
 
-// Close interrupts waiting and paused Accepts. Further calls do nothing.
+// Close interrupts Accept calls that are waiting or pausing. Further calls do nothing.
 func (l *listener) Close() error {
 	l.closeOnce.Do(func() {
 		close(l.closing)
@@ -48,9 +48,9 @@ func (l *listener) Close() error {
 	return l.closeErr
 }
 
-// setCarrierConn sets the carrier options on an accepted connection, because the
-// listening socket does not pass on all of them. If one cannot be set, the connection
-// is slower or detects a dead peer later, which is no reason to reject it.
+// setCarrierConn sets the carrier options on an accepted connection, because some are
+// not inherited from the listening socket. If one cannot be set, the connection is
+// slower or detects a dead peer later, which is no reason to reject it.
 func setCarrierConn(c net.Conn) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {

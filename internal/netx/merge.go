@@ -11,7 +11,7 @@ type merged struct {
 	// Set once, never changed.
 	all  []net.Listener
 	next chan accepted // unbuffered
-	over chan struct{} // closed by Close, or once no listener accepts any more
+	over chan struct{} // closed by Close, or once no listener is accepting
 
 	wg        sync.WaitGroup // one goroutine per listener, and one waiting for them
 	closeOnce sync.Once

@@ -24,7 +24,7 @@ import (
 
 const (
 	// notSentLowat is how many unsent bytes the kernel may hold for a carrier, unless
-	// SetUnsent changes it. More would only be a queue in which nothing can overtake.
+	// SetUnsent changes it. A longer queue would only delay urgent data.
 	notSentLowat = 128 << 10
 	// userTimeout is how long bytes sent on a carrier may remain unacknowledged.
 	userTimeout = 20 * time.Second

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ownEvery is how old the list of interface addresses may get.
+// ownEvery is the maximum age of the list of interface addresses.
 const ownEvery = 5 * time.Second
 
 // Own caches the addresses of this machine's interfaces. The zero value is ready to use

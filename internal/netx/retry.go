@@ -14,9 +14,9 @@ const (
 )
 
 // Retry accepts connections and keeps trying when accepting fails. A shortage of file
-// descriptors or memory, or a connection aborted before it was accepted, is temporary;
-// a server that stopped listening would have to be restarted by hand. The zero Retry is
-// ready to use, from any goroutine.
+// descriptors or memory, or a connection aborted before it was accepted, is temporary,
+// but a server that stopped listening would have to be restarted by hand. The zero
+// Retry is ready to use from any goroutine.
 type Retry struct {
 	mu    sync.Mutex    // never held while accepting, pausing or reporting
 	pause time.Duration // guarded by mu; the last pause, or 0 after a success
@@ -50,9 +50,9 @@ func (r *Retry) Accept(accept func() (net.Conn, error), stop <-chan struct{}, re
 	}
 }
 
-// failed returns how long to pause after an error, and whether it begins a burst: a
-// process at its limit accepts a connection now and then, which must not trigger
-// another report.
+// failed returns how long to pause after an error, and whether the error begins a
+// burst. A process at its limit still accepts a connection now and then, which must not
+// trigger another report.
 func (r *Retry) failed() (pause time.Duration, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

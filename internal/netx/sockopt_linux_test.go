@@ -87,7 +87,7 @@ func exhaust(t *testing.T) error {
 	}
 	defer d.Close()
 
-	// Lower than every open descriptor, so that nothing more can be opened.
+	// This is lower than every open descriptor, so nothing more can be opened.
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 		return err

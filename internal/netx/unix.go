@@ -70,7 +70,7 @@ func checkUnixPath(path string) error {
 	return nil
 }
 
-// removeStale removes the socket file of a process that is gone.
+// removeStale removes the socket file left behind by a process that is gone.
 func removeStale(ctx context.Context, network, path string) error {
 	before, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +94,7 @@ func removeStale(ctx context.Context, network, path string) error {
 	if !refused(err) {
 		return fmt.Errorf("cannot tell whether the socket file is in use: %w", err)
 	}
-	// A live socket may have replaced it in the meantime.
+	// A live socket may have replaced the file in the meantime.
 	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
 		return errors.New("the socket file changed in the meantime: another process is starting up with the same path")
 	}

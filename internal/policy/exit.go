@@ -12,8 +12,8 @@ import (
 
 // Exit judges targets. Deny wins; Allow overrides the default denials; a target in
 // neither list is allowed unless it is denied by default. A client's rules (For) can
-// restrict and allow more, but cannot allow anything in Deny. The zero Exit has only
-// the default denials. It is safe for concurrent use.
+// restrict it further and allow more, but cannot allow anything in Deny. The zero Exit
+// has only the default denials. It is safe for concurrent use.
 type Exit struct {
 	Allow, Deny *List
 	// Own reports whether an address belongs to this machine. Such addresses are denied
@@ -110,7 +110,7 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	return nil
 }
 
-// unnamed returns the lists that could allow the target, and the entry that would do
+// unnamed describes the lists that could allow the target, and the entry that would do
 // so.
 func (e *Exit) unnamed(entry string) string {
 	name := e.Allow.Called("allow")
@@ -120,7 +120,7 @@ func (e *Exit) unnamed(entry string) string {
 	return "neither " + name + " nor allow of " + e.client.Who + " names it (allow = " + entry + " would)"
 }
 
-// entryFor returns the list entry that matches exactly the address, or the name that
+// entryFor returns the list entry that matches only the address, or only the name that
 // resolved to it.
 func entryFor(a netip.AddrPort, viaName string) string {
 	port := strconv.Itoa(int(a.Port()))

@@ -31,7 +31,7 @@ import (
 	"tunnels/internal/keytext"
 )
 
-// List is a parsed list. A nil List is empty and matches nothing. It never changes once
+// List is a parsed list. A nil List is empty and matches nothing. It is immutable once
 // in use, so it is safe for concurrent use.
 type List struct {
 	Name string // the list's name in messages, or empty
@@ -41,7 +41,7 @@ type List struct {
 
 // entry is one rule. Exactly one of prefixes, name and all is set.
 type entry struct {
-	own      bool           // in addition to prefixes, the addresses of this machine
+	own      bool           // also matches the addresses of this machine
 	text     string         // as written, for messages
 	prefixes []netip.Prefix // addresses
 	name     string         // lower case, without a final dot
@@ -205,7 +205,7 @@ func checkName(name string) error {
 			}
 		}
 	}
-	// A mistyped address must not become a name that no host has.
+	// A mistyped address must not be accepted as a name.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; strings.Trim(last, "0123456789") == "" {
 		return errors.New("is neither an address nor a name: want four numbers from 0 to 255, as in 192.0.2.7")
 	}

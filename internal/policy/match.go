@@ -11,8 +11,8 @@ import (
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // forms returns the forms in which addr is matched: without its zone, because no prefix
-// contains an address with one, and as the IPv4 address it embeds, invalid if there is
-// none.
+// contains an address with one, and as the IPv4 address embedded in it, which is
+// invalid if there is none.
 func forms(addr netip.Addr) [2]netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	f := [2]netip.Addr{addr}

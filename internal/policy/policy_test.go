@@ -201,7 +201,7 @@ func TestExit(t *testing.T) {
 		allow, deny string
 		name        string // resolves to addr; empty if the target is the address
 		addr        string
-		want        string // part of the refusal, or empty if allowed
+		want        string // part of the refusal; empty if allowed
 	}{
 		{addr: "1.1.1.1:443"},
 		{addr: "[2606:4700::1]:443"},

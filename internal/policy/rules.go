@@ -18,8 +18,8 @@ func (e *Exit) For(r *Rules) *Exit {
 	return &Exit{Allow: e.Allow, Deny: e.Deny, Own: e.Own, client: r}
 }
 
-// nameRefused returns why the rules refuse a name before it is resolved, or "" if they
-// do not yet.
+// nameRefused returns why the rules refuse a name before it is resolved, or "" if that
+// is not certain yet.
 func (r *Rules) nameRefused(host string, port uint16, own ownFunc) string {
 	if r == nil {
 		return ""

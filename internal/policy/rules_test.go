@@ -10,10 +10,10 @@ import (
 func TestRules(t *testing.T) {
 	tests := []struct {
 		allow, deny string // for all clients
-		only        string // empty if unset
+		only        string // empty means unset
 		yes, no     string // the client's allow and deny
 		name, addr  string
-		want        string // part of the refusal, or empty if allowed
+		want        string // part of the refusal; empty if allowed
 	}{
 		{addr: "1.1.1.1:443"},
 		{addr: "10.0.0.1:443", want: "is private (10.0.0.0/8): neither -server.allow nor allow of [c] names it"},
@@ -46,7 +46,7 @@ func TestRules(t *testing.T) {
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.1.9:443"},
 		{only: "1.1.1.0/24", name: "a.example", addr: "1.1.2.9:443", want: "not in the only list of [c]"},
 		{only: "all:443", addr: "10.0.0.1:443", want: "is private"},
-		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // the file parser adds Inner
+		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // the file parser would add Inner
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", addr: "10.0.0.1:443"},
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", no: "10.0.0.1", addr: "10.0.0.1:443", want: "deny of [c]"},
 		{only: "a.example", yes: "private", allow: "all", addr: "10.0.0.1:443", want: "not in the only list of [c]"},
@@ -64,7 +64,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesNames: names are refused before they are resolved if the outcome is certain.
+// TestRulesNames: names are refused before they are resolved if no address could change
+// the outcome.
 func TestRulesNames(t *testing.T) {
 	tests := []struct{ only, no, host, want string }{
 		{"", "", "a.example", ""},

@@ -59,7 +59,7 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestRefusalNamesTheEntry: the entry suggested by a refusal allows exactly that
+// TestRefusalNamesTheEntry: the entry that a refusal suggests allows exactly that
 // target.
 func TestRefusalNamesTheEntry(t *testing.T) {
 	proposed := regexp.MustCompile(`\((?:-server\.allow|allow =) (\S+) would\)$`)

@@ -25,7 +25,7 @@ type failure struct {
 }
 
 // telling lists codes by how much they reveal about a target, from most to least: it
-// exists; it may exist; it is not allowed; nothing.
+// exists, it may exist, it is not allowed, nothing.
 var telling = []code.Code{code.Refused, code.Timeout, code.HostUnreachable, code.NotAllowed, code.NetUnreachable}
 
 // combine combines one or more failures into one error.
@@ -94,7 +94,7 @@ func Code(err error) code.Code {
 }
 
 // isReset reports whether a connection was reset as soon as it was established, which
-// connect may already report.
+// connect itself may already report.
 func isReset(err error) bool {
 	return isErrno(err, syscall.ECONNRESET, 10054) || isErrno(err, syscall.ECONNABORTED, 10053)
 }

@@ -72,7 +72,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestContext: races that are canceled, out of time or without an address.
+// TestContext: races that are canceled, time out or have no address.
 func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}, a6: {after: never}})

@@ -24,8 +24,8 @@ const (
 	maxAttempts = 16
 	// maxHosts limits how many hosts' winning addresses are remembered.
 	maxHosts = 4096
-	// winnerFor is how long an address goes first after beating an earlier one. Then
-	// the others get another chance.
+	// winnerFor is how long an address goes first after it has beaten an earlier one.
+	// After that, the others get another chance.
 	winnerFor = 10 * time.Minute
 )
 
@@ -62,7 +62,7 @@ func (d *Dialer[C]) Connect(ctx context.Context, host string, addrs []netip.Addr
 	c, by, err := h.run(ctx)
 	switch {
 	case err != nil, by == order[0]:
-		// A win with a head start is not evidence: counting it would keep the others
+		// A win with a head start proves nothing: counting it would keep the others
 		// from ever being tried again.
 	case by == usual[0]:
 		d.winners.Delete(host)
@@ -191,7 +191,7 @@ func (h *dialRace[C]) finish(cancel context.CancelFunc) {
 // err returns the error of a race without a winner.
 func (h *dialRace[C]) err(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return &code.Error{Code: code.Cancelled, Text: "connection attempt canceled"}
+		return &code.Error{Code: code.Cancelled, Text: "connection attempt cancelled"}
 	}
 	if len(h.failures) == 0 {
 		if ctx.Err() != nil {

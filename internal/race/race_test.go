@@ -31,7 +31,7 @@ const never = time.Hour
 // track is a fake network whose addresses answer as the test specifies.
 type track struct {
 	*Dialer[*conn]
-	behave map[string]behaviour // set once; addresses missing here answer at once
+	behave map[string]behaviour // set once; addresses not listed answer at once
 
 	mu    sync.Mutex
 	began time.Time // guarded by mu
@@ -112,7 +112,7 @@ func parseAddrs(list string) []netip.Addr {
 	return as
 }
 
-// want checks which addresses the last race tried, and that it left nothing open.
+// want checks which addresses the last race tried, and that it left no connection open.
 func (t *track) want(tb testing.TB, tried string, took time.Duration) {
 	tb.Helper()
 	t.mu.Lock()

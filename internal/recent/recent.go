@@ -1,4 +1,4 @@
-// Package recent caches recent findings, such as addresses of names or unresponsive
+// Package recent caches recent results, such as the addresses of names or unresponsive
 // targets, in bounded memory.
 package recent
 
@@ -57,7 +57,8 @@ func (m *Map[K, V]) Put(k K, v V, d time.Duration) {
 	if m.order.Len() > m.max {
 		m.remove(m.order.Back())
 	}
-	// Values that are never used again must not stay until the map is full.
+	// Remove up to two expired values: values never requested again would otherwise
+	// stay until the map is full.
 	for range 2 {
 		if el := m.order.Back(); el != nil && m.expired(el) {
 			m.remove(el)

@@ -30,13 +30,13 @@ type Config[T any] struct {
 	// Parse parses the file's text; old is the content in force, or nil at first.
 	Parse func(text string, old *T) (*T, error)
 
-	// Report, if not nil, is called after a change, by the goroutine that called Look:
-	// with nil if the file was reloaded, otherwise with the error, once per distinct
-	// error.
+	// Report, if not nil, is called after a change: with nil if the file was reloaded,
+	// otherwise with the error, once per distinct error. It is called by the goroutine
+	// that called Look.
 	Report func(error)
 
-	// KeepIfEmpty keeps the content in force while the file is empty, as it briefly is
-	// when written in place. Reload loads even an empty file.
+	// KeepIfEmpty keeps the content in force while the file is empty, as it is for a
+	// moment when written in place. Reload loads even an empty file.
 	KeepIfEmpty bool
 }
 
@@ -82,7 +82,8 @@ func (f *File[T]) Look() {
 	}
 }
 
-// Reload reads the file now, changed or not. The error it returns is not also reported.
+// Reload reads the file now, changed or not. It returns any error instead of reporting
+// it.
 func (f *File[T]) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,15 +121,15 @@ func (f *File[T]) noteLocked(err error) {
 }
 
 // isReadLocked reports whether info matches the file last read, as far as that can be
-// told without reading it.
+// determined without reading it.
 func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 	was := f.stamp
 	return was != nil && os.SameFile(info, was) && info.Size() == was.Size() && info.ModTime().Equal(was.ModTime()) &&
 		f.read.Sub(info.ModTime()) >= settled
 }
 
-// readLocked reads the file and, if valid, puts it in force. It returns whether that
-// changed anything.
+// readLocked reads the file and, if it is valid, puts it in force. It returns whether
+// the content changed.
 func (f *File[T]) readLocked() (changed bool, err error) {
 	f.looked = time.Now()
 	f.read = f.looked

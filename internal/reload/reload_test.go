@@ -54,7 +54,7 @@ func (k *kept) write(text string) {
 	}
 }
 
-// want checks the content in force a second later, and the reports made in the
+// want checks which content is in force a second later, and what was reported in the
 // meantime.
 func (k *kept) want(text string, said ...string) {
 	k.t.Helper()
@@ -92,7 +92,7 @@ func TestFile(t *testing.T) {
 				t.Error("Reload of bad = nil")
 			}
 			k.said = nil
-			k.want(*k.Now()) // Reload has returned it
+			k.want(*k.Now()) // the error was returned by Reload, so it is not reported
 			k.write("three")
 			if err := k.Reload(); err != nil || *k.Now() != "three" {
 				t.Errorf("Reload = %v, %q", err, *k.Now())

@@ -20,7 +20,7 @@ const (
 	maxNegativeTTL = 5 * time.Minute
 	// failureTTL exceeds the one second that RFC 9520 requires.
 	failureTTL = 2 * time.Second
-	// rest is how long an upstream that did not answer goes to the end of the order.
+	// rest is how long an upstream that did not answer is tried last.
 	rest = 30 * time.Second
 )
 
@@ -40,9 +40,10 @@ type server struct {
 	restsUntil atomic.Int64 // in Unix nanoseconds
 }
 
-// ask queries upstreams until one has an answer: it moves to the next when one fails or
-// stays silent for a while, then starts over, because datagrams may be lost. Slow
-// answers still count: every upstream asked may answer until the end.
+// ask queries upstreams until one has an answer. It moves to the next one when one
+// fails or stays silent for a while, and starts over after the last, because datagrams
+// may be lost. Slow answers still count: every upstream that was asked may answer until
+// the end.
 func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	defer r.turns.end(turn)
 	select {
@@ -81,8 +82,8 @@ func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	return r.failure(ctx, q, errs)
 }
 
-// inOrder returns the upstreams in list order, but with those that recently failed to
-// answer last.
+// inOrder returns the upstreams in list order, except that those that recently failed
+// to answer come last.
 func (r *Resolver) inOrder() []*server {
 	order := slices.Clone(r.servers)
 	now := time.Now().UnixNano()
@@ -99,8 +100,7 @@ func (r *Resolver) inOrder() []*server {
 	return order
 }
 
-// checked returns a with the limits applied and, if it has no address, with an error
-// text.
+// checked returns a with the limits applied and, if it has no address, an error text.
 func checked(a answer, q question, s *server) answer {
 	if len(a.addrs) > 0 {
 		a.addrs = slices.Clone(a.addrs[:min(len(a.addrs), maxAddrs)])
@@ -119,8 +119,8 @@ func checked(a answer, q question, s *server) answer {
 	return a
 }
 
-// failure returns the answer when no upstream has one. It is not cached if ctx was
-// canceled early.
+// failure returns the answer for the case that no upstream has one. It is not cached if
+// ctx was canceled early.
 func (r *Resolver) failure(ctx context.Context, q question, errs []error) answer {
 	a := answer{failed: true, ttl: failureTTL}
 	switch {

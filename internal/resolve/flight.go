@@ -30,8 +30,8 @@ func landed(a answer) *flight {
 	return f
 }
 
-// join returns the flight that answers a client's question. The caller must leave it,
-// unless the answer is worth caching even after all waiters have left.
+// join returns the flight that answers a client's question. The caller must call leave,
+// unless the answer is worth caching even if nothing waits for it.
 func (r *Resolver) join(client string, q question) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,7 +60,7 @@ func (r *Resolver) join(client string, q question) *flight {
 	return f
 }
 
-// leave gives up on f; the query is canceled when its last waiter leaves.
+// leave gives up waiting for f; its query is canceled when the last waiter leaves.
 func (r *Resolver) leave(q question, f *flight) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -121,8 +121,8 @@ func TestResolutionDelay(t *testing.T) {
 	}
 }
 
-// TestNext: when an upstream does not answer, the next one is asked, and goes first for
-// a while.
+// TestNext: when an upstream does not answer, the next one is asked, and is tried first
+// for a while.
 func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := &fake{asked: make(chan question, 100), answer: func(ctx context.Context, _ question) (answer, error) {
@@ -190,7 +190,8 @@ func TestSlowUpstream(t *testing.T) {
 }
 
 // TestTurns: a client requesting thousands of names that no upstream answers does not
-// delay another client, whether it requests all at once or gives up on earlier ones.
+// delay another client, whether it requests them all at once or gives up on earlier
+// ones.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
@@ -214,7 +215,7 @@ func TestTurns(t *testing.T) {
 				t.Errorf("the lookup of another client took %v", took)
 			}
 		}
-		// A name requested by both uses the turn of the client with the shorter wait.
+		// A name requested by both uses the turn of the client that waits less.
 		go r.Lookup(t.Context(), "flooder", "shared.example")
 		synctest.Wait()
 		begin := time.Now()

@@ -13,7 +13,7 @@ type hearing struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	q        question
-	patience time.Duration // for each upstream, from when it was asked
+	patience time.Duration // for each upstream, counted from when it was asked
 	running  int           // upstreams that were asked and have not answered
 	said     chan verdict  // buffered for all verdicts
 }
@@ -37,7 +37,7 @@ func (r *Resolver) newHearing(ctx context.Context, q question) *hearing {
 // ask starts a query to an upstream; hear must follow.
 func (h *hearing) ask(s *server) {
 	h.running++
-	go func() { // end waits for it to send its verdict
+	go func() { // end waits until it has sent its verdict
 		a, err := s.lookup(h.ctx, h.q, h.patience)
 		h.said <- verdict{s, a, err}
 	}()

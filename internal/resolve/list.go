@@ -14,7 +14,8 @@ import (
 // System is the entry for the system's own configuration, and the default.
 const System = "system"
 
-// maxUpstreams limits the length of a list, because one question may query every entry.
+// maxUpstreams limits the length of a list, because one question may be sent to every
+// entry.
 const maxUpstreams = 8
 
 const (
@@ -83,7 +84,7 @@ func Parse(list string) ([]Upstream, error) {
 	return ups, nil
 }
 
-// shown returns an entry without any secrets.
+// shown returns an entry with all secrets removed.
 func shown(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.EqualFold(scheme, "udp") || strings.EqualFold(scheme, "tcp") {

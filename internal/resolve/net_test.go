@@ -100,8 +100,8 @@ func TestTransports(t *testing.T) {
 	}
 }
 
-// TestForged: datagrams that do not answer the question are dropped; the right answer
-// following them counts.
+// TestForged: datagrams that do not answer the question are dropped, and the right
+// answer that follows is used.
 func TestForged(t *testing.T) {
 	evil := func(q *message) *message {
 		return testnet.DNSAnswer(q, 3600, netip.MustParseAddr("203.0.113.66"), netip.MustParseAddr("2001:db8::66"))
@@ -131,7 +131,8 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// TestGuessing: many wrong answers look like an attack, so TCP is used.
+// TestGuessing: many wrong answers look like an attack, so the query is repeated over
+// TCP.
 func TestGuessing(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, tcp bool) (answers []*message) {
 		for range maxForeign {
@@ -216,14 +217,14 @@ func TestDead(t *testing.T) {
 	wantCode(t, newNet(t, "tcp://"+closed), "a.example", code.HostUnreachable, "tcp://"+closed+": ")
 }
 
-// patient is an upstream that allows enough time even for a busy machine.
+// patient is an upstream that waits long enough even on a busy machine.
 type patient struct{ upstream }
 
 func (p patient) lookup(ctx context.Context, q question, _ time.Duration) (answer, error) {
 	return p.upstream.lookup(ctx, q, time.Minute)
 }
 
-// TestNegative: negative answers in various forms, whose TTL comes from the SOA.
+// TestNegative: negative answers in various forms, with the TTL from the SOA.
 func TestNegative(t *testing.T) {
 	soa := func(q *message, ttl, minimum uint32) *message {
 		m := testnet.DNSAnswer(q, 0)
@@ -255,7 +256,8 @@ func TestNegative(t *testing.T) {
 	}
 }
 
-// TestSystem: answers from the system's resolver, which here queries our own server.
+// TestSystem: answers from the system's resolver, which the test directs to its own
+// server.
 func TestSystem(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
 		name := q.Questions[0].Name.String()

@@ -7,7 +7,7 @@ import (
 )
 
 // numeric returns the error text for a host that ends in a number. If some programs
-// accept it as an IPv4 address, as with 127.1 or 0x7f.1, the text suggests the usual
+// accept it as an IPv4 address, as they do 127.1 or 0x7f.1, the text suggests the usual
 // form. Such hosts are refused because programs disagree on whether they are addresses
 // or names, to which different policies apply.
 func numeric(host string) string {

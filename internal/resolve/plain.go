@@ -18,8 +18,8 @@ import (
 const (
 	// maxDatagram limits the size of received datagrams; servers send at most udpSize.
 	maxDatagram = 4096
-	// maxForeign is how many datagrams may fail to answer the question before switching
-	// to TCP, in case an attacker is guessing.
+	// maxForeign is how many datagrams that do not answer the question are tolerated
+	// before switching to TCP, in case an attacker is guessing.
 	maxForeign = 32
 )
 

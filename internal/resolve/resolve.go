@@ -60,18 +60,18 @@ type question struct {
 	v6   bool
 }
 
-// answer is the result for a question. It never changes.
+// answer is the result for a question. It is immutable.
 type answer struct {
 	addrs  []netip.Addr
 	ttl    time.Duration // how long it is valid
 	why    *code.Error   // why there are no addrs, or nil if there are some
-	failed bool          // no upstream could answer, so there may be addresses after all
+	failed bool          // no upstream could answer, so the name may still have addresses
 }
 
 // Config configures a Resolver.
 type Config struct {
 	Upstreams []Upstream // tried in this order; if empty, the system's resolver is used
-	Name      string     // what messages call Upstreams; may be empty
+	Name      string     // the setting's name in messages; may be empty
 }
 
 // New returns a resolver configured by c. The caller must Close it.
@@ -129,7 +129,7 @@ func (r *Resolver) Lookup(ctx context.Context, client, host string) ([]netip.Add
 	q4, q6 := question{name, false}, question{name, true}
 	f4, f6 := r.join(client, q4), r.join(client, q6)
 	has4, has6, err := wait(ctx, f4, f6)
-	if has4 || err != nil { // otherwise let it continue for the next request
+	if has4 || err != nil { // otherwise let the query continue for the next request
 		r.leave(q4, f4)
 	}
 	if has6 || err != nil {

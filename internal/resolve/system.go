@@ -20,11 +20,11 @@ const (
 
 // system resolves names the way the system is configured, with its hosts file, servers
 // and search domains. Package net implements all of that, and follows changes. Reading
-// resolv.conf ourselves would give us the TTLs, but we would have to reimplement all
-// the rest on every system.
+// resolv.conf ourselves would provide the TTLs, but the rest would have to be
+// reimplemented for every system.
 type system struct {
 	net.Resolver
-	list string // what messages call the list of upstreams; never changes
+	list string // the list's name in messages; immutable
 }
 
 func newSystem(list string) *system { return &system{list: cmp.Or(list, "the list of DNS servers")} }

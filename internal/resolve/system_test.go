@@ -6,7 +6,7 @@ import (
 )
 
 // TestSystemOddHyphen: if package net refused to query a name, the error must not claim
-// that it does not exist.
+// that the name does not exist.
 func TestSystemOddHyphen(t *testing.T) {
 	r := newResolver([]upstream{newSystem("-server.dns")})
 	defer r.Close()

@@ -18,7 +18,7 @@ type turns struct {
 	next  list.List        // guarded by mu; elements are *line with a query that may start
 }
 
-// line holds the queries of one client. Guarded by turns.mu.
+// line holds the queries of one client. It is guarded by turns.mu.
 type line struct {
 	client  string
 	asking  int

@@ -19,7 +19,7 @@ const (
 	maxName  = 256 // bytes; RFC 5280 allows 64 characters, RFC 1035 255 bytes
 	maxCount = 1 << 24
 	maxKB    = 1 << 30
-	problems = 20 // with more than this, it is probably not a rules file
+	problems = 20 // a file with more than this is probably not a rules file
 )
 
 // keys lists the keys allowed in a block.
@@ -71,7 +71,7 @@ func (p *parser) line(line string) error {
 	switch {
 	case err != nil || key == "":
 		return err
-	case !slices.Contains(keys, key): // not quoted: the file could contain anything
+	case !slices.Contains(keys, key): // not quoted, because the file could contain anything
 		if near := typo.Nearest(key, keys); near != "" {
 			return fmt.Errorf("is not valid inside a block: did you mean %s?", near)
 		}

@@ -16,10 +16,9 @@
 //
 // A client has one block: the one with its name, else the longest matching *.name, else
 // [*]. Names are case-insensitive. Lists have the syntax of package policy; repeated
-// lists accumulate. Deny wins; only restricts, and also allows those of its addresses
-// and networks that are denied by default as a whole; allow permits what is denied by
-// default. 0 means no limit; unset limits default to the flags. one that is not given
-// is whatever holds for all.
+// lists accumulate. "deny" takes precedence. "only" restricts, but also allows those of
+// its addresses and networks that are denied by default as a whole. "allow" permits
+// what is denied by default. 0 means no limit; unset limits default to the flags.
 package rules
 
 import (
@@ -33,7 +32,7 @@ import (
 // Limit is one limit for a client.
 type Limit struct {
 	Max  int64  // 0 means no limit
-	Rule string // where it was set, for messages: "sess.max.cnt of [laptop]"
+	Rule string // the setting's name in messages: "sess.max.cnt of [laptop]"
 }
 
 // Limits holds the limits for one client.
@@ -43,17 +42,17 @@ type Limits struct {
 	Rate     Limit // bytes per second, each way
 }
 
-// Rule is one block. It never changes once parsed.
+// Rule is one block. It is immutable once parsed.
 type Rule struct {
 	Policy policy.Rules
 
 	sessions, opens, rate *Limit // nil if unset
 	line                  int    // first line of the block
-	deniesAll             int    // line of a deny list that contains all, or 0
+	deniesAll             int    // line of a deny list that contains "all", or 0
 	opensSome             bool   // only or allow is set
 }
 
-// Limits returns all, overridden by the limits that r sets. r may be nil.
+// Limits returns the limits in all, overridden by those that r sets. r may be nil.
 func (r *Rule) Limits(all Limits) Limits {
 	if r == nil {
 		return all
@@ -123,7 +122,7 @@ func (t *Table) Len() int {
 }
 
 // place returns where to store the block with the given header: in m under key, or in
-// other.
+// other if m is nil.
 func (t *Table) place(header string) (m map[string]*Rule, key string, err error) {
 	name := Fold(header)
 	switch {

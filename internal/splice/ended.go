@@ -21,10 +21,10 @@ type Ender interface {
 
 // Time limits for delivering the data that an end sent before it was lost.
 const (
-	stallMax = 3 * time.Second  // while the other end accepts nothing
+	stallMax = 3 * time.Second  // for as long as the other end accepts nothing
 	lostMax  = 10 * time.Second // in total, if the data is incomplete anyway
-	// orphanMax replaces stallMax after a clean end. A target may be slow, and a kernel
-	// delivering data for an exited process is just as patient.
+	// orphanMax replaces stallMax after a clean end. The target may be slow; a kernel
+	// also waits about this long to deliver an exited process's data.
 	orphanMax = time.Minute
 )
 
@@ -78,7 +78,7 @@ func (j *join) listen(d *direction) {
 	if e, ok := from.(Ender); ok && e.OnEnd(func(err error, whole bool) { j.onEnd(d.from, err, whole) }) {
 		return
 	}
-	// Data a target sent before its reset is delivered however long the other end
+	// Data that a target sent before its reset is delivered no matter how long that
 	// takes, so a target needs no guard.
 	d.guarded = j.why[d.from] != code.TargetReset && hasSocket(from)
 }
@@ -103,7 +103,7 @@ func (j *join) onEnd(e End, err error, whole bool) {
 	case err == nil:
 		j.wakeFor(e)
 		if !target {
-			return // an application may pause indefinitely
+			return // an application may pause for any length of time
 		}
 		stall = orphanMax
 	case !target && (whole || why == code.TargetReset):
@@ -115,7 +115,7 @@ func (j *join) onEnd(e End, err error, whole bool) {
 }
 
 // await fails the join once the other end has accepted no data from e for stall, not
-// counting rate limiting, or at until unless it is zero.
+// counting time spent on rate limiting, or at until unless that is zero.
 func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 	taken := j.taken(e)
 	wait := stall

@@ -102,9 +102,9 @@ func TestEnded(t *testing.T) {
 		why   [2]code.Code
 		err   error
 		whole bool
-		says  int           // 10-byte pieces sent by the lost end
-		pace  time.Duration // how long the other end takes for each; negative means forever
-		ends  bool          // the lost end sent end of file
+		says  int           // number of 10-byte pieces sent by the lost end
+		pace  time.Duration // how long the other end takes for each piece; negative means forever
+		ends  bool          // the lost end sent end of file before
 		took  time.Duration // time until the join ends; 0 means never
 		got   int
 		clean bool

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A socket reports a reset only to a read or write, and neither happens while the other
-// end accepts no data or after end of file was read. The guard polls the socket during
+// A socket reports a reset only to a read or write. Neither happens while the other end
+// accepts no data, or after end of file was read. The guard polls the socket during
 // those times. It runs only when needed, so an idle join has no timer.
 
 // guardEvery is the interval at which a guarded socket is polled.
@@ -20,8 +20,8 @@ func (d *direction) arm() {
 	}
 }
 
-// look polls d's source after guardEvery, and again for as long as needed. writes is
-// the value of d.writes when it was called.
+// look polls d's source after guardEvery, and again as long as needed. writes is the
+// value of d.writes at the time of the call.
 func (d *direction) look(writes uint32) {
 	t := &d.j.timers
 	t.set(&t.tick[d.from], guardEvery, func() {
@@ -51,7 +51,7 @@ func (d *direction) look(writes uint32) {
 func (d *direction) broken() error {
 	finished := d.j.hasEnded(d.to)
 	err := broken(d.j.ends[d.from], finished)
-	if err != nil && !finished && d.j.hasEnded(d.to) { // just ended: err may be due to our own CloseWrite
+	if err != nil && !finished && d.j.hasEnded(d.to) { // just ended: err may be caused by our own CloseWrite
 		err = broken(d.j.ends[d.from], true)
 	}
 	return err

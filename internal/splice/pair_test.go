@@ -51,7 +51,7 @@ func TestFlow(t *testing.T) {
 	for name, tt := range map[string]struct {
 		play func(o *observed)
 		told string
-		up   int64 // -1 means any number
+		up   int64 // -1 means that any number is accepted
 		down int64
 	}{
 		"an answer": {func(o *observed) {
@@ -81,7 +81,7 @@ func TestFlow(t *testing.T) {
 		}, "first", 1000, 4},
 		"end without data, and data for it": {func(o *observed) {
 			o.target.Close()
-			io.ReadAll(o.app) // the end has been passed on
+			io.ReadAll(o.app) // wait until the end has been passed on
 			for {             // the system rejects these bytes
 				if _, err := o.app.Write([]byte("more")); err != nil {
 					return
@@ -109,7 +109,7 @@ func TestFlow(t *testing.T) {
 }
 
 // TestFailedFirst checks that Flow.Failed is called before the application can see the
-// failure, so that the failure is on record when the application retries.
+// failure, so that it is already recorded when the application retries.
 func TestFailedFirst(t *testing.T) {
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")

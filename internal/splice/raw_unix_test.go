@@ -21,7 +21,7 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // a second run frees what sync.Pool kept through the first
+		runtime.GC() // a second run frees what sync.Pool kept in the first
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
@@ -122,7 +122,7 @@ func TestDeliverToReset(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeFailedDeliveryArrives checks that data a target sent before resetting
+// TestAnswerBeforeFailedDeliveryArrives checks that data a target sent before it reset
 // the connection arrives even if a delivery to it failed and more is written
 // afterwards.
 func TestAnswerBeforeFailedDeliveryArrives(t *testing.T) {

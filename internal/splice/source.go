@@ -18,8 +18,8 @@ const record = 16<<10 - 4
 var bufferSizes = [...]int{4 * record, 16 * record}
 
 // bufferPools recycles the buffers. A direction gets one when there is data to read and
-// puts it back once the data is written, so it holds none while idle. A pool is a
-// cache, not state.
+// returns it once the data is written, so it holds none while idle. A pool is only a
+// cache, so this is not package-level state.
 var bufferPools [len(bufferSizes)]sync.Pool
 
 // largeMax limits how many large buffers the process may hold at once, because a peer
@@ -119,7 +119,7 @@ func (s *source) hold() {
 	}
 }
 
-// release gives back the buffer or borrowed bytes, if any.
+// release returns the buffer to its pool, or ends the loan of bytes, if any.
 func (s *source) release() {
 	if s.lent {
 		s.peeker.Discard()

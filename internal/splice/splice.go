@@ -178,9 +178,9 @@ func (p Pair) Join() Result {
 }
 
 // ResetOnDeath makes the kernel reset c if this process is killed, so that the peer
-// does not see a clean EOF on truncated data. From then on, c.Close also sends a reset.
-// Join calls it for both ends and undoes it after a clean end; a caller that makes
-// promises to c's peer before Join should call it first.
+// does not mistake truncated data for a clean end. From then on, c.Close also sends a
+// reset. Join calls it for both ends and undoes it after a clean end. Callers that make
+// promises to c's peer before Join should call it earlier.
 func ResetOnDeath(c net.Conn) { setLinger(c, 0) }
 
 // setLinger sets how closing c treats unsent data, if c supports that: 0 discards it
@@ -193,10 +193,10 @@ func setLinger(c net.Conn, sec int) {
 
 // join holds the state shared by the two directions.
 type join struct {
-	ends  [3]Stream      // static
-	why   [3]code.Code   // static; code to use when an end fails without one
-	flows [3]Flow        // static; by source
-	ways  [3]*direction  // static once Join has set it; by source
+	ends  [3]Stream      // immutable after creation
+	why   [3]code.Code   // immutable after creation; code to use when an end fails without one
+	flows [3]Flow        // immutable after creation; by source
+	ways  [3]*direction  // immutable once Join has set it; by source
 	wg    sync.WaitGroup // directions that have not ended
 
 	// delivering is held during a delivery to that end, which does not block. Acquire
@@ -228,7 +228,7 @@ type direction struct {
 	moved    atomic.Int64 // bytes written to the other end
 
 	// See guard.go.
-	guarded bool          // set by listen, static afterwards
+	guarded bool          // set by listen, immutable after that
 	writes  atomic.Uint32 // Writes begun plus Writes finished, so odd while one is in progress
 	armed   atomic.Bool   // the guard is running
 }
@@ -380,8 +380,8 @@ func (j *join) isDraining() bool {
 // kernel reports a socket's error only once: if a Write got it, a read from the same
 // socket sees a clean end.
 func (j *join) wasReset(from, to End) bool {
-	// Check before and after, because it looks like a reset when both directions have
-	// ended.
+	// Check both before and after, because a socket also looks reset once both
+	// directions have ended.
 	return !j.hasEnded(to) && broken(j.ends[from], false) != nil && !j.hasEnded(to)
 }
 
@@ -399,7 +399,7 @@ func (j *join) eof(from, to End) {
 	}
 	j.mu.Unlock()
 	j.delivering[from].Unlock()
-	if failed != nil { // draining the remaining data, so this is not a clean end
+	if failed != nil { // the remaining data has been read, but this is not a clean end
 		j.abort()
 		return
 	}
@@ -412,7 +412,7 @@ func (j *join) eof(from, to End) {
 	j.mu.Lock()
 	over := j.ended[to]
 	j.mu.Unlock()
-	if over { // that end is finished and gone, so it does not need our end of file
+	if over { // that end is finished and gone, so it needs no end of file from us
 		return
 	}
 	j.writeFailed(to, err)
@@ -453,8 +453,8 @@ func (j *join) fail(e End, err error) {
 }
 
 // abort aborts both ends with the reason for the first failure. That includes the
-// failed end: its failure may be local, such as a deadline, and its peer must not
-// mistake it for a clean end.
+// failed end, because its failure may be local, such as a deadline, and its peer must
+// not mistake it for a clean end.
 func (j *join) abort() {
 	j.mu.Lock()
 	done := j.aborted

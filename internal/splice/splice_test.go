@@ -295,7 +295,7 @@ func TestWriteToDeadApplicationEnds(t *testing.T) {
 			if n, err := far.Read(make([]byte, 1)); err != io.EOF {
 				t.Fatalf("far end read %d, %v; want EOF", n, err)
 			}
-			for { // write from the far end until it gets an error
+			for { // write from the far end until that fails
 				if _, err := far.Write(make([]byte, 1000)); err != nil {
 					break
 				}

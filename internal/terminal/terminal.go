@@ -22,9 +22,9 @@ func Is(r io.Reader) bool {
 }
 
 // ReadPassword writes the prompt to w and reads one line from the terminal f without
-// echo. After Ctrl-C it restores the terminal; the reading goroutine then stays until
-// the line ends, because a read from a terminal cannot be canceled and the caller is
-// about to exit.
+// echo. After Ctrl-C it restores the terminal. The reading goroutine then stays blocked
+// until the line ends, because a read from a terminal cannot be canceled and the caller
+// is about to exit.
 func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	fd := int(f.Fd())
 	before, err := term.GetState(fd)
@@ -46,7 +46,7 @@ func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	}()
 	select {
 	case r := <-read:
-		fmt.Fprintln(w) // the user's own newline was not echoed either
+		fmt.Fprintln(w) // the newline typed by the user was not echoed either
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
 			return "", fmt.Errorf("read the password: %w", r.err)
 		}

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long to wait, on a busy machine, for something that must happen.
+// patience is how long to wait on a busy machine for something that must happen.
 const patience = 20 * time.Second
 
-// pty opens a terminal: bytes written to master are typed at slave.
+// pty opens a pseudo-terminal: bytes written to master are input to slave.
 func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

@@ -10,9 +10,9 @@ import (
 
 const (
 	chunkSize = 64 << 10
-	// laneDepth limits the chunks in flight: 128 MiB if they are full, enough for a
-	// bandwidth-delay product of 64 MiB. A full lane stops reading, and reads fuller
-	// chunks afterwards.
+	// laneDepth limits the chunks in flight. It allows 128 MiB if they are full, enough
+	// for a bandwidth-delay product of 64 MiB. A full lane stops reading and later
+	// reads fuller chunks.
 	laneDepth = 2048
 	// smallChunk is the size up to which data is copied rather than kept in a pooled
 	// buffer.
@@ -23,7 +23,7 @@ const (
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
-// chunk is the data from one read, with its time of arrival.
+// chunk is the data from one read, with the time at which it is due.
 type chunk struct {
 	due    time.Time
 	data   []byte
@@ -48,8 +48,8 @@ type lane struct {
 	count    *atomic.Int64
 	queue    chan chunk
 	written  chan struct{} // closed when write returns
-	back     *lane         // the other direction; set once started
-	free     time.Time     // owned by read; when the line will have sent everything read so far
+	back     *lane         // the other direction; immutable once started
+	free     time.Time     // owned by read; when everything read so far will have been sent
 }
 
 func newLane(r *Relay, l *link, src, dst *net.TCPConn, count *atomic.Int64) *lane {
@@ -74,7 +74,7 @@ func (ln *lane) read() {
 			ln.push(chunk{end: finish})
 			return
 		}
-		if err != nil { // the source was reset; reset the other side after the data sent before that
+		if err != nil { // the source was reset; reset the other side too, but after the data sent before that
 			ln.push(chunk{end: breakUp})
 			return
 		}

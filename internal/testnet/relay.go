@@ -9,8 +9,8 @@ import (
 )
 
 // Relay is the network between a client, which connects to Addr, and a server, its
-// target. It starts out perfect; every setting may be changed at any time from any
-// goroutine, and also affects open connections.
+// target. It starts out perfect. Every setting may be changed at any time from any
+// goroutine and also affects open connections.
 //
 // It delays bytes, but not the kernel's handshake: connecting to a Relay takes no round
 // trip.
@@ -31,11 +31,12 @@ type Relay struct {
 
 	mu     sync.Mutex
 	links  map[*link]struct{} // guarded by mu
-	open   chan struct{}      // guarded by mu; closed unless stalled
+	open   chan struct{}      // guarded by mu; closed unless the relay is stalled
 	closed bool               // guarded by mu
 }
 
-// NewRelay starts a relay to target, a host:port where nothing need be listening yet.
+// NewRelay starts a relay to target, a host:port where nothing needs to be listening
+// yet.
 func NewRelay(tb testing.TB, target string) *Relay {
 	tb.Helper()
 	ln := listen(tb)
@@ -62,11 +63,11 @@ func (r *Relay) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
 // buffers, like the short queue at a network bottleneck.
 func (r *Relay) SetRate(bytesPerSecond int64) { r.rate.Store(bytesPerSecond) }
 
-// DropNew makes the relay, while on is set, reset new connections as soon as it accepts
-// them.
+// DropNew makes the relay reset new connections as soon as it accepts them, while on is
+// set.
 func (r *Relay) DropNew(on bool) { r.dropNew.Store(on) }
 
-// Stall makes the relay, while on is set, hold back all bytes without closing anything,
+// Stall makes the relay hold back all bytes without closing anything, while on is set,
 // so that peers notice only by waiting. It still accepts new connections, but they
 // carry nothing. The kernels still acknowledge data that fits in their buffers.
 func (r *Relay) Stall(on bool) {

@@ -39,8 +39,8 @@ func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
 	return s
 }
 
-// Echo starts a server that sends back whatever it reads, and ends its direction after
-// the peer has.
+// Echo starts a server that sends back everything it reads, and closes its direction
+// once the peer has closed its own.
 func Echo(tb testing.TB) *Server {
 	tb.Helper()
 	return counting(tb, func(c io.ReadWriter) { io.Copy(c, c) })

@@ -42,7 +42,7 @@ func read(t testing.TB, c net.Conn, want string) {
 }
 
 // howItEnds returns the error from a connection that ends before any byte arrives,
-// perhaps even before it is established.
+// possibly before it is even established.
 func howItEnds(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	if err != nil {
@@ -55,7 +55,7 @@ func howItEnds(addr string) error {
 }
 
 func TestHalfClose(t *testing.T) {
-	// The answer must come only after the end of the question.
+	// The answer must be sent only after the end of the question.
 	server := Serve(t, func(c *net.TCPConn) {
 		q, _ := io.ReadAll(c)
 		c.Write(append([]byte("you said "), q...))

@@ -26,7 +26,7 @@ import (
 type Step struct {
 	Name    string        // resolve, connect, tls, round trip, exit or target
 	Took    time.Duration // 0 if nothing was measured
-	Text    string        // the result, or why the step failed and what may help
+	Text    string        // the result, or why the step failed and how to fix it
 	Failed  bool
 	Skipped bool // not tried because an earlier step failed
 }
@@ -148,7 +148,7 @@ func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeoutCause(ctx, limit, silence(limit))
 }
 
-// silence is the error for a step that got no answer for this long.
+// silence is the error for a step that got no answer within this time.
 type silence time.Duration
 
 // Error implements error.
@@ -157,7 +157,7 @@ func (s silence) Error() string { return fmt.Sprintf("no answer within %s", time
 // Timeout returns true, which makes silence a timeout as defined by package net.
 func (s silence) Timeout() bool { return true }
 
-// resolve looks up the server's name. connect will look it up again.
+// resolve looks up the server's name, which connect will look up again.
 func (t *trial) resolve(ctx context.Context) bool {
 	host, _, err := net.SplitHostPort(t.cfg.Address)
 	if _, noIP := netip.ParseAddr(host); err != nil || noIP == nil || !strings.HasPrefix(t.cfg.Network, "tcp") {

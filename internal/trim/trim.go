@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Otherwise, buffers in sync.Pools survive two garbage collections, and an idle process
-// runs one every two minutes. Memory used by a hundred unread downloads stayed resident
-// for five minutes.
+// Without trimming, buffers in sync.Pools survive two garbage collections, and an idle
+// process runs one every two minutes. Memory used by a hundred unread downloads stayed
+// resident for five minutes.
 const (
 	trimAfter = 10 * time.Second // delay, because more is likely to be freed soon
 	trimEvery = 20 * time.Second // minimum interval, because a collection is expensive
@@ -26,26 +26,27 @@ const (
 // Trimmer returns memory to the system. It sets a timer only after connections have
 // ended. Its methods are safe for concurrent use.
 type Trimmer struct {
-	// Static. conns returns the number of connections, bytes the number of bytes
-	// waiting for applications, now and at their peak since the last call.
+	// Immutable after creation. conns returns the number of connections. bytes returns
+	// the number of bytes waiting for applications, now and at their peak since the
+	// last call.
 	conns func() int
 	bytes func() (now, peak int64)
 	trim  func() bool // returns memory; false if that was not worthwhile
 
-	armed atomic.Bool // the timer is set
+	armed atomic.Bool // a call of look is scheduled
 
 	mu        sync.Mutex
 	timer     *time.Timer    // guarded by mu
 	running   sync.WaitGroup // timer calls pending or running
 	over      bool           // guarded by mu; Close has been called
 	last      time.Time      // guarded by mu; when memory was last returned
-	peakConns int            // guarded by mu; maximum since then
-	peakBytes int64          // guarded by mu; maximum since then
+	peakConns int            // guarded by mu; maximum since muchIsFree last returned true
+	peakBytes int64          // guarded by mu; maximum since muchIsFree last returned true
 }
 
 // New returns a Trimmer that returns memory after a sharp drop in the number of
-// connections or of bytes waiting for applications. bytes returns the latter, now and
-// at its peak since the last call. The caller must call Close.
+// connections or in the bytes waiting for applications. bytes returns the latter, now
+// and at its peak since the last call. The caller must call Close.
 func New(conns func() int, bytes func() (now, peak int64)) *Trimmer {
 	return NewWith(conns, bytes, trimMemory)
 }

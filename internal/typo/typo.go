@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	longest = 64 // a longer word is not a name
+	longest = 64 // longer words are not names
 	most    = 3  // maximum number of suggestions
 )
 
 // Nearest returns the known names that word is probably meant to be, joined with "or",
-// or "" if it resembles none. Typos are found by edit distance, names with missing
-// parts (tls.cert) by their remaining parts. Case does not matter.
+// or "" if it resembles none. It finds typos by edit distance, and names with missing
+// parts (tls.cert) by the parts present. Case does not matter.
 func Nearest(word string, known []string) string {
 	if word == "" || len(word) > longest {
 		return ""

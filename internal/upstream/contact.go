@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	contactEvery = 10 * time.Millisecond // during contactSoon, then contactLater
+	contactEvery = 10 * time.Millisecond // polling interval until contactSoon has passed; contactLater after that
 	contactSoon  = time.Second
 	contactLater = time.Second
 	// contactRetry is how often to retry an unreachable server once its pool has
 	// stopped retrying.
 	contactRetry = 30 * time.Second
-	// PongMax is how long to wait for a PING to be answered: a server that supports
-	// only the four-byte frame never does.
+	// PongMax is how long to wait for the answer to a PING, since a server that
+	// supports only the four-byte frame never answers.
 	PongMax = 300 * time.Millisecond
 )
 
@@ -82,8 +82,8 @@ func contactError(state remux.State, err error) error {
 	return errors.New(err.Error() + Hint(err))
 }
 
-// Hint returns the likely cause why a server cannot be reached, to append to a message,
-// or "".
+// Hint returns the likely reason why a server cannot be reached, to append to a
+// message, or "".
 func Hint(err error) string {
 	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
 	op, _ := errors.AsType[*net.OpError](err)

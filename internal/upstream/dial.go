@@ -14,10 +14,10 @@ import (
 	"tunnels/internal/race"
 )
 
-// Dialer connects to servers. It races all addresses of a server's name, as for a
-// target: a silent one costs 250 ms, or nothing while the winner is remembered. It
-// resolves the name for each connection, to pick up changes. Its fields are set once,
-// never changed.
+// Dialer connects to servers. It races all addresses of a server's name, as is done for
+// targets: a silent address costs 250 ms, or nothing while the winner is remembered. It
+// resolves the name for each connection, to pick up changes. Its fields are immutable
+// after creation.
 type Dialer struct {
 	sockets *net.Dialer
 	timeout time.Duration // for resolving and connecting
@@ -34,8 +34,8 @@ func NewDialer(sockets *net.Dialer, timeout time.Duration) *Dialer {
 	return d
 }
 
-// Dial connects to a server. It returns the errors of a net.Dialer, or one with a
-// reason for each address.
+// Dial connects to a server. The error is that of a net.Dialer or, if several addresses
+// failed, gives a reason for each.
 func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, service, err := net.SplitHostPort(address)
 	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || host == "" || !strings.HasPrefix(network, "tcp") {

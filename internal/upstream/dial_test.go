@@ -19,8 +19,8 @@ import (
 type fakeServer struct {
 	addrs   []netip.Addr
 	refuse  bool
-	answers string // the address that answers
-	asked   string // the network looked up
+	answers string // the only address that answers
+	asked   string // the network argument of the last lookup
 }
 
 func (f *fakeServer) dialer() *Dialer {
@@ -54,7 +54,7 @@ func addrs(list string) (all []netip.Addr) {
 }
 
 // TestServerAddressesRaced: a silent address of a server's name costs 250 ms once, then
-// nothing while the one that answered is remembered.
+// nothing as long as the address that answered is remembered.
 func TestServerAddressesRaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), answers: "192.0.2.2"}

@@ -16,15 +16,15 @@ import (
 
 // FailoverStream is the stream to the server for a request that has sent nothing yet.
 // Until the first byte from the application or the target, it survives the loss of its
-// server: the request is repeated at a different one. The reader detects the loss and
-// fails over; writers block meanwhile. Without remux, losing a server cannot be told
-// from the failure of a target.
+// server by repeating the request at a different one. The reader detects the loss and
+// fails over; writers block meanwhile. Without remux, losing a server cannot be
+// distinguished from a failure of the target.
 type FailoverStream struct {
 	again  func(context.Context) (splice.Stream, error) // set once; repeats the request at a different server
 	ctx    context.Context                              // set once; cancels again
 	cancel context.CancelFunc
 
-	stays atomic.Bool // bound to its server, so far no longer changes; written under mu
+	stays atomic.Bool // the stream is bound to its server, so far no longer changes; written under mu
 
 	mu      sync.Mutex
 	turned  sync.Cond            // uses mu; signals a change of far, stays or writing
@@ -37,8 +37,8 @@ type FailoverStream struct {
 
 var _ splice.Whole = (*FailoverStream)(nil)
 
-// NewFailoverStream returns a stream that uses far until far's server is lost, and
-// then, as long as nothing was sent, the stream that again returns. Failover stops when
+// NewFailoverStream returns a stream that uses far until far's server is lost and then,
+// as long as nothing has been sent, the stream that again returns. Failover stops when
 // parent ends.
 func NewFailoverStream(parent context.Context, far splice.Stream, again func(context.Context) (splice.Stream, error)) *FailoverStream {
 	fs := &FailoverStream{again: again, far: far}
@@ -91,7 +91,7 @@ func (fs *FailoverStream) now() splice.Stream {
 	return fs.far
 }
 
-// read calls f to read from the current server, again after each failover.
+// read calls f to read from the current server, and once more after each failover.
 func (fs *FailoverStream) read(f func(splice.Stream) error) error {
 	for {
 		if fs.stays.Load() {
@@ -116,7 +116,7 @@ func (fs *FailoverStream) read(f func(splice.Stream) error) error {
 // failed server.
 func (fs *FailoverStream) move() bool {
 	fs.mu.Lock()
-	for fs.writing { // the write will either fail too or have sent some bytes
+	for fs.writing { // the write will either fail as well or have sent some bytes
 		fs.turned.Wait()
 	}
 	stays := fs.stays.Load()

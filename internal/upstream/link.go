@@ -23,7 +23,7 @@ type Link interface {
 	// RTT returns the round-trip time to the server, or false if it is unknown.
 	RTT() (time.Duration, bool)
 	// Probe checks the server in the background. It returns false if the server was
-	// checked only just now.
+	// checked very recently.
 	Probe() bool
 	Shutdown(ctx context.Context) error
 	Close() error
@@ -41,15 +41,15 @@ func (p Pooled) Open(ctx context.Context) (splice.Stream, error) {
 	return s, nil
 }
 
-// Patience is how long one connection attempt may take while there are other servers to
-// try.
+// Patience is how long one connection attempt may take as long as there are other
+// servers to try.
 const Patience = 4 * time.Second
 
 // DirectConfig configures a Direct. Its fields must not change once it is in use.
 type DirectConfig struct {
 	Dial             func(ctx context.Context, network, address string) (net.Conn, error)
 	Network, Address string
-	Limit            time.Duration                      // on a dial; 0 means only the context limits it
+	Limit            time.Duration                      // limits a dial; 0 means that only the context does
 	Told             func(string, time.Duration, error) // called after every dial; may be nil
 	StateChanged     func()                             // called when the result of Health may have changed; may be nil
 }
@@ -109,7 +109,8 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	d.mu.Lock()
 	d.known = true
 	if err == nil {
-		// The shortest time is the path's; longer ones include waiting and count less.
+		// The shortest time is closest to the path's; longer ones include waiting, so
+		// they count less.
 		if old := d.took; old != 0 && took > old {
 			took = old + (took-old)/4
 		}
@@ -180,7 +181,7 @@ func (d *Direct) Shutdown(context.Context) error {
 // Close implements Link.
 func (d *Direct) Close() error {
 	d.mu.Lock()
-	d.cancel() // under mu, so that no probe starts afterwards
+	d.cancel() // while holding mu, so that no probe starts afterwards
 	d.mu.Unlock()
 	d.wg.Wait()
 	return nil

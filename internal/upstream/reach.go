@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// freshFailure is how long a failed dial makes further dials fail without trying.
+// freshFailure is how long after a failed dial further ones fail without being tried.
 const freshFailure = time.Second
 
 // reach remembers the result of the last dial when there is no pool to do so.

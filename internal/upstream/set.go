@@ -72,7 +72,7 @@ type Set struct {
 	changed   chan struct{} // closed and replaced when goroutines waiting for a server should recheck
 	turn      uint64        // counts sessions for spread
 	candidate candidate
-	said      []func() // pending hook calls, made once mu is released
+	said      []func() // pending hook calls, made after mu is released
 }
 
 // Server is one server of a Set.
@@ -134,7 +134,7 @@ func (s *Set) Start() {
 	s.wg.Go(s.watch)
 }
 
-// Reachable reports whether any server may be reachable.
+// Reachable reports whether at least one server may be reachable.
 func (s *Set) Reachable() bool {
 	if s.Single() {
 		return s.all[0].Link.Reachable()
@@ -173,9 +173,9 @@ type Unreached struct{ error }
 // Unwrap returns the reason.
 func (u Unreached) Unwrap() error { return u.error }
 
-// Open returns a Way for one request to the best server not in tried, and adds to tried
-// every server it has asked. It waits, until ctx ends, only if no server is up but one
-// may come up. The error is an Unreached.
+// Open returns a Way for one request to the best server not in tried, and adds every
+// server it has asked to tried. It waits, until ctx ends, only if no server is up but
+// one may come up. The error is an Unreached.
 func (s *Set) Open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 	w, err := s.open(ctx, tried)
 	if err != nil {
@@ -244,7 +244,7 @@ func (s *Set) pick(ctx context.Context, tried map[*Server]bool) (v *Server, here
 }
 
 // pickLocked returns the server for the next session, or nil if every server that is up
-// was tried.
+// was already tried.
 func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	if s.choice == Spread {
 		var least *Server
@@ -265,7 +265,8 @@ func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	return s.firstLocked(func(v *Server) bool { return !tried[v] })
 }
 
-// firstLocked returns the first server, in order of choice, that is up and wanted.
+// firstLocked returns the first server, in the order of the choice, that is up and
+// wanted.
 func (s *Set) firstLocked(wanted func(*Server) bool) *Server {
 	var first *Server
 	var shortest time.Duration

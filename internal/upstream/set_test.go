@@ -71,7 +71,7 @@ func (f *fakeLink) Probe() bool {
 func (f *fakeLink) Shutdown(context.Context) error { return nil }
 func (f *fakeLink) Close() error                   { return nil }
 
-// is sets the state and, when a real link would, reports the change.
+// is sets the state and reports the change in those cases in which a real link would.
 func (f *fakeLink) is(state remux.State, took time.Duration) {
 	f.mu.Lock()
 	f.state, f.took = state, took
@@ -191,8 +191,8 @@ func (f *fleet) wantAsk(when, want string) {
 	}
 }
 
-// during opens a session per second. It returns the first and last server used, and
-// after how many seconds that changed.
+// during opens one session per second. It returns the first and last server used, and
+// the number of seconds until that changed.
 func (f *fleet) during(d time.Duration) (first, last string, after int) {
 	f.t.Helper()
 	first = f.ask()
@@ -243,7 +243,7 @@ func TestBest(t *testing.T) {
 }
 
 // TestLeave: a failing server is abandoned at once, even by sessions waiting for it;
-// once recovered, it is used again.
+// once it has recovered, it is used again.
 func TestLeave(t *testing.T) {
 	for policy, back := range map[string]int{"best": 20, "order": 2} {
 		withFleet(t, policy, func(t *testing.T, f *fleet) {

@@ -70,7 +70,7 @@ func (s *Set) changedLocked() {
 }
 
 // usedLocked records that a session is about to be opened. If it is the first in a long
-// time, the measurements are stale.
+// time, measurements are considered stale.
 func (s *Set) usedLocked(now time.Time) {
 	idle := now.Sub(s.lastUse)
 	s.lastUse = now
@@ -201,7 +201,7 @@ func (s *Set) chooseLocked(now time.Time) {
 	c := s.current
 	want := s.firstLocked(func(*Server) bool { return true })
 	if s.choice == Best && !settling && c != nil && c.state == remux.Up {
-		want = c // it must win rounds first
+		want = c // it must first win several rounds
 	}
 	if want == nil {
 		want = c
@@ -213,8 +213,8 @@ func (s *Set) chooseLocked(now time.Time) {
 	}
 }
 
-// knownLocked reports whether every server is known to be reachable or not, and every
-// reachable one has been measured.
+// knownLocked reports whether it is known for every server whether it is reachable, and
+// every reachable one has been measured.
 func (s *Set) knownLocked() bool {
 	for _, v := range s.all {
 		_, measured := v.Link.RTT()

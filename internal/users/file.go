@@ -101,7 +101,7 @@ func notInHash(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '/'
 }
 
-// List returns the names in a users file, in order.
+// List returns the names in a users file, in file order.
 func List(path string) ([]string, error) {
 	text, _, err := reload.Read(path, "users")
 	if err != nil {
@@ -114,8 +114,9 @@ func List(path string) ([]string, error) {
 	return names, nil
 }
 
-// Add sets a user's password: 1 to 72 bytes, none of them zero. If the file does not
-// exist it is created, readable only by its owner; other lines are kept.
+// Add sets a user's password, which must be 1 to 72 bytes long and contain no zero
+// byte. If the file does not exist it is created, readable only by its owner. Other
+// lines are kept.
 func Add(path, name, password string) (replaced bool, err error) {
 	if err := checkUserName(name); err != nil {
 		return false, fmt.Errorf("adding a user: %w", err)
@@ -145,7 +146,7 @@ func Remove(path, name string) error {
 // editUsers replaces the line of name with line, or appends it.
 func editUsers(path, name, line string) (found bool, err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // keep a symbolic link as one
+		path = real // write to the symlink's target instead of replacing the symlink
 	}
 	err = replaceFile(path, func(text string) ([]byte, error) {
 		if _, _, err := parseUsers(text); err != nil {
@@ -172,10 +173,10 @@ func editUsers(path, name, line string) (found bool, err error) {
 }
 
 // replaceFile replaces a file with the result of change, which is passed the old
-// content, empty if there is no file. The new content is written to a temporary file
-// that is then renamed, so that readers see either the old or the new content. Because
-// the temporary file must not exist, two concurrent changes cannot overwrite each
-// other. Owner and mode are kept, so a service that could read the file still can.
+// content, or "" if there is no file. The new content is written to a temporary file
+// that is then renamed, so that readers see either the old or the new content. Creating
+// the temporary file fails if it exists, so two concurrent changes cannot overwrite
+// each other. Owner and mode are kept, so a service that could read the file still can.
 func replaceFile(path string, change func(old string) ([]byte, error)) (err error) {
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -22,7 +22,7 @@ import (
 func TestParseUsers(t *testing.T) {
 	hash := cheap(t, "secret")
 	tail := strings.Repeat("x", 53)
-	for _, tt := range []struct{ text, want string }{ // want: part of the error, or empty if none
+	for _, tt := range []struct{ text, want string }{ // want: part of the error; empty if none
 		{"", ""},
 		{"alice:" + hash, ""},
 		{"\n# alice:\r\n  bob:" + hash + "  \r\nzoë k.:" + hash + "\n", ""},
@@ -116,7 +116,7 @@ func TestUsersAreReloaded(t *testing.T) {
 			t.Errorf("reports = %v, want nil, nonsense, no file", told)
 		}
 		writeUsers(t, path, "carol", "hush")
-		if err := u.Reload(); err != nil { // does not wait for the next check a second later
+		if err := u.Reload(); err != nil { // immediate, without waiting for the next check
 			t.Error(err)
 		}
 		check("carol", "hush", code.OK, 3)

@@ -15,7 +15,7 @@ const (
 	slowMax    = 8 * time.Second
 	slowFor    = 5 * time.Minute // failures are forgotten after this long without another one
 	slowWait   = slowMax + time.Second
-	guessers   = 4096 // maximum number of addresses with remembered failures
+	guessers   = 4096 // maximum number of addresses whose failures are remembered
 	waitingMax = 4096 // maximum number of waiting checks, for all addresses
 	waitingOne = 256  // the same per address
 	waitingBad = 16   // the same for an address with recent failures
@@ -32,7 +32,7 @@ var (
 type loginThrottle struct {
 	mu      sync.Mutex
 	all     map[netip.Addr]*guesser // guarded by mu
-	idle    list.List               // guarded by mu; *guesser without waiters, oldest failure first
+	idle    list.List               // guarded by mu; *guesser elements without waiters, oldest failure first
 	waiting int                     // guarded by mu
 }
 
@@ -48,7 +48,7 @@ type guesser struct {
 	elem    *list.Element // nil while there are waiters
 }
 
-// enter returns the record of addr, or an error if too many calls are waiting. The
+// enter returns the record for addr, or an error if too many calls are waiting. The
 // caller must call leave.
 func (t *loginThrottle) enter(addr netip.Addr) (*guesser, error) {
 	t.mu.Lock()
@@ -79,7 +79,7 @@ func (t *loginThrottle) enter(addr netip.Addr) (*guesser, error) {
 	return g, nil
 }
 
-// leave releases the record, and keeps it if it holds failures.
+// leave releases the record, and keeps it only if it holds failures.
 func (t *loginThrottle) leave(g *guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,7 +123,7 @@ func (t *loginThrottle) pause(g *guesser) time.Duration {
 	return min(slowMin<<min(g.wrong-1, 10), slowMax)
 }
 
-// whoIs returns the address that remote's failures are counted under: an IPv4 address,
+// whoIs returns the address under which remote's failures are counted: an IPv4 address,
 // or the /64 prefix of an IPv6 address, which usually belongs to one machine. All other
 // addresses, such as UNIX sockets, count as one.
 func whoIs(remote net.Addr) netip.Addr {

@@ -134,7 +134,7 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	}
 	u.throttle.right(g)
 	who.good.Store(&digest)
-	if u.find(name) != who { // removed, or password changed, in the meantime
+	if u.find(name) != who { // the user was removed, or the password changed, in the meantime
 		return errWrong
 	}
 	return nil
@@ -202,8 +202,8 @@ func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	return good != nil && subtle.ConstantTimeCompare(good[:], digest[:]) == 1
 }
 
-// checkPassword returns why a password cannot be any user's: bcrypt would treat it as
-// equal to others.
+// checkPassword returns an error if a password cannot be any user's, because bcrypt
+// would treat it as equal to others.
 func checkPassword(password string) error {
 	switch {
 	case password == "":
