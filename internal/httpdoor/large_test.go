@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Large heads pass through the door if programs accept them directly: curl accepts
-// heads of 300 KiB, Firefox of 384.
+// TestLargeAnswerHeads checks that heads as large as programs accept directly pass
+// through the door: curl accepts 300 KiB, Firefox 384.
 func TestLargeAnswerHeads(t *testing.T) {
 	for _, tt := range []struct{ fields, size int }{
 		{1, 8 << 10}, {1, 60 << 10}, {1, 290 << 10}, {1, 380 << 10},

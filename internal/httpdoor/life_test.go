@@ -50,7 +50,8 @@ func (d dialed) next(t testing.TB) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// Bytes from a target reach the application at once, and vice versa.
+// TestBodiesAsTheyCome checks that bytes from a target reach the application at once,
+// and vice versa.
 func TestBodiesAsTheyCome(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -75,7 +76,8 @@ func TestBodiesAsTheyCome(t *testing.T) {
 	}
 }
 
-// Large bodies arrive intact, in both directions and with both framings.
+// TestLargeBodies checks that large bodies arrive intact, in both directions and with
+// both framings.
 func TestLargeBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
 	for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(body)), "Transfer-Encoding: chunked"} {
@@ -106,7 +108,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// A truncated response is an error for the application, never a short page.
+// TestCutAnswers checks that a truncated response is an error for the application,
+// never a short page.
 func TestCutAnswers(t *testing.T) {
 	for name, head := range map[string]string{"length": "Content-Length: 10", "chunks": "Transfer-Encoding: chunked"} {
 		d := newDialed(t)
@@ -122,8 +125,8 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// If the target has closed a kept connection, a new one is dialed, unless repeating the
-// request could do harm.
+// TestKeptConnections checks that if the target has closed a kept connection, a new one
+// is dialed, unless repeating the request could do harm.
 func TestKeptConnections(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	d := newDialed(t)
@@ -159,8 +162,8 @@ func TestKeptConnections(t *testing.T) {
 	wantRead(t, app, "HTTP/1.1 502 Bad Gateway\r\n")
 }
 
-// A request that must not be sent twice is not sent on a connection that the target may
-// be about to close.
+// TestKeptForOnce checks that a request that must not be sent twice is not sent on a
+// connection that the target may be about to close.
 func TestKeptForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := func(context.Context, socksaddr.Address) (net.Conn, error) { return &net.TCPConn{}, nil }
@@ -190,8 +193,8 @@ func TestKeptForOnce(t *testing.T) {
 	})
 }
 
-// The number of kept connections is limited, and they end together with the
-// application's connection.
+// TestKeptConnectionsAreFew checks that the number of kept connections is limited, and
+// that they end together with the application's connection.
 func TestKeptConnectionsAreFew(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -253,8 +256,8 @@ func TestKeptAtSilentTarget(t *testing.T) {
 	}
 }
 
-// When an application goes away, its request is aborted; if it only closes its
-// direction, it still gets its response.
+// TestApplicationGoesAway checks that when an application goes away its request is
+// aborted, and that it still gets its response if it only closes its direction.
 func TestApplicationGoesAway(t *testing.T) {
 	d := newDialed(t)
 	rig := newRig(t, new(Config), d.dial)
@@ -286,8 +289,8 @@ func TestApplicationGoesAway(t *testing.T) {
 	}
 }
 
-// A response is forwarded even if the target sends it before reading the whole request,
-// and then closes.
+// TestEarlyAnswer checks that a response is forwarded even if the target sends it
+// before reading the whole request, and then closes.
 func TestEarlyAnswer(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -301,7 +304,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// If its Expect was declined, the application sees the connection end.
+// TestDeclinedBody checks that the application sees the connection end if its Expect was
+// declined.
 func TestDeclinedBody(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -315,8 +319,9 @@ func TestDeclinedBody(t *testing.T) {
 	}
 }
 
-// The wait for a target that has responded but stopped reading its request is limited,
-// since an application that goes away would not be noticed meanwhile.
+// TestRestOfRequest checks that the wait for a target that has responded but stopped
+// reading its request is limited, since an application that goes away would not be
+// noticed meanwhile.
 func TestRestOfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := &exchange{written: make(chan struct{})}
@@ -333,7 +338,8 @@ func TestRestOfRequest(t *testing.T) {
 	})
 }
 
-// Drain ends idle connections at once, and busy ones after their response.
+// TestDrain checks that Drain ends idle connections at once, and busy ones after their
+// response.
 func TestDrain(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 	d := newDialed(t)
@@ -361,7 +367,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// When the context ends, everything is aborted, no matter what it is waiting for.
+// TestServeIsCancelled checks that when the context ends, everything is aborted, no
+// matter what it is waiting for.
 func TestServeIsCancelled(t *testing.T) {
 	for name, say := range map[string]string{
 		"idle":   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -387,8 +394,9 @@ func TestServeIsCancelled(t *testing.T) {
 	}
 }
 
-// A failure caused by the end of the context is not reported as a page, because the
-// application would mistake it for the target's response.
+// TestCancelledIsNoPage checks that a failure caused by the end of the context is not
+// reported as a page, because the application would mistake it for the target's
+// response.
 func TestCancelledIsNoPage(t *testing.T) {
 	lost := &code.Error{Code: code.General, Text: "the pool was closed"}
 	for name, say := range map[string]string{
@@ -419,8 +427,8 @@ func TestCancelledIsNoPage(t *testing.T) {
 	}
 }
 
-// A Conn can be served only once, and not after its request was refused; its request
-// cannot be encoded.
+// TestServeOnce checks that a Conn can be served only once, and not after its request
+// was refused, and that its request cannot be encoded.
 func TestServeOnce(t *testing.T) {
 	for _, refused := range []bool{true, false} {
 		app := &taped{Reader: strings.NewReader("GET / HTTP/1.1\r\nHost: a\r\n\r\n")}

@@ -44,8 +44,8 @@ func (u *busyOnce) Check(net.Addr, string, string) error {
 	return nil
 }
 
-// A password that could not be checked is not reported as wrong, and is checked again
-// for the next request.
+// TestProxyAuthenticationOverloaded checks that a password that could not be checked is
+// not reported as wrong, and is checked again for the next request.
 func TestProxyAuthenticationOverloaded(t *testing.T) {
 	const answer = "HTTP/1.1 200 OK\nContent-Length: 0\n\n"
 	request := "GET http://a.test/ HTTP/1.1\nHost: a.test\n" + basic("me:b") + "\n"
@@ -72,8 +72,8 @@ func TestProxyAuthenticationReported(t *testing.T) {
 	}
 }
 
-// The number of connections without the right password is limited, as is that of
-// connections whose first request is pending.
+// TestUnauthenticatedAreLimited checks that the number of connections without the right
+// password is limited, as is that of connections whose first request is pending.
 func TestUnauthenticatedAreLimited(t *testing.T) {
 	reported := make(chan error, 1)
 	d := newDialed(t)
@@ -200,7 +200,8 @@ func TestPagesOfThePort(t *testing.T) {
 	}
 }
 
-// The standard library's client can read the pages, all on one connection.
+// TestPagesThroughNetHTTP checks that the standard library's client can read the pages,
+// all on one connection.
 func TestPagesThroughNetHTTP(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))
 	app := rig.app(t)

@@ -252,8 +252,8 @@ func hear(t *testing.T, door, target string, n int, a *randomAnswer) (h heard) {
 	return h
 }
 
-// A response arrives with its meaning intact: status, lines, body, and whether it is
-// complete.
+// TestRandomAnswers checks that a response arrives with its meaning intact: status,
+// lines, body, and whether it is complete.
 func TestRandomAnswers(t *testing.T) {
 	n, seed := randomRun(t, 300)
 	answers := make([]*randomAnswer, n)

@@ -118,7 +118,8 @@ func malformedTargets() []refused {
 	}
 }
 
-// A malformed or ambiguous request is never forwarded.
+// TestMalformedIsNotForwarded checks that a malformed or ambiguous request is never
+// forwarded.
 func TestMalformedIsNotForwarded(t *testing.T) {
 	for _, tt := range slices.Concat(malformedFraming(), malformedFields(), malformedTargets()) {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,8 +149,8 @@ func TestMalformedIsNotForwarded(t *testing.T) {
 	})
 }
 
-// Errors do not repeat any part of a URL but the host, because the rest may be secret
-// and errors are logged.
+// TestRefusalTellsNoSecret checks that errors repeat no part of a URL but its host,
+// because the rest may be secret and errors are logged.
 func TestRefusalTellsNoSecret(t *testing.T) {
 	for _, line := range []string{
 		"GET http://me:secret@a.test:bad/ HTTP/1.1",
@@ -172,8 +173,8 @@ func TestRefusalTellsNoSecret(t *testing.T) {
 	}
 }
 
-// If a body turns out to be malformed after its head was sent, the request never looks
-// complete to the target.
+// TestMalformedLater checks that if a body turns out to be malformed after its head was
+// sent, the request never looks complete to the target.
 func TestMalformedLater(t *testing.T) {
 	targets := make(chan net.Conn, 1)
 	rig := newRig(t, new(Config), func(context.Context, socksaddr.Address) (net.Conn, error) {
@@ -196,7 +197,7 @@ func TestMalformedLater(t *testing.T) {
 	}
 }
 
-// A malformed response is replaced by an error page.
+// TestMalformedAnswers checks that a malformed response is replaced by an error page.
 func TestMalformedAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no HTTP":            "SSH-2.0-x\n\n",

@@ -13,8 +13,9 @@ import (
 // errWrong is the error returned by the tests' Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
-// A user who was removed, or whose password was changed, can make no more requests on
-// an open connection; running requests continue.
+// TestRemovedUserOnOpenConnection checks that a user who was removed, or whose password
+// was changed, can make no more requests on an open connection, and that running
+// requests continue.
 func TestRemovedUserOnOpenConnection(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	for name, change := range map[string][]string{
@@ -87,8 +88,8 @@ func discardPage(t *testing.T, c net.Conn) {
 	}
 }
 
-// Once a user is removed, that user's connections count as unauthenticated again, so
-// they are limited.
+// TestRemovedUserIsUnauthenticated checks that once a user is removed, that user's
+// connections count as unauthenticated again, so they are limited.
 func TestRemovedUserIsUnauthenticated(t *testing.T) {
 	u := userstest.New(t, "alice", "old")
 	d := newDialed(t)

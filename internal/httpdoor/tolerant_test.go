@@ -15,8 +15,9 @@ type exchanged struct {
 	answer, hear  string
 }
 
-// A program sees the same response with and without the proxy: lines keep their bytes
-// and order, and old, duplicate or odd framing is understood.
+// TestAnswersAsTheyCame checks that a program sees the same response with and without
+// the proxy: lines keep their bytes and order, and old, duplicate or odd framing is
+// understood.
 func TestAnswersAsTheyCame(t *testing.T) {
 	const ok, closed = "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\nConnection: close\n"
 	for _, tt := range []exchanged{
@@ -84,7 +85,8 @@ func TestAnswersAsTheyCame(t *testing.T) {
 	}
 }
 
-// A truncated or malformed response never ends cleanly, whatever its framing.
+// TestBrokenAnswers checks that a truncated or malformed response never ends cleanly,
+// whatever its framing.
 func TestBrokenAnswers(t *testing.T) {
 	const te = "Transfer-Encoding: chunked\n\n"
 	for _, answer := range []string{
@@ -116,7 +118,8 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// A proxy ignores the user and path around the host.
+// TestRequestsThatNameTheirHost checks that the user and path around the host do not
+// matter to the proxy.
 func TestRequestsThatNameTheirHost(t *testing.T) {
 	const v1, addr = "[::1]:8080", "[2001:db8:1:2:3:4:5:6]:80"
 	for _, tt := range []struct{ target, host, dial, path string }{
@@ -157,7 +160,7 @@ func TestRequestsThatNameTheirHost(t *testing.T) {
 	}
 }
 
-// An ambiguous host is rejected, with the reason.
+// TestRefusedHosts checks that an ambiguous host is rejected, with the reason.
 func TestRefusedHosts(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))
 	for line, why := range map[string]string{

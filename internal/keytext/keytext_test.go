@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestLooksRandom: base64 lines are recognized, even with text around them.
+// TestLooksRandom checks that base64 lines are recognized, even with text around them.
 func TestLooksRandom(t *testing.T) {
 	const tries = 2000
 	missed := 0
@@ -66,8 +66,8 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// FuzzLooks: Looks and Show terminate on any input, and text that looks like a key is
-// not shown.
+// FuzzLooks checks that Looks and Show terminate on any input, and that text that looks
+// like a key is not shown.
 func FuzzLooks(f *testing.F) {
 	f.Add("kR3pQ1xZ7w==")
 	f.Add("-----BEGIN")

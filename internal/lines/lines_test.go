@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzParse: Parse reads back what Quote writes.
+// FuzzParse checks that Parse reads back what Quote writes.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"a = b", "a = 'x' # y", `a = "\xff"`, "a = \u00e0#b", "=", "a", "a = #", "a = b\r"} {
 		f.Add(s)

@@ -115,8 +115,8 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-// TestLossAfterLastLine: a line dropped while the writer holds all the others is also
-// counted.
+// TestLossAfterLastLine checks that a line dropped while the writer holds all the
+// others is also counted.
 func TestLossAfterLastLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := 0 // owned by the writer until Close

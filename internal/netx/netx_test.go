@@ -108,8 +108,8 @@ func TestCarrierDialerTakesUnix(t *testing.T) {
 	c.Close()
 }
 
-// TestListenFamilies: an IPv4 address opens no IPv6 port, and an address for both
-// families opens both.
+// TestListenFamilies checks that an IPv4 address opens no IPv6 port, and that an
+// address for both families opens both.
 func TestListenFamilies(t *testing.T) {
 	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
 		t.Skip("no IPv6 here: ", err)

@@ -121,8 +121,8 @@ func exhaust(t *testing.T) error {
 	return nil
 }
 
-// TestProgress: acknowledgments by the peer's system are visible, even through a
-// wrapper.
+// TestProgress checks that acknowledgments by the peer's system are visible, even
+// through a wrapper.
 func TestProgress(t *testing.T) {
 	d, a := pair(t, Config{Carrier: true})
 	before, ok := Progress(d)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzParse: for any list that Parse accepts, String returns a form that Parse reads
-// back as the same list, and matching it never panics.
+// FuzzParse checks that for any list that Parse accepts, String returns a form that
+// Parse reads back as the same list, and that matching it never panics.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "10.0.0.0/8", "192.0.2.7:22", "[2001:db8::7]:22", "[2001:db8::/32]:22", "2001:db8::1",
@@ -51,7 +51,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzExit: an address denied by default is denied in every spelling.
+// FuzzExit checks that an address denied by default is denied in every spelling.
 func FuzzExit(f *testing.F) {
 	f.Add([]byte{10, 0, 0, 1}, "x")
 	f.Add([]byte{169, 254, 169, 254}, "")

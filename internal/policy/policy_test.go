@@ -10,8 +10,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestOwn: addresses of the exit's own machine are denied by default, in every form,
-// and allowed if a list names them.
+// TestOwn checks that addresses of the exit's own machine are denied by default, in
+// every form, and allowed if a list names them.
 func TestOwn(t *testing.T) {
 	own := netip.MustParseAddr("198.51.100.7")
 	e := Exit{Own: func(a netip.Addr) bool { return a == own }}

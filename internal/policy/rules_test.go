@@ -64,8 +64,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesNames: names are refused before they are resolved if no address could change
-// the outcome.
+// TestRulesNames checks that names are refused before they are resolved if no address
+// could change the outcome.
 func TestRulesNames(t *testing.T) {
 	tests := []struct{ only, no, host, want string }{
 		{"", "", "a.example", ""},

@@ -19,8 +19,8 @@ func mustList(t *testing.T, text string) *List {
 	return l
 }
 
-// TestSelf: self and loopback mean every address of the exit's own machine, at the
-// given port, and deny wins as for any other entry.
+// TestSelf checks that self and loopback mean every address of the exit's own machine,
+// at the given port, and that deny wins as for any other entry.
 func TestSelf(t *testing.T) {
 	for _, tt := range []struct {
 		allow, deny string
@@ -59,8 +59,8 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestRefusalNamesTheEntry: the entry that a refusal suggests allows exactly that
-// target.
+// TestRefusalNamesTheEntry checks that the entry suggested by a refusal allows exactly
+// that target.
 func TestRefusalNamesTheEntry(t *testing.T) {
 	proposed := regexp.MustCompile(`\((?:-server\.allow|allow =) (\S+) would\)$`)
 	for _, tt := range []struct{ addr, via, want string }{

@@ -15,7 +15,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestFailures: the error has the most telling code, and its text names all failures.
+// TestFailures checks that the error has the most telling code, and that its text names
+// all failures.
 func TestFailures(t *testing.T) {
 	const c4 = "192.0.2.3"
 	silent := behaviour{after: never}
@@ -48,7 +49,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestBounds: hundreds of silent addresses cause few attempts and a short error text.
+// TestBounds checks that hundreds of silent addresses cause only a few attempts and a
+// short error text.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{})
@@ -72,7 +74,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestContext: races that are canceled, time out or have no address.
+// TestContext tests races that are canceled, time out or have no address.
 func TestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}, a6: {after: never}})
@@ -117,7 +119,7 @@ func TestCode(t *testing.T) {
 	}
 }
 
-// TestConcurrent: concurrent races share the remembered winners.
+// TestConcurrent checks that races running at once share the remembered winners.
 func TestConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a6: {after: never}})

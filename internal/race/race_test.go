@@ -167,8 +167,8 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestWinnerGoesFirst: if one of a family's addresses is silent, the winner is tried
-// first for a while, and the rest keep their order.
+// TestWinnerGoesFirst checks that if one of a family's addresses is silent, the winner
+// is tried first for a while and the rest keep their order.
 func TestWinnerGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {after: never}})
@@ -191,7 +191,7 @@ func TestWinnerGoesFirst(t *testing.T) {
 	})
 }
 
-// TestMemory: the family that won is tried first for a while.
+// TestMemory checks that the family that won is tried first for a while.
 func TestMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a6: {after: never}})
@@ -222,7 +222,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestAllow: a forbidden address is skipped without any delay.
+// TestAllow checks that a forbidden address is skipped without any delay.
 func TestAllow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a4: {err: syscall.ECONNREFUSED}})

@@ -64,7 +64,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestExpiredMakesRoom: expired values are removed even if never requested again.
+// TestExpiredMakesRoom checks that expired values are removed even if never requested
+// again.
 func TestExpiredMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New[string, int](1000)

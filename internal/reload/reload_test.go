@@ -66,8 +66,8 @@ func (k *kept) want(text string, said ...string) {
 	k.said = nil
 }
 
-// TestFile: changes are loaded within a second; an error is reported once and changes
-// nothing.
+// TestFile checks that changes are loaded within a second, and that an error is
+// reported once and changes nothing.
 func TestFile(t *testing.T) {
 	for _, keepIfEmpty := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -102,9 +102,9 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestSettledFileIsNotRead: a file with unchanged info that has not been touched for a
-// while is not read. File times come from the system clock, so this does not use
-// synctest.
+// TestSettledFileIsNotRead checks that a file is not read if its info is unchanged and
+// it has not been modified for a while. File times come from the system clock, so this
+// does not use synctest.
 func TestSettledFileIsNotRead(t *testing.T) {
 	k := keep(t, "one", false)
 	old := time.Now().Add(-time.Hour)

@@ -20,7 +20,7 @@ func both(_ context.Context, q question) (answer, error) {
 	return answer{addrs: addrs("192.0.2.1"), ttl: 10 * time.Second}, nil
 }
 
-// TestTTL: each family is cached for the TTL of its own records.
+// TestTTL checks that each family is cached for the TTL of its own records.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, asked := newFake(t, both)
@@ -35,7 +35,7 @@ func TestTTL(t *testing.T) {
 	})
 }
 
-// TestTTLLimits: the limits on which answers are cached, and for how long.
+// TestTTLLimits tests which answers are cached, and for how long.
 func TestTTLLimits(t *testing.T) {
 	notThere := &code.Error{Code: code.HostUnreachable, Text: "does not exist"}
 	tests := []struct {
@@ -78,7 +78,7 @@ func TestTTLLimits(t *testing.T) {
 	}
 }
 
-// TestErrorTexts: the error texts for a name without an address.
+// TestErrorTexts tests the error texts for a name without an address.
 func TestErrorTexts(t *testing.T) {
 	none := answer{ttl: time.Minute}
 	gone := answer{ttl: time.Minute, why: &code.Error{Code: code.HostUnreachable, Text: "does not exist"}}
@@ -108,7 +108,7 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// TestNoQuery: hosts that need no query, and hosts that must never be queried.
+// TestNoQuery tests hosts that need no query, and hosts that must never be queried.
 func TestNoQuery(t *testing.T) {
 	r, asked := newFake(t, both)
 	for host, want := range map[string]string{
@@ -152,7 +152,7 @@ func TestNoQuery(t *testing.T) {
 	wantAsked(t, "names", asked, 2, 2)
 }
 
-// TestBoundOfAnswers: a million names do not exceed the cache's limit.
+// TestBoundOfAnswers checks that a million names do not exceed the cache's limit.
 func TestBoundOfAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // in fake time no answer is late, so both families are cached
 		r := newResolver([]upstream{&fake{answer: both}})
@@ -171,7 +171,7 @@ func TestBoundOfAnswers(t *testing.T) {
 	})
 }
 
-// TestBoundOfAddrs: an answer with thousands of addresses is truncated.
+// TestBoundOfAddrs checks that an answer with thousands of addresses is truncated.
 func TestBoundOfAddrs(t *testing.T) {
 	r, _ := newFake(t, func(_ context.Context, q question) (answer, error) {
 		if q.v6 {
@@ -184,7 +184,7 @@ func TestBoundOfAddrs(t *testing.T) {
 	}
 }
 
-// TestAnswersAreCopies: callers may modify the returned slice.
+// TestAnswersAreCopies checks that callers may modify the returned slice.
 func TestAnswersAreCopies(t *testing.T) {
 	r, _ := newFake(t, both)
 	got, err := r.Lookup(t.Context(), "client", "a.example")
@@ -195,7 +195,7 @@ func TestAnswersAreCopies(t *testing.T) {
 	wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
 }
 
-// TestMapped: IPv4-mapped IPv6 addresses are unmapped.
+// TestMapped checks that IPv4-mapped IPv6 addresses are unmapped.
 func TestMapped(t *testing.T) {
 	r, _ := newFake(t, func(_ context.Context, q question) (answer, error) {
 		if q.v6 {

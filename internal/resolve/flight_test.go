@@ -12,8 +12,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestSingleFlight: a thousand concurrent requests cause one query, and canceling one
-// does not affect the rest.
+// TestSingleFlight checks that a thousand concurrent requests cause one query, and that
+// canceling one does not affect the rest.
 func TestSingleFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answerNow := make(chan struct{})
@@ -50,8 +50,8 @@ func TestSingleFlight(t *testing.T) {
 	})
 }
 
-// TestLastWaiterCancels: when the last waiter leaves, the query is canceled and nothing
-// is cached.
+// TestLastWaiterCancels checks that when the last waiter leaves, the query is canceled
+// and nothing is cached.
 func TestLastWaiterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 2)
@@ -79,8 +79,9 @@ func TestLastWaiterCancels(t *testing.T) {
 	})
 }
 
-// TestResolutionDelay: IPv4 addresses wait at most 50 ms for IPv6, and IPv6 addresses
-// at most two seconds for IPv4; a later answer is cached for the next request.
+// TestResolutionDelay checks that IPv4 addresses wait at most 50 ms for IPv6, and IPv6
+// addresses at most two seconds for IPv4, and that a later answer is cached for the
+// next request.
 func TestResolutionDelay(t *testing.T) {
 	for _, tt := range []struct {
 		slow4, slow6 time.Duration
@@ -121,8 +122,8 @@ func TestResolutionDelay(t *testing.T) {
 	}
 }
 
-// TestNext: when an upstream does not answer, the next one is asked, and is tried first
-// for a while.
+// TestNext checks that when an upstream does not answer, the next one is asked, and is
+// tried first for a while.
 func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := &fake{asked: make(chan question, 100), answer: func(ctx context.Context, _ question) (answer, error) {
@@ -149,8 +150,8 @@ func TestNext(t *testing.T) {
 	})
 }
 
-// TestNextAfterFailure: after an upstream answers with a failure, the next one is asked
-// instead.
+// TestNextAfterFailure checks that after an upstream answers with a failure, the next
+// one is asked instead.
 func TestNextAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servfail := func(context.Context, question) (answer, error) { return answer{}, &rcodeError{"SERVFAIL"} }
@@ -167,8 +168,8 @@ func TestNextAfterFailure(t *testing.T) {
 	})
 }
 
-// TestSlowUpstream: an answer slower than the initial patience is accepted when it
-// arrives, without a second try.
+// TestSlowUpstream checks that an answer slower than the initial patience is accepted
+// when it arrives, without a second try.
 func TestSlowUpstream(t *testing.T) {
 	for _, needs := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -189,9 +190,9 @@ func TestSlowUpstream(t *testing.T) {
 	}
 }
 
-// TestTurns: a client requesting thousands of names that no upstream answers does not
-// delay another client, whether it requests them all at once or gives up on earlier
-// ones.
+// TestTurns checks that a client requesting thousands of names that no upstream answers
+// does not delay another client, whether it requests them all at once or gives up on
+// earlier ones.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, q question) (answer, error) {
@@ -229,7 +230,7 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// TestTooMany: queries beyond the limit wait for their turn.
+// TestTooMany checks that queries beyond the limit wait for their turn.
 func TestTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answerNow := make(chan struct{})
@@ -251,7 +252,7 @@ func TestTooMany(t *testing.T) {
 	})
 }
 
-// TestClose: waiters get an error, and later calls return at once.
+// TestClose checks that waiters get an error, and that later calls return at once.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, _ question) (answer, error) {

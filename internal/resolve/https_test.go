@@ -59,8 +59,8 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// TestHTTPSRefused: the error for an invalid answer describes it without the URL's
-// path, which may contain a customer's key.
+// TestHTTPSRefused checks that the error for an invalid answer describes it without the
+// URL's path, which may contain a customer's key.
 func TestHTTPSRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -90,7 +90,7 @@ func TestHTTPSRefused(t *testing.T) {
 	}
 }
 
-// TestHTTPSUntrusted: a server with an untrusted certificate is not used.
+// TestHTTPSUntrusted checks that a server with an untrusted certificate is not used.
 func TestHTTPSUntrusted(t *testing.T) {
 	r := newDoH(t, "/dns-query", func(http.ResponseWriter, *http.Request) { t.Error("asked although it is not trusted") })
 	r.servers[0].upstream.(*https).transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}

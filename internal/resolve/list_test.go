@@ -83,8 +83,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParse: an accepted list prints safely and parses back, except for a URL, whose
-// path is not shown.
+// FuzzParse checks that an accepted list prints safely and parses back, except for a
+// URL, whose path is not shown.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "system", "1.1.1.1", "1.1.1.1:53,[::1]:53", "udp://::1", "tcp://9.9.9.9", "https://dns.example/dns-query",

@@ -54,7 +54,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestAliases: which records count, and for how long.
+// TestAliases tests which records are used, and for how long they are cached.
 func TestAliases(t *testing.T) {
 	var loop, long, many []dnsmessage.Resource
 	for i := range 20 {
@@ -111,7 +111,8 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestMalformed: answers truncated at any point, and addresses with the wrong length.
+// TestMalformed tests answers that are truncated at any point, and addresses of the
+// wrong length.
 func TestMalformed(t *testing.T) {
 	q, dq := askA(t)
 	m := testnet.DNSAnswer(q, 60)
@@ -157,8 +158,8 @@ func TestRCode(t *testing.T) {
 	}
 }
 
-// FuzzAnswer: whatever a server sends, only addresses of the requested family are
-// returned.
+// FuzzAnswer checks that whatever a server sends, only addresses of the requested
+// family are returned.
 func FuzzAnswer(f *testing.F) {
 	q, dq := askA(f)
 	for _, recs := range [][]dnsmessage.Resource{

@@ -42,7 +42,7 @@ func wantQueries(t *testing.T, d *testnet.DNS, want int) {
 	}
 }
 
-// TestThousand: a thousand requests for one name cause two queries.
+// TestThousand checks that a thousand requests for one name cause two queries.
 func TestThousand(t *testing.T) {
 	all := make(chan struct{})
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
@@ -75,7 +75,7 @@ func TestThousand(t *testing.T) {
 	wantQueries(t, d, 1)
 }
 
-// TestTransports: answers over UDP, over TCP, and over TCP after a truncated UDP
+// TestTransports tests answers over UDP, over TCP, and over TCP after a truncated UDP
 // answer.
 func TestTransports(t *testing.T) {
 	for _, tt := range []struct {
@@ -100,8 +100,8 @@ func TestTransports(t *testing.T) {
 	}
 }
 
-// TestForged: datagrams that do not answer the question are dropped, and the right
-// answer that follows is used.
+// TestForged checks that datagrams that do not answer the question are dropped, and
+// that the right answer that follows is used.
 func TestForged(t *testing.T) {
 	evil := func(q *message) *message {
 		return testnet.DNSAnswer(q, 3600, netip.MustParseAddr("203.0.113.66"), netip.MustParseAddr("2001:db8::66"))
@@ -131,8 +131,8 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// TestGuessing: many wrong answers look like an attack, so the query is repeated over
-// TCP.
+// TestGuessing checks that after many wrong answers, which look like an attack, the
+// query is repeated over TCP.
 func TestGuessing(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, tcp bool) (answers []*message) {
 		for range maxForeign {
@@ -150,7 +150,8 @@ func TestGuessing(t *testing.T) {
 	wantQueries(t, d, 2)
 }
 
-// TestOtherSource: an otherwise correct answer from a different address is ignored.
+// TestOtherSource checks that an otherwise correct answer from a different address is
+// ignored.
 func TestOtherSource(t *testing.T) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -186,7 +187,7 @@ func TestOtherSource(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDead: if one server is silent, closed or broken, the next one answers.
+// TestDead checks that if one server is silent, closed or broken, the next one answers.
 func TestDead(t *testing.T) {
 	silent := testnet.NewDNS(t, func(*message, bool) []*message { return nil })
 	broken := testnet.NewDNS(t, func(q *message, _ bool) []*message {
@@ -224,7 +225,7 @@ func (p patient) lookup(ctx context.Context, q question, _ time.Duration) (answe
 	return p.upstream.lookup(ctx, q, time.Minute)
 }
 
-// TestNegative: negative answers in various forms, with the TTL from the SOA.
+// TestNegative tests negative answers in various forms, with the TTL from the SOA.
 func TestNegative(t *testing.T) {
 	soa := func(q *message, ttl, minimum uint32) *message {
 		m := testnet.DNSAnswer(q, 0)
@@ -256,8 +257,7 @@ func TestNegative(t *testing.T) {
 	}
 }
 
-// TestSystem: answers from the system's resolver, which the test directs to its own
-// server.
+// TestSystem tests the system's resolver, which it directs to its own server.
 func TestSystem(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
 		name := q.Questions[0].Name.String()

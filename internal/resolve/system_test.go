@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestSystemOddHyphen: if package net refused to query a name, the error must not claim
-// that the name does not exist.
+// TestSystemOddHyphen checks that if package net refuses to query a name, the error
+// does not claim that the name does not exist.
 func TestSystemOddHyphen(t *testing.T) {
 	r := newResolver([]upstream{newSystem("-server.dns")})
 	defer r.Close()

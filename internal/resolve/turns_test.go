@@ -2,8 +2,8 @@ package resolve
 
 import "testing"
 
-// TestManyCanceled: a hundred thousand queries from one client, canceled in reverse
-// order, leave nothing behind.
+// TestManyCanceled checks that a hundred thousand queries from one client, canceled in
+// reverse order, leave nothing behind.
 func TestManyCanceled(t *testing.T) {
 	ts := newTurns(4)
 	var all []*ticket

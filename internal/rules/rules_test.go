@@ -135,9 +135,9 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzRules: a file is either rejected, with its name and the line, or parsed; a parsed
-// file gives every client at most one block, matching never panics, and targets in its
-// deny list are never allowed.
+// FuzzRules checks that a file is either rejected, with its name and the line, or
+// parsed, and that a parsed file gives every client at most one block, matching never
+// panics, and targets in its deny list are never allowed.
 func FuzzRules(f *testing.F) {
 	for _, s := range []string{
 		sample, "", "[a]", "[*]\ndeny=all", "[a]\nonly=private\nallow=all", "[*.b]\nrate.max.kb=0", "\ufeff[a]",

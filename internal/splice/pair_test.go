@@ -169,7 +169,8 @@ func (e eager) SetSink(take func([][]byte) int) error {
 	return nil
 }
 
-// TestDeliveryFailsAtOnce: a delivery may fail before the pair has begun to copy.
+// TestDeliveryFailsAtOnce tests a delivery that fails before the pair has begun to
+// copy.
 func TestDeliveryFailsAtOnce(t *testing.T) {
 	_, a := pair(t, "tcp")
 	_, b := pair(t, "tcp")

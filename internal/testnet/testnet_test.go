@@ -126,7 +126,8 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// TestInFlight: a sender can have 64 MiB in flight before the first byte arrives.
+// TestInFlight checks that a sender can have 64 MiB in flight before the first byte
+// arrives.
 func TestInFlight(t *testing.T) {
 	sink := Sink(t)
 	r := NewRelay(t, sink.Addr)
@@ -181,8 +182,8 @@ func TestReset(t *testing.T) {
 	<-ended
 }
 
-// TestResetPassesOn: when one side resets, the other sees the reset, after the bytes
-// that preceded it.
+// TestResetPassesOn checks that when one side resets, the other sees the reset, after
+// the bytes that preceded it.
 func TestResetPassesOn(t *testing.T) {
 	read1 := make(chan struct{})
 	server := Serve(t, func(c *net.TCPConn) {
@@ -200,8 +201,8 @@ func TestResetPassesOn(t *testing.T) {
 	}
 }
 
-// TestResetAfterHalfClose: when a server ends its direction and then closes, a client
-// that only sends sees a reset.
+// TestResetAfterHalfClose checks that when a server ends its direction and then closes,
+// a client that only sends sees a reset.
 func TestResetAfterHalfClose(t *testing.T) {
 	r := NewRelay(t, Source(t, 3).Addr)
 	c := dial(t, r.Addr)

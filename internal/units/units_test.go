@@ -26,9 +26,9 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestNoRestartAfterConfigError: a configuration error (exit code 2) causes no restart,
-// and no command runs before the main process, because only the main process's exit
-// code counts.
+// TestNoRestartAfterConfigError checks that a configuration error (exit code 2) causes
+// no restart, and that no command runs before the main process, because only the main
+// process's exit code counts.
 func TestNoRestartAfterConfigError(t *testing.T) {
 	for _, kind := range []string{"server", "client"} {
 		text, _ := units.Text(kind, "/usr/local/bin/tunnels", "")

@@ -53,8 +53,8 @@ func addrs(list string) (all []netip.Addr) {
 	return all
 }
 
-// TestServerAddressesRaced: a silent address of a server's name costs 250 ms once, then
-// nothing as long as the address that answered is remembered.
+// TestServerAddressesRaced checks that a silent address of a server's name costs 250 ms
+// once, then nothing as long as the address that answered is remembered.
 func TestServerAddressesRaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), answers: "192.0.2.2"}
@@ -88,7 +88,8 @@ func TestServerAddressesRaced(t *testing.T) {
 	})
 }
 
-// TestServerAddressesFail: errors can be recognized just as with a single address.
+// TestServerAddressesFail checks that errors can be recognized just as with a single
+// address.
 func TestServerAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), refuse: true}

@@ -18,8 +18,8 @@ func (d *delivering) SetSink(take func([][]byte) int) error { d.take = take; ret
 func (d *delivering) Read(p []byte) (int, error)            { return d.read(p) }
 func (d *delivering) Close() error                          { return nil }
 
-// TestAbandonedServerDeliversNothing: data that the old server is still delivering when
-// the request fails over does not reach the application.
+// TestAbandonedServerDeliversNothing checks that data still being delivered by the old
+// server when the request fails over does not reach the application.
 func TestAbandonedServerDeliversNothing(t *testing.T) {
 	next := &delivering{read: func(p []byte) (int, error) { return copy(p, "new"), nil }}
 	left := &delivering{read: func([]byte) (int, error) { return 0, errFake }}

@@ -242,8 +242,8 @@ func TestBest(t *testing.T) {
 	})
 }
 
-// TestLeave: a failing server is abandoned at once, even by sessions waiting for it;
-// once it has recovered, it is used again.
+// TestLeave checks that a failing server is abandoned at once, even by sessions waiting
+// for it, and that once it has recovered, it is used again.
 func TestLeave(t *testing.T) {
 	for policy, back := range map[string]int{"best": 20, "order": 2} {
 		withFleet(t, policy, func(t *testing.T, f *fleet) {
@@ -273,8 +273,8 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// TestFailover: a server that seemed up but whose Open fails costs one attempt, and
-// each server is asked once.
+// TestFailover checks that a server that seemed up but whose Open fails costs one
+// attempt, and that each server is asked once.
 func TestFailover(t *testing.T) {
 	withFleet(t, "order", func(t *testing.T, f *fleet) {
 		f.up(ms, ms, ms)
@@ -288,8 +288,8 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// TestNoneUp: while no server is up, a session waits for as long as its context allows
-// if one may come up, and not at all if all have just failed.
+// TestNoneUp checks that while no server is up, a session waits for as long as its
+// context allows if one may come up, and not at all if all have just failed.
 func TestNoneUp(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		if !f.Reachable() {
@@ -351,7 +351,7 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// TestProbes: how often idle servers are probed.
+// TestProbes tests how often idle servers are probed.
 func TestProbes(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		f.up(10*ms, 20*ms, 200*ms)
@@ -388,7 +388,7 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// TestParseChoice: unknown choices are rejected.
+// TestParseChoice checks that unknown choices are rejected.
 func TestParseChoice(t *testing.T) {
 	for name, want := range map[string]Choice{"": Best, "best": Best, "order": Order, "spread": Spread} {
 		if c, err := ParseChoice(name); c != want || err != nil {

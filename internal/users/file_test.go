@@ -78,8 +78,8 @@ func TestOpenUsersRefuses(t *testing.T) {
 	}
 }
 
-// TestUsersAreReloaded: changes apply within a second, and an invalid file changes
-// nothing.
+// TestUsersAreReloaded checks that changes apply within a second, and that an invalid
+// file changes nothing.
 func TestUsersAreReloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
@@ -130,8 +130,8 @@ func TestUsersAreReloaded(t *testing.T) {
 	})
 }
 
-// TestTouchedFileReportsNothing: if only the time changes nothing is reported, and
-// unchanged hashes are not recomputed.
+// TestTouchedFileReportsNothing checks that if only the file's time changes, nothing is
+// reported and unchanged hashes are not recomputed.
 func TestTouchedFileReportsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
@@ -231,9 +231,9 @@ func TestEditingUsersRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUsersFile: every user in an accepted file can be found and its hash compared, and
-// the file parses the same after being rewritten; errors never quote what follows a
-// name.
+// FuzzUsersFile checks that every user in an accepted file can be found and its hash
+// compared, that the file parses the same after being rewritten, and that errors never
+// quote what follows a name.
 func FuzzUsersFile(f *testing.F) {
 	hash := "$2y$05$" + strings.Repeat("x", 53)
 	for _, s := range []string{
@@ -269,7 +269,7 @@ func FuzzUsersFile(f *testing.F) {
 	})
 }
 
-// TestByteOrderMark: a byte order mark is not part of the first name.
+// TestByteOrderMark checks that a byte order mark is not part of the first name.
 func TestByteOrderMark(t *testing.T) {
 	path := usersFile(t, "alice", "secret")
 	text, err := os.ReadFile(path)

@@ -99,8 +99,8 @@ func TestUsersCheck(t *testing.T) {
 	})
 }
 
-// TestWrongPasswordsSlowDown: wrong passwords delay the answers to their own address
-// only, and the delay is later cleared.
+// TestWrongPasswordsSlowDown checks that wrong passwords delay the answers to their own
+// address only, and that the delay is later cleared.
 func TestWrongPasswordsSlowDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -121,8 +121,8 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 	})
 }
 
-// TestManyGuessesAtOnce: passwords are checked one at a time, those that would wait too
-// long are rejected, and correct credentials are not delayed.
+// TestManyGuessesAtOnce checks that passwords are checked one at a time, that those
+// that would wait too long are rejected, and that correct credentials are not delayed.
 func TestManyGuessesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -157,8 +157,8 @@ func TestManyGuessesAtOnce(t *testing.T) {
 	})
 }
 
-// TestManyLoginsAtOnce: a browser logs in on many connections right after the user has
-// typed the password.
+// TestManyLoginsAtOnce simulates a browser that logs in on many connections right after
+// the user has typed the password.
 func TestManyLoginsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mustOpen(t, usersFile(t, "alice", "secret"), nil)
@@ -238,8 +238,8 @@ func TestUsersClose(t *testing.T) {
 	})
 }
 
-// TestRemovedUserDuringCheck: if a user is removed while the password is being checked,
-// the check fails.
+// TestRemovedUserDuringCheck checks that if a user is removed while the password is
+// being checked, the check fails.
 func TestRemovedUserDuringCheck(t *testing.T) {
 	path := usersFile(t, "alice", "old")
 	u := mustOpen(t, path, nil)
