@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is an upstream whose answers come from the test.
+// fake is an upstream whose answers are provided by the test.
 type fake struct {
 	asked  chan question // buffered; nil if questions are not counted
 	answer func(ctx context.Context, q question) (answer, error)

@@ -147,7 +147,7 @@ func TestManyGuessesAtOnce(t *testing.T) {
 		expect(t, u, 1, "alice", "another guess", code.Overload, 0)
 		expect(t, u, 2, "alice", "guess", code.NotAuthorised, 0)
 		wg.Wait()
-		// At 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s.
+		// The checks run at 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s.
 		if n := looked.Load(); n != 6 || n+turnedAway.Load() != 1000 {
 			t.Errorf("%d guesses were looked at and %d turned away, want 6 and 994", n, turnedAway.Load())
 		}

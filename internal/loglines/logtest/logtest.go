@@ -58,7 +58,7 @@ func (l *Buffer) LoggerWith(t testing.TB, cfg sla.Config) *sla.Logger {
 }
 
 // Wait waits until one line of the log contains all texts. If none does within 10
-// seconds it reports an error with name, which says whose log this is.
+// seconds, it reports an error that starts with name, which says whose log this is.
 func (l *Buffer) Wait(t *testing.T, name string, texts ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -19,8 +19,8 @@ type File struct {
 	path string
 }
 
-// New creates a file from pairs, a name followed by its password, which is removed with
-// the test.
+// New creates a users file from pairs of a name and its password. The file is removed
+// when the test ends.
 func New(t testing.TB, pairs ...string) *File {
 	t.Helper()
 	u := &File{path: filepath.Join(t.TempDir(), "users")}
