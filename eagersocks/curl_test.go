@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// way is the whole path of requests: a front door, an exit, and TCP between them.
+// way is the full path a request takes: a front door, an exit, and TCP between them.
 type way struct {
 	door, exit Listener
 	eagerness  Eagerness

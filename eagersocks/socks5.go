@@ -71,7 +71,7 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 // unwanted returns the error for an application that offers no acceptable method.
 func (s socksServer) unwanted() error {
 	if s.asks {
-		return errors.New("SOCKS5 greeting does not offer a user and password, which this proxy requires")
+		return errors.New("SOCKS5 greeting does not offer username/password authentication, which this proxy requires")
 	}
 	return errors.New("SOCKS5 greeting does not offer \"no authentication\", the only method this proxy accepts")
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// A robot accepts 20 messages a minute; beyond that it rejects all for ten minutes. One
+// A robot accepts 20 messages a minute; beyond that it rejects everything for ten minutes. One
 // message per alertGap keeps two processes that share a robot below the limit.
 const (
 	alertGap      = 10 * time.Second // minimum between messages
-	maxAlertGap   = 5 * time.Minute  // maximum between attempts while the robot fails
+	maxAlertGap   = 5 * time.Minute  // maximum gap between attempts while the robot is failing
 	throttlePause = 10 * time.Minute // after the robot has reported too many messages
 )
 

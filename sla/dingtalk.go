@@ -79,7 +79,7 @@ func (r *robot) post(ctx context.Context, text string) error {
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read the response: %w", err)
 	}
 	return checkAnswer(resp.StatusCode, answer)
 }
@@ -119,7 +119,7 @@ func checkAnswer(status int, body []byte) error {
 		Text string `json:"errmsg"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Code == nil {
-		return errors.New("the answer has no errcode")
+		return errors.New("the response has no errcode")
 	}
 	switch {
 	case *answer.Code == 0:

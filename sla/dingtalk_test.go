@@ -174,7 +174,7 @@ func TestSendFailures(t *testing.T) {
 		{name: "redirect", want: "HTTP status 302", serve: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere?"+r.URL.RawQuery, http.StatusFound)
 		}},
-		{name: "no JSON", want: "the answer has no errcode", serve: func(w http.ResponseWriter, _ *http.Request) {
+		{name: "no JSON", want: "the response has no errcode", serve: func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "<html>ok</html>")
 		}},
 		{name: "cut off", want: "EOF", serve: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},

@@ -170,7 +170,7 @@ func (s *sink) countLost(n int) {
 	_ = s.report(write) // if this fails, the next line tries again
 }
 
-var errNoRoom = errors.New("standard error accepts no more lines")
+var errNoRoom = errors.New("standard error can no longer be written to")
 
 // toFile writes a line to the file, or queues it for standard error.
 func (s *sink) toFile(line []byte) error {

@@ -40,7 +40,7 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
   -systems LIST  run only these systems, comma-separated [all installed]
   -vs URL        also measure the proxy at socks5://[user:password@]host:port,
                  which must run on this machine; may be repeated
-  -quick         run only ours and tls-relay, for a shorter time, 3 repetitions
+  -quick         run only ours and tls-relay: shorter runs, 3 repetitions
   -smoke         run every case briefly, to check that it works
   -pipelined     send greeting and request at once; not all proxies allow that
   -bin FILE      binary to measure as the system "ours" [this one]
@@ -56,7 +56,7 @@ ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). Compare
 chisel, gost or any other proxy by starting it and naming it with -vs.
 
 A FILE of - is standard output. CPU time counts the proxy's processes only; for
--vs, only the process that listens at that address.
+-vs, only the process listening on that address.
 
 Examples:
   tunnels bench -quick

@@ -22,7 +22,7 @@ func TestParseOptions(t *testing.T) {
 		{"-systems ours,ours", 15, 1, 5, ""},
 		{"-cases nosuch", 0, 0, 0, "none of down1"},
 		{"-cases [", 0, 0, 0, "-cases"},
-		{"-systems nosuch", 0, 0, 0, "none of ours"},
+		{"-systems nosuch", 0, 0, 0, "is not one of ours"},
 		{"-vs http://127.0.0.1:1", 0, 0, 0, "want socks5://host:port"},
 		{"-vs socks5://127.0.0.1", 0, 0, 0, "want socks5://host:port"},
 		{"-n 0", 0, 0, 0, "want 1 to 1000"},

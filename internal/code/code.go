@@ -11,7 +11,7 @@ import (
 // 1928 section 6); codes above 0x10 are used only between client and server.
 type Code uint8
 
-// The codes. Their values are part of the wire: docs/PROTOCOL.md lists them.
+// The codes. Their values are part of the wire format: docs/PROTOCOL.md lists them.
 const (
 	OK                 Code = 0x00 // no error
 	General            Code = 0x01 // any failure without a code of its own

@@ -93,7 +93,7 @@ func (l *link) write() {
 		return // CloseWrite would look like a clean end
 	}
 	if err := l.session.CloseWrite(); err != nil {
-		l.fail(fmt.Errorf("ending datagrams: %w", err))
+		l.fail(fmt.Errorf("closing the session: %w", err))
 	}
 }
 

@@ -41,8 +41,8 @@ type Events struct {
 	// request that fails earlier.
 	RequestStarted func(*Request)
 	// RequestDialed reports that the target is connected or, at a client, that the
-	// server confirmed it, which it does not for an eager request. The Request holds
-	// the times taken.
+	// server confirmed it; there is no confirmation for an eager request. The Request
+	// holds the timings.
 	RequestDialed func(*Request)
 	// RequestAnswered reports the first byte from the target.
 	RequestAnswered func(*Request)

@@ -59,7 +59,7 @@ func (w *Writer) Events() *events.Events {
 		ConnClosed: w.connClosed,
 		ConnBarred: func(c events.Conn, err error) { log.Warn("conn %s takes no new sessions: %v", c.ID, err) },
 		ConnRefused: func(client, from string, err error) {
-			log.Debug("conn of client %s at %s refused: %v", client, from, err)
+			log.Debug("conn from client %s at %s refused: %v", client, from, err)
 		},
 		SessionOpened: func(id remux.ID) { log.Opened(sla.Sess, id.String()) },
 		SessionClosed: w.sessionClosed,
@@ -71,8 +71,8 @@ func (w *Writer) Events() *events.Events {
 		TargetsForgotten: w.targetsForgotten,
 
 		ServerDialed:  func(address string, _ time.Duration, err error) { w.server(address).dialed(log, address, err) },
-		ServerSilent:  func(address string, err error) { log.Warn("server %s does not answer: %v", address, err) },
-		ServerAnswers: func(address string) { log.Info("server %s answers again", address) },
+		ServerSilent:  func(address string, err error) { log.Warn("server %s is not responding: %v", address, err) },
+		ServerAnswers: func(address string) { log.Info("server %s is responding again", address) },
 		ServerChosen:  w.serverChosen,
 
 		PeerRejected:   w.peerRejected,

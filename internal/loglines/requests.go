@@ -91,7 +91,7 @@ func level(err error) sla.Level {
 
 // datagramsFailed logs why datagrams to an allowed target are not being sent.
 func (w *Writer) datagramsFailed(r *events.Request, target datagram.Target, err error) {
-	w.log.Info("%s: datagrams to %s are not sent: %v", r.Target, target, err)
+	w.log.Info("%s: cannot send datagrams to %s: %v", r.Target, target, err)
 }
 
 // targetsForgotten logs that an association had to forget targets.

@@ -69,7 +69,7 @@ func (s *serverLines) dialed(log *sla.Logger, address string, err error) {
 	case !s.down:
 		log.Error("cannot reach server %s: %s", address, text)
 	case since >= triesEvery, since >= changeEvery && text != s.text:
-		log.Warn("cannot reach server %s: %s (%d attempts since the last such line)", address, text, s.more+1)
+		log.Warn("cannot reach server %s: %s (%d attempts since this was last logged)", address, text, s.more+1)
 	default:
 		s.more++
 		log.Debug("cannot reach server %s: %s", address, text)

@@ -31,11 +31,11 @@ func TestDialLines(t *testing.T) {
 		}
 		dialed("a.test:443", 0, nil)
 		dialed("a.test:443", 0, nil)
-		const away = "[warn] [main] cannot reach server a.test:443: connection refused (120 attempts since the last such line)"
+		const away = "[warn] [main] cannot reach server a.test:443: connection refused (120 attempts since this was last logged)"
 		log.Want(t,
 			"[erro] [main] cannot reach server a.test:443: connection refused",
 			away, away, away, away, away,
-			"[warn] [main] cannot reach server a.test:443: certificate has expired (96 attempts since the last such line)",
+			"[warn] [main] cannot reach server a.test:443: certificate has expired (96 attempts since this was last logged)",
 			"[info] [main] server a.test:443 can be reached again")
 	})
 }

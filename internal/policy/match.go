@@ -30,8 +30,8 @@ func (l *List) MatchAddr(a netip.AddrPort) bool {
 	return ok
 }
 
-// MatchName reports whether an entry contains the name at that port. Case and a final
-// dot do not matter; a host that is an IP address is matched as an address.
+// MatchName reports whether an entry contains the name at that port. Case and a trailing
+// dot are ignored; a host that is an IP address is matched as an address.
 func (l *List) MatchName(host string, port uint16) bool {
 	_, ok := l.matchName(host, port, nil)
 	return ok

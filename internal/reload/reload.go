@@ -66,7 +66,7 @@ func Open[T any](c Config[T]) (*File[T], error) {
 	return f, nil
 }
 
-// Now returns the content in force without checking the file.
+// Now returns the current content without checking the file.
 func (f *File[T]) Now() *T { return f.now.Load() }
 
 // Look reloads the file if it may have changed, checking at most once a second. It does

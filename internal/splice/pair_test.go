@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// observed joins an application and a target, and records the calls of their Flows.
+// observed joins an application and a target, and records the calls to their Flows.
 type observed struct {
 	app, target Stream
 	b           *session // the end connected to target

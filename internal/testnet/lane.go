@@ -74,7 +74,7 @@ func (ln *lane) read() {
 			ln.push(chunk{end: finish})
 			return
 		}
-		if err != nil { // the source was reset; reset the other side too, but after the data sent before that
+		if err != nil { // the source was reset; reset the other side too, after delivering the data before it
 			ln.push(chunk{end: breakUp})
 			return
 		}

@@ -143,7 +143,7 @@ func Remove(path, name string) error {
 	return err
 }
 
-// editUsers replaces the line of name with line, or appends it.
+// editUsers replaces name's line with line, or appends it.
 func editUsers(path, name, line string) (found bool, err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // write to the symlink's target instead of replacing the symlink

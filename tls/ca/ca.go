@@ -54,7 +54,7 @@ func Init(dir string, names []string) (*Report, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the CA: %w", err)
+		return nil, fmt.Errorf("create the CA's folder: %w", err)
 	}
 	if exists(dir, caFile) && exists(dir, caKeyFile) && !exists(dir, serverFile) && !exists(dir, serverKey) {
 		return renewServer(dir, names)
@@ -193,7 +193,7 @@ func openAuthority(dir string) (*authority.CA, error) {
 	}
 	key, err := pemfile.Parse(texts[1])
 	if err != nil {
-		return nil, fmt.Errorf("key of the CA %s: %w", keyFile, err)
+		return nil, fmt.Errorf("CA key %s: %w", keyFile, err)
 	}
 	pair := cert.Pair(key.Keys)
 	if pair == nil || !pair.Leaf.IsCA {

@@ -87,7 +87,7 @@ func appendIssued(dir string, one Issued) error {
 		return append(old, one.line()...), nil
 	})
 	if err != nil {
-		return fmt.Errorf("record the certificate of %s: %w", one.Name(), err)
+		return fmt.Errorf("record the certificate for %s: %w", one.Name(), err)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (d *Dialer) authenticate(c io.ReadWriter) error {
 	}
 	var status [2]byte
 	if _, err := io.ReadFull(c, status[:]); err != nil {
-		return fmt.Errorf("answer to the password: %w", err)
+		return fmt.Errorf("reading the authentication reply: %w", err)
 	}
 	if status[1] != 0 {
 		return errors.New("user or password refused")

@@ -9,7 +9,7 @@ type coalescer struct {
 	on     bool   // small frames are being gathered
 	batch  uint32 // number of the next batch
 	frames int    // frames gathered for it
-	alone  int    // how many of the last batches in a row had at most one
+	alone  int    // number of consecutive batches, up to the latest, with at most one frame
 }
 
 const (

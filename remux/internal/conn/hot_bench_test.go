@@ -13,7 +13,7 @@ import (
 // Benchmarks of the paths that every frame takes, at one end only and without goroutines
 // or system calls, so that they measure frames. Those in package remux use both ends.
 
-// sink is the lower connection to a full peer that accepts everything written to it.
+// sink is a lower connection that accepts everything written to it.
 // Apart from Write, only RemoteAddr is called.
 type sink struct {
 	net.Conn

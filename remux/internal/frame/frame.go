@@ -166,7 +166,7 @@ func parseHello(f Control, body []byte) (Control, error) {
 	}
 	h := Hello{Version: body[0], Conn: binary.BigEndian.Uint32(body[1:]), Window: Floor, Sessions: LastID, Frame: MaxPayload}
 	if h.Version == 0 {
-		return f, fmt.Errorf("HELLO of version 0")
+		return f, fmt.Errorf("HELLO with version 0")
 	}
 	for kv := body[5:]; len(kv) > 0; kv = kv[5:] {
 		value := binary.BigEndian.Uint32(kv[1:])
@@ -185,7 +185,7 @@ func parseHello(f Control, body []byte) (Control, error) {
 		return f, fmt.Errorf("HELLO with an initial window of %d, less than %d", h.Window, Floor)
 	}
 	if h.Frame == 0 {
-		return f, fmt.Errorf("HELLO with a largest frame of 0")
+		return f, fmt.Errorf("HELLO with a maximum frame size of 0")
 	}
 	f.Hello = h
 	return f, nil

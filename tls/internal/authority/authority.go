@@ -59,7 +59,7 @@ func New(now time.Time) (*CA, error) {
 	}
 	cert, err := Sign(template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("sign the CA: %w", err)
+		return nil, fmt.Errorf("sign the CA's certificate: %w", err)
 	}
 	return &CA{cert, key}, nil
 }
@@ -102,7 +102,7 @@ func (a *CA) Issue(role Role, names []string, from, to time.Time) (Leaf, error) 
 	}
 	cert, err := Sign(template, a.Cert, key.Public(), a.Key)
 	if err != nil {
-		return Leaf{}, fmt.Errorf("sign the certificate of %s: %w", names[0], err)
+		return Leaf{}, fmt.Errorf("sign the certificate for %s: %w", names[0], err)
 	}
 	return Leaf{cert, key}, nil
 }

@@ -41,7 +41,7 @@ func Same(a, b List) bool {
 	return a.File == b.File && a.Made.Equal(b.Made) && slices.Equal(a.Signer, b.Signer) && maps.EqualFunc(a.Since, b.Since, time.Time.Equal)
 }
 
-// Parse reads all revocation lists of a PEM text and verifies that one of the CAs signed
+// Parse reads all revocation lists in a PEM text and verifies that one of the CAs signed
 // each. A damaged list is an error, because it may hold the revocation that matters. If
 // all lists can be read but some are signed by none of the CAs, it returns ErrForeign
 // together with the other lists.

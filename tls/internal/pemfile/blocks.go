@@ -80,7 +80,7 @@ var blockTypes = []string{
 	"PUBLIC KEY", "RSA PUBLIC KEY", "EC PARAMETERS", "DH PARAMETERS",
 }
 
-// BlockName returns the name of block i (from 0) of a text in errors.
+// BlockName returns the name that errors use for block i, counted from 0.
 func BlockName(blocks []*pem.Block, i int) string {
 	name := fmt.Sprintf("block %d of %d", i+1, len(blocks))
 	if slices.Contains(blockTypes, blocks[i].Type) {

@@ -33,7 +33,7 @@ func Read(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// ParseCAs returns the CA certificates in the PEM text data, which messages call name.
+// ParseCAs returns the CA certificates in the PEM text data; name identifies it in errors.
 // Other certificates in the text are ignored: a peer's certificate must not become a CA
 // by being listed. The text must not hold revocation lists, which are read from the files
 // crlFiles.
