@@ -59,10 +59,15 @@ func TestRelayDelays(t *testing.T) {
 	o := testOrigin(t)
 	const rtt = 40 * time.Millisecond
 	r := testRelay(t, Link{RTT: rtt}, o.addrs.Echo)
-	began := time.Now() // the relay's handshake may start before dialTest returns
-	c := dialTest(t, r.tcp.Addr())
-	roundTrip(t, c)
-	if first := time.Since(began); first < 2*rtt || first > 4*rtt {
+	var c *net.TCPConn
+	first := time.Hour
+	for range 10 { // the shortest, because a busy machine adds to most of them
+		began := time.Now() // the relay's handshake may start before dialTest returns
+		c = dialTest(t, r.tcp.Addr())
+		roundTrip(t, c)
+		first = min(first, time.Since(began))
+	}
+	if first < 2*rtt || first > 4*rtt {
 		t.Errorf("first byte after %s, want %s: one round trip for the handshake, one for the data", first, 2*rtt)
 	}
 	shortest := time.Hour
@@ -78,12 +83,12 @@ func TestRelayCarriesAllAndEnds(t *testing.T) {
 	o := testOrigin(t)
 	for _, l := range []Link{{}, {RTT: 10 * time.Millisecond}, {RTT: 10 * time.Millisecond, Rate: 200 << 20}} {
 		r := testRelay(t, l, o.addrs.Sink)
-		sent, err := load.Pour(dialTest(t, r.tcp.Addr()), o.pool, time.Now().Add(100*time.Millisecond))
+		sent, err := load.Pour(dialTest(t, r.tcp.Addr()), o.pool, time.Now().Add(time.Second))
 		if err != nil {
 			t.Errorf("with %v: %v", l, err)
 		}
 		if sent < 1<<20 {
-			t.Errorf("with %v: %d bytes in 100 ms, want at least 1 MiB", l, sent)
+			t.Errorf("with %v: %d bytes in a second, want at least 1 MiB", l, sent)
 		}
 	}
 }
