@@ -18,7 +18,7 @@ type Config struct {
 	// PendingMax limits the number of connections without a complete request; one more
 	// closes the oldest. 0 means 4096.
 	PendingMax int
-	// Users decides who may use a front door. If nil, no password is required.
+	// Users checks the names and passwords of applications. If nil, none is required.
 	// Listeners from NewListener never require one.
 	Users Authenticator
 	// Rejected is called for each connection that ended before its request was

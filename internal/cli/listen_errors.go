@@ -73,5 +73,8 @@ type explained struct {
 	text string
 }
 
+// Error returns the helpful text.
 func (e explained) Error() string { return e.text }
+
+// Unwrap returns the original error.
 func (e explained) Unwrap() error { return e.err }

@@ -98,10 +98,19 @@ func (c *Conn) Close() error {
 // alone is the owner of a conn that belongs to no pool or listener.
 type alone struct{}
 
-func (alone) ConnGreeted()   {}
-func (alone) SessionEnded()  {}
-func (alone) Answered()      {}
+// ConnGreeted implements Owner.
+func (alone) ConnGreeted() {}
+
+// SessionEnded implements Owner.
+func (alone) SessionEnded() {}
+
+// Answered implements Owner.
+func (alone) Answered() {}
+
+// ConnIdle implements Owner. An idle conn stays open until its user closes it.
 func (alone) ConnIdle(*Conn) {}
+
+// ConnEnded implements Owner. It ends the calls of Accept.
 func (alone) ConnEnded(c *Conn, err error) {
 	if err == nil {
 		err = net.ErrClosed

@@ -108,12 +108,20 @@ type (
 	writeSide struct{ *Session }
 )
 
-// The methods of timing.Side. Lock and Unlock operate on the mutex that guards the
-// direction.
-func (s readSide) Lock()       { s.mu.Lock() }
-func (s readSide) Unlock()     { s.mu.Unlock() }
+// Lock implements timing.Side. It locks the mutex that guards the direction.
+func (s readSide) Lock() { s.mu.Lock() }
+
+// Unlock implements timing.Side.
+func (s readSide) Unlock() { s.mu.Unlock() }
+
+// WakeLocked implements timing.Side.
 func (s readSide) WakeLocked() { s.wakeReaderLocked() }
 
-func (s writeSide) Lock()       { s.conn.mu.Lock() }
-func (s writeSide) Unlock()     { s.conn.mu.Unlock() }
+// Lock implements timing.Side.
+func (s writeSide) Lock() { s.conn.mu.Lock() }
+
+// Unlock implements timing.Side.
+func (s writeSide) Unlock() { s.conn.mu.Unlock() }
+
+// WakeLocked implements timing.Side.
 func (s writeSide) WakeLocked() { s.wcond.Broadcast() }
