@@ -115,10 +115,21 @@ func (p *process) state() string {
 	return fmt.Sprintf("%s stdout:\n%s%s stderr:\n%s%s log:\n%s", p.Name, tail(p.Stdout.String()), p.Name, tail(p.Stderr.String()), p.Name, tail(p.log()))
 }
 
-// tail returns the last lines of s.
+// tail returns the last lines of s. Of many lines in a row that begin alike it keeps the
+// first few, so that thousands of them do not hide what else happened.
 func tail(s string) string {
-	const most = 60
-	lines := strings.SplitAfter(s, "\n")
+	const most, alike = 60, 3
+	var lines []string
+	begin, run := "", 0
+	for line := range strings.Lines(s) {
+		words := strings.Fields(line) // date, time, level, subject, ...
+		if b := strings.Join(words[min(2, len(words)):min(6, len(words))], " "); b != begin {
+			begin, run = b, 0
+		}
+		if run++; run <= alike {
+			lines = append(lines, line)
+		}
+	}
 	return strings.Join(lines[max(0, len(lines)-most):], "")
 }
 
