@@ -265,8 +265,10 @@ type lower struct {
 
 	// On a server, owned by the handshake:
 	serverName string    // the name the client dialed
-	heard      bool      // the client has sent something
 	judgedBy   *snapshot // the snapshot that verified the client's certificate
+
+	// heard is set once the peer has sent something.
+	heard atomic.Bool
 
 	// cut is set when the conn ended without close_notify: crypto/tls reports a clean end
 	// if that happens between two records.
@@ -290,8 +292,8 @@ func (l *lower) Read(p []byte) (n int, err error) {
 		}
 	}
 	l.drained = n < len(p)
-	if n > 0 && !l.heard {
-		l.heard = true
+	if n > 0 && !l.heard.Load() {
+		l.heard.Store(true)
 	}
 	if n == 0 && err == io.EOF {
 		l.cut.Store(true)

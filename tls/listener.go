@@ -16,10 +16,11 @@ import (
 
 // listener runs the handshakes of one inner listener.
 //
-// The number of unfinished handshakes is limited; beyond that, a new one ends the oldest.
-// If new ones waited instead, a few hundred silent connections could block everyone for
-// the whole handshake timeout. A client that completes its handshake within a few round
-// trips is never the oldest for long.
+// The number of unfinished handshakes is limited; beyond that, a new one ends the oldest,
+// of a client that has sent nothing if there is one. If new ones waited instead, a few
+// hundred silent connections could block everyone for the whole handshake timeout. A
+// client that completes its handshake within a few round trips is never the oldest for
+// long, and silent connections from its own address do not end it.
 //
 // A conn holds a slot from when the inner listener accepts it until Accept returns it. So
 // if Accept is not called, new connections wait in the kernel.
@@ -203,20 +204,29 @@ func (l *listener) begin(raw net.Conn) {
 	l.wg.Go(func() { l.serve(a, e) })
 }
 
-// oldestLocked chooses the handshake to end for a new one from source: the oldest from
-// the sources with the most, so that no source can displace the others.
+// oldestLocked chooses the handshake to end for a new one from source. It is one from the
+// sources with the most, so that no source can displace the others: the oldest whose
+// client has sent nothing or, if all have, the oldest.
 func (l *listener) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {
 		most = max(most, n)
 	}
 	mine := l.bySource[source] == most // then no source has more
-	for e := l.pending.Front(); ; e = e.Next() {
-		of := e.Value.(*attempt).source
-		if mine && of == source || !mine && l.bySource[of] == most {
+	var oldest *list.Element
+	for e := l.pending.Front(); e != nil; e = e.Next() {
+		a := e.Value.(*attempt)
+		if candidate := mine && a.source == source || !mine && l.bySource[a.source] == most; !candidate {
+			continue
+		}
+		if !a.low.heard.Load() {
 			return e
 		}
+		if oldest == nil {
+			oldest = e
+		}
 	}
+	return oldest
 }
 
 func (l *listener) forgetLocked(e *list.Element) {
@@ -297,7 +307,7 @@ func (l *listener) reject(a *attempt, err error) {
 	case closed:
 		return
 	case dropped:
-		err = fmt.Errorf("dropped: %d handshakes were unfinished and this was the oldest from its source", l.max)
+		err = fmt.Errorf("dropped to make room for a newer one: %d handshakes were unfinished", l.max)
 	default:
 		err = l.srv.explain(err, a.low)
 	}

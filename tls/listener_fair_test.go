@@ -10,7 +10,7 @@ import (
 func TestHandshakesShareBySource(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	add := func(source string) {
-		l.pending.PushBack(&attempt{source: source})
+		l.pending.PushBack(&attempt{source: source, low: &lower{}})
 		l.bySource[source]++
 	}
 	add("honest")
@@ -62,7 +62,7 @@ func TestSource(t *testing.T) {
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
-		l.pending.PushBack(&attempt{source: source})
+		l.pending.PushBack(&attempt{source: source, low: &lower{}})
 		l.bySource[source]++
 	}
 	for range 50 { // map order varies between iterations
@@ -71,5 +71,23 @@ func TestOldestOfEqualSources(t *testing.T) {
 				t.Fatalf("for a handshake from %s, the one from %s gives way, want %s", source, got, want)
 			}
 		}
+	}
+}
+
+// TestSilentFirst: among the handshakes of one source, the oldest that has sent nothing
+// ends first.
+func TestSilentFirst(t *testing.T) {
+	l := &listener{bySource: map[string]int{"a": 4}}
+	for i := range 4 {
+		a := &attempt{source: "a", low: &lower{serverName: string(rune('0' + i))}}
+		a.low.heard.Store(i%2 == 0)
+		l.pending.PushBack(a)
+	}
+	for _, want := range []string{"1", "3", "0", "2"} {
+		e := l.oldestLocked("a")
+		if got := e.Value.(*attempt).low.serverName; got != want {
+			t.Errorf("handshake %s ends, want %s", got, want)
+		}
+		l.forgetLocked(e)
 	}
 }

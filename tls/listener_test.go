@@ -36,9 +36,60 @@ func TestFloodOfSilentConnections(t *testing.T) {
 		c, s := h.pair(client)
 		wantTalk(t, c, s)
 	})
-	if got, want := receive(t, h.ear.rejected, "line about a dropped handshake"), "dropped: 256 handshakes were unfinished and this was the oldest from its source"; got != want {
+	if got, want := receive(t, h.ear.rejected, "line about a dropped handshake"), "dropped to make room for a newer one: 256 handshakes were unfinished"; got != want {
 		t.Errorf("line of a dropped handshake = %q, want %q", got, want)
 	}
+}
+
+// TestSilentFloodSparesHandshake: a client that is in the middle of its handshake, as on
+// a slow path, is not dropped for silent connections from its own address.
+func TestSilentFloodSparesHandshake(t *testing.T) {
+	p := newPKI(t)
+	h := serve(t, p.server())
+	client := newClient(t, p.client("laptop"))
+	path := &slowPath{answered: make(chan struct{}), open: make(chan struct{})}
+	client.DialLower = func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := new(net.Dialer).DialContext(ctx, network, address)
+		path.Conn = raw
+		return path, err
+	}
+	done := make(chan *Conn, 1)
+	go func() {
+		c, err := h.dial(client)
+		if err != nil {
+			t.Errorf("dial: %v", err)
+		}
+		done <- c
+	}()
+	receive(t, path.answered, "the server's side of the handshake")
+	silent(t, h.addr, 300)
+	receive(t, h.ear.rejected, "line about a dropped handshake")
+	close(path.open)
+	if c := receive(t, done, "the client's conn"); c != nil {
+		wantTalk(t, c, h.accepted())
+	}
+}
+
+// slowPath delivers the first Write at once and the others once it is open.
+type slowPath struct {
+	net.Conn
+	hello    bool          // the first Write has passed; owned by the writer
+	answered chan struct{} // closed by the second Write: the server has answered the first
+	open     chan struct{}
+}
+
+func (s *slowPath) Write(p []byte) (int, error) {
+	if !s.hello {
+		s.hello = true
+		return s.Conn.Write(p)
+	}
+	select {
+	case <-s.open:
+	default:
+		close(s.answered)
+		<-s.open
+	}
+	return s.Conn.Write(p)
 }
 
 func TestHandshakeDeadline(t *testing.T) {

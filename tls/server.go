@@ -170,7 +170,7 @@ func (s *Server) explain(err error, low *lower) error {
 		own := s.store.now.Load().pair.Leaf
 		return refusedByClient(err, own, low.serverName, time.Now())
 	}
-	if !low.heard {
+	if !low.heard.Load() {
 		return unheard{cmp.Or(endedEarly(err, ClientRole, s.cfg.handshakeTimeout()), fmt.Errorf("TLS handshake: %w", err))}
 	}
 	if said := endedEarly(err, ClientRole, s.cfg.handshakeTimeout()); said != nil {
