@@ -150,7 +150,7 @@ func TestServersStopped(t *testing.T) {
 	}
 	r.servers[0].Signal(syscall.SIGCONT)
 	const silence = 8 * time.Second // after this long the client considers a conn lost
-	if err := say(); err != nil && (time.Since(begin) < silence || len(r.client.lines("no sign of life")) == 0) {
+	if err := say(); err != nil && (time.Since(begin) < silence || len(r.client.lines("the peer is not responding")) == 0) {
 		t.Errorf("the session that had stayed: %v", err)
 	}
 	stuck.Wait()

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ClientOf returns the client a connection belongs to, so that clients are served fairly:
+// ClientOf returns the client that a connection belongs to, for sharing resources fairly:
 // the name in its certificate, if the connection has a method PeerName() string that
 // returns one, or else its remote address. An IPv6 client is identified by its /64. All
 // connections on a UNIX socket belong to one client.

@@ -25,7 +25,7 @@ type Session interface {
 // ended are dropped first; then the client with the most queued sessions loses its newest
 // one, so that no client can lock the others out.
 type Queue struct {
-	mu sync.Mutex // a leaf: no other lock is taken while it is held
+	mu sync.Mutex // a leaf: no other lock is acquired while it is held
 	// Guarded by mu.
 	some     sync.Cond
 	all      list.List // of *queued, oldest first
@@ -52,8 +52,8 @@ func NewQueue() *Queue {
 	return q
 }
 
-// Put adds a session of the given client. If there is no room, it returns the session to
-// refuse, which may be s, or an ended session that was dropped; either may be nil.
+// Put queues a session from the given client. If the queue is full, it returns either the
+// session to refuse, which may be s, or the ended session that it has dropped.
 func (q *Queue) Put(s Session, client string) (refused, ended Session) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -29,7 +29,7 @@ func TestQueueShares(t *testing.T) {
 		of[s] = client
 		refused, ended := q.Put(s, client)
 		if ended != nil {
-			t.Fatal("a session is reported as ended")
+			t.Fatal("Put reported a session as ended")
 		}
 		if refused == s {
 			return s
@@ -60,10 +60,10 @@ func TestQueueShares(t *testing.T) {
 		n[of[s.(Session)]]++
 	}
 	if n["greedy"]+n["small"]+n["smaller"] != Max || n["small"] != 350 || n["smaller"] != 175 {
-		t.Errorf("accepted %v of %d places", n, Max)
+		t.Errorf("accepted %v from a queue of %d", n, Max)
 	}
 	if len(q.of)+len(q.byClient)+q.ended.Len() != 0 {
-		t.Error("something is left in an empty queue")
+		t.Error("an empty queue still has entries")
 	}
 }
 
@@ -83,7 +83,7 @@ func TestQueueEnded(t *testing.T) {
 			q.NoteEnd(s)
 		}
 	}
-	gave := 0
+	dropped := 0
 	for {
 		s := queuedSession()
 		refused, ended := q.Put(s, "a")
@@ -91,12 +91,12 @@ func TestQueueEnded(t *testing.T) {
 			break
 		}
 		if ended == nil {
-			t.Fatal("Put on a full queue made nothing give way")
+			t.Fatal("Put on a full queue dropped no session")
 		}
-		gave++
+		dropped++
 	}
-	if want := Max/2 + Max/4; gave != want {
-		t.Errorf("%d gave way, want %d", gave, want)
+	if want := Max/2 + Max/4; dropped != want {
+		t.Errorf("%d ended sessions were dropped, want %d", dropped, want)
 	}
 	q.Finish(net.ErrClosed)
 	for range Max {
@@ -105,6 +105,6 @@ func TestQueueEnded(t *testing.T) {
 		}
 	}
 	if _, err := q.Take(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Take of a closed queue: %v", err)
+		t.Errorf("Take on a finished queue: %v", err)
 	}
 }

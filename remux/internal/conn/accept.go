@@ -57,7 +57,7 @@ func (c *Conn) queueUp(s *Session) bool {
 }
 
 // acceptLocked sets up a session opened by the peer, or refuses it and returns nil. A
-// basic acceptor may not open any.
+// basic acceptor may not open sessions.
 func (c *Conn) acceptLocked(number uint16) *Session {
 	c.table.seen.Add(number)
 	barred, most := c.barredLocked(), c.accepts
@@ -66,16 +66,16 @@ func (c *Conn) acceptLocked(number uint16) *Session {
 	}
 	switch {
 	case barred != nil:
-		c.sayResetLocked(number, code.NotAuthorised, barred.Error(), false)
+		c.sendResetLocked(number, code.NotAuthorised, barred.Error(), false)
 		return nil
 	case c.end.refuse:
-		c.sayResetLocked(number, code.GoingAway, "", false)
+		c.sendResetLocked(number, code.GoingAway, "", false)
 		return nil
 	case most == 0:
-		c.sayResetLocked(number, code.Overload, "no sessions are accepted on this conn", false)
+		c.sendResetLocked(number, code.Overload, "this conn accepts no sessions", false)
 		return nil
 	case len(c.table.sessions)-c.table.locals >= most:
-		c.sayResetLocked(number, code.Overload, fmt.Sprintf("more than %d sessions on one conn", most), false)
+		c.sendResetLocked(number, code.Overload, fmt.Sprintf("more than %d sessions on one conn", most), false)
 		return nil
 	}
 	c.table.served = true
@@ -89,7 +89,7 @@ func (c *Conn) acceptLocked(number uint16) *Session {
 	return s
 }
 
-// knownLocked returns nil for a late frame of a session that has ended, and an error if
+// knownLocked returns nil for a late frame for a session that has ended, and an error if
 // the session never existed.
 func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
 	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.Has(number) {

@@ -36,7 +36,7 @@ func (c *Conn) Open(ctx context.Context) (*Session, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no session on conn %s in time: %w", c.connID(), context.Cause(ctx))
+			return nil, fmt.Errorf("waiting to open a session on conn %s: %w", c.connID(), context.Cause(ctx))
 		}
 	}
 }
@@ -46,15 +46,15 @@ func (c *Conn) Open(ctx context.Context) (*Session, error) {
 func (c *Conn) openOrWait() (*Session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := c.end.told || c.peer.kind == peerBasic // the peer's HELLO has arrived, or never will
+	known := c.end.reported || c.peer.kind == peerBasic // the peer's HELLO has arrived, or never will
 	switch {
 	case c.end.state == dead:
 		return nil, nil, c.lossLocked()
 	case c.end.state != open || c.peer.goneAway || c.table.nextID > frame.LastID:
 		return nil, nil, errNoRoom
-	case told && c.peer.sessMax == 0:
+	case known && c.peer.sessMax == 0:
 		return nil, nil, errNotPermitted
-	case told && c.takesLocked():
+	case known && c.takesLocked():
 		return c.beginLocked(), nil, nil
 	}
 	if c.table.changed == nil {
@@ -81,13 +81,14 @@ func (c *Conn) Peer() string { return backlog.ClientOf(c.nc) }
 // Done returns a channel that is closed when the conn has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// GoAway tells the peer why this end wants no more sessions; code.OK means an ordinary
-// shutdown. From then on neither end opens sessions, except those already in flight. Open
-// ones continue, and the conn ends after the last one. GoAway does not block.
+// GoAway tells the peer that this end accepts no more sessions, and why; code.OK means an
+// ordinary shutdown. After that, neither end opens sessions, apart from any already in
+// flight. Open sessions continue, and the conn closes after the last one. GoAway does not
+// block.
 func (c *Conn) GoAway(why code.Code, text string) { c.drain(why, text) }
 
-// Close ends the conn and its sessions at once, and waits for the goroutines that serve
-// it.
+// Close closes the conn and its sessions immediately, and waits for the goroutines that
+// serve it.
 func (c *Conn) Close() error {
 	c.Kill()
 	<-c.done
@@ -110,7 +111,7 @@ func (alone) Answered() {}
 // ConnIdle implements Owner. An idle conn stays open until its user closes it.
 func (alone) ConnIdle(*Conn) {}
 
-// ConnEnded implements Owner. It ends the calls of Accept.
+// ConnEnded implements Owner. It makes Accept fail once its queue is empty.
 func (alone) ConnEnded(c *Conn, err error) {
 	if err == nil {
 		err = net.ErrClosed

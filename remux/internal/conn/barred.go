@@ -2,7 +2,7 @@ package conn
 
 import "tunnels/internal/code"
 
-// barrer is a lower connection that may stop allowing its peer new sessions, for example
+// barrer is a lower connection that may bar its peer from opening sessions, for example
 // when the peer's certificate expires. Open sessions continue.
 type barrer interface {
 	// Barred returns why the peer may open no more sessions, or nil if it may. It must

@@ -12,17 +12,17 @@ import (
 // A basic peer has only one way to end a session: FIN, which ends both directions. So
 // when our direction ends, what we send depends on which end opened the session:
 //
-//   - If the peer opened it, the session has served its purpose and FIN is sent at once.
+//   - If the peer opened it, the session has served its purpose and FIN is sent immediately.
 //     Otherwise a client that reads until EOF would wait forever.
-//   - If we opened it, the answer has yet to arrive, and FIN would lose it. FIN is held
-//     until the peer ends the session, the application is done, or basicStall passes
-//     without an answer.
+//   - If we opened it, the response has yet to arrive, and FIN would lose it. FIN is held
+//     until the peer ends the session, the application closes it, or basicStall passes
+//     without a response.
 //
 // On a plain network the peer's kind is not known at first. Until it is, FIN is held as
 // for a basic peer, and resets are remembered, because a basic peer does not understand
 // RESET.
 
-// holdsFinLocked reports whether sending FIN now could lose the answer.
+// holdsFinLocked reports whether sending FIN now could lose the response.
 func (c *Conn) holdsFinLocked(s *Session) bool {
 	return s.local && !s.gotFin && c.peer.kind != peerFull
 }
@@ -63,7 +63,7 @@ type silence struct {
 }
 
 // endUnanswered ends sessions that have received nothing for too long after their
-// application finished: a basic server cannot be told that it has.
+// application finished writing. A basic server cannot be notified of that.
 func (c *Conn) endUnanswered() {
 	var held []*Session
 	c.mu.Lock()
@@ -75,7 +75,7 @@ func (c *Conn) endUnanswered() {
 	c.mu.Unlock()
 	for _, s := range held {
 		if s.silentFor(c.Age()) >= basicStall {
-			text := fmt.Sprintf("finished, and no answer for %s from a server without half-close", basicStall)
+			text := fmt.Sprintf("no answer for %s after the request, from a server without half-close", basicStall)
 			s.reset(&code.Error{Code: code.Idle, Text: text}, false)
 		}
 	}

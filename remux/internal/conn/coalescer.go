@@ -2,7 +2,7 @@ package conn
 
 import "tunnels/remux/internal/frame"
 
-// coalescer gathers the small writes of many sessions in one batch. If only one session
+// coalescer gathers the small writes of many sessions into one batch. If only one session
 // is writing, it writes directly (see lockWriteNowLocked); with several, most of the cost
 // would be a record and a system call per keystroke. Conn.mu guards it.
 type coalescer struct {
@@ -23,8 +23,8 @@ const (
 )
 
 // gatherLocked adds p to the next batch if p is small and other sessions are writing too;
-// otherwise it returns false. A session may have one such frame per batch, so making many
-// small writes gains it nothing.
+// otherwise it returns false. A session may have one such frame per batch, so it gains
+// nothing from making many small writes.
 func (c *Conn) gatherLocked(s *Session, p []byte) bool {
 	o := &c.out
 	if len(p) > min(smallMax, c.peer.maxFrame) {
@@ -63,7 +63,7 @@ func (c *Conn) batchedLocked() {
 	k.batch++
 	k.frames = 0
 	if !k.on && cap(c.out.ctrl) > smallMax {
-		c.out.ctrl = nil // do not keep memory that is not needed
+		c.out.ctrl = nil // release memory that is no longer needed
 	}
 }
 

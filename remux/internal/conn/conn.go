@@ -53,7 +53,7 @@ type peerState struct {
 	kind     peerKind
 	spoke    bool     // its first frame has been received
 	goneAway bool     // it has sent GOAWAY
-	sessMax  int      // sessions it accepts at one time
+	sessMax  int      // sessions it accepts at a time
 	maxFrame int      // largest payload it accepts
 	window   uint64   // payload bytes that may be sent on a session before any WINDOW
 	unheard  []uint16 // sessions reset before its kind was known
@@ -91,7 +91,7 @@ type outgoing struct {
 type ending struct {
 	state     connState
 	err       error         // why the conn ended, or nil after a clean end; set once, together with state
-	told      bool          // the id is known and Hooks.ConnOpened has been called, or on a dialer is about to be
+	reported  bool          // the id is known and Hooks.ConnOpened has been called, or on a dialer is about to be
 	barred    bool          // bar has sent GOAWAY
 	refuse    bool          // the peer has read our GOAWAY: refuse new sessions
 	drainFrom time.Duration // age at which GOAWAY was sent
@@ -121,13 +121,13 @@ const (
 	peerBasic // supports only the four-byte frame
 )
 
-// Owner receives the events of a conn that its pool or listener needs. Its methods
-// are called with no lock held.
+// Owner is notified of the events on a conn that concern its pool or listener. Its
+// methods are called with no lock held.
 type Owner interface {
 	ConnGreeted()           // the peer's first frame has been received
 	SessionEnded()          // there may be room for a new one
 	Answered()              // a conn that was suspect has received something
-	ConnIdle(*Conn)         // the last session has ended, or the peer has sent GOAWAY
+	ConnIdle(*Conn)         // there are no sessions: the last has ended, or the peer has sent GOAWAY
 	ConnEnded(*Conn, error) // the error is nil after a clean end
 }
 
@@ -159,7 +159,7 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 		c.peer.sessMax = frame.LastID // HELLO may lower this; an acceptor waits for it
 		id = rand.Uint32()
 		c.id.Store(id)
-		c.end.told = true
+		c.end.reported = true
 	}
 	switch n, ok := nc.(interface{ NegotiatedProtocol() string }); {
 	case !ok:
@@ -188,7 +188,7 @@ func (c *Conn) Run() {
 	if c.dialer {
 		c.cfg.Hooks.connOpened(c)
 	} else if c.peer.kind == peerBasic {
-		c.tellOpened(rand.Uint32())
+		c.reportOpened(rand.Uint32())
 	}
 	c.keepalive.start(c)
 	var writer sync.WaitGroup
@@ -199,9 +199,9 @@ func (c *Conn) Run() {
 
 	c.mu.Lock()
 	c.keepalive.stopLocked()
-	err, told := c.end.err, c.end.told
+	err, reported := c.end.err, c.end.reported
 	c.mu.Unlock()
-	if told {
+	if reported {
 		c.cfg.Hooks.connClosed(c, err)
 	}
 	c.owner.ConnEnded(c, err)
@@ -219,13 +219,13 @@ func (c *Conn) AgeAt(now time.Time) time.Duration { return now.Sub(c.born) }
 // KeepRTTs makes the conn record its round trips in r. It must be called before Run.
 func (c *Conn) KeepRTTs(r *timing.RTTs) { c.keepalive.rtts = r }
 
-// tellOpened reports the conn to the hooks on an acceptor, which learns the id from HELLO
-// and may open sessions only after that. The conn's reader calls it.
-func (c *Conn) tellOpened(id uint32) {
+// reportOpened reports the conn to the hooks on an acceptor, which learns the ID from
+// HELLO and may open sessions only after that. The conn's reader calls it.
+func (c *Conn) reportOpened(id uint32) {
 	c.id.Store(id)
 	c.cfg.Hooks.connOpened(c)
 	c.mu.Lock()
-	c.end.told = true
+	c.end.reported = true
 	c.wakeOpenersLocked()
 	c.mu.Unlock()
 }

@@ -48,7 +48,7 @@ func (c *Conn) handle(f frame.Control) *code.Error {
 
 func (c *Conn) greeted(h frame.Hello) *code.Error {
 	c.mu.Lock()
-	if c.peer.kind == peerBasic { // since then we have sent beyond any window
+	if c.peer.kind == peerBasic { // we have been sending without a window since
 		c.mu.Unlock()
 		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO arrived after more than %s", helloMax)}
 	}
@@ -66,10 +66,10 @@ func (c *Conn) greeted(h frame.Hello) *code.Error {
 		}
 		c.readyLocked(s)
 	}
-	told := c.end.told
+	reported := c.end.reported
 	c.mu.Unlock()
-	if !told {
-		c.tellOpened(h.Conn)
+	if !reported {
+		c.reportOpened(h.Conn)
 	}
 	c.owner.ConnGreeted()
 	return nil

@@ -10,8 +10,8 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// fail ends the conn and all its sessions at once because of err, unless it has already
-// ended. The end counts as clean if the conn was already closing.
+// fail closes the conn and all its sessions immediately because of err, unless it has
+// already ended. If it was already closing, it counts as closed cleanly.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	if c.end.state == dead {
@@ -36,13 +36,13 @@ func (c *Conn) fail(err error) {
 	c.abandon(sessions)
 }
 
-// cleanLocked reports whether the peer closed a conn that carried nothing. A full peer
+// cleanLocked reports whether the peer closed a conn that had no sessions. A full peer
 // sends GOAWAY first.
 func (c *Conn) cleanLocked(err error) bool {
 	return err == io.EOF && len(c.table.sessions) == 0 && (c.peer.goneAway || c.end.state == draining || c.peer.kind == peerBasic)
 }
 
-// lost returns the error reported to the log and the sessions of a lost conn.
+// lost returns the error that a lost conn reports to its hooks and its sessions.
 func lost(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -50,8 +50,8 @@ func lost(err error) error {
 	return err
 }
 
-// takeAllLocked removes all sessions because of c.end.err. The caller must call abandon
-// for them once no lock is held.
+// takeAllLocked removes all sessions, which fail with c.end.err. The caller must call
+// abandon for them once no lock is held.
 func (c *Conn) takeAllLocked() []*Session {
 	err := c.lossLocked()
 	all := make([]*Session, 0, len(c.table.sessions))
@@ -62,7 +62,7 @@ func (c *Conn) takeAllLocked() []*Session {
 	return all
 }
 
-// lossLocked returns the error for operations cut off by the end of the conn.
+// lossLocked returns the error for operations interrupted by the loss of the conn.
 func (c *Conn) lossLocked() error {
 	cause := c.end.err
 	if cause == nil {
@@ -80,7 +80,7 @@ func (c *Conn) abandon(sessions []*Session) {
 	}
 }
 
-// violated ends the conn because the peer broke the protocol, and tells it why.
+// violated closes the conn because the peer broke the protocol, and sends it the reason.
 func (c *Conn) violated(why *code.Error) {
 	c.mu.Lock()
 	if c.end.state == dead || c.end.state == closing {
@@ -91,18 +91,18 @@ func (c *Conn) violated(why *code.Error) {
 	c.end.state, c.end.closeFrom = closing, c.Age()
 	sessions := c.takeAllLocked()
 	c.wakeOpenersLocked()
-	c.sayGoAwayLocked(why.Code, why.Text)
+	c.sendGoAwayLocked(why.Code, why.Text)
 	c.mu.Unlock()
 	c.nc.SetWriteDeadline(time.Now().Add(lingerMax))
 	c.abandon(sessions)
 }
 
-// Kill ends the conn and its sessions at once, without telling the peer. The log reports
-// a clean end, because it was intended.
+// Kill closes the conn and its sessions immediately, without notifying the peer. It is
+// reported as a clean end, because it is deliberate.
 func (c *Conn) Kill() { c.fail(nil) }
 
-// drain sends GOAWAY: the peer opens no new sessions, open ones finish, then the conn
-// closes.
+// drain sends GOAWAY. The peer then opens no new sessions, and the conn closes once the
+// open ones have finished.
 func (c *Conn) drain(why code.Code, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,9 +112,9 @@ func (c *Conn) drain(why code.Code, text string) {
 	c.end.state = draining
 	c.end.drainFrom = c.Age()
 	c.wakeOpenersLocked()
-	c.sayGoAwayLocked(why, text)
+	c.sendGoAwayLocked(why, text)
 	// Sessions that the peer opened before it read GOAWAY are still served; those that
-	// arrive after its answer to this PING are not.
+	// arrive after its PONG are not.
 	c.keepalive.barrierLocked(c)
 	c.closeIfDoneLocked()
 }
@@ -122,7 +122,7 @@ func (c *Conn) drain(why code.Code, text string) {
 // Retire drains a conn that this end, which opens the sessions, no longer needs.
 func (c *Conn) Retire() { c.drain(code.OK, "") }
 
-func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
+func (c *Conn) sendGoAwayLocked(why code.Code, text string) {
 	if c.peer.kind != peerBasic {
 		c.out.ctrl = frame.AppendEnding(c.out.ctrl, frame.TypeGoAway, c.table.seen.Last, why, text)
 	}
@@ -130,7 +130,7 @@ func (c *Conn) sayGoAwayLocked(why code.Code, text string) {
 }
 
 // closeIfDoneLocked starts closing a draining conn without sessions. If the peer may open
-// sessions, its answer to the PING sent after GOAWAY must have arrived.
+// sessions, its PONG for the PING sent after GOAWAY must have arrived.
 func (c *Conn) closeIfDoneLocked() {
 	if c.end.state == draining && len(c.table.sessions) == 0 && (c.end.refuse || c.dialer && c.accepts == 0 || c.peer.kind == peerBasic) {
 		c.end.state, c.end.closeFrom = closing, c.Age()

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// A conn lost while the sink is processing bytes loses none of them: the error follows
-// the bytes consumed and those left to read.
+// TestLossAfterBytes checks that no bytes are lost if the conn is lost while the sink is
+// processing them: the error follows the bytes consumed and those left to read.
 func TestLossAfterBytes(t *testing.T) {
 	for name, end := range map[string]func(s *Session){
 		"lost while writing": func(s *Session) { s.conn.fail(errors.New("write: broken")) },
@@ -52,7 +52,7 @@ func TestLossAfterBytes(t *testing.T) {
 					read <- err
 				default:
 					if s.OnReadable(func() {}) != true {
-						t.Error("OnReadable: reading would not wait")
+						t.Error("OnReadable returned false, so Read would not wait")
 					}
 				}
 				close(goOn)

@@ -9,11 +9,11 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Under the race detector a sync.Pool drops items at random, so this is tested only
-// without it.
+// This test runs only without the race detector, under which a sync.Pool drops items at
+// random.
 
-// TestFramesAllocateNothing: the work done for every frame does not allocate. Each op
-// handles several frames and may not allocate even once.
+// TestFramesAllocateNothing checks that the work done for every frame does not allocate.
+// Each op handles several frames and may not allocate even once.
 func TestFramesAllocateNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -29,7 +29,7 @@ func TestFramesAllocateNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			op, check := tt.make(t)
 			const ops = 500
-			// AllocsPerRun calls op once more before it counts, and rounds down.
+			// AllocsPerRun calls op an extra time before it counts, and rounds down.
 			if n := testing.AllocsPerRun(ops, op); n != 0 {
 				t.Errorf("%v allocations per op, want none", n)
 			}
@@ -80,7 +80,7 @@ func borrowOp(t *testing.T) (op func(), check func(ops int)) {
 	return op, func(ops int) { r.check(t, ops) }
 }
 
-// windowOp returns an op of WINDOW frames, which answer the data frames sent.
+// windowOp returns an op that reads WINDOW frames, which a receiver of data sends.
 func windowOp(t *testing.T) (op func(), check func(ops int)) {
 	r := newFrameReader(t)
 	const frames = 8

@@ -10,8 +10,8 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Benchmarks of the paths that every frame takes, at one end only and without goroutines
-// or system calls, so that they measure frames. Those in package remux use both ends.
+// These benchmarks cover the code that handles every frame, at one end only and without
+// goroutines or system calls. Those in package remux use both ends.
 
 // sink is a lower connection that accepts everything written to it.
 // Apart from Write, only RemoteAddr is called.
@@ -164,7 +164,7 @@ func (r *frameReader) deliver(t testing.TB) {
 	}
 }
 
-// takeEach is a sink that consumes everything and counts it in got.
+// takeEach returns a sink that consumes everything and counts it in got.
 func takeEach(got *int) func(pieces [][]byte) int {
 	return func(pieces [][]byte) int {
 		n := 0
@@ -176,7 +176,7 @@ func takeEach(got *int) func(pieces [][]byte) int {
 	}
 }
 
-// borrow reads all buffered bytes.
+// borrow reads all buffered bytes with Peek.
 func (r *frameReader) borrow(t testing.TB) {
 	for left := framesRead * flow.RecordFrame; left > 0; {
 		p, err := r.s.Peek()
@@ -189,8 +189,8 @@ func (r *frameReader) borrow(t testing.TB) {
 	}
 }
 
-// check expects the data of all reads to have arrived: a session reset for exceeding its
-// window would drop everything, which is fast.
+// check expects all data to have arrived. A session reset for exceeding its window would
+// drop it, which is fast.
 func (r *frameReader) check(t testing.TB, reads int) {
 	t.Helper()
 	if want := reads * framesRead * flow.RecordFrame; r.got != want {
@@ -210,7 +210,7 @@ func BenchmarkFrameRead(b *testing.B) {
 	})
 }
 
-// bench processes one batch of frames after the other, calling read after each.
+// bench processes batches of frames and calls read after each.
 func (r *frameReader) bench(b *testing.B, read func()) {
 	b.ReportAllocs()
 	b.SetBytes(framesRead * flow.RecordFrame)

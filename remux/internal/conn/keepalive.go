@@ -20,15 +20,16 @@ const suspectAfter = time.Second
 // before we assume that the machine has slept.
 const jumpMax = 5 * time.Second
 
-// keepalive owns the state of PING and PONG in both directions: which PINGs were sent and
-// why, whether anything arrived since, and the round trip. Times are ages of the conn.
+// keepalive holds the state of PING and PONG in both directions: which PINGs have been
+// sent and why, whether anything has arrived since, and the round-trip time. Times are
+// ages of the conn.
 type keepalive struct {
 	received   atomic.Int64 // when something was last received
 	unanswered atomic.Int64 // when something was first sent after that, or 0 if nothing was
 	asked      atomic.Int64 // when Ask last sent a PING, or 0 if never; written under Conn.mu
 	rttNanos   atomic.Int64 // 0 until measured; written under Conn.mu
 	avoided    atomic.Bool  // the pool skipped the conn as suspect: notify the owner when something is received
-	rtts       *timing.RTTs // shared by all conns to that peer, or nil if not recorded; set before Run
+	rtts       *timing.RTTs // shared by all conns to the peer, or nil if not recorded; set before Run
 
 	// Guarded by Conn.mu.
 	timer     *time.Timer
@@ -69,11 +70,11 @@ func (k *keepalive) last() time.Duration { return time.Duration(k.received.Load(
 // heard reports whether anything has ever been received.
 func (k *keepalive) heard() bool { return k.received.Load() != 0 }
 
-// sent records that the peer has something to answer.
+// sent records that something was sent, to which the peer should respond.
 func (k *keepalive) sent(c *Conn) { k.unanswered.CompareAndSwap(0, max(int64(c.Age()), 1)) }
 
-// came records n received bytes; any byte shows that the peer is alive.
-func (c *Conn) came(n int) {
+// noteReceived records n received bytes. Any byte shows that the peer is alive.
+func (c *Conn) noteReceived(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
 	k.received.Store(max(int64(c.Age()), 1))
@@ -85,9 +86,9 @@ func (c *Conn) came(n int) {
 	}
 }
 
-// wrote records that the lower connection accepted n bytes. The caller holds the write
-// lock.
-func (c *Conn) wrote(n int) {
+// noteWritten records that the lower connection accepted n bytes. The caller holds the
+// write lock.
+func (c *Conn) noteWritten(n int) {
 	c.bytes.Add(int64(n))
 	k := &c.keepalive
 	if k.unanswered.Load() == 0 && !k.taken {
@@ -139,11 +140,11 @@ func (k *keepalive) measureLocked(c *Conn) {
 	}
 }
 
-// askLocked sends a PING unless an answer is already owed since heard, when the server
-// was last heard from on any conn; it reports whether an answer is owed now. Unlike the
-// PING of pingLocked, this one has no consequences for the conn. Until its first frame
-// arrives, a peer that may not support PING is sent none, and owes an answer only if it
-// has something to answer.
+// askLocked sends a PING unless the peer already owes a response to one sent since heard,
+// when the server was last heard from on any conn. It reports whether a response is owed
+// now. Unlike the PING that pingLocked sends, this one cannot end the conn. A peer that
+// may not support PING is sent none, and owes a response only if something else was sent
+// to it and its first frame has yet to arrive.
 func (k *keepalive) askLocked(c *Conn, heard time.Time) bool {
 	if at := c.AskedAt(); !at.IsZero() && !at.Before(heard) {
 		return true
@@ -159,8 +160,8 @@ func (k *keepalive) askLocked(c *Conn, heard time.Time) bool {
 	return true
 }
 
-// AskedAt returns when the question that the peer has yet to answer was asked, or the
-// zero time if there is none.
+// AskedAt returns when Ask began to expect a response that has yet to arrive, or the zero
+// time if it expects none.
 func (c *Conn) AskedAt() time.Time {
 	at := c.keepalive.asked.Load()
 	if at == 0 || c.keepalive.received.Load() >= at {
@@ -169,8 +170,8 @@ func (c *Conn) AskedAt() time.Time {
 	return c.born.Add(time.Duration(at))
 }
 
-// movedLocked returns when the peer's kernel last acknowledged something ahead of the
-// open question, or 0 if it has not or there is no question.
+// movedLocked returns when the peer's kernel last acknowledged bytes ahead of the open
+// question, or 0 if it has acknowledged none or no question is open.
 func (k *keepalive) movedLocked(c *Conn) time.Duration {
 	if !k.question.Open(k.last()) {
 		return 0
@@ -182,14 +183,14 @@ func (k *keepalive) movedLocked(c *Conn) time.Duration {
 // pongsLocked reports whether a PONG is waiting to be written.
 func (k *keepalive) pongsLocked() bool { return k.pongDue }
 
-// pingedLocked records a PING from the peer. Of several, only the last is answered.
+// pingedLocked records a PING from the peer. Only the last of several gets a PONG.
 func (k *keepalive) pingedLocked(c *Conn, body [8]byte) {
 	k.pong, k.pongDue = body, true
 	c.out.wake.Signal()
 }
 
-// pongedLocked processes a PONG, which need not answer one of our PINGs. It reports
-// whether the peer has read GOAWAY.
+// pongedLocked processes a PONG, which may not match any of our PINGs. It reports whether
+// the peer has read GOAWAY.
 func (k *keepalive) pongedLocked(c *Conn, body [8]byte) bool {
 	id := binary.BigEndian.Uint64(body[:])
 	passed := k.barrierID != 0 && id >= k.barrierID && id <= k.pingID
@@ -232,8 +233,8 @@ func (k *keepalive) waitsLocked() bool {
 	return k.probeAt != 0 && k.last() < k.probeAt
 }
 
-// suspectLocked reports whether the conn may be dead, so that new sessions should use
-// other conns.
+// suspectLocked reports whether the conn may be dead, in which case new sessions should
+// use other conns.
 func (k *keepalive) suspectLocked(c *Conn) bool {
 	if !k.waitsLocked() || k.rttNanos.Load() == 0 {
 		return false
@@ -244,8 +245,8 @@ func (k *keepalive) suspectLocked(c *Conn) bool {
 	return c.Age()-k.probeAt > max(suspectAfter, 2*k.rtt())
 }
 
-// dueLocked reports whether to send a PING: the conn was silent for Config.Ping, an
-// answer is late, or the machine has slept.
+// dueLocked reports whether to send a PING: the conn has been silent for Config.Ping, a
+// response is late, or the machine has slept.
 func (k *keepalive) dueLocked(c *Conn, now time.Duration, slept bool) bool {
 	silent := now - k.last()
 	unanswered := time.Duration(k.unanswered.Load())

@@ -16,8 +16,8 @@ type payload struct {
 	len    int
 }
 
-// piecesMax limits the pieces of a payload: if there were more, they would be small, and
-// not bulk data.
+// piecesMax limits the pieces of a payload. If there were more, they would be too small
+// to be bulk data.
 const piecesMax = 64
 
 // add appends bytes of the session to the payload.

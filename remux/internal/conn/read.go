@@ -12,11 +12,11 @@ import (
 
 // moreReader is a lower connection that can read several records at once.
 type moreReader interface {
-	// ReadMore is like Read, but continues while it can read without waiting.
+	// ReadMore is like Read, but continues reading for as long as it need not wait.
 	ReadMore(p []byte) (int, error)
 }
 
-// readLoop reads frames until the conn ends, and returns why it did. It blocks only on
+// readLoop reads frames until the conn ends, and returns the reason. It blocks only on
 // the lower connection.
 func (c *Conn) readLoop() error {
 	read := c.nc.Read
@@ -31,7 +31,7 @@ func (c *Conn) readLoop() error {
 	for {
 		n, err := read(buf[have:])
 		if n > 0 {
-			c.came(n)
+			c.noteReceived(n)
 			have += n
 			used, verr := c.feed(&d, buf[:have])
 			d.flush() // the pieces point into buf
@@ -47,8 +47,8 @@ func (c *Conn) readLoop() error {
 	}
 }
 
-// discard reads and drops whatever the peer still sends on a finished conn: closing it
-// with unread bytes could keep the peer from reading why it ended.
+// discard reads and drops whatever the peer still sends on a finished conn. Closing it
+// with unread bytes could keep the peer from receiving the reason.
 func (c *Conn) discard(buf []byte) error {
 	for {
 		if _, err := c.nc.Read(buf); err != nil {
@@ -57,8 +57,8 @@ func (c *Conn) discard(buf []byte) error {
 	}
 }
 
-// feed processes the frames in p, as far as they have arrived, and returns how many bytes
-// of p it consumed.
+// feed processes the frames in p, the last of which may be incomplete, and returns how
+// many bytes of p it consumed.
 func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 	done := 0
 	for {
@@ -153,13 +153,13 @@ func (c *Conn) withoutHello() *code.Error {
 	case peerUnknown:
 		ended = c.setBasicLocked()
 	}
-	told := c.end.told
+	reported := c.end.reported
 	c.mu.Unlock()
 	for _, s := range ended {
 		c.gone(s)
 	}
-	if !told {
-		c.tellOpened(rand.Uint32())
+	if !reported {
+		c.reportOpened(rand.Uint32())
 	}
 	c.owner.ConnGreeted()
 	return nil

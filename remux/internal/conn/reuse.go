@@ -19,10 +19,10 @@ type ReuseLimits struct {
 type Reuse struct {
 	Open     bool // it has not begun to end
 	Spent    bool // the protocol will never allow another session
-	Takes    bool // the protocol and its health allow one more session
+	Takes    bool // the protocol and its health allow another session
 	Over     bool // past a reuse limit
 	Unheard  bool // new, and nothing received from the server yet
-	Near     bool // soon over a limit: time to dial the successor
+	Near     bool // near a limit, so its successor should be dialed
 	Uses     int
 	OverMax  int // uses allowed while its successor is being dialed
 	Sessions int
@@ -51,7 +51,7 @@ func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 	return w
 }
 
-// Takes reports whether the peer and the conn's health allow one more session, and how
+// Takes reports whether the peer and the conn's health allow another session, and how
 // many this end has opened so far. Unlike Reuse, it does not mark a suspect conn as
 // skipped.
 func (c *Conn) Takes() (takes bool, uses int) {
@@ -70,8 +70,8 @@ func (c *Conn) suspectLocked() bool {
 	return c.keepalive.suspectLocked(c) // check again: the reader may have received something before avoided was set
 }
 
-// Grace renews the conn's allowance when a dial begins: until the dial ends, the conn has
-// room for a burst of twice the count, however worn it is.
+// Grace renews the conn's allowance when a dial begins: until the dial completes, the
+// conn has room for a burst of twice the count, however worn it is.
 func (c *Conn) Grace(l *ReuseLimits) {
 	c.mu.Lock()
 	c.table.overMax = c.table.uses + 2*l.Count

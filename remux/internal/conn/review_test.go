@@ -8,7 +8,7 @@ import (
 	"tunnels/internal/code"
 )
 
-// TestLateFin: FIN is sent even if the last Write of its direction timed out.
+// TestLateFin checks that FIN is sent even if the last Write before it timed out.
 func TestLateFin(t *testing.T) {
 	near, acceptor := pipePair(t)
 	s, err := near.Open(t.Context())
@@ -46,7 +46,8 @@ func TestLateFin(t *testing.T) {
 
 type onlyReader struct{ io.Reader }
 
-// TestDeadIsNoTarget: the loss of a conn is not mistaken for an answer about a target.
+// TestDeadIsNoTarget checks that the loss of a conn is not mistaken for an error from a
+// target.
 func TestDeadIsNoTarget(t *testing.T) {
 	if c, ok := code.Of(errDead); ok {
 		t.Errorf("errDead carries code %s", c)

@@ -5,7 +5,7 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// The scheduler decides in which order sessions put their bytes on the conn. Each may
+// The scheduler decides the order in which sessions put their bytes on the conn. Each may
 // send a quantum, which the pacer sets, before the next session's turn. A session that
 // has just become active goes first, once, so that a keystroke waits only for the batch
 // being written, not for a quantum of every download. A session that has sent all its
@@ -67,8 +67,8 @@ func (q *scheduler) add(s *Session) {
 
 func (q *scheduler) empty() bool { return q.fresh.head == nil && q.rest.head == nil }
 
-// fill appends frames to b, up to its capacity, in the order of the sessions in line.
-// It calls sent for every session after each of its frames.
+// fill appends frames to b, up to its capacity, in the order of the sessions in line. It
+// calls sent after each frame, with the frame's session.
 func (q *scheduler) fill(b []byte, maxFrame int, sent func(*Session, []byte) []byte) []byte {
 	begin := len(b)
 	for cap(b)-len(b) > frame.HeaderLen+windowLen {

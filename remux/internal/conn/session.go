@@ -20,23 +20,23 @@ type Session struct {
 	done chan struct{}
 
 	// Guarded by conn.mu: the sending direction and the session's progress.
-	wcond    sync.Cond
-	wbuf     []byte // bytes of the Write in progress not yet handed to the conn
-	wbusy    bool   // a Write is in progress
-	werr     error  // returned by Write from now on; set once
-	wdl      timing.Deadline
-	sent     uint64      // payload bytes sent
-	sendMax  uint64      // payload bytes the peer allows
-	opened   atomic.Bool // the peer knows the session; written under conn.mu
-	fin      finState
-	gotFin   bool
-	ended    bool // removed from the conn's table
-	slot     slot
-	gathered uint32 // number of the batch that holds its last coalesced frame
-	due      bool   // a WINDOW must be sent
-	told     bool   // Hooks.SessionOpened has returned
-	tellLate bool   // it ended before told was set: opened calls Hooks.SessionClosed
-	endErr   error  // for Hooks.SessionClosed
+	wcond      sync.Cond
+	wbuf       []byte // bytes of the Write in progress not yet handed to the conn
+	wbusy      bool   // a Write is in progress
+	werr       error  // returned by Write from now on; set once
+	wdl        timing.Deadline
+	sent       uint64      // payload bytes sent
+	sendMax    uint64      // payload bytes the peer allows
+	opened     atomic.Bool // the peer knows about the session; written under conn.mu
+	fin        finState
+	gotFin     bool
+	ended      bool // removed from the conn's table
+	slot       slot
+	gathered   uint32 // number of the batch that holds its last coalesced frame
+	due        bool   // a WINDOW must be sent
+	reported   bool   // Hooks.SessionOpened has returned
+	reportLate bool   // it ended before reported was set: opened calls Hooks.SessionClosed
+	endErr     error  // for Hooks.SessionClosed
 
 	basic atomic.Bool // the peer does not support windows; written under conn.mu
 
@@ -51,11 +51,11 @@ type Session struct {
 	sink    func([][]byte) int // see SetSink; nil if not set
 	onRead  func()             // see OnReadable; nil if not set
 	onEnd   func(error, bool)  // see OnEnd; nil if not set or already called
-	over    bool               // nothing written from now on can arrive
+	over    bool               // nothing written from now on can be delivered
 	overErr error              // reason for over, or nil after a clean end
 	silence silence
 	handing bool  // sink is processing received bytes
-	rerr    error // ends reading when rbuf is empty; set once
+	rerr    error // returned by Read once rbuf is empty; set once
 	kept    bool  // rerr follows bytes that can still be read
 	rclosed bool  // the application will read no more
 	rdl     timing.Deadline
@@ -101,7 +101,7 @@ func (s *Session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
 func (s *Session) ReportOpened() { s.conn.opened(s) }
 
 // Announce tells the peer about a session that has nothing to send yet, before its
-// application waits for an answer.
+// application waits for a response.
 func (s *Session) Announce() {
 	if s.opened.Load() {
 		return
@@ -109,7 +109,7 @@ func (s *Session) Announce() {
 	c := s.conn
 	c.mu.Lock()
 	if !s.opened.Load() && !s.ended && len(s.wbuf) == 0 {
-		c.sayOpenLocked(s)
+		c.sendOpenLocked(s)
 	}
 	c.mu.Unlock()
 }

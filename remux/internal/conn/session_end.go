@@ -8,8 +8,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// CloseWrite ends the writing direction: the peer reads io.EOF after everything written
-// before. Reading continues.
+// CloseWrite ends the writing direction: the peer reads io.EOF after the data written so
+// far. Reading continues.
 func (s *Session) CloseWrite() error {
 	c := s.conn
 	c.mu.Lock()
@@ -21,9 +21,9 @@ func (s *Session) CloseWrite() error {
 	return nil
 }
 
-// Close ends the session. If the peer has finished, or sends nothing more, the end is
-// clean; with unread bytes from the peer, or a Write still waiting, it is a reset with
-// code.Cancelled.
+// Close ends the session. The end is clean if the peer has finished or sends nothing
+// more. If there are unread bytes from the peer, or a Write is waiting, the session is
+// reset with code.Cancelled.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	if s.rclosed {
@@ -62,8 +62,8 @@ func (s *Session) Reset(c code.Code, text string) error {
 	return nil
 }
 
-// reset ends the session because of why. With force, a direction that the peer has
-// already finished is also discarded.
+// reset ends the session with the given reason. With force, it also discards the received
+// bytes of a peer that has already finished.
 func (s *Session) reset(why *code.Error, force bool) {
 	c := s.conn
 	c.mu.Lock()
@@ -78,9 +78,9 @@ func (s *Session) reset(why *code.Error, force bool) {
 	}
 }
 
-// stopReading makes Read return err: after the buffered bytes if keep is true, else at
-// once. A direction that the peer has finished has arrived in full and can still be read,
-// unless our own application discards it (force).
+// stopReading makes Read return err: after the buffered bytes if keep is true, else
+// immediately. If the peer has finished, all its bytes have arrived and can still be
+// read, unless our own application discards them (force).
 func (s *Session) stopReading(err error, keep, force bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,12 +94,12 @@ func (s *Session) stopReading(err error, keep, force bool) {
 	s.wakeReaderLocked()
 }
 
-// OnEnd arranges for f to be called once, when nothing written to the session can arrive
-// any more, so that a caller that is neither reading nor writing learns that the session
-// has ended. err is nil after a clean end; whole reports whether everything the peer sent
-// has arrived, including its end. Bytes that have arrived can still be read, unless the
-// session was reset. f must not block. OnEnd calls it directly if the session is over
-// already. It always returns true.
+// OnEnd arranges for f to be called once, when nothing more written to the session can be
+// delivered, so that a caller that is neither reading nor writing learns that the session
+// has ended. err is nil after a clean end; whole reports whether all the peer's data and
+// its FIN have arrived. Bytes that have arrived can still be read, unless the session was
+// reset. f must not block. If the session is already over, OnEnd calls f itself. It
+// always returns true.
 func (s *Session) OnEnd(f func(err error, whole bool)) bool {
 	s.mu.Lock()
 	if !s.over {
@@ -113,8 +113,8 @@ func (s *Session) OnEnd(f func(err error, whole bool)) bool {
 	return true
 }
 
-// tellEnd calls the function passed to OnEnd, once.
-func (s *Session) tellEnd(err error) {
+// reportEnd calls the function passed to OnEnd, once.
+func (s *Session) reportEnd(err error) {
 	s.mu.Lock()
 	if s.over {
 		s.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 )
 
 // Read reads bytes that the peer sent. It returns io.EOF after the peer's CloseWrite or
-// Close, and never io.EOF when the session or its conn broke.
+// Close, but never if the session or its conn broke.
 func (s *Session) Read(p []byte) (int, error) {
 	s.Announce()
 	s.mu.Lock()
@@ -66,9 +66,9 @@ func (s *Session) SetSink(take func(pieces [][]byte) int) error {
 	return nil
 }
 
-// OnReadable replaces a goroutine blocked in Read or Peek. It returns true if either
-// would wait now. f is then called once, in a goroutine of its own, when neither would
-// wait any more: there are bytes, an end or an error, or the deadline has passed. f may
+// OnReadable lets a caller wait without a goroutine blocked in Read or Peek. It returns
+// true if either would wait now. f is then called once, in its own goroutine, as soon as
+// neither would: there are bytes, an end or an error, or the deadline has passed. f may
 // also be called spuriously.
 func (s *Session) OnReadable(f func()) bool {
 	s.Announce()

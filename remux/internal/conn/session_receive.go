@@ -22,7 +22,7 @@ func (s *Session) receive(pieces [][]byte, n int) bool {
 	case s.rerr != nil:
 		why = &code.Error{Code: code.Protocol, Text: "data after the end of the session"}
 	case f.Received+uint64(n) > f.Limit && !s.basic.Load():
-		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent where %d were granted", f.Received+uint64(n), f.Limit)}
+		why = &code.Error{Code: code.FlowControl, Text: fmt.Sprintf("%d bytes sent, but only %d granted", f.Received+uint64(n), f.Limit)}
 	case s.basic.Load() && s.rbuf.Len+n > basicMax:
 		why = &code.Error{Code: code.Overload, Text: "the application is not reading"}
 	case !f.Budget.Take(n):
@@ -36,8 +36,8 @@ func (s *Session) receive(pieces [][]byte, n int) bool {
 	return false
 }
 
-// storeAndUnlock hands the n bytes, which fit, to the application or buffers them. It
-// returns false if the session has ended in the meantime.
+// storeAndUnlock hands n bytes, for which there is room, to the application or buffers
+// them. It returns false if the session has ended in the meantime.
 func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 	grant, wanted := false, true
 	if sink := s.sink; sink != nil && s.rbuf.Len == 0 && s.lent == nil {
@@ -83,9 +83,9 @@ func behind(pieces [][]byte, n int) [][]byte {
 	return pieces
 }
 
-// awaitRoom waits until n more bytes of a basic peer fit. It holds up all sessions on
-// that conn, because such a peer cannot be told to wait. The caller holds mu, which is
-// released while awaitRoom waits.
+// awaitRoom waits until there is room for n more bytes from a basic peer. It holds up all
+// sessions on that conn, because a basic peer has no windows that could hold it back. The
+// caller holds mu, which is released while awaitRoom waits.
 func (s *Session) awaitRoom(n int) {
 	late := false
 	timer := time.AfterFunc(basicStall, func() {
@@ -109,7 +109,7 @@ func (s *Session) finished() {
 	s.wakeReaderLocked()
 	s.mu.Unlock()
 	if s.basic.Load() {
-		s.tellEnd(nil) // must precede the failure of a Write
+		s.reportEnd(nil) // must happen before a Write fails
 	}
 
 	c := s.conn

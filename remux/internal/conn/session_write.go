@@ -90,8 +90,8 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline sets the time after which Write fails; the zero time means never. An
-// interrupted Write returns how many bytes it has handed over, and the session remains
-// usable.
+// interrupted Write returns how many bytes it has handed to the conn, and the session
+// remains usable.
 func (s *Session) SetWriteDeadline(t time.Time) error {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()

@@ -37,8 +37,8 @@ func (c *Conn) beginLocked() *Session {
 	return s
 }
 
-// takesLocked reports whether the protocol allows this end one more session. The pool
-// applies the rules of reuse.
+// takesLocked reports whether the protocol allows this end to open another session. The
+// pool applies the reuse limits.
 func (c *Conn) takesLocked() bool {
 	return c.end.state == open && !c.peer.goneAway && c.table.nextID <= frame.LastID && c.table.locals < c.peer.sessMax
 }
@@ -54,8 +54,8 @@ func (c *Conn) addLocked(number uint16) *Session {
 func (c *Conn) opened(s *Session) {
 	c.cfg.Hooks.sessionOpened(s.ID())
 	c.mu.Lock()
-	s.told = true
-	late := s.tellLate
+	s.reported = true
+	late := s.reportLate
 	c.mu.Unlock()
 	if late {
 		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
@@ -92,15 +92,15 @@ func (c *Conn) gone(s *Session) {
 		s.rdl.At(time.Time{}, readSide{s})
 	}
 	s.mu.Unlock()
-	s.tellEnd(s.endErr)
+	s.reportEnd(s.endErr)
 
 	c.mu.Lock()
-	told := s.told
-	s.tellLate = !told
+	reported := s.reported
+	s.reportLate = !reported
 	idle := len(c.table.sessions) == 0
 	c.closeIfDoneLocked()
 	c.mu.Unlock()
-	if told {
+	if reported {
 		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
 	}
 	if c.queue != nil && !s.local {
@@ -120,8 +120,8 @@ func (c *Conn) readyLocked(s *Session) {
 	}
 }
 
-// sayOpenLocked sends OPEN for a session with nothing to send yet.
-func (c *Conn) sayOpenLocked(s *Session) {
+// sendOpenLocked sends OPEN for a session with nothing to send yet.
+func (c *Conn) sendOpenLocked(s *Session) {
 	if c.peer.kind != peerBasic { // a basic peer learns of it from its first bytes
 		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.number)
 	}
@@ -149,7 +149,7 @@ func (c *Conn) finishLocked(s *Session, close bool) {
 		s.fin = finWanted
 	}
 	if !s.opened.Load() && len(s.wbuf) == 0 {
-		c.sayOpenLocked(s)
+		c.sendOpenLocked(s)
 	}
 	c.readyLocked(s)
 }
@@ -160,14 +160,14 @@ func (c *Conn) resetLocked(s *Session, why *code.Error, werr error) {
 		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
 			c.peer.unheard = append(c.peer.unheard, s.number)
 		}
-		c.sayResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
+		c.sendResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
 	}
 	c.removeLocked(s, why, werr)
 }
 
-// sayResetLocked sends RESET, or FIN to a basic peer, which supports no other way to end
+// sendResetLocked sends RESET, or FIN to a basic peer, which supports no other way to end
 // a session.
-func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finished bool) {
+func (c *Conn) sendResetLocked(number uint16, why code.Code, text string, finished bool) {
 	switch {
 	case c.peer.kind != peerBasic:
 		c.out.ctrl = frame.AppendEnding(c.out.ctrl, frame.TypeReset, number, why, text)
@@ -177,7 +177,7 @@ func (c *Conn) sayResetLocked(number uint16, why code.Code, text string, finishe
 	c.out.wake.Signal()
 }
 
-// windowDue schedules a WINDOW with the session's limit: at once if urgent, otherwise
+// windowDue schedules a WINDOW with the session's limit: immediately if urgent, otherwise
 // with the next frames to go out.
 func (c *Conn) windowDue(s *Session, urgent bool) {
 	c.mu.Lock()

@@ -2,7 +2,7 @@ package conn
 
 import "time"
 
-// Standing ranks the conns without sessions when one of them must be given up.
+// Standing ranks the conns without sessions when one of them must be evicted.
 type Standing struct {
 	Unserved bool // it has never had a session
 	Idle     time.Duration
@@ -39,8 +39,7 @@ func (c *Conn) LastHeard() time.Time {
 	return c.born.Add(time.Duration(received))
 }
 
-// UnansweredFor returns how long our bytes have been waiting for an answer, or 0 if none
-// are.
+// UnansweredFor returns how long our bytes have gone unanswered, or 0 if none are.
 func (c *Conn) UnansweredFor() time.Duration {
 	since := c.keepalive.unanswered.Load()
 	if since == 0 {
@@ -49,8 +48,8 @@ func (c *Conn) UnansweredFor() time.Duration {
 	return c.Age() - time.Duration(since)
 }
 
-// StillSince returns when the answer owed since asked last made progress, or asked if it
-// has made none.
+// StillSince returns when the peer's kernel last acknowledged bytes ahead of the
+// question, or asked, the time of the question, if that is later.
 func (c *Conn) StillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,8 +59,8 @@ func (c *Conn) StillSince(asked time.Time) time.Time {
 	return asked
 }
 
-// Ask sends a PING unless an answer is already owed since heard, when the server was last
-// heard from on any conn. It reports whether one is owed now.
+// Ask sends a PING unless the peer already owes a response to one sent since heard, when
+// the server was last heard from on any conn. It reports whether a response is owed now.
 func (c *Conn) Ask(heard time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

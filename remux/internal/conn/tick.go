@@ -8,8 +8,8 @@ import (
 	"tunnels/internal/netx"
 )
 
-// errDead is the error of a conn whose peer has not answered a PING.
-var errDead = errors.New("no sign of life from the peer")
+// errDead is the error for a conn whose peer has not answered a PING.
+var errDead = errors.New("the peer is not responding")
 
 // closingMax is how long a closing conn waits for a peer that accepts none of the
 // remaining bytes.

@@ -12,12 +12,12 @@ const (
 	goneAwayMax = 5 * time.Second  // without a session, after GOAWAY
 )
 
-// errSilent is the reason for closing a conn that received nothing.
+// errSilent is the reason for closing a conn that has received no frame.
 var errSilent = errors.New("it opened a conn and sent nothing")
 
-// unusedLocked reports how to end an accepted conn that is not used: cut it if nothing
-// was received or it does not end after GOAWAY, drain it if it has been idle for a long
-// time.
+// unusedLocked reports whether to cut or drain an accepted conn because it is unused. It
+// is cut if no first frame has arrived or it stays open after GOAWAY, and drained if it
+// has been idle for hours.
 func (c *Conn) unusedLocked(now time.Duration) (cut, drain bool) {
 	if c.dialer || len(c.table.sessions) != 0 {
 		return false, false

@@ -21,8 +21,8 @@ type nowWriter interface {
 	Flush() error
 }
 
-// writeLoop writes whatever is ready, under the write lock. It ends when the conn is
-// dead, or closing with everything sent.
+// writeLoop writes whatever is ready, under the write lock. It returns when the conn is
+// dead, or is closing and everything has been sent.
 func (c *Conn) writeLoop() {
 	for c.lockWrite() {
 		if c.coalesces() {
@@ -76,14 +76,14 @@ func (c *Conn) writeBatch() error {
 	var err error
 	if len(b.out) > 0 {
 		_, err = c.nc.Write(b.out)
-		c.wrote(len(b.out))
+		c.noteWritten(len(b.out))
 	}
 	c.batchWritten(b)
 	return err
 }
 
-// lockWrite waits until there is something to write, takes the write lock and returns
-// true; it returns false if nothing will be written any more.
+// lockWrite waits until there is something to write, acquires the write lock and returns
+// true. It returns false if nothing more will be written.
 func (c *Conn) lockWrite() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,8 +115,8 @@ func (c *Conn) workLocked() bool {
 	return len(c.out.ctrl) > 0 || c.keepalive.pongsLocked() || c.out.dueNow || !c.out.sched.empty()
 }
 
-// lockWriteNowLocked takes the write lock for s, whose Write then writes its bytes
-// directly, if the lock is free and nothing else is waiting: a goroutine switch costs
+// lockWriteNowLocked acquires the write lock for s, whose Write then writes its bytes
+// directly, if the lock is free and nothing else is waiting. A goroutine switch costs
 // more than a small frame.
 func (c *Conn) lockWriteNowLocked(s *Session) bool {
 	o := &c.out
@@ -129,10 +129,10 @@ func (c *Conn) lockWriteNowLocked(s *Session) bool {
 }
 
 // writeNow writes a batch without waiting for the peer and reports whether the lower
-// connection accepted all of it at once. The caller holds the write lock.
+// connection accepted all of it. The caller holds the write lock.
 func (c *Conn) writeNow(b batch) (sent bool) {
 	sent, err := c.now.WriteNow(b.out)
-	c.wrote(len(b.out))
+	c.noteWritten(len(b.out))
 	c.batchWritten(b)
 	if err != nil {
 		c.fail(err)
@@ -145,7 +145,8 @@ func (c *Conn) unlockWriteNowLocked(sent bool) {
 	c.out.writing, c.out.unsent = false, !sent
 }
 
-// passWriteLocked wakes the writer for the bytes that a Write has not written directly.
+// passWriteLocked wakes the writer if there are bytes that a Write has not written
+// directly.
 func (c *Conn) passWriteLocked() {
 	if !c.out.writing && (c.out.unsent || c.workLocked() || c.end.state == closing) {
 		c.out.wake.Signal()
@@ -209,8 +210,8 @@ func (c *Conn) controlLocked(b []byte) []byte {
 }
 
 // closeWrite ends our direction of a conn that closes cleanly, and limits how long the
-// peer may take to end its own. Closing at once could discard bytes that the peer has not
-// read yet.
+// peer may take to end its own. Closing the conn immediately could discard bytes that the
+// peer has not read yet.
 func (c *Conn) closeWrite() {
 	c.mu.Lock()
 	dead := c.end.state == dead

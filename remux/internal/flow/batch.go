@@ -2,8 +2,8 @@ package flow
 
 import "sync"
 
-// smallBatches and largeBatches recycle the writer's buffers: an idle conn holds none,
-// and one on a slow line a small one. A pool is a cache, not state.
+// smallBatches and largeBatches hold recycled write buffers, so that an idle conn needs
+// none and one on a slow line needs only a small one. They are caches, not state.
 var (
 	smallBatches = sync.Pool{New: func() any { return &Batch{make([]byte, BatchMin), false} }}
 	largeBatches = sync.Pool{New: func() any { return &Batch{make([]byte, BatchMax), true} }}

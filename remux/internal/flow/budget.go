@@ -2,9 +2,9 @@ package flow
 
 import "sync/atomic"
 
-// Budget bounds the memory of the sessions that share it. It counts two things: what
-// their windows grant beyond the floor of 64 KiB that every session has, and the bytes
-// actually buffered for applications. It is safe for concurrent use.
+// Budget bounds the memory of the sessions that share it. It counts the bytes that their
+// windows grant beyond the floor of 64 KiB per session, and the bytes actually buffered
+// for applications. It is safe for concurrent use.
 type Budget struct {
 	Limit   int64        // immutable after creation
 	granted atomic.Int64 // bytes granted to windows beyond their floors
@@ -12,8 +12,8 @@ type Budget struct {
 	peak    atomic.Int64 // approximate peak of waiting
 }
 
-// Usage returns how many bytes are buffered for applications, the approximate peak of
-// that since the last call, and how many bytes the windows grant beyond their floors.
+// Usage returns the number of bytes buffered for applications, its approximate peak since
+// the last call, and the number of bytes granted to windows beyond their floors.
 func (b *Budget) Usage() (waiting, peak, granted int64) {
 	waiting = b.waiting.Load()
 	return waiting, max(b.peak.Swap(waiting), waiting), b.granted.Load()
@@ -35,7 +35,7 @@ func (b *Budget) start(n int64) bool {
 }
 
 // grow reserves up to n bytes for a growing window, and returns how many: at most a
-// quarter of those free, so that the next session also has room to grow.
+// quarter of the free ones, so that the next session also has room to grow.
 func (b *Budget) grow(n int64) int64 {
 	for {
 		used := b.granted.Load()

@@ -6,7 +6,7 @@ import "sync"
 // buffers of the size a download needs.
 var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10}
 
-// chunkPools recycle chunks; a pool is a cache, not state.
+// chunkPools hold recycled chunks. They are caches, not state.
 var chunkPools [len(chunkSizes)]sync.Pool
 
 // Chunk is a piece of a buffer; data[r:w] is unread.
@@ -49,7 +49,7 @@ func (b *Buffer) Append(p []byte) {
 	b.Len += len(p)
 	for len(p) > 0 {
 		if b.tail == nil || b.tail.w == len(b.tail.data) {
-			// The number of bytes already queued is the best guess of how many will
+			// The number of bytes already queued is the best guess at how many will
 			// follow.
 			k := newChunk(max(len(p), b.Len/2))
 			if b.tail == nil {
@@ -81,7 +81,7 @@ func (b *Buffer) Read(p []byte) int {
 	return n
 }
 
-// Take removes the first chunk with bytes from the queue and returns it, or nil if it is
+// Take removes the first chunk from the queue and returns it, or nil if the queue is
 // empty. The caller must recycle it.
 func (b *Buffer) Take() *Chunk {
 	k := b.head

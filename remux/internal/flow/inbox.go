@@ -6,20 +6,21 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Inbox is the buffer that a conn's reader reads into: small while little arrives, so
-// that an idle conn uses little memory, and larger as more arrives at a time.
+// Inbox is the buffer that a conn's reader reads into. It is small while little data
+// arrives, so that an idle conn uses little memory, and grows when more arrives at a
+// time.
 type Inbox struct {
 	own  []byte // buffer of the smallest size
 	kind int    // the size in use: index in inboxSizes
 	lent *[]byte
 }
 
-// inboxSizes suit a request, a WINDOW or a keystroke; ordinary traffic; and bulk, where
-// larger reads cost less. The large ones are multiples of a TLS record's payload, with
-// room for the rest of the previous read.
+// inboxSizes are the buffer sizes: one for requests, WINDOWs and keystrokes, one for
+// ordinary traffic, and one for bulk data, where larger reads cost less. The larger two
+// are multiples of a TLS record's payload plus room for the rest of the previous read.
 var inboxSizes = [...]int{512, 65 << 10, 257 << 10}
 
-// inboxPools recycle the larger buffers. A pool is a cache, not state.
+// inboxPools hold recycled buffers of the larger sizes. They are caches, not state.
 var inboxPools [len(inboxSizes)]sync.Pool
 
 // NewInbox returns an inbox of the smallest size.
@@ -31,8 +32,9 @@ func (in *Inbox) First() []byte { return in.own }
 // Release frees the buffer in use.
 func (in *Inbox) Release() { in.resize(0) }
 
-// Next returns the buffer for the next read, with rest at its start, after a read into
-// buf that returned n bytes.
+// Next returns the buffer for the next read, after a read into buf that returned n bytes.
+// It copies rest, the bytes not yet processed, to the start of the buffer and returns
+// their number.
 func (in *Inbox) Next(buf []byte, n int, rest []byte) ([]byte, int) {
 	kind := in.kind
 	switch {

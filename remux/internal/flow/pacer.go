@@ -7,9 +7,9 @@ import (
 )
 
 // Pacer measures how fast the lower connection accepts bytes and sizes the pieces
-// accordingly. Large pieces cost less, for this end and for the application that each one
-// wakes, but other sessions wait for them: so the size of a piece is what the line can
-// send in a short time. The owner does the locking.
+// accordingly. Large pieces cost less, both at this end and in the application that each
+// one wakes, but they delay other sessions. So a piece is as large as the line can send
+// in a short time. The owner does the locking.
 type Pacer struct {
 	since  time.Duration // age of the conn when counting began
 	bytes  int           // written since then
@@ -18,12 +18,12 @@ type Pacer struct {
 
 	Quantum int // payload that a session may send per turn
 	Batch   int // how much is written at a time
-	Queue   int // how much may wait unsent in the kernel
+	Queue   int // how much may be queued unsent in the kernel
 }
 
 // RecordFrame is the payload of a frame that is exactly one TLS record; a frame spread
-// over two records, or a record with a few bytes of the next frame, costs the receiver
-// one more system call. LargeFrame is the same for a frame of four records.
+// over two records, or a record with a few bytes of the next frame, costs the receiver an
+// extra system call. LargeFrame is the same for a frame of four records.
 const (
 	RecordFrame = 16<<10 - frame.HeaderLen
 	LargeFrame  = 64<<10 - frame.HeaderLen
@@ -36,8 +36,8 @@ const (
 	// How long the line may need to send a quantum, or the bytes queued in the kernel.
 	quantumTime = 500 * time.Microsecond
 	queueTime   = time.Millisecond
-	// slowTime is how long a line known to be slow may need to send a batch, or the
-	// queue; both are small then.
+	// slowTime is how long a slow line may need to send a batch or the queue, both of
+	// which are then small.
 	slowTime = 2 * time.Millisecond
 
 	FramesMax          = 4 // large frames in one quantum

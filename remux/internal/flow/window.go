@@ -10,8 +10,8 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// Window is the receive window of one session: how much its peer was granted and whether
-// it should get more. The owner does the locking.
+// Window is the receive window of one session: how much its peer has been granted and
+// whether to grant more. The owner does the locking.
 type Window struct {
 	Budget *Budget // set by Start, then read-only
 	max    int64
@@ -34,16 +34,17 @@ type Window struct {
 // the budget allows.
 const FirstWindow = 256 << 10
 
-// rttFloor is the shortest round trip that windows are sized for: on a fast line a small
-// window costs a WINDOW frame and two goroutine switches every 64 KiB.
+// rttFloor is the shortest round trip that windows are sized for, because on a fast line
+// a small window costs a WINDOW frame and two goroutine switches every 64 KiB.
 const rttFloor = 2 * time.Millisecond
 
 // stepMax is how far the limit of a large window may lag before the peer is granted more:
 // a sender that uses the whole window loses that much of it per round trip.
 const stepMax = 4 << 20
 
-// Start sets the first limit: the floor, which takes nothing from the budget, or no limit
-// at all for a basic peer. Budget permitting, the first WINDOW raises it at once.
+// Start sets the initial limit. A basic peer has none; for any other peer it is the
+// floor, which takes nothing from the budget and, budget permitting, is raised
+// immediately by the first WINDOW.
 func (f *Window) Start(budget *Budget, most int64, basic bool) {
 	f.Budget, f.max = budget, most
 	f.size = frame.Floor
@@ -57,8 +58,8 @@ func (f *Window) Start(budget *Budget, most int64, basic bool) {
 	f.Limit = uint64(f.size)
 }
 
-// Consumed accounts for n bytes read by the application. It reports whether Limit was
-// raised and the peer should be told.
+// Consumed accounts for n bytes read by the application. It reports whether to send the
+// peer a WINDOW with the current Limit.
 func (f *Window) Consumed(n int, rtt time.Duration) bool {
 	if f.epoch.IsZero() {
 		f.epoch = time.Now()

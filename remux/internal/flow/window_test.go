@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// TestConsumedAtOnce: reading everything that was granted grants more, even if it arrived
-// in one piece and no WINDOW has been sent yet. Otherwise the session would be stuck.
+// TestConsumedAtOnce checks that reading everything that was granted grants more, even if
+// it arrived in one piece and no WINDOW has been sent yet. Otherwise the session would be
+// stuck.
 func TestConsumedAtOnce(t *testing.T) {
 	for _, lazy := range []bool{false, true} {
 		var f Window

@@ -1,5 +1,5 @@
-// Package frame encodes and decodes the frames of a conn, independently of package conn.
-// docs/PROTOCOL.md describes the wire format.
+// Package frame encodes and decodes the frames on a conn. It is independent of package
+// conn. docs/PROTOCOL.md describes the wire format.
 package frame
 
 import (
@@ -22,7 +22,7 @@ const (
 	LastID     = 1<<16 - 1
 )
 
-// The types of control frames.
+// Control frame types.
 const (
 	TypeHello  = 1 // version uint8 | conn id uint32 | n × (key uint8 | value uint32)
 	TypeWindow = 2 // session uint16 | limit uint64
@@ -33,10 +33,10 @@ const (
 	TypeOpen   = 7 // session uint16
 )
 
-// The keys of HELLO.
+// HELLO keys.
 const (
 	keyWindow   = 1 // payload bytes that may be sent on a session before any WINDOW
-	keySessions = 2 // sessions the sender accepts at one time
+	keySessions = 2 // sessions the sender accepts at a time
 	keyFrame    = 3 // largest payload of a data frame the sender accepts
 	keyFeatures = 4 // bits; none is defined yet
 )
@@ -44,7 +44,7 @@ const (
 // Floor is the window every session starts with, even before HELLO has been received.
 const Floor = 64 << 10
 
-// Version is the version of the protocol that this package speaks.
+// Version is the protocol version that this package implements.
 const Version = 1
 
 // Hello is the body of HELLO.
@@ -93,14 +93,14 @@ func AppendHello(b []byte, h Hello) []byte {
 	return b
 }
 
-// AppendWindow appends a WINDOW that raises what may be sent on the session to limit.
+// AppendWindow appends a WINDOW that raises the session's limit.
 func AppendWindow(b []byte, session uint16, limit uint64) []byte {
 	b = appendControl(b, TypeWindow, 10)
 	b = binary.BigEndian.AppendUint16(b, session)
 	return binary.BigEndian.AppendUint64(b, limit)
 }
 
-// AppendEnding appends a RESET or GOAWAY, whose text is cut after 512 bytes.
+// AppendEnding appends a RESET or GOAWAY, with its text truncated to 512 bytes.
 func AppendEnding(b []byte, typ byte, session uint16, c code.Code, text string) []byte {
 	text = text[:min(len(text), maxText)]
 	b = appendControl(b, typ, 3+len(text))

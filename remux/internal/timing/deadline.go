@@ -1,6 +1,6 @@
-// Package timing measures and limits the time that a peer takes: deadlines of reads and
-// writes, round trips, and the progress of a PING that checks whether the peer is alive.
-// It is independent of package conn.
+// Package timing measures and limits how long a peer takes: read and write deadlines,
+// round trips, and the progress of a PING that checks whether the peer is alive. It is
+// independent of package conn.
 package timing
 
 import (
@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Deadline is the deadline of one direction of a session. The lock of that direction
-// guards it.
+// Deadline is the deadline of one direction of a session. That direction's lock guards
+// it.
 type Deadline struct {
 	Expired bool
 	timer   *time.Timer
 	set     uint // counts calls of At, so that a stale timer is ignored
 }
 
-// Side is the part of one direction of a session that its deadline uses.
+// Side is the view of one direction of a session that its deadline needs.
 type Side interface {
 	sync.Locker
 	WakeLocked() // wakes the callers waiting in that direction
 }
 
-// At moves the deadline to t; the zero time means no deadline. The side's lock must be
+// At sets the deadline to t; the zero time means no deadline. The side's lock must be
 // held.
-func (d *Deadline) At(t time.Time, of Side) {
+func (d *Deadline) At(t time.Time, side Side) {
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
@@ -37,16 +37,16 @@ func (d *Deadline) At(t time.Time, of Side) {
 	left := time.Until(t)
 	if left <= 0 {
 		d.Expired = true
-		of.WakeLocked()
+		side.WakeLocked()
 		return
 	}
 	set := d.set
 	d.timer = time.AfterFunc(left, func() {
-		of.Lock()
-		defer of.Unlock()
+		side.Lock()
+		defer side.Unlock()
 		if d.set == set {
 			d.Expired = true
-			of.WakeLocked()
+			side.WakeLocked()
 		}
 	})
 }

@@ -7,14 +7,14 @@ import (
 	"tunnels/internal/netx"
 )
 
-// Question is a PING waiting for any byte from the peer. It also tracks what the peer's
-// kernel has acknowledged. While the PING is queued behind other bytes and those are
-// being acknowledged, the line is slow. Once the PING has arrived, only an answer counts,
-// because the kernel of a stopped process keeps acknowledging later bytes. Times are ages
-// of the conn. The owner does the locking.
+// Question is a PING that has yet to be answered, by any byte from the peer. It also
+// tracks which bytes the peer's kernel has acknowledged. While the PING is queued behind
+// other bytes and those are being acknowledged, the line is merely slow. Once the PING
+// has arrived, only a response counts, because the kernel of a stopped process keeps
+// acknowledging later bytes. Times are ages of the conn. The owner does the locking.
 type Question struct {
-	at      time.Duration // when it was asked, or 0 if there is no question
-	waiting bool          // it is among the control frames not yet written
+	at      time.Duration // when the PING was queued, or 0 if there is none
+	waiting bool          // the PING is among the control frames not yet written
 	goal    uint64        // value that netx.Sent.Acked reaches when the PING arrives, or 0 before it has been sent
 	arrived bool
 	moved   uint64        // value of netx.Sent.Moved at the last check
@@ -22,7 +22,7 @@ type Question struct {
 }
 
 // Ask records that a PING to the peer of nc is among the control frames to be written. It
-// does nothing if an earlier question is still open. heard is when the peer was last
+// does nothing if an earlier PING has yet to be answered. heard is when the peer was last
 // heard from.
 func (q *Question) Ask(nc net.Conn, heard, now time.Duration) {
 	if q.Open(heard) {
@@ -32,12 +32,12 @@ func (q *Question) Ask(nc net.Conn, heard, now time.Duration) {
 	*q = Question{at: now, waiting: true, moved: p.Moved}
 }
 
-// Open reports whether the question was asked and nothing has been received since. heard
-// is when the peer was last heard from.
+// Open reports whether the PING was queued and nothing has been received since. heard is
+// when the peer was last heard from.
 func (q *Question) Open(heard time.Duration) bool { return q.at != 0 && heard < q.at }
 
 // Take records that the control frames are part of the batch about to be written, and
-// reports whether the question is among them.
+// reports whether the PING is among them.
 func (q *Question) Take() bool {
 	waited := q.waiting
 	q.waiting = false
@@ -65,6 +65,6 @@ func (q *Question) Progress(nc net.Conn, now time.Duration) {
 	q.arrived = q.goal != 0 && p.Acked >= q.goal
 }
 
-// MovedAt returns when the peer's kernel last acknowledged something ahead of the
-// question, or 0 if it has not.
+// MovedAt returns when the peer's kernel last acknowledged bytes ahead of the PING, or 0
+// if it has acknowledged none.
 func (q *Question) MovedAt() time.Duration { return q.movedAt }

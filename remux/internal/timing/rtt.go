@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Round trips younger than RTTFresh count as equally recent; the last rttKept are kept.
+// Round trips younger than RTTFresh count as fresh; the last rttKept are kept.
 const (
 	RTTFresh = 5 * time.Second
 	rttKept  = 8
 )
 
-// RTTs holds the last round trips. Its lock is a leaf: it may be acquired while holding
-// any other.
+// RTTs holds the most recent round-trip times. Its lock is a leaf: it may be acquired
+// while holding any other.
 type RTTs struct {
 	mu   sync.Mutex
 	took [rttKept]time.Duration // guarded by mu
@@ -30,7 +30,7 @@ func (r *RTTs) Note(took time.Duration) {
 }
 
 // Best returns the shortest of the fresh round trips, because longer ones include
-// queueing, or else the last one. It returns false if there is none.
+// queueing, or else the most recent one. It returns false if there is none.
 func (r *RTTs) Best() (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
