@@ -13,7 +13,7 @@ import (
 	"tunnels/remux"
 )
 
-// The loss of a conn breaks its open sessions and never ends them cleanly.
+// The loss of a conn breaks its open sessions; none ends cleanly.
 func TestAdversaryConnLost(t *testing.T) {
 	tails := map[string][]byte{
 		"between frames":     nil,
@@ -49,7 +49,7 @@ func TestAdversaryConnLost(t *testing.T) {
 				}
 				wantEOF(t, "FIN had arrived", y, "all")
 				if _, err := y.Write([]byte("x")); err == nil {
-					t.Error("Write on a lost conn succeeds")
+					t.Error("Write on a lost conn succeeded")
 				}
 				within(t, "ConnClosed", func() {
 					if err := <-closed; err == nil {
@@ -74,8 +74,8 @@ func TestAdversaryPeerSendsProtocolError(t *testing.T) {
 	p.wantClosed("the conn")
 }
 
-// GOAWAY from the peer: no new sessions on that conn; open ones continue, and the conn
-// ends after the last one.
+// After GOAWAY from the peer, no new sessions use that conn; open ones continue, and the
+// conn closes after the last one.
 func TestAdversaryPeerGoesAway(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()
@@ -125,7 +125,7 @@ func TestAdversaryPeerGoesAway(t *testing.T) {
 }
 
 // Our GOAWAY is followed by a PING; sessions are accepted until its PONG arrives, then
-// refused with 0x17; the conn ends after the last one.
+// refused with 0x17. The conn closes after the last one.
 func TestAdversaryWeGoAway(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -137,13 +137,13 @@ func TestAdversaryWeGoAway(t *testing.T) {
 		t.Errorf("GOAWAY names %d as the last session, want 5", last)
 	}
 	mark := string(p.wantType("after it", typePing).payload[1:])
-	p.write(pong(be64(0))) // not the answer to that PING
+	p.write(pong(be64(0))) // not the PONG for that PING
 	y := s.wantNext("a session in flight", p, 7)
-	z := s.wantNext("and one with a lower number", p, 3)
+	z := s.wantNext("another with a lower number", p, 3)
 	p.write(pong(mark), data(9, "late"))
 	p.wantReset("after the barrier", 9, code.GoingAway)
 	p.write(data(9, "late"), fin(9), open(11))
-	p.wantReset("also OPEN", 11, code.GoingAway)
+	p.wantReset("OPEN after the barrier", 11, code.GoingAway)
 	for n, w := range map[uint16]remux.Session{5: x, 7: y, 3: z} {
 		p.write(data(n, "on"))
 		wantRead(t, "open sessions continue", w, "on")
@@ -219,7 +219,7 @@ func TestAdversaryGraceful(t *testing.T) {
 	})
 }
 
-// A conn waits 2 s, not forever, for a peer that does not end its direction.
+// A conn waits only 2 s for a peer that does not close its end.
 func TestAdversaryLinger(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -228,7 +228,7 @@ func TestAdversaryLinger(t *testing.T) {
 	p.wantLeaving("Shutdown")
 	p.wantClosed("our direction ends")
 	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("waited %v for a peer that stays", took)
+		t.Errorf("waited %v for a peer that does not close its end", took)
 	}
 	if err := p.send(padding(), padding()); err == nil {
 		within(t, "the peer notices", func() {
@@ -238,7 +238,7 @@ func TestAdversaryLinger(t *testing.T) {
 	}
 }
 
-// EOF without GOAWAY counts as the loss of the conn, and after GOAWAY as a clean end.
+// EOF counts as a clean end after GOAWAY, and otherwise as the loss of the conn.
 func TestAdversaryPeerEnds(t *testing.T) {
 	for _, said := range []bool{false, true} {
 		closed := make(chan error, 1)
@@ -265,7 +265,7 @@ func TestAdversaryPeerEnds(t *testing.T) {
 	}
 }
 
-// GOAWAY before the dialer has opened anything, twice, and in the middle of Open.
+// GOAWAY may arrive before the dialer has opened anything, twice, and during Open.
 func TestAdversaryGoAwayAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)
@@ -273,11 +273,11 @@ func TestAdversaryGoAwayAtOnce(t *testing.T) {
 		p.write(hello(0), goAway(0, code.OK, ""), goAway(0, code.OK, ""))
 		p.wantHello()
 		if f, err := p.next(typePing); err == nil && !f.is(typeGoAway) {
-			t.Errorf("want the end, got %v", f)
+			t.Errorf("want EOF, got %v", f)
 		}
 		synctest.Wait()
 		if n := remux.Conns(c.Pool); n != 0 {
-			t.Errorf("%d conns are left", n)
+			t.Errorf("the pool still has %d conns", n)
 		}
 		go newPeerOn(t, c)
 		x := c.open()
@@ -292,7 +292,7 @@ func newPeerOn(t *testing.T, c *client) {
 	p.write(hello(0))
 }
 
-// Canceling the context of Shutdown closes the conn and breaks its sessions.
+// Canceling Shutdown's context closes the conn and breaks its sessions.
 func TestAdversaryCloseDuringShutdown(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -304,7 +304,7 @@ func TestAdversaryCloseDuringShutdown(t *testing.T) {
 	cancel()
 	within(t, "Shutdown", func() { <-done })
 	if _, err := x.Read(make([]byte, 1)); err == nil || err == io.EOF {
-		t.Errorf("the session that was cut off reads %v", err)
+		t.Errorf("Read on a broken session returned %v", err)
 	}
 	if _, err := s.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept: %v", err)

@@ -15,7 +15,7 @@ import (
 	"tunnels/remux"
 )
 
-// heap returns the heap in use after a collection.
+// heap returns the size of the heap after a garbage collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -24,7 +24,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// hog writes b times times without reading, and expects the conn to accept everything.
+// hog writes b repeatedly without reading, and expects the conn to accept everything.
 func (p *peer) hog(why string, b []byte, times int) {
 	p.Helper()
 	p.c.SetWriteDeadline(time.Now().Add(3 * patience))
@@ -35,8 +35,8 @@ func (p *peer) hog(why string, b []byte, times int) {
 	}
 }
 
-// 1e6 PINGs from a peer that is not reading: the writer does not hold up the reader, and
-// pending answers are limited.
+// After 1e6 PINGs from a peer that is not reading, the conn still reads, and few PONGs
+// are pending.
 func TestAdversaryPingFlood(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := mutePeer(t, s.connect())
@@ -62,9 +62,8 @@ func TestAdversaryPingFlood(t *testing.T) {
 	}
 }
 
-// Everything else that requires an answer: RESETs for refused sessions, HELLO answers,
-// WINDOWs. A peer that does not read them can neither make them pile up forever nor stop
-// the reader.
+// A peer that does not read other frames sent in response, such as RESETs for refused
+// sessions, can neither make them pile up without limit nor stop the reader.
 func TestAdversaryAnswersUnread(t *testing.T) {
 	s := newServer(t, remux.Config{SessMax: 1})
 	p := mutePeer(t, s.connect())
@@ -116,8 +115,8 @@ func TestAdversarySessMax(t *testing.T) {
 	p.wantIdle("nothing more")
 }
 
-// Without calls of Accept, sessions that do not fit are refused, and the reader
-// continues.
+// If Accept is not called, sessions for which there is no room are refused, and the
+// reader continues.
 func TestAdversaryNoAccept(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -143,7 +142,7 @@ func TestAdversaryNoAccept(t *testing.T) {
 		refused[n] = true
 	}
 	if len(refused) == 0 {
-		t.Error("32767 sessions are queued for an application that does not accept")
+		t.Error("32767 sessions were queued for an application that does not call Accept")
 	}
 	for range 32767 - len(refused) {
 		x := s.accept("the others")
@@ -154,8 +153,8 @@ func TestAdversaryNoAccept(t *testing.T) {
 	s.wantNext("and there is room again", p, 65535)
 }
 
-// 30000 sessions are opened and reset at once: nothing is left of them, whether they are
-// accepted or not.
+// After 30000 sessions have been opened and reset immediately, nothing is left of them,
+// whether or not they were accepted.
 func TestAdversaryRapidReset(t *testing.T) {
 	for _, accepted := range []bool{false, true} {
 		t.Run(fmt.Sprint("accepted ", accepted), func(t *testing.T) {
@@ -220,7 +219,7 @@ func TestAdversaryRapidReset(t *testing.T) {
 					break
 				}
 				if last > 65000 || accepted || !f.is(typeReset) || code.Code(f.payload[3]) != code.Overload {
-					t.Fatalf("the conn and Accept do not continue: %v", f)
+					t.Fatalf("the conn no longer works: %v", f)
 				}
 				last += 2 // ended sessions are still being accepted
 			}
@@ -235,9 +234,9 @@ func TestAdversaryRapidReset(t *testing.T) {
 				t.Errorf("%d goroutines, %d before", n, goroutines)
 			}
 			if more := heap() - before; more > 4<<20 {
-				t.Errorf("%d bytes are left", more)
+				t.Errorf("%d bytes are still in use", more)
 			}
-			within(t, "every opening has a closing", func() {
+			within(t, "every opened session is reported closed", func() {
 				for {
 					mu.Lock()
 					o, c := opened, closed
@@ -260,7 +259,7 @@ func TestAdversaryNoise(t *testing.T) {
 	noise := bytes.Join([][]byte{padding(), control(99, "?"), window(1, 1<<50), open(1), pong("12345678"), control(200, strings.Repeat("?", 1000))}, nil)
 	before := heap()
 	p.hog("noise", bytes.Repeat(noise, 100), 100)
-	p.wantIdle("nothing is answered")
+	p.wantIdle("nothing is sent in response")
 	if more := heap() - before; more > 4<<20 {
 		t.Errorf("%d bytes are still in use after the noise", more)
 	}

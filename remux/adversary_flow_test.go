@@ -42,14 +42,14 @@ func TestAdversaryTooMuch(t *testing.T) {
 			x = s.accept("the session")
 		}
 		p.write(data(3, "!"))
-		p.wantReset("one byte more", 3, code.FlowControl)
+		p.wantReset("one byte too many", 3, code.FlowControl)
 		p.write(data(3, "!"), fin(3))
 		p.write(data(1, "unharmed"))
 		wantRead(t, "the other session", other, "unharmed")
 		p.wantIdle("the conn continues")
 		x.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, x); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("the flooded session ends with %v", err)
+			t.Errorf("reading the flooded session ended with %v", err)
 		}
 		s.wantNext("and accepts sessions", p, 5)
 	}
@@ -110,7 +110,7 @@ func TestAdversaryNeverGrants(t *testing.T) {
 			n, err := x.Write([]byte(pattern(200000)))
 			done <- result{n, err}
 		}()
-		p.wantData(c.why+": what was granted", c.n, pattern(65536))
+		p.wantData(c.why+": the bytes granted", c.n, pattern(65536))
 		p.wantIdle(c.why + ": and no more")
 		select {
 		case r := <-done:
@@ -132,8 +132,8 @@ func TestAdversaryNeverGrants(t *testing.T) {
 	}
 }
 
-// An interrupted Write has handed over as many bytes as it returns, and writing can
-// continue after them.
+// An interrupted Write returns exactly how many bytes it has handed over, and writing can
+// resume there.
 func TestAdversaryWriteDeadline(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -144,7 +144,7 @@ func TestAdversaryWriteDeadline(t *testing.T) {
 	go func() {
 		n, err := x.Write([]byte(all))
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("the Write ended with %v", err)
+			t.Errorf("the Write returned %v", err)
 		}
 		at <- n
 	}()
@@ -157,7 +157,7 @@ func TestAdversaryWriteDeadline(t *testing.T) {
 		x.CloseWrite()
 	}()
 	p.write(window(1, 1<<40))
-	p.wantData("all, once", 1, all)
+	p.wantData("all bytes, exactly once", 1, all)
 	p.wantFrame("and the end", fin(1))
 }
 
@@ -215,7 +215,7 @@ func TestAdversaryLargestFrame(t *testing.T) {
 	}
 }
 
-// Writes of every awkward size arrive whole, and none as an accidental FIN.
+// Writes of awkward sizes arrive intact, and none as an accidental FIN.
 func TestAdversarySizes(t *testing.T) {
 	for _, size := range []int{0, 1, 2, 65534, 65535, 65536, 65537, 131070, 131071} {
 		s := newServer(t, remux.Config{})
@@ -237,11 +237,11 @@ func TestAdversarySizes(t *testing.T) {
 			s.wantNext("no session", p, 5)
 			continue
 		}
-		wantEOF(t, "and the other way", s.accept("open"), pattern(min(size, 65536)))
+		wantEOF(t, "and in the other direction", s.accept("open"), pattern(min(size, 65536)))
 	}
 }
 
-// An application that is not reading does not hold up any other.
+// An application that is not reading does not hold up the others.
 func TestAdversaryNotReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)

@@ -14,8 +14,8 @@ import (
 )
 
 // feed plays a peer that sends b, in pieces of the given size, to a real conn with an
-// application that echoes. It expects the conn to end when the stream does and nothing to
-// be left, and returns the frames received.
+// application that echoes. It expects the conn to close when the stream ends, without
+// leaking anything, and returns the frames received.
 func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 	before, start := runtime.NumGoroutine(), time.Now()
 	mine, theirs := net.Pipe()
@@ -63,7 +63,7 @@ func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 		n := min(max(piece, 1), len(b))
 		if _, err := mine.Write(b[:n]); err != nil {
 			if e, ok := err.(net.Error); ok && e.Timeout() {
-				t.Fatal("the reader of the conn is stuck")
+				t.Fatal("the conn's reader is stuck")
 			}
 			break
 		}
@@ -78,7 +78,7 @@ func feed(t *testing.T, dialer bool, b []byte, piece int) []frame {
 	for late := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(late) {
 			stacks := make([]byte, 1<<20)
-			t.Fatalf("goroutines are left:\n%s", stacks[:runtime.Stack(stacks, true)])
+			t.Fatalf("leaked goroutines:\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 	return fs
@@ -159,8 +159,8 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// FuzzFrames turns its input into frames, four bytes each, so that it gets further than
-// HELLO; some frames are corrupted.
+// FuzzFrames turns every four bytes of its input into a frame, so that it gets further
+// than HELLO. Some frames are corrupted.
 func FuzzFrames(f *testing.F) {
 	f.Add(true, []byte("\x00\x01\x05\x00\x01\x01\x00\x00\x00\x01\x05\x00"))
 	f.Add(true, []byte("\x00\x01\x05\x00\x03\x01\x11\x00\x00\x01\x05\x00\x04\x00\x00\x00\x07\x02\x00\x00"))
@@ -194,7 +194,7 @@ func FuzzFrames(f *testing.F) {
 			case 9:
 				x = padding()
 			}
-			if bend >= 0xf0 { // one bit is wrong
+			if bend >= 0xf0 { // flip a bit
 				x[int(arg)%len(x)] ^= 1 << (bend & 7)
 			}
 			b = append(b, x...)

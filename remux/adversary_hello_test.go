@@ -60,7 +60,7 @@ func TestAdversaryMalformed(t *testing.T) {
 			case "acceptor":
 				p = newClient(t, remux.Config{}).raw()
 			default:
-				t.Fatalf("who is %q?", who)
+				t.Fatalf("unknown end %q", who)
 			}
 			p.write(unhex(t, f[2]))
 			p.wantHello()
@@ -77,7 +77,7 @@ func TestAdversaryMalformed(t *testing.T) {
 				p.wantReset(why, uint16(n), code.Code(unhex(t, outcome[2])[0]))
 				p.wantIdle(why)
 			default:
-				t.Fatalf("outcome %q?", outcome)
+				t.Fatalf("unknown outcome %q", outcome)
 			}
 		})
 	}
@@ -100,7 +100,7 @@ func TestAdversaryHelloLate(t *testing.T) {
 		time.Sleep(2100 * time.Millisecond)
 		late.write(hello(2))
 		late.wantLateEnd("HELLO after 2.1 s")
-		p.wantIdle("the other conn lives")
+		p.wantIdle("the other conn stays open")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{}, nil)
@@ -108,25 +108,25 @@ func TestAdversaryHelloLate(t *testing.T) {
 		x := c.open()
 		time.Sleep(2100 * time.Millisecond)
 		p.write(hello(0))
-		p.wantLateEnd("HELLO of an acceptor after 2.1 s")
+		p.wantLateEnd("HELLO from an acceptor after 2.1 s")
 		wantBroken(t, "a session on that conn", x, "")
 	})
 }
 
-// wantLateEnd expects the end of the conn, with or without a reason for the peer, which
+// wantLateEnd expects the conn to close, with or without a GOAWAY, because the peer
 // counted as basic.
 func (p *peer) wantLateEnd(why string) {
 	p.Helper()
 	for {
 		f, err := p.next()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			p.Fatalf("%s: the conn goes on", why)
+			p.Fatalf("%s: the conn stays open", why)
 		}
 		if err != nil {
 			return
 		}
 		if f.session != 0 {
-			p.Fatalf("%s: want the end, got %v", why, f)
+			p.Fatalf("%s: want EOF, got %v", why, f)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func TestAdversaryHelloNotFirst(t *testing.T) {
 					s.accept("the first session").Close()
 					p.wantFrame("its end", fin(1))
 				}
-				x := s.wantNext("the conn goes on, basic", p, 4)
+				x := s.wantNext("the conn continues, as basic", p, 4)
 				x.Write([]byte("yo"))
 				p.wantFrame("nothing was sent on session 0", data(4, "yo"))
 				x.Close()
@@ -200,7 +200,7 @@ func TestAdversaryALPN(t *testing.T) {
 			s := newPipeServer(t, remux.Config{}, other)
 			p := s.raw()
 			p.write(data(1, "hi"))
-			x := s.accept("the session of a basic peer")
+			x := s.accept("a basic peer's session")
 			wantRead(t, "its data", x, "hi")
 			x.Write([]byte("yo"))
 			x.Close()
@@ -213,7 +213,7 @@ func TestAdversaryALPN(t *testing.T) {
 	})
 }
 
-// The first frames on a conn, and its ID at both ends.
+// TestAdversaryFirstFrames checks the first frames on a conn, and its ID at both ends.
 func TestAdversaryFirstFrames(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.raw()
@@ -241,7 +241,7 @@ func TestAdversaryFirstFrames(t *testing.T) {
 	}
 }
 
-// Sessions and hooks of both ends show the same conn ID.
+// The sessions and hooks at both ends have the same conn ID.
 func TestAdversaryConnID(t *testing.T) {
 	at := make(chan remux.ID, 4)
 	hooks := &remux.Hooks{ConnOpened: func(id remux.ID, _ net.Conn) { at <- id }}
@@ -271,6 +271,6 @@ func TestAdversaryConnID(t *testing.T) {
 	}
 	a, b := x.(remux.Session).ID(), y.(remux.Session).ID()
 	if ids[0] != ids[1] || a != b || a.Conn != ids[0].Conn || a.Number != 1 || ids[0] == (remux.ID{}) {
-		t.Fatalf("hooks %v and %v, sessions %v and %v", ids[0], ids[1], a, b)
+		t.Fatalf("conn IDs differ or are wrong: hooks %v and %v, sessions %v and %v", ids[0], ids[1], a, b)
 	}
 }

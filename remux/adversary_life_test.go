@@ -10,7 +10,7 @@ import (
 	"tunnels/remux"
 )
 
-// about checks that something happened d after start, or up to a second later.
+// about checks that now is d after start, or up to a second later.
 func about(t *testing.T, why string, start time.Time, d time.Duration) {
 	t.Helper()
 	if took := time.Since(start); took < d || took > d+time.Second {
@@ -18,8 +18,8 @@ func about(t *testing.T, why string, start time.Time, d time.Duration) {
 	}
 }
 
-// silentPeer returns a full peer with a session that stops answering now; everything
-// received before has been read.
+// silentPeer returns a full peer with one session. The peer sends nothing from now on,
+// not even PONGs. Frames received so far are dropped.
 func silentPeer(t *testing.T) (p *peer, x remux.Session) {
 	s := newPipeServer(t, remux.Config{}, nil)
 	p = s.full()
@@ -31,7 +31,7 @@ func silentPeer(t *testing.T) (p *peer, x remux.Session) {
 	return p, x
 }
 
-// drain discards received frames.
+// drain discards the frames received so far.
 func (p *peer) drain() {
 	synctest.Wait()
 	p.mu.Lock()
@@ -45,7 +45,7 @@ func TestAdversarySilent(t *testing.T) {
 		start := time.Now()
 		p.wantType("PING after silence", typePing)
 		about(t, "PING", start, 15*time.Second)
-		p.wantClosed("no sign of life")
+		p.wantClosed("no response")
 		about(t, "the conn is lost", start, 20*time.Second)
 		wantBroken(t, "the session", x, "")
 	})
@@ -56,17 +56,17 @@ func TestAdversaryNoAnswer(t *testing.T) {
 		p, x := silentPeer(t)
 		time.Sleep(5 * time.Second)
 		start := time.Now()
-		x.Write([]byte("anybody?"))
-		p.wantData("data", 1, "anybody?")
+		x.Write([]byte("hello?"))
+		p.wantData("data", 1, "hello?")
 		p.wantType("PING after silence", typePing)
 		about(t, "PING", start, 3*time.Second)
-		p.wantClosed("no sign of life")
+		p.wantClosed("no response")
 		about(t, "the conn is lost", start, 8*time.Second)
 		wantBroken(t, "the session", x, "")
 	})
 }
 
-// Any byte counts, even the first one of a header.
+// Any received byte shows that the peer is alive, even the first one of a header.
 func TestAdversaryAnyByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, x := silentPeer(t)
@@ -79,26 +79,26 @@ func TestAdversaryAnyByte(t *testing.T) {
 			about(t, "PING", start, 15*time.Second)
 			time.Sleep(time.Until(start.Add(19900 * time.Millisecond)))
 		}
-		p.wantClosed("then no more bytes")
+		p.wantClosed("no more bytes")
 		about(t, "the conn is lost", start, 20*time.Second)
 		wantBroken(t, "the session", x, "alive")
 	})
-	synctest.Test(t, func(t *testing.T) { // an end that has sent a PING because its data was unanswered
+	synctest.Test(t, func(t *testing.T) { // a PING sent because data was unanswered
 		p, x := silentPeer(t)
 		x.Write([]byte("?"))
 		p.wantData("data", 1, "?")
-		p.wantType("asked", typePing)
+		p.wantType("the first PING", typePing)
 		time.Sleep(4900 * time.Millisecond)
 		p.write(padding()[:1])
 		start := time.Now()
-		p.wantType("asked again", typePing)
+		p.wantType("the second PING", typePing)
 		if took := time.Since(start); took < 3*time.Second {
-			t.Errorf("asked again after %v", took)
+			t.Errorf("second PING after %v", took)
 		}
 	})
 }
 
-// While the end's own bytes still drain, the limit is 20 s.
+// While our own bytes are still draining, the limit is 20 s.
 func TestAdversaryDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -117,7 +117,7 @@ func TestAdversaryDraining(t *testing.T) {
 				break
 			}
 			if time.Since(start) > time.Minute {
-				t.Fatal("a silent peer is never lost")
+				t.Fatal("the conn to a silent peer is never lost")
 			}
 		}
 		if took := time.Since(start); took < 20*time.Second {
@@ -169,12 +169,12 @@ func TestAdversaryWear(t *testing.T) {
 		}()
 		time.Sleep(59 * time.Second)
 		if y := c.open(); y.ID().Conn != x.ID().Conn {
-			t.Errorf("after 59 s the session is %v, the one before %v", y.ID(), x.ID())
+			t.Errorf("after 59 s the session is %v, the first was %v", y.ID(), x.ID())
 		}
 		time.Sleep(3 * time.Second)
 		y := c.open()
 		if y.ID().Conn == x.ID().Conn || y.ID().Number != 1 {
-			t.Errorf("after 62 s the session is %v, the one before %v", y.ID(), x.ID())
+			t.Errorf("after 62 s the session is %v, the first was %v", y.ID(), x.ID())
 		}
 		x.Write([]byte("still here"))
 		p.wantData("the old one", 1, "still here")

@@ -18,7 +18,7 @@ import (
 	"tunnels/remux"
 )
 
-// The model of a session is two pipes. A direction is a stream of bytes that both ends
+// A session is modeled as two pipes. A direction is a stream of bytes that both ends
 // derive from a seed; the actions of its two ends determine how it must end.
 type direction struct {
 	seed     int64
@@ -32,9 +32,9 @@ type direction struct {
 // modelSession is a session whose two ends act at random.
 type modelSession struct {
 	name   string
-	there  direction // from the opener
+	there  direction // from the opener to the other end
 	back   direction
-	broken atomic.Bool // an end has called Reset
+	broken atomic.Bool // either end has called Reset
 }
 
 var errWrong = errors.New("wrong bytes")
@@ -101,11 +101,11 @@ func (m *modelSession) judge(d *direction) error {
 	case d.read > d.begun.Load():
 		return fmt.Errorf("%s: %d bytes read, %d written", m.name, d.read, d.begun.Load())
 	case d.end == io.EOF && !d.finished.Load():
-		return fmt.Errorf("%s: a clean end after %d bytes, and no end had finished", m.name, d.read)
+		return fmt.Errorf("%s: a clean end after %d bytes, although neither end had finished", m.name, d.read)
 	case d.end == io.EOF && d.read != w:
 		return fmt.Errorf("%s: a clean end after %d bytes of %d", m.name, d.read, w)
 	case d.end != io.EOF && !m.broken.Load():
-		return fmt.Errorf("%s: %w after %d bytes, and no end had broken it", m.name, d.end, d.read)
+		return fmt.Errorf("%s: %w after %d bytes, although neither end had reset it", m.name, d.end, d.read)
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func TestModel(t *testing.T) {
 	}
 	for i, seed := range seeds {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			t.Logf("again with MODEL_SEED=%d", seed)
+			t.Logf("to repeat, set MODEL_SEED=%d", seed)
 			model(t, seed, i%2 == 1)
 		})
 	}
@@ -154,7 +154,7 @@ func model(t *testing.T, seed int64, pipes bool) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for { // not all arrive: one that was reset at once may never be seen
+		for { // a session that was reset immediately may never arrive
 			c, err := s.Accept()
 			if err != nil {
 				return
@@ -202,7 +202,8 @@ func model(t *testing.T, seed int64, pipes bool) {
 	if err := pool.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the pool: %v", err)
 	}
-	// On a pipe, the dialer cannot see what its peer has not processed yet.
+	// On a pipe, the pool's Shutdown may return before the listener has processed
+	// everything.
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown of the listener: %v", err)
 	}

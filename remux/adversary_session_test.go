@@ -18,35 +18,35 @@ func TestAdversaryNumbers(t *testing.T) {
 	for _, n := range []uint16{9, 3, 65535, 5, 1} {
 		x := s.wantNext("numbers in any order", p, n)
 		x.Write([]byte("echo"))
-		p.wantData("and the answer", n, "echo")
+		p.wantData("and the reply", n, "echo")
 	}
 	p.write(open(7))
 	if x := s.accept("OPEN opens"); x.ID().Number != 7 {
 		t.Fatalf("OPEN 7 opened %v", x.ID())
 	}
-	p.wantIdle("there is no answer to an opening")
+	p.wantIdle("opening a session is not acknowledged")
 }
 
 // Frames that end a session, or arrive later with its number, must never reach another
 // session or an application.
 func TestAdversaryReuse(t *testing.T) {
 	ended := map[string]func(s *server, p *peer){
-		"FIN of both": func(s *server, p *peer) {
+		"FIN from both": func(s *server, p *peer) {
 			x := s.wantNext("open", p, 1)
 			p.write(fin(1))
 			wantEOF(t, "FIN", x, "")
 			x.CloseWrite()
 			p.wantFrame("FIN back", fin(1))
 		},
-		"RESET by the peer": func(s *server, p *peer) {
+		"RESET from the peer": func(s *server, p *peer) {
 			s.wantNext("open", p, 1)
 			p.write(reset(1, code.General, ""))
 		},
-		"RESET by us": func(s *server, p *peer) {
+		"RESET from us": func(s *server, p *peer) {
 			s.wantNext("open", p, 1).Reset(code.Refused, "no")
-			p.wantReset("told", 1, code.Refused)
+			p.wantReset("our RESET", 1, code.Refused)
 		},
-		"FIN of a number never opened": func(s *server, p *peer) { p.write(fin(1)) },
+		"FIN for a number never opened": func(s *server, p *peer) { p.write(fin(1)) },
 	}
 	again := map[string][]byte{
 		"data": data(1, "again"), "FIN": fin(1), "OPEN": open(1),
@@ -77,7 +77,7 @@ func TestAdversaryAfterFIN(t *testing.T) {
 	p.wantReset("data after FIN", 1, code.Protocol)
 	wantEOF(t, "a direction whose FIN has arrived is complete", x, "all")
 	if _, err := x.Write([]byte("x")); err == nil {
-		t.Error("a Write after the session was reset succeeds")
+		t.Error("a Write succeeded after the session was reset")
 	}
 	p.write(data(3, "unharmed"))
 	wantRead(t, "the other session", other, "unharmed")
@@ -113,11 +113,11 @@ func TestAdversaryReset(t *testing.T) {
 				err := wantCode(t, c.why, x, c.want, c.code)
 				var e *code.Error
 				if !errors.As(err, &e) || !e.Remote {
-					t.Errorf("the error does not come from the peer: %#v", err)
+					t.Errorf("the error is not marked as remote: %#v", err)
 				}
 			}
 			if _, err := x.Write([]byte("x")); err == nil {
-				t.Error("a Write to a reset session succeeds")
+				t.Error("a Write to a reset session succeeded")
 			}
 			p.wantIdle("and sends nothing")
 		})
@@ -159,7 +159,7 @@ func TestAdversaryResetText(t *testing.T) {
 	err := wantCode(t, "RESET", x, "", code.Refused)
 	for _, r := range err.Error() {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			t.Errorf("Error() holds %q: %.60q", r, err.Error())
+			t.Errorf("Error() contains %q: %.60q", r, err.Error())
 		}
 	}
 	var e *code.Error
@@ -169,9 +169,9 @@ func TestAdversaryResetText(t *testing.T) {
 
 	y := s.wantNext("open", p, 3)
 	y.Reset(code.Refused, strings.Repeat("é\n", 1000))
-	f := p.wantType("RESET of ours", typeReset)
+	f := p.wantType("our RESET", typeReset)
 	if n := len(f.payload) - 4; n > 512 || n < 500 {
-		t.Errorf("the sent text has %d bytes", n)
+		t.Errorf("the text sent has %d bytes", n)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestAdversaryClose(t *testing.T) {
 	p.wantIdle("nothing more")
 }
 
-// One direction ends, the other continues.
+// After one direction has ended, the other continues.
 func TestAdversaryHalfClose(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.full()
@@ -247,7 +247,7 @@ func TestAdversaryHalfClose(t *testing.T) {
 	x.CloseWrite()
 	p.wantFrame("FIN", fin(1))
 	if _, err := x.Write([]byte("x")); err == nil {
-		t.Error("Write after CloseWrite succeeds")
+		t.Error("Write after CloseWrite succeeded")
 	}
 	p.write(data(1, "still here"))
 	wantRead(t, "the other direction", x, "still here")
@@ -258,14 +258,14 @@ func TestAdversaryHalfClose(t *testing.T) {
 	x = s.wantNext("open", p, 3)
 	p.write(fin(3))
 	wantEOF(t, "the peer's end", x, "")
-	x.Write([]byte("answer"))
-	p.wantData("our direction continues", 3, "answer")
+	x.Write([]byte("reply"))
+	p.wantData("our direction continues", 3, "reply")
 	x.CloseWrite()
 	p.wantFrame("FIN", fin(3))
 	p.wantIdle("nothing more")
 }
 
-// A pool's session is opened by its first data, or at once by Dial.
+// A pool's session is opened by its first data, or immediately by Dial.
 func TestAdversaryPoolOpens(t *testing.T) {
 	c := newClient(t, remux.Config{})
 	p := c.full()
@@ -276,7 +276,7 @@ func TestAdversaryPoolOpens(t *testing.T) {
 	}
 	p.wantIdle("nor does an empty Write")
 	x.Write([]byte("hi"))
-	p.wantFrame("the first data opens", data(1, "hi"))
+	p.wantFrame("the first data opens the session", data(1, "hi"))
 
 	y, err := c.Dial()
 	if err != nil {
@@ -292,7 +292,7 @@ func TestAdversaryPoolOpens(t *testing.T) {
 
 	w := c.open()
 	w.Close()
-	p.wantIdle("an unannounced session sends no end")
+	p.wantIdle("closing an unannounced session sends nothing")
 
 	p.write(data(2, "x"))
 	f, err := p.next(typePing, typeWindow)

@@ -42,12 +42,12 @@ func visaServer(t *testing.T) (s *server, until *atomic.Pointer[time.Time], barr
 	return newPipeServer(t, cfg, func(c net.Conn) net.Conn { return visa{c, until} }), until, barred
 }
 
-// TestBarred: once its certificate has expired, a peer can open no more sessions; open
-// ones continue.
+// TestBarred checks that once its certificate has expired, a peer can open no more
+// sessions, while open ones continue.
 func TestBarred(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		jump bool // the clock jumps: no timer has fired when the next session begins
+		jump bool // the clock jumps, so no timer has fired when the next session begins
 	}{{"by the timer", false}, {"when a session begins", true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestBarred(t *testing.T) {
 				}
 				p.write(open(7), data(9, "x"), fin(9))
 				p.wantFrame("a session after GOAWAY", reset(7, code.NotAuthorised, errVisa.Error()))
-				p.wantFrame("one more", reset(9, code.NotAuthorised, errVisa.Error()))
+				p.wantFrame("another one", reset(9, code.NotAuthorised, errVisa.Error()))
 				time.Sleep(time.Minute) // without any session
 				if _, err := running.Write([]byte("still here")); err != nil {
 					t.Fatalf("Write on a running session: %v", err)
@@ -91,7 +91,7 @@ func TestBarred(t *testing.T) {
 	}
 }
 
-// TestBarredIdle: a conn without sessions whose peer may open none is closed.
+// TestBarredIdle checks that a conn without sessions is closed if its peer may open none.
 func TestBarredIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, until, _ := visaServer(t)
@@ -102,8 +102,8 @@ func TestBarredIdle(t *testing.T) {
 	})
 }
 
-// TestBarredBasic: a session from a basic peer is refused with FIN, the only frame it
-// understands as an end.
+// TestBarredBasic checks that a session from a basic peer is refused with FIN, because it
+// does not understand RESET.
 func TestBarredBasic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, until, _ := visaServer(t)

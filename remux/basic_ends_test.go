@@ -12,7 +12,7 @@ import (
 	"tunnels/remux"
 )
 
-// A basic peer's FIN is answered by FIN, and nothing follows it.
+// A basic peer's FIN is answered with FIN, and nothing follows it.
 func TestBasicPeerEnds(t *testing.T) {
 	s := newServer(t, remux.Config{})
 	p := s.raw()
@@ -22,35 +22,35 @@ func TestBasicPeerEnds(t *testing.T) {
 	p.wantFrame("FIN is answered", fin(8))
 	wantEOF(t, "a clean end", x, "last")
 	if _, err := x.Write([]byte("x")); err == nil {
-		t.Error("Write after the end succeeds")
+		t.Error("Write after the end succeeded")
 	}
 	x.Close()
 	y := s.wantNext("a second session", p, 10)
 	y.Write([]byte("nothing in between"))
-	p.wantFrame("nothing more of session 8", data(10, "nothing in between"))
+	p.wantFrame("nothing more on session 8", data(10, "nothing in between"))
 	p.write(data(10, "before"))
-	wantRead(t, "on", y, "before")
+	wantRead(t, "data", y, "before")
 	y.CloseWrite()
-	p.wantFrame("the target's end is the session's", fin(10))
-	wantEOF(t, "and this end's", y, "")
+	p.wantFrame("CloseWrite ends the session", fin(10))
+	wantEOF(t, "at this end too", y, "")
 	y.Close()
 	p.write(fin(10), data(8, "late"), data(10, "late"), fin(8))
 	z := s.wantNext("numbers are used once", p, 12)
-	z.Reset(0x05, "a failure is FIN")
-	p.wantFrame("a failure is FIN", fin(12))
+	z.Reset(0x05, "a reset is sent as FIN")
+	p.wantFrame("a reset is sent as FIN", fin(12))
 	p.c.(*net.TCPConn).CloseWrite()
 	p.wantClosed("the conn ends when the peer ends it")
 }
 
-// Nothing is sent on session 0, and silence does not end anything.
+// Nothing is sent on session 0, and a silent peer is not disconnected.
 func TestBasicPeerSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
 		p := s.raw()
 		x := s.wantNext("open", p, 1)
 		p.drain()
-		x.Write([]byte("anybody?"))
-		p.wantFrame("data", data(1, "anybody?"))
+		x.Write([]byte("hello?"))
+		p.wantFrame("data", data(1, "hello?"))
 		time.Sleep(10 * time.Minute)
 		x.Write([]byte("still?"))
 		f, err := p.next()
@@ -60,8 +60,8 @@ func TestBasicPeerSilent(t *testing.T) {
 	})
 }
 
-// Unread data is buffered up to 1 MiB, then the conn is not read for 30 s, and then only
-// that session is ended.
+// Up to 1 MiB of unread data is buffered. Then the conn is not read for 30 s, after which
+// that session alone is ended.
 func TestBasicPeerUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t, remux.Config{}, nil)
@@ -72,8 +72,8 @@ func TestBasicPeerUnread(t *testing.T) {
 		for range 16 {
 			p.write(data(1, pattern(65535)))
 		}
-		p.write(data(1, pattern(16)), data(3, "1 MiB is no harm"))
-		wantRead(t, "the other session", other, "1 MiB is no harm")
+		p.write(data(1, pattern(16)), data(3, "1 MiB is allowed"))
+		wantRead(t, "the other session", other, "1 MiB is allowed")
 
 		start := time.Now()
 		p.c.SetWriteDeadline(time.Now().Add(time.Hour))
@@ -86,7 +86,7 @@ func TestBasicPeerUnread(t *testing.T) {
 		p.wantFrame("the session is ended", fin(1))
 		stuck.SetReadDeadline(time.Now().Add(patience))
 		if n, err := io.Copy(io.Discard, stuck); err == nil {
-			t.Errorf("the application reads %d bytes and a clean end", n)
+			t.Errorf("the application read %d bytes and a clean end", n)
 		}
 		p.write(data(3, "on"))
 		wantRead(t, "the other session", other, "on")
@@ -101,7 +101,7 @@ func TestBasicPeerUnread(t *testing.T) {
 			start := time.Now()
 			wantReadBy(t, time.Hour, x, all)
 			if took := time.Since(start); took > time.Second {
-				t.Errorf("an application that reads waited %v", took)
+				t.Errorf("an application that was reading waited %v", took)
 			}
 			x.Close()
 		}()
@@ -131,7 +131,7 @@ func TestBasicPeerStalledClose(t *testing.T) {
 			start := time.Now()
 			end(s, x, y)
 			if took := time.Since(start); took > time.Second {
-				t.Errorf("took %v", took)
+				t.Errorf("closing took %v", took)
 			}
 		}
 	})

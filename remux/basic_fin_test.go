@@ -15,10 +15,10 @@ import (
 // four-byte frame, and with one whose kind is not known yet.
 func TestBasicFin(t *testing.T) {
 	var (
-		first    = func(p *peer) { p.wantHello(); p.wantFrame("the question", data(1, "question")) }
-		question = func(c *client) remux.Session {
+		first   = func(p *peer) { p.wantHello(); p.wantFrame("the request", data(1, "request")) }
+		request = func(c *client) remux.Session {
 			x := c.open()
-			x.Write([]byte("question"))
+			x.Write([]byte("request"))
 			return x
 		}
 		ended = func(t *testing.T, x remux.Session) {
@@ -32,30 +32,30 @@ func TestBasicFin(t *testing.T) {
 	)
 	for name, f := range map[string]func(t *testing.T, c *client, p *peer){
 		"held until HELLO": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+			x := request(c)
 			x.CloseWrite()
 			first(p)
 			time.Sleep(time.Second)
 			p.write(hello(0))
 			p.wantFrame("the end", fin(1))
-			p.write(data(1, "answer"), fin(1))
-			wantEOF(t, "the answer", x, "answer")
+			p.write(data(1, "response"), fin(1))
+			wantEOF(t, "the response", x, "response")
 			ended(t, x)
 		},
-		"held until the basic peer's answer": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+		"held until the basic peer's response": func(t *testing.T, c *client, p *peer) {
+			x := request(c)
 			x.CloseWrite()
 			first(p)
-			p.write(data(1, "answer"))
-			wantRead(t, "the answer", x, "answer")
+			p.write(data(1, "response"))
+			wantRead(t, "the response", x, "response")
 			time.Sleep(20 * time.Second)
 			p.write(data(1, " goes on"), fin(1))
-			wantEOF(t, "the answer", x, " goes on")
+			wantEOF(t, "the response", x, " goes on")
 			p.wantFrame("FIN is answered", fin(1))
 			ended(t, x)
 		},
-		"held for 30 s without an answer": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+		"held for 30 s without a response": func(t *testing.T, c *client, p *peer) {
+			x := request(c)
 			x.CloseWrite()
 			first(p)
 			start := time.Now()
@@ -65,42 +65,42 @@ func TestBasicFin(t *testing.T) {
 				t.Errorf("ended after %v", took)
 			}
 			if _, err := x.Read(make([]byte, 1)); err == nil || err == io.EOF {
-				t.Errorf("the application reads %v", err)
+				t.Errorf("Read returned %v", err)
 			}
 			ended(t, x)
 		},
 		"waits for an application that is not reading": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+			x := request(c)
 			x.CloseWrite()
 			first(p)
-			p.write(data(1, "answer"))
+			p.write(data(1, "response"))
 			time.Sleep(5 * time.Minute)
 			p.write(data(1, " goes on"), fin(1))
-			wantEOF(t, "the answer", x, "answer goes on")
+			wantEOF(t, "the response", x, "response goes on")
 		},
 		"closed": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+			x := request(c)
 			x.CloseWrite()
 			first(p)
-			time.Sleep(5 * time.Second) // by now it counts as basic
+			time.Sleep(5 * time.Second) // by now the peer counts as basic
 			x.Close()
 			p.wantFrame("the end", fin(1))
-			ended(t, x) // even if the peer does not answer
+			ended(t, x) // even if the peer does not respond
 		},
-		"closed before": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+		"closed before the kind is known": func(t *testing.T, c *client, p *peer) {
+			x := request(c)
 			x.Close()
 			first(p)
 			p.wantFrame("the end", fin(1))
 			ended(t, x)
 		},
-		"reset before": func(t *testing.T, c *client, p *peer) {
-			x := question(c)
+		"reset before the kind is known": func(t *testing.T, c *client, p *peer) {
+			x := request(c)
 			first(p)
 			x.Reset(code.Cancelled, "")
 			p.wantReset("which a basic peer does not understand", 1, code.Cancelled)
 			p.write(data(1, "late")) // the first frame is not HELLO
-			p.wantFrame("so it is sent again", fin(1))
+			p.wantFrame("so FIN follows", fin(1))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestBasicFin(t *testing.T) {
 	}
 }
 
-// TestOnEnd: a session reports its end exactly once.
+// TestOnEnd checks that a session reports its end exactly once.
 func TestOnEnd(t *testing.T) {
 	type end struct {
 		err   error
@@ -130,14 +130,14 @@ func TestOnEnd(t *testing.T) {
 		"lost after FIN":    {func(p *peer, x remux.Session) { p.write(fin(1)); p.barrier("read"); p.c.Close() }, io.ErrUnexpectedEOF, true},
 		"violated":          {func(p *peer, x remux.Session) { p.write(window(0, 1)) }, &code.Error{Code: code.Protocol}, false},
 		"reset by this end": {func(p *peer, x remux.Session) { x.Reset(code.General, "") }, &code.Error{Code: code.General}, false},
-		"no wait: late":     {func(p *peer, x remux.Session) {}, &code.Error{Code: code.General}, false},
+		"already over":      {func(p *peer, x remux.Session) {}, &code.Error{Code: code.General}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, remux.Config{})
 			p := s.full()
 			x := s.wantNext("open", p, 1)
 			ends := make(chan end, 2)
-			if name == "no wait: late" {
+			if name == "already over" {
 				x.Reset(code.General, "")
 			}
 			if !x.OnEnd(func(err error, whole bool) { ends <- end{err, whole} }) {
@@ -148,7 +148,7 @@ func TestOnEnd(t *testing.T) {
 			select {
 			case e = <-ends:
 			case <-time.After(patience):
-				t.Fatal("the end is not reported")
+				t.Fatal("the end was not reported")
 			}
 			got, _ := code.Of(e.err)
 			want, coded := code.Of(tt.want)
@@ -175,7 +175,7 @@ func TestOnEnd(t *testing.T) {
 			t.Errorf("reported %+v", e)
 		}
 	case <-time.After(patience):
-		t.Fatal("a basic peer's session does not report its end")
+		t.Fatal("a basic peer's session did not report its end")
 	}
 	x.Close()
 }

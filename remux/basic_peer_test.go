@@ -16,7 +16,7 @@ import (
 )
 
 // basicPeer implements only the four-byte frame: session 0 is skipped, length 0 ends a
-// session and is answered by length 0, and there are no windows.
+// session and is answered with length 0, and there are no windows.
 type basicPeer struct {
 	c net.Conn
 
@@ -24,7 +24,7 @@ type basicPeer struct {
 	mu  sync.Mutex
 	in  map[uint16]*io.PipeWriter
 	new chan *basicSession // sessions opened by the other end
-	bad error              // error for the first frame that must not arrive
+	bad error              // error for the first frame that is not allowed
 }
 
 type basicSession struct {
@@ -115,7 +115,7 @@ func (s *basicSession) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close ends the session; the other end answers unless it ended the session first.
+// Close ends the session; the other end responds with FIN unless it has already sent one.
 func (s *basicSession) Close() { s.p.frame(fin(s.n)) }
 
 func (p *basicPeer) frame(b []byte) {
@@ -132,7 +132,7 @@ func noise(seed int64, n int) []byte {
 	return append(b, sum[:]...)
 }
 
-func sound(b []byte) bool {
+func intact(b []byte) bool {
 	if len(b) < sha256.Size {
 		return false
 	}
@@ -140,30 +140,30 @@ func sound(b []byte) bool {
 	return bytes.Equal(sum[:], b[len(b)-sha256.Size:])
 }
 
-// asked reads and checks a question, which is a uint32 length and that many bytes.
-func asked(t *testing.T, r io.Reader) []byte {
+// readMessage reads and checks a message, which is a uint32 length and that many bytes.
+func readMessage(t *testing.T, r io.Reader) []byte {
 	var h [4]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
-		t.Errorf("the length: %v", err)
+		t.Errorf("reading the length: %v", err)
 		return nil
 	}
 	b := make([]byte, binary.BigEndian.Uint32(h[:]))
-	if n, err := io.ReadFull(r, b); err != nil || !sound(b) {
-		t.Errorf("%d bytes of %d, %v, or they are wrong", n, len(b), err)
+	if n, err := io.ReadFull(r, b); err != nil || !intact(b) {
+		t.Errorf("read %d of %d bytes, %v, or the checksum does not match", n, len(b), err)
 		return nil
 	}
 	return b
 }
 
-func ask(w io.Writer, b []byte) { w.Write(append([]byte(be32(uint32(len(b)))), b...)) }
+func writeMessage(w io.Writer, b []byte) { w.Write(append([]byte(be32(uint32(len(b)))), b...)) }
 
-// converse asks a question; the other end ends the session after its answer.
+// converse sends a message and expects it back, followed by the end of the session.
 func converse(t *testing.T, s io.ReadWriter, seed int64, size int) {
 	b := noise(seed, size)
-	go ask(s, b)
+	go writeMessage(s, b)
 	got, err := io.ReadAll(s)
 	if err != nil || !bytes.Equal(got, b) {
-		t.Errorf("session %d of %d bytes: %d came back, %v", seed, size, len(got), err)
+		t.Errorf("session %d of %d bytes: received %d back, %v", seed, size, len(got), err)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestBasicPeerDials(t *testing.T) {
 				return
 			}
 			go func() {
-				c.Write(asked(t, c))
+				c.Write(readMessage(t, c))
 				c.(remux.Session).Close()
 			}()
 		}
@@ -195,10 +195,10 @@ func TestBasicPeerDials(t *testing.T) {
 	p.wantAll(t, &wg)
 }
 
-// wantAll expects all conversations to end on their own.
+// wantAll expects all conversations to finish without being interrupted.
 func (p *basicPeer) wantAll(t *testing.T, wg *sync.WaitGroup) {
 	late := time.AfterFunc(patience, func() {
-		t.Error("a conversation does not end")
+		t.Error("a conversation did not finish")
 		p.c.Close()
 	})
 	defer late.Stop()
@@ -214,7 +214,7 @@ func TestBasicPeerAccepts(t *testing.T) {
 	go func() {
 		for x := range p.new {
 			go func() {
-				x.Write(asked(t, x))
+				x.Write(readMessage(t, x))
 				x.Close()
 			}()
 		}

@@ -111,7 +111,7 @@ func TestBulk(t *testing.T) {
 	}
 	want := func(seed uint64) [32]byte {
 		h := sha256.New()
-		// Pieces of a different size must give the same stream.
+		// The stream must be the same whatever the sizes of its pieces.
 		io.Copy(h, newNoise(seed, each, true))
 		return [32]byte(h.Sum(nil))
 	}
@@ -249,8 +249,8 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestLost: a conn that breaks during a download causes an error at both ends, never a
-// clean end of the stream, and the next session works.
+// TestLost checks that a conn that breaks during a download causes an error at both ends,
+// never a clean end of the stream, and that the next session works.
 func TestLost(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	s, err := p.open(t.Context())
@@ -269,10 +269,10 @@ func TestLost(t *testing.T) {
 	}
 	far.(*conn.Session).Lower().Close()
 	if n, err := s.Read(buf); err == nil || err == io.EOF || errors.Is(err, net.ErrClosed) {
-		t.Errorf("Read on a lost conn = %d, %v, want an error that says so", n, err)
+		t.Errorf("Read on a lost conn = %d, %v, want an error for the loss", n, err)
 	}
 	if _, err := io.Copy(io.Discard, far); err == nil {
-		t.Error("the accepting end read a clean end")
+		t.Error("the accepting end read EOF")
 	}
 	s.Close()
 	far.Close()

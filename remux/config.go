@@ -12,10 +12,10 @@ import (
 // Config configures how conns are opened, how long they are used and how much memory they
 // may use. The zero Config works; every field documents its default.
 type Config struct {
-	// Dial opens the lower connection. The default is the DialContext of a net.Dialer.
+	// Dial opens the lower connection. The default is net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listen opens the listener for lower connections. The default is the Listen of a
-	// net.ListenConfig.
+	// Listen opens the listener for lower connections. The default is net.ListenConfig's
+	// Listen.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// A conn that reaches one of these limits is replaced. The limits are soft: see Pool.
@@ -27,20 +27,20 @@ type Config struct {
 	ConnMax   int           // maximum number of conns; 0 means 1024
 	Ping      time.Duration // silence before a keepalive PING; 0 means 15 s
 	WindowMax int           // ceiling of one session's window, in bytes; 0 means 128 MiB
-	// SessMax is how many open sessions one conn accepts; 0 means 32768, and a negative
-	// number none. A Pool never accepts any.
+	// SessMax limits the sessions that the peer may have open on one conn; 0 means 32768,
+	// and a negative number means none. A Pool never accepts sessions.
 	SessMax int
 
 	// Budget bounds the memory of all sessions that share it. By default, each pool,
-	// listener or conn made from this Config has its own, of BudgetMax bytes; 0 means 256
-	// MiB.
+	// listener or conn made from this Config has its own budget of BudgetMax bytes, where
+	// 0 means 256 MiB.
 	Budget    *Budget
 	BudgetMax int64
 
-	// Hooks report events; may be nil.
+	// Hooks report events. It may be nil.
 	Hooks *Hooks
 
-	// ConnMaxName is the name of ConnMax in messages; "the limit" if empty.
+	// ConnMaxName is what messages call ConnMax; the default is "the limit".
 	ConnMaxName string
 }
 

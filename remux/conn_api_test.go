@@ -13,7 +13,8 @@ import (
 	"tunnels/remux"
 )
 
-// TestBothEndsOpen: both ends open sessions at the same time, each with its own numbers.
+// TestBothEndsOpen checks that both ends can open sessions at the same time, each with
+// its own numbers.
 func TestBothEndsOpen(t *testing.T) {
 	const each = 40
 	near, far := connPair(t, remux.Config{}, remux.Config{})
@@ -44,7 +45,7 @@ func TestBothEndsOpen(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				if n := s.ID().Number; n%2 != odd || numbers[n] {
-					t.Errorf("session %v, want a new number with remainder %d", s.ID(), odd)
+					t.Errorf("session %v, want an unused number, and %d modulo 2", s.ID(), odd)
 				}
 				numbers[s.ID().Number] = true
 			})
@@ -59,8 +60,8 @@ func TestBothEndsOpen(t *testing.T) {
 	}
 }
 
-// TestGoAwaySilentPeer: GOAWAY ends a conn even if the peer sends nothing and so never
-// answers the PING after it. After a while it counts as a basic peer.
+// TestGoAwaySilentPeer checks that a conn closes after GOAWAY even if the peer sends
+// nothing, not even a PONG. After a while it counts as a basic peer.
 func TestGoAwaySilentPeer(t *testing.T) {
 	c, p := connAndPeer(t, remux.Config{}, true, false)
 	p.wantHello()
@@ -68,7 +69,8 @@ func TestGoAwaySilentPeer(t *testing.T) {
 	within(t, "the conn ends", func() { <-c.Done() })
 }
 
-// TestPeerName: Peer names the other end, here by its address.
+// TestPeerName checks that Peer returns the peer's address, or the name in its
+// certificate.
 func TestPeerName(t *testing.T) {
 	near, far := connPair(t, remux.Config{}, remux.Config{})
 	if near.Peer() != "127.0.0.1" || far.Peer() != "127.0.0.1" {
@@ -87,8 +89,8 @@ type certified struct{ net.Conn }
 
 func (certified) PeerName() string { return "alice" }
 
-// TestAcceptorAwaitsHello: until HELLO arrives, the acceptor does not know what it may
-// open, and sends nothing for a session.
+// TestAcceptorAwaitsHello checks that the acceptor opens no session before HELLO arrives,
+// because it does not yet know how many it may open.
 func TestAcceptorAwaitsHello(t *testing.T) {
 	c, p := connAndPeer(t, remux.Config{}, false, false)
 	p.wantHello()
@@ -110,10 +112,11 @@ func TestAcceptorAwaitsHello(t *testing.T) {
 	io.WriteString(s, "hi")
 	p.wantFrame("the acceptor opens 2", data(2, "hi"))
 	p.write(data(2, "yo"), fin(2))
-	wantEOF(t, "the answer", s, "yo")
+	wantEOF(t, "the reply", s, "yo")
 }
 
-// TestOpenNotPermitted: if HELLO permits no sessions, Open fails and nothing is sent.
+// TestOpenNotPermitted checks that if HELLO permits no sessions, Open fails and sends
+// nothing.
 func TestOpenNotPermitted(t *testing.T) {
 	for _, dialed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("dialed=%v", dialed), func(t *testing.T) {
@@ -124,7 +127,7 @@ func TestOpenNotPermitted(t *testing.T) {
 			p.wantIdle("nothing is opened")
 		})
 	}
-	t.Run("a pool", func(t *testing.T) { // as the product's clients do
+	t.Run("a pool", func(t *testing.T) { // like the product's clients
 		a, b := tcpPair(t)
 		pool := remux.Config{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }}.NewPool("tcp", "x")
 		defer pool.Close()
@@ -143,7 +146,8 @@ func TestOpenNotPermitted(t *testing.T) {
 	})
 }
 
-// TestOpenLimit: Open waits while the peer's limit of open sessions is reached.
+// TestOpenLimit checks that Open waits while the peer's limit on open sessions is
+// reached.
 func TestOpenLimit(t *testing.T) {
 	c, p := connAndPeer(t, remux.Config{}, false, true, 2, 2)
 	p.wantHello()
@@ -165,14 +169,14 @@ func TestOpenLimit(t *testing.T) {
 	p.write(reset(2, code.Refused, "no"))
 	z := <-third
 	if z == nil {
-		t.Fatal("Open fails although a session has ended")
+		t.Fatal("Open failed although a session had ended")
 	}
 	io.WriteString(z, "z")
 	p.wantFrame("the third", data(6, "z"))
 }
 
-// TestOpenUnpermitted: sessions beyond what this end permits are reset, and the others
-// continue.
+// TestOpenUnpermitted checks that sessions beyond this end's limit are reset, and that
+// the others continue.
 func TestOpenUnpermitted(t *testing.T) {
 	for most, announced := range map[int]uint32{-1: 0, 1: 1} {
 		for _, dialed := range []bool{true, false} {
@@ -202,8 +206,8 @@ func TestOpenUnpermitted(t *testing.T) {
 	}
 }
 
-// TestWrongNumbers: using a number that belongs to the other end is a protocol error, at
-// either end.
+// TestWrongNumbers checks that it is a protocol error for either end to use a number that
+// belongs to the other.
 func TestWrongNumbers(t *testing.T) {
 	for _, dialed := range []bool{true, false} {
 		wrong := uint16(2) // the acceptor's
@@ -221,8 +225,8 @@ func TestWrongNumbers(t *testing.T) {
 	}
 }
 
-// TestOpenedInOrder: if an acceptor opens a session at once, its hooks report the conn
-// first, with the same ID.
+// TestOpenedInOrder checks that the hooks report a conn before its first session, even if
+// the acceptor opens one immediately.
 func TestOpenedInOrder(t *testing.T) {
 	ids := make(chan remux.ID, 2)
 	hooks := &remux.Hooks{

@@ -8,7 +8,7 @@ import (
 	"tunnels/remux"
 )
 
-// How sessions opened by the acceptor, and their conn, end.
+// These tests cover how sessions opened by the acceptor end, and how their conn does.
 
 // byAcceptor returns the two ends of a session opened by the acceptor: the acceptor's and
 // the dialer's.
@@ -22,8 +22,8 @@ func byAcceptor(t *testing.T) (near, far *remux.Conn, theirs, ours remux.Session
 	return near, far, theirs, ours
 }
 
-// TestAcceptorHalfClose: the directions of a session opened by the acceptor end
-// independently.
+// TestAcceptorHalfClose checks that the two directions of a session opened by the
+// acceptor end independently.
 func TestAcceptorHalfClose(t *testing.T) {
 	for _, first := range []string{"opener", "other"} {
 		t.Run(first, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestAcceptorHalfClose(t *testing.T) {
 	}
 }
 
-// TestAcceptorReset: either end may reset such a session, with a reason.
+// TestAcceptorReset checks that either end may reset such a session, with a reason.
 func TestAcceptorReset(t *testing.T) {
 	for _, first := range []string{"opener", "other"} {
 		t.Run(first, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestAcceptorReset(t *testing.T) {
 			if first == "other" {
 				a, b = b, a
 			}
-			a.Reset(code.Refused, "no one there")
+			a.Reset(code.Refused, "connection refused")
 			wantCode(t, "reset", b, "", code.Refused)
 			within(t, "Done", func() { <-a.Done(); <-b.Done() })
 			mustOpen(t, near)
@@ -61,8 +61,8 @@ func TestAcceptorReset(t *testing.T) {
 	}
 }
 
-// TestGoAwayEitherEnd: after GOAWAY from either end, neither opens sessions; open ones
-// continue, and the conn ends cleanly after the last one.
+// TestGoAwayEitherEnd checks that after GOAWAY from either end, neither opens sessions;
+// open ones continue, and the conn closes cleanly after the last one.
 func TestGoAwayEitherEnd(t *testing.T) {
 	for _, says := range []string{"dialer", "acceptor", "both"} {
 		t.Run(says, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestGoAwayEitherEnd(t *testing.T) {
 			for _, s := range []remux.Session{theirs, ours, own, other} {
 				select {
 				case <-near.Done():
-					t.Fatal("the conn has ended with sessions open")
+					t.Fatal("the conn closed with sessions open")
 				default:
 				}
 				s.CloseWrite()
@@ -94,16 +94,16 @@ func TestGoAwayEitherEnd(t *testing.T) {
 			within(t, "both conns end", func() { <-near.Done(); <-far.Done() })
 			for _, c := range []*remux.Conn{near, far} {
 				if s, err := c.Accept(); err == nil {
-					t.Errorf("Accept of an ended conn returns %v", s)
+					t.Errorf("Accept on a closed conn returned %v", s)
 				}
-				mustNotOpen(t, "an ended conn", c)
+				mustNotOpen(t, "a closed conn", c)
 			}
 		})
 	}
 }
 
-// TestGoAwayInFlight: the dialer also serves sessions that the peer opens before it reads
-// GOAWAY, and refuses those that it opens after its PONG.
+// TestGoAwayInFlight checks that either end still serves sessions that the peer opens
+// before it reads GOAWAY, and refuses those that it opens after its PONG.
 func TestGoAwayInFlight(t *testing.T) {
 	for _, dialed := range []bool{true, false} {
 		c, p := connAndPeer(t, remux.Config{}, dialed, true)
@@ -131,8 +131,8 @@ func TestGoAwayInFlight(t *testing.T) {
 	}
 }
 
-// TestLossBothEnds: the loss of a conn breaks sessions opened by either end, and Open and
-// Accept return errors.
+// TestLossBothEnds checks that the loss of a conn breaks sessions opened by either end,
+// and that Open and Accept then return errors.
 func TestLossBothEnds(t *testing.T) {
 	near, far, theirs, ours := byAcceptor(t)
 	own := mustOpen(t, near)
@@ -141,12 +141,12 @@ func TestLossBothEnds(t *testing.T) {
 	near.Close()
 	wantBroken(t, "the acceptor's", theirs, "")
 	if _, err := io.ReadAll(ours); err == nil {
-		t.Error("the dialer's end of a session ends cleanly with its conn")
+		t.Error("the dialer's end of a session ended cleanly although its conn was lost")
 	}
 	within(t, "Done", func() { <-near.Done(); <-far.Done() })
 	for _, c := range []*remux.Conn{near, far} {
 		if _, err := c.Accept(); err == nil {
-			t.Error("Accept succeeds on a lost conn")
+			t.Error("Accept succeeded on a lost conn")
 		}
 		mustNotOpen(t, "a lost conn", c)
 	}

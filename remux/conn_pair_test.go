@@ -27,7 +27,7 @@ func tcpPair(t testing.TB) (dialed, accepted net.Conn) {
 	return dialed, accepted
 }
 
-// connPair returns two conns that are each other's peers.
+// connPair returns the two ends of a conn.
 func connPair(t testing.TB, dialer, acceptor remux.Config) (near, far *remux.Conn) {
 	t.Helper()
 	a, b := tcpPair(t)
@@ -53,7 +53,7 @@ func connAndPeer(t testing.TB, cfg remux.Config, dialed, greets bool, kv ...uint
 	return c, p
 }
 
-// soon returns a context for calls that must not wait for long.
+// soon returns a context for calls that must return soon.
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -85,14 +85,14 @@ func mustAccept(t testing.TB, c *remux.Conn) (s remux.Session) {
 	return s
 }
 
-// mustNotOpen expects Open to fail at once.
+// mustNotOpen expects Open to fail without waiting.
 func mustNotOpen(t testing.TB, why string, c *remux.Conn) {
 	t.Helper()
 	ctx := soon(t)
 	if s, err := c.Open(ctx); err == nil {
-		t.Errorf("%s: Open returns session %v", why, s.ID())
+		t.Errorf("%s: Open returned session %v", why, s.ID())
 	} else if ctx.Err() != nil {
-		t.Errorf("%s: Open waits", why)
+		t.Errorf("%s: Open waited", why)
 	}
 }
 

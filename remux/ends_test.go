@@ -101,7 +101,7 @@ func (s *server) accept(why string) remux.Session {
 	select {
 	case c := <-ch:
 		if c == nil {
-			s.Fatalf("%s: the listener has ended", why)
+			s.Fatalf("%s: the listener is closed", why)
 		}
 		return c.(remux.Session)
 	case <-time.After(patience):
@@ -110,8 +110,8 @@ func (s *server) accept(why string) remux.Session {
 	return nil
 }
 
-// wantNext accepts the session that p now opens with number n; no other may be queued
-// before it.
+// wantNext accepts the session that p now opens with number n; no other session may be
+// queued ahead of it.
 func (s *server) wantNext(why string, p *peer, n uint16) remux.Session {
 	s.Helper()
 	p.write(data(n, "sentinel"))
@@ -152,7 +152,7 @@ func newClient(t testing.TB, cfg remux.Config) *client {
 		ln.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 		c, err := ln.Accept()
 		if err != nil {
-			t.Fatalf("the pool does not dial: %v", err)
+			t.Fatalf("the pool has not dialed: %v", err)
 		}
 		return c
 	}}
@@ -177,7 +177,7 @@ func newPipeClient(t testing.TB, cfg remux.Config, wrap func(net.Conn) net.Conn)
 		case c := <-conns:
 			return c
 		case <-time.After(patience):
-			t.Fatal("the pool does not dial")
+			t.Fatal("the pool has not dialed")
 			return nil
 		}
 	}}
@@ -210,7 +210,7 @@ func newFedClient(nc net.Conn) *remux.Pool {
 		case nc := <-once:
 			return nc, nil
 		default:
-			return nil, errors.New("no more")
+			return nil, errors.New("already dialed")
 		}
 	}}.NewPool("tcp", "pipe:1")
 }
@@ -298,7 +298,7 @@ func within(t testing.TB, why string, do func()) {
 	select {
 	case <-done:
 	case <-time.After(patience):
-		t.Fatalf("%s: does not return", why)
+		t.Fatalf("%s: did not return", why)
 	}
 }
 

@@ -10,10 +10,10 @@ import (
 	"tunnels/remux"
 )
 
-// The end that accepted the connection opens a session on it, and the end that dialed
-// answers.
+// In this example, the end that accepted the connection opens a session, and the end that
+// dialed responds.
 func ExampleConn() {
-	a, b := net.Pipe() // any connection works
+	a, b := net.Pipe() // any net.Conn works
 	dialer := remux.Config{}.NewConn(a, true)
 	acceptor := remux.Config{SessMax: -1}.NewConn(b, false) // it accepts no sessions itself
 
@@ -34,10 +34,10 @@ func ExampleConn() {
 	}
 	io.WriteString(s, "hello")
 	s.CloseWrite()
-	answer, err := io.ReadAll(s)
-	fmt.Println(string(answer), err)
+	reply, err := io.ReadAll(s)
+	fmt.Println(string(reply), err)
 
-	acceptor.GoAway(code.OK, "") // the conn ends after its last session
+	acceptor.GoAway(code.OK, "") // the conn closes after its last session
 	<-dialer.Done()
 	<-acceptor.Done()
 	// Output: you said "hello" <nil>

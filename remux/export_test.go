@@ -4,12 +4,12 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// For the tests in package remux_test.
+// This file exports internals to the tests in package remux_test.
 
 // Protocol is the ALPN name.
 const Protocol = conn.Protocol
 
-// Conns returns the number of conns of the pool.
+// Conns returns the number of conns in the pool.
 func Conns(p *Pool) int { return p.count() }
 
 // Unused reports whether everything taken from the budget has been returned.

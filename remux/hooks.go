@@ -14,8 +14,8 @@ type Hooks struct {
 	// ConnOpened and ConnClosed are passed the lower connection, which identifies the
 	// peer; it must not be read or written.
 	ConnOpened func(ID, net.Conn)
-	// ConnClosed is also passed how long the conn was open and an error, which is nil
-	// after a clean end.
+	// ConnClosed is also passed how long the conn was open and an error, which is nil if
+	// it closed cleanly.
 	ConnClosed    func(ID, net.Conn, time.Duration, error)
 	SessionOpened func(ID)
 	SessionClosed func(ID, error) // the error is nil if both ends finished
@@ -23,13 +23,13 @@ type Hooks struct {
 	// more sessions; open ones continue.
 	ConnBarred func(ID, error)
 	// Refused is called for a lower connection that is rejected or closed because there
-	// is no room for it or because it is not used. client is the name in its certificate,
+	// is no room for it or because it is unused. client is the name in its certificate,
 	// or else its address.
 	Refused func(client, remote string, why error)
 	// DialDone is called after every attempt to open a conn.
 	DialDone func(address string, took time.Duration, err error)
 	// StateChanged is called when the result of Pool.Health may have changed because a
-	// dial completed or a conn was greeted or lost.
+	// dial completed, or because a conn received its first frame or was lost.
 	StateChanged func()
 }
 

@@ -9,8 +9,8 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// Benchmarks of the paths that every byte or session takes, with both ends over loopback
-// TCP. Package conn has those for one end.
+// These benchmarks cover the code that handles every byte or session, with both ends over
+// loopback TCP. Package conn has benchmarks for one end.
 
 // ends holds the two ends of a session and the goroutines at the far end.
 type ends struct {
@@ -18,8 +18,8 @@ type ends struct {
 	running   sync.WaitGroup
 }
 
-// newEnds opens a session over loopback TCP. When the benchmark ends it closes the conns,
-// which ends the goroutines at the far end, and waits for those.
+// newEnds opens a session over loopback TCP. When the benchmark ends, it closes the
+// conns, which stops the goroutines at the far end, and waits for them.
 func newEnds(b *testing.B) *ends {
 	b.Helper()
 	e := &ends{}
@@ -100,12 +100,12 @@ func exchangeByte(b *testing.B, p *Pool, one []byte) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	<-s.Done() // otherwise the time of the next session would include the end of this one
+	<-s.Done() // otherwise the next session's time would include the end of this one
 	return nil
 }
 
-// serveByte answers a byte with a byte, one session at a time, until the listener is
-// closed. If it fails, so does the other end.
+// serveByte reads a byte and writes one back, one session at a time, until the listener
+// is closed. If it fails, so does the other end.
 func serveByte(l *SessionListener) {
 	one := make([]byte, 1)
 	for {

@@ -30,7 +30,7 @@ type SessionListener struct {
 
 // NewListener accepts sessions on the lower connections from ln and takes ownership of
 // ln. One goroutine calls ln.Accept, which should not wait for a client's handshake. Any
-// error from ln.Accept ends the listener.
+// error from ln.Accept stops the listener.
 func (c Config) NewListener(ln net.Listener) *SessionListener {
 	c = c.defaults()
 	l := &SessionListener{
@@ -49,7 +49,7 @@ func (l *SessionListener) Accept() (net.Conn, error) { return l.queue.Take() }
 // Addr returns the listener's address.
 func (l *SessionListener) Addr() net.Addr { return l.ln.Addr() }
 
-// Close ends the listener, its conns and their sessions at once, and waits for the
+// Close closes the listener, its conns and their sessions immediately, and waits for the
 // goroutines that serve them.
 func (l *SessionListener) Close() error {
 	conns := l.stop()
@@ -61,9 +61,9 @@ func (l *SessionListener) Close() error {
 	return nil
 }
 
-// Shutdown stops accepting conns, tells the peers to open no more sessions, and waits for
-// the open ones until ctx ends; then it closes the listener. Sessions in flight are still
-// accepted: keep calling Accept until it fails.
+// Shutdown stops accepting conns, tells the peers to open no more sessions, and waits
+// until the open ones have ended or ctx is done. Then it closes the listener. Sessions in
+// flight are still accepted, so keep calling Accept until it fails.
 func (l *SessionListener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	l.closing = true // before Close, so that the accept loop knows why Accept fails
@@ -71,7 +71,7 @@ func (l *SessionListener) Shutdown(ctx context.Context) error {
 	l.mu.Unlock()
 	l.ln.Close()
 	for _, c := range conns {
-		c.GoAway(code.GoingAway, "the server is being stopped")
+		c.GoAway(code.GoingAway, "the server is shutting down")
 	}
 	err := awaitConns(ctx, conns)
 	return errors.Join(err, l.Close())
@@ -107,14 +107,14 @@ func (l *SessionListener) acceptLoop() {
 		}
 		c := conn.New(nc, l.connCfg, false, l.queue, listenerOwner{l})
 		l.mu.Lock()
-		gives, own, err := l.admitLocked(c.Client())
+		victim, own, err := l.admitLocked(c.Client())
 		if err == nil {
 			l.room.add(c)
 			l.wg.Go(c.Run)
 		}
 		l.mu.Unlock()
-		if gives != nil {
-			l.giveWay(gives, own)
+		if victim != nil {
+			l.evict(victim, own)
 		}
 		if err != nil {
 			l.cfg.Hooks.refused(c.Client(), c.Remote(), err)
@@ -123,8 +123,8 @@ func (l *SessionListener) acceptLoop() {
 	}
 }
 
-// listenerOwner implements conn.Owner for a listener, which keeps these methods out of
-// its API.
+// listenerOwner implements conn.Owner for a listener, to keep these methods out of the
+// listener's API.
 type listenerOwner struct{ *SessionListener }
 
 // ConnIdle implements conn.Owner. The dialing end closes idle conns.

@@ -8,20 +8,20 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// unservedMax limits how many conns that have never had a session one client may have.
+// unservedMax limits one client's conns that have never had a session.
 const unservedMax = 32
 
 var (
-	errClosing  = errors.New("the server is being stopped")
+	errClosing  = errors.New("the server is shutting down")
 	errUnserved = errors.New("it had too many conns without a session, so the oldest was closed")
 )
 
-// shareOf returns how many conns one client may have if the maximum is most: three
-// quarters, so that no client can lock the others out.
+// shareOf returns how many conns one client may have if most is the maximum for all
+// clients. It is three quarters of that, so that no client can lock the others out.
 func shareOf(most int) int { return most - most/4 }
 
-// room counts the conns of a listener by client. Conns that give way to others stay in
-// all until they have ended, but are not counted. SessionListener.mu guards it.
+// room counts a listener's conns by client. Evicted conns stay in all until they have
+// closed, but are not counted. SessionListener.mu guards it.
 type room struct {
 	all      map[*conn.Conn]struct{}
 	byClient map[string]map[*conn.Conn]struct{} // counted conns only
@@ -39,7 +39,7 @@ func (r *room) add(c *conn.Conn) {
 	r.counted++
 }
 
-// discount stops counting c, which is giving way or has ended.
+// discount stops counting c, which is being evicted or has closed.
 func (r *room) discount(c *conn.Conn) {
 	mine := r.byClient[c.Client()]
 	if _, ok := mine[c]; !ok {
@@ -57,8 +57,8 @@ func (r *room) remove(c *conn.Conn) {
 	delete(r.all, c)
 }
 
-// unused returns the client's conn that is best to give up, or nil, and how many of the
-// client's conns have never had a session.
+// unused returns the best of the client's conns to evict, or nil if there is none, and
+// the number of its conns that have never had a session.
 func (r *room) unused(client string, unservedOnly bool) (best *conn.Conn, unserved int) {
 	var least conn.Standing
 	for c := range r.byClient[client] {
@@ -88,10 +88,10 @@ func (r *room) most() (client string) {
 	return client
 }
 
-// admitLocked makes room for a conn of the given client, or returns why there is none. A
-// conn that must give way is no longer counted; own reports whether it belongs to the
-// same client.
-func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool, err error) {
+// admitLocked makes room for a conn from the given client, or returns an error if there
+// is none. The caller must evict the victim, if any, which is no longer counted; own
+// reports whether it belongs to the same client.
+func (l *SessionListener) admitLocked(client string) (victim *conn.Conn, own bool, err error) {
 	r, most := &l.room, l.cfg.ConnMax
 	n := len(r.byClient[client])
 	oldest, unserved := r.unused(client, true)
@@ -99,33 +99,33 @@ func (l *SessionListener) admitLocked(client string) (gives *conn.Conn, own bool
 	case l.closing:
 		return nil, false, errClosing
 	case unserved >= unservedMax:
-		gives, own = oldest, true
+		victim, own = oldest, true
 	case n >= shareOf(most):
-		gives, own, err = oldest, true, fmt.Errorf("it holds %d of the %d conns that %s allows", n, most, l.cfg.connMaxName())
+		victim, own, err = oldest, true, fmt.Errorf("it holds %d of the %d conns that %s allows", n, most, l.cfg.connMaxName())
 	case r.counted >= most:
-		err = fmt.Errorf("there are as many conns as %s allows (%d)", l.cfg.connMaxName(), most)
+		err = fmt.Errorf("all %d conns that %s allows are in use", most, l.cfg.connMaxName())
 		if heavy := r.most(); len(r.byClient[heavy]) > n+1 {
-			gives, _ = r.unused(heavy, false)
+			victim, _ = r.unused(heavy, false)
 		}
-		if gives == nil {
-			gives, own = oldest, true
+		if victim == nil {
+			victim, own = oldest, true
 		}
 	}
-	if gives == nil {
+	if victim == nil {
 		return nil, false, err
 	}
 	if !own && len(r.all) >= most+max(most/8, 1) {
-		return nil, false, err // too many conns are already giving way
+		return nil, false, err // too many conns are already being evicted
 	}
-	r.discount(gives)
-	return gives, own, nil
+	r.discount(victim)
+	return victim, own, nil
 }
 
-// giveWay ends a conn without sessions. If it makes room for a different client, its own
-// client is sent GOAWAY and may finish sessions in flight.
-func (l *SessionListener) giveWay(c *conn.Conn, own bool) {
+// evict closes a conn without sessions. If that makes room for a different client, the
+// conn's own client is sent GOAWAY, so that sessions in flight can finish.
+func (l *SessionListener) evict(c *conn.Conn, own bool) {
 	if !own {
-		c.GoAway(code.Overload, "the server has too many conns, and this one is not in use")
+		c.GoAway(code.Overload, "the server has too many conns, and this one is unused")
 		return
 	}
 	l.cfg.Hooks.refused(c.Client(), c.Remote(), errUnserved)

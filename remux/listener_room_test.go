@@ -23,13 +23,13 @@ type named struct {
 func (n named) PeerName() string           { return n.name }
 func (n named) NegotiatedProtocol() string { return n.protocol }
 
-// roomServer is a listener that keeps its sessions until the peer ends them.
+// roomServer is a listener that echoes on its sessions until the peer ends them.
 type roomServer struct {
 	*SessionListener
-	pipes chan net.Conn
-	pools []*Pool
-	mu    sync.Mutex
-	told  []string // guarded by mu: calls of Refused
+	pipes   chan net.Conn
+	pools   []*Pool
+	mu      sync.Mutex
+	refused []string // guarded by mu: calls of Refused
 }
 
 func withRoomServer(t *testing.T, most int, f func(t *testing.T, s *roomServer)) {
@@ -39,7 +39,7 @@ func withRoomServer(t *testing.T, most int, f func(t *testing.T, s *roomServer))
 		s := &roomServer{pipes: b.pipes}
 		s.SessionListener = Config{ConnMax: most, Hooks: &Hooks{Refused: func(client, _ string, why error) {
 			s.mu.Lock()
-			s.told = append(s.told, fmt.Sprintf("%s: %v", client, why))
+			s.refused = append(s.refused, fmt.Sprintf("%s: %v", client, why))
 			s.mu.Unlock()
 		}}}.NewListener(b)
 		var serving sync.WaitGroup
@@ -63,8 +63,8 @@ func withRoomServer(t *testing.T, most int, f func(t *testing.T, s *roomServer))
 	})
 }
 
-// mute opens a conn for the client that sends only say, and returns a channel that is
-// closed when the conn ends.
+// mute opens a conn from the given client on which only say is sent, and returns a
+// channel that is closed when the conn ends.
 func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struct{}) {
 	near, far := net.Pipe()
 	s.pipes <- named{far, client, protocol}
@@ -79,7 +79,7 @@ func (s *roomServer) mute(client, protocol string, say []byte) (ended chan struc
 	return ended
 }
 
-// pool returns the pool of an honest client, with up to most conns.
+// pool returns a pool for an honest client.
 func (s *roomServer) pool(client string) *Pool {
 	p := Config{Dial: func(_ context.Context, _, _ string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -114,7 +114,7 @@ func isEnded(c chan struct{}) bool {
 }
 
 // A conn that sends nothing, or too little, is closed after a few seconds, regardless of
-// the protocol it negotiated, and the report names its client.
+// the protocol it negotiated, and Refused is called with its client.
 func TestSilentConns(t *testing.T) {
 	for _, protocol := range []string{"", conn.Protocol} {
 		for name, say := range map[string][]byte{"nothing": nil, "half a header": {0, 1}} {
@@ -122,15 +122,15 @@ func TestSilentConns(t *testing.T) {
 				withRoomServer(t, 8, func(t *testing.T, s *roomServer) {
 					c := s.mute("Mallory", protocol, say)
 					time.Sleep(8 * time.Second)
-					if isEnded(c) && protocol == "" { // otherwise it owes a PONG
-						t.Error("cut too soon for a slow line")
+					if isEnded(c) && protocol == "" { // with the full protocol, it has not answered a PING either
+						t.Error("closed too soon for a slow line")
 					}
 					time.Sleep(5 * time.Second)
 					if !isEnded(c) {
-						t.Error("a silent conn is held")
+						t.Error("a silent conn is still open")
 					}
-					if want := "mallory: it opened a conn and sent nothing"; len(s.told) != 1 || s.told[0] != want {
-						t.Errorf("reported %q, want %q", s.told, want)
+					if want := "mallory: it opened a conn and sent nothing"; len(s.refused) != 1 || s.refused[0] != want {
+						t.Errorf("reported %q, want %q", s.refused, want)
 					}
 				})
 			})
@@ -138,8 +138,8 @@ func TestSilentConns(t *testing.T) {
 	}
 }
 
-// However many conns one client opens and whatever it does with them, the others are
-// served at once, and the limit holds.
+// However many conns one client opens, and whatever it does with them, the others are
+// served without delay and the limit is not exceeded.
 func TestConnShares(t *testing.T) {
 	helloBytes := frame.AppendHello(nil, frame.Hello{Version: frame.Version, Conn: 1, Window: frame.Floor, Frame: frame.MaxPayload})
 	busy := append(append([]byte(nil), helloBytes...), frame.AppendOpen(nil, 1)...)
@@ -157,7 +157,7 @@ func TestConnShares(t *testing.T) {
 						}
 						p := s.pool("alice")
 						if err := ask(p); err != nil {
-							t.Errorf("alice is not served: %v", err)
+							t.Errorf("alice was not served: %v", err)
 						}
 						p.Close()
 						synctest.Wait()
@@ -168,7 +168,7 @@ func TestConnShares(t *testing.T) {
 							t.Errorf("%d conns, %d of mallory's, limit %d", n, mallory, most)
 						}
 					}
-					if len(s.told) == 0 {
+					if len(s.refused) == 0 {
 						t.Error("Refused was not called")
 					}
 				})
@@ -177,8 +177,8 @@ func TestConnShares(t *testing.T) {
 	}
 }
 
-// At the limit, the client with the most conns loses an idle one to another client, and
-// is not affected otherwise.
+// At the limit, the client with the most conns loses an idle one to another client, but
+// is otherwise unaffected.
 func TestIdleGivesWay(t *testing.T) {
 	withRoomServer(t, 4, func(t *testing.T, s *roomServer) {
 		greedy := s.pool("greedy")
@@ -199,10 +199,10 @@ func TestIdleGivesWay(t *testing.T) {
 			t.Errorf("greedy has %d conns, want 2", n)
 		}
 		if err := ask(greedy); err != nil {
-			t.Errorf("greedy is no longer served: %v", err)
+			t.Errorf("greedy was not served: %v", err)
 		}
 		if greedy.lastErr != nil {
-			t.Errorf("greedy counts it as a failure: %v", greedy.lastErr)
+			t.Errorf("greedy's pool counts the eviction as a failure: %v", greedy.lastErr)
 		}
 	})
 }

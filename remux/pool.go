@@ -12,17 +12,18 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// Pool keeps the conns to one server. A new session uses the newest conn in use that may
-// take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount, ReuseMaxBytes),
+// Pool maintains the conns to one server. A new session uses the newest conn in use that
+// can take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount, ReuseMaxBytes),
 // suspect or going away is skipped, but keeps its open sessions.
 //
-// The limits of reuse are soft. Before a conn reaches one, its successor is dialed, so
-// that no session waits for a handshake. Until the server has sent something on the new
-// conn, but for at most a second, a worn one takes up to 2*ReuseMaxCount more sessions;
-// further ones wait. While no successor is available (the dial fails, takes longer than a
-// second, or would exceed ConnMax), the worn conn takes sessions until its numbers
-// (32768) or the bytes that one TLS key may protect (64 GiB, or ReuseMaxBytes if that is
-// more) are used up, and the last such conn is not closed when idle.
+// The reuse limits are soft. A conn's successor is dialed before the conn reaches a
+// limit, so that no session waits for a handshake. Until the server has sent something on
+// the new conn, but for at most a second, the worn one takes up to 2*ReuseMaxCount more
+// sessions; any others wait. While no successor is available (the dial fails, takes
+// longer than a second, or would exceed ConnMax), the worn conn continues to take
+// sessions until it has used up its 32768 numbers or the bytes that one TLS key may
+// protect (64 GiB, or ReuseMaxBytes if that is more), and the last such conn is not
+// closed when idle.
 //
 // All methods are safe for concurrent use.
 type Pool struct {
@@ -36,7 +37,7 @@ type Pool struct {
 
 	wg sync.WaitGroup // dials and conns
 
-	mu sync.Mutex // may be held while acquiring a conn's lock, never the other way round
+	mu sync.Mutex // may be held while acquiring a conn's lock, but not vice versa
 	// Guarded by mu.
 	conns    []*conn.Conn // oldest first
 	dialing  int
@@ -62,8 +63,8 @@ const (
 	retryMax     = 30 * time.Second
 )
 
-// NewPool returns a pool for the server at address. Nothing is dialed before Warm,
-// Probe or Open. Close ends it.
+// NewPool returns a pool for the server at address. It dials nothing until Warm, Probe,
+// Open or Dial is called. The caller must close it.
 func (c Config) NewPool(network, address string) *Pool {
 	c = c.defaults()
 	p := &Pool{cfg: c, connCfg: c.conn(), limits: c.limits(), network: network, address: address, lastUse: time.Now()}
@@ -71,7 +72,7 @@ func (c Config) NewPool(network, address string) *Pool {
 	return p
 }
 
-// Warm dials a conn if there is none, and returns at once.
+// Warm starts dialing a conn if there is none. It does not wait for the result.
 func (p *Pool) Warm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,8 +82,8 @@ func (p *Pool) Warm() {
 	}
 }
 
-// Reachable reports whether there is a conn on which the server has sent something or,
-// without one, no reason to expect that a dial would fail.
+// Reachable reports whether the server has sent something on an open conn or, failing
+// that, whether there is no reason to expect a dial to fail.
 func (p *Pool) Reachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +105,7 @@ func (p *Pool) count() int {
 	return len(p.conns)
 }
 
-// Dial opens a session and tells the server about it.
+// Dial opens a session and announces it to the server.
 func (p *Pool) Dial() (net.Conn, error) {
 	s, err := p.open(context.Background())
 	if err != nil {
@@ -133,10 +134,11 @@ func (p *Pool) succeedLocked(c *conn.Conn, now time.Time) {
 	p.dialLocked()
 }
 
-// poolOwner implements conn.Owner for a pool, which keeps these methods out of its API.
+// poolOwner implements conn.Owner for a pool, to keep these methods out of the pool's
+// API.
 type poolOwner struct{ *Pool }
 
-// ConnIdle implements conn.Owner: it closes an idle conn that is no longer needed.
+// ConnIdle implements conn.Owner. It closes an idle conn that is no longer needed.
 func (p poolOwner) ConnIdle(c *conn.Conn) {
 	now := time.Now()
 	p.mu.Lock()
@@ -148,18 +150,18 @@ func (p poolOwner) ConnIdle(c *conn.Conn) {
 	}
 }
 
-// SessionEnded implements conn.Owner: the conn may have room for a new session.
+// SessionEnded implements conn.Owner. The conn may now have room for another session.
 func (p poolOwner) SessionEnded() { p.Answered() }
 
-// Answered implements conn.Owner: a conn that was suspect may take sessions again.
+// Answered implements conn.Owner. A conn that was suspect may take sessions again.
 func (p poolOwner) Answered() {
 	p.mu.Lock()
 	p.serveLocked(time.Now())
 	p.mu.Unlock()
 }
 
-// ConnEnded implements conn.Owner: if a conn was lost while in use, the next one is
-// dialed before a request needs it.
+// ConnEnded implements conn.Owner. If a conn was lost while in use, it dials the next one
+// before a request needs it.
 func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	defer p.cfg.Hooks.stateChanged()
 	p.mu.Lock()
@@ -178,8 +180,8 @@ func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	switch {
 	case err == nil:
 	case !c.Heard():
-		// The server accepted the connection and sent nothing: it refuses our
-		// certificate, or is failing at startup. Count it as a failed dial.
+		// The server accepted the connection but sent nothing. It may have rejected our
+		// certificate or failed at startup, so count this as a failed dial.
 		p.failedLocked(err)
 	case len(p.conns) == 0:
 		p.lastErr = err // unreachable until the next conn proves otherwise
@@ -196,7 +198,7 @@ func (p poolOwner) ConnEnded(c *conn.Conn, err error) {
 	p.rearmLocked(now)
 }
 
-// ConnGreeted implements conn.Owner: the server has accepted the conn.
+// ConnGreeted implements conn.Owner. The server has accepted the conn.
 func (p poolOwner) ConnGreeted() {
 	p.mu.Lock()
 	now := time.Now()
@@ -207,8 +209,8 @@ func (p poolOwner) ConnGreeted() {
 	p.cfg.Hooks.stateChanged()
 }
 
-// Close ends all conns and their sessions at once, and waits for the goroutines that
-// serve them.
+// Close closes all conns and their sessions immediately, and waits for the goroutines
+// that serve them.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -232,7 +234,7 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// Shutdown waits for sessions to finish, until ctx ends, and closes the pool.
+// Shutdown waits until the sessions have finished or ctx is done, then closes the pool.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	conns := append([]*conn.Conn(nil), p.conns...)

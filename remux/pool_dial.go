@@ -12,20 +12,20 @@ import (
 // dialTimeout limits one attempt to open a conn.
 const dialTimeout = 10 * time.Second
 
-// dialTimeoutError is returned for a dial that took longer than dialTimeout. It is a
-// timeout in the sense of net.Error.
+// dialTimeoutError is returned for a dial that took longer than dialTimeout. It
+// implements net.Error.
 type dialTimeoutError struct{}
 
 func (dialTimeoutError) Error() string   { return fmt.Sprintf("no answer within %s", dialTimeout) }
 func (dialTimeoutError) Timeout() bool   { return true }
 func (dialTimeoutError) Temporary() bool { return true }
 
-// dialsMax limits concurrent dials when more calls are waiting than one conn will take.
+// dialsMax limits concurrent dials when more calls are waiting than one conn can serve.
 const dialsMax = 4
 
-// dialLocked dials in the background. The first dial under way renews the allowance of
-// the existing conns; further dials for waiting calls do not: each renewal would let all
-// of those calls use the worn conns.
+// dialLocked dials in the background. If no conn is pending, it also renews the
+// allowances of the existing conns. Further dials for waiting calls do not, because each
+// renewal would let all of those calls use the worn conns.
 func (p *Pool) dialLocked() {
 	if p.closed || len(p.conns)+p.dialing >= p.cfg.ConnMax {
 		return
@@ -34,7 +34,7 @@ func (p *Pool) dialLocked() {
 		p.retry.Stop()
 	}
 	now := time.Now()
-	if _, coming := p.comingLocked(now); !coming {
+	if _, pending := p.pendingLocked(now); !pending {
 		for _, c := range p.conns {
 			c.Grace(&p.limits)
 		}
@@ -46,8 +46,9 @@ func (p *Pool) dialLocked() {
 	p.wg.Go(p.dial)
 }
 
-// watchLocked arranges to serve the waiting calls when the dial under way becomes slow,
-// or when a new conn has received nothing for that long: worn conns may then take them.
+// watchLocked arranges for waiting calls to be served when the dial in progress becomes
+// slow, or when a new conn has received nothing for that long. Worn conns may then take
+// them.
 func (p *Pool) watchLocked(now time.Time) {
 	var next time.Duration
 	if left := slowDial - now.Sub(p.health.dialFrom); p.dialing > 0 && left > 0 {
@@ -77,11 +78,12 @@ func (p *Pool) overdue() {
 	p.mu.Unlock()
 }
 
-// moreDialsLocked dials for waiting calls that will not fit on the conns under way.
+// moreDialsLocked dials for the waiting calls that the pending conns will have no room
+// for.
 func (p *Pool) moreDialsLocked() {
 	now := time.Now()
 	for p.dialing < dialsMax && !p.failedLatelyLocked(now) && len(p.conns)+p.dialing < p.cfg.ConnMax {
-		if room, _ := p.comingLocked(now); p.waiters.Len() <= room {
+		if room, _ := p.pendingLocked(now); p.waiters.Len() <= room {
 			return
 		}
 		p.dialLocked()
@@ -126,14 +128,15 @@ func (p *Pool) dial() {
 }
 
 // failedLocked records a failed dial and, while the pool is in use, schedules the next
-// without waiting for a request.
+// one without waiting for a request.
 func (p *Pool) failedLocked(err error) {
 	p.lastErr, p.failedAt = err, time.Now()
 	p.failures++
 	p.retryLocked()
 }
 
-// retryLocked dials after a delay if the pool is in use and by then has only worn conns.
+// retryLocked schedules a dial if the pool is in use. The dial is skipped if a conn that
+// is not worn is available by then.
 func (p *Pool) retryLocked() {
 	if p.closed || p.dialing > 0 || time.Since(p.lastUse) > keepTrying {
 		return
@@ -141,7 +144,7 @@ func (p *Pool) retryLocked() {
 	if p.retry != nil {
 		p.retry.Stop()
 	}
-	// Full jitter: a thousand clients must not reconnect at the same moment.
+	// Full jitter keeps a thousand clients from reconnecting at the same moment.
 	wait := retryMin/2 + rand.N(p.backoffMax())
 	p.retry = time.AfterFunc(wait, func() {
 		p.mu.Lock()

@@ -15,11 +15,11 @@ import (
 // State describes the health of a pool's server.
 type State uint8
 
-// The states.
+// The possible states.
 const (
 	Unknown State = iota // no dial has completed yet
 	Up                   // the last dial or conn succeeded
-	Silent               // an answer is overdue; sessions may still recover
+	Silent               // a response is overdue; sessions may still recover
 	Down                 // the last dial failed, or the last conn was lost
 )
 
@@ -31,9 +31,11 @@ const (
 	// to askConns conns.
 	askAfter = time.Second
 	askConns = 4
-	// silentAfter is how long an answer may take, or three round trips if that is longer.
+	// silentAfter, or three round trips if that is longer, is how long a response may
+	// take before the server counts as silent.
 	silentAfter = 2 * time.Second
-	// silentDial is how long a dial may take if there is no conn.
+	// silentDial is how long a dial may take before the server counts as silent, if there
+	// is no conn.
 	silentDial = 3 * time.Second
 )
 
@@ -47,16 +49,17 @@ type poolHealth struct {
 	// Guarded by Pool.mu.
 	made     bool      // a conn has been opened
 	lost     error     // why the last conn on which the server sent anything was lost, or nil if it has sent something since
-	dialFrom time.Time // start of the oldest dial under way
+	dialFrom time.Time // start of the oldest dial in progress
 }
 
-// RTT returns the round trip to the server: the shortest that was measured in the last
-// 5 s, or else the last one. It returns false if none was measured.
+// RTT returns the round-trip time to the server: the shortest measured in the last 5 s,
+// or else the most recent. It returns false if none has been measured.
 func (p *Pool) RTT() (time.Duration, bool) { return p.health.rtts.Best() }
 
 // Health returns the apparent state of the server and, if that is not Up, the reason. If
-// bytes have been unanswered for a second, Health sends a PING; called a few times a
-// second while sessions wait, it reports a stopped server as Silent within 4 s.
+// bytes have been unanswered for a second, Health sends a PING. If it is called a few
+// times a second while sessions are waiting, it reports a stopped server as Silent within
+// 4 s.
 func (p *Pool) Health() (State, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,8 +115,8 @@ func (p *Pool) heardLocked() (heard time.Time) {
 	return heard
 }
 
-// dueLocked reports whether our bytes are waiting for an answer and no PING has been sent
-// since the server was last heard from.
+// dueLocked reports whether our bytes have gone unanswered for too long and no PING has
+// been sent since the server was last heard from.
 func (p *Pool) dueLocked(heard time.Time) bool {
 	for _, c := range p.conns {
 		if c.UnansweredFor() < askAfter {
@@ -147,9 +150,9 @@ func (p *Pool) Probe() bool {
 	return p.dialing > 0 || asked && state != Down
 }
 
-// lostLocked records how a conn ended. If no conn is left on which the server has sent
-// anything, the server may be down: a connection without any received bytes may have been
-// accepted by its kernel alone.
+// lostLocked records how a conn ended. The server may be down unless it has sent
+// something on one of the remaining conns: its kernel alone may have accepted a
+// connection that has received nothing.
 func (p *Pool) lostLocked(err error) {
 	if err == nil {
 		return

@@ -19,7 +19,7 @@ import (
 )
 
 // stopped is a server that can be stopped as if by SIGSTOP: it still accepts data and
-// connections, but answers nothing.
+// connections, but sends nothing.
 type stopped struct {
 	acked atomic.Uint64 // bytes that the peer's kernel has acknowledged
 	pings atomic.Int64  // number of PINGs sent
@@ -29,7 +29,7 @@ type stopped struct {
 
 	mu    sync.Mutex
 	gate  chan struct{} // guarded by mu; closed while the server runs
-	delay time.Duration // guarded by mu; delay of answers
+	delay time.Duration // guarded by mu; delay before each response
 	fail  error         // guarded by mu; error that dials return
 	hang  bool          // guarded by mu; dials hang
 	ended []error       // guarded by mu; errors of closed conns
@@ -167,7 +167,7 @@ func withStopped(t *testing.T, serve func(net.Conn), f func(t *testing.T, s *sto
 func repeat(c net.Conn)  { io.Copy(onlyWriter{c}, c) }
 func swallow(c net.Conn) { io.Copy(io.Discard, c) }
 
-// lookFor polls Health, as owners of several pools do, until it returns want.
+// lookFor polls Health, as the owner of several pools would, until it returns want.
 func (s *stopped) lookFor(t *testing.T, want State, limit time.Duration) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -199,8 +199,9 @@ func (s *stopped) say(t *testing.T) *conn.Session {
 	return session
 }
 
-// TestHealthSilent: a stopped server is detected within 4 s of a request, on any of its
-// conns, without losing a conn or session; when it continues, so do they.
+// TestHealthSilent checks that a stopped server is detected within 4 s of a request on
+// any of its conns, without the loss of a conn or session. When the server resumes, so do
+// they.
 func TestHealthSilent(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		old := s.say(t)
@@ -209,33 +210,33 @@ func TestHealthSilent(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if state, _ := s.pool.Health(); state != Up || s.pool.count() < 2 {
-			t.Fatalf("%v with %d conns, want it up with several", state, s.pool.count())
+			t.Fatalf("%v with %d conns, want up with several", state, s.pool.count())
 		}
 		s.stop()
 		time.Sleep(time.Second)
 		if state, _ := s.pool.Health(); state != Up {
-			t.Errorf("%v before anything was asked", state)
+			t.Errorf("%v before any request", state)
 		}
 		waiting := s.say(t)
 		if took := s.lookFor(t, Silent, 4*time.Second); took < 2*time.Second {
-			t.Errorf("silent after %v: that could be a slow line", took)
+			t.Errorf("silent after only %v, which could be a slow line", took)
 		}
 		if s.lost() != 0 {
-			t.Errorf("%d conns lost by looking", s.lost())
+			t.Errorf("%d conns lost because of Health", s.lost())
 		}
 		s.goOn()
 		s.lookFor(t, Up, time.Second)
 		for _, session := range []*conn.Session{old, waiting} {
 			if _, err := io.ReadFull(session, make([]byte, 1)); err != nil {
-				t.Errorf("a session that had waited: %v", err)
+				t.Errorf("a session that was open throughout: %v", err)
 			}
 			session.Close()
 		}
 	})
 }
 
-// TestHealthSlowTarget: a slow target does not make the server appear silent, nor cause
-// repeated PINGs.
+// TestHealthSlowTarget checks that a slow target neither makes the server appear silent
+// nor causes repeated PINGs.
 func TestHealthSlowTarget(t *testing.T) {
 	withStopped(t, swallow, func(t *testing.T, s *stopped) {
 		defer s.say(t).Close()
@@ -251,8 +252,8 @@ func TestHealthSlowTarget(t *testing.T) {
 	})
 }
 
-// TestHealthStoppedForLong: a stopped server does not count as up just because its kernel
-// accepts connections, even when the old conns are dead.
+// TestHealthStoppedForLong checks that a stopped server does not count as up just because
+// its kernel accepts connections, even once the old conns are dead.
 func TestHealthStoppedForLong(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.say(t).Close()
@@ -264,7 +265,7 @@ func TestHealthStoppedForLong(t *testing.T) {
 			time.Sleep(time.Second / 2)
 			s.pool.Probe()
 			if state, _ := s.pool.Health(); state == Up || state == Unknown {
-				t.Fatalf("%v while it is stopped", state)
+				t.Fatalf("%v while the server is stopped", state)
 			}
 		}
 		s.goOn()
@@ -290,7 +291,7 @@ func TestHealthDown(t *testing.T) {
 			t.Errorf("%v, %v after a failed dial", state, err)
 		}
 		if s.pool.Probe() {
-			t.Error("Probe dialed again at once after a failed dial")
+			t.Error("Probe dialed again immediately after a failed dial")
 		}
 		s.set(0, nil)
 		time.Sleep(freshFailure)
@@ -299,7 +300,7 @@ func TestHealthDown(t *testing.T) {
 		}
 		synctest.Wait()
 		if state, err := s.pool.Health(); state != Up {
-			t.Errorf("%v, %v once it was reached", state, err)
+			t.Errorf("%v, %v after a successful dial", state, err)
 		}
 		s.set(0, away)
 		s.mu.Lock()
@@ -318,22 +319,24 @@ func TestHealthDown(t *testing.T) {
 	})
 }
 
-// TestHealthIdle: a server is still up after its unneeded conns were closed.
+// TestHealthIdle checks that a server still counts as up after its idle conns have been
+// closed.
 func TestHealthIdle(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		s.pool.Probe()
 		time.Sleep(time.Minute)
 		if state, _ := s.pool.Health(); state != Up || s.pool.count() != 0 {
-			t.Errorf("%v with %d conns, want it up with none", state, s.pool.count())
+			t.Errorf("%v with %d conns, want up with none", state, s.pool.count())
 		}
 	})
 }
 
-// TestRTT: RTT returns the round trip of the last few seconds, without queueing.
+// TestRTT checks that RTT returns the round trip of the last few seconds, without
+// queueing.
 func TestRTT(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		if _, ok := s.pool.RTT(); ok {
-			t.Error("a round trip before any was measured")
+			t.Error("RTT returned true before any measurement")
 		}
 		const near, far = 20 * time.Millisecond, 400 * time.Millisecond
 		probe := func(delay time.Duration) {
@@ -351,9 +354,9 @@ func TestRTT(t *testing.T) {
 		probe(near)
 		check("first", near)
 		probe(far)
-		check("after one slow answer", near)
+		check("after one slow response", near)
 		time.Sleep(timing.RTTFresh)
-		check("when that is the last one", far)
+		check("when only that one is recent", far)
 		probe(near)
 		check("near again", near)
 	})

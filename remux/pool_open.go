@@ -21,9 +21,10 @@ type opening struct {
 	err     error
 }
 
-// Open opens a session. The server learns of it from the first Write or Read. Open waits,
-// until ctx ends, only while no conn can take the session; it fails at once if the last
-// dial failed less than a second ago. Waiting calls are served in order.
+// Open opens a session. The server learns of it from the first Write or Read. Open waits
+// only while no conn can take the session, and only until ctx is done. It fails
+// immediately if the last dial failed less than a second ago. Waiting calls are served in
+// order.
 func (p *Pool) Open(ctx context.Context) (Session, error) {
 	s, err := p.open(ctx)
 	if err != nil {
@@ -38,7 +39,7 @@ func (p *Pool) open(ctx context.Context) (*conn.Session, error) {
 		select {
 		case o = <-wait:
 		case <-ctx.Done():
-			o = leave(fmt.Errorf("no conn to %s in time: %w", p.address, context.Cause(ctx)))
+			o = leave(fmt.Errorf("waiting for a conn to %s: %w", p.address, context.Cause(ctx)))
 		}
 	}
 	if o.err != nil {
@@ -48,8 +49,9 @@ func (p *Pool) open(ctx context.Context) (*conn.Session, error) {
 	return o.session, nil
 }
 
-// enter opens a session at once or queues the caller: wait delivers the result, unless
-// leave is called first, which returns err, or the result if it has already arrived.
+// enter opens a session immediately if it can. Otherwise it queues the caller, which
+// receives the result from wait or gives up by calling leave. leave returns the result if
+// it has already been sent, or else err.
 func (p *Pool) enter() (o opening, wait <-chan opening, leave func(err error) opening) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,9 +80,9 @@ func (p *Pool) enter() (o opening, wait <-chan opening, leave func(err error) op
 }
 
 // serveLocked serves as many waiting calls of Open as possible. It must be called after
-// every event that may allow one more: a dial, conn or session ended, HELLO arrived, a
-// suspect conn answered, a dial became slow, the pool was closed. So no call waits while
-// a conn could take its session.
+// every event that may allow another session: a dial, conn or session ended, HELLO
+// arrived, a suspect conn responded, a dial became slow, or the pool was closed. This
+// ensures that no call waits while a conn could take its session.
 func (p *Pool) serveLocked(now time.Time) {
 	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 		s, err := p.tryOpenLocked(now)
@@ -93,7 +95,7 @@ func (p *Pool) serveLocked(now time.Time) {
 }
 
 // tryOpenLocked opens a session or returns an error. If it returns neither, the caller
-// must wait for a conn that is under way.
+// must wait for a pending conn.
 func (p *Pool) tryOpenLocked(now time.Time) (*conn.Session, error) {
 	if p.closed {
 		return nil, net.ErrClosed
@@ -110,7 +112,7 @@ func (p *Pool) tryOpenLocked(now time.Time) (*conn.Session, error) {
 		p.succeedLocked(c, now)
 		return s, nil
 	}
-	if _, coming := p.comingLocked(now); !coming {
+	if _, pending := p.pendingLocked(now); !pending {
 		if p.lastErr != nil && now.Sub(p.failedAt) < freshFailure {
 			return nil, &code.Error{Code: code.General, Text: fmt.Sprintf("server %s cannot be reached: %v", p.address, p.lastErr)}
 		}
@@ -119,25 +121,25 @@ func (p *Pool) tryOpenLocked(now time.Time) (*conn.Session, error) {
 	return nil, nil
 }
 
-// comingLocked reports whether a conn is under way, that is, being dialed or waiting for
-// its first frame, and how many sessions all such conns will have room for.
-func (p *Pool) comingLocked(now time.Time) (room int, coming bool) {
-	room, coming = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
+// pendingLocked reports whether any conns are pending, that is, being dialed or waiting
+// for their first frame, and how many sessions they will have room for.
+func (p *Pool) pendingLocked(now time.Time) (room int, pending bool) {
+	room, pending = p.dialing*2*p.cfg.ReuseMaxCount, p.dialing > 0
 	for _, c := range p.conns {
 		if w := c.Reuse(&p.limits, now); w.Takes && w.Unheard {
 			room += max(w.OverMax-w.Uses, 0)
-			coming = true
+			pending = true
 		}
 	}
-	return room, coming
+	return room, pending
 }
 
-// pickLocked chooses the conn for one more session, or returns nil if none may take it.
-// Within each class the newest comes first: conns in use, spares, worn ones, and new ones
-// that the server may yet refuse. A worn conn beyond its allowance counts only if there
-// is nothing to wait for: neither a dial that is not yet slow nor a new conn whose first
-// frame is due within a second. Otherwise it would get a whole burst, which a single
-// goroutine would have to read.
+// pickLocked returns the conn for a new session, or nil if none can take it. It prefers
+// conns in use, then spares, then worn ones, then new ones that the server may still
+// refuse; within each class it prefers the newest. A worn conn beyond its allowance is
+// used only if there is nothing to wait for: neither a dial that is not yet slow nor a
+// new conn whose first frame is due within a second. Otherwise it would get an entire
+// burst, which a single goroutine would have to read.
 func (p *Pool) pickLocked(now time.Time) *conn.Conn {
 	var spare, worn, unheard, wornOut, full, least *conn.Conn // full: unheard and beyond its allowance
 	leastLoad := 0
@@ -166,13 +168,13 @@ func (p *Pool) pickLocked(now time.Time) *conn.Conn {
 			least, leastLoad = c, w.Sessions
 		}
 	}
-	coming := p.dialing > 0 || unheard != nil || full != nil
+	pending := p.dialing > 0 || unheard != nil || full != nil
 	switch {
 	case spare != nil:
 		return spare
-	case p.dialing == 0 && p.failedLatelyLocked(now), !coming && len(p.conns) >= p.cfg.ConnMax:
+	case p.dialing == 0 && p.failedLatelyLocked(now), !pending && len(p.conns) >= p.cfg.ConnMax:
 		return cmp.Or(least, unheard, full) // no successor to wait for: share the load
-	case !coming && cmp.Or(worn, wornOut) != nil:
+	case !pending && cmp.Or(worn, wornOut) != nil:
 		p.dialLocked()
 		return cmp.Or(worn, wornOut)
 	case worn != nil:

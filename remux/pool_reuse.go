@@ -6,8 +6,8 @@ import (
 	"tunnels/remux/internal/conn"
 )
 
-// keyMax is how many bytes a conn may have carried and still take a session, unless the
-// configuration allows more: crypto/tls never updates the keys of a connection by itself.
+// keyMax is the number of bytes after which a conn takes no more sessions, unless the
+// configuration allows more. crypto/tls never updates a connection's keys on its own.
 const keyMax = 64 << 30
 
 // limits returns the reuse limits. The defaults of c must have been filled in.
@@ -18,8 +18,8 @@ func (c *Config) limits() conn.ReuseLimits {
 	}
 }
 
-// rearmLocked sets the timer for the next conn that will have been idle for too long or
-// will near its age limit.
+// rearmLocked sets the timer for the next time a conn will have been idle for too long or
+// will be near its age limit.
 func (p *Pool) rearmLocked(now time.Time) {
 	if p.closed || len(p.conns) == 0 {
 		return
@@ -58,8 +58,8 @@ func (p *Pool) overLocked(c *conn.Conn, w conn.Reuse, now time.Time) bool {
 
 // overInLocked returns how much longer an idle conn is needed: 0 if it can take no more
 // sessions or is worn and has a successor, otherwise the time until it has been idle for
-// IdleMax. An unused conn is kept for the next sessions, so its time starts at the last
-// use of any conn. The last conn is kept longer while dials fail.
+// IdleMax. An unused conn is kept for future sessions, so its idle time starts at the
+// last use of any conn. The last conn is kept longer while dials fail.
 func (p *Pool) overInLocked(c *conn.Conn, w conn.Reuse, now time.Time) time.Duration {
 	if w.Spent || w.Over && p.successorLocked(c, now) {
 		return 0
@@ -75,8 +75,8 @@ func (p *Pool) overInLocked(c *conn.Conn, w conn.Reuse, now time.Time) time.Dura
 	return left
 }
 
-// successorLocked reports whether a conn other than c, on which the server has sent
-// something, may take sessions and is not worn.
+// successorLocked reports whether there is a conn other than c that can take sessions, is
+// not worn, and has received something from the server.
 func (p *Pool) successorLocked(c *conn.Conn, now time.Time) bool {
 	for _, other := range p.conns {
 		if other != c && other.Heard() {
@@ -88,8 +88,8 @@ func (p *Pool) successorLocked(c *conn.Conn, now time.Time) bool {
 	return false
 }
 
-// otherLocked reports whether a conn other than c, on which the server has sent
-// something, may take sessions.
+// otherLocked reports whether there is a conn other than c that can take sessions and has
+// received something from the server.
 func (p *Pool) otherLocked(c *conn.Conn, now time.Time) bool {
 	for _, other := range p.conns {
 		if other != c && other.Heard() && other.Reuse(&p.limits, now).Takes {

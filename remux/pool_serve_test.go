@@ -25,8 +25,8 @@ func (b *bubble) set(delay time.Duration, fail error) {
 // hang is a delay longer than the dial timeout.
 const hang = time.Hour
 
-// A working conn keeps serving while no successor can be dialed, however worn it is and
-// whether it is busy or idle in between. Afterwards it is replaced.
+// While no successor can be dialed, a working conn continues to serve, however worn it is
+// and whether or not it is idle between sessions. Once dials succeed, it is replaced.
 func TestWornServesOn(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -35,7 +35,7 @@ func TestWornServesOn(t *testing.T) {
 		fail  error
 		pause time.Duration // pause between two sessions
 		busy  bool          // one session stays open throughout
-		waits time.Duration // wait of the slowest session
+		waits time.Duration // longest wait of any session
 	}{
 		{"count, dials fail", Config{ReuseMaxCount: 2}, 0, errors.New("away"), time.Second, false, 0},
 		{"count, dials fail slowly", Config{ReuseMaxCount: 2}, 5 * time.Second, errors.New("away"), 100 * time.Millisecond, false, slowDial},
@@ -70,7 +70,7 @@ func TestWornServesOn(t *testing.T) {
 					if on, _ := b.use(); on != first {
 						break
 					} else if i == 59 {
-						t.Error("still on the worn conn a minute after dials succeed")
+						t.Error("still on the worn conn a minute after dials began to succeed")
 					}
 				}
 			})
@@ -110,7 +110,7 @@ func TestSpent(t *testing.T) {
 					b.pool.mu.Unlock()
 				}
 				if _, err := b.pool.open(t.Context()); err == nil {
-					t.Error("a spent conn takes a session")
+					t.Error("a spent conn took a session")
 				}
 				s.Close()
 			})
@@ -129,7 +129,7 @@ func TestRefusedSuccessor(t *testing.T) {
 		first, _ := b.use()
 		for i := range 300 {
 			if on, waited := b.use(); on != first || waited != 0 {
-				t.Fatalf("session %d: on %08x after %s, want %08x at once", i, on, waited, first)
+				t.Fatalf("session %d: on %08x after %s, want %08x without waiting", i, on, waited, first)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -138,7 +138,7 @@ func TestRefusedSuccessor(t *testing.T) {
 
 // A burst beyond a conn's allowance is shared with its successor, once the server has
 // sent something on it. If the server refuses the successor, or sends nothing for a
-// second, all are still served.
+// second, all sessions are still served.
 func TestBurstIsShared(t *testing.T) {
 	const burst = 64
 	for _, tt := range []struct {
@@ -148,7 +148,7 @@ func TestBurstIsShared(t *testing.T) {
 	}{
 		{"taken", 0, fmt.Sprint(40, handshake)},
 		{"refused", 50 * time.Millisecond, fmt.Sprint(burst, handshake+50*time.Millisecond)},
-		{"silent", hang, fmt.Sprint(40, handshake+slowDial)}, // then it counts like any other: a basic server waits for our first frame
+		{"silent", hang, fmt.Sprint(40, handshake+slowDial)}, // after that it is used like any other, because a basic server waits for our first frame
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, Config{}, func(t *testing.T, b *bubble) {
@@ -182,8 +182,8 @@ func TestBurstIsShared(t *testing.T) {
 	}
 }
 
-// Calls waiting for the first conn do not all use it before the server has said how many
-// sessions it accepts: they share the dials started for them.
+// Calls waiting for the first conn do not all use it before the server has announced how
+// many sessions it accepts. They share the dials started for them.
 func TestColdBurst(t *testing.T) {
 	inBubbleWith(t, Config{}, Config{SessMax: 64}, func(t *testing.T, b *bubble) {
 		var mu sync.Mutex
@@ -215,8 +215,8 @@ func TestColdBurst(t *testing.T) {
 	})
 }
 
-// At the conn limit, waiting calls of Open are served in order when sessions end, however
-// they end.
+// At the conn limit, waiting calls of Open are served in order as sessions end, in
+// whatever way they end.
 func TestRoomAtTheLimit(t *testing.T) {
 	for name, end := range map[string]func(s *conn.Session){
 		"both ends finish":  func(s *conn.Session) { s.CloseWrite(); io.Copy(io.Discard, s) },
@@ -252,7 +252,7 @@ func TestRoomAtTheLimit(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				if _, err := b.pool.open(ctx); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("the fourth waiting Open: %v, want its deadline", err)
+					t.Errorf("the fourth waiting Open: %v, want DeadlineExceeded", err)
 				}
 				for i, s := range open {
 					start := time.Now()
@@ -260,10 +260,10 @@ func TestRoomAtTheLimit(t *testing.T) {
 					select {
 					case got := <-served:
 						if got != i || time.Since(start) > time.Second {
-							t.Errorf("served number %d after %s, want %d", got, time.Since(start), i)
+							t.Errorf("served call %d after %s, want %d", got, time.Since(start), i)
 						}
 					case <-time.After(time.Minute):
-						t.Fatalf("number %d is not served", i)
+						t.Fatalf("call %d was not served", i)
 					}
 				}
 			})
@@ -271,7 +271,7 @@ func TestRoomAtTheLimit(t *testing.T) {
 	}
 }
 
-// While a dial hangs, a waiting Open is served as soon as a suspect conn answers.
+// While a dial hangs, a waiting Open is served as soon as a suspect conn responds.
 func TestSuspectAnswers(t *testing.T) {
 	withStopped(t, repeat, func(t *testing.T, s *stopped) {
 		first, err := s.pool.open(t.Context())
@@ -305,7 +305,7 @@ func TestSuspectAnswers(t *testing.T) {
 		s.goOn()
 		more := <-got
 		if more == nil || more.ID().Conn != first.ID().Conn || time.Since(start) != wait {
-			t.Errorf("served after %s, want as soon as the conn answered", time.Since(start))
+			t.Errorf("served after %s, want as soon as the conn responded", time.Since(start))
 		}
 		more.Close()
 		first.Close()
@@ -347,7 +347,7 @@ func TestSuspectIsSlow(t *testing.T) {
 		start := time.Now()
 		more := <-got
 		if more == nil || more.ID().Conn != first.ID().Conn || time.Since(start) > time.Second {
-			t.Fatalf("served after %s, want it at the next check", time.Since(start))
+			t.Fatalf("served after %s, want at the next check", time.Since(start))
 		}
 		s.goOn()
 		more.Close()
@@ -364,22 +364,21 @@ func (p *Pool) needlessWait() error {
 		return nil
 	}
 	if p.dialing == 0 && len(p.conns) < p.cfg.ConnMax {
-		return errors.New("nothing is dialed")
+		return errors.New("no conn is being dialed")
 	}
 	slow := p.dialing == 0 || time.Since(p.health.dialFrom) > slowDial
 	for _, c := range p.conns {
 		takes, uses := c.Takes()
 		worn := uses >= p.cfg.ReuseMaxCount || c.Age() >= p.cfg.ReuseMaxAge
 		if takes && (!worn || slow || uses < 2*p.cfg.ReuseMaxCount || len(p.conns) >= p.cfg.ConnMax) {
-			return fmt.Errorf("a conn takes sessions: used %d times", uses)
+			return fmt.Errorf("a conn could take the session: used %d times", uses)
 		}
 	}
 	return nil
 }
 
-// TestNoNeedlessWait makes everything that can happen to a pool happen, in random order,
-// and checks that whenever all is quiet, no call of Open is waiting that a conn could
-// serve.
+// TestNoNeedlessWait puts a pool through everything that can happen to it, in random
+// order, and checks that whenever it settles, no waiting call of Open could be served.
 func TestNoNeedlessWait(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -425,7 +424,7 @@ func TestNoNeedlessWait(t *testing.T) {
 			synctest.Wait()
 			b.pool.mu.Lock()
 			if n := b.pool.waiters.Len(); n != 0 {
-				t.Errorf("seed %d: %d calls wait after their context has ended", seed, n)
+				t.Errorf("seed %d: %d calls are still waiting although their context was canceled", seed, n)
 			}
 			b.pool.mu.Unlock()
 		})

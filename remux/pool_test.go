@@ -28,7 +28,7 @@ type bubble struct {
 	fail   error         // guarded by mu; error that dials return
 	dials  int           // guarded by mu
 	delay  time.Duration // guarded by mu
-	refuse time.Duration // guarded by mu; if not 0, conns end after this time without sending anything
+	refuse time.Duration // guarded by mu; if not 0, the server closes conns after this time without sending anything
 	opened []ID          // guarded by mu; conns opened by the pool
 	far    []Session     // guarded by mu; the server's ends of all sessions
 	closed int           // guarded by mu
@@ -79,7 +79,7 @@ func (b *bubble) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return near, nil
 }
 
-// inBubble runs f with fake time, a pool and a server that echoes.
+// inBubble runs f with fake time, a pool and an echo server.
 func inBubble(t *testing.T, c Config, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	inBubbleWith(t, c, Config{}, f)
@@ -171,8 +171,8 @@ func (b *bubble) counts() (opened, closed, lost int) {
 	return len(b.opened), b.closed, b.lost
 }
 
-// TestRotation: 16 sessions use the first conn, the 17th the next, and only the first one
-// waits for a handshake.
+// TestRotation checks that the first 16 sessions use one conn and the 17th the next, and
+// that only the very first waits for a handshake.
 func TestRotation(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var order []uint32
@@ -180,7 +180,7 @@ func TestRotation(t *testing.T) {
 			on, waited := b.use()
 			if len(order) == 0 || order[len(order)-1] != on {
 				if i%16 != 0 {
-					t.Errorf("session %d is the first on conn %08x, want a change after each 16", i+1, on)
+					t.Errorf("session %d is the first on conn %08x, want a new conn after every 16 sessions", i+1, on)
 				}
 				order = append(order, on)
 			}
@@ -195,8 +195,8 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestBurst: a burst of twice the count after the first session finds room at once, at
-// any point of a conn's life.
+// TestBurst checks that a burst of twice the count is served without delay, at any point
+// in a conn's life.
 func TestBurst(t *testing.T) {
 	for before := range 16 {
 		inBubble(t, Config{}, func(t *testing.T, b *bubble) {
@@ -209,7 +209,7 @@ func TestBurst(t *testing.T) {
 			for i := range 32 {
 				s, waited := b.open()
 				if waited != 0 {
-					t.Errorf("after %d sessions: number %d of a burst waited %s", before, i+1, waited)
+					t.Errorf("after %d sessions: session %d of a burst waited %s", before, i+1, waited)
 				}
 				defer s.Close()
 			}
@@ -217,7 +217,7 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// TestLargeBurst: waiting calls share the dials.
+// TestLargeBurst checks that waiting calls share the dials.
 func TestLargeBurst(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		var wg sync.WaitGroup
@@ -237,8 +237,8 @@ func TestLargeBurst(t *testing.T) {
 	})
 }
 
-// TestAge: an old conn takes no new sessions, keeps those it has, and its successor is
-// ready before it is needed.
+// TestAge checks that an old conn takes no new sessions and keeps those it has, and that
+// its successor is ready before it is needed.
 func TestAge(t *testing.T) {
 	inBubble(t, Config{ReuseMaxCount: 1000}, func(t *testing.T, b *bubble) {
 		kept, _ := b.open()
@@ -266,7 +266,7 @@ func TestAge(t *testing.T) {
 	})
 }
 
-// TestIdle: without sessions, every conn closes cleanly after the idle time.
+// TestIdle checks that without sessions, every conn closes cleanly after the idle time.
 func TestIdle(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		for range 10 {
@@ -274,7 +274,7 @@ func TestIdle(t *testing.T) {
 		}
 		time.Sleep(9 * time.Second)
 		if b.pool.count() == 0 {
-			t.Error("no conn 9 s after the last session")
+			t.Error("no conn is left 9 s after the last session")
 		}
 		time.Sleep(3 * time.Second)
 		opened, closed, lost := b.counts()
@@ -284,8 +284,9 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// TestFailedDial: waiting calls fail with the reason, calls within the next second fail
-// at once, and the pool recovers by itself when the server is back.
+// TestFailedDial checks that waiting calls fail with the dial's error, that calls within
+// the next second fail immediately, and that the pool recovers on its own when the server
+// is back.
 func TestFailedDial(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.fail = errors.New("no such luck")
@@ -298,20 +299,20 @@ func TestFailedDial(t *testing.T) {
 		}
 		start = time.Now()
 		if _, err := b.pool.open(t.Context()); err == nil || time.Since(start) != 0 {
-			t.Errorf("Open right after = %v after %s, want an error at once", err, time.Since(start))
+			t.Errorf("Open right after = %v after %s, want an immediate error", err, time.Since(start))
 		}
 		b.mu.Lock()
 		b.fail = nil
 		b.mu.Unlock()
 		time.Sleep(10 * time.Second)
 		if !b.pool.Reachable() {
-			t.Error("not Reachable 10 s after the server was back")
+			t.Error("not Reachable 10 s after the server came back")
 		}
 		b.use()
 	})
 }
 
-// TestBackoff: while the server is away, dials become less frequent.
+// TestBackoff checks that dials become less frequent while the server is unreachable.
 func TestBackoff(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.fail = errors.New("away")
@@ -328,13 +329,13 @@ func TestBackoff(t *testing.T) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if later := b.dials - dials; later > 20 {
-			t.Errorf("%d dials in the half hour after, although the pool is not used", later)
+			t.Errorf("%d dials in the following half hour, although the pool was not used", later)
 		}
 	})
 }
 
-// TestConnMax: the number of conns is a hard limit, but does not make a call fail while a
-// conn is open.
+// TestConnMax checks that ConnMax is a hard limit, but makes no call fail while a conn is
+// open.
 func TestConnMax(t *testing.T) {
 	inBubble(t, Config{ConnMax: 2, ReuseMaxCount: 2}, func(t *testing.T, b *bubble) {
 		var all []*conn.Session
@@ -352,7 +353,7 @@ func TestConnMax(t *testing.T) {
 	})
 }
 
-// TestLostConn: a broken conn is replaced before a session needs it.
+// TestLostConn checks that a broken conn is replaced before a session needs it.
 func TestLostConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		s, _ := b.open()

@@ -18,8 +18,9 @@ type Listener interface {
 }
 
 // NewDialer returns a pool for the server at address. The network is one of package net's
-// stream networks, or any that the Config's Dial supports: "tls" if it is the Dial of a
-// tls.Client. At most one Config may be given; each of its fields has a default.
+// stream networks, or any other that the Config's Dial supports, such as "tls" for the
+// Dial method of a tls.Client. At most one Config may be given; each of its fields has a
+// default.
 func NewDialer(network, address string, config ...Config) (Dialer, error) {
 	c := configOf(config)
 	if c.Dial == nil && !netKnows(network) {
@@ -29,8 +30,9 @@ func NewDialer(network, address string, config ...Config) (Dialer, error) {
 }
 
 // Listen accepts sessions at address. The network is one of package net's stream
-// networks, or any that the Config's Listen supports: "tls" if it is the Listen of a
-// tls.Server. At most one Config may be given; each of its fields has a default.
+// networks, or any other that the Config's Listen supports, such as "tls" for the Listen
+// method of a tls.Server. At most one Config may be given; each of its fields has a
+// default.
 func Listen(network, address string, config ...Config) (Listener, error) {
 	c := configOf(config)
 	if c.Listen == nil && !netKnows(network) {

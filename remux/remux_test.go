@@ -11,8 +11,8 @@ import (
 	"tunnels/tls"
 )
 
-// TestNetworks: package net's stream networks are supported, and others with a Config
-// that supports them, such as TLS.
+// TestNetworks checks that package net's stream networks are supported, and others, such
+// as TLS, with a Config that supports them.
 func TestNetworks(t *testing.T) {
 	_, err := remux.NewDialer("tls", "127.0.0.1:1")
 	if err == nil || !strings.Contains(err.Error(), "Config.Dial") {

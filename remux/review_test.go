@@ -11,8 +11,8 @@ import (
 	"tunnels/remux/internal/backlog"
 )
 
-// TestDropEnded: sessions that ended while waiting to be accepted make room for others
-// and return everything to the budget.
+// TestDropEnded checks that sessions that ended while waiting to be accepted make room
+// for others and return everything to the budget.
 func TestDropEnded(t *testing.T) {
 	p, l := pair(t, Config{ReuseMaxCount: 1 << 14}, Config{})
 	for range 2 * backlog.Max {
@@ -40,13 +40,13 @@ func TestDropEnded(t *testing.T) {
 		}
 	}
 	if n := waiting(l.cfg.Budget); n != 0 {
-		t.Errorf("%d bytes of sessions that ended unaccepted still counted", n)
+		t.Errorf("%d bytes are still counted for sessions that ended before being accepted", n)
 	}
 	last.Close()
 }
 
-// TestDyingConns: a server whose conns are all lost early is dialed with backoff, but
-// still on request.
+// TestDyingConns checks that a server whose conns are all lost early is redialed with
+// backoff, but still immediately on request.
 func TestDyingConns(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.delay = time.Millisecond
@@ -67,30 +67,30 @@ func TestDyingConns(t *testing.T) {
 	})
 }
 
-// TestRetiredConn: a conn waiting for its peer to close does not make the pool's timer
-// fire repeatedly.
+// TestRetiredConn checks that a conn waiting for its peer to close does not make the
+// pool's timer fire repeatedly.
 func TestRetiredConn(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
 		b.use()
 		b.pool.mu.Lock()
-		b.pool.conns[0].Retire() // the pool records its end only after being unlocked
+		b.pool.conns[0].Retire() // the pool is locked, so it cannot record the conn's end yet
 		b.pool.rearmLocked(time.Now().Add(time.Minute))
 		if !b.pool.timer.Stop() {
-			t.Error("the timer has fired already for a conn that is ending")
+			t.Error("the timer has already fired for a conn that is closing")
 		}
 		b.pool.mu.Unlock()
 	})
 }
 
-// TestStopWhileDialing: a dial ended by Close is not reported as a failure.
+// TestStopWhileDialing checks that a dial canceled by Close is not reported as a failure.
 func TestStopWhileDialing(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bubble) {
-		var told []error
-		b.pool.cfg.Hooks.DialDone = func(_ string, _ time.Duration, err error) { told = append(told, err) }
+		var reported []error
+		b.pool.cfg.Hooks.DialDone = func(_ string, _ time.Duration, err error) { reported = append(reported, err) }
 		b.pool.Warm()
 		b.pool.Close()
-		if len(told) != 0 {
-			t.Errorf("reported %v for an abandoned dial", told)
+		if len(reported) != 0 {
+			t.Errorf("reported %v for a canceled dial", reported)
 		}
 		if _, err := b.pool.open(t.Context()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Open after Close = %v, want net.ErrClosed", err)

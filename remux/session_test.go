@@ -42,8 +42,8 @@ func TestNetConn(t *testing.T) {
 	})
 }
 
-// TestPeek: lent bytes count as buffered until they are returned, and the end follows all
-// bytes.
+// TestPeek checks that lent bytes count as buffered until they are returned, and that the
+// end follows all bytes.
 func TestPeek(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	s, err := p.Dial()
@@ -77,13 +77,13 @@ func TestPeek(t *testing.T) {
 		far.(*conn.Session).Discard() // a second call does nothing
 	}
 	if w := waiting(l.cfg.Budget); got != size || w != 0 {
-		t.Errorf("%d bytes lent out and %d still waiting, want %d and 0", got, w, size)
+		t.Errorf("%d bytes lent out and %d still buffered, want %d and 0", got, w, size)
 	}
 	far.Close()
 }
 
-// TestOnReadable: anything that would end a wait in Read calls the function, once, and
-// then Read does not wait.
+// TestOnReadable checks that the function is called, once, for anything that would
+// unblock Read, and that Read would not block then.
 func TestOnReadable(t *testing.T) {
 	for _, tt := range []struct {
 		name string

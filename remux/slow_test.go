@@ -11,7 +11,7 @@ import (
 	"tunnels/remux"
 )
 
-// line is a lower connection whose kernel reports what the peer has acknowledged.
+// line is a lower connection that reports how much the peer's kernel has acknowledged.
 type line struct {
 	net.Conn
 	acked  atomic.Uint64
@@ -30,8 +30,8 @@ func (l *line) Progress() (netx.Sent, bool) {
 	return netx.Sent{Acked: n, Queued: l.queued, Moved: n}, true
 }
 
-// look polls the pool's health, as callers with several servers do, until it is want or
-// the time is up.
+// look polls the pool's health, as a caller with several servers would, until it is want
+// or the limit has passed.
 func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, time.Duration) {
 	for start := time.Now(); ; time.Sleep(250 * time.Millisecond) {
 		state, _ := p.Health()
@@ -41,9 +41,10 @@ func look(p *remux.Pool, want remux.State, limit time.Duration) (remux.State, ti
 	}
 }
 
-// TestSlowLine: while bytes before its PING are acknowledged, a conn with an unanswered
-// PING is not dead, takes new sessions, and its server does not appear silent; when the
-// acknowledgments stop, it is declared dead as soon as any other.
+// TestSlowLine checks that while bytes sent before a PING are being acknowledged, a conn
+// that waits for the PONG is not dead and takes new sessions, and its server does not
+// appear silent. When the acknowledgments stop, it is declared dead as soon as any other
+// conn.
 func TestSlowLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		every, lasts time.Duration
@@ -83,7 +84,7 @@ func TestSlowLine(t *testing.T) {
 					y.Write([]byte("y"))
 					p.wantData("the next session uses the same conn", 3, "y")
 				}
-				p.wantClosed("no sign of life")
+				p.wantClosed("no response")
 				last := start.Add(tt.lasts)
 				if last.Before(asked) {
 					last = asked
@@ -91,10 +92,10 @@ func TestSlowLine(t *testing.T) {
 				switch took := time.Since(last); {
 				case tt.dead == 0:
 					if waited := time.Since(asked); waited > 20*time.Second {
-						t.Errorf("dead after %v", waited)
+						t.Errorf("declared dead after %v", waited)
 					}
 				case took > tt.dead || took < 0:
-					t.Errorf("dead %v after the last sign", took)
+					t.Errorf("declared dead %v after the last acknowledgment", took)
 				}
 				wantBroken(t, "the session", x, "")
 			})
@@ -103,7 +104,7 @@ func TestSlowLine(t *testing.T) {
 }
 
 // TestStoppedProcess: the kernel of a stopped process acknowledges everything sent to it.
-// Acknowledgments of data after the PING are no sign of life.
+// Acknowledgments of data after the PING do not show that the process is alive.
 func TestStoppedProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPipeClient(t, remux.Config{ReuseMaxAge: time.Hour, ReuseMaxCount: 1000}, func(nc net.Conn) net.Conn {
@@ -123,7 +124,7 @@ func TestStoppedProcess(t *testing.T) {
 			t.Errorf("the server appears %v after %v", state, took)
 		}
 		p.wantType("PING after silence", typePing)
-		p.wantClosed("no sign of life")
+		p.wantClosed("no response")
 		wantBroken(t, "the session", x, "")
 	})
 }

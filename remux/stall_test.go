@@ -30,14 +30,14 @@ func stalled(t testing.TB, p *Pool, l *SessionListener, n int) {
 		// A write that exceeds its deadline shows that the window is full.
 		far.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 		if wrote, err := far.Write(make([]byte, flow.FirstWindow+1)); err == nil {
-			t.Fatalf("%d bytes written to an unread session", wrote)
+			t.Fatalf("%d bytes written to a session that is not being read", wrote)
 		}
 		t.Cleanup(func() { s.Close(); far.Close() })
 	}
 }
 
-// TestStalledReaders: unread sessions keep what was granted to them and do not hold up
-// other sessions on their conn.
+// TestStalledReaders checks that sessions that are not being read buffer no more than
+// they were granted, and do not hold up other sessions on their conn.
 func TestStalledReaders(t *testing.T) {
 	for _, n := range []int{1, 8, 32} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestStalledReaders(t *testing.T) {
 				})
 				wg.Go(func() {
 					if got, err := io.Copy(io.Discard, s); got != size || err != nil {
-						t.Errorf("beside %d stalled readers: %d bytes, %v, want %d", n, got, err, size)
+						t.Errorf("with %d stalled readers: %d bytes, %v, want %d", n, got, err, size)
 					}
 					s.Close()
 				})
@@ -82,8 +82,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestCloseWithBlockedWriter: closing a session, a pool or a listener returns even if
-// writers are waiting for a peer that is not reading.
+// TestCloseWithBlockedWriter checks that closing a session, a pool or a listener returns
+// even if writers are blocked because the peer is not reading.
 func TestCloseWithBlockedWriter(t *testing.T) {
 	p, l := pair(t, Config{}, Config{})
 	blocked := func() (net.Conn, <-chan error) {
@@ -112,13 +112,13 @@ func TestCloseWithBlockedWriter(t *testing.T) {
 	_, done = blocked()
 	p.Close()
 	if err := <-done; err == nil {
-		t.Error("a Write outlived its pool")
+		t.Error("a Write succeeded although its pool was closed")
 	}
 	l.Close()
 }
 
-// BenchmarkBeside measures downloads on a conn that also has unread sessions; compare
-// with the case of none.
+// BenchmarkBeside measures downloads on a conn that also has sessions that are not being
+// read; compare with the case without any.
 func BenchmarkBeside(b *testing.B) {
 	for _, n := range []int{0, 1, 8, 32} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -17,8 +17,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// A second implementation of the wire format in docs/PROTOCOL.md, independent of the
-// tested code.
+// This file is a second implementation of the wire format in docs/PROTOCOL.md,
+// independent of the code under test.
 
 const (
 	typeHello  = 1
@@ -117,7 +117,7 @@ type peer struct {
 	got  []frame
 	end  error
 	max  map[uint16]uint64 // limits granted by WINDOW
-	wake chan struct{}     // holds 1 when something has arrived
+	wake chan struct{}     // holds a value when something has arrived
 	n    uint64            // number of PINGs sent
 }
 
@@ -193,7 +193,7 @@ func (p *peer) send(frames ...[]byte) error {
 func (p *peer) write(frames ...[]byte) {
 	p.Helper()
 	if err := p.send(frames...); errors.Is(err, os.ErrDeadlineExceeded) {
-		p.Fatalf("the other end does not read: %v", err)
+		p.Fatalf("the other end is not reading: %v", err)
 	}
 	if b := frames[0]; len(b) < 5 || b[0] != 0 || b[1] != 0 || b[4] != typeHello {
 		return
@@ -207,7 +207,7 @@ func (p *peer) write(frames ...[]byte) {
 	}
 }
 
-// next returns the next frame that the test does not skip.
+// next returns the next frame, skipping control frames of the given types.
 func (p *peer) next(skip ...byte) (frame, error) {
 	late := time.NewTimer(cmp.Or(p.waits, patience))
 	defer late.Stop()

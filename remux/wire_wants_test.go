@@ -11,7 +11,8 @@ import (
 	"tunnels/internal/code"
 )
 
-// besides returns the types of control frames to skip while waiting for f.
+// besides returns which of the control frame types PING and WINDOW to skip while waiting
+// for f.
 func besides(f []byte) []byte {
 	var skip []byte
 	for _, typ := range []byte{typePing, typeWindow} {
@@ -34,7 +35,7 @@ func (p *peer) wantFrame(why string, want []byte) {
 	}
 }
 
-// wantType expects a control frame of that type next, with any content.
+// wantType expects a control frame of the given type next, with any content.
 func (p *peer) wantType(why string, typ byte) frame {
 	p.Helper()
 	f, err := p.next(besides([]byte{0, 0, 0, 0, typ})...)
@@ -59,7 +60,7 @@ func (p *peer) wantData(why string, n uint16, want string) {
 	}
 }
 
-// wantReset expects a RESET of session n with that code next.
+// wantReset expects a RESET of session n with code c next.
 func (p *peer) wantReset(why string, n uint16, c code.Code) {
 	p.Helper()
 	f, err := p.next(typePing, typeWindow)
@@ -69,7 +70,7 @@ func (p *peer) wantReset(why string, n uint16, c code.Code) {
 	}
 }
 
-// wantGoAway expects GOAWAY with that code next, and returns the last session in it.
+// wantGoAway expects GOAWAY with code c next, and returns the last session that it names.
 func (p *peer) wantGoAway(why string, c code.Code) (last uint16) {
 	p.Helper()
 	f, err := p.next(typePing, typeWindow)
@@ -109,7 +110,7 @@ func (p *peer) wantProtocolError(why string) {
 }
 
 // barrier sends a PING and expects its PONG: the other end has read everything sent
-// before, and has sent nothing but PINGs and WINDOWs.
+// before it, and has sent only PINGs and WINDOWs.
 func (p *peer) barrier(why string) {
 	p.Helper()
 	p.n++
@@ -118,8 +119,8 @@ func (p *peer) barrier(why string) {
 	p.wantFrame(why, pong(mark))
 }
 
-// wantIdle expects nothing more to arrive. The second PONG follows whatever was queued at
-// the first PING.
+// wantIdle expects that nothing is about to arrive. The second PONG would follow any
+// frames that were queued when the first PING arrived.
 func (p *peer) wantIdle(why string) {
 	p.Helper()
 	p.barrier(why)
