@@ -148,11 +148,11 @@ func TestAdversaryIdle(t *testing.T) {
 	})
 }
 
-// A conn that is 60 s old, or has had 16 sessions, takes no new ones and keeps those it
-// has.
+// With limits of 60 s and 16 sessions, a conn that has reached one takes no new sessions
+// and keeps those it has.
 func TestAdversaryWear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPipeClient(t, remux.Config{}, nil)
+		c := newPipeClient(t, remux.Config{ReuseMaxAge: time.Minute, ReuseMaxCount: 16}, nil)
 		p := c.full()
 		x := c.open()
 		conns := make(chan *peer, 10)

@@ -19,8 +19,8 @@ type Config struct {
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// A conn that reaches one of these limits is replaced. The limits are soft: see Pool.
-	ReuseMaxAge   time.Duration // since it was opened; 0 means 60 s
-	ReuseMaxCount int           // sessions opened on it; 0 means 16
+	ReuseMaxAge   time.Duration // since it was opened; 0 means 60 s, or up to 120 s while it has sessions
+	ReuseMaxCount int           // sessions opened on it; 0 means 16, or up to 128 while it has sessions
 	ReuseMaxBytes int64         // bytes it has carried in both directions; 0 means 64 GiB
 
 	IdleMax   time.Duration // how long a conn without sessions stays open; 0 means 10 s

@@ -16,6 +16,11 @@ import (
 // can take it. A conn that is worn (Config.ReuseMaxAge, ReuseMaxCount, ReuseMaxBytes),
 // suspect or going away is skipped, but keeps its open sessions.
 //
+// By default, a conn that reaches its count or age while it has sessions goes on until it
+// first has none, but at most to eight times the count and twice the age, so that a page
+// or another burst stays on a conn that is past its slow start. A count or age that is set
+// does not stretch.
+//
 // The reuse limits are soft. A conn's successor is dialed before the conn reaches a
 // limit, so that no session waits for a handshake. Until the server has sent something on
 // the new conn, but for at most a second, the worn one takes up to 2*ReuseMaxCount more
@@ -66,8 +71,9 @@ const (
 // NewPool returns a pool for the server at address. It dials nothing until Warm, Probe,
 // Open or Dial is called. The caller must close it.
 func (c Config) NewPool(network, address string) *Pool {
+	limits := c.limits()
 	c = c.defaults()
-	p := &Pool{cfg: c, connCfg: c.conn(), limits: c.limits(), network: network, address: address, lastUse: time.Now()}
+	p := &Pool{cfg: c, connCfg: c.conn(), limits: limits, network: network, address: address, lastUse: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }

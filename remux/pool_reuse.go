@@ -10,12 +10,29 @@ import (
 // configuration allows more. crypto/tls never updates a connection's keys on its own.
 const keyMax = 64 << 30
 
-// limits returns the reuse limits. The defaults of c must have been filled in.
+// A conn that is busy may go beyond the default limits on reuse: a new conn is in slow
+// start, so changing conns in the middle of a page would double its time.
+const (
+	busyCount = 8 // times Config.ReuseMaxCount
+	busyAge   = 2 // times Config.ReuseMaxAge
+)
+
+// limits returns the limits on reuse. The defaults of c must not have been filled in,
+// because a limit that is set is exact.
 func (c *Config) limits() conn.ReuseLimits {
-	return conn.ReuseLimits{
-		Count: c.ReuseMaxCount, Age: c.ReuseMaxAge, Bytes: c.ReuseMaxBytes,
-		Key: max(c.ReuseMaxBytes, keyMax), NewFor: slowDial,
+	d := c.defaults()
+	l := conn.ReuseLimits{
+		Count: d.ReuseMaxCount, CountBusy: d.ReuseMaxCount,
+		Age: d.ReuseMaxAge, AgeBusy: d.ReuseMaxAge,
+		Bytes: d.ReuseMaxBytes, Key: max(d.ReuseMaxBytes, keyMax), NewFor: slowDial,
 	}
+	if c.ReuseMaxCount <= 0 {
+		l.CountBusy *= busyCount
+	}
+	if c.ReuseMaxAge <= 0 {
+		l.AgeBusy *= busyAge
+	}
+	return l
 }
 
 // rearmLocked sets the timer for the next time a conn will have been idle for too long or

@@ -240,7 +240,7 @@ func TestLargeBurst(t *testing.T) {
 // TestAge checks that an old conn takes no new sessions and keeps those it has, and that
 // its successor is ready before it is needed.
 func TestAge(t *testing.T) {
-	inBubble(t, Config{ReuseMaxCount: 1000}, func(t *testing.T, b *bubble) {
+	inBubble(t, Config{ReuseMaxCount: 1000, ReuseMaxAge: time.Minute}, func(t *testing.T, b *bubble) {
 		kept, _ := b.open()
 		kept.Write([]byte("a"))
 		for i := range 14 { // 70 s

@@ -19,7 +19,7 @@ var options = map[string]string{
 	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "off",
 	"server.net": "tcp", "server.addr": "none", "client.net": "tcp", "client.addr": "127.0.0.1:1080",
 	"remux.net": "tls", "eagersocks.net": "remux",
-	"remux.reuse.max.sec": "60", "remux.reuse.max.cnt": "16", "remux.reuse.max.mb": "65536",
+	"remux.reuse.max.sec": "60, or twice that while sessions are open", "remux.reuse.max.cnt": "16, or eight times that while sessions are open", "remux.reuse.max.mb": "65536",
 	"remux.idle.max.sec": "10", "remux.conn.max.cnt": "1024",
 	"remux.ping.sec": "15", "remux.window.max.kb": "131072", "remux.memory.max.mb": "256", "remux.sess.max.cnt": "32768",
 	"tls.server.cert": "none", "tls.server.key": "in the certificate's file", "tls.server.ca": "same as -tls.client.ca",

@@ -21,6 +21,13 @@ func (c *Config) derive() {
 	c.SLA.Default = !c.Given("sla.log.path")
 	t := &c.Tunnel
 	c.name()
+	// Unlike values that are set, remux's own defaults stretch while a connection is busy.
+	if !c.Given("remux.reuse.max.sec") {
+		t.Remux.ReuseMaxAge = 0
+	}
+	if !c.Given("remux.reuse.max.cnt") {
+		t.Remux.ReuseMaxCount = 0
+	}
 	// The server also listens on the plain network between client and server, so it
 	// need not be set twice.
 	if n := c.Carrier(); n != "tls" && !c.Given("server.net") {

@@ -66,8 +66,8 @@ func TestDefaults(t *testing.T) {
 		{"eagersocks.net", n.EagerNet, "remux"},
 		{"eagersocks.eager", n.EagerMode, eagersocks.On},
 		{"insecure", n.Insecure, false},
-		{"remux.reuse.max.sec", n.Remux.ReuseMaxAge, time.Minute},
-		{"remux.reuse.max.cnt", n.Remux.ReuseMaxCount, 16},
+		{"remux.reuse.max.sec", n.Remux.ReuseMaxAge, time.Duration(0)}, // remux's default, which stretches
+		{"remux.reuse.max.cnt", n.Remux.ReuseMaxCount, 0},
 		{"remux.reuse.max.mb", n.Remux.ReuseMaxBytes, int64(64 << 30)},
 		{"remux.idle.max.sec", n.Remux.IdleMax, 10 * time.Second},
 		{"remux.conn.max.cnt", n.Remux.ConnMax, 1024},

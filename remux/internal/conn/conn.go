@@ -67,6 +67,7 @@ type table struct {
 	nextID   uint32
 	uses     int       // sessions ever opened by this end
 	overMax  int       // uses allowed while a successor is being dialed, or 0 if none is
+	worn     bool      // it had no sessions when it was past a limit of reuse
 	locals   int       // open sessions that this end opened
 	served   bool      // the peer has opened a session
 	idleFrom time.Time // when the last session ended

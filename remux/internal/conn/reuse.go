@@ -6,13 +6,16 @@ import (
 	"tunnels/remux/internal/frame"
 )
 
-// ReuseLimits are a pool's limits on reusing a conn.
+// ReuseLimits are a pool's limits on reusing a conn. Past Count or Age, a conn is worn from
+// the first moment it has no sessions; until then it may go on to CountBusy and AgeBusy.
 type ReuseLimits struct {
-	Count  int           // sessions opened on it
-	Age    time.Duration // since it was opened
-	Bytes  int64         // bytes it has carried in both directions
-	Key    int64         // bytes after which it takes no more sessions
-	NewFor time.Duration // age up to which a conn that has received nothing counts as new
+	Count     int           // sessions opened on it
+	CountBusy int           // not below Count
+	Age       time.Duration // since it was opened
+	AgeBusy   time.Duration // not below Age
+	Bytes     int64         // bytes it has carried in both directions
+	Key       int64         // bytes after which it takes no more sessions
+	NewFor    time.Duration // age up to which a conn that has received nothing counts as new
 }
 
 // Reuse describes how a conn stands against the reuse limits.
@@ -34,10 +37,13 @@ func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	age, bytes := now.Sub(c.born), c.bytes.Load()
+	if len(c.table.sessions) == 0 && (c.table.uses >= l.Count || age >= l.Age) {
+		c.table.worn = true
+	}
 	w := Reuse{
 		Open:     c.end.state == open,
 		Spent:    c.peer.goneAway || c.table.nextID > frame.LastID || bytes >= l.Key,
-		Over:     c.table.uses >= l.Count || age >= l.Age || bytes >= l.Bytes,
+		Over:     c.table.worn || c.table.uses >= l.CountBusy || age >= l.AgeBusy || bytes >= l.Bytes,
 		Near:     c.table.uses >= (l.Count+1)/2 || age >= l.Age/4*3 || bytes >= l.Bytes/4*3,
 		Uses:     c.table.uses,
 		OverMax:  max(c.table.overMax, 2*l.Count),
