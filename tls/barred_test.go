@@ -9,8 +9,8 @@ import (
 	"tunnels/tls/internal/certtext"
 )
 
-// TestDismissed: an open conn whose client is no longer accepted ends with the reason,
-// for a pending Read, a Write and later calls.
+// TestDismissed checks that a pending Read, a Write and later calls return the reason
+// if an open conn's client is no longer accepted.
 func TestDismissed(t *testing.T) {
 	p := newPKI(t)
 	laptop := p.leaf(ClientRole, "laptop")
@@ -35,7 +35,7 @@ func TestDismissed(t *testing.T) {
 		_, err = s.WriteNow(make([]byte, 10))
 		errs = append(errs, err)
 	}
-	want := "client laptop: its certificate is revoked since " + certtext.Day(p.since)
+	want := "client laptop: its certificate was revoked on " + certtext.Day(p.since)
 	for i, err := range errs {
 		if !errors.Is(err, ErrDismissed) || err.Error() != want {
 			t.Errorf("operation %d: %v, want %q", i+1, err, want)
@@ -43,7 +43,8 @@ func TestDismissed(t *testing.T) {
 	}
 }
 
-// TestBarred: when its certificate expires, a client's conn stays open and is barred.
+// TestBarred checks that a client's conn stays open, but is barred, when its
+// certificate expires.
 func TestBarred(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
@@ -82,6 +83,6 @@ func TestValidUntil(t *testing.T) {
 		}
 	}
 	if err := (&Conn{}).Barred(); err != nil {
-		t.Errorf("Barred of a conn without an end: %v", err)
+		t.Errorf("Barred of a conn that does not expire: %v", err)
 	}
 }

@@ -19,8 +19,8 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkBulk sends in chunks of 64 KiB, as remux does, and reports the CPU time of
-// both ends together.
+// BenchmarkBulk sends in chunks of 64 KiB, as remux does, and reports the total CPU
+// time of both ends.
 func BenchmarkBulk(b *testing.B) {
 	serverM, clientM, err := Throwaway()
 	if err != nil {

@@ -62,7 +62,7 @@ func TestInit(t *testing.T) {
 		t.Fatalf("client.pem as CA file: %v, want one CA, which cannot sign other CAs", err)
 	}
 	if years := time.Until(cas[0].NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
-		t.Errorf("the CA is good for %.1f years, want 10", years)
+		t.Errorf("the CA is valid for %.1f years, want 10", years)
 	}
 	pair, err := loadPair(scfg, ServerRole)
 	if err != nil {
@@ -72,7 +72,7 @@ func TestInit(t *testing.T) {
 		t.Errorf("the server's certificate is for %q, want %q", got, want)
 	}
 	if got := pair.Leaf.ExtKeyUsage; !slices.Equal(got, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
-		t.Errorf("the server's certificate may be used for %v, want only for servers", got)
+		t.Errorf("the server's certificate can be used for %v, want only servers", got)
 	}
 	c, s := serve(t, scfg).pair(newClient(t, ccfg))
 	wantTalk(t, c, s)
@@ -143,7 +143,7 @@ func TestListAndRevoke(t *testing.T) {
 	if err := os.Rename(file, moved); err != nil {
 		t.Fatal(err)
 	}
-	second, err := ca.IssueClient(dir, "laptop") // the first one's file has been moved to the laptop
+	second, err := ca.IssueClient(dir, "laptop") // the first certificate's file has been moved to the laptop
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,9 +216,9 @@ func TestThrowaway(t *testing.T) {
 	}
 }
 
-// TestMissingList: in a CA's folder a missing list is an error wherever it is needed,
-// because the certificates it revoked would be accepted again; the error says how to
-// proceed.
+// TestMissingList checks that a missing list in a CA's folder is an error wherever the
+// list is needed, because the certificates it revoked would be accepted again, and that
+// the error says how to proceed.
 func TestMissingList(t *testing.T) {
 	dir, _ := mustInit(t, "127.0.0.1")
 	cfg := Config{Cert: filepath.Join(dir, "server.pem"), Key: filepath.Join(dir, "server.key"), CA: filepath.Join(dir, "ca.pem")}

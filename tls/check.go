@@ -23,7 +23,7 @@ import (
 // Severity is the importance of a Finding.
 type Severity string
 
-// The severities.
+// Severities of findings.
 const (
 	Fatal   Severity = "error"   // every connection fails
 	Warning Severity = "warning" // works now, but unsafely or not for long
@@ -35,7 +35,7 @@ type Finding struct {
 	Text     string // problem, with the setting or file
 	Fix      string // how to fix it; may be empty
 
-	starts bool // a Fatal finding that does not keep the program from starting: it may resolve itself, or the other end may not check it
+	starts bool // a Fatal finding that does not prevent a start, because it may resolve itself or the other end may not check it
 }
 
 // String returns the finding as one line.
@@ -46,7 +46,7 @@ func (f Finding) String() string {
 	return f.Text + "; " + f.Fix
 }
 
-// nearEnd is how long before a certificate expires a warning is reported.
+// nearEnd is how long before a certificate expires Check starts to warn about it.
 const nearEnd = 21 * 24 * time.Hour
 
 // checker collects the findings about one Config.
@@ -58,8 +58,8 @@ type checker struct {
 }
 
 // Check reports problems with the files of one end; it returns nil if there are none.
-// address is the one the server listens on or the client dials; if empty, names are not
-// checked. Check changes nothing and makes no connections.
+// address is what the server listens on or the client dials; if it is empty, names are
+// not checked. Check changes nothing and makes no connections.
 func Check(cfg Config, role Role, address string, now time.Time) []Finding {
 	c := &checker{cfg: cfg, role: role, now: now}
 	pair, err := loadPair(cfg, role)
@@ -88,7 +88,7 @@ func (c *checker) add(s Severity, fix, format string, a ...any) {
 
 func (c *checker) fatal(err error) {
 	if err != nil {
-		fix := "`tunnels certs init NAME…` makes the server's files"
+		fix := "`tunnels certs init NAME…` creates the server's files"
 		switch {
 		case strings.Contains(err.Error(), "`tunnels certs"):
 			fix = "" // the error contains it
@@ -101,7 +101,7 @@ func (c *checker) fatal(err error) {
 	}
 }
 
-// renew returns how to get a new certificate for this end.
+// renew tells the user how to get a new certificate for this end.
 func (c *checker) renew() string {
 	if c.role == ServerRole {
 		return fixRenew
@@ -109,14 +109,14 @@ func (c *checker) renew() string {
 	return c.cfg.names().fixClient()
 }
 
-// own checks this end's certificate on its own.
+// own checks this end's certificate in isolation.
 func (c *checker) own(pair *ctls.Certificate) {
 	c.dates(pair.Leaf, "the "+string(c.role)+"'s certificate "+certtext.Label(pair.Leaf), c.renew(), Fatal)
 }
 
 // dates checks the validity period of a certificate; bad is the severity if it is not
 // valid now. A clock that is behind, as on a small machine without a battery, will be
-// right later, so wrong dates do not prevent a start.
+// corrected later, so a certificate that is not yet valid does not prevent a start.
 func (c *checker) dates(cert *x509.Certificate, what, fix string, bad Severity) {
 	switch text := certtext.OutOfDate(cert, c.now); {
 	case c.now.Before(cert.NotBefore):
@@ -142,7 +142,7 @@ func (c *checker) serverNames(leaf *x509.Certificate, address string) {
 	if name == "" {
 		host, _, err := net.SplitHostPort(address)
 		if ip, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && ip.IsUnspecified() {
-			return // any address: the name that clients dial is not known here
+			return // the server listens on any address, so the name that clients dial is unknown
 		}
 		name, setting = host, names.Address
 	}
@@ -161,8 +161,8 @@ func (c *checker) clientName(address string) {
 	c.fatal(err)
 }
 
-// trust checks the CAs, and this end's certificate against them: with one CA for both
-// ends, as created by `tunnels certs init`, they must match.
+// trust checks the CAs, and checks this end's certificate against them: if both ends
+// share one CA, as with `tunnels certs init`, they must match.
 func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	bad := Fatal // without a valid CA every peer is refused; with one, peers that it signed are accepted
 	if slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return certtext.OutOfDate(ca, c.now) == "" }) {
@@ -194,9 +194,9 @@ func (c *checker) trust(pair *ctls.Certificate, cas []*x509.Certificate) {
 	}
 }
 
-// unsigned reports that no CA of this end has signed its own certificate. That may be
-// right if each end has its own CA. CAs from `tunnels certs` are shared by both ends, so
-// with those the other end certainly rejects the certificate.
+// unsigned reports that none of this end's CAs signed its certificate. That can be
+// correct if each end has its own CA. A CA from `tunnels certs` is shared by both ends,
+// so in that case the other end is certain to reject the certificate.
 func (c *checker) unsigned(leaf *x509.Certificate, cas []*x509.Certificate) {
 	for _, ca := range cas {
 		weak, ok := errors.AsType[x509.InsecureAlgorithmError](leaf.CheckSignatureFrom(ca))
@@ -250,8 +250,8 @@ func sentWith(pair *ctls.Certificate) []*x509.Certificate {
 	return certs
 }
 
-// permissions warns of a key that other users can read. On Windows, file modes do not
-// show that.
+// permissions warns if other users can read a key. On Windows, file modes do not show
+// that.
 func (c *checker) permissions() {
 	if c.cfg.Material != nil || runtime.GOOS == "windows" {
 		return
@@ -261,7 +261,7 @@ func (c *checker) permissions() {
 		if err != nil || info.Mode().Perm()&0o077 == 0 || !holdsKey(file) {
 			continue
 		}
-		c.add(Warning, "`chmod 600 "+file+"`", "the key in %s may be read by others (its mode is %04o)", file, info.Mode().Perm())
+		c.add(Warning, "`chmod 600 "+file+"`", "the key in %s can be read by other users (its mode is %04o)", file, info.Mode().Perm())
 	}
 }
 

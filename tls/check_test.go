@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 			l := p.leaf(ClientRole, "x")
 			p.revoke(l)
 			return p.config("x.pem", l)
-		}, ClientRole, "", []string{"error: certificate of x is revoked since ; tunnels certs client"}},
+		}, ClientRole, "", []string{"error: certificate of x was revoked on ; tunnels certs client"}},
 		{"broken revocation list", func(p *pki) Config {
 			p.write("ca.crl", []byte("broken"))
 			return p.client("x")
@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 			c := newForeignPKI(p.t, "corporate").server()
 			c.CA = newForeignPKI(p.t, "corporate").path("ca.pem")
 			return c
-		}, ServerRole, "", []string{"warning: is signed by corporate, and -tls.server.ca trusts corporate (another CA of that name); same"}},
+		}, ServerRole, "", []string{"warning: is signed by corporate, and -tls.server.ca trusts corporate (another CA with that name); same"}},
 		{"one of two CAs expired", func(p *pki) Config {
 			c := p.server()
 			old := newPKI(p.t)
@@ -112,8 +112,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestStarts: an end does not start if every connection would certainly fail, and says
-// how to fix it; otherwise it starts with a warning.
+// TestStarts checks that an end does not start if every connection is certain to fail,
+// and says how to fix that; otherwise it starts with a warning.
 func TestStarts(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
@@ -149,8 +149,8 @@ func TestStarts(t *testing.T) {
 		{"no name", func(p *pki) Config { return p.withNames(ServerRole, "localhost", nil, nil) }, ServerRole, "tunnels certs init"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, ear := tt.setUp(newPKI(t)), newEar()
-			cfg.Hooks = ear.hooks()
+			cfg, rec := tt.setUp(newPKI(t)), newRecorder()
+			cfg.Hooks = rec.hooks()
 			var err error
 			if tt.role == ServerRole {
 				var s *Server
@@ -163,10 +163,10 @@ func TestStarts(t *testing.T) {
 			switch {
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("new %s: %v, want %q", tt.role, err, tt.want)
-			case tt.want != "" && len(ear.warnings) > 0:
-				t.Errorf("warnings in addition to an error: %q", ear.warnings)
-			case tt.want == "" && (err != nil || len(ear.warnings) != 1):
-				t.Errorf("new %s: %v and warnings %q, want one warning", tt.role, err, ear.warnings)
+			case tt.want != "" && len(rec.warnings) > 0:
+				t.Errorf("warnings in addition to an error: %q", rec.warnings)
+			case tt.want == "" && (err != nil || len(rec.warnings) != 1):
+				t.Errorf("new %s: %v and warnings %q, want one warning", tt.role, err, rec.warnings)
 			}
 		})
 	}
@@ -174,20 +174,20 @@ func TestStarts(t *testing.T) {
 
 func TestKeyPermissions(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("files have no such mode here")
+		t.Skip("file modes are not supported here")
 	}
 	p := newPKI(t)
 	cfg := p.server()
 	if err := os.Chmod(cfg.Key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := "the key in " + cfg.Key + " may be read by others (its mode is 0644); `chmod 600 " + cfg.Key + "`"
+	want := "the key in " + cfg.Key + " can be read by other users (its mode is 0644); `chmod 600 " + cfg.Key + "`"
 	found := Check(cfg, ServerRole, "", time.Now())
 	if len(found) != 1 || found[0].Severity != Warning || found[0].String() != want {
 		t.Errorf("Check = %q, want %q", found, want)
 	}
 	h := serve(t, cfg)
-	if got := h.ear.warnings; len(got) != 1 || got[0] != want {
+	if got := h.rec.warnings; len(got) != 1 || got[0] != want {
 		t.Errorf("warnings of NewServer = %q, want %q", got, want)
 	}
 }
@@ -197,7 +197,7 @@ func TestKeyLog(t *testing.T) {
 	t.Setenv(keyLogEnv, file)
 	p := newPKI(t)
 	h := serve(t, p.server())
-	if got := strings.Join(h.ear.warnings, "\n"); !strings.Contains(got, "SSLKEYLOGFILE is set") || !strings.Contains(got, file) {
+	if got := strings.Join(h.rec.warnings, "\n"); !strings.Contains(got, "SSLKEYLOGFILE is set") || !strings.Contains(got, file) {
 		t.Errorf("warnings = %q, want one about the keys", got)
 	}
 	t.Setenv(keyLogEnv, "")
@@ -212,11 +212,11 @@ func TestKeyLog(t *testing.T) {
 		t.Errorf("mode of the key log = %v, want 0600", info.Mode())
 	}
 	t.Setenv(keyLogEnv, filepath.Join(t.TempDir(), "absent", "keys"))
-	ear := newEar()
+	rec := newRecorder()
 	cfg := p.client("second")
-	cfg.Hooks = ear.hooks()
+	cfg.Hooks = rec.hooks()
 	newClient(t, cfg)
-	if got := strings.Join(ear.warnings, "\n"); !strings.Contains(got, "cannot be written") {
+	if got := strings.Join(rec.warnings, "\n"); !strings.Contains(got, "cannot be written") {
 		t.Errorf("warnings = %q, want one about a file that cannot be written", got)
 	}
 }

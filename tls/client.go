@@ -16,15 +16,15 @@ import (
 	"tunnels/tls/internal/crl"
 )
 
-// sessionsKept is how many TLS sessions a client keeps for resumption: a few for each
-// of its few servers.
+// sessionsKept is how many TLS sessions a client caches for resumption, enough for
+// several per server.
 const sessionsKept = 64
 
 // Client dials servers. Its methods may be called concurrently; it has no goroutines and
 // need not be closed.
 type Client struct {
-	// DialLower dials the conns under TLS, or a net.Dialer if nil. Set it before the
-	// first Dial.
+	// DialLower dials the conns beneath TLS. If nil, a net.Dialer is used. Set it
+	// before the first Dial.
 	DialLower func(ctx context.Context, network, address string) (net.Conn, error)
 
 	cfg    Config
@@ -36,8 +36,8 @@ type Client struct {
 	shown    *ctls.Certificate // certificate that sessions were established with
 }
 
-// NewClient reads the files of cfg. An error names the setting and the command that
-// creates the missing file.
+// NewClient reads the files named in cfg. Errors name the setting and the command that
+// creates a missing file.
 func NewClient(cfg Config) (*Client, error) {
 	s, err := newStore(cfg, ClientRole)
 	if err != nil {
@@ -50,7 +50,7 @@ func NewClient(cfg Config) (*Client, error) {
 }
 
 // Reload rereads all files, changed or not. It returns an error for files that cannot
-// be used; their previous content stays in force.
+// be used; their previous content remains in use.
 func (c *Client) Reload() error {
 	events, err := c.store.reload()
 	c.cfg.Hooks.reloaded(events)
@@ -58,8 +58,8 @@ func (c *Client) Reload() error {
 }
 
 // Dial connects to a server: address is "host:port", or the path of a UNIX socket if
-// Config.ServerName is set. Network "tls" is TLS over "tcp"; any other network is the one
-// that TLS runs over. The result is a *Conn. Handshake errors do not name the server.
+// Config.ServerName is set. Network "tls" means TLS over "tcp"; any other network is
+// the one beneath TLS. The result is a *Conn. Handshake errors do not name the server.
 func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	network = lowerNetwork(network)
 	name, err := c.serverName(network, address)
@@ -86,7 +86,7 @@ func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, e
 func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Conn, error) {
 	limit := c.cfg.handshakeTimeout()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("no answer to the TLS handshake within %v", limit))
+		fmt.Errorf("no response to the TLS handshake within %v", limit))
 	defer cancel()
 	now := c.store.now.Load()
 	low := &lower{Conn: raw}
@@ -103,14 +103,14 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string) (*Con
 	return conn, nil
 }
 
-// config returns a new configuration for each dial, from the current content of the
+// config returns the configuration for one dial, based on the current content of the
 // files.
 func (c *Client) config(now *snapshot, name string) *ctls.Config {
 	conf := c.cfg.settings()
 	conf.ServerName = name
 	conf.RootCAs = now.pool
-	// Not Certificates: crypto/tls would send none of those to a server that asks for
-	// a different CA, and the refusal would show the wrong reason.
+	// Do not use Certificates: crypto/tls sends none of them to a server that asks for
+	// a different CA, so the refusal would give the wrong reason.
 	conf.GetClientCertificate = func(*ctls.CertificateRequestInfo) (*ctls.Certificate, error) {
 		return now.pair, nil
 	}
@@ -147,8 +147,8 @@ func (c *Client) explain(err error, now *snapshot) error {
 		leaf = e.UnverifiedCertificates[0]
 	} else if e, ok := errors.AsType[*crl.RevokedError](err); ok {
 		leaf = e.Cert
-	} else if said := endedEarly(err, ServerRole, c.cfg.handshakeTimeout()); said != nil {
-		return said
+	} else if early := endedEarly(err, ServerRole, c.cfg.handshakeTimeout()); early != nil {
+		return early
 	} else {
 		return err
 	}

@@ -10,15 +10,15 @@ import (
 // ALPN is the protocol (RFC 7301) that both ends offer by default.
 const ALPN = "tunnels/1"
 
-// Config names the files of one end. All paths may name the same PEM file if it holds
-// key, certificate and CA, as those written by `tunnels certs client` do.
+// Config names the files for one end. All paths may name the same PEM file if it holds
+// a key, certificate and CA, like the files that `tunnels certs client` writes.
 type Config struct {
 	Cert string // this end's certificate, followed by its chain
 	Key  string // its private key, or empty if the file Cert holds it
 	CA   string // the CA that signed the other end's certificates
 
-	// ServerName is the name a client expects in the server's certificate, by default
-	// the host of the address it dials.
+	// ServerName is the name a client expects in the server's certificate. It defaults
+	// to the host in the dialed address.
 	ServerName string
 
 	// Material, if not nil, is used instead of the three files.
@@ -35,17 +35,17 @@ type Config struct {
 	// HandshakeMax limits the unfinished handshakes of a listener; 0 means 256.
 	HandshakeMax int
 
-	// Hooks report events; may be nil.
+	// Hooks, if not nil, are called on events.
 	Hooks *Hooks
 
-	// Names are used in messages.
+	// Names are the setting names used in messages.
 	Names Names
 
 	pollEvery time.Duration // interval between checks of the files; 0 means 2 s
 }
 
-// Names are the names of a Config's settings in messages, as users know them. Empty ones
-// are replaced by plain words.
+// Names holds the names of a Config's settings as users know them, for use in messages.
+// Empty ones are replaced by plain words.
 type Names struct {
 	Cert       string // the file of Config.Cert
 	Key        string // the file of Config.Key
@@ -53,7 +53,7 @@ type Names struct {
 	ClientAll  string // a client's three files together
 	ServerName string // Config.ServerName
 	Address    string // where a server listens and a client dials
-	Protocol   string // the setting that decides Config.Protocol
+	Protocol   string // the setting that determines Config.Protocol
 }
 
 // names returns c.Names with empty ones replaced by plain words.
@@ -70,18 +70,18 @@ func (c Config) names() Names {
 	}
 }
 
-// file returns the name of the file of one field: "cert", "key" or "ca".
+// file returns the name used for the file of one field: "cert", "key" or "ca".
 func (n Names) file(field string) string {
 	return map[string]string{"cert": n.Cert, "key": n.Key, "ca": n.CA}[field]
 }
 
-// fixClient returns how to get a client certificate.
+// fixClient tells the user how to get a client certificate.
 func (n Names) fixClient() string {
-	return "`tunnels certs client NAME`, where the CA's key is, makes one file that serves as " + n.ClientAll
+	return "`tunnels certs client NAME`, run where the CA's key is, creates one file that serves as " + n.ClientAll
 }
 
-// Material is the certificate, key and CAs of one end, in memory as PEM. The three may
-// be the same text, as the three files may be the same file.
+// Material holds one end's certificate, key and CAs in memory, as PEM. All three may be
+// the same text, just as the three files may be the same file.
 type Material struct {
 	Cert []byte // this end's certificate, followed by its chain
 	Key  []byte // its private key, or empty if Cert holds it
@@ -91,14 +91,14 @@ type Material struct {
 // Hooks are functions called on events. Any of them may be nil. They are called
 // concurrently, with no lock held, and must not block for long.
 type Hooks struct {
-	// Rejected is called when a conn is refused or, if its peer is revoked later, closed.
-	// The error is one line with the peer and the reason. remote is empty if the inner
-	// listener could not accept; accepting continues.
+	// Rejected is called when a conn is refused or, if its peer is revoked later,
+	// closed. The error is a single line with the peer and the reason. remote is empty
+	// if the inner listener failed to accept a connection; the listener keeps trying.
 	Rejected func(remote string, err error)
 
-	// Reloaded is called when changed files have been reloaded. On an error their
-	// previous content stays in force; a lasting error about CAs or revocations is
-	// repeated every minute, any other less often.
+	// Reloaded is called when changed files have been reloaded. If err is not nil,
+	// their previous content remains in use; persistent errors are reported again,
+	// every minute for CAs and revocation lists, less often for certificates.
 	Reloaded func(what string, err error)
 
 	// Warning is called while a client or server is being created, for problems that do
@@ -128,7 +128,7 @@ func (h *Hooks) warning(text string) {
 	}
 }
 
-// Role is the end of a conn that a Config is for.
+// Role says which end of a conn a Config is for.
 type Role = authority.Role
 
 // The two roles.

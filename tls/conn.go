@@ -16,8 +16,8 @@ import (
 	"tunnels/tls/internal/sockio"
 )
 
-// closeWait limits how long Close tries to send close_notify to a peer that does not
-// read.
+// closeWait limits how long Close tries to send close_notify to a peer that is not
+// reading.
 const closeWait = 250 * time.Millisecond
 
 // Conn is a conn that has completed its handshake. Its methods may be called
@@ -25,22 +25,24 @@ const closeWait = 250 * time.Millisecond
 type Conn struct {
 	tls   *ctls.Conn
 	low   *lower
-	peer  []*x509.Certificate // in the order sent, its own first; never empty
+	peer  []*x509.Certificate // in the order sent, leaf first; never empty
 	proto string
-	since time.Time // when the handshake was completed
+	since time.Time // when the handshake completed
 
 	// expires is when the peer's certificate expires.
 	expires time.Time
 
-	writing sync.Mutex // serializes Write; not acquired by Close and Abort
+	writing sync.Mutex // serializes Write; not acquired by Close or Abort
 
 	// cause is why this end closed the conn, or nil if no reason was given. Read and
 	// Write return it instead of the socket's error.
 	cause atomic.Pointer[error]
 
-	// readErr translates errors of Read; nil leaves them as they are. Set before use.
+	// readErr translates errors from Read; if nil, they are returned unchanged. Set
+	// before use.
 	readErr func(error) error
-	// forget tells the Server that the conn is closed; nil on a client. Set before use.
+	// forget removes the conn from its Server when it is closed; nil on a client. Set
+	// before use.
 	forget func()
 }
 
@@ -55,8 +57,8 @@ func newConn(tc *ctls.Conn, low *lower) *Conn {
 	}
 }
 
-// validUntil returns when a certificate expires. A chain is valid only while all of its
-// certificates are; the chain that expires last counts.
+// validUntil returns when a certificate expires. A chain is valid only while all its
+// certificates are; of several chains, the one that expires last counts.
 func validUntil(leaf *x509.Certificate, chains [][]*x509.Certificate) time.Time {
 	var latest time.Time
 	for _, chain := range chains {
@@ -73,9 +75,9 @@ func validUntil(leaf *x509.Certificate, chains [][]*x509.Certificate) time.Time 
 	return latest
 }
 
-// Read reads at most one record, up to 16 KiB. A clean end is io.EOF; an end without
-// close_notify is io.ErrUnexpectedEOF. On a client, a certificate refused by the server
-// is a *CertificateError.
+// Read reads at most one record, up to 16 KiB. It returns io.EOF after a clean close,
+// and io.ErrUnexpectedEOF if the conn ended without close_notify. On a client it
+// returns a *CertificateError if the server refused the certificate.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.tls.Read(p)
 	switch {
@@ -99,8 +101,9 @@ func (c *Conn) because(err error) error {
 	return err
 }
 
-// ReadMore is like Read, but continues while p has room for a record and more bytes can
-// be read without waiting. It must not be called concurrently with itself or with Read.
+// ReadMore is like Read, but keeps reading while p has room for another record and data
+// is available without waiting. It must not be called concurrently with itself or with
+// Read.
 func (c *Conn) ReadMore(p []byte) (int, error) {
 	n, err := c.Read(p)
 	if err != nil || c.low.rawConn() == nil {
@@ -109,7 +112,7 @@ func (c *Conn) ReadMore(p []byte) (int, error) {
 	c.low.noWait = true
 	for err == nil && len(p)-n >= recordMax {
 		var m int
-		m, err = c.tls.Read(p[n:]) // crypto/tls keeps any error but sockio.ErrNotNow for the next Read
+		m, err = c.tls.Read(p[n:]) // crypto/tls returns any error but sockio.ErrNotNow again from the next Read
 		n += m
 	}
 	c.low.noWait = false
@@ -117,7 +120,7 @@ func (c *Conn) ReadMore(p []byte) (int, error) {
 }
 
 // Write sends p in records of up to 16 KiB, using one system call for up to 256 KiB. A
-// Write that exceeded its deadline leaves the conn unusable for writing.
+// Write that times out leaves the conn unusable for writing.
 func (c *Conn) Write(p []byte) (int, error) {
 	if len(p) <= recordMax {
 		n, err := c.tls.Write(p)
@@ -133,13 +136,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, c.because(err)
 }
 
-// CanWriteNow reports whether WriteNow works: the conn beneath is a socket that
-// supports non-blocking writes.
+// CanWriteNow reports whether WriteNow works, that is, whether the underlying conn is a
+// socket that supports non-blocking writes.
 func (c *Conn) CanWriteNow() bool { return c.low.rawConn() != nil }
 
 // WriteNow is like Write, but does not wait for the peer. It returns true if all of p
-// was sent, false if Flush must be called before anything else is written. Where
-// CanWriteNow is false it sends nothing and returns errors.ErrUnsupported.
+// was sent, false if Flush must be called before anything else is written. If
+// CanWriteNow returns false, WriteNow sends nothing and returns errors.ErrUnsupported.
 func (c *Conn) WriteNow(p []byte) (bool, error) {
 	raw := c.low.rawConn()
 	if raw == nil {
@@ -163,24 +166,25 @@ func (c *Conn) Flush() error {
 	return c.because(c.low.gather.Flush(c.low.Conn))
 }
 
-// recordMax is the payload of one record; up to that there is nothing to gather.
+// recordMax is the maximum payload of a record. A Write of up to this size needs no
+// gathering.
 const recordMax = 16 << 10
 
-// CloseWrite ends this direction; the peer reads io.EOF after all data. crypto/tls
-// gives up after 5 s; this CloseWrite waits for a slow peer as long as Write would:
-// until the write deadline, Close or Abort.
+// CloseWrite closes this direction; the peer reads io.EOF after all data. Where
+// crypto/tls gives up on a slow peer after 5 s, CloseWrite waits as long as Write
+// would: until the write deadline, Close or Abort.
 func (c *Conn) CloseWrite() error { return c.because(c.tls.CloseWrite()) }
 
-// Close closes the conn and sends close_notify, for at most a quarter of a second, so
-// that the peer sees a clean end. A blocked Write returns at once.
+// Close closes the conn, first trying for up to a quarter of a second to send
+// close_notify so that the peer sees a clean end. A blocked Write returns immediately.
 func (c *Conn) Close() error {
 	c.low.beginClose()
 	c.over()
 	return c.tls.Close()
 }
 
-// Abort closes the conn at once, even while a Write is blocked. The peer sees an error
-// (on TCP a reset), never a clean end; data in flight is lost.
+// Abort closes the conn immediately, even while a Write is blocked. The peer sees an
+// error (on TCP a reset), never a clean end; data in flight is lost.
 func (c *Conn) Abort() error {
 	c.over()
 	return c.low.abort()
@@ -189,7 +193,7 @@ func (c *Conn) Abort() error {
 // dismiss calls Abort with a reason, which Read and Write return from then on.
 func (c *Conn) dismiss(reason error) {
 	c.cause.CompareAndSwap(nil, &reason)
-	_ = c.Abort() // its only error is that the conn was already closed
+	_ = c.Abort() // fails only if the conn is already closed
 }
 
 // Barred returns an error if the peer may no longer start anything new on this conn
@@ -202,9 +206,9 @@ func (c *Conn) Barred() error {
 	return &CertificateError{Reason: fmt.Sprintf("the certificate of %s expired on %s", certtext.Label(c.peer[0]), certtext.Day(c.expires)), Err: errExpired}
 }
 
-// SetLinger sets how the socket beneath is closed, as (*net.TCPConn).SetLinger does.
-// With 0 the system resets it if the process is killed, so that even a peer that is not
-// reading notices.
+// SetLinger sets how the underlying socket is closed, like (*net.TCPConn).SetLinger.
+// With 0, the kernel resets the connection if the process is killed, so even a peer
+// that is not reading notices.
 func (c *Conn) SetLinger(sec int) error { return c.low.setLinger(sec) }
 
 func (c *Conn) over() {
@@ -213,16 +217,16 @@ func (c *Conn) over() {
 	}
 }
 
-// NetConn returns the conn under TLS, for setting its socket options. Reading from it
+// NetConn returns the underlying conn, for setting its socket options. Reading from it
 // or writing to it breaks this conn.
 func (c *Conn) NetConn() net.Conn { return c.low.Conn }
 
-// PeerName returns the name in the peer's certificate: its first DNS name or, as client
-// certificates have none, its common name.
+// PeerName returns the name in the peer's certificate: its first DNS name or, if it has
+// none (as in client certificates), its common name.
 func (c *Conn) PeerName() string { return certtext.Name(c.peer[0]) }
 
-// PeerSerial returns the serial number of the peer's certificate in hex, as `tunnels
-// certs list` prints it and `tunnels certs revoke` accepts it.
+// PeerSerial returns the serial number of the peer's certificate in hex, as printed by
+// `tunnels certs list` and accepted by `tunnels certs revoke`.
 func (c *Conn) PeerSerial() string { return certtext.Serial(c.peer[0].SerialNumber) }
 
 // NegotiatedProtocol returns the ALPN protocol, or "" if the peer offered none.
@@ -242,17 +246,16 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline makes Read fail from t on. Setting a later deadline makes it work
-// again.
+// SetReadDeadline makes Read fail from t on. A later deadline makes it work again.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.low.SetReadDeadline(t) }
 
-// SetWriteDeadline makes Write fail from t on. A Write interrupted by it leaves the
-// conn unusable for writing.
+// SetWriteDeadline makes Write fail from t on. A Write that times out leaves the conn
+// unusable for writing.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.low.setWriteDeadline(t) }
 
-// lower is the conn under TLS. It overrides two decisions of crypto/tls: whether an end
-// is clean, and the write deadline of close_notify, which is always 5 s there: too long
-// for Close and too short for CloseWrite.
+// lower is the conn beneath TLS. It overrides two decisions made by crypto/tls: whether
+// the conn ended cleanly, and the write deadline for close_notify. crypto/tls always
+// allows 5 s, which is too long for Close and too short for CloseWrite.
 type lower struct {
 	net.Conn
 	gather  sockio.Gather
@@ -267,18 +270,18 @@ type lower struct {
 	serverName string    // the name the client dialed
 	judgedBy   *snapshot // the snapshot that verified the client's certificate
 
-	// heard is set once the peer has sent something.
+	// heard is set once data has been received from the peer.
 	heard atomic.Bool
 
-	// cut is set when the conn ended without close_notify: crypto/tls reports a clean end
-	// if that happens between two records.
+	// cut is set if the conn ends without close_notify. crypto/tls would report a clean
+	// end when that happens between two records.
 	cut atomic.Bool
 
-	mu    sync.Mutex // guards until; held while a write deadline is set
+	mu    sync.Mutex // guards until; held while setting a write deadline
 	until time.Time  // when Close gives up; zero before Close
 }
 
-// Read is called by crypto/tls only, which does not read past close_notify.
+// Read is called only by crypto/tls, which does not read past close_notify.
 func (l *lower) Read(p []byte) (n int, err error) {
 	switch {
 	case !l.noWait:
@@ -301,7 +304,8 @@ func (l *lower) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// rawConn returns the socket beneath, or nil if it has no non-blocking I/O.
+// rawConn returns the underlying socket, or nil if it does not support non-blocking
+// I/O.
 func (l *lower) rawConn() syscall.RawConn {
 	l.rawOnce.Do(func() {
 		if sc, ok := l.Conn.(syscall.Conn); ok && sockio.CanTry {
@@ -311,11 +315,11 @@ func (l *lower) rawConn() syscall.RawConn {
 	return l.raw
 }
 
-// Write is called by crypto/tls only, with one or a few records.
+// Write is called only by crypto/tls, with one or a few records.
 func (l *lower) Write(p []byte) (int, error) { return l.gather.Write(l.Conn, p) }
 
-// SetWriteDeadline is called by crypto/tls only, around its close_notify: before it
-// with a future time and after it with the current one.
+// SetWriteDeadline is called only by crypto/tls, when it sends close_notify: before
+// with a future time, and afterwards with the current time.
 func (l *lower) SetWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -338,7 +342,7 @@ func (l *lower) setWriteDeadline(t time.Time) error {
 	return l.Conn.SetWriteDeadline(t)
 }
 
-// beginClose sets the last deadline for data still being sent. It also unblocks a
+// beginClose sets the final deadline for data still being sent. It also unblocks a
 // waiting CloseWrite, which Close would otherwise wait for.
 func (l *lower) beginClose() {
 	l.mu.Lock()

@@ -26,8 +26,8 @@ func newPair(t *testing.T) (client, server *Conn) {
 	return serve(t, p.server()).pair(newClient(t, p.client("laptop")))
 }
 
-// fill writes to a conn whose peer does not read until a write blocks. The channel
-// receives the error of that write when it ends.
+// fill writes to a conn whose peer is not reading until a write blocks. The channel
+// receives that write's error when it returns.
 func fill(t *testing.T, c *Conn) <-chan error {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -91,8 +91,8 @@ func TestAbortResets(t *testing.T) {
 	}
 }
 
-// TestLingerResets: the socket is reset when the system closes it, as it does when a
-// process is killed.
+// TestLingerResets checks that the connection is reset when the system closes the
+// socket, as it does when a process is killed.
 func TestLingerResets(t *testing.T) {
 	c, s := newPair(t)
 	wantTalk(t, c, s)
@@ -128,9 +128,9 @@ func (c *signalConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// stuckPair returns a conn over a pipe whose far end does not read, so that whatever
-// the client sends blocks, as when all buffers of a real connection are full. end
-// closes it and waits for its goroutines.
+// stuckPair returns a conn over a pipe whose other end does not read, so all writes
+// block, as they do when the buffers of a real connection are full. end closes it and
+// waits for its goroutines.
 func stuckPair(t *testing.T) (client *Conn, end func()) {
 	t.Helper()
 	smat, cmat, err := Throwaway()
@@ -148,7 +148,7 @@ func stuckPair(t *testing.T) (client *Conn, end func()) {
 		defer close(shaken)
 		// The handshake ends with a session ticket, which the client reads below.
 		if err := ctls.Server(&lower{Conn: far}, server.base).Handshake(); err != nil {
-			t.Errorf("handshake of the server: %v", err)
+			t.Errorf("the server's handshake: %v", err)
 		}
 	})
 	signal := &signalConn{near, make(chan struct{}, 1)}
@@ -174,7 +174,7 @@ func TestCloseWithFullBuffers(t *testing.T) {
 	})
 }
 
-// TestCloseEndsWaitingCloseWrite runs in real time: Close waits for a lock of
+// TestCloseEndsWaitingCloseWrite runs in real time because Close waits for a mutex in
 // crypto/tls, which is not durably blocking in a synctest bubble.
 func TestCloseEndsWaitingCloseWrite(t *testing.T) {
 	c, end := stuckPair(t)
@@ -202,7 +202,7 @@ func TestCloseWriteObeysTheDeadline(t *testing.T) {
 			t.Errorf("CloseWrite = %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 		if took := time.Since(start); took != time.Minute {
-			t.Errorf("CloseWrite took %v, want the minute of its deadline", took)
+			t.Errorf("CloseWrite took %v, want the minute until its deadline", took)
 		}
 	})
 }
@@ -295,11 +295,12 @@ func TestPeer(t *testing.T) {
 	}
 }
 
-// TestWriteNow: WriteNow never blocks, loses nothing, and reports when Flush must follow.
+// TestWriteNow checks that WriteNow never blocks, loses no data, and reports when Flush
+// must follow.
 func TestWriteNow(t *testing.T) {
 	near, far := newPair(t)
 	if !near.CanWriteNow() {
-		t.Skip("this system cannot write to sockets without waiting")
+		t.Skip("this system does not support non-blocking writes to sockets")
 	}
 	piece := make([]byte, 64<<10)
 	rand.Read(piece)
@@ -341,6 +342,6 @@ func TestWriteNow(t *testing.T) {
 		}
 	}
 	if err := <-done; err != nil || got != total {
-		t.Errorf("%d bytes came, %v, want %d", got, err, total)
+		t.Errorf("%d bytes arrived, %v, want %d", got, err, total)
 	}
 }

@@ -18,24 +18,24 @@
 // would be an open proxy, so NewServer requires one.
 //
 // In TLS 1.3 a client finishes its handshake before the server has verified the
-// client's certificate. So Dial may succeed for a client that is refused; its first
-// Read returns the refusal as a *CertificateError.
+// client's certificate. So Dial may succeed even though the server then refuses the
+// client; the first Read returns the refusal as a *CertificateError.
 //
 // # Files
 //
-// Files are PEM. One file may hold key, certificate and CA together; each field takes
-// what it needs from it. Files are checked every two seconds and reloaded when they
-// change. If a file cannot be used, its last good content stays in force and the error is
-// reported repeatedly until the file is fixed. The revocation list of a CA file NAME.pem
-// is NAME.crl (or ca.crl) in the same folder. When a client is revoked, the server closes
-// its open conns at once, and their Read and Write return the reason (ErrDismissed). An
-// expired certificate does not end a conn, but Conn.Barred reports that its peer may no
-// longer start anything new. NewServer and NewClient return an error for files with which
-// every conn would fail.
+// Files are PEM. One file may hold key, certificate and CA together; each field uses
+// the parts it needs. Files are checked every two seconds and reloaded when they
+// change. If a file becomes unusable, its last good content remains in use and the
+// error is reported repeatedly until the file is fixed. The revocation list of a CA
+// file NAME.pem is NAME.crl (or ca.crl) in the same folder. When a client is revoked,
+// the server closes its open conns immediately, and their Read and Write return the
+// reason (ErrDismissed). An expired certificate does not end a conn, but from then on
+// Conn.Barred returns an error, because the peer may not start anything new. NewServer
+// and NewClient return an error if the files would make every conn fail.
 //
 // # Limits
 //
-// crypto/tls never renews the keys of a conn by itself: AES-GCM is good for
-// about 2^24.5 records (RFC 8446 section 5.5), so the caller must close conns before
-// that. A Write that exceeded its deadline leaves the conn unusable.
+// crypto/tls never updates a conn's keys. AES-GCM is safe for about 2^24.5 records (RFC
+// 8446 section 5.5), so the caller must close conns before then. A Write that times out
+// leaves the conn unusable.
 package tls

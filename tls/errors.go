@@ -17,7 +17,7 @@ import (
 
 // Instructions for fixing a problem, as shown to users.
 const (
-	fixInit  = "`tunnels certs init NAME…` makes a CA, a server's and a client's certificate (NAME: what the server is reached by)"
+	fixInit  = "`tunnels certs init NAME…` creates a CA and certificates for a server and a client (NAME is what clients connect to)"
 	fixDates = "check the clocks of both machines"
 )
 
@@ -25,7 +25,7 @@ const (
 type CertificateError struct {
 	Reason string // which certificate, and why, in one line
 	Fix    string // command or setting that fixes it; may be empty
-	Err    error  // the error of crypto/tls
+	Err    error  // the error from crypto/tls
 }
 
 func (e *CertificateError) Error() string {
@@ -98,8 +98,8 @@ func verdict(err error, leaf *x509.Certificate, want Role, names Names, now time
 	return fmt.Sprintf("%s is not accepted: %v", who, e), ""
 }
 
-// The alerts (RFC 8446 section 6.2) with which an end refuses a certificate, and one with
-// a different cause.
+// The alerts (RFC 8446 section 6.2) that an end sends to refuse a certificate, and one
+// with a different cause.
 const (
 	alertBadCertificate      ctls.AlertError = 42
 	alertRevoked             ctls.AlertError = 44
@@ -110,8 +110,9 @@ const (
 	alertNoProtocol          ctls.AlertError = 120 // RFC 7301: no protocol in common
 )
 
-// remoteAlert finds the alert by which the peer refused this end's certificate.
-// crypto/tls does not export the type of received alerts, but does export their texts.
+// remoteAlert finds the alert with which the peer refused this end's certificate.
+// crypto/tls does not export the type of received alerts, but it does export their
+// texts.
 func remoteAlert(err error) (ctls.AlertError, bool) {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Op != "remote error" {
@@ -141,7 +142,7 @@ func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, names 
 	case dates != "":
 		e.Reason = who + ": it " + dates
 	case a == alertExpired:
-		e.Reason = fmt.Sprintf("%s: the server's clock is outside of its dates (%s to %s)", who, certtext.Day(own.NotBefore), certtext.Day(own.NotAfter))
+		e.Reason = fmt.Sprintf("%s: the server's clock is outside its validity period (%s to %s)", who, certtext.Day(own.NotBefore), certtext.Day(own.NotAfter))
 		e.Fix = fixDates
 	case !hasUse(own, x509.ExtKeyUsageClientAuth):
 		e.Reason = who + ": it is not a client's certificate"
@@ -151,8 +152,8 @@ func refusedByServer(a ctls.AlertError, err error, own *x509.Certificate, names 
 	return e
 }
 
-// refusedByClient explains an alert from a client. Go clients send "bad certificate" for
-// any reason, so this end's own findings are added.
+// refusedByClient explains an alert from a client. Go clients send "bad certificate"
+// for any reason, so this end's own certificate is examined too.
 func refusedByClient(err error, own *x509.Certificate, name string, now time.Time) *CertificateError {
 	e := &CertificateError{Err: err}
 	who := fmt.Sprintf("the client refused this server's certificate (%s)", certtext.Label(own))

@@ -14,7 +14,7 @@ const keyLogEnv = "SSLKEYLOGFILE"
 // debugging do not justify an open file that must be closed.
 type keyLog string
 
-// newKeyLog returns the writer requested by the environment, or nil if there is none.
+// newKeyLog returns the key log writer that the environment asks for, or nil.
 func newKeyLog(hooks *Hooks) io.Writer {
 	file := os.Getenv(keyLogEnv)
 	if file == "" {
@@ -28,7 +28,8 @@ func newKeyLog(hooks *Hooks) io.Writer {
 	return keyLog(file)
 }
 
-// Write appends p in one system call, so that lines of different conns do not mix.
+// Write appends p in one system call, so that lines from different conns do not
+// interleave.
 func (k keyLog) Write(p []byte) (int, error) {
 	f, err := os.OpenFile(string(k), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -16,41 +16,42 @@ import (
 
 // listener runs the handshakes of one inner listener.
 //
-// The number of unfinished handshakes is limited; beyond that, a new one ends the oldest,
-// of a client that has sent nothing if there is one. If new ones waited instead, a few
-// hundred silent connections could block everyone for the whole handshake timeout. A
-// client that completes its handshake within a few round trips is never the oldest for
-// long, and silent connections from its own address do not end it.
+// The number of unfinished handshakes is limited. At the limit, a new handshake
+// replaces the oldest one, preferably one whose client has sent nothing. If new
+// handshakes waited instead, a few hundred silent connections could block everyone for
+// the whole handshake timeout. A client that completes its handshake within a few round
+// trips is never the oldest for long, and silent connections from its own address do
+// not replace it.
 //
-// A conn holds a slot from when the inner listener accepts it until Accept returns it. So
-// if Accept is not called, new connections wait in the kernel.
+// A conn holds a slot from when the inner listener accepts it until Accept returns it,
+// so if Accept is not called, new connections wait in the kernel.
 type listener struct {
 	inner net.Listener
 	srv   *Server
 	max   int           // unfinished handshakes
-	slots chan struct{} // 2*max slots: as many again may wait for Accept
+	slots chan struct{} // 2*max slots, so that finished conns can wait for Accept
 	ready chan *Conn    // has room for all slots, so sending never blocks
 	done  chan struct{} // closed by Close
-	ended chan struct{} // closed when the accept loop has ended
-	err   error         // why it ended; written before ended is closed
+	ended chan struct{} // closed when the accept loop has returned
+	err   error         // why it returned; written before ended is closed
 	once  sync.Once
 	wg    sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool
-	pending  list.List      // of *attempt, the oldest first
+	pending  list.List      // of *attempt, oldest first
 	bySource map[string]int // number of pending attempts by source
 }
 
 // attempt is one unfinished handshake.
 type attempt struct {
 	low     *lower
-	source  string // set once, never changed
-	dropped bool   // ended to make room for a newer one. Guarded by listener.mu
+	source  string // immutable
+	dropped bool   // dropped to make room for a newer one. Guarded by listener.mu
 }
 
-// Listen listens on network "tls", which is TLS over "tcp", or on the network that TLS
-// is to run over, as Listener does.
+// Listen listens on the given address and returns a listener like that of Listener.
+// Network "tls" means TLS over "tcp"; any other network is the one beneath TLS.
 func (s *Server) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	inner, err := new(net.ListenConfig).Listen(ctx, lowerNetwork(network), address)
 	if err != nil {
@@ -68,8 +69,8 @@ func lowerNetwork(network string) string {
 }
 
 // Listener returns a listener whose Accept returns conns (*Conn) that have completed
-// their handshake. A refused client is reported to Hooks.Rejected and never ends the
-// listener. Close closes inner, ends all unfinished handshakes and waits for them;
+// their handshake. A refused client is reported to Hooks.Rejected and never stops the
+// listener. Close closes inner, aborts all unfinished handshakes and waits for them;
 // conns that Accept has returned stay open.
 func (s *Server) Listener(inner net.Listener) net.Listener {
 	n := s.cfg.handshakeMax()
@@ -113,7 +114,7 @@ func (l *listener) closedError() error {
 // Addr returns the address of the inner listener.
 func (l *listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Close ends the listener; see Server.Listener.
+// Close closes the listener; see Server.Listener.
 func (l *listener) Close() error {
 	err := net.ErrClosed
 	l.once.Do(func() {
@@ -122,7 +123,7 @@ func (l *listener) Close() error {
 		l.mu.Lock()
 		l.closed = true
 		for e := l.pending.Front(); e != nil; e = e.Next() {
-			_ = e.Value.(*attempt).low.Conn.Close() // this ends its handshake
+			_ = e.Value.(*attempt).low.Conn.Close() // makes its handshake fail
 		}
 		l.mu.Unlock()
 		l.wg.Wait()
@@ -156,7 +157,7 @@ func (l *listener) acceptLoop() {
 			continue
 		}
 		<-l.slots
-		if !passing(err) {
+		if !isTemporary(err) {
 			l.err = err
 			return
 		}
@@ -171,9 +172,9 @@ func (l *listener) acceptLoop() {
 	}
 }
 
-// passing reports whether the error is temporary, for example because the process has run
-// out of file descriptors.
-func passing(err error) bool {
+// isTemporary reports whether the error is temporary, for example because the process
+// has run out of file descriptors.
+func isTemporary(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
@@ -182,7 +183,7 @@ func passing(err error) bool {
 	return system || ok && timeout.Timeout()
 }
 
-// begin starts a handshake; if there are too many, the oldest one is ended.
+// begin starts a handshake. If there are too many, it drops an older one.
 func (l *listener) begin(raw net.Conn) {
 	a := &attempt{low: &lower{Conn: raw}}
 	l.mu.Lock()
@@ -197,16 +198,17 @@ func (l *listener) begin(raw net.Conn) {
 		oldest := l.oldestLocked(a.source)
 		l.forgetLocked(oldest)
 		oldest.Value.(*attempt).dropped = true
-		_ = oldest.Value.(*attempt).low.Conn.Close() // this ends its handshake
+		_ = oldest.Value.(*attempt).low.Conn.Close() // makes its handshake fail
 	}
 	e := l.pending.PushBack(a)
 	l.bySource[a.source]++
 	l.wg.Go(func() { l.serve(a, e) })
 }
 
-// oldestLocked chooses the handshake to end for a new one from source. It is one from the
-// sources with the most, so that no source can displace the others: the oldest whose
-// client has sent nothing or, if all have, the oldest.
+// oldestLocked chooses the handshake to drop in favor of a new one from source. It
+// considers only the sources with the most handshakes, so that no source can displace
+// the others, and picks the oldest whose client has sent nothing or, if all have sent
+// something, the oldest.
 func (l *listener) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {
@@ -236,8 +238,8 @@ func (l *listener) forgetLocked(e *list.Element) {
 	}
 }
 
-// sourceOf returns the address a connection comes from, or the /64 of an IPv6 address;
-// all connections on a UNIX socket have the same source.
+// sourceOf returns a connection's remote IP address or, for IPv6, its /64 prefix. All
+// connections on a UNIX socket have the same source.
 func sourceOf(raw net.Conn) string {
 	remote := raw.RemoteAddr()
 	if remote == nil {
@@ -255,7 +257,7 @@ func sourceOf(raw net.Conn) string {
 	return addr.String()
 }
 
-// serve runs one handshake to its end.
+// serve runs one handshake to completion.
 func (l *listener) serve(a *attempt, e *list.Element) {
 	conn, err := l.handshake(a)
 	if err == nil {
@@ -272,8 +274,8 @@ func (l *listener) serve(a *attempt, e *list.Element) {
 	<-l.slots
 }
 
-// finish removes an attempt from the pending ones and reports whether it was still among
-// them.
+// finish removes an attempt from pending and reports whether its conn may be used: the
+// attempt was not dropped and the listener is open.
 func (l *listener) finish(a *attempt, e *list.Element) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -317,10 +319,11 @@ func (l *listener) reject(a *attempt, err error) {
 	}
 }
 
-// linger waits until the client has read the reason for the refusal. In TLS 1.3 it may
-// already have written data, and closing a socket with unread data resets it. Then the
-// client's writes fail before its read does, some systems discard what they have
-// received, and an alert lost on the network is not retransmitted.
+// linger waits until the client has read the reason for the refusal. In TLS 1.3 the
+// client may already have written data, and closing a socket with unread data resets
+// the connection. The client's writes would then fail before its read does, some
+// systems would discard received data, and an alert lost on the network would not be
+// retransmitted.
 func linger(raw net.Conn) {
 	const longest, most = 2 * time.Second, 256 << 10
 	half, ok := raw.(interface{ CloseWrite() error })

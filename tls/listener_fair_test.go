@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestHandshakesShareBySource: a source with many unfinished handshakes loses one, not
-// a source with few.
+// TestHandshakesShareBySource checks that a source with many unfinished handshakes
+// loses one, not a source with few.
 func TestHandshakesShareBySource(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	add := func(source string) {
@@ -20,7 +20,7 @@ func TestHandshakesShareBySource(t *testing.T) {
 	for i, source := range []string{"flood", "newcomer", "honest", "flood"} {
 		e := l.oldestLocked(source)
 		if got := e.Value.(*attempt).source; got != "flood" {
-			t.Errorf("%d: a handshake from %s ends for one from %s, want one from flood", i, got, source)
+			t.Errorf("%d: a handshake from %s is dropped for one from %s, want one from flood", i, got, source)
 		}
 		l.forgetLocked(e)
 	}
@@ -28,7 +28,7 @@ func TestHandshakesShareBySource(t *testing.T) {
 		l.forgetLocked(l.pending.Front())
 	}
 	if len(l.bySource) != 0 {
-		t.Errorf("sources %v are left after the last handshake", l.bySource)
+		t.Errorf("sources %v remain after the last handshake", l.bySource)
 	}
 }
 
@@ -57,8 +57,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestOldestOfEqualSources: if no source has more than the others, the oldest handshake
-// ends, so that a new one has time to finish.
+// TestOldestOfEqualSources checks that if no source has more handshakes than the
+// others, the oldest one is dropped, so that new ones have time to finish.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &listener{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
@@ -68,14 +68,14 @@ func TestOldestOfEqualSources(t *testing.T) {
 	for range 50 { // map order varies between iterations
 		for source, want := range map[string]string{"new": "a", "c": "c"} {
 			if got := l.oldestLocked(source).Value.(*attempt).source; got != want {
-				t.Fatalf("for a handshake from %s, the one from %s gives way, want %s", source, got, want)
+				t.Fatalf("a new handshake from %s replaces one from %s, want %s", source, got, want)
 			}
 		}
 	}
 }
 
-// TestSilentFirst: among the handshakes of one source, the oldest that has sent nothing
-// ends first.
+// TestSilentFirst checks that among one source's handshakes, the oldest that has
+// received nothing is dropped first.
 func TestSilentFirst(t *testing.T) {
 	l := &listener{bySource: map[string]int{"a": 4}}
 	for i := range 4 {
@@ -86,7 +86,7 @@ func TestSilentFirst(t *testing.T) {
 	for _, want := range []string{"1", "3", "0", "2"} {
 		e := l.oldestLocked("a")
 		if got := e.Value.(*attempt).low.serverName; got != want {
-			t.Errorf("handshake %s ends, want %s", got, want)
+			t.Errorf("handshake %s is dropped, want %s", got, want)
 		}
 		l.forgetLocked(e)
 	}

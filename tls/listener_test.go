@@ -36,13 +36,14 @@ func TestFloodOfSilentConnections(t *testing.T) {
 		c, s := h.pair(client)
 		wantTalk(t, c, s)
 	})
-	if got, want := receive(t, h.ear.rejected, "line about a dropped handshake"), "dropped to make room for a newer one: 256 handshakes were unfinished"; got != want {
-		t.Errorf("line of a dropped handshake = %q, want %q", got, want)
+	if got, want := receive(t, h.rec.rejected, "line about a dropped handshake"), "dropped to make room for a newer one: 256 handshakes were unfinished"; got != want {
+		t.Errorf("line for a dropped handshake = %q, want %q", got, want)
 	}
 }
 
-// TestSilentFloodSparesHandshake: a client that is in the middle of its handshake, as on
-// a slow path, is not dropped for silent connections from its own address.
+// TestSilentFloodSparesHandshake checks that a client in the middle of its handshake,
+// as on a slow path, is not dropped in favor of silent connections from its own
+// address.
 func TestSilentFloodSparesHandshake(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
@@ -63,18 +64,18 @@ func TestSilentFloodSparesHandshake(t *testing.T) {
 	}()
 	receive(t, path.answered, "the server's side of the handshake")
 	silent(t, h.addr, 300)
-	receive(t, h.ear.rejected, "line about a dropped handshake")
+	receive(t, h.rec.rejected, "line about a dropped handshake")
 	close(path.open)
 	if c := receive(t, done, "the client's conn"); c != nil {
 		wantTalk(t, c, h.accepted())
 	}
 }
 
-// slowPath delivers the first Write at once and the others once it is open.
+// slowPath delivers the first Write immediately and the others once open is closed.
 type slowPath struct {
 	net.Conn
 	hello    bool          // the first Write has passed; owned by the writer
-	answered chan struct{} // closed by the second Write: the server has answered the first
+	answered chan struct{} // closed by the second Write, since the server has then replied to the first
 	open     chan struct{}
 }
 
@@ -98,7 +99,7 @@ func TestHandshakeDeadline(t *testing.T) {
 	cfg.HandshakeTimeout = 50 * time.Millisecond
 	h := serve(t, cfg)
 	silent(t, h.addr, 1)
-	if got, want := receive(t, h.ear.rejected, "line of the server"), "the client did not finish its TLS handshake within 50ms"; got != want {
+	if got, want := receive(t, h.rec.rejected, "line of the server"), "the client did not finish its TLS handshake within 50ms"; got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
 }
@@ -135,14 +136,14 @@ func TestAcceptNotCalled(t *testing.T) {
 		}
 	}
 	if got := len(conns); got != 4 {
-		t.Errorf("%d handshakes were finished although Accept is not called, want 4", got)
+		t.Errorf("%d handshakes finished although Accept was not called, want 4", got)
 	}
 	if err := l.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 	for _, c := range conns {
 		if err := endOf(c); !isReset(err) {
-			t.Errorf("conn that was not accepted ended with %v, want an error", err)
+			t.Errorf("conn that Accept did not return ended with %v, want an error", err)
 		}
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
@@ -164,7 +165,7 @@ func TestCloseEndsPendingHandshakes(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
 	conns := silent(t, h.addr, 5)
-	// Serving another client afterwards shows that they were accepted.
+	// Serving another client afterwards proves that they were accepted.
 	h.pair(newClient(t, p.client("laptop")))
 	within(t, soon, "Close", func() { _ = h.listener.Close() })
 	for _, c := range conns {
@@ -173,12 +174,12 @@ func TestCloseEndsPendingHandshakes(t *testing.T) {
 			t.Error("a pending handshake outlives Close")
 		}
 	}
-	if n := len(h.ear.rejected); n != 0 {
+	if n := len(h.rec.rejected); n != 0 {
 		t.Errorf("%d handshakes ended by Close were reported as rejected, want 0", n)
 	}
 }
 
-// brokenListener fails a few times before it accepts.
+// brokenListener fails a few times before it accepts a connection.
 type brokenListener struct {
 	net.Listener
 	errs chan error
@@ -205,8 +206,8 @@ func TestAcceptErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := p.server()
-			ear := newEar()
-			cfg.Hooks = ear.hooks()
+			rec := newRecorder()
+			cfg.Hooks = rec.hooks()
 			server, err := NewServer(cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -244,11 +245,11 @@ func TestAcceptErrors(t *testing.T) {
 				t.Fatalf("Accept after temporary errors: %v", err)
 			}
 			_ = c.Close()
-			if got := receive(t, ear.rejected, "line about accepting"); !strings.Contains(got, "retrying") {
+			if got := receive(t, rec.rejected, "line about accepting"); !strings.Contains(got, "retrying") {
 				t.Errorf("line = %q, want one that announces a retry", got)
 			}
-			if n := len(ear.rejected); n != 0 {
-				t.Errorf("%d more lines about one series of errors, want 0", n)
+			if n := len(rec.rejected); n != 0 {
+				t.Errorf("%d more lines about the same series of errors, want 0", n)
 			}
 		})
 	}

@@ -14,7 +14,8 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// snapshot holds the certificate, key and CAs of one end at one time. It is immutable.
+// snapshot holds one end's certificate, key and CAs as of one point in time. It is
+// immutable.
 type snapshot struct {
 	pair *ctls.Certificate // with its Leaf
 	cas  []*x509.Certificate
@@ -22,7 +23,8 @@ type snapshot struct {
 	crls []crl.List
 }
 
-// judge verifies a peer's certificates for the given time, as the handshake does.
+// judge verifies a peer's certificates as of the given time, the way the handshake
+// does.
 func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time.Time) error {
 	opts := x509.VerifyOptions{
 		Roots:         s.pool,
@@ -40,13 +42,13 @@ func (s *snapshot) judge(peer []*x509.Certificate, use x509.ExtKeyUsage, at time
 	return crl.Check(s.crls, chains)
 }
 
-// source is the text of one Config field, and its name in messages.
+// source is the text for one Config field, and the name used for it in messages.
 type source struct {
 	name string // "certs/ca.pem (the CA file)"
 	data []byte
 }
 
-// read returns the text of one field: "cert", "key" or "ca".
+// read returns the text for one field: "cert", "key" or "ca".
 func (c Config) read(r Role, field string) (source, error) {
 	name := c.names().file(field)
 	if m := c.Material; m != nil {
@@ -78,7 +80,7 @@ func (c Config) emptyError(r Role, field string) error {
 	case field == "ca" && r == ServerRole:
 		return fmt.Errorf("a server without a CA for its clients would be an open proxy: %s is not set; %s", name, fixInit)
 	case field == "ca":
-		return fmt.Errorf("a client without a CA cannot tell its server from another: %s is not set; %s", name, names.fixClient())
+		return fmt.Errorf("a client without a CA cannot verify its server: %s is not set; %s", name, names.fixClient())
 	case r == ServerRole:
 		return fmt.Errorf("%s is not set: a server needs a certificate and its key; %s", name, fixInit)
 	}
@@ -153,8 +155,8 @@ func (c Config) crlFiles() []string {
 }
 
 // loadCRLs reads the revocation lists next to the CA file. found lists the files that
-// exist, and failed those that could not be read; err says why. An unreadable file does
-// not hide the lists in the other one. In ca.crl, lists signed by a foreign CA are
+// exist, and failed those that could not be read; err says why. Lists are still read
+// from one file if the other is unreadable. In ca.crl, lists signed by a foreign CA are
 // ignored if the CA file could also have a NAME.crl.
 func loadCRLs(c Config, cas []*x509.Certificate) (lists []crl.List, found, failed []string, err error) {
 	var errs []error

@@ -24,16 +24,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for something that should happen at once.
+// patience is how long a test waits for something that should happen immediately.
 const patience = 20 * time.Second
 
-// pki is a CA whose files are in a folder of the test.
+// pki is a CA whose files are in a temporary folder.
 type pki struct {
 	t   testing.TB
 	dir string
 	ca  *authority.CA
 
-	since time.Time // when its certificates were revoked
+	since time.Time // when the CA's certificates were revoked
 }
 
 func newPKI(t testing.TB) *pki {
@@ -62,7 +62,7 @@ func (p *pki) write(file string, data []byte) string {
 	return path
 }
 
-// leaf issues a certificate with the usual dates.
+// leaf issues a certificate with the default dates.
 func (p *pki) leaf(role Role, names ...string) authority.Leaf {
 	p.t.Helper()
 	l, err := p.ca.IssueNow(role, names, time.Now())
@@ -82,7 +82,7 @@ func (p *pki) leafAt(role Role, from, to time.Time, names ...string) authority.L
 }
 
 // config writes a leaf's bundle and returns a configuration that uses it and trusts the
-// CA of the folder.
+// folder's CA.
 func (p *pki) config(file string, l authority.Leaf) Config {
 	p.t.Helper()
 	text, err := l.BundlePEM(p.ca)
@@ -93,7 +93,7 @@ func (p *pki) config(file string, l authority.Leaf) Config {
 	return Config{Cert: path, Key: path, CA: p.path("ca.pem"), pollEvery: 10 * time.Millisecond}
 }
 
-// named returns cfg with the option names of a role.
+// named returns cfg with the option names for a role.
 func named(cfg Config, r Role) Config {
 	prefix := "-tls." + string(r) + "."
 	cfg.Names = Names{
@@ -104,7 +104,8 @@ func named(cfg Config, r Role) Config {
 	return cfg
 }
 
-// fixClient is the advice for a named client whose certificate is refused.
+// fixClient is the advice shown to a client with option names when its certificate is
+// refused.
 var fixClient = named(Config{}, ClientRole).names().fixClient()
 
 // newForeignPKI returns a CA that this package did not create.
@@ -216,8 +217,8 @@ func (p *pki) revoke(leaves ...authority.Leaf) {
 	p.write("ca.crl", text)
 }
 
-// ear records hook calls.
-type ear struct {
+// hookRecorder records hook calls.
+type hookRecorder struct {
 	rejected chan string
 	reloaded chan event
 
@@ -225,11 +226,11 @@ type ear struct {
 	warnings []string
 }
 
-func newEar() *ear {
-	return &ear{rejected: make(chan string, 1000), reloaded: make(chan event, 1000)}
+func newRecorder() *hookRecorder {
+	return &hookRecorder{rejected: make(chan string, 1000), reloaded: make(chan event, 1000)}
 }
 
-func (e *ear) hooks() *Hooks {
+func (e *hookRecorder) hooks() *Hooks {
 	return &Hooks{
 		Rejected: func(_ string, err error) { e.rejected <- err.Error() },
 		Reloaded: func(what string, err error) { e.reloaded <- event{what, err} },
@@ -241,21 +242,21 @@ func (e *ear) hooks() *Hooks {
 	}
 }
 
-// house is a running server that sends its accepted conns to a channel.
-type house struct {
+// testServer is a running server that sends its accepted conns to a channel.
+type testServer struct {
 	t        testing.TB
 	server   *Server
 	listener net.Listener
 	addr     string
-	ear      *ear
+	rec      *hookRecorder
 	conns    chan *Conn
 }
 
 // serve runs a server on loopback until the test ends.
-func serve(t testing.TB, cfg Config) *house {
+func serve(t testing.TB, cfg Config) *testServer {
 	t.Helper()
-	h := &house{t: t, ear: newEar(), conns: make(chan *Conn, 1000)}
-	cfg.Hooks = h.ear.hooks()
+	h := &testServer{t: t, rec: newRecorder(), conns: make(chan *Conn, 1000)}
+	cfg.Hooks = h.rec.hooks()
 	server, err := NewServer(named(cfg, ServerRole))
 	if err != nil {
 		t.Fatalf("NewServer: %v", err)
@@ -288,7 +289,7 @@ func serve(t testing.TB, cfg Config) *house {
 }
 
 // accepted returns the next conn accepted by the server.
-func (h *house) accepted() *Conn {
+func (h *testServer) accepted() *Conn {
 	h.t.Helper()
 	c := receive(h.t, h.conns, "accepted conn")
 	h.t.Cleanup(func() { _ = c.Abort() })
@@ -315,7 +316,7 @@ func newClient(t testing.TB, cfg Config) *Client {
 	return c
 }
 
-func (h *house) dial(c *Client) (*Conn, error) {
+func (h *testServer) dial(c *Client) (*Conn, error) {
 	conn, err := c.Dial(h.t.Context(), "tcp", h.addr)
 	if err != nil {
 		return nil, err
@@ -325,7 +326,7 @@ func (h *house) dial(c *Client) (*Conn, error) {
 }
 
 // pair returns both ends of a new conn.
-func (h *house) pair(c *Client) (client, server *Conn) {
+func (h *testServer) pair(c *Client) (client, server *Conn) {
 	h.t.Helper()
 	client, err := h.dial(c)
 	if err != nil {
@@ -348,7 +349,7 @@ func wantTalk(t testing.TB, a, b *Conn) {
 	}
 }
 
-// endOf returns the error with which a conn's reads end.
+// endOf reads from a conn until a Read fails, and returns the error.
 func endOf(c *Conn) error {
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, c)
@@ -365,7 +366,7 @@ func isReset(err error) bool {
 
 func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.Cert} }
 
-// list returns a revocation list of one serial number, signed by the CA of p.
+// list returns a revocation list with one serial number, signed by p's CA.
 func (p *pki) list(serial int64) []byte { return p.listAt(serial, 1, time.Now()) }
 
 // listAt is like list, with a given number and date.

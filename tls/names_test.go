@@ -10,7 +10,7 @@ import (
 func TestPlainNames(t *testing.T) {
 	for role, want := range map[Role][]string{
 		ServerRole: {"an open proxy: the CA file is not set", "the certificate file is not set: a server needs"},
-		ClientRole: {"a client without a CA cannot tell its server from another: the CA file is not set; `tunnels certs client NAME`, where the CA's key is, makes one file that serves as a client's certificate, key and CA"},
+		ClientRole: {"a client without a CA cannot verify its server: the CA file is not set; `tunnels certs client NAME`, run where the CA's key is, creates one file that serves as a client's certificate, key and CA"},
 	} {
 		var all []string
 		for _, f := range Check(Config{}, role, "", time.Now()) {

@@ -15,10 +15,10 @@ import (
 	"tunnels/tls/internal/certtext"
 )
 
-// How each end gets a certificate of its own.
+// Instructions for getting each end's certificate.
 const (
-	fixServerFile = "the server's is server.pem, which `tunnels certs init NAME…` makes"
-	fixClientFile = "a client's is the NAME.pem that `tunnels certs client NAME` makes"
+	fixServerFile = "the server's is server.pem, which `tunnels certs init NAME…` creates"
+	fixClientFile = "a client's is the NAME.pem that `tunnels certs client NAME` creates"
 	fixRenew      = "move server.pem and server.key away and run `tunnels certs init NAME…` in the CA's folder"
 )
 
@@ -32,7 +32,7 @@ var ourSchemes = []ctls.SignatureScheme{
 // maxRSA is the longest RSA key, in bits, that crypto/tls accepts from its peer.
 const maxRSA = 8192
 
-// usable checks that this end can use a certificate and its key at all; otherwise the
+// usable checks that this end can use a certificate and its key at all. If not, the
 // other end would refuse every handshake.
 func usable(pair *ctls.Certificate, r Role) error {
 	use, fix := x509.ExtKeyUsageServerAuth, fixServerFile
@@ -62,8 +62,8 @@ func keyKind(cert *x509.Certificate) string {
 	return cert.PublicKeyAlgorithm.String()
 }
 
-// refuse checks the files of one end before it starts. It returns an error for problems
-// that would break every connection; if there are none, it reports the other findings as
+// refuse checks one end's files before it starts. It returns an error for problems that
+// would break every connection; if there are none, it reports the other findings as
 // warnings.
 func refuse(cfg Config, role Role) error {
 	var bad, warnings []string
@@ -83,8 +83,8 @@ func refuse(cfg Config, role Role) error {
 	return nil
 }
 
-// madeHere matches the names of CAs created by authority.New. Such a CA signs for both
-// ends, so certificates from two different ones never match.
+// madeHere matches the names of CAs created by authority.New. Both ends use the same
+// such CA, so certificates from two different ones never match.
 var madeHere = regexp.MustCompile(`^tunnels CA [0-9a-f]{8}$`)
 
 // allMadeHere reports whether a certificate and all the CAs are from authority.New.
@@ -100,7 +100,7 @@ func trusted(cas []*x509.Certificate, other string) string {
 	for _, ca := range cas {
 		name := ca.Subject.CommonName
 		if name == other {
-			name += " (another CA of that name)"
+			name += " (another CA with that name)"
 		}
 		if name = certtext.Plain(name); !slices.Contains(names, name) {
 			names = append(names, name)

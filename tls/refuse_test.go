@@ -12,8 +12,8 @@ import (
 	"tunnels/tls/internal/certtext"
 )
 
-// TestRefused has one row for each reason to refuse a certificate, with the exact line
-// that each side reports.
+// TestRefused has a row for each reason to refuse a certificate, with the exact line
+// that each end reports.
 func TestRefused(t *testing.T) {
 	hour := time.Hour
 	now := time.Now()
@@ -59,7 +59,7 @@ func TestRefused(t *testing.T) {
 				p.revoke(p.leaf(ClientRole, "other"), l)
 				return p.server(), p.config("laptop.pem", l)
 			},
-			server: "certificate of laptop is revoked since SINCE",
+			server: "certificate of laptop was revoked on SINCE",
 			client: "the server refused this client's certificate (laptop): it is revoked; " + fixClient,
 		},
 		{
@@ -110,7 +110,7 @@ func TestRefused(t *testing.T) {
 				return p.config("server.pem", l), p.client("laptop")
 			},
 			server:    "the client refused this server's certificate (127.0.0.1): unknown CA, wrong name or revoked; the client's log has the reason",
-			client:    "certificate of 127.0.0.1 is revoked since SINCE",
+			client:    "certificate of 127.0.0.1 was revoked on SINCE",
 			dialFails: true,
 		},
 		{
@@ -151,7 +151,7 @@ func TestRefused(t *testing.T) {
 			p, stranger := newPKI(t), newPKI(t)
 			scfg, ccfg := tt.setUp(p, stranger)
 			words := strings.NewReplacer("OURS", p.ca.Cert.Subject.CommonName, "STRANGER", stranger.ca.Cert.Subject.CommonName, "SINCE", certtext.Day(p.since))
-			// The other end may be another implementation, one that starts even with a
+			// The other end may be a different implementation that starts even with a
 			// bad certificate.
 			h := serve(t, p.config("good-server.pem", p.leaf(ServerRole, "localhost")))
 			h.server.store.now.Store(p.forced(scfg, ServerRole))
@@ -167,7 +167,7 @@ func TestRefused(t *testing.T) {
 				t.Errorf("client's line\n got %s\nwant %s", ce, want)
 			}
 			want := words.Replace(tt.server)
-			if got := receive(t, h.ear.rejected, "line of the server"); got != want {
+			if got := receive(t, h.rec.rejected, "line of the server"); got != want {
 				t.Errorf("server's line\n got %s\nwant %s", got, want)
 			}
 			if len(h.conns) != 0 {
@@ -177,15 +177,15 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// attemptRefused dials, talks and returns the resulting error; inDial is true if Dial
-// itself failed.
-func attemptRefused(h *house, c *Client) (inDial bool, err error) {
+// attemptRefused dials, writes and reads, and returns the resulting error; inDial is
+// true if Dial itself failed.
+func attemptRefused(h *testServer, c *Client) (inDial bool, err error) {
 	conn, err := h.dial(c)
 	if err != nil {
 		return true, err
 	}
-	// The client talks before it reads, as the protocol above does. This must not hide
-	// the reason.
+	// The client writes before it reads, as the protocol above TLS does. This must not
+	// hide the reason.
 	for range 8 {
 		if _, err := conn.Write(make([]byte, 4096)); err != nil {
 			break
@@ -209,9 +209,9 @@ func TestOthersAreUnaffected(t *testing.T) {
 	wantTalk(t, c2, s2)
 }
 
-// TestRefusalIsDelivered: for a while the server keeps reading what a refused client
-// writes, until the client reads the alert. If the server reset the conn instead, the
-// client's writes would fail first, without the reason.
+// TestRefusalIsDelivered checks that the server goes on reading from a refused client
+// for a while, until the client has read the alert. If the server reset the conn
+// instead, the client's writes would fail first, without the reason.
 func TestRefusalIsDelivered(t *testing.T) {
 	p, stranger := newPKI(t), newPKI(t)
 	h := serve(t, p.server())
@@ -221,7 +221,7 @@ func TestRefusalIsDelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	receive(t, h.ear.rejected, "line of the server")
+	receive(t, h.rec.rejected, "line of the server")
 	for i := range 200 {
 		if _, err := conn.Write(make([]byte, 1000)); err != nil {
 			t.Fatalf("write %d of a refused client that has not read yet: %v", i+1, err)
@@ -242,7 +242,7 @@ func TestNoCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if got, want := receive(t, h.ear.rejected, "line of the server"), "no certificate"; got != want {
+	if got, want := receive(t, h.rec.rejected, "line of the server"), "no certificate"; got != want {
 		t.Errorf("server's line = %q, want %q", got, want)
 	}
 	_, err = conn.Read(make([]byte, 1))
@@ -267,7 +267,7 @@ func TestNotTLS(t *testing.T) {
 	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	if got := receive(t, h.ear.rejected, "line of the server"); !strings.HasPrefix(got, "the client does not speak TLS") {
+	if got := receive(t, h.rec.rejected, "line of the server"); !strings.HasPrefix(got, "the client does not speak TLS") {
 		t.Errorf("server's line = %q, want one that says it is not TLS", got)
 	}
 }
@@ -278,9 +278,9 @@ func TestTLS12IsRefused(t *testing.T) {
 	d := ctls.Dialer{Config: &ctls.Config{RootCAs: poolOf(p.cas()), MinVersion: ctls.VersionTLS12, MaxVersion: ctls.VersionTLS12}}
 	if conn, err := d.DialContext(t.Context(), "tcp", h.addr); err == nil {
 		conn.Close()
-		t.Error("a client of TLS 1.2 was served")
+		t.Error("a TLS 1.2 client was served")
 	}
-	if got := receive(t, h.ear.rejected, "line of the server"); !strings.Contains(got, "unsupported versions") {
+	if got := receive(t, h.rec.rejected, "line of the server"); !strings.Contains(got, "unsupported versions") {
 		t.Errorf("server's line = %q, want one about versions", got)
 	}
 }
@@ -295,7 +295,7 @@ func TestSilentServer(t *testing.T) {
 	cfg := p.client("laptop")
 	cfg.HandshakeTimeout = 50 * time.Millisecond
 	_, err = newClient(t, cfg).Dial(t.Context(), "tcp", inner.Addr().String())
-	if err == nil || !strings.HasSuffix(err.Error(), "no answer to the TLS handshake within 50ms") {
+	if err == nil || !strings.HasSuffix(err.Error(), "no response to the TLS handshake within 50ms") {
 		t.Errorf("Dial to a silent server: %v, want one line that says so", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -305,8 +305,8 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// TestOtherProtocol: a peer that speaks a different protocol over TLS is refused and told
-// why.
+// TestOtherProtocol checks that a peer that speaks a different protocol over TLS is
+// refused with a reason.
 func TestOtherProtocol(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
@@ -317,7 +317,7 @@ func TestOtherProtocol(t *testing.T) {
 		c.Close()
 	}
 	if err == nil || !strings.Contains(err.Error(), "a protocol other than other/1") {
-		t.Errorf("Dial of a server of %s with other/1: %v, want to hear of that", ALPN, err)
+		t.Errorf("Dial with other/1 to a server that speaks %s: %v, want an error that says so", ALPN, err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"tunnels/tls/internal/crl"
 )
 
-func wantEvent(t *testing.T, h *ear, part, wantErr string) {
+func wantEvent(t *testing.T, h *hookRecorder, part, wantErr string) {
 	t.Helper()
 	e := receive(t, h.reloaded, "event about the "+part)
 	if !strings.HasPrefix(e.what, part) {
@@ -32,11 +32,11 @@ func TestRevokedWhileOpen(t *testing.T) {
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
 	}
-	want := "certificate of laptop is revoked since " + certtext.Day(p.since) + "; its open conn was closed"
-	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
+	want := "certificate of laptop was revoked on " + certtext.Day(p.since) + "; its open conn was closed"
+	if got := receive(t, h.rec.rejected, "line of the server"); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
-	wantEvent(t, h.ear, partCRL, "")
+	wantEvent(t, h.rec, partCRL, "")
 	// The client has a TLS session, which must not bypass the list.
 	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
 		t.Errorf("next conn of a revoked client: %v, want it refused", err)
@@ -50,10 +50,10 @@ func TestSignerGoneWhileOpen(t *testing.T) {
 	c, _ := h.pair(newClient(t, p.client("laptop")))
 	p.write("ca.pem", next.ca.CertPEM())
 	if err := endOf(c); !isReset(err) {
-		t.Errorf("open conn of a client whose CA is gone ended with %v, want a reset", err)
+		t.Errorf("open conn of a client whose CA is no longer trusted ended with %v, want a reset", err)
 	}
 	want := "certificate of laptop is signed by an unknown CA (" + p.ca.Cert.Subject.CommonName + "); its open conn was closed"
-	if got := receive(t, h.ear.rejected, "line of the server"); got != want {
+	if got := receive(t, h.rec.rejected, "line of the server"); got != want {
 		t.Errorf("line = %q, want %q", got, want)
 	}
 }
@@ -79,9 +79,9 @@ func TestResumption(t *testing.T) {
 		_, _ = c.Close(), s.Close()
 	}
 	p.revoke(laptop)
-	wantEvent(t, h.ear, partCRL, "")
+	wantEvent(t, h.rec, partCRL, "")
 	if resumed := client.sessions; resumed == nil {
-		t.Fatal("the client has no sessions left, so this test shows nothing")
+		t.Fatal("the client has no sessions left, so this test proves nothing")
 	}
 	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
 		t.Fatalf("resumed conn of a revoked client: %v, want it refused", err)
@@ -94,8 +94,8 @@ func TestResumption(t *testing.T) {
 	wantTalk(t, c, s)
 }
 
-// TestNewCertificateNewSession: a resumed session carries the identity of its original
-// certificate, so a client with a new one must not resume.
+// TestNewCertificateNewSession checks that a client with a new certificate does not
+// resume a session, which would carry the identity of the old one.
 func TestNewCertificateNewSession(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
@@ -124,34 +124,35 @@ func TestReloadServerCertificate(t *testing.T) {
 	old := before.PeerSerial()
 
 	p.write("server.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
-	wantEvent(t, h.ear, partPair, "it is damaged")
+	wantEvent(t, h.rec, partPair, "it is damaged")
 	if c, _ := h.pair(newClient(t, p.client("second"))); c.PeerSerial() != old {
-		t.Errorf("with a broken file the server shows %s, want the old %s", c.PeerSerial(), old)
+		t.Errorf("with a broken file the server presents %s, want the old %s", c.PeerSerial(), old)
 	}
 
 	p.server() // rewrites server.pem
-	wantEvent(t, h.ear, partPair, "")
+	wantEvent(t, h.rec, partPair, "")
 	after, s2 := h.pair(newClient(t, p.client("third")))
 	if after.PeerSerial() == old {
-		t.Error("the server still shows the old certificate after its file was replaced")
+		t.Error("the server still presents the old certificate after its file was replaced")
 	}
 	wantTalk(t, after, s2)
-	wantTalk(t, before, s) // conns survive a change of certificates
-	if n := len(h.ear.reloaded); n != 0 {
-		t.Errorf("%d more events, want each told once", n)
+	wantTalk(t, before, s) // conns survive a change of certificate
+	if n := len(h.rec.reloaded); n != 0 {
+		t.Errorf("%d more events, want each reported once", n)
 	}
 }
 
-// TestBrokenCertificateDoesNotHideRevocation: parts are read independently.
+// TestBrokenCertificateDoesNotHideRevocation checks that the parts are read
+// independently.
 func TestBrokenCertificateDoesNotHideRevocation(t *testing.T) {
 	p := newPKI(t)
 	h := serve(t, p.server())
 	laptop := p.leaf(ClientRole, "laptop")
 	c, _ := h.pair(newClient(t, p.config("laptop.pem", laptop)))
 	p.write("server.pem", []byte("broken"))
-	wantEvent(t, h.ear, partPair, "no certificate and no key")
+	wantEvent(t, h.rec, partPair, "no certificate and no key")
 	p.revoke(laptop)
-	wantEvent(t, h.ear, partCRL, "")
+	wantEvent(t, h.rec, partCRL, "")
 	if err := endOf(c); !isReset(err) {
 		t.Errorf("open conn of a revoked client ended with %v, want a reset", err)
 	}
@@ -170,15 +171,15 @@ func TestBrokenCRL(t *testing.T) {
 			t.Errorf("revoked client with %s: %v, want it refused", when, err)
 		}
 	}
-	// ca.crl is also next to the client's CA here, so the client reads it too: create it
-	// while the list is good.
+	// Here ca.crl is next to the client's CA too, so the client also reads it. Create
+	// the client while the list is good.
 	good, err := os.ReadFile(p.path("ca.crl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := newClient(t, p.config("laptop.pem", laptop))
 	p.write("ca.crl", []byte("broken"))
-	wantEvent(t, h.ear, partCRL, "no revocation list in PEM form")
+	wantEvent(t, h.rec, partCRL, "no revocation list in PEM form")
 	if _, err := attemptRefused(h, client); err == nil || !strings.Contains(err.Error(), "it is revoked") {
 		t.Errorf("revoked client with a broken list: %v, want it refused", err)
 	}
@@ -194,18 +195,19 @@ func TestBrokenCRL(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.write("ca.crl", foreign)
-	wantEvent(t, h.ear, partCRL, crl.ErrForeign.Error())
+	wantEvent(t, h.rec, partCRL, crl.ErrForeign.Error())
 	if err := os.Remove(p.path("ca.crl")); err != nil {
 		t.Fatal(err)
 	}
-	wantEvent(t, h.ear, partCRL, "is gone")
+	wantEvent(t, h.rec, partCRL, "no longer exists")
 	refused("a deleted list")
 	p.write("ca.crl", good)
-	wantEvent(t, h.ear, partCRL, "")
+	wantEvent(t, h.rec, partCRL, "")
 	refused("the list back")
 }
 
-// TestFallbackCRL: a CA file that is a bundle also uses the ca.crl next to it.
+// TestFallbackCRL checks that a CA file that is a bundle also uses the ca.crl next to
+// it.
 func TestFallbackCRL(t *testing.T) {
 	p, stranger := newPKI(t), newPKI(t)
 	cfg := p.server()
@@ -231,14 +233,14 @@ func TestClientFollowsItsFiles(t *testing.T) {
 	p, next := newPKI(t), newPKI(t)
 	h := serve(t, next.server())
 	cfg := p.client("laptop")
-	ear := newEar()
-	cfg.Hooks = ear.hooks()
+	rec := newRecorder()
+	cfg.Hooks = rec.hooks()
 	cfg.pollEvery = time.Nanosecond
 	client := newClient(t, cfg)
 	if _, err := h.dial(client); err == nil {
 		t.Fatal("Dial to a server of another CA: no error")
 	}
-	receive(t, h.ear.rejected, "line of the server")
+	receive(t, h.rec.rejected, "line of the server")
 	text, err := next.leaf(ClientRole, "laptop").BundlePEM(next.ca)
 	if err != nil {
 		t.Fatal(err)
@@ -247,6 +249,6 @@ func TestClientFollowsItsFiles(t *testing.T) {
 	p.write("ca.pem", next.ca.CertPEM())
 	c, s := h.pair(client)
 	wantTalk(t, c, s)
-	wantEvent(t, ear, partPair, "")
-	wantEvent(t, ear, partCA, "")
+	wantEvent(t, rec, partPair, "")
+	wantEvent(t, rec, partCA, "")
 }

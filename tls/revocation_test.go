@@ -12,9 +12,9 @@ import (
 	"tunnels/tls/internal/crl"
 )
 
-// TestRevocationStaysInForce: whatever happens to a file of revocation lists,
-// certificates stay revoked as long as their CA is trusted, other lists still take
-// effect, and an error reports the problem.
+// TestRevocationStaysInForce checks that whatever happens to a file with revocation
+// lists, certificates stay revoked as long as their CA is trusted, other lists still
+// take effect, and an error reports the problem.
 func TestRevocationStaysInForce(t *testing.T) {
 	a, b, other := newPKI(t), newPKI(t), newPKI(t)
 	a1, b2 := a.list(1), b.list(2)
@@ -31,7 +31,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 			_ = os.WriteFile(shared, slices.Concat(a1, b2), 0o644)
 		}, "", []string{"1", "2"}},
 		{"one list gone", func(own, _ string) { _ = os.Remove(own) }, "it no longer contains the list issued by " + certtext.Label(a.ca.Cert), []string{"1", "2"}},
-		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "is gone", []string{"1", "2"}},
+		{"both gone", func(own, shared string) { _, _ = os.Remove(own), os.Remove(shared) }, "no longer exists", []string{"1", "2"}},
 		{"one damaged", func(own, _ string) { _ = os.WriteFile(own, a1[:90], 0o644) }, "block 1 of 1 is damaged", []string{"1", "2"}},
 		{"one damaged, the other with an addition", func(own, shared string) {
 			_ = os.WriteFile(own, a1[:90], 0o644)
@@ -53,7 +53,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.change(own, shared)
-			for range 2 { // the second check gets the result of the first
+			for range 2 { // the second check starts from the result of the first
 				_, err = s.reload()
 				if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
 					t.Errorf("reload = %v, want %q", err, tt.wantErr)
@@ -74,7 +74,8 @@ func TestRevocationStaysInForce(t *testing.T) {
 	}
 }
 
-// TestFailureIsRepeated: an unreadable list is reported repeatedly until it can be read.
+// TestFailureIsRepeated checks that an unreadable list is reported repeatedly until it
+// can be read.
 func TestFailureIsRepeated(t *testing.T) {
 	p := newPKI(t)
 	cfg := p.server()
@@ -90,19 +91,19 @@ func TestFailureIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p.write("ca.crl", good[:50])
 		p.write("server.pem", []byte("broken"))
-		told := map[string]int{}
+		reported := map[string]int{}
 		for range 3 * 60 / 2 {
 			for _, e := range s.check() {
 				if e.err == nil {
 					t.Errorf("event about %s without an error", e.what)
 				}
 				what, _, _ := strings.Cut(e.what, " (")
-				told[what]++
+				reported[what]++
 			}
 			time.Sleep(2 * time.Second)
 		}
-		if told[partCRL] != 3 || told[partPair] != 1 || len(told) != 2 {
-			t.Errorf("within three minutes: %v, want the list three times and the certificate once", told)
+		if reported[partCRL] != 3 || reported[partPair] != 1 || len(reported) != 2 {
+			t.Errorf("within three minutes: %v, want the list three times and the certificate once", reported)
 		}
 		p.write("ca.crl", good)
 		p.server()

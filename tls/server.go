@@ -16,12 +16,12 @@ import (
 	"tunnels/tls/internal/crl"
 )
 
-// Server accepts clients. Its methods may be called concurrently. It must be closed,
-// because a goroutine watches its files.
+// Server accepts clients. Its methods may be called concurrently. It must be closed to
+// stop the goroutine that watches its files.
 type Server struct {
 	cfg   Config
 	store *store
-	base  *ctls.Config // holds the keys of the session tickets
+	base  *ctls.Config // holds the session ticket keys
 	stop  chan struct{}
 	once  sync.Once
 	wg    sync.WaitGroup
@@ -30,8 +30,8 @@ type Server struct {
 	conns map[*Conn]struct{} // open conns that have completed their handshake
 }
 
-// NewServer reads the files of cfg. An error names the setting and the command that
-// creates the missing file. A CA for the clients is required.
+// NewServer reads the files named in cfg. Errors name the setting and the command that
+// creates a missing file. A CA for the clients is required.
 func NewServer(cfg Config) (*Server, error) {
 	st, err := newStore(cfg, ServerRole)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Server) Close() error {
 
 // Reload rereads all files, changed or not, and closes the conns of peers that are no
 // longer accepted. It returns an error for files that cannot be used; their previous
-// content stays in force.
+// content remains in use.
 func (s *Server) Reload() error {
 	before := s.store.now.Load()
 	events, err := s.store.reload()
@@ -68,8 +68,8 @@ func (s *Server) Reload() error {
 	return err
 }
 
-// follow polls the files. Open conns must end when their peer is revoked, even if no
-// client connects, so this cannot wait for the next handshake.
+// follow polls the files. It cannot wait for the next handshake, because open conns
+// must be closed when their peer is revoked, even if no client connects.
 func (s *Server) follow() {
 	ticker := time.NewTicker(s.cfg.poll())
 	defer ticker.Stop()
@@ -93,8 +93,8 @@ func (s *Server) applied(before *snapshot, events []event) {
 	s.cfg.Hooks.reloaded(events)
 }
 
-// sameLists reports whether two snapshots share their revocation lists. A list never
-// changes once it is read.
+// sameLists reports whether two snapshots share their revocation lists. Lists never
+// change once read.
 func sameLists(a, b []crl.List) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
@@ -108,8 +108,8 @@ func (s *Server) sweep(now *snapshot) {
 	}
 }
 
-// recheck closes a conn whose peer would be refused now. Validity is checked as of the
-// handshake: a conn does not end because its peer's certificate has expired since.
+// recheck closes a conn if its peer would now be refused. Dates are checked as of the
+// handshake, because a certificate that has expired since then does not end its conn.
 func (s *Server) recheck(c *Conn, now *snapshot) {
 	err := now.judge(c.peer, x509.ExtKeyUsageClientAuth, c.since)
 	if err == nil || !s.forget(c) {
@@ -156,8 +156,8 @@ func (s *Server) admit(tc *ctls.Conn, low *lower) *Conn {
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
-	// Files reloaded during the handshake may have been applied before the conn was
-	// tracked: then it is checked here. If they are applied later, the sweep checks it.
+	// If files reloaded during the handshake were applied before the conn was tracked,
+	// check it here. If they are applied later, the sweep checks it.
 	if now := s.store.now.Load(); now != low.judgedBy {
 		s.recheck(c, now)
 	}
@@ -173,8 +173,8 @@ func (s *Server) explain(err error, low *lower) error {
 	if !low.heard.Load() {
 		return unheard{cmp.Or(endedEarly(err, ClientRole, s.cfg.handshakeTimeout()), fmt.Errorf("TLS handshake: %w", err))}
 	}
-	if said := endedEarly(err, ClientRole, s.cfg.handshakeTimeout()); said != nil {
-		return said
+	if early := endedEarly(err, ClientRole, s.cfg.handshakeTimeout()); early != nil {
+		return early
 	}
 	// crypto/tls has no type for a client without a certificate.
 	if strings.Contains(err.Error(), "client didn't provide a certificate") {

@@ -2,8 +2,8 @@ package tls
 
 import ctls "crypto/tls"
 
-// settings returns the configuration that both ends share: TLS 1.3, and one protocol. The
-// cipher suites and curves are those of crypto/tls.
+// settings returns the configuration that both ends share: TLS 1.3 and a single
+// protocol. The cipher suites and curves are the defaults of crypto/tls.
 func (c *Config) settings() *ctls.Config {
 	return &ctls.Config{
 		MinVersion: ctls.VersionTLS13,

@@ -23,12 +23,12 @@ import (
 type store struct {
 	cfg  Config
 	role Role
-	now  atomic.Pointer[snapshot] // content in force; never nil
+	now  atomic.Pointer[snapshot] // current content; never nil
 
 	mu     sync.Mutex             // held while files are read, never while a hook runs; guards the fields below
 	looked time.Time              // when the files were last checked
-	stamps map[string]os.FileInfo // by file: its state when last read, nil if missing
-	failed map[string]failure     // by part: why it cannot be read
+	stamps map[string]os.FileInfo // maps a file to its state when last read, or nil if it was missing
+	failed map[string]failure     // maps a part to the reason why it cannot be read
 }
 
 // The parts of a store, as named in hooks and errors.
@@ -38,14 +38,14 @@ const (
 	partCRL  = "revocation list"
 )
 
-// failure is an error that lasts until the files are fixed.
+// failure is an error that persists until the files are fixed.
 type failure struct {
-	text string
-	told time.Time // when it was last reported
+	text     string
+	reported time.Time // when it was last reported
 }
 
-// repeatAfter returns how often a lasting failure is reported. A revocation that is not
-// in force must not be a single line in last week's log.
+// repeatAfter returns how often a persistent failure is reported. A problem with
+// revocations is reported often, so that it cannot be missed in the log.
 func repeatAfter(part string) time.Duration {
 	if part == partPair {
 		return time.Hour
@@ -53,14 +53,14 @@ func repeatAfter(part string) time.Duration {
 	return time.Minute
 }
 
-// event holds the arguments of one call of Hooks.Reloaded.
+// event holds the arguments for one call to Hooks.Reloaded.
 type event struct {
 	what string
 	err  error
 }
 
-// newStore reads everything once. Only here is an unreadable file fatal: there is no
-// last good content yet.
+// newStore reads all files. An unreadable file is fatal only here, because there is no
+// earlier content to fall back on.
 func newStore(cfg Config, role Role) (*store, error) {
 	s := &store{cfg: cfg, role: role, stamps: map[string]os.FileInfo{}, failed: map[string]failure{}}
 	s.changed()
@@ -106,7 +106,7 @@ func (s *store) changed() map[string]bool {
 		for _, file := range files {
 			info, ok := seen[file]
 			if !ok {
-				info, _ = os.Stat(file) // nil if missing, which is a state like any other
+				info, _ = os.Stat(file) // nil if missing
 				seen[file] = info
 			}
 			if !sameStamp(s.stamps[file], info) {
@@ -162,8 +162,8 @@ func (s *store) reload() ([]event, error) {
 	return good, errors.Join(errs...)
 }
 
-// refreshLocked reads the parts that have changed or could not be read the last time,
-// or all of them.
+// refreshLocked reads the parts that have changed or could not be read last time, or
+// all parts if all is set.
 func (s *store) refreshLocked(all bool) []event {
 	s.looked = time.Now()
 	dirty := s.changed()
@@ -213,10 +213,10 @@ func (s *store) refreshLocked(all bool) []event {
 	return events
 }
 
-// loadCRLs is like the function loadCRLs, but keeps lists in force: a list counts until
-// one replaces it or its CA is no longer trusted. So damaging or deleting a file, or
-// restoring an older copy, does not undo a revocation. The lists are returned even with
-// an error.
+// loadCRLs is like the function loadCRLs, but retains old lists: a list remains in
+// force until another replaces it or its CA is no longer trusted. So damaging or
+// deleting a file, or restoring an older copy, does not undo a revocation. The lists
+// are returned even if there is an error.
 func (s *store) loadCRLs(cas []*x509.Certificate, old []crl.List) ([]crl.List, error) {
 	crls, found, failed, err := loadCRLs(s.cfg, cas)
 	read := crls
@@ -231,9 +231,9 @@ func (s *store) loadCRLs(cas []*x509.Certificate, old []crl.List) ([]crl.List, e
 			crls = append(crls, was)
 		}
 		switch {
-		case broken || err != nil: // reported as it is
+		case broken || err != nil: // err is already set
 		case len(found) == 0:
-			err = fmt.Errorf("revocation list %s is gone", strings.Join(s.cfg.crlFiles(), " or "))
+			err = fmt.Errorf("revocation list %s no longer exists", strings.Join(s.cfg.crlFiles(), " or "))
 		case slices.ContainsFunc(read, func(l crl.List) bool { return slices.Equal(l.Signer, was.Signer) }):
 			err = fmt.Errorf("revocation list %s: the list issued by %s is older than the one in force", was.File, certtext.Label(cas[signer]))
 		default:
@@ -250,7 +250,7 @@ func (s *store) outcome(part string, isNew, all bool, err error) (event, bool) {
 		delete(s.failed, part)
 		return event{what: s.describe(part)}, isNew || failing
 	}
-	tell := all || err.Error() != before.text || time.Since(before.told) >= repeatAfter(part)
+	tell := all || err.Error() != before.text || time.Since(before.reported) >= repeatAfter(part)
 	if tell {
 		s.failed[part] = failure{err.Error(), time.Now()}
 	}

@@ -37,9 +37,9 @@ func TestRevokedLines(t *testing.T) {
 				t.Error("the revoked client can still read")
 			}
 			for _, line := range way.lines {
-				r.serverLog.Wait(t, "server", line, "client client: its certificate is revoked since ")
+				r.serverLog.Wait(t, "server", line, "client client: its certificate was revoked on ")
 			}
-			r.serverLog.Wait(t, "server", "[warn]", "refused: certificate of client is revoked since ", "its open conn was closed")
+			r.serverLog.Wait(t, "server", "[warn]", "refused: certificate of client was revoked on ", "its open conn was closed")
 			for line := range strings.Lines(r.serverLog.String()) {
 				if strings.Contains(line, "[erro]") {
 					t.Errorf("the server logged an error: %s", line)

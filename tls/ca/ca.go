@@ -41,13 +41,14 @@ type Report struct {
 	Issued []Issued // certificates issued
 }
 
-// Init creates a CA in the folder dir, a server certificate for all of names (the host
-// names and addresses clients connect to) and a first client certificate: ca.pem, ca.key,
-// ca.crl, server.pem, server.key, and client.pem, which holds key, certificate and CA.
+// Init creates, in the folder dir, a CA, a server certificate for all of names (the
+// host names and addresses clients connect to) and a first client certificate: ca.pem,
+// ca.key, ca.crl, server.pem, server.key, and client.pem, which holds key, certificate
+// and CA.
 //
-// It never overwrites: if one of the files exists, nothing is written. To renew a server
-// certificate, move server.pem and server.key away: in a folder with a CA but neither of
-// these files, Init creates both, signed by that CA.
+// It never overwrites: if one of the files exists, nothing is written. To renew a
+// server certificate, move server.pem and server.key away. In a folder with a CA but
+// neither of these files, Init creates both, signed by that CA.
 func Init(dir string, names []string) (*Report, error) {
 	names, err := authority.HostNames(names)
 	if err != nil {
@@ -124,8 +125,8 @@ func renewServer(dir string, names []string) (*Report, error) {
 	return report(dir, files, one)
 }
 
-// IssueClient issues one more client certificate with the CA in dir: NAME.pem, which
-// holds key, certificate and CA. It never overwrites.
+// IssueClient uses the CA in dir to issue another client certificate and writes
+// NAME.pem, which holds key, certificate and CA. It never overwrites.
 func IssueClient(dir, name string) (*Report, error) {
 	if err := authority.CheckClientName(name); err != nil {
 		return nil, err
@@ -173,14 +174,15 @@ func makeClient(ca *authority.CA, name string, now time.Time) (Issued, newFile, 
 	return issuedOf(l, authority.ClientRole, []string{name}, file), newFile{file, private, text}, nil
 }
 
-// openAuthority reads the CA of a folder. An expired CA cannot sign.
+// openAuthority reads the CA in a folder. It returns an error if the CA has expired,
+// because it could not sign.
 func openAuthority(dir string) (*authority.CA, error) {
 	certFile, keyFile := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
 	texts := make([][]byte, 2)
 	for i, file := range []string{certFile, keyFile} {
 		data, err := pemfile.Read(file, pemfile.MaxSize)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or make one with `tunnels certs init NAME…`", dir, filepath.Base(file))
+			return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or create one with `tunnels certs init NAME…`", dir, filepath.Base(file))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the CA: %w", err)
@@ -199,9 +201,9 @@ func openAuthority(dir string) (*authority.CA, error) {
 	if pair == nil || !pair.Leaf.IsCA {
 		return nil, fmt.Errorf("%s and %s are not a matching CA certificate and key", certFile, keyFile)
 	}
-	signer := pair.PrivateKey.(crypto.Signer) // Bundle.Pair returns no other type
+	signer := pair.PrivateKey.(crypto.Signer) // Bundle.Pair always returns a Signer
 	if text := certtext.OutOfDate(pair.Leaf, time.Now()); text != "" {
-		return nil, fmt.Errorf("the CA %s %s; make a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
+		return nil, fmt.Errorf("the CA %s %s; create a new one in another folder with `tunnels certs init -dir DIR NAME…`", certFile, text)
 	}
 	return &authority.CA{Cert: pair.Leaf, Key: signer}, nil
 }

@@ -21,7 +21,7 @@ func mustInit(t *testing.T, names ...string) (dir string, r *Report) {
 	return dir, r
 }
 
-// contents returns all files of a folder, to check that nothing was written.
+// contents returns all files in a folder, to check that nothing was written.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -1,6 +1,6 @@
-// Package ca is the small certificate authority behind `tunnels certs`. It keeps in one
-// folder the CA with its key, its revocation list, the record of what it issued, and
-// the files that servers and clients use:
+// Package ca is the small certificate authority behind `tunnels certs`. One folder
+// holds the CA with its key, its revocation list, a record of the certificates it
+// issued, and the files that servers and clients use:
 //
 //	report, err := ca.Init("certs", []string{"vps.example.com"}) // a CA, a server, a first client
 //	report, err = ca.IssueClient("certs", "laptop")

@@ -29,7 +29,7 @@ func (i Issued) Name() string { return i.Names[0] }
 
 const issuedHeader = "# Certificates of this CA: serial, role, valid from, valid to, file, names\n"
 
-// line returns the certificate's line in the file `issued`. No field contains spaces.
+// line returns the certificate's line for the file `issued`. No field contains spaces.
 func (i Issued) line() string {
 	return fmt.Sprintf("%s %s %s %s %s %s\n", i.Serial, i.Role, i.NotBefore.UTC().Format(time.RFC3339),
 		i.NotAfter.UTC().Format(time.RFC3339), i.File, strings.Join(i.Names, ","))
@@ -97,7 +97,7 @@ func parseIssuedLine(fields []string) (Issued, error) {
 	return one, nil
 }
 
-// parseSerial parses a serial number as this package and openssl write it: hex in
+// parseSerial parses a serial number as written by this package and openssl: hex in
 // either case, with or without colons.
 func parseSerial(s string) (string, bool) {
 	const most = 64

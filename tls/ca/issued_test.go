@@ -18,17 +18,17 @@ func FuzzIssued(f *testing.F) {
 		var text strings.Builder
 		for _, i := range all {
 			if len(i.Names) == 0 {
-				t.Fatal("parseIssued: a certificate without a name")
+				t.Fatal("parseIssued returned a certificate without a name")
 			}
 			text.WriteString(i.line())
 		}
 		again, err := parseIssued([]byte(text.String()))
 		if err != nil || len(again) != len(all) {
-			t.Fatalf("written again: %v, %d certificates, want %d\n%s", err, len(again), len(all), text.String())
+			t.Fatalf("after a round trip: %v, %d certificates, want %d\n%s", err, len(again), len(all), text.String())
 		}
 		for i := range all {
 			if all[i].line() != again[i].line() {
-				t.Errorf("written again: %q, want %q", again[i].line(), all[i].line())
+				t.Errorf("after a round trip: %q, want %q", again[i].line(), all[i].line())
 			}
 		}
 	})

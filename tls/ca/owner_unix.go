@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// keepOwner gives f the owner and group of a different file, and reports whether f now
-// has them.
+// keepOwner sets the owner and group of f to those of another file, and reports whether
+// f now has them.
 func keepOwner(f *os.File, of os.FileInfo) bool {
 	now, err := f.Stat()
 	if err != nil {

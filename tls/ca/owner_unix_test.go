@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestRevocationListStaysReadable: users who could read the list before a revocation, or
-// can read the CA next to a new list, can read the list afterwards, whatever the umask.
+// TestRevocationListStaysReadable checks that users who could read the list before a
+// revocation, or who can read the CA next to a new list, can read the list afterwards,
+// whatever the umask is.
 func TestRevocationListStaysReadable(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, tt := range []struct {
@@ -68,7 +69,7 @@ func TestRevocationListStaysReadable(t *testing.T) {
 			info, err := os.Lstat(path)
 			if tt.link {
 				if err != nil || info.Mode().Type() != os.ModeSymlink {
-					t.Fatalf("the link is now %v, %v", info.Mode(), err)
+					t.Fatalf("the link has become %v, %v", info.Mode(), err)
 				}
 				info, err = os.Lstat(like)
 			}

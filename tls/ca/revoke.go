@@ -16,7 +16,7 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// List returns the certificates of the CA in dir, oldest first.
+// List returns the certificates issued by the CA in dir, oldest first.
 func List(dir string) ([]Issued, error) {
 	ca, err := readCA(dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func readCA(dir string) (*x509.Certificate, error) {
 	path := filepath.Join(dir, caFile)
 	data, err := pemfile.Read(path, pemfile.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or make one with `tunnels certs init NAME…`", dir, caFile)
+		return nil, fmt.Errorf("no CA in %s: %s is missing; name the CA's folder with -dir, or create one with `tunnels certs init NAME…`", dir, caFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", called, err)
@@ -103,8 +103,8 @@ func markRevoked(all []Issued, entries []x509.RevocationListEntry) {
 }
 
 // Revoke uses the CA in dir to revoke the certificate with the given serial number, or
-// all unexpired certificates of a name, and returns them. A server that uses the ca.crl
-// next to its CA file applies the change within seconds, also to open conns.
+// all unexpired certificates for a name, and returns them. A server that uses the
+// ca.crl next to its CA file applies the change within seconds, to open conns too.
 func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 	ca, err := openAuthority(dir)
 	if err != nil {
@@ -148,7 +148,7 @@ func Revoke(dir, nameOrSerial string) ([]Issued, error) {
 }
 
 // NewCRL creates an empty revocation list for the CA in dir, to replace a lost one. It
-// never overwrites. Its number is higher than that of any earlier list, so that later
+// never overwrites. Its number is higher than any earlier list's, so that later
 // revocations take effect.
 func NewCRL(dir string) (string, error) {
 	ca, err := openAuthority(dir)
@@ -164,13 +164,13 @@ func NewCRL(dir string) (string, error) {
 		return ca.Revocations(big.NewInt(now.Unix()), nil, now)
 	})
 	if err != nil {
-		return "", fmt.Errorf("make an empty revocation list %s: %w", path, err)
+		return "", fmt.Errorf("create an empty revocation list %s: %w", path, err)
 	}
 	return path, nil
 }
 
-// crlNumber returns the number of the list that follows old, or of the first list if old
-// is nil. Numbers only increase (RFC 5280 section 5.2.3).
+// crlNumber returns the number that follows old, or the first number if old is nil.
+// Numbers only increase (RFC 5280 section 5.2.3).
 func crlNumber(old *big.Int) *big.Int {
 	if old == nil {
 		return big.NewInt(1)
@@ -204,7 +204,7 @@ func choose(all []Issued, nameOrSerial string, now time.Time) ([]Issued, error) 
 		named = pick(all, func(i Issued) bool { return i.Serial == serial })
 	}
 	if len(named) == 0 {
-		return nil, fmt.Errorf("no such name or serial number; this CA knows %s", known(all))
+		return nil, fmt.Errorf("no such name or serial number; this CA has issued %s", known(all))
 	}
 	valid := pick(named, func(i Issued) bool { return now.Before(i.NotAfter) })
 	if len(valid) == 0 {
@@ -227,7 +227,7 @@ func pick(all []Issued, keep func(Issued) bool) []Issued {
 	return some
 }
 
-// known lists the names of a CA's certificates, without duplicates.
+// known lists the names in a CA's certificates, without duplicates.
 func known(all []Issued) string {
 	var names []string
 	for _, i := range all {

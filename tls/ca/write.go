@@ -64,15 +64,15 @@ func writeSync(f *os.File, data []byte) error {
 	return f.Sync()
 }
 
-// replaceLocked replaces a file that holds no secret with the result of change, which
-// gets the old content (nil if there is no file). The new content is written to a
-// temporary file and renamed, so that readers see either the old or the new content.
-// Because the temporary file must not exist, two concurrent changes cannot overwrite
-// each other.
+// replaceLocked replaces the content of a file that holds no secret with the result of
+// change, which receives the old content (nil if there is no file). The new content is
+// written to a temporary file and renamed, so that readers see either the old or the
+// new content. Because the temporary file must not exist, two concurrent changes cannot
+// overwrite each other.
 //
-// Users who could read the old file can read the new one, whatever the umask and the user
-// of this process: it gets the owner and mode of the old file or, if there is none, of
-// the file like next to it.
+// Users who could read the old file can read the new one, whatever this process's umask
+// and user are: the new file gets the owner and mode of the old one or, if there was
+// none, of the file named like in the same folder.
 func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // write to the symlink's target instead of replacing the symlink
@@ -111,8 +111,8 @@ func replaceLocked(path, like string, change func(old []byte) ([]byte, error)) e
 	return nil
 }
 
-// readableAs gives f the owner and mode of the first of the files that exists. If the
-// owner cannot be set, f becomes readable by everyone instead.
+// readableAs sets the owner and mode of f to those of the first of the files that
+// exists. If the owner cannot be set, f becomes readable by everyone instead.
 func readableAs(f *os.File, files ...string) error {
 	mode := os.FileMode(public)
 	for _, file := range files {
@@ -132,7 +132,7 @@ func readableAs(f *os.File, files ...string) error {
 // syncDir makes new names durable on systems that can sync a folder.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // not all systems can
+		_ = d.Sync() // not supported on all systems
 		_ = d.Close()
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// Role is the end of a conn that a certificate is for.
+// Role says which end of a conn a certificate is for.
 type Role string
 
 // The two roles.
@@ -36,11 +36,12 @@ type Leaf struct {
 	Key  *ecdsa.PrivateKey
 }
 
-// New returns a CA that signs leaves and revocation lists, but no other CA.
+// New returns a CA that can sign leaf certificates and revocation lists, but no other
+// CA.
 func New(now time.Time) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the CA's key: %w", err)
+		return nil, fmt.Errorf("generate the CA's key: %w", err)
 	}
 	serial, err := newSerial()
 	if err != nil {
@@ -65,12 +66,13 @@ func New(now time.Time) (*CA, error) {
 }
 
 // Issue creates a key and a certificate for one role. A server certificate is valid for
-// all names, host names and addresses. A client certificate has one name; it is not a
-// host name, so it goes into the common name, which is never matched against host names.
+// all names, which may be host names and addresses. A client certificate has a single
+// name; since it is not a host name, it becomes the common name, which is never matched
+// against host names.
 func (a *CA) Issue(role Role, names []string, from, to time.Time) (Leaf, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return Leaf{}, fmt.Errorf("make the %s's key: %w", role, err)
+		return Leaf{}, fmt.Errorf("generate the %s's key: %w", role, err)
 	}
 	serial, err := newSerial()
 	if err != nil {
@@ -107,7 +109,7 @@ func (a *CA) Issue(role Role, names []string, from, to time.Time) (Leaf, error) 
 	return Leaf{cert, key}, nil
 }
 
-// IssueNow calls Issue with the usual dates.
+// IssueNow calls Issue with the default dates.
 func (a *CA) IssueNow(role Role, names []string, now time.Time) (Leaf, error) {
 	return a.Issue(role, names, now.Add(-skew), now.AddDate(0, 0, leafDays))
 }
@@ -121,18 +123,18 @@ func Sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.S
 	return x509.ParseCertificate(der)
 }
 
-// newSerial returns 63 random bits: unique among the certificates of a CA, and still
+// newSerial returns 63 random bits, which are unique among a CA's certificates yet
 // short enough to type.
 func newSerial() (*big.Int, error) {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 63))
 	if err != nil {
-		return nil, fmt.Errorf("make a serial number: %w", err)
+		return nil, fmt.Errorf("generate a serial number: %w", err)
 	}
 	return n.Add(n, big.NewInt(1)), nil // never 0, RFC 5280 section 4.1.2.2
 }
 
-// Revocations signs a list. Its next update is due when the CA expires, because this CA
-// issues a list when it revokes, not on a schedule.
+// Revocations signs a revocation list. Its next update is due when the CA expires,
+// because this CA issues a list for each revocation, not on a schedule.
 func (a *CA) Revocations(number *big.Int, entries []x509.RevocationListEntry, now time.Time) ([]byte, error) {
 	template := &x509.RevocationList{
 		Number:                    number,

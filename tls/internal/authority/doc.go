@@ -1,3 +1,3 @@
-// Package authority is a certificate authority in memory: it signs certificates for the
-// two roles and revocation lists, and checks the names that certificates can have.
+// Package authority is an in-memory certificate authority. It signs certificates for
+// the two roles, signs revocation lists, and checks the names used in certificates.
 package authority

@@ -13,7 +13,7 @@ const (
 	maxHostLabel  = 63
 )
 
-// FirstClient is the name of the client for which a new CA issues a certificate.
+// FirstClient is the name of the first client, for which a new CA issues a certificate.
 const FirstClient = "client"
 
 // NameError explains why a name is not valid in a certificate, and what a valid one looks
@@ -48,8 +48,8 @@ func CheckClientName(name string) error {
 // clientLetters are the characters allowed in a client's name.
 const clientLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
-// HostNames checks the names clients connect to and returns each in canonical form,
-// without duplicates.
+// HostNames checks the names that clients connect to and returns them in canonical
+// form, without duplicates.
 func HostNames(names []string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, badName("no name: give every host name and address clients connect to, as in `tunnels certs init vps.example.com 203.0.113.7`")
@@ -67,7 +67,7 @@ func HostNames(names []string) ([]string, error) {
 	return good, nil
 }
 
-// HostName is like HostNames, for one name.
+// HostName is like HostNames, but for a single name.
 func HostName(name string) (string, error) {
 	bad := func(right string) (string, error) {
 		return "", badName("server name %.80q: %s", name, right)

@@ -7,5 +7,5 @@ import "time"
 const (
 	caYears  = 10
 	leafDays = 825
-	skew     = time.Hour // certificates start this much earlier, for clocks that are behind
+	skew     = time.Hour // certificates are backdated by this much, for clocks that are behind
 )

@@ -1,5 +1,5 @@
-// Package certtext describes certificates in words: their names, serial numbers and dates
-// as shown in messages and files.
+// Package certtext formats the names, serial numbers and dates of certificates for
+// messages and files.
 package certtext
 
 import (
@@ -26,11 +26,12 @@ func Name(cert *x509.Certificate) string {
 	return "serial " + Serial(cert.SerialNumber)
 }
 
-// Label returns Name made safe to print: before a certificate is verified, its names can
-// be anything.
+// Label returns Name made safe to print, because an unverified certificate can contain
+// any name.
 func Label(cert *x509.Certificate) string { return Plain(Name(cert)) }
 
-// Plain returns s cut to 80 bytes, and quoted unless all of it is printable ASCII.
+// Plain returns s shortened to 80 bytes, and quoted unless all of it is printable
+// ASCII.
 func Plain(s string) string {
 	const most = 80
 	if len(s) > most {
@@ -75,14 +76,14 @@ func OutOfDate(cert *x509.Certificate, now time.Time) string {
 	return ""
 }
 
-// IsAddress reports whether a name is an IP address. As a DNS name in a certificate it
-// matches nothing.
+// IsAddress reports whether a name is an IP address, which never matches anything as a
+// DNS name in a certificate.
 func IsAddress(name string) bool {
 	_, err := netip.ParseAddr(name)
 	return err == nil
 }
 
-// ShortList joins names with commas; it names the first eight and counts the rest.
+// ShortList joins the first eight names with commas and adds a count of the rest.
 func ShortList(names []string) string {
 	const most = 8
 	if len(names) > most {
@@ -91,5 +92,5 @@ func ShortList(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Serial returns a serial number in hex, as messages and files show it.
+// Serial returns a serial number in hex, as shown in messages and files.
 func Serial(n *big.Int) string { return n.Text(16) }

@@ -14,7 +14,7 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// MaxSize limits the size of a file of revocation lists.
+// MaxSize limits the size of a file with revocation lists.
 const MaxSize = 16 << 20 // about 300 000 certificates
 
 // ErrForeign is returned for a revocation list that none of the CAs signed.
@@ -27,7 +27,7 @@ type List struct {
 	Number *big.Int // nil if it has none; only increases
 	Made   time.Time
 	Due    time.Time
-	Since  map[string]time.Time // time of revocation by serial number in hex
+	Since  map[string]time.Time // times of revocation, by serial number in hex
 }
 
 // Replaces reports whether l is the same list as old or its successor: signed by the
@@ -41,10 +41,10 @@ func Same(a, b List) bool {
 	return a.File == b.File && a.Made.Equal(b.Made) && slices.Equal(a.Signer, b.Signer) && maps.EqualFunc(a.Since, b.Since, time.Time.Equal)
 }
 
-// Parse reads all revocation lists in a PEM text and verifies that one of the CAs signed
-// each. A damaged list is an error, because it may hold the revocation that matters. If
-// all lists can be read but some are signed by none of the CAs, it returns ErrForeign
-// together with the other lists.
+// Parse reads all revocation lists in a PEM text and verifies that each was signed by
+// one of the CAs. A damaged list is an error, because it may hold the revocation that
+// matters. If all lists can be read but some are signed by none of the CAs, it returns
+// ErrForeign together with the other lists.
 func Parse(data []byte, cas []*x509.Certificate) ([]List, error) {
 	blocks, err := pemfile.Blocks(data)
 	if err != nil {
@@ -101,12 +101,13 @@ type RevokedError struct {
 
 // Error implements error.
 func (e *RevokedError) Error() string {
-	return fmt.Sprintf("certificate of %s is revoked since %s", certtext.Label(e.Cert), certtext.Day(e.Since))
+	return fmt.Sprintf("certificate of %s was revoked on %s", certtext.Label(e.Cert), certtext.Day(e.Since))
 }
 
-// Check refuses chains if each of them holds a revoked certificate. Chains go from the
-// leaf to the CA. A list applies to certificates issued by its signer. The signer is
-// identified by its key, so a renewed CA certificate keeps its list.
+// Check returns an error if every chain contains a revoked certificate. Chains go from
+// the leaf to the CA. A list applies to certificates issued by its signer. The signer
+// is identified by its key, so a list still applies after its CA's certificate is
+// renewed.
 func Check(lists []List, chains [][]*x509.Certificate) error {
 	var refused error
 	for _, chain := range chains {

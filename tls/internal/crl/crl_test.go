@@ -27,10 +27,10 @@ func FuzzCRL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lists, err := Parse(data, []*x509.Certificate{ca.Cert})
 		if err == nil && len(lists) == 0 {
-			t.Error("Parse: neither an error nor a list")
+			t.Error("Parse returned neither an error nor a list")
 		}
 		if _, err := Parse(data, nil); err == nil {
-			t.Error("Parse took a list without a CA to verify it")
+			t.Error("Parse accepted a list without a CA to verify it")
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 // Files in a CA's folder.
 const (
 	File       = "ca.crl" // its revocation list
-	IssuedFile = "issued" // its record of certificates; no other folder has one
+	IssuedFile = "issued" // its record of issued certificates; only a CA's folder has one
 )
 
 // Missing returns an error if dir is a CA's folder without a revocation list. Such a

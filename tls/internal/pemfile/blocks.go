@@ -18,8 +18,8 @@ const (
 	typeTrusted = "TRUSTED CERTIFICATE" // with openssl-specific data appended
 )
 
-// The markers around a PEM block (RFC 7468). They are searched for with fewer dashes than
-// they have, so that a block that lost a dash when copied is still found.
+// The markers around a PEM block (RFC 7468). The search uses fewer dashes than they
+// have, to find even a block that lost a dash when copied.
 var (
 	beginMark = []byte("--BEGIN ")
 	endMark   = []byte("--END ")
@@ -31,7 +31,7 @@ var (
 // revocation or the CA of half the clients. Text between blocks and byte order marks
 // are ignored.
 //
-// No error quotes the text: it may be a key.
+// No error quotes the text, which may be a key.
 func Blocks(data []byte) ([]*pem.Block, error) {
 	data = bytes.ReplaceAll(data, byteOrder, nil)
 	total := max(bytes.Count(data, beginMark), bytes.Count(data, endMark))
@@ -51,8 +51,8 @@ func Blocks(data []byte) ([]*pem.Block, error) {
 	return blocks, nil
 }
 
-// damage describes the damage to the first block of a text, as the end of a sentence, or
-// returns "" if it cannot identify it.
+// damage describes the damage to the first block of a text, in words that complete an
+// error message, or returns "" if it cannot identify the damage.
 func damage(data []byte) string {
 	begin, end := bytes.Index(data, beginMark), bytes.Index(data, endMark)
 	switch {
@@ -80,7 +80,7 @@ var blockTypes = []string{
 	"PUBLIC KEY", "RSA PUBLIC KEY", "EC PARAMETERS", "DH PARAMETERS",
 }
 
-// BlockName returns the name that errors use for block i, counted from 0.
+// BlockName returns the name used in errors for block i, counting from 0.
 func BlockName(blocks []*pem.Block, i int) string {
 	name := fmt.Sprintf("block %d of %d", i+1, len(blocks))
 	if slices.Contains(blockTypes, blocks[i].Type) {
@@ -123,7 +123,7 @@ func otherBlocks(blocks []*pem.Block) string {
 	return "it holds " + strings.Join(types, ", ")
 }
 
-// binaryForm describes a DER text, with the command that converts it to PEM.
+// binaryForm describes DER data and names the command that converts it to PEM.
 func binaryForm(data []byte) string {
 	if _, err := x509.ParseCertificate(data); err == nil {
 		return "this is a certificate in DER form; convert it with `openssl x509 -inform DER -in OLD -out NEW`"

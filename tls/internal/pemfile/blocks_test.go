@@ -13,8 +13,8 @@ import (
 	"tunnels/tls/internal/pemfile"
 )
 
-// TestDamagedBlock: whichever single byte is lost or changed, or wherever the text is
-// cut, a text of several blocks is read completely or refused.
+// TestDamagedBlock checks that whichever single byte is lost or changed, a text of
+// several blocks is either read completely or rejected.
 func TestDamagedBlock(t *testing.T) {
 	a, b := newPKI(t), newPKI(t)
 	lists := slices.Concat(a.list(1), b.list(2))
@@ -39,7 +39,7 @@ func TestDamagedBlock(t *testing.T) {
 		lost func([]byte) bool
 	}{{"lists", lists, lostList}, {"bundle", bundle, lostBlock}} {
 		if tt.lost(tt.text) {
-			t.Fatalf("%s: the undamaged text is not read whole", tt.name)
+			t.Fatalf("%s: the undamaged text is not read completely", tt.name)
 		}
 		for i := range tt.text {
 			less := slices.Delete(slices.Clone(tt.text), i, i+1)
@@ -94,7 +94,7 @@ func TestDamagedBlockIsNamed(t *testing.T) {
 	}
 }
 
-// TestNotPEM: the error for a file in a different format names that format.
+// TestNotPEM checks that the error for a file in a different format names that format.
 func TestNotPEM(t *testing.T) {
 	p := newPKI(t)
 	leaf := p.leaf(authority.ClientRole, "laptop")
@@ -143,8 +143,8 @@ func TestNotPEM(t *testing.T) {
 	}
 }
 
-// TestErrorsShowNoKey: however a key file is damaged, the error contains no part of the
-// key.
+// TestErrorsShowNoKey checks that however a key file is damaged, the error contains no
+// part of the key.
 func TestErrorsShowNoKey(t *testing.T) {
 	p := newPKI(t)
 	key, err := p.leaf(authority.ClientRole, "laptop").KeyPEM()
@@ -164,7 +164,7 @@ func TestErrorsShowNoKey(t *testing.T) {
 			said++
 			for i := range len(body) - 8 {
 				if strings.Contains(err.Error(), body[i:i+8]) {
-					t.Fatalf("the error %q shows a part of the key", err)
+					t.Fatalf("the error %q contains a part of the key", err)
 				}
 			}
 		}
@@ -178,6 +178,6 @@ func TestErrorsShowNoKey(t *testing.T) {
 	}
 	check([]byte("-----BEGIN " + body + "-----\nAAAA\n-----END " + body + "-----\n"))
 	if said == 0 {
-		t.Error("no error at all, so this test shows nothing")
+		t.Error("no error at all, so this test proves nothing")
 	}
 }

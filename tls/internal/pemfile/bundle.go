@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// Bundle holds the useful content of a PEM text, in the order of the text.
+// Bundle holds the keys and certificates in a PEM text, in their original order.
 type Bundle struct {
 	Keys  []crypto.Signer
 	Certs []*x509.Certificate
 	Lists int // revocation lists, which are not read from bundles
 }
 
-// Parse reads all keys and certificates of a PEM text; if one is damaged it returns an
+// Parse reads all keys and certificates in a PEM text; if one is damaged, it returns an
 // error. Text between the blocks and blocks of other types are skipped.
 func Parse(data []byte) (Bundle, error) {
 	var b Bundle
@@ -95,8 +95,8 @@ func parseKey(block *pem.Block) (crypto.Signer, error) {
 }
 
 // Pair finds the first certificate that matches one of the keys. Its chain holds the
-// other certificates of the text except self-signed ones, which the other end either has
-// or does not trust. It returns nil if no key matches.
+// other certificates in the text except self-signed ones, which the other end either
+// already has or does not trust. It returns nil if no key matches.
 func (b Bundle) Pair(keys []crypto.Signer) *ctls.Certificate {
 	for _, cert := range b.Certs {
 		for _, key := range keys {
@@ -120,7 +120,7 @@ func sameKey(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// CAs returns the CA certificates of the text.
+// CAs returns the CA certificates in the text.
 func (b Bundle) CAs() []*x509.Certificate {
 	var cas []*x509.Certificate
 	for _, cert := range b.Certs {

@@ -27,7 +27,7 @@ func FuzzBundle(f *testing.F) {
 			return
 		}
 		if len(b.Keys)+len(b.Certs) == 0 {
-			t.Error("Parse: neither an error nor anything found")
+			t.Error("Parse returned neither an error nor any content")
 		}
 		type public interface{ Equal(crypto.PublicKey) bool }
 		if pair := b.Pair(b.Keys); pair != nil && !pair.Leaf.PublicKey.(public).Equal(pair.PrivateKey.(crypto.Signer).Public()) {
@@ -35,12 +35,12 @@ func FuzzBundle(f *testing.F) {
 		}
 		for _, cert := range b.Certs {
 			if name := certtext.Label(cert); strings.ContainsAny(name, "\n\r\x00") {
-				t.Errorf("label = %q, want nothing that breaks a line", name)
+				t.Errorf("label = %q, want no line break", name)
 			}
 		}
 		for _, ca := range b.CAs() {
 			if !ca.IsCA {
-				t.Error("CAs: a certificate that is no CA's")
+				t.Error("CAs returned a certificate that is not a CA's")
 			}
 		}
 	})

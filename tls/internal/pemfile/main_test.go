@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pki is the CA of a test.
+// pki is a CA for a test.
 type pki struct {
 	t  testing.TB
 	ca *authority.CA
@@ -30,7 +30,7 @@ func newPKI(t testing.TB) *pki {
 
 func (p *pki) cas() []*x509.Certificate { return []*x509.Certificate{p.ca.Cert} }
 
-// leaf issues a certificate with the usual dates.
+// leaf issues a certificate with the default dates.
 func (p *pki) leaf(role authority.Role, names ...string) authority.Leaf {
 	p.t.Helper()
 	l, err := p.ca.IssueNow(role, names, time.Now())
@@ -40,7 +40,7 @@ func (p *pki) leaf(role authority.Role, names ...string) authority.Leaf {
 	return l
 }
 
-// list returns a revocation list of one serial number.
+// list returns a revocation list with one serial number.
 func (p *pki) list(serial int64) []byte {
 	p.t.Helper()
 	entry := x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: time.Now()}

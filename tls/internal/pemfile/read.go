@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// PEM files are read into memory, so their size is limited. The largest sensible one, a
-// system's list of CAs, has about 150 blocks in 250 KiB.
+// PEM files are read into memory, so their size is limited. The largest plausible file,
+// a system's list of CAs, has about 150 blocks in 250 KiB.
 const (
 	MaxSize   = 4 << 20
 	maxBlocks = 1000
@@ -33,10 +33,10 @@ func Read(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// ParseCAs returns the CA certificates in the PEM text data; name identifies it in errors.
-// Other certificates in the text are ignored: a peer's certificate must not become a CA
-// by being listed. The text must not hold revocation lists, which are read from the files
-// crlFiles.
+// ParseCAs returns the CA certificates in the PEM text data; name identifies it in
+// errors. Other certificates in the text are ignored, because a peer's certificate must
+// not become a CA by being listed. The text must not hold revocation lists, which are
+// read from crlFiles.
 func ParseCAs(name string, data []byte, crlFiles []string) ([]*x509.Certificate, error) {
 	b, err := Parse(data)
 	if err != nil {

@@ -1,3 +1,4 @@
-// Package sockio does the reads and writes of the socket below a TLS conn: it gathers the
-// records of one Write, and reads and writes without blocking if the system supports it.
+// Package sockio reads from and writes to the socket beneath a TLS conn. It gathers the
+// records of one Write, and reads and writes without blocking if the system supports
+// that.
 package sockio

@@ -58,7 +58,7 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// TestGatherBroken: nothing follows a write that failed in the middle.
+// TestGatherBroken checks that no data follows a write that failed partway.
 func TestGatherBroken(t *testing.T) {
 	var g Gather
 	w := countingWriter{limit: 150}
@@ -72,6 +72,6 @@ func TestGatherBroken(t *testing.T) {
 		t.Errorf("Write after it = %v, want the same error", err)
 	}
 	if w.got.Len() != 150 || w.writes != 1 {
-		t.Errorf("%d bytes in %d writes went out, want 150 in 1", w.got.Len(), w.writes)
+		t.Errorf("%d bytes in %d writes were sent, want 150 in 1", w.got.Len(), w.writes)
 	}
 }

@@ -13,4 +13,6 @@ const CanTry = false
 func tryWrite(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // TryRead is never called here, because no conn exposes its socket.
-func TryRead(syscall.RawConn, []byte) (int, error) { panic("BUG: raw read on a system without one") }
+func TryRead(syscall.RawConn, []byte) (int, error) {
+	panic("BUG: raw read on a system that does not support it")
+}

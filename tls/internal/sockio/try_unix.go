@@ -32,7 +32,7 @@ func tryWrite(raw syscall.RawConn, p []byte) (n int, err error) {
 	return n, nil
 }
 
-// TryRead reads what is available, or returns ErrNotNow if nothing is.
+// TryRead reads available data, or returns ErrNotNow if there is none.
 func TryRead(raw syscall.RawConn, p []byte) (n int, err error) {
 	cerr := raw.Read(func(fd uintptr) bool {
 		for {
