@@ -8,12 +8,13 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// A robot accepts 20 messages a minute; beyond that it rejects everything for ten minutes. One
-// message per alertGap keeps two processes that share a robot below the limit.
+// A robot accepts 20 messages a minute; beyond that it rejects everything for ten
+// minutes. With one message per alertGap, two processes that share a robot stay below
+// the limit.
 const (
-	alertGap      = 10 * time.Second // minimum between messages
-	maxAlertGap   = 5 * time.Minute  // maximum gap between attempts while the robot is failing
-	throttlePause = 10 * time.Minute // after the robot has reported too many messages
+	alertGap      = 10 * time.Second // minimum time between messages
+	maxAlertGap   = 5 * time.Minute  // maximum time between attempts while the robot is failing
+	throttlePause = 10 * time.Minute // pause after the robot has reported too many messages
 )
 
 // alerter sends lines at erro and fata to a robot. It consists of a logrus hook, which
@@ -23,7 +24,7 @@ type alerter struct {
 	warn  func(format string, a ...any) // logs without alerting
 	box   box                           // has its own lock
 
-	ctx    context.Context // used for all messages; canceled when Close's time is up
+	ctx    context.Context // used for all messages; canceled when the time limit for Close expires
 	cancel context.CancelFunc
 	stop   chan struct{} // closed by close
 	done   chan struct{} // closed by run
@@ -60,10 +61,10 @@ func (a *alerter) Fire(e *logrus.Entry) error {
 }
 
 // forAlert returns the part of r that an alert may contain. Alerts leave the machine,
-// so unless targets are allowed they do not name the target: the id of an application's
+// so they do not name targets unless that is allowed: the id of an application's
 // connection is removed, and so is the reason, which often repeats it, except for the
-// part that the error's own Told method allows. All other lines originate in this
-// program and must not name a target at erro.
+// part returned by the error's Told method. All other lines originate in this program
+// and must not name a target at erro.
 func (r record) forAlert(targets bool) record {
 	if targets || r.sign == 0 || r.cat == Conn.String() {
 		return r
@@ -75,7 +76,7 @@ func (r record) forAlert(targets bool) record {
 	return r
 }
 
-// teller is an error that knows which part of its text may leave the machine.
+// teller is an error that can say which part of its text may leave the machine.
 type teller interface {
 	error
 	// Told returns the error without any text from outside this program.
@@ -90,7 +91,7 @@ func toldOf(err error) string {
 	return ""
 }
 
-// close sends the lines in the box, for at most the given time, and stops run.
+// close sends the lines in the box, taking at most limit, and stops run.
 func (a *alerter) close(limit time.Duration) {
 	a.box.close()
 	close(a.stop)
@@ -154,14 +155,15 @@ func (a *alerter) deliver() bool {
 	return false
 }
 
-// flush sends the remaining lines when the alerter is closed, unless that is known to be
-// futile. It ignores the gap between messages: even a full box needs only a few.
+// flush sends the remaining lines when the alerter is closed, unless the robot is known
+// to reject them. It ignores the gap between messages, because even a full box needs
+// only a few.
 func (a *alerter) flush() {
 	if !a.throttled || !time.Now().Before(a.next) {
 		for a.ctx.Err() == nil && !a.box.empty() && a.deliver() {
 		}
 	}
 	if n := a.box.lines(); n > 0 {
-		a.warn("alerts not sent before the end: %d", n)
+		a.warn("alerts not sent before the log was closed: %d", n)
 	}
 }

@@ -43,7 +43,7 @@ func TestAlertsNameNoTarget(t *testing.T) {
 		}
 		got := all.String()
 		if named := strings.Contains(got, host); named != targets {
-			t.Errorf("with targets %v the robot was told %s", targets, got)
+			t.Errorf("with targets %v the robot received %s", targets, got)
 		}
 		for _, want := range []string{"[erro] [sock] - ", "[erro] [sess] - 8f7ed46a:1 = 0"} {
 			if !strings.Contains(got, want) {

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// startAlerting returns, inside a synctest bubble, a Logger whose robot is rt.
+// startAlerting returns a Logger that reaches its robot through rt. It must be called
+// in a synctest bubble.
 func startAlerting(t *testing.T, rt http.RoundTripper) (*Logger, *buffer) {
 	t.Helper()
 	stderr := new(buffer)
@@ -35,8 +36,8 @@ func startAlerting(t *testing.T, rt http.RoundTripper) (*Logger, *buffer) {
 
 var repeated = regexp.MustCompile(`\(×(\d+), last at \d\d:\d\d:\d\d\)$`)
 
-// alerted returns how many lines a message reports in all its parts, and checks that
-// its first line gives the same number.
+// alerted returns the total number of lines that a message reports, and checks that its
+// first line states the same number.
 func alerted(t *testing.T, text string) int {
 	t.Helper()
 	lines := strings.Split(text, "\n")
@@ -56,7 +57,7 @@ func alerted(t *testing.T, text string) int {
 		}
 	}
 	if want := fmt.Sprintf(", alerts: %d", n); !strings.HasSuffix(lines[0], want) {
-		t.Errorf("message begins %q, want %q at the end of that line", lines[0], want)
+		t.Errorf("message begins %q, want that line to end in %q", lines[0], want)
 	}
 	return n
 }
@@ -69,7 +70,7 @@ func TestAlertsAreGrouped(t *testing.T) {
 		l.Error("first")
 		synctest.Wait()
 		if got := f.taken(); len(got) != 1 || !got[0].at.Equal(begin) || alerted(t, got[0].text) != 1 {
-			t.Fatalf("messages are %v, want the first alert at once", got)
+			t.Fatalf("messages are %v, want the first alert immediately", got)
 		}
 		for i := range 5 {
 			time.Sleep(time.Second)
@@ -83,7 +84,7 @@ func TestAlertsAreGrouped(t *testing.T) {
 		}
 		time.Sleep(alertGap - 5*time.Second - time.Nanosecond)
 		if got := f.taken(); len(got) != 1 {
-			t.Fatalf("%d messages before the gap is over, want 1", len(got))
+			t.Fatalf("%d messages before the gap has passed, want 1", len(got))
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
@@ -104,16 +105,16 @@ func TestAlertsAreGrouped(t *testing.T) {
 		l.Error("much later")
 		synctest.Wait()
 		if got := f.taken(); len(got) != 3 || !got[2].at.Equal(time.Now()) {
-			t.Errorf("after an hour an alert did not go out at once")
+			t.Errorf("after an hour an alert was not sent immediately")
 		}
 		if len(f.signs) != 3 {
-			t.Errorf("3 messages with %d signatures, want each signed anew", len(f.signs))
+			t.Errorf("3 messages with %d signatures, want a new one for each", len(f.signs))
 		}
 	})
 }
 
-// TestAlertRate floods the alerter while the robot fails now and then: the request rate
-// never exceeds the limit, and no line is lost.
+// TestAlertRate floods the alerter while the robot fails occasionally, and checks that
+// the request rate never exceeds the limit and that no line is lost.
 func TestAlertRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeRobot{answer: func(attempt int) (int, string) {
@@ -148,7 +149,7 @@ func TestAlertRate(t *testing.T) {
 			got += alerted(t, m.text)
 		}
 		if got != n {
-			t.Errorf("the messages stand for %d lines, want %d", got, n)
+			t.Errorf("the messages report %d lines, want %d", got, n)
 		}
 		if len(tries) < 40 {
 			t.Errorf("only %d requests", len(tries))
@@ -211,12 +212,12 @@ func TestThrottlePause(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if n := len(f.tried()); n != 1 {
-			t.Fatalf("%d requests in the pause, want 1", n)
+			t.Fatalf("%d requests during the pause, want 1", n)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := f.taken(); len(got) != 1 || alerted(t, got[0].text) != 599 {
-			t.Errorf("messages are %v, want one with all that was kept", got)
+			t.Errorf("messages are %v, want one with all pending alerts", got)
 		}
 	})
 }
@@ -229,10 +230,10 @@ func TestCloseInThrottlePause(t *testing.T) {
 		synctest.Wait()
 		l.Close()
 		if n := len(f.tried()); n != 1 {
-			t.Errorf("%d requests, want none in the pause", n)
+			t.Errorf("%d requests, want none during the pause", n)
 		}
-		if got := stderr.String(); !strings.HasSuffix(got, "alerts not sent before the end: 1\n") {
-			t.Errorf("log = %q, want that an alert was not sent", got)
+		if got := stderr.String(); !strings.HasSuffix(got, "alerts not sent before the log was closed: 1\n") {
+			t.Errorf("log = %q, want a line about an unsent alert", got)
 		}
 	})
 }
@@ -253,14 +254,14 @@ func TestCloseFlushes(t *testing.T) {
 		l.Fatal("the end")
 		n++
 		if d := time.Since(begin); d != 0 {
-			t.Errorf("Fatal took %v although the robot accepts everything at once", d)
+			t.Errorf("Fatal took %v although the robot accepts everything immediately", d)
 		}
 		got, messages := 0, f.taken()
 		for _, m := range messages {
 			got += alerted(t, m.text)
 		}
 		if got != n || len(messages) > 8 {
-			t.Errorf("%d messages stand for %d lines, want at most 8 for %d", len(messages), got, n)
+			t.Errorf("%d messages report %d lines, want at most 8 for %d", len(messages), got, n)
 		}
 		if strings.Contains(stderr.String(), "[warn]") {
 			t.Errorf("log has a warning: %.300q", stderr)
@@ -273,7 +274,7 @@ func TestCloseFlushes(t *testing.T) {
 	})
 }
 
-// hangingRobot never answers.
+// hangingRobot never responds.
 type hangingRobot struct{}
 
 func (hangingRobot) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -303,8 +304,8 @@ func TestHangingRobot(t *testing.T) {
 		if d := time.Since(begin); d != flushTime {
 			t.Errorf("Close took %v, want %v", d, flushTime)
 		}
-		if got := stderr.String(); !strings.HasSuffix(got, "alerts not sent before the end: 10001\n") {
-			t.Errorf("log ends %q, want how many alerts were not sent", got[max(0, len(got)-200):])
+		if got := stderr.String(); !strings.HasSuffix(got, "alerts not sent before the log was closed: 10001\n") {
+			t.Errorf("log ends %q, want the number of unsent alerts", got[max(0, len(got)-200):])
 		}
 	})
 }
@@ -331,10 +332,10 @@ func TestKindOf(t *testing.T) {
 	} {
 		a, b := kindOf(LevelError, tt.a), kindOf(LevelError, tt.b)
 		if (a == b) != tt.same {
-			t.Errorf("kindOf = %q and %q, want them the same: %v", a, b, tt.same)
+			t.Errorf("kindOf = %q and %q, want them to be equal: %v", a, b, tt.same)
 		}
 	}
 	if kindOf(LevelError, text("x")) == kindOf(LevelFatal, text("x")) {
-		t.Error("erro and fata are of one kind, want two")
+		t.Error("erro and fata are the same kind, want two kinds")
 	}
 }

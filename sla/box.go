@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	maxKinds  = 64    // kinds of lines in a box
-	maxDigest = 19000 // bytes of a message in JSON; the robot rejects 20000
-	maxAlert  = 1000  // bytes of a line in a message
+	maxKinds  = 64    // maximum number of kinds of lines in a box
+	maxDigest = 19000 // maximum bytes of a message in JSON; the robot rejects 20000
+	maxAlert  = 1000  // maximum bytes of a line in a message
 )
 
-// box holds the lines waiting to be sent; lines of the same kind share a group.
+// box holds the lines waiting to be sent. Lines of the same kind share a group.
 type box struct {
-	full chan struct{} // holds a value if the box may have lines
+	full chan struct{} // holds a value if the box may contain lines
 
 	mu      sync.Mutex // guards the fields below; never held during I/O
 	groups  []*group   // in the order of their first lines; at most maxKinds
@@ -28,8 +28,8 @@ type box struct {
 	closed  bool       // rejects further lines
 }
 
-// group holds the lines of one kind. The box's lock guards a group in the box; a group
-// in a digest is owned by the sender.
+// group represents the lines of one kind. A group in the box is guarded by the box's
+// lock; a group in a digest is owned by the sender.
 type group struct {
 	kind  string
 	line  string // text of the first line
@@ -76,7 +76,7 @@ func (b *box) signal() {
 	}
 }
 
-// close makes the box reject further lines; it keeps its content.
+// close makes the box reject further lines. Its content remains.
 func (b *box) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,7 +147,7 @@ type digest struct {
 	dropped int
 }
 
-// text returns the message: the machine's name, then a line for each kind.
+// text returns the message: a line with the machine's name, then a line for each kind.
 func (d digest) text() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -176,10 +176,9 @@ func (g *group) String() string {
 	return fmt.Sprintf("%s (×%d, last at %s)", g.line, g.count, g.last.Format(time.TimeOnly))
 }
 
-// kindOf returns a key that is equal for lines reporting the same thing: level,
-// category and event, regardless of the id concerned. It therefore omits the record's
-// id and every word that contains a digit: addresses, ports, sessions, counts,
-// durations.
+// kindOf returns a key that is equal for lines with the same level, category and event,
+// whatever the id. It therefore omits the record's id and every word that contains a
+// digit, such as addresses, ports, sessions, counts and durations.
 func kindOf(level Level, r record) string {
 	what := r.text
 	if r.sign != 0 {

@@ -34,7 +34,7 @@ type Config struct {
 	Stderr io.Writer `json:"-"` // replaces standard error; nil means os.Stderr
 }
 
-// Names gives the settings of a Config the names that the user knows, for messages.
+// Names holds the names of a Config's settings as users know them, for use in messages.
 // Empty ones are replaced by plain words.
 type Names struct {
 	Level, Format, MaxMB, Backups string
@@ -42,7 +42,7 @@ type Names struct {
 	DingTalkToken, DingTalkSecret, DingTalkURL string
 }
 
-// names returns c.Names with plain words for those that are empty.
+// names returns c.Names with empty ones replaced by plain words.
 func (c Config) names() Names {
 	n := c.Names
 	return Names{
@@ -92,13 +92,13 @@ func (c Config) String() string { return fmt.Sprintf("%+v", c.masked()) }
 // GoString returns c as a Go value, with its secrets masked.
 func (c Config) GoString() string { return fmt.Sprintf("%#v", c.masked()) }
 
-// shown is a Config without methods.
+// shown is a Config without its methods.
 type shown Config
 
 func (c Config) masked() shown {
 	c.DingTalkToken = mask(c.DingTalkToken)
 	c.DingTalkSecret = mask(c.DingTalkSecret)
-	c.DingTalkURL, _, _ = strings.Cut(c.DingTalkURL, "?") // a pasted URL may contain the token
+	c.DingTalkURL, _, _ = strings.Cut(c.DingTalkURL, "?") // a URL that the user pasted may contain the token
 	return shown(c)
 }
 
@@ -113,7 +113,7 @@ func mask(secret string) string {
 // settings holds a Config's values with defaults filled in and files read.
 type settings struct {
 	level   Level
-	path    string // or empty for standard error
+	path    string // empty for standard error
 	quiet   bool   // do not warn if permission for path is denied
 	json    bool
 	maxMB   int
@@ -140,9 +140,9 @@ func (c Config) settle() (settings, error) {
 	case "-", "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2":
 		s.path = ""
 	case "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
-		// Use standard output directly, not by name: the name may lead to a socket,
-		// which cannot be opened, or to another program's file, which must not be
-		// rotated.
+		// Use standard output directly instead of opening it by name, because the name
+		// may refer to a socket, which cannot be opened, or to another program's file,
+		// which must not be rotated.
 		s.path, s.stderr = "", os.Stdout
 	}
 
@@ -188,7 +188,7 @@ func (c Config) robot(check func(name string, err error)) *robot {
 	return &robot{url: u, token: token, secret: key, targets: c.DingTalkTargets}
 }
 
-// secret returns s itself or, if it begins with "@", the content of that file.
+// secret returns value itself or, if it begins with "@", the content of the named file.
 func secret(value string) (string, error) {
 	path, isFile := strings.CutPrefix(value, "@")
 	if strings.Contains(value, pemBegin) {
@@ -207,7 +207,7 @@ func secret(value string) (string, error) {
 		return "", err
 	}
 	s := strings.TrimSpace(string(b))
-	if strings.Contains(s, pemBegin) { // it would be sent to the robot
+	if strings.Contains(s, pemBegin) { // otherwise it would be sent to the robot
 		return "", fmt.Errorf("file %s is a certificate or key (PEM), not a secret", path)
 	}
 	if s == "" || len(b) > maxSecret {
@@ -220,7 +220,7 @@ func secret(value string) (string, error) {
 }
 
 // robotAddress validates the robot's address. Errors do not repeat it, because users
-// paste the whole URL including the token.
+// may paste a whole URL including the token.
 func robotAddress(s string, names Names) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {

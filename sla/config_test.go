@@ -136,6 +136,6 @@ func TestSecretFromFile(t *testing.T) {
 	}
 	s, err := Config{DingTalkToken: "@" + path, DingTalkSecret: "SEC@1"}.settle()
 	if err != nil || s.robot.token != "TOKEN" || s.robot.secret != "SEC@1" {
-		t.Errorf("settle = %+v, %v, want the token of the file and the secret itself", s.robot, err)
+		t.Errorf("settle = %+v, %v, want the token from the file and the literal secret", s.robot, err)
 	}
 }

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	sendTime  = 10 * time.Second // for one message, from dialing to the response
-	maxAnswer = 64 << 10         // at most this much of the robot's response is read
+	sendTime  = 10 * time.Second // limit for one message, from dialing to the response
+	maxAnswer = 64 << 10         // maximum bytes read from the robot's response
 
 	// codeTooFast is the errcode for too many messages.
 	codeTooFast = 130101
 )
 
-// errThrottled means that the robot accepts no messages for some minutes.
+// errThrottled means that the robot will accept no messages for some minutes.
 var errThrottled = errors.New("the robot was sent too many messages")
 
 // robot is a DingTalk custom robot: a URL that accepts signed messages. It is read-only
@@ -38,8 +38,8 @@ type robot struct {
 	rt      http.RoundTripper
 }
 
-// newTransport returns a transport that keeps no connections open: messages are rare,
-// and Close must leave nothing behind.
+// newTransport returns a transport that keeps no idle connections, because messages are
+// rare and none may outlive Close.
 func newTransport() http.RoundTripper {
 	return &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
@@ -47,7 +47,7 @@ func newTransport() http.RoundTripper {
 	}
 }
 
-// send posts a text message. Its errors contain neither token nor secret.
+// send posts a text message. Its errors contain neither the token nor the secret.
 func (r *robot) send(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
@@ -84,7 +84,7 @@ func (r *robot) post(ctx context.Context, text string) error {
 	return checkAnswer(resp.StatusCode, answer)
 }
 
-// address returns the URL for a message sent at the given time: a signature is valid
+// address returns the URL for a message sent at the given time. Its signature is valid
 // for an hour.
 func (r *robot) address(now time.Time) string {
 	q := url.Values{"access_token": {r.token}}
@@ -98,7 +98,7 @@ func (r *robot) address(now time.Time) string {
 	return u.String()
 }
 
-// sign returns the signature for a message sent at ms, in milliseconds.
+// sign returns the signature for a message sent at ms, a UNIX time in milliseconds.
 func sign(secret, ms string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(ms + "\n" + secret))
@@ -106,7 +106,7 @@ func sign(secret, ms string) string {
 }
 
 // checkAnswer returns an error if the robot did not accept the message. The HTTP status
-// is 200 even then.
+// is 200 even if it did not.
 func checkAnswer(status int, body []byte) error {
 	if status == http.StatusTooManyRequests {
 		return errThrottled
@@ -139,8 +139,8 @@ type redactedError struct {
 func (e *redactedError) Error() string { return e.text }
 func (e *redactedError) Unwrap() error { return e.err }
 
-// redact removes everything secret from err's text: a *url.Error contains the whole
-// address, and the robot may repeat it.
+// redact removes all secrets from err's text. A *url.Error contains the whole address,
+// and the robot's response may repeat the secrets.
 func (r *robot) redact(err error) error {
 	if err == nil {
 		return nil

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// The test vector was computed by an implementation in another language.
+// The test vector was computed with an independent implementation.
 func TestSign(t *testing.T) {
 	const want = "1zJ/w34EOSVAYr7cu7Vo8LnebmK2/GrCgegtr8mQrqM="
 	if got := sign("SEC000000000000000000000", "1700000000000"); got != want {
@@ -45,7 +45,7 @@ type fakeRobot struct {
 	mu       sync.Mutex     // guards the fields below
 	messages []message      // messages accepted
 	attempts []time.Time    // times of all attempts
-	signs    map[string]int // how often each signature was used
+	signs    map[string]int // number of uses of each signature
 	answer   func(attempt int) (status int, body string)
 }
 
@@ -135,7 +135,8 @@ func (f *fakeRobot) tried() []time.Time {
 	return append([]time.Time(nil), f.attempts...)
 }
 
-// TestAlertOverHTTP tests the whole path: a line, a request, the flush in Close.
+// TestAlertOverHTTP tests the whole path, from a line to a request and the flush in
+// Close.
 func TestAlertOverHTTP(t *testing.T) {
 	f := new(fakeRobot)
 	srv := httptest.NewServer(f)
@@ -220,7 +221,7 @@ func TestSendUnreachable(t *testing.T) {
 	}
 }
 
-// FuzzCheckAnswer checks responses that no robot sends.
+// FuzzCheckAnswer checks responses that no real robot sends.
 func FuzzCheckAnswer(f *testing.F) {
 	f.Add(200, []byte(okAnswer))
 	f.Add(200, []byte(`{"errcode":130101,"errmsg":"too fast"}`))

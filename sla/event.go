@@ -1,7 +1,7 @@
 package sla
 
 // Opened increments the count of cat and logs the event. The id may contain any bytes.
-// Only the first Fields is used, here and below.
+// Only the first Fields is used, as in all methods with this parameter.
 func (l *Logger) Opened(cat Category, id string, more ...Fields) {
 	level := categories[cat].level
 	c := &l.counts[cat]
@@ -35,9 +35,9 @@ func (l *Logger) Closed(cat Category, id string, err error, more ...Fields) {
 	l.event(level, n, r)
 }
 
-// ClosedAs is like Closed, but the caller chooses the level: an end caused by the
-// application itself is LevelInfo although it has a reason. An empty reason is not
-// shown. The id and the reason may contain any bytes.
+// ClosedAs is like Closed, but the caller chooses the level: for example, LevelInfo for
+// a close that the application caused, even though there is a reason. An empty reason
+// is omitted. The id and the reason may contain any bytes.
 func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, more ...Fields) {
 	c := &l.counts[cat]
 	c.mu.Lock()
@@ -52,10 +52,10 @@ func (l *Logger) ClosedAs(cat Category, id string, level Level, reason string, m
 	l.event(level, n, record{cat: cat.String(), sign: '-', id: id, reason: reason, fields: first(more)})
 }
 
-// Count returns how many of cat are open.
+// Count returns how many connections or sessions of category cat are open.
 func (l *Logger) Count(cat Category) int { return int(l.counts[cat].n.Load()) }
 
-// event logs an event that leaves n open. The caller holds the category's lock.
+// event logs an event after which n are open. The caller holds the category's lock.
 func (l *Logger) event(level Level, n int64, r record) {
 	r.id, r.count, r.fields = quoteID(r.id), n, r.fields.quoted()
 	l.log(level, r)

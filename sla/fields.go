@@ -15,7 +15,7 @@ type Fields struct {
 	Counted  bool  // show Up and Down
 	Up, Down int64 // bytes from the application to the target, and back
 
-	Lasted time.Duration // how long it was open; not shown if 0
+	Lasted time.Duration // how long the connection was open; not shown if 0
 }
 
 // fieldsGrammar is the part of Grammar that matches Fields.
@@ -25,7 +25,7 @@ const fieldsGrammar = `(?: client=(?P<client>[\pL\pM\pN\pP\pS]+))?(?: from=(?P<f
 // likeField matches a reason that could be mistaken for a field.
 var likeField = regexp.MustCompile(`^(client|from|up|down|sec)=`)
 
-// quoteReason is quote for a reason, which must not look like a field.
+// quoteReason is like quote, but for a reason, which must not look like a field.
 func quoteReason(s string) string {
 	s = quote(s)
 	if m := likeField.FindString(s); m != "" {
@@ -34,7 +34,7 @@ func quoteReason(s string) string {
 	return s
 }
 
-// quoted returns f with its texts escaped for a line.
+// quoted returns f with its texts escaped for use in a line.
 func (f Fields) quoted() Fields {
 	if f.Client != "" {
 		f.Client = quoteID(f.Client)
@@ -65,7 +65,7 @@ func (f Fields) appendText(b []byte) []byte {
 
 func (f Fields) seconds() string { return strconv.FormatFloat(f.Lasted.Seconds(), 'f', 3, 64) }
 
-// jsonFields is Fields in JSON format.
+// jsonFields is the JSON form of Fields.
 type jsonFields struct {
 	Client string      `json:"client,omitempty"`
 	From   string      `json:"from,omitempty"`

@@ -16,7 +16,8 @@ import (
 var errInUse = errors.New("another process is logging to it")
 
 // logFile is the file at the log's path. A regular file is locked and rotated; a device
-// or a pipe is only written to. All writes append. It is used by one goroutine.
+// or pipe is only written to. All writes append. A logFile is used by a single
+// goroutine.
 type logFile struct {
 	path    string
 	max     int64                            // size at which it is rotated
@@ -25,7 +26,7 @@ type logFile struct {
 
 	f       *os.File // nil if not open
 	regular bool
-	size    int64     // lower bound of f's size: the size last checked plus bytes written since
+	size    int64     // lower bound for f's size: the size when last checked plus bytes written since
 	retry   time.Time // earliest time of the next attempt to rotate
 
 	// rotator renames the file and removes old ones. It is reused because each
@@ -34,7 +35,7 @@ type logFile struct {
 	rotator *lumberjack.Logger
 }
 
-// open opens the file by name, creating it if necessary.
+// open opens the file at path, creating it if necessary.
 func (l *logFile) open() error {
 	flags := os.O_WRONLY | os.O_APPEND
 	info, err := os.Stat(l.path)
@@ -48,7 +49,7 @@ func (l *logFile) open() error {
 		return err
 	case info.Mode().IsRegular(), info.Mode()&fs.ModeCharDevice != 0:
 	case info.Mode()&fs.ModeNamedPipe != 0:
-		flags |= syscall.O_NONBLOCK // if it is a FIFO without a reader, fail instead of blocking
+		flags |= syscall.O_NONBLOCK // fail instead of blocking if the FIFO has no reader
 	default:
 		return fmt.Errorf("open %s: not a regular file", l.path)
 	}
@@ -63,8 +64,8 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// take makes f the open file. A regular file is locked, because two processes rotating
-// the same file would rename each other's.
+// take makes f the open file. A regular file is locked, because two processes that
+// rotate the same file would rename each other's files.
 func (l *logFile) take(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -101,8 +102,8 @@ func (l *logFile) Close() error {
 	return f.Close()
 }
 
-// tooMuch reports whether another n bytes need a new file. Another program may have
-// truncated the file, so the actual size decides.
+// tooMuch reports whether writing n more bytes requires a new file. Another program may
+// have truncated the file, so the decision depends on its actual size.
 func (l *logFile) tooMuch(n int) bool {
 	if !l.regular || l.size+int64(n) <= l.max {
 		return false
@@ -124,20 +125,21 @@ func (l *logFile) rotate(n int) error {
 			l.rotator = &lumberjack.Logger{Filename: name, MaxBackups: l.backups, LocalTime: true}
 		}
 		failed = l.rotator.Rotate()
-		_ = l.rotator.Close() // it wrote nothing, and its own writes would not append
+		_ = l.rotator.Close() // it has written nothing; lines are written through l.f, which appends
 	}
 	if err := l.open(); err != nil {
 		return err
 	}
 	if l.tooMuch(n) {
 		l.retry = time.Now().Add(retryFile)
-		l.warn("cannot rotate the log file, it grows: %v", failed)
+		l.warn("cannot rotate the log file, so it keeps growing: %v", failed)
 	}
 	return nil
 }
 
 // name returns the open file's name, with symbolic links resolved, and whether that
-// name still refers to it: a file put there by another program must not be renamed.
+// name still refers to the open file. A file that another program has put there must
+// not be renamed.
 func (l *logFile) name() (string, bool) {
 	name, err := filepath.EvalSymlinks(l.path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// fill logs n MB, slowly enough for a file to keep up.
+// fill logs n MB, slowly enough that no line is dropped.
 func fill(l *Logger, mb int) {
 	text := strings.Repeat("x", 4000)
 	for i := range mb * 250 {
@@ -50,8 +50,8 @@ func wantLines(t *testing.T, path string) []string {
 	return lines
 }
 
-// TestTruncatedInPlace checks that lines are appended after the file was truncated, at
-// any time and however it had been opened.
+// TestTruncatedInPlace checks that lines are appended after the file is truncated,
+// whenever that happens and however the file was opened.
 func TestTruncatedInPlace(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -73,7 +73,7 @@ func TestTruncatedInPlace(t *testing.T) {
 			l.Info("after")
 			l.Flush(time.Minute)
 			if got := untimedLines(t, wantLines(t, path)); got != "[info] [main] after\n" {
-				t.Errorf("file = %q, want the line after it was emptied", got)
+				t.Errorf("file = %q, want the line logged after it was emptied", got)
 			}
 		})
 	}
@@ -99,7 +99,7 @@ func TestTruncatedFileIsNotRotated(t *testing.T) {
 func TestSymbolicLink(t *testing.T) {
 	dir, far := t.TempDir(), t.TempDir()
 	path, real := filepath.Join(dir, "t.log"), filepath.Join(far, "real.log")
-	if err := os.Symlink(real, path); err != nil { // its target is created later
+	if err := os.Symlink(real, path); err != nil { // the link's target is created later
 		t.Fatal(err)
 	}
 	l, stderr := start(t, Config{Path: path, MaxMB: 1})
@@ -109,7 +109,7 @@ func TestSymbolicLink(t *testing.T) {
 		t.Errorf("the link is %v, %v, want a link", info, err)
 	}
 	if got := names(t, filepath.Join(dir, "*")); len(got) != 1 {
-		t.Errorf("next to the link: %q, want nothing", got)
+		t.Errorf("next to the link: %q, want no files", got)
 	}
 	if got := names(t, filepath.Join(far, "real-*.log")); len(got) < 2 {
 		t.Errorf("rotated files are %q, want at least 2", got)
@@ -120,7 +120,7 @@ func TestSymbolicLink(t *testing.T) {
 	}
 }
 
-// TestLinkLeadsElsewhere checks that a link may be redirected while in use.
+// TestLinkLeadsElsewhere checks that a link can be redirected while in use.
 func TestLinkLeadsElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "t.log")
@@ -168,7 +168,7 @@ func TestForeignFileIsNotRenamed(t *testing.T) {
 	}
 	l.Close()
 	if got := readLines(t, path); got[0] != "foreign" || len(got) < 2 {
-		t.Errorf("file has %d lines from %.40q on, want the foreign one and more", len(got), got[0])
+		t.Errorf("file has %d lines starting with %.40q, want the foreign line and more", len(got), got[0])
 	}
 	if got := names(t, filepath.Join(dir, "*")); len(got) != 2 {
 		t.Errorf("files are %q, want 2", got)
@@ -180,7 +180,7 @@ func TestForeignFileIsNotRenamed(t *testing.T) {
 
 // TestCannotRotate checks that a file that cannot be renamed stays in use.
 func TestCannotRotate(t *testing.T) {
-	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // too long for adding a time of rotation
+	path := filepath.Join(t.TempDir(), strings.Repeat("n", 251)+".log") // too long to append the time of rotation
 	l, stderr := start(t, Config{Path: path, MaxMB: 1})
 	fill(l, 2)
 	l.Close()
@@ -209,14 +209,14 @@ func TestTwoLoggersOneFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, errB := start(t, Config{Path: path, MaxMB: 1})
 		if b.File() != "" || a.File() != path {
-			t.Errorf("files are %q and %q, want only the first to have it", a.File(), b.File())
+			t.Errorf("files are %q and %q, want only the first to use the path", a.File(), b.File())
 		}
 		b.Info("b")
 		lines := errB.lines()
 		if len(lines) != 2 || !strings.Contains(lines[0], "[warn] [main] cannot write the log file: open "+path+": another process is logging to it") {
 			t.Errorf("standard error of the second = %q, want a warning and its line", lines)
 		}
-		fill(a, 2) // rotation must not release the lock
+		fill(a, 2) // a rotation must not release the lock
 		a.Info("a")
 		a.Reopen()
 		a.Info("still a")
@@ -232,7 +232,7 @@ func TestTwoLoggersOneFile(t *testing.T) {
 		b.Close()
 		lines = wantLines(t, path)
 		if got := untimed(t, lines[len(lines)-1]); got != "[info] [main] b has it" {
-			t.Errorf("the last line is %q, want that of the second, which outlived the first", got)
+			t.Errorf("the last line is %q, want the one from the second, which outlived the first", got)
 		}
 	})
 	if got := errA.String(); got != "" {
@@ -240,8 +240,8 @@ func TestTwoLoggersOneFile(t *testing.T) {
 	}
 }
 
-// TestDefaultPath checks that missing permission is a warning only for a path that was
-// set explicitly.
+// TestDefaultPath checks that a permission error causes a warning only for a path that
+// was set explicitly.
 func TestDefaultPath(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -315,8 +315,8 @@ func TestPipe(t *testing.T) {
 	})
 }
 
-// stuck is a standard error that blocks until released, and then fails a given number
-// of times.
+// stuck is a standard error that blocks until it is released and then fails a given
+// number of times.
 type stuck struct {
 	free chan struct{}
 	fail int // owned by the writer
@@ -350,8 +350,8 @@ func tally(t *testing.T, log, want string) (lines, lost int) {
 	return lines, lost
 }
 
-// TestStuckStderr checks that neither a line nor Close waits for a standard error that
-// is not read, and that every lost line is counted.
+// TestStuckStderr checks that neither logging nor Close waits for a standard error that
+// is not being read, and that every lost line is counted.
 func TestStuckStderr(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -378,16 +378,16 @@ func TestStuckStderr(t *testing.T) {
 				l.Reopen()
 				close(out.free)
 				if !l.Flush(time.Minute) {
-					t.Error("Flush = false although somebody reads")
+					t.Error("Flush = false although standard error is being read")
 				}
 				l.Info("end")
 				l.Flush(time.Minute)
 				lines, lost := tally(t, out.String(), "[info] [main] x")
 				if lines+lost != n || lost == 0 || lines == 0 {
-					t.Errorf("%d lines are there and %d were lost, want %d together", lines, lost, n)
+					t.Errorf("%d lines were written and %d were lost, want %d in total", lines, lost, n)
 				}
 				if !strings.HasSuffix(out.String(), "[info] [main] end\n") {
-					t.Error("the last line is not that logged last")
+					t.Error("the last line is not the one logged last")
 				}
 				l.Close()
 			})
@@ -421,8 +421,8 @@ func TestCloseWithStuckStderr(t *testing.T) {
 	}
 }
 
-// TestFileRecoversDespiteStuckStderr checks that a file that becomes writable again is
-// used even while standard error is stuck.
+// TestFileRecoversDespiteStuckStderr checks that a file is used again once it becomes
+// writable, even while standard error is stuck.
 func TestFileRecoversDespiteStuckStderr(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.log")
 	if err := os.Mkdir(path, 0o700); err != nil {
@@ -448,8 +448,8 @@ func TestFileRecoversDespiteStuckStderr(t *testing.T) {
 	})
 }
 
-// TestCountsAroundLoss checks that the report of lost lines stands where the lines
-// were: the counts on either side match.
+// TestCountsAroundLoss checks that the report of lost lines appears where the lines
+// would have been, so that the counts on either side match.
 func TestCountsAroundLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stuck{free: make(chan struct{})}

@@ -20,8 +20,8 @@ const (
 )
 
 var levels = [...]struct {
-	word string // as users write it
-	tag  string // as lines show it
+	word string // used in configurations
+	tag  string // shown in lines
 	rus  logrus.Level
 }{
 	LevelDebug: {"debug", "debg", logrus.DebugLevel},
@@ -34,7 +34,7 @@ var levels = [...]struct {
 // String returns the level's four letters, as shown in lines.
 func (l Level) String() string { return levels[l].tag }
 
-// Word returns the level as a user writes it.
+// Word returns the level's name as used in configurations.
 func (l Level) Word() string { return levels[l].word }
 
 // ParseLevel parses a level: debug, info, warn, error or fatal, or the four letters
@@ -61,7 +61,8 @@ func fromLogrus(rus logrus.Level) Level {
 	return LevelError
 }
 
-// Category is the kind of thing an event is about; each has its own count.
+// Category is the kind of connection that an event is about. Each category has its own
+// count.
 type Category uint8
 
 // Categories of events.
@@ -76,7 +77,7 @@ const mainTag = "main"
 
 var categories = [...]struct {
 	tag   string
-	level Level // level of openings and clean ends
+	level Level // level of opening and clean closing lines
 }{
 	Conn: {"conn", LevelInfo},
 	Sess: {"sess", LevelDebug},

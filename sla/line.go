@@ -13,7 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Grammar is a regular expression that matches every line in text format, without its
+// Grammar is a regular expression that matches each line in text format, without its
 // newline. Its groups are time, level, category, sign, id, count, client, from, up,
 // down, sec and reason for an event, or time, level and text for a message.
 const Grammar = `^(?P<time>\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d) \[(?P<level>debg|info|warn|erro|fata)\] ` +
@@ -23,7 +23,7 @@ const Grammar = `^(?P<time>\d{4}\.\d\d\.\d\d \d\d:\d\d:\d\d) \[(?P<level>debg|in
 const (
 	timeLayout = "2006.01.02 15:04:05"
 	jsonLayout = "2006-01-02T15:04:05.000Z07:00"
-	maxText    = 4 << 10 // bytes of an id, a reason or a text in a line
+	maxText    = 4 << 10 // maximum bytes of an id, reason or text in a line
 )
 
 var grammar = regexp.MustCompile(Grammar)
@@ -32,7 +32,7 @@ var grammar = regexp.MustCompile(Grammar)
 // format.
 func Check(line string) error {
 	m := grammar.FindStringSubmatch(line)
-	if m == nil || !utf8.ValidString(line) { // to a regexp, an invalid byte is U+FFFD
+	if m == nil || !utf8.ValidString(line) { // a regexp treats an invalid byte as U+FFFD
 		return fmt.Errorf("line %.200q does not match the grammar", line)
 	}
 	if _, err := time.Parse(timeLayout, m[grammar.SubexpIndex("time")]); err != nil {
@@ -44,7 +44,7 @@ func Check(line string) error {
 	return nil
 }
 
-// record is a line's content apart from time and level. Its strings are quoted.
+// record is a line's content except for its time and level. Its strings are quoted.
 type record struct {
 	cat    string // four letters
 	sign   byte   // '+' or '-', or 0 for a message
@@ -86,7 +86,7 @@ type jsonLine struct {
 	Category string `json:"category"`
 	Sign     string `json:"sign,omitempty"`
 	ID       string `json:"id,omitempty"`
-	Count    *int64 `json:"count,omitempty"` // nil for a message; an event has it even if it is 0
+	Count    *int64 `json:"count,omitempty"` // nil for a message; included for an event even if it is 0
 	jsonFields
 	Reason string `json:"reason,omitempty"`
 	Msg    string `json:"msg,omitempty"`
@@ -136,11 +136,11 @@ func (f formatter) appendLine(b []byte, t time.Time, level Level, r record) (_ [
 // Text that is already quoted is unchanged.
 func quote(s string) string { return escape(s, ' ') }
 
-// quoteID is quote for an id, which must not contain spaces either: an id from outside
-// could otherwise end the id field early.
+// quoteID is like quote, but for an id, which must not contain spaces, because they
+// would end the field early.
 func quoteID(s string) string { return escape(s, '!') }
 
-// escape implements quote; printable ASCII characters not below first are kept.
+// escape implements quote. Printable ASCII characters from first onwards are unchanged.
 func escape(s string, first byte) string {
 	if s == "" {
 		return `""`
@@ -171,7 +171,8 @@ func escape(s string, first byte) string {
 	return b.String()
 }
 
-// isPlain reports whether s has only printable ASCII characters not below first.
+// isPlain reports whether s contains only printable ASCII characters from first
+// onwards.
 func isPlain(s string, first byte) bool {
 	for i := range len(s) {
 		if s[i] < first || s[i] > '~' {

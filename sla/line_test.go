@@ -113,7 +113,7 @@ func TestParseLevel(t *testing.T) {
 	for _, in := range []string{"infos", "loud", "4"} {
 		_, err := ParseLevel(in)
 		if err == nil || !strings.Contains(err.Error(), in) || !strings.Contains(err.Error(), "want debug") {
-			t.Errorf("ParseLevel(%q) = %v, want an error with the value and what would be right", in, err)
+			t.Errorf("ParseLevel(%q) = %v, want an error with the value and the valid ones", in, err)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func FuzzLine(f *testing.F) {
 		l.Error("%s", reason)
 		lines := stderr.lines()
 		if len(lines) != 5 {
-			t.Fatalf("5 events with id %q and reason %q gave %d lines: %q", id, reason, len(lines), lines)
+			t.Fatalf("5 events with id %q and reason %q produced %d lines: %q", id, reason, len(lines), lines)
 		}
 		for _, line := range lines {
 			if err := Check(line); err != nil {
@@ -192,7 +192,7 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
-// FuzzQuote checks that quoted text is not quoted again.
+// FuzzQuote checks that quoting already quoted text does not change it.
 func FuzzQuote(f *testing.F) {
 	for _, s := range []string{"", "a", "a b", "\\x00", "\x00", "\xc3", "ü", strings.Repeat("a\n", 3000)} {
 		f.Add(s)
@@ -210,7 +210,7 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
-// textError is an error that is only a text.
+// textError is an error that consists only of its text.
 type textError string
 
 func (e textError) Error() string { return string(e) }

@@ -4,6 +4,6 @@ package sla
 
 import "os"
 
-// lockFile does nothing: a lock on this system would keep other programs from reading
-// the file.
+// lockFile does nothing, because a lock on this system would keep other programs from
+// reading the file.
 func lockFile(*os.File) error { return nil }

@@ -26,15 +26,15 @@ type Logger struct {
 	closeOnce sync.Once
 }
 
-// counter counts the open conns, sessions or connections of one category.
+// counter counts the open conns, sessions or sockets of one category.
 type counter struct {
-	mu sync.Mutex   // held while n changes and its line is queued, so that lines appear in the order of the counts
+	mu sync.Mutex   // held while n changes and its line is queued, so that lines appear in the order of their counts
 	n  atomic.Int64 // written under mu, read without it
 }
 
 // New returns a Logger. It opens the file and, if there is a robot, starts the
 // goroutine that sends alerts. It is not an error if the file cannot be written: a
-// warning is logged and lines go to standard error. The errors are those of
+// warning is logged and lines go to standard error. The errors are those returned by
 // [Config.Validate]. The caller must Close the Logger.
 func New(c Config) (*Logger, error) {
 	s, err := c.settle()
@@ -66,22 +66,22 @@ func newLogger(s settings, rt http.RoundTripper) *Logger {
 	return l
 }
 
-// Debug logs a message at level debug; format and a are as for [fmt.Sprintf]. Text from
-// outside belongs in a, never in format.
+// Debug logs a message at level debug; format and a are used as in [fmt.Sprintf].
+// Untrusted text belongs in a, never in format.
 func (l *Logger) Debug(format string, a ...any) { l.message(LevelDebug, format, a...) }
 
-// Info logs a message at level info, as Debug does.
+// Info is like Debug, but logs at level info.
 func (l *Logger) Info(format string, a ...any) { l.message(LevelInfo, format, a...) }
 
-// Warn logs a message at level warn, as Debug does.
+// Warn is like Debug, but logs at level warn.
 func (l *Logger) Warn(format string, a ...any) { l.message(LevelWarn, format, a...) }
 
-// Error logs a message at level erro, as Debug does, and alerts.
+// Error is like Debug, but logs at level erro, which sends an alert.
 func (l *Logger) Error(format string, a ...any) { l.message(LevelError, format, a...) }
 
-// Fatal logs a message at level fata, as Debug does, and alerts; then it closes the
+// Fatal is like Debug, but logs at level fata, which sends an alert. Then it closes the
 // Logger, which takes up to 5 s, and exits the process with code 1. It is only for
-// main; everything else returns an error.
+// main; all other code should return an error.
 func (l *Logger) Fatal(format string, a ...any) {
 	l.message(LevelFatal, format, a...)
 	l.Close()
@@ -92,30 +92,29 @@ func (l *Logger) Fatal(format string, a ...any) {
 // shared.
 func (l *Logger) SetExit(exit func(code int)) { l.exit = exit }
 
-// SetLevel hides lines below level from now on.
+// SetLevel hides later lines that are below level.
 func (l *Logger) SetLevel(level Level) { l.rus.SetLevel(levels[level].rus) }
 
 // Enabled reports whether lines at level are shown. It costs one atomic load.
 func (l *Logger) Enabled(level Level) bool { return l.rus.IsLevelEnabled(levels[level].rus) }
 
-// File returns the file that lines are being written to, or "" for standard error,
-// either configured or because the file cannot be written.
+// File returns the file that lines are being written to, or "" if they go to standard
+// error, either by configuration or because the file cannot be written.
 func (l *Logger) File() string { return l.out.where() }
 
 // Reopen closes the file and opens the one that now has its name, creating it if
-// necessary. A program that renames log files triggers this afterwards, usually with
-// SIGUSR1. Reopen does not wait: lines logged before it still go to the old file, later
-// ones to the new file.
+// necessary. It is for use after another program has renamed the log file, usually in
+// response to SIGUSR1. Reopen does not wait: lines logged before it still go to the old
+// file, later ones to the new file.
 func (l *Logger) Reopen() { l.out.reopen() }
 
-// Flush waits, for at most limit, until the lines logged so far have been written, and
-// reports whether they were. Only Flush and Close wait for the file or for standard
-// error.
+// Flush waits up to limit for the lines logged so far to be written, and reports
+// whether they were. Only Flush and Close wait for the file or standard error.
 func (l *Logger) Flush(limit time.Duration) bool { return l.out.flush(limit) }
 
-// Close sends pending alerts, for at most 5 s, writes pending lines, for at most 1 s
-// each to the file and standard error, and closes the file. Lines logged afterwards are
-// dropped and cause no alert. Further calls do nothing.
+// Close sends pending alerts, which takes at most 5 s, writes pending lines, which
+// takes at most 1 s each for the file and standard error, and closes the file. Lines
+// logged afterwards are dropped and cause no alert. Further calls do nothing.
 func (l *Logger) Close() {
 	l.closeOnce.Do(func() {
 		if l.alerts != nil {
@@ -134,8 +133,8 @@ func (l *Logger) message(level Level, format string, a ...any) {
 	l.log(level, record{cat: mainTag, text: quote(text)})
 }
 
-// log passes a record to logrus, which calls the alerter, then the formatter, then the
-// sink, which queues the line, all before it returns.
+// log passes a record to logrus, which calls the alerter, the formatter and the sink
+// before it returns. The sink queues the line.
 func (l *Logger) log(level Level, r record) {
 	e := logrus.Entry{Logger: l.rus, Data: logrus.Fields{recordKey: r}}
 	e.Log(levels[level].rus)

@@ -149,7 +149,7 @@ func TestFatal(t *testing.T) {
 func TestDefault(t *testing.T) {
 	before := Default()
 	if before == nil || before.Enabled(LevelDebug) || !before.Enabled(LevelInfo) {
-		t.Error("the first default is not a Logger at level info")
+		t.Error("the initial default is not a Logger at level info")
 	}
 	l, stderr := start(t, Config{Level: "debug"})
 	exited := false
@@ -167,7 +167,7 @@ func TestDefault(t *testing.T) {
 	}
 	SetDefault(nil)
 	if Default() != before {
-		t.Error("SetDefault(nil) does not bring the first default back")
+		t.Error("SetDefault(nil) does not restore the initial default")
 	}
 }
 
@@ -241,7 +241,7 @@ func checkCounts(t *testing.T, lines []string) {
 	}
 	for cat, n := range counts {
 		if n != 0 {
-			t.Errorf("at the end of the file %d of %s are open, want 0", n, cat)
+			t.Errorf("at the end of the file %d %s are open, want 0", n, cat)
 		}
 	}
 }

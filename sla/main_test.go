@@ -11,11 +11,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack starts a goroutine per logger and cannot stop it.
+	// lumberjack starts a goroutine per logger and never stops it.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
-// buffer replaces standard error.
+// buffer stands in for standard error.
 type buffer struct {
 	flush func() // makes the Logger write its queued lines; may be nil; set before use
 

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	retryFile  = 30 * time.Second // pause before retrying a file that could not be written
-	maxWaiting = 2 << 20          // bytes of lines waiting to be written
+	retryFile  = 30 * time.Second // how long to wait before retrying a file that could not be written
+	maxWaiting = 2 << 20          // maximum bytes of lines waiting to be written
 	openTime   = time.Second      // how long New waits for the file to be opened
 	closeTime  = time.Second      // how long Close waits for lines to be written
 )
 
 // sink writes lines to the file, or to standard error while the file cannot be written.
-// Callers wait for neither: lines go through a queue.
+// Callers wait for neither, because lines go through a queue.
 type sink struct {
-	path   string // or empty for standard error
-	quiet  bool   // path is a default, so do not warn if permission is denied
+	path   string // empty for standard error
+	quiet  bool   // do not warn if permission for path is denied, because path is a default
 	format formatter
 	queue  *lossy.Queue // all lines
 	spare  *lossy.Queue // lines for standard error while the file is not open; nil if path is empty
@@ -40,7 +40,7 @@ type sink struct {
 	warned bool      // a warning has been logged since the file was last written
 }
 
-// stream writes whole lines even if a write may fail halfway.
+// stream writes lines and copes with writes that fail partway through a line.
 type stream struct {
 	w    io.WriteCloser
 	torn bool // the last write ended in mid-line
@@ -48,7 +48,7 @@ type stream struct {
 
 func (s *stream) write(line []byte) error {
 	if s.torn {
-		// The torn line cannot be completed, but this one must be whole.
+		// The torn line cannot be completed, but this one must start on a new line.
 		line = append([]byte{'\n'}, line...)
 	}
 	n, err := s.w.Write(line)
@@ -93,22 +93,22 @@ func (s *sink) where() string {
 	return s.path
 }
 
-// Write queues one line. It never fails: logrus would print an error in its own format
-// to standard error, and wait for that.
+// Write queues one line. It never fails, because logrus would print an error to
+// standard error in its own format, and wait for that.
 func (s *sink) Write(line []byte) (int, error) {
 	s.queue.Put(line)
 	return len(line), nil
 }
 
-// flush waits until all lines are written, for at most limit each for the file and
-// standard error.
+// flush waits for all lines to be written, up to limit each for the file and standard
+// error.
 func (s *sink) flush(limit time.Duration) bool {
 	ok := s.queue.Flush(limit)
 	return ok && (s.spare == nil || s.spare.Flush(limit))
 }
 
-// reopen makes the writer, before it writes any later line, close the file if it is
-// open and open it by its name. It does not wait.
+// reopen makes the writer close the file if it is open, and open the one at path before
+// it writes any later line. reopen itself does not wait.
 func (s *sink) reopen() {
 	if s.path == "" || !s.reopening.CompareAndSwap(false, true) {
 		return
@@ -140,7 +140,7 @@ func (s *sink) writeFile(line []byte) { s.deliver(line, s.toFile) }
 func (s *sink) writeStderr(line []byte) { s.deliver(line, s.stderr.write) }
 
 // deliver writes a line, preceded by a report of any lines lost before it. A line that
-// cannot be written is lost as well.
+// cannot be written is counted as lost.
 func (s *sink) deliver(line []byte, write func([]byte) error) {
 	if s.report(write) != nil || write(line) != nil {
 		s.lost.Add(1)
@@ -149,7 +149,7 @@ func (s *sink) deliver(line []byte, write func([]byte) error) {
 
 // report writes the number of lost lines, if any.
 func (s *sink) report(write func([]byte) error) error {
-	n := s.lost.Swap(0) // there are two writers: each loss is reported once
+	n := s.lost.Swap(0) // of the two writers, only one reports a given loss
 	if n == 0 {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (s *sink) countLost(n int) {
 	if s.path == "" {
 		write = s.stderr.write
 	}
-	_ = s.report(write) // if this fails, the next line tries again
+	_ = s.report(write) // if this fails, it is retried with the next line
 }
 
 var errNoRoom = errors.New("standard error can no longer be written to")
@@ -213,7 +213,7 @@ func (s *sink) closeFile() {
 func (s *sink) fail(err error) {
 	torn := s.file.torn
 	s.closeFile()
-	s.file.torn = torn // if it becomes writable again, it is the same file
+	s.file.torn = torn // if it becomes writable again, it still ends in that torn line
 	s.inFile.Store(false)
 	s.retry = time.Now().Add(retryFile)
 	if s.warned {
@@ -228,7 +228,7 @@ func (s *sink) fail(err error) {
 
 // warn writes a warning about the file to the file itself.
 func (s *sink) warn(format string, a ...any) {
-	_ = s.file.write(s.line(format, a...)) // if this fails, so will writing the next line, which is handled
+	_ = s.file.write(s.line(format, a...)) // if this fails, writing the next line fails too, and that is handled
 }
 
 // line formats one of the sink's own lines.

@@ -68,7 +68,7 @@ func TestBackups(t *testing.T) {
 	for i := range 1600 { // 6.4 MB
 		l.Info("%s", text)
 		if i%100 == 0 {
-			l.Flush(time.Minute) // no line is dropped
+			l.Flush(time.Minute) // so that no line is dropped
 		}
 	}
 	// Old files are removed in the background, after each rotation.
@@ -98,7 +98,7 @@ func TestAppends(t *testing.T) {
 		t.Fatal(err)
 	}
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode != 0o600 {
-		t.Errorf("mode = %v, want 0600: the log tells where people went", mode)
+		t.Errorf("mode = %v, want 0600, because the log shows which targets users connect to", mode)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestSocketIsNotAFile(t *testing.T) {
 	defer listener.Close()
 	_, stderr := start(t, Config{Path: path})
 	if got := stderr.String(); !strings.Contains(got, "not a regular file") {
-		t.Errorf("standard error = %q, want it to say why a socket cannot be the log file", got)
+		t.Errorf("standard error = %q, want the reason why a socket cannot be the log file", got)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestDevice(t *testing.T) {
 		t.Errorf("standard error = %q, want nothing", got)
 	}
 	if info, err := os.Stat(os.DevNull); err != nil || info.Mode().IsRegular() {
-		t.Errorf("%s is not a device any more: %v, %v", os.DevNull, info, err)
+		t.Errorf("%s is no longer a device: %v, %v", os.DevNull, info, err)
 	}
 }
 
@@ -278,10 +278,10 @@ func TestFileIsRetried(t *testing.T) {
 		l.Close()
 		lines := stderr.lines()
 		if len(lines) != 3 || untimed(t, lines[1]) != "[info] [main] one" || untimed(t, lines[2]) != "[info] [main] two" {
-			t.Errorf("standard error = %q, want a warning and the lines before %v have passed", lines, retryFile)
+			t.Errorf("standard error = %q, want a warning and the lines logged before %v had passed", lines, retryFile)
 		}
 		if got := untimedLines(t, readLines(t, path)); got != "[info] [main] three\n" {
-			t.Errorf("file = %q, want the line after %v", got, retryFile)
+			t.Errorf("file = %q, want the line logged after %v", got, retryFile)
 		}
 	})
 }
