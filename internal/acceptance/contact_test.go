@@ -42,11 +42,11 @@ func TestContact(t *testing.T) {
 	defer silent.Close()
 	socks := client.Addr
 	text := web(t, serveText("hello")).Listener.Addr().String()
-	const noAnswer = "no answer yet; is its port open in the firewall?"
-	for _, tt := range []struct{ name, addr, status, log string }{ // on a busy machine there may be no answer yet
+	const noAnswer = "no response yet; is its port open in the firewall?"
+	for _, tt := range []struct{ name, addr, status, log string }{ // on a busy machine there may be no response yet
 		{"closed port", testnet.ClosedPort(t), "connection refused; is the server running, and is this its port?", `\[erro\] .*is the server running`},
 		{"no answer", silent.Addr().String(), noAnswer, ""},
-		{"a client's own port", socks, "?", `\[erro\] .*(a SOCKS or HTTP proxy\?|is it a tunnels server that is listening there\?)`},
+		{"a client's own port", socks, "?", `\[erro\] .*(a SOCKS or HTTP proxy\?|is the program listening there a tunnels server\?)`},
 		{"a web server", text, "something other than a tunnels server is listening there", `\[erro\] .*something other than a tunnels server`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

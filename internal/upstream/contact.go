@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	contactEvery = 10 * time.Millisecond // polling interval until contactSoon has passed; contactLater after that
+	contactEvery = 10 * time.Millisecond // polling interval until contactSoon has passed; then contactLater
 	contactSoon  = time.Second
 	contactLater = time.Second
-	// contactRetry is how often to retry an unreachable server once its pool has
+	// contactRetry is how often to retry an unreachable server after its pool has
 	// stopped retrying.
 	contactRetry = 30 * time.Second
-	// PongMax is how long to wait for the answer to a PING, since a server that
-	// supports only the four-byte frame never answers.
+	// PongMax is how long to wait for the response to a PING. A server that supports
+	// only the four-byte frame never sends one.
 	PongMax = 300 * time.Millisecond
 )
 
-// Contact waits until a server has answered and returns its address and round-trip
-// time, or 0 if that cannot be measured. If ctx ends first, the error says why no
-// server answered.
+// Contact waits until a server responds and returns its address and round-trip time, or
+// 0 if that cannot be measured. If ctx is done first, the error says why no server
+// responded.
 func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
 	tick := time.NewTicker(contactEvery)
 	defer tick.Stop()
@@ -49,7 +49,7 @@ func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, er
 			answers = v.Address
 			if up[v].IsZero() {
 				up[v] = time.Now()
-				v.Link.Probe() // to measure the round trip
+				v.Link.Probe() // measure the round trip
 			} else if time.Since(up[v]) > PongMax {
 				return v.Address, 0, nil
 			}
@@ -74,15 +74,16 @@ func (s *Set) Contact(ctx context.Context) (server string, rtt time.Duration, er
 	}
 }
 
-// contactError returns why a server has not answered, with a hint at the likely cause.
+// contactError returns why a server has not responded, with a hint about the likely
+// cause.
 func contactError(state remux.State, err error) error {
 	if err == nil || state == remux.Unknown {
-		return errors.New("no answer yet; is its port open in the firewall?")
+		return errors.New("no response yet; is its port open in the firewall?")
 	}
 	return errors.New(err.Error() + Hint(err))
 }
 
-// Hint returns the likely reason why a server cannot be reached, to append to a
+// Hint returns a likely reason why a server cannot be reached, to be appended to a
 // message, or "".
 func Hint(err error) string {
 	_, noTLS := errors.AsType[ctls.RecordHeaderError](err)
@@ -104,7 +105,7 @@ func Hint(err error) string {
 	case timeout != nil && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return "; is its port open in the firewall?"
 	case (op == nil || op.Op != "dial") && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
-		return "; is it a tunnels server that is listening there?"
+		return "; is the program listening there a tunnels server?"
 	}
 	return ""
 }

@@ -14,10 +14,10 @@ import (
 	"tunnels/internal/race"
 )
 
-// Dialer connects to servers. It races all addresses of a server's name, as is done for
-// targets: a silent address costs 250 ms, or nothing while the winner is remembered. It
-// resolves the name for each connection, to pick up changes. Its fields are immutable
-// after creation.
+// Dialer connects to servers. It races all addresses of a server's name, as for
+// targets, so an unresponsive address costs 250 ms, or no time while the winner is
+// remembered. It resolves the name for each connection, to pick up changes. Its fields
+// are immutable after creation.
 type Dialer struct {
 	sockets *net.Dialer
 	timeout time.Duration // for resolving and connecting
@@ -34,8 +34,8 @@ func NewDialer(sockets *net.Dialer, timeout time.Duration) *Dialer {
 	return d
 }
 
-// Dial connects to a server. The error is that of a net.Dialer or, if several addresses
-// failed, gives a reason for each.
+// Dial connects to a server. The error is from a net.Dialer or, if several addresses
+// failed, contains a reason for each.
 func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, service, err := net.SplitHostPort(address)
 	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || host == "" || !strings.HasPrefix(network, "tcp") {
@@ -69,7 +69,8 @@ func portNumber(ctx context.Context, network, service string) (int, error) {
 	return net.DefaultResolver.LookupPort(ctx, network, service)
 }
 
-// addressesError is returned if connecting failed for every one of several addresses.
+// addressesError is returned if a server has several addresses and connecting to all of
+// them failed.
 type addressesError struct{ error }
 
 // Timeout implements net.Error.
@@ -78,12 +79,12 @@ func (e addressesError) Timeout() bool { return e.code() == code.Timeout }
 // Temporary implements net.Error.
 func (e addressesError) Temporary() bool { return e.Timeout() }
 
-// Is lets errors.Is recognize a refused connection, as with a single address.
+// Is makes errors.Is recognize a refused connection, as with a single address.
 func (e addressesError) Is(target error) bool {
 	return target == error(syscall.ECONNREFUSED) && e.code() == code.Refused
 }
 
-// Unwrap returns the *code.Error of the race.
+// Unwrap returns the *code.Error from the race.
 func (e addressesError) Unwrap() error { return e.error }
 
 func (e addressesError) code() code.Code {

@@ -15,12 +15,13 @@ import (
 	"tunnels/internal/race"
 )
 
-// fakeServer is a server name whose addresses answer, refuse or stay silent.
+// fakeServer is a server name whose addresses accept connections, refuse them or do not
+// respond.
 type fakeServer struct {
 	addrs   []netip.Addr
 	refuse  bool
-	answers string // the only address that answers
-	asked   string // the network argument of the last lookup
+	answers string // the only address that accepts connections
+	asked   string // the last lookup's network argument
 }
 
 func (f *fakeServer) dialer() *Dialer {
@@ -35,8 +36,8 @@ func (f *fakeServer) dialer() *Dialer {
 	d.race = race.New(func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		switch {
 		case to.Addr().String() == f.answers:
-			c, far := net.Pipe()
-			return c, far.Close()
+			c, other := net.Pipe()
+			return c, other.Close()
 		case f.refuse:
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 		}
@@ -53,8 +54,8 @@ func addrs(list string) (all []netip.Addr) {
 	return all
 }
 
-// TestServerAddressesRaced checks that a silent address of a server's name costs 250 ms
-// once, then nothing as long as the address that answered is remembered.
+// TestServerAddressesRaced checks that an unresponsive address of a server's name costs
+// 250 ms once, then no time as long as the address that responded is remembered.
 func TestServerAddressesRaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{addrs: addrs("192.0.2.66 192.0.2.2"), answers: "192.0.2.2"}
@@ -71,15 +72,15 @@ func TestServerAddressesRaced(t *testing.T) {
 			}
 		}
 		if f.asked != "ip4" {
-			t.Errorf("for tcp4 the name is looked up on %s, want ip4", f.asked)
+			t.Errorf("for tcp4 the name was looked up on %s, want ip4", f.asked)
 		}
-		f.answers = "192.0.2.66" // now the other address is silent
+		f.answers = "192.0.2.66" // now the other address does not respond
 		if c, err := d.Dial(t.Context(), "tcp", "vps.example:443"); err != nil {
 			t.Error(err)
 		} else {
 			c.Close()
 		}
-		f.addrs, f.answers = addrs("192.0.2.3"), "192.0.2.3" // the name has a new address
+		f.addrs, f.answers = addrs("192.0.2.3"), "192.0.2.3" // the name now has a new address
 		if c, err := d.Dial(t.Context(), "tcp", "vps.example:444"); err != nil {
 			t.Error(err)
 		} else {
@@ -96,15 +97,15 @@ func TestServerAddressesFail(t *testing.T) {
 		d := f.dialer()
 		_, err := d.Dial(t.Context(), "tcp", "vps.example:443")
 		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" || op.Timeout() || !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("all refuse: %#v", err)
+			t.Errorf("all addresses refuse: %#v", err)
 		}
 		if want := "192.0.2.66:443: connection refused; 192.0.2.2:443: connection refused"; err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("all refuse: %v, want it to say %q", err, want)
+			t.Errorf("all addresses refuse: %v, want an error that contains %q", err, want)
 		}
 		f.refuse = false
 		_, err = d.Dial(t.Context(), "tcp", "vps.example:443")
 		if op, ok := errors.AsType[*net.OpError](err); !ok || !op.Timeout() {
-			t.Errorf("all are silent: %v, want a timeout", err)
+			t.Errorf("no address responds: %v, want a timeout", err)
 		}
 		_, err = d.Dial(t.Context(), "tcp", "other.example:443")
 		if dns, ok := errors.AsType[*net.DNSError](err); !ok || !dns.IsNotFound {
@@ -112,6 +113,6 @@ func TestServerAddressesFail(t *testing.T) {
 		}
 	})
 	if _, err := new(fakeServer).dialer().Dial(t.Context(), "tcp", "vps.example:no-such-port"); err == nil {
-		t.Error("an unknown port name is dialed")
+		t.Error("an unknown port name was dialed")
 	}
 }

@@ -18,7 +18,7 @@ func (d *delivering) SetSink(take func([][]byte) int) error { d.take = take; ret
 func (d *delivering) Read(p []byte) (int, error)            { return d.read(p) }
 func (d *delivering) Close() error                          { return nil }
 
-// TestAbandonedServerDeliversNothing checks that data still being delivered by the old
+// TestAbandonedServerDeliversNothing checks that data still arriving from the old
 // server when the request fails over does not reach the application.
 func TestAbandonedServerDeliversNothing(t *testing.T) {
 	next := &delivering{read: func(p []byte) (int, error) { return copy(p, "new"), nil }}
@@ -30,12 +30,12 @@ func TestAbandonedServerDeliversNothing(t *testing.T) {
 	}
 	p := make([]byte, 10)
 	if n, err := m.Read(p); err != nil || string(p[:n]) != "new" {
-		t.Fatalf("Read = %q, %v, want the new server's", p[:n], err)
+		t.Fatalf("Read = %q, %v, want the new server's data", p[:n], err)
 	}
 	if n := left.take([][]byte{[]byte("old")}); n != 0 || took != 0 {
-		t.Errorf("%d bytes from the abandoned server were taken", n)
+		t.Errorf("%d bytes from the abandoned server were accepted", n)
 	}
 	if n := next.take([][]byte{[]byte("more")}); n != 4 || took != 4 {
-		t.Errorf("%d bytes from the new server were taken, want 4", n)
+		t.Errorf("%d bytes from the new server were accepted, want 4", n)
 	}
 }

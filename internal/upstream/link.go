@@ -36,28 +36,28 @@ type Pooled struct{ *remux.Pool }
 func (p Pooled) Open(ctx context.Context) (splice.Stream, error) {
 	s, err := p.Pool.Open(ctx)
 	if err != nil {
-		return nil, err // not a nil remux.Session
+		return nil, err // s would become a non-nil splice.Stream
 	}
 	return s, nil
 }
 
-// Patience is how long one connection attempt may take as long as there are other
-// servers to try.
+// Patience limits the duration of a connection attempt while there are other servers to
+// try.
 const Patience = 4 * time.Second
 
 // DirectConfig configures a Direct. Its fields must not change once it is in use.
 type DirectConfig struct {
 	Dial             func(ctx context.Context, network, address string) (net.Conn, error)
 	Network, Address string
-	Limit            time.Duration                      // limits a dial; 0 means that only the context does
+	Limit            time.Duration                      // limits a dial; 0 means that only the context limits it
 	Told             func(string, time.Duration, error) // called after every dial; may be nil
 	StateChanged     func()                             // called when the result of Health may have changed; may be nil
 }
 
-// Direct is a Link that dials a connection for each request. Its round-trip time is the
-// time it takes to connect.
+// Direct is a Link that dials a connection for each request. The time it takes to
+// connect serves as its round-trip time.
 type Direct struct {
-	// Set once, never changed.
+	// Immutable after creation.
 	DirectConfig
 	ctx    context.Context // cancels probes
 	cancel context.CancelFunc
@@ -67,7 +67,7 @@ type Direct struct {
 
 	mu      sync.Mutex
 	probing bool          // guarded by mu
-	known   bool          // guarded by mu; a dial has completed
+	known   bool          // guarded by mu; whether a dial has completed
 	took    time.Duration // guarded by mu; time to connect, 0 if unknown
 }
 
@@ -103,14 +103,14 @@ func (d *Direct) connect(ctx context.Context) (net.Conn, error) {
 	real := time.Since(begin)
 	took := real
 	if err != nil && ctx.Err() == context.Canceled {
-		return nil, err // canceled, which says nothing about the server
+		return nil, err // cancellation says nothing about the server
 	}
 	d.reach.note(err)
 	d.mu.Lock()
 	d.known = true
 	if err == nil {
-		// The shortest time is closest to the path's; longer ones include waiting, so
-		// they count less.
+		// The shortest time is closest to the path's round trip. Longer ones include
+		// delays, so they count less.
 		if old := d.took; old != 0 && took > old {
 			took = old + (took-old)/4
 		}
@@ -172,8 +172,8 @@ func (d *Direct) Probe() bool {
 	return true
 }
 
-// Shutdown implements Link. It waits only for probes, because connections end with
-// their requests.
+// Shutdown implements Link. It waits only for probes, because each connection is closed
+// with its request.
 func (d *Direct) Shutdown(context.Context) error {
 	return d.Close()
 }

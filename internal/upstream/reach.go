@@ -8,10 +8,10 @@ import (
 	"tunnels/internal/code"
 )
 
-// freshFailure is how long after a failed dial further ones fail without being tried.
+// freshFailure is how long after a failed dial further dials fail without an attempt.
 const freshFailure = time.Second
 
-// reach remembers the result of the last dial when there is no pool to do so.
+// reach remembers the result of the last dial, for links without a pool.
 type reach struct {
 	mu  sync.Mutex
 	err error     // guarded by mu; result of the last dial
@@ -27,14 +27,15 @@ func (r *reach) note(err error) {
 // ok reports whether nothing suggests that the server is unreachable.
 func (r *reach) ok() bool { return r.failed() == nil }
 
-// failed returns the error of the last dial, or nil if it succeeded.
+// failed returns the last dial's error, or nil if it succeeded.
 func (r *reach) failed() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// justFailed returns the error of a failed dial that is too recent to retry, or nil.
+// justFailed returns the last dial's error if it is too recent to retry, and nil
+// otherwise.
 func (r *reach) justFailed() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package upstream chooses between a client's servers: it probes them, sends new
-// sessions to the best one, and fails over when one fails.
+// Package upstream chooses among a client's servers. It probes them, sends new sessions
+// to the best one, and fails over when one fails.
 package upstream
 
 import (
@@ -16,13 +16,13 @@ import (
 	"tunnels/remux"
 )
 
-// Choice says how to choose the server for a new session.
+// Choice is a way to choose the server for a new session.
 type Choice string
 
 // The ways to choose a server.
 const (
-	Best   Choice = "best"   // the shortest round trip
-	Order  Choice = "order"  // the first reachable one
+	Best   Choice = "best"   // the server with the shortest round trip
+	Order  Choice = "order"  // the first reachable server
 	Spread Choice = "spread" // round robin
 )
 
@@ -37,9 +37,9 @@ func ParseChoice(name string) (Choice, error) {
 
 // Hooks are called on events. Any may be nil; none is called with a lock held.
 type Hooks struct {
-	Silent  func(address string, why error) // a server has stopped answering
-	Answers func(address string)            // a silent server answers again
-	// Using is called when new sessions start going to a different server; old is the
+	Silent  func(address string, why error) // a server has stopped responding
+	Answers func(address string)            // a silent server is responding again
+	// Using is called when new sessions begin to use a different server; old is the
 	// previous one, or empty.
 	Using func(now, old Distance)
 }
@@ -49,12 +49,12 @@ type Distance struct{ Address, Text string }
 
 var errUnknown = errors.New("not known yet")
 
-// Set is a client's set of servers. New sessions go to a reachable one according to the
-// choice; a running session stays where it is. A server that fails or stops answering
-// is abandoned at once. A single server is not probed, because there is no alternative.
-// All methods are safe for concurrent use.
+// Set is a client's set of servers. New sessions go to a reachable server according to
+// the choice; a running session stays with its server. A server that fails or stops
+// responding is abandoned immediately. A single server is not probed, because there is
+// no alternative. All methods are safe for concurrent use.
 type Set struct {
-	// Set once, never changed.
+	// Immutable after creation.
 	all    []*Server
 	choice Choice
 	hooks  Hooks
@@ -63,37 +63,38 @@ type Set struct {
 	cancel context.CancelFunc // stops watch
 	wg     sync.WaitGroup     // watch
 
-	mu sync.Mutex // may be held while a link's or pool's lock is taken, never the reverse
+	mu sync.Mutex // may be held while acquiring a link's or pool's lock, never the reverse
 	// Guarded by mu.
-	current   *Server       // gets new sessions while it is Up; nil before the first choice
+	current   *Server       // the server for new sessions while it is Up; nil before the first choice
 	settled   bool          // the first choice among all servers has been made
 	began     time.Time     // when start was called
-	lastUse   time.Time     // last session on any server
+	lastUse   time.Time     // when a session was last opened on any server
 	changed   chan struct{} // closed and replaced when goroutines waiting for a server should recheck
 	turn      uint64        // counts sessions for spread
 	candidate candidate
-	said      []func() // pending hook calls, made after mu is released
+	calls     []func() // pending hook calls, made after mu is released
 }
 
 // Server is one server of a Set.
 type Server struct {
-	// Set once, never changed.
+	// Immutable after creation.
 	set     *Set
 	Address string
 	Link    Link
 
 	// Guarded by set.mu.
 	state    remux.State
-	why      error              // why it is not Up
+	why      error              // why state is not Up
 	here     context.Context    // canceled when the server is abandoned
 	leave    context.CancelFunc // cancels here
 	failures int                // consecutive failed probes
 	next     time.Time          // time of the next probe
-	turn     uint64             // value of set.turn at its last session
+	turn     uint64             // value of set.turn when its last session was opened
 }
 
-// New returns a Set. newLink returns the Link to one server, which must call turned
-// whenever the result of Health may have changed. With only one server, turned is nil.
+// New returns a Set. newLink returns the Link to one server; the Link must call turned
+// whenever the result of Health may have changed. If there is only one server, turned
+// is nil.
 func New(addresses []string, choice Choice, hooks Hooks, newLink func(address string, turned func()) Link) *Set {
 	s := &Set{choice: choice, hooks: hooks, poke: make(chan struct{}, 1), changed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -167,15 +168,15 @@ type Way struct {
 	Left   context.Context // canceled when the server is abandoned because it failed
 }
 
-// Unreached is the error for a request that no server could take.
+// Unreached is the error for a request that could not be sent to any server.
 type Unreached struct{ error }
 
 // Unwrap returns the reason.
 func (u Unreached) Unwrap() error { return u.error }
 
-// Open returns a Way for one request to the best server not in tried, and adds every
-// server it has asked to tried. It waits, until ctx ends, only if no server is up but
-// one may come up. The error is an Unreached.
+// Open returns a Way for one request to the best server not in tried, and adds each
+// server that it tries to tried. If no server is up but one may come up, it waits until
+// ctx is done. The error is an Unreached.
 func (s *Set) Open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 	w, err := s.open(ctx, tried)
 	if err != nil {
@@ -191,8 +192,8 @@ func (s *Set) open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 			return nil, errors.New("there is no other server")
 		}
 		tried[v] = true
-		far, err := v.Link.Open(ctx)
-		return &Way{far, v, v.here}, err
+		stream, err := v.Link.Open(ctx)
+		return &Way{stream, v, v.here}, err
 	}
 	var last error
 	for {
@@ -203,11 +204,11 @@ func (s *Set) open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 		tried[v] = true
 		while, cancel := context.WithCancelCause(ctx)
 		stop := context.AfterFunc(here, func() { cancel(fmt.Errorf("switched away from server %s", v.Address)) })
-		far, err := v.Link.Open(while)
+		stream, err := v.Link.Open(while)
 		stop()
 		cancel(nil)
 		if err == nil {
-			return &Way{far, v, here}, nil
+			return &Way{stream, v, here}, nil
 		}
 		if ctx.Err() != nil {
 			return nil, err
@@ -216,7 +217,7 @@ func (s *Set) open(ctx context.Context, tried map[*Server]bool) (*Way, error) {
 	}
 }
 
-// pick waits for a usable server; here is canceled when the set abandons it.
+// pick waits for a usable server. here is canceled when the set abandons that server.
 func (s *Set) pick(ctx context.Context, tried map[*Server]bool) (v *Server, here context.Context, err error) {
 	for {
 		s.mu.Lock()
@@ -243,8 +244,8 @@ func (s *Set) pick(ctx context.Context, tried map[*Server]bool) (v *Server, here
 	}
 }
 
-// pickLocked returns the server for the next session, or nil if every server that is up
-// was already tried.
+// pickLocked returns the server for the next session, or nil if all servers that are up
+// have been tried.
 func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	if s.choice == Spread {
 		var least *Server
@@ -265,8 +266,8 @@ func (s *Set) pickLocked(tried map[*Server]bool) *Server {
 	return s.firstLocked(func(v *Server) bool { return !tried[v] })
 }
 
-// firstLocked returns the first server, in the order of the choice, that is up and
-// wanted.
+// firstLocked returns the first server, in the order given by the choice, that is up
+// and wanted.
 func (s *Set) firstLocked(wanted func(*Server) bool) *Server {
 	var first *Server
 	var shortest time.Duration
@@ -298,15 +299,15 @@ func (s *Set) whyLocked() error {
 
 // unlock releases mu and makes the pending hook calls.
 func (s *Set) unlock() {
-	said := s.said
-	s.said = nil
+	calls := s.calls
+	s.calls = nil
 	s.mu.Unlock()
-	for _, tell := range said {
-		tell()
+	for _, call := range calls {
+		call()
 	}
 }
 
-// Shutdown waits for running sessions until ctx ends, then closes all links.
+// Shutdown waits for running sessions until ctx is done, then closes all links.
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.stop()
 	errs := make([]error, len(s.all))
@@ -314,7 +315,7 @@ func (s *Set) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close ends all sessions and links at once.
+// Close closes all sessions and links immediately.
 func (s *Set) Close() {
 	s.stop()
 	s.each(func(_ int, l Link) { _ = l.Close() })

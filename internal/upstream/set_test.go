@@ -71,7 +71,8 @@ func (f *fakeLink) Probe() bool {
 func (f *fakeLink) Shutdown(context.Context) error { return nil }
 func (f *fakeLink) Close() error                   { return nil }
 
-// is sets the state and reports the change in those cases in which a real link would.
+// is sets the state and, like a real link, reports the change unless the new state is
+// Silent.
 func (f *fakeLink) is(state remux.State, took time.Duration) {
 	f.mu.Lock()
 	f.state, f.took = state, took
@@ -87,47 +88,47 @@ func (f *fakeLink) count() (probes, opens int) {
 	return f.probes, f.opens
 }
 
-// said records the hook calls, one line each.
-type said struct {
+// hookLog records the hook calls, one line each.
+type hookLog struct {
 	mu  sync.Mutex
 	all strings.Builder // guarded by mu
 }
 
-func (s *said) add(format string, a ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(&s.all, format+"\n", a...)
+func (l *hookLog) add(format string, a ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(&l.all, format+"\n", a...)
 }
 
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all.String()
+func (l *hookLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
 }
 
-func (s *said) hooks() Hooks {
+func (l *hookLog) hooks() Hooks {
 	return Hooks{
-		Silent:  func(address string, why error) { s.add("server %s does not answer: %v", address, why) },
-		Answers: func(address string) { s.add("server %s answers again", address) },
+		Silent:  func(address string, why error) { l.add("server %s is not responding: %v", address, why) },
+		Answers: func(address string) { l.add("server %s is responding again", address) },
 		Using: func(now, old Distance) {
 			text := fmt.Sprintf("using server %s (%s)", now.Address, now.Text)
 			if old.Address != "" {
 				text += fmt.Sprintf(" instead of %s (%s)", old.Address, old.Text)
 			}
-			s.add("%s", text)
+			l.add("%s", text)
 		},
 	}
 }
 
-// fleet is a Set of servers a, b and c, in fake time.
+// fleet is a Set of servers a, b and c that runs in fake time.
 type fleet struct {
 	*Set
 	t     *testing.T
-	log   said
+	log   hookLog
 	links map[string]*fakeLink
 }
 
-// withFleet runs f with a fleet of servers in an unknown state.
+// withFleet runs f with a fleet of servers whose state is unknown.
 func withFleet(t *testing.T, choice string, f func(t *testing.T, f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,8 +165,8 @@ func (f *fleet) up(a, b, c time.Duration) {
 	}
 }
 
-// ask opens one session and returns its server.
-func (f *fleet) ask() string {
+// open1 opens one session and returns its server.
+func (f *fleet) open1() string {
 	f.t.Helper()
 	before := map[string]int{}
 	for name, l := range f.links {
@@ -184,10 +185,10 @@ func (f *fleet) ask() string {
 	return strings.Join(got, " ")
 }
 
-func (f *fleet) wantAsk(when, want string) {
+func (f *fleet) wantOpen(when, want string) {
 	f.t.Helper()
-	if got := f.ask(); got != want {
-		f.t.Errorf("%s: asked %s, want %s", when, got, want)
+	if got := f.open1(); got != want {
+		f.t.Errorf("%s: tried %s, want %s", when, got, want)
 	}
 }
 
@@ -195,10 +196,10 @@ func (f *fleet) wantAsk(when, want string) {
 // the number of seconds until that changed.
 func (f *fleet) during(d time.Duration) (first, last string, after int) {
 	f.t.Helper()
-	first = f.ask()
+	first = f.open1()
 	for i := range int(d / time.Second) {
 		time.Sleep(time.Second)
-		if last = f.ask(); last != first && after == 0 {
+		if last = f.open1(); last != first && after == 0 {
 			after = i + 1
 		}
 	}
@@ -210,93 +211,93 @@ const ms = time.Millisecond
 func TestBest(t *testing.T) {
 	withFleet(t, "", func(t *testing.T, f *fleet) {
 		f.links["c"].is(remux.Up, 200*ms)
-		f.wantAsk("when only c is reachable", "c")
+		f.wantOpen("when only c is reachable", "c")
 		f.up(12*ms, 10*ms, 200*ms)
-		f.wantAsk("once all have been measured", "b")
+		f.wantOpen("once all have been measured", "b")
 		if !strings.Contains(f.log.String(), "using server b (10 ms)\n") {
-			t.Error("no line names the server in use")
+			t.Error("no log line names the server in use")
 		}
 
 		f.links["a"].is(remux.Up, 6*ms)
 		if first, last, _ := f.during(time.Minute); first != "b" || last != "b" {
-			t.Errorf("with a 4 ms closer: %s, then %s, want b to stay", first, last)
+			t.Errorf("when a is 4 ms closer: %s, then %s, want b throughout", first, last)
 		}
 		f.up(90*ms, 100*ms, 200*ms)
 		if first, last, _ := f.during(time.Minute); first != "b" || last != "b" {
-			t.Errorf("with a closer by a tenth: %s, then %s, want b to stay", first, last)
+			t.Errorf("when a is a tenth closer: %s, then %s, want b throughout", first, last)
 		}
 		f.up(40*ms, 100*ms, 200*ms)
 		if _, last, after := f.during(time.Minute); last != "a" || after < 5 || after > 8 {
-			t.Errorf("with a much closer: then %s, after %d s, want a after 6 s", last, after)
+			t.Errorf("when a is much closer: %s after %d s, want a after 6 s", last, after)
 		}
 		if !strings.Contains(f.log.String(), "using server a (40 ms) instead of b (100 ms)\n") {
-			t.Error("no line reports the change of server")
+			t.Error("no log line reports the change of server")
 		}
-		for range 10 { // a short outlier is no reason to switch
+		for range 10 { // a brief outlier is no reason to switch
 			f.links["b"].is(remux.Up, 10*ms)
 			time.Sleep(3 * time.Second)
 			f.links["b"].is(remux.Up, 100*ms)
 			time.Sleep(3 * time.Second)
-			f.wantAsk("after b was briefly closer", "a")
+			f.wantOpen("after b was briefly closer", "a")
 		}
 	})
 }
 
-// TestLeave checks that a failing server is abandoned at once, even by sessions waiting
-// for it, and that once it has recovered, it is used again.
+// TestLeave checks that a failing server is abandoned immediately, even by sessions
+// waiting for it, and is used again once it has recovered.
 func TestLeave(t *testing.T) {
 	for policy, back := range map[string]int{"best": 20, "order": 2} {
 		withFleet(t, policy, func(t *testing.T, f *fleet) {
 			f.up(10*ms, 20*ms, 200*ms)
-			f.wantAsk("all up", "a")
+			f.wantOpen("all up", "a")
 			f.links["a"].is(remux.Down, 10*ms)
-			f.wantAsk("a down", "b")
+			f.wantOpen("a down", "b")
 			if !strings.Contains(f.log.String(), "using server b (20 ms) instead of a (unreachable)\n") {
-				t.Error("no line reports it")
+				t.Error("no log line reports it")
 			}
 			f.links["b"].mu.Lock()
 			f.links["b"].stuck = true
 			f.links["b"].mu.Unlock()
 			asked := make(chan string)
-			go func() { asked <- f.ask() }()
+			go func() { asked <- f.open1() }()
 			synctest.Wait()
 			f.links["b"].is(remux.Silent, 20*ms)
 			start := time.Now()
 			if got := <-asked; got != "b c" || time.Since(start) > watchEvery {
-				t.Errorf("the session waiting at b went to %s after %v, want c at once", got, time.Since(start))
+				t.Errorf("the session waiting for b went to %s after %v, want c immediately", got, time.Since(start))
 			}
 			f.up(10*ms, 20*ms, 200*ms)
 			if _, last, after := f.during(30 * time.Second); policy == "best" && last != "a" || after > back {
-				t.Errorf("%s: with all back: then %s, after %d s, want a within %d s", policy, last, after, back)
+				t.Errorf("%s: after all have recovered: %s after %d s, want a within %d s", policy, last, after, back)
 			}
 		})
 	}
 }
 
-// TestFailover checks that a server that seemed up but whose Open fails costs one
-// attempt, and that each server is asked once.
+// TestFailover checks that a server that seems up but whose Open fails costs one
+// attempt, and that each server is tried once.
 func TestFailover(t *testing.T) {
 	withFleet(t, "order", func(t *testing.T, f *fleet) {
 		f.up(ms, ms, ms)
 		synctest.Wait() // no probes until time passes
 		for _, name := range []string{"a", "b"} {
 			f.links[name].mu.Lock()
-			f.links[name].state = remux.Down // not noticed yet
+			f.links[name].state = remux.Down // not detected yet
 			f.links[name].mu.Unlock()
 		}
-		f.wantAsk("a and b fail", "a b c")
+		f.wantOpen("a and b fail", "a b c")
 	})
 }
 
-// TestNoneUp checks that while no server is up, a session waits for as long as its
-// context allows if one may come up, and not at all if all have just failed.
+// TestNoneUp checks that while no server is up, a session waits as long as its context
+// allows if one may come up, and does not wait if all have just failed.
 func TestNoneUp(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		if !f.Reachable() {
-			t.Error("not reachable before anything is known")
+			t.Error("not reachable while the state is unknown")
 		}
 		asked := make(chan string)
-		go func() { asked <- f.ask() }()
+		go func() { asked <- f.open1() }()
 		synctest.Wait()
 		f.links["a"].is(remux.Down, 0)
 		synctest.Wait()
@@ -309,7 +310,7 @@ func TestNoneUp(t *testing.T) {
 			l.is(remux.Down, 0)
 		}
 		if f.Reachable() {
-			t.Error("reachable with all down")
+			t.Error("reachable although all servers are down")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -325,7 +326,7 @@ func TestNoneUp(t *testing.T) {
 		start = time.Now()
 		_, err := f.Open(t.Context(), map[*Server]bool{})
 		if err == nil || !strings.Contains(err.Error(), "a: it is a fake; b: it is a fake; c:") || time.Since(start) != 0 {
-			t.Errorf("%v after %v when all have just failed, want all reasons at once", err, time.Since(start))
+			t.Errorf("%v after %v when all have just failed, want all reasons immediately", err, time.Since(start))
 		}
 	})
 }
@@ -335,15 +336,15 @@ func TestSpread(t *testing.T) {
 		f.up(10*ms, 20*ms, 200*ms)
 		got := map[string]int{}
 		for range 30 {
-			got[f.ask()]++
+			got[f.open1()]++
 		}
 		if got["a"] != 10 || got["b"] != 10 || got["c"] != 10 {
-			t.Errorf("30 sessions on three: %v", got)
+			t.Errorf("30 sessions on three servers: %v", got)
 		}
 		f.links["b"].is(remux.Down, 0)
 		clear(got)
 		for range 30 {
-			got[f.ask()]++
+			got[f.open1()]++
 		}
 		if got["a"] != 15 || got["c"] != 15 {
 			t.Errorf("30 sessions with b down: %v", got)
@@ -351,7 +352,7 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// TestProbes tests how often idle servers are probed.
+// TestProbes checks how often idle servers are probed.
 func TestProbes(t *testing.T) {
 	withFleet(t, "best", func(t *testing.T, f *fleet) {
 		f.up(10*ms, 20*ms, 200*ms)
@@ -361,7 +362,7 @@ func TestProbes(t *testing.T) {
 			for range int(d / time.Second) {
 				time.Sleep(time.Second)
 				if use {
-					f.ask()
+					f.open1()
 				}
 			}
 			b, _ = f.links["b"].count()
@@ -380,10 +381,10 @@ func TestProbes(t *testing.T) {
 		}
 		start, before := time.Now(), f.links["b"]
 		n, _ := before.count()
-		f.ask()
+		f.open1()
 		synctest.Wait()
 		if now, _ := before.count(); now != n+1 || time.Since(start) != 0 {
-			t.Errorf("%d probes at the first use after an hour, want 1 at once", now-n)
+			t.Errorf("%d probes on first use after an hour, want 1 immediately", now-n)
 		}
 	})
 }
@@ -396,6 +397,6 @@ func TestParseChoice(t *testing.T) {
 		}
 	}
 	if _, err := ParseChoice("random"); err == nil || !strings.Contains(err.Error(), `"random"`) {
-		t.Errorf("ParseChoice = %v, want it to name the value", err)
+		t.Errorf("ParseChoice = %v, want an error with the value", err)
 	}
 }

@@ -11,23 +11,24 @@ import (
 
 // Intervals for probing.
 const (
-	// watchEvery is how often the state of all servers is checked while sessions are
-	// being opened and for watchFor afterwards, to notice a silent one.
+	// watchEvery is how often the state of all servers is checked, to detect a silent
+	// one, while sessions are being opened and for watchFor afterwards.
 	watchEvery = 250 * time.Millisecond
 	watchFor   = 15 * time.Second
 
-	// lookEvery is how often each server is probed, give or take a quarter; lookRarely
+	// lookEvery is how often each server is probed, plus or minus a quarter; lookRarely
 	// replaces it once no session has been opened for usedMax.
 	lookEvery  = 30 * time.Second
 	lookRarely = 5 * time.Minute
 	usedMax    = 5 * time.Minute
 
-	// A failed server is probed after retryMin, doubling each time up to lookEvery.
+	// A failed server is probed after retryMin, then after intervals that double up to
+	// lookEvery.
 	retryMin = time.Second
 
-	// The first choice is made after settleMin if each server has been measured more
-	// than once, since the first measurement includes a handshake, and otherwise after
-	// settleMax.
+	// The first choice is final after settleMin if every reachable server has been
+	// measured, and otherwise after settleMax. settleMin allows time for a second
+	// measurement, because the first one includes a handshake.
 	settleMin = time.Second
 	settleMax = 5 * time.Second
 )
@@ -43,11 +44,11 @@ const (
 // candidate is a server that may be better than the current one.
 type candidate struct {
 	server *Server // nil if there is none
-	won    int     // rounds won
+	won    int     // number of rounds won
 	next   time.Time
 }
 
-// turned updates the set after a server's state has changed.
+// turned updates the set after a server's state may have changed.
 func (s *Set) turned() {
 	s.mu.Lock()
 	s.updateLocked(time.Now())
@@ -56,7 +57,7 @@ func (s *Set) turned() {
 	s.wake()
 }
 
-// wake makes watch check at once.
+// wake makes watch check immediately.
 func (s *Set) wake() {
 	select {
 	case s.poke <- struct{}{}:
@@ -69,8 +70,8 @@ func (s *Set) changedLocked() {
 	s.changed = make(chan struct{})
 }
 
-// usedLocked records that a session is about to be opened. If it is the first in a long
-// time, measurements are considered stale.
+// usedLocked records that a session is about to be opened. If it is the first after a
+// long idle period, it makes all measurements due again.
 func (s *Set) usedLocked(now time.Time) {
 	idle := now.Sub(s.lastUse)
 	s.lastUse = now
@@ -84,7 +85,7 @@ func (s *Set) usedLocked(now time.Time) {
 	}
 }
 
-// watch probes the servers until stop.
+// watch probes the servers until stop is called.
 func (s *Set) watch() {
 	timer := time.NewTimer(watchEvery)
 	defer timer.Stop()
@@ -138,8 +139,8 @@ func (s *Set) pauseLocked(v *Server, now time.Time) time.Duration {
 	return jitter(lookEvery)
 }
 
-// jitter returns d give or take a quarter, so that a thousand clients do not probe at
-// the same moment.
+// jitter returns d plus or minus up to a quarter, so that a thousand clients do not all
+// probe at the same moment.
 func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
 
 func earlier(a, b time.Time) time.Time {
@@ -163,7 +164,7 @@ func (s *Set) updateLocked(now time.Time) (turned bool) {
 	return turned
 }
 
-// movedLocked records a new state of v.
+// movedLocked records v's new state.
 func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 	was, had := v.state, v.failed()
 	v.state = state
@@ -177,21 +178,21 @@ func (s *Set) movedLocked(v *Server, state remux.State, now time.Time) {
 		v.here, v.leave = context.WithCancel(context.Background())
 	}
 	if state == remux.Up {
-		v.next = now // its round trip is unknown or may have changed
+		v.next = now // v's round trip is unknown or may have changed
 	}
 	switch {
 	case state == remux.Silent:
-		if tell, why := s.hooks.Silent, v.why; tell != nil {
-			s.said = append(s.said, func() { tell(v.Address, why) })
+		if hook, why := s.hooks.Silent, v.why; hook != nil {
+			s.calls = append(s.calls, func() { hook(v.Address, why) })
 		}
 	case was == remux.Silent && !has:
-		if tell := s.hooks.Answers; tell != nil {
-			s.said = append(s.said, func() { tell(v.Address) })
+		if hook := s.hooks.Answers; hook != nil {
+			s.calls = append(s.calls, func() { hook(v.Address) })
 		}
 	}
 }
 
-// chooseLocked makes the best server current if there is reason to switch.
+// chooseLocked makes the best server current if there is a reason to switch.
 func (s *Set) chooseLocked(now time.Time) {
 	settling := !s.settled
 	if settling {
@@ -201,7 +202,7 @@ func (s *Set) chooseLocked(now time.Time) {
 	c := s.current
 	want := s.firstLocked(func(*Server) bool { return true })
 	if s.choice == Best && !settling && c != nil && c.state == remux.Up {
-		want = c // it must first win several rounds
+		want = c // a better server must first win several rounds
 	}
 	if want == nil {
 		want = c
@@ -209,12 +210,12 @@ func (s *Set) chooseLocked(now time.Time) {
 	if want != c {
 		s.useLocked(want, settling)
 	} else if settling && s.settled && c != nil {
-		s.sayUsingLocked(nil)
+		s.reportUsingLocked(nil)
 	}
 }
 
-// knownLocked reports whether it is known for every server whether it is reachable, and
-// every reachable one has been measured.
+// knownLocked reports whether the state of every server is known and every reachable
+// one has been measured.
 func (s *Set) knownLocked() bool {
 	for _, v := range s.all {
 		_, measured := v.Link.RTT()
@@ -225,7 +226,7 @@ func (s *Set) knownLocked() bool {
 	return true
 }
 
-// useLocked makes v the current server. It reports nothing until all servers have been
+// useLocked makes v the current server. It calls no hook until all servers have been
 // compared.
 func (s *Set) useLocked(v *Server, settling bool) {
 	old := s.current
@@ -234,20 +235,20 @@ func (s *Set) useLocked(v *Server, settling bool) {
 		old = nil
 	}
 	if s.settled {
-		s.sayUsingLocked(old)
+		s.reportUsingLocked(old)
 	}
 }
 
-func (s *Set) sayUsingLocked(old *Server) {
-	tell := s.hooks.Using
-	if s.choice == Spread || tell == nil {
+func (s *Set) reportUsingLocked(old *Server) {
+	hook := s.hooks.Using
+	if s.choice == Spread || hook == nil {
 		return
 	}
 	now, was := s.current.distance(), Distance{}
 	if old != nil {
 		was = old.distance()
 	}
-	s.said = append(s.said, func() { tell(now, was) })
+	s.calls = append(s.calls, func() { hook(now, was) })
 }
 
 // distance returns a description of how far away v is.
@@ -267,7 +268,7 @@ func (v *Server) distance() Distance {
 	return d
 }
 
-// roundLocked compares the current server with the closest other one.
+// roundLocked compares the current server with the closest of the others.
 func (s *Set) roundLocked(now time.Time) {
 	c := s.current
 	if s.choice != Best || !s.settled || c == nil || c.state != remux.Up {
@@ -292,7 +293,7 @@ func (s *Set) roundLocked(now time.Time) {
 	other.Link.Probe()
 }
 
-// closer reports whether v is enough closer than c to be worth switching to.
+// closer reports whether v is so much closer than c that switching is worthwhile.
 func (v *Server) closer(c *Server) bool {
 	mine, known := v.Link.RTT()
 	theirs, both := c.Link.RTT()
