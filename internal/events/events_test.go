@@ -14,25 +14,25 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder returns Events that append the name of each called hook to told.
-func recorder(name string, told *[]string) *Events {
+// recorder returns Events whose hooks append their names to called.
+func recorder(name string, called *[]string) *Events {
 	e := new(Events)
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
 		field := v.Type().Field(i).Name
 		v.Field(i).Set(reflect.MakeFunc(v.Field(i).Type(), func([]reflect.Value) []reflect.Value {
-			*told = append(*told, name+"."+field)
+			*called = append(*called, name+"."+field)
 			return nil
 		}))
 	}
 	return e
 }
 
-// TestJoin checks that each event calls that hook of every subscriber, in order, and
-// that hooks without subscribers can be called.
+// TestJoin checks that each joined hook calls the same hook of every subscriber, in
+// order, and that hooks without subscribers can be called.
 func TestJoin(t *testing.T) {
-	var told []string
-	joined := reflect.ValueOf(Join(recorder("a", &told), nil, new(Events), recorder("b", &told))).Elem()
+	var called []string
+	joined := reflect.ValueOf(Join(recorder("a", &called), nil, new(Events), recorder("b", &called))).Elem()
 	empty := reflect.ValueOf(Join()).Elem()
 	for i := range joined.NumField() {
 		name := joined.Type().Field(i).Name
@@ -43,10 +43,10 @@ func TestJoin(t *testing.T) {
 		for j := range joined.Field(i).Type().NumIn() {
 			args = append(args, reflect.Zero(joined.Field(i).Type().In(j)))
 		}
-		told = nil
+		called = nil
 		joined.Field(i).Call(args)
 		empty.Field(i).Call(args)
-		if got, want := strings.Join(told, " "), fmt.Sprintf("a.%s b.%s", name, name); got != want {
+		if got, want := strings.Join(called, " "), fmt.Sprintf("a.%s b.%s", name, name); got != want {
 			t.Errorf("%s called %q, want %q", name, got, want)
 		}
 	}
@@ -76,7 +76,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	want("01234")
-	for _, i := range []int{2, 0, 4} { // remove from the middle, the start and the end
+	for _, i := range []int{2, 0, 4} { // remove from the middle, the front and the back
 		e.RequestClosed(all[i], End{})
 		e.RequestClosed(all[i], End{}) // a second call has no effect
 	}

@@ -9,8 +9,8 @@ import (
 	"tunnels/remux"
 )
 
-// Join returns Events whose hooks call those of all subscribers in order. No returned
-// hook is nil, so callers need no check.
+// Join returns Events whose hooks call the same hook of each subscriber in order. None
+// of the returned hooks is nil, so callers need no check.
 func Join(subscribers ...*Events) *Events {
 	s := list(subscribers)
 	return &Events{
@@ -46,7 +46,8 @@ func Join(subscribers ...*Events) *Events {
 // list is a list of subscribers, some of which may be nil.
 type list []*Events
 
-// functions returns the hook that get selects from each subscriber, omitting nil ones.
+// functions returns the hook that get selects from each subscriber, without the nil
+// ones.
 func functions[F any](s list, get func(*Events) F, isNil func(F) bool) (all []F) {
 	for _, e := range s {
 		if e == nil {

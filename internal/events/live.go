@@ -3,8 +3,8 @@ package events
 import "sync"
 
 // Table holds a client's or server's live requests with their byte counts. It is cheap
-// enough to be always on, because an entry is the Request itself, linked into a list.
-// All methods are safe for concurrent use. The zero value is an empty table.
+// enough to be always enabled, because each entry is the Request itself, linked into a
+// list. All methods are safe for concurrent use. The zero value is an empty table.
 type Table struct {
 	mu sync.Mutex
 	// Guarded by mu.
@@ -21,7 +21,7 @@ func (t *Table) Events() *Events {
 	}
 }
 
-// add appends r and gives it an id.
+// add assigns an id to r and appends it.
 func (t *Table) add(r *Request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// Request is one request, from when it is accepted until it ends, with its byte counts.
-// At the client it comes from an application, at the server from a session.
+// Request is an accepted request, with its byte counts. At the client it was received
+// from an application, at the server on a session.
 type Request struct {
 	// Immutable after creation.
-	Client string // name in the client's certificate; empty without one and at the client itself
-	Target string // host:port or, for an association, udp:host:port with the address that receives its datagrams
-	Plain  bool   // without remux, so a failed target or a departed application shows as a reset
+	Client string // name in the client's certificate; empty at the client itself or without a certificate
+	Target string // host:port or, for an association, udp:host:port with the address that it receives datagrams on
+	Plain  bool   // without remux, so a failed target or a disconnected application appears as a reset
 	began  time.Time
 
-	// Up and Down count the bytes moved to the target and back to the application.
+	// Up and Down count the bytes carried to the target and back to the application.
 	Up, Down atomic.Int64
 
-	// Duration of each step in nanoseconds, or 0 until it happens.
+	// Durations of the steps in nanoseconds, or 0 until completed.
 	resolving, connecting, answering atomic.Int64
 	server                           atomic.Pointer[string]
 
 	started atomic.Bool
-	count   atomic.Pointer[func() (up, down uint64)] // replaces Up and Down unless nil
+	count   atomic.Pointer[func() (up, down uint64)] // replaces Up and Down if not nil
 
 	// Guarded by Table.mu.
 	id         uint64
 	prev, next *Request
 }
 
-// NewRequest returns a Request accepted now.
+// NewRequest returns a Request accepted at the current time.
 func NewRequest(client, target string) *Request {
 	return &Request{Client: client, Target: target, began: time.Now()}
 }
@@ -40,7 +40,7 @@ func (r *Request) Began() time.Time { return r.began }
 // Lasted returns the time since the request was accepted.
 func (r *Request) Lasted() time.Duration { return max(time.Since(r.began), 1) }
 
-// Start marks the request as under way. It returns false if it already was.
+// Start marks the request as started. It returns false if it was already started.
 func (r *Request) Start() bool { return !r.started.Swap(true) }
 
 // Started reports whether Start was called.
@@ -56,7 +56,7 @@ func (r *Request) Connected(took time.Duration) { r.connecting.Store(int64(took)
 // Answered records that the first byte has arrived from the target.
 func (r *Request) Answered() { r.answering.Store(int64(r.Lasted())) }
 
-// Via records the server that the request is sent to.
+// Via records the server to which the request is sent.
 func (r *Request) Via(server string) { r.server.Store(&server) }
 
 // CountWith sets a function that replaces the counters Up and Down. count may be called
@@ -97,6 +97,7 @@ type Live struct {
 	Began    time.Time
 	Up, Down int64 // bytes so far
 	// Resolve and Connect are the durations of these steps, and FirstByte is the time
-	// from Began to the target's first byte. 0 means not yet, or unknown at this end.
+	// from Began to the target's first byte. 0 means not completed, or unknown at this
+	// end.
 	Resolve, Connect, FirstByte time.Duration
 }
