@@ -1,5 +1,5 @@
-// Package loglines turns events into lines of the service log. Each event gets one line,
-// except that repeated events are counted and the count is logged later.
+// Package loglines writes events to the service log. Each event is one line, except
+// that repeated events are counted and the count is logged later.
 package loglines
 
 import (
@@ -25,15 +25,14 @@ type Writer struct {
 	// Immutable after creation.
 	log      *sla.Logger
 	refused  *refusals // requests refused by the server's limits and rules
-	mistakes *refusals // users' mistakes at a client's door
-	away     *refusals // requests while no server can be reached
+	mistakes *refusals // users' mistakes on connections to a client's door
+	away     *refusals // requests that fail because no server can be reached
 
 	mu      sync.Mutex
-	servers map[string]*serverLines // guarded by mu; by server address, or "" for conns of a server
+	servers map[string]*serverLines // guarded by mu; by server address, or "" for a server's conns
 }
 
-// New returns a Writer that writes to log. The caller must Close it before closing
-// log.
+// New returns a Writer that writes to log. The caller must close it before closing log.
 func New(log *sla.Logger) *Writer {
 	return &Writer{
 		log:      log,
@@ -44,7 +43,7 @@ func New(log *sla.Logger) *Writer {
 	}
 }
 
-// Close logs the outstanding counts of repeated events.
+// Close logs the pending counts of repeated events.
 func (w *Writer) Close() {
 	w.refused.close()
 	w.mistakes.close()
@@ -57,7 +56,7 @@ func (w *Writer) Events() *events.Events {
 	return &events.Events{
 		ConnOpened: func(c events.Conn) { log.Opened(sla.Conn, c.ID.String(), sla.Fields{Client: c.Client, From: c.From}) },
 		ConnClosed: w.connClosed,
-		ConnBarred: func(c events.Conn, err error) { log.Warn("conn %s takes no new sessions: %v", c.ID, err) },
+		ConnBarred: func(c events.Conn, err error) { log.Warn("conn %s accepts no new sessions: %v", c.ID, err) },
 		ConnRefused: func(client, from string, err error) {
 			log.Debug("conn from client %s at %s refused: %v", client, from, err)
 		},
@@ -99,9 +98,9 @@ func (w *Writer) server(address string) *serverLines {
 	return s
 }
 
-// connClosed logs the end of a conn. If the client is no longer accepted, that is
-// reported by PeerRejected, so it is not a failure here. A server that refuses this
-// client's certificate refuses every conn, so that is logged as an error only
+// connClosed logs that a conn was closed. If the client is no longer accepted,
+// PeerRejected has reported that, so it is not an error here. A server that refuses
+// this client's certificate refuses every conn, so that is logged as an error only
 // occasionally.
 func (w *Writer) connClosed(c events.Conn, lasted time.Duration, err error) {
 	f := sla.Fields{Client: c.Client, Lasted: lasted}
@@ -112,9 +111,9 @@ func (w *Writer) connClosed(c events.Conn, lasted time.Duration, err error) {
 	w.log.Closed(sla.Conn, c.ID.String(), err, f)
 }
 
-// sessionClosed logs the end of a session. Failures caused by the target or application
-// are covered by the line of its sock, and the loss of the conn by the line of the
-// conn.
+// sessionClosed logs that a session was closed. Failures caused by the target or
+// application are covered by the sock's line, and the loss of the conn by the conn's
+// line.
 func (w *Writer) sessionClosed(id remux.ID, err error) {
 	why, ok := code.Of(err)
 	switch {
@@ -127,24 +126,25 @@ func (w *Writer) sessionClosed(id remux.ID, err error) {
 	}
 }
 
-// peerRejected logs a failed TLS handshake or, if from is empty, a failure to accept.
+// peerRejected logs a failed TLS handshake or, if from is empty, a failure to accept
+// connections.
 func (w *Writer) peerRejected(from string, err error) {
 	switch {
 	case from == "":
 		w.log.Error("accepting clients: %v", err)
-	case errors.Is(err, tls.ErrSilent): // probes like this are frequent
+	case errors.Is(err, tls.ErrSilent): // such probes are frequent
 		w.log.Debug("client at %s refused: %v", from, err)
 	default:
 		w.log.Warn("client at %s refused: %v", from, err)
 	}
 }
 
-// doorRejected logs a connection to a client's door that sent no valid request. Users'
-// mistakes are logged as warnings; port scans and browsers' unused connections are not,
-// because they are too frequent.
+// doorRejected logs a connection to a client's door on which no valid request arrived.
+// Users' mistakes are logged as warnings; port scans and browsers' unused connections
+// are not, because they are too frequent.
 func (w *Writer) doorRejected(from string, err error) {
 	if errors.Is(err, eagersocks.ErrMistake) {
-		w.mistakes.say(hostOf(from), err)
+		w.mistakes.add(hostOf(from), err)
 		return
 	}
 	w.requestInvalid(from, err)
@@ -171,7 +171,7 @@ func (w *Writer) serverChosen(chosen, old upstream.Distance) {
 	w.log.Info("using server %s (%s) instead of %s (%s)", chosen.Address, chosen.Text, old.Address, old.Text)
 }
 
-// fileLoaded logs that a file was reloaded, or why that failed.
+// fileLoaded logs that a file was reloaded, or why reloading failed.
 func (w *Writer) fileLoaded(file events.File, name string, err error) {
 	what := name
 	if file != events.Certificates {
@@ -189,7 +189,7 @@ func (w *Writer) fileLoaded(file events.File, name string, err error) {
 	}
 }
 
-// hostOf returns remote without its port, which differs for every connection.
+// hostOf returns remote without its port, which is different for each connection.
 func hostOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

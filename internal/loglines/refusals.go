@@ -14,10 +14,10 @@ const (
 	// sameEvery is how long repeats of a refusal are counted before the count is
 	// logged.
 	sameEvery = 10 * time.Second
-	// linesMax is how many different refusals of one client get their own line within
-	// sameEvery; the rest share one line with a count.
+	// linesMax is how many different refusals for one client are logged separately
+	// within sameEvery; the rest share one line with a count.
 	linesMax = 32
-	// seenMax is how many refusals are remembered, for all clients together.
+	// seenMax is how many refusals are remembered, in total for all clients.
 	seenMax = 4096
 	// others replaces the client's name once seenMax is reached.
 	others = "(others)"
@@ -30,8 +30,8 @@ type refusals struct {
 
 	mu      sync.Mutex
 	seen    map[refusal]*list.Element // guarded by mu; elements of order
-	order   list.List                 // guarded by mu; elements are *said, oldest first
-	clients map[string]int            // guarded by mu; number of elements for each client
+	order   list.List                 // guarded by mu; elements are *logged, oldest first
+	clients map[string]int            // guarded by mu; number of elements per client
 	timer   *time.Timer               // guarded by mu; nil if not set
 	over    bool                      // guarded by mu; close was called
 	running sync.WaitGroup            // timer calls pending or running
@@ -40,11 +40,11 @@ type refusals struct {
 // refusal is the key that identifies repeated refusals.
 type refusal struct {
 	client string
-	why    string // target and rule; empty for the refusals beyond linesMax
+	why    string // target and rule; empty for refusals beyond linesMax
 }
 
-// said is a refusal that has been logged.
-type said struct {
+// logged is a refusal that has been logged.
+type logged struct {
 	refusal
 	at   time.Time
 	more int // repeats since it was logged
@@ -55,22 +55,22 @@ func newRefusals(log *sla.Logger, lead string) *refusals {
 	return &refusals{log: log, lead: lead, seen: map[refusal]*list.Element{}, clients: map[string]int{}}
 }
 
-// client logs a refused request of a client, whose name is empty if it has no
+// client logs a client's refused request. The client's name is empty if it has no
 // certificate.
 func (r *refusals) client(client string, why error) {
-	r.say(cmp.Or(client, "without a certificate"), why)
+	r.add(cmp.Or(client, "without a certificate"), why)
 }
 
-// say logs a refusal, or counts it if the same one was logged recently.
-func (r *refusals) say(client string, err error) {
+// add logs a refusal, or counts it if the same one was logged recently.
+func (r *refusals) add(client string, err error) {
 	key := refusal{client, err.Error()}
 	if r.isNew(key) {
 		r.log.Warn("%s %s: %s", r.lead, key.client, key.why)
 	}
 }
 
-// isNew reports whether to log the refusal now. If not, it counts the refusal, to be
-// logged later.
+// isNew reports whether to log the refusal now. If not, it counts the refusal, and the
+// count is logged later.
 func (r *refusals) isNew(key refusal) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,10 +81,10 @@ func (r *refusals) isNew(key refusal) bool {
 		key = refusal{client: others}
 	}
 	if e := r.seen[key]; e != nil {
-		e.Value.(*said).more++
+		e.Value.(*logged).more++
 		return false
 	}
-	s := &said{refusal: key, at: time.Now()}
+	s := &logged{refusal: key, at: time.Now()}
 	if key.why == "" {
 		s.more = 1 // count it instead of logging it
 	}
@@ -94,7 +94,7 @@ func (r *refusals) isNew(key refusal) bool {
 	return s.more == 0
 }
 
-// setTimerLocked sets the timer to call due once the first element of order may be
+// setTimerLocked sets the timer that calls due once the first element of order may be
 // logged again.
 func (r *refusals) setTimerLocked() {
 	e := r.order.Front()
@@ -102,29 +102,29 @@ func (r *refusals) setTimerLocked() {
 		return
 	}
 	r.running.Add(1)
-	r.timer = time.AfterFunc(time.Until(e.Value.(*said).at.Add(sameEvery)), func() {
+	r.timer = time.AfterFunc(time.Until(e.Value.(*logged).at.Add(sameEvery)), func() {
 		defer r.running.Done()
 		r.due()
 	})
 }
 
-// due logs how often the refusals logged at least sameEvery ago were repeated, and
-// forgets those that were not repeated.
+// due logs repeat counts for refusals last logged at least sameEvery ago, and forgets
+// those that were not repeated.
 func (r *refusals) due() {
 	r.mu.Lock()
 	r.timer = nil
 	more := r.takeLocked(time.Now().Add(-sameEvery))
 	r.setTimerLocked()
 	r.mu.Unlock()
-	r.sayAll(more)
+	r.logCounts(more)
 }
 
-// takeLocked removes the refusals logged no later than until and returns the repeated
-// ones, restarting their counts from 0.
-func (r *refusals) takeLocked(until time.Time) (more []said) {
-	var again []*said
-	for e := r.order.Front(); e != nil && !e.Value.(*said).at.After(until); e = r.order.Front() {
-		s := e.Value.(*said)
+// takeLocked removes the refusals last logged before or at until. It returns the
+// repeated ones and resets their counts to 0.
+func (r *refusals) takeLocked(until time.Time) (more []logged) {
+	var again []*logged
+	for e := r.order.Front(); e != nil && !e.Value.(*logged).at.After(until); e = r.order.Front() {
+		s := e.Value.(*logged)
 		r.order.Remove(e)
 		delete(r.seen, s.refusal)
 		if r.clients[s.client]--; r.clients[s.client] == 0 {
@@ -145,8 +145,8 @@ func (r *refusals) takeLocked(until time.Time) (more []said) {
 	return more
 }
 
-// sayAll logs the counts of repeated refusals.
-func (r *refusals) sayAll(more []said) {
+// logCounts logs the counts of repeated refusals.
+func (r *refusals) logCounts(more []logged) {
 	for _, s := range more {
 		if s.why == "" {
 			r.log.Warn("%s %s: %d more requests, for other targets or reasons", r.lead, s.client, s.more)
@@ -170,6 +170,6 @@ func (r *refusals) close() {
 	r.timer = nil
 	more := r.takeLocked(time.Now())
 	r.mu.Unlock()
-	r.sayAll(more)
+	r.logCounts(more)
 	r.running.Wait()
 }

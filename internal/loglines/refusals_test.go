@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/loglines/logtest"
 )
 
-// remembered returns how many refusals r remembers.
+// remembered returns the number of refusals that r remembers.
 func remembered(r *refusals) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -18,7 +18,7 @@ func remembered(r *refusals) int {
 }
 
 // TestRefusalLines checks that every refusal is logged or counted, and that a flood of
-// the same one takes few lines.
+// identical ones produces few lines.
 func TestRefusalLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)

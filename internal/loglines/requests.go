@@ -13,21 +13,21 @@ import (
 	"tunnels/tls"
 )
 
-// opened writes the opening line of a request.
+// opened writes a request's opening line.
 func (w *Writer) opened(r *events.Request) {
 	w.log.Opened(sla.Sock, r.Target, sla.Fields{Client: r.Client})
 }
 
-// requestClosed writes the closing line of a request. If the request never started, it
-// writes the opening line first, or neither line if another one covers it: a refusal,
-// or the count of requests made while no server could be reached.
+// requestClosed writes a request's closing line. If the request never started, it
+// writes the opening line first, or neither if another line covers the request: a
+// refusal, or the count of requests made while no server could be reached.
 func (w *Writer) requestClosed(r *events.Request, end events.End) {
 	if !r.Started() {
 		switch {
 		case end.Refused:
 			return
 		case end.Unreached:
-			w.away.say("fail", end.Err)
+			w.away.add("fail", end.Err)
 			return
 		}
 		w.opened(r)
@@ -62,15 +62,15 @@ func (w *Writer) closedAs(r *events.Request, level sla.Level, reason string) {
 	w.log.ClosedAs(sla.Sock, r.Target, level, reason, fields(r))
 }
 
-// fields returns the fields of a closing line.
+// fields returns the fields for a closing line.
 func fields(r *events.Request) sla.Fields {
 	up, down := r.Moved()
 	return sla.Fields{Client: r.Client, Counted: true, Up: up, Down: down, Lasted: r.Lasted()}
 }
 
-// level returns the log level for the end of a request: info if the target or
-// application caused it, warn for a refusal by policy, which an operator may want to
-// see, and error for a failure of the tunnel itself.
+// level returns the log level for a closing line: info if the target or application
+// caused the end, warn for a refusal by policy, which may interest an operator, and
+// error for a failure of the tunnel itself.
 func level(err error) sla.Level {
 	if errors.Is(err, tls.ErrDismissed) || isRefused(err) { // logged by peerRejected or connClosed
 		return sla.LevelInfo
@@ -89,17 +89,17 @@ func level(err error) sla.Level {
 	return sla.LevelError
 }
 
-// datagramsFailed logs why datagrams to an allowed target are not being sent.
+// datagramsFailed logs why datagrams cannot be sent to an allowed target.
 func (w *Writer) datagramsFailed(r *events.Request, target datagram.Target, err error) {
 	w.log.Info("%s: cannot send datagrams to %s: %v", r.Target, target, err)
 }
 
-// targetsForgotten logs that an association had to forget targets.
+// targetsForgotten logs that an association had to evict targets.
 func (w *Writer) targetsForgotten(r *events.Request) {
 	w.log.Warn("%s: too many targets at once; the least recently used are dropped, and replies from them ignored", r.Target)
 }
 
-// associationClosed logs the end of an association and the datagrams it lost.
+// associationClosed logs that an association was closed and which datagrams it lost.
 func (w *Writer) associationClosed(r *events.Request, end events.End) {
 	lost := summary(end.Datagrams)
 	switch {

@@ -13,8 +13,8 @@ import (
 	"tunnels/sla"
 )
 
-// TestEndLevels checks that the level of a sock's closing line depends on the cause of its
-// end.
+// TestEndLevels checks that the level of a sock's closing line depends on why the sock
+// was closed.
 func TestEndLevels(t *testing.T) {
 	coded := func(c code.Code) error { return fmt.Errorf("wrapped: %w", &code.Error{Code: c}) }
 	for _, tt := range []struct {

@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// triesEvery is the interval between warnings about a server that still cannot be
-	// reached.
+	// triesEvery is the interval between warnings about a server that remains
+	// unreachable.
 	triesEvery = time.Minute
 	// changeEvery replaces triesEvery if the reason has changed.
 	changeEvery = 10 * time.Second
 )
 
-// serverLines limits the lines about one server. The first failure to reach it is
-// logged as an error; while it stays unreachable, later ones only as an occasional
-// warning.
+// serverLines limits the number of lines about one server. The first failure to reach
+// it is logged as an error; as long as it remains unreachable, further failures cause
+// only an occasional warning.
 type serverLines struct {
-	mu   sync.Mutex
-	down bool      // guarded by mu
-	said time.Time // guarded by mu; when a failure was last logged
-	text string    // guarded by mu; the reason in that line
-	more int       // guarded by mu; failed attempts since that line
+	mu     sync.Mutex
+	down   bool      // guarded by mu
+	logged time.Time // guarded by mu; when a failure was last logged
+	text   string    // guarded by mu; the reason given in that line
+	more   int       // guarded by mu; failed attempts since that line
 
-	refused time.Time // guarded by mu; when a refusal of our certificate was last logged as an error
+	refused time.Time // guarded by mu; when a refusal of this client's certificate was last logged as an error
 }
 
 // firstRefusal reports whether to log now, as an error, that the server refused this
 // client's certificate. The server refuses every conn, and with TLS 1.3 the client
-// learns of it only after the handshake.
+// detects this only after the handshake.
 func (s *serverLines) firstRefusal() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *serverLines) firstRefusal() bool {
 	return true
 }
 
-// isRefused reports whether err means that the peer refused our certificate.
+// isRefused reports whether err means that the peer refused this end's certificate.
 func isRefused(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateError](err)
 	return ok
@@ -64,7 +64,7 @@ func (s *serverLines) dialed(log *sla.Logger, address string, err error) {
 	}
 	now := time.Now()
 	text := err.Error() + upstream.Hint(err)
-	since := now.Sub(s.said)
+	since := now.Sub(s.logged)
 	switch {
 	case !s.down:
 		log.Error("cannot reach server %s: %s", address, text)
@@ -75,5 +75,5 @@ func (s *serverLines) dialed(log *sla.Logger, address string, err error) {
 		log.Debug("cannot reach server %s: %s", address, text)
 		return
 	}
-	s.down, s.said, s.text, s.more = true, now, text, 0
+	s.down, s.logged, s.text, s.more = true, now, text, 0
 }

@@ -10,7 +10,7 @@ import (
 	"tunnels/sla"
 )
 
-// TestDialLines checks that a server that stays unreachable is logged once a minute.
+// TestDialLines checks that a server that remains unreachable is logged once a minute.
 func TestDialLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logtest.Buffer)
@@ -25,7 +25,7 @@ func TestDialLines(t *testing.T) {
 			dialed("a.test:443", 0, refused)
 			time.Sleep(500 * time.Millisecond)
 		}
-		for range 100 { // a different reason is logged sooner
+		for range 100 { // a changed reason is logged sooner
 			dialed("a.test:443", 0, expired)
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -1,4 +1,4 @@
-// Package logtest helps tests check log lines.
+// Package logtest provides helpers for tests that check log lines.
 package logtest
 
 import (
@@ -16,7 +16,7 @@ import (
 
 // Buffer collects a test's log. The zero value is ready to use.
 type Buffer struct {
-	flush func() // flushes the Logger, or nil without one; set before use
+	flush func() // flushes the Logger; nil without one; set before use
 
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu
@@ -57,8 +57,8 @@ func (l *Buffer) LoggerWith(t testing.TB, cfg sla.Config) *sla.Logger {
 	return log
 }
 
-// Wait waits until one line of the log contains all texts. If none does within 10
-// seconds, it reports an error that starts with name, which says whose log this is.
+// Wait waits until a single line of the log contains all texts. If none does within 10
+// seconds, it reports an error that starts with name, which says whose log it is.
 func (l *Buffer) Wait(t *testing.T, name string, texts ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
