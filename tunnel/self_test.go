@@ -56,7 +56,7 @@ func TestSelf(t *testing.T) {
 	if err := s.send(other.String(), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	r.serverLog.Wait(t, "server", "refused client client: ", other.String(), "-server.deny has self:"+strconv.Itoa(other.Port))
+	r.serverLog.Wait(t, "server", "refused client client: ", other.String(), "-server.deny contains self:"+strconv.Itoa(other.Port))
 	if strings.Contains(r.serverLog.String(), "target "+datagrams.String()) {
 		t.Errorf("the server refused its own address:\n%s", r.serverLog)
 	}

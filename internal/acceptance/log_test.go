@@ -99,10 +99,10 @@ func TestLogEndings(t *testing.T) {
 		p.waitLog(`\[info\] \[sock\] - no\.such\.name\.invalid:80 = \d+ .*`)
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
 	}
-	client.waitLog(`\[warn\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny has denied\.example$`)
+	client.waitLog(`\[warn\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny contains denied\.example$`)
 	// A refusal is one line in the exit's log, because nothing was dialed.
-	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny has denied\.example$`)
-	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny has 127\.0\.0\.66$`)
+	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny contains denied\.example$`)
+	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny contains 127\.0\.0\.66$`)
 	client.stop()
 	server.stop()
 	client.wantRun("sock", "-", 12)

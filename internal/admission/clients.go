@@ -118,11 +118,11 @@ type client struct {
 	rule      *rules.Rule   // the rule exit was derived from
 	exit      *policy.Exit
 	opens     *meter.Bucket // nil if never limited
-	in, out   *meter.Bucket // likewise
+	in, out   *meter.Bucket // nil if never limited
 }
 
-// Admit grants the named client one more session to target, or returns the reason for a
-// refusal. The rules in force now apply to the session until it ends.
+// Admit admits a new session from the named client to target, or returns an error with
+// the reason for refusing it. The current rules apply to the session until it ends.
 func (c *Clients) Admit(client, target string) (*Lease, error) {
 	c.Rules.Table() // reloads the file if it has changed
 	l := &Lease{clients: c, name: client}
@@ -193,7 +193,7 @@ func (cl *client) followLocked(c *Clients, rule *rules.Rule, limits rules.Limits
 		cl.opens.Set(n, openBurst*n)
 	}
 	switch n := limits.Rate.Max; {
-	case cl.in != nil: // running sessions may use it, even without a limit
+	case cl.in != nil: // running sessions may still use the meters, even if there is no longer a limit
 		cl.in.SetBytes(n)
 		cl.out.SetBytes(n)
 	case n > 0:

@@ -18,7 +18,7 @@ import (
 	"tunnels/remux"
 )
 
-// testConfig holds the limits a test sets.
+// testConfig holds the limits set by a test.
 type testConfig struct {
 	SessMax, ClientSessMax, ClientOpenMax int
 	ClientRateMax                         int64
@@ -55,7 +55,8 @@ func rulesFile(t *testing.T, text string) string {
 	return path
 }
 
-// wantRefused checks that rule refuses the client one more session.
+// wantRefused checks that the client is refused another session, and that rule is the
+// reason.
 func wantRefused(t *testing.T, c *Clients, client, rule string) {
 	t.Helper()
 	g, err := c.Admit(client, "x.test:80")
@@ -63,7 +64,7 @@ func wantRefused(t *testing.T, c *Clients, client, rule string) {
 		g.Leave()
 	}
 	if why, _ := code.Of(err); why != code.NotAllowed || !strings.Contains(err.Error(), rule) {
-		t.Errorf("one more session of %q: %v, want it refused by %s", client, err, rule)
+		t.Errorf("another session of %q: %v, want it refused by %s", client, err, rule)
 	}
 }
 
@@ -71,7 +72,7 @@ func mustAdmit(t *testing.T, c *Clients, client string) *Lease {
 	t.Helper()
 	g, err := c.Admit(client, "x.test:80")
 	if err != nil {
-		t.Fatalf("one more session of %q: %v", client, err)
+		t.Fatalf("another session of %q: %v", client, err)
 	}
 	return g
 }
@@ -85,7 +86,7 @@ func TestSessionLimits(t *testing.T) {
 	}
 	wantRefused(t, c, "any", "-server.sess.max.cnt: all clients together have 5 sessions")
 	leases[0].Leave()
-	wantRefused(t, c, "three", "sess.max.cnt of [three]: the client has 3 sessions")
+	wantRefused(t, c, "three", "sess.max.cnt for [three]: the client has 3 sessions")
 	leases[0] = mustAdmit(t, c, "") // all clients without a certificate count as one
 	wantRefused(t, c, "", "-server.sess.max.cnt")
 	for _, g := range leases {
@@ -98,7 +99,7 @@ func TestSessionLimits(t *testing.T) {
 	defer mustAdmit(t, c, "another").Leave()
 	got := c.Counts()
 	if got[RefusedSessions] != 2 || got[RefusedTotal] != 3 || got[RefusedOpens] != 0 || got[RefusedTarget] != 0 {
-		t.Errorf("counted %v, want 2 by client and 3 in all", got)
+		t.Errorf("counted %v, want 2 per client and 3 in total", got)
 	}
 }
 
@@ -130,7 +131,8 @@ func TestOpenLimit(t *testing.T) {
 	})
 }
 
-// TestIdleClientsAreForgotten: memory stays bounded over time and with many names.
+// TestIdleClientsAreForgotten checks that memory stays bounded over time and with many
+// names.
 func TestIdleClientsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestClients(t, testConfig{ClientOpenMax: 2})
@@ -139,12 +141,12 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 			mustAdmit(t, c, fmt.Sprint("client", i)).Leave()
 		}
 		if n := len(c.byName); n > idleMax+1 {
-			t.Errorf("%d clients are kept, want at most %d", n, idleMax+1)
+			t.Errorf("%d clients are remembered, want at most %d", n, idleMax+1)
 		}
 		time.Sleep(idleKeep)
 		mustAdmit(t, c, "stays").Leave()
 		if n := len(c.byName); n != 1 || c.idle.Len() != 0 {
-			t.Errorf("%d clients are kept, %d idle, want only the one with a session", n, c.idle.Len())
+			t.Errorf("%d clients are remembered, %d idle, want only the one with a session", n, c.idle.Len())
 		}
 		stays.Leave()
 		if c.sessions != 0 || c.idle.Len() != 1 {
@@ -153,8 +155,8 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 	})
 }
 
-// TestChangedRules: changes apply to new sessions; a running session keeps its policy
-// but follows the client's new rate.
+// TestChangedRules checks that changes apply to new sessions and that a running session
+// keeps its policy but follows the client's new rate.
 func TestChangedRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := rulesFile(t, "[laptop]\nonly = 10.0.0.0/8\nrate.max.kb = 100\n")
@@ -177,13 +179,13 @@ func TestChangedRules(t *testing.T) {
 			}
 		}
 		if before.in == nil || after.in != nil {
-			t.Error("want a rate for the session before the change and none for the one after it")
+			t.Error("want a rate limit for the session from before the change and none for the one after it")
 		}
 	})
 }
 
-// TestNoRateNoWrapper: a client without a rate limit gets the session's stream
-// unwrapped, so that splice can use all its fast paths.
+// TestNoRateNoWrapper checks that a client without a rate limit gets the session's
+// stream unwrapped, so that splice can use all its fast paths.
 func TestNoRateNoWrapper(t *testing.T) {
 	c := newTestClients(t, testConfig{ClientSessMax: 9, Rules: rulesFile(t, "[slow]\nrate.max.kb = 1\n[free]\nallow = all\n")})
 	var s splice.Stream = &struct{ remux.Session }{}

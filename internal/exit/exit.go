@@ -1,5 +1,5 @@
-// Package exit connects to targets for a server: it resolves and dials them, and asks a
-// judge before each step.
+// Package exit connects to targets for a server: it resolves and dials them, and
+// consults a judge before each step.
 package exit
 
 import (
@@ -21,13 +21,13 @@ import (
 
 const (
 	// deadFor is how long to avoid dialing an address that did not answer: long enough
-	// that a dead host requested a hundred times a second ties up few goroutines, short
-	// enough to notice quickly that it is back.
+	// that a dead host requested a hundred times a second ties up few goroutines, and
+	// short enough that a recovery is noticed quickly.
 	deadFor = 5 * time.Second
 	// maxDead limits how many dead addresses are remembered.
 	maxDead = 4096
-	// maxPatience is the longest silence required before an address is considered dead;
-	// one given less time may just be slow.
+	// maxPatience is the longest silence required before an address is considered dead.
+	// An address given less time may just be slow.
 	maxPatience = 3 * time.Second
 )
 
@@ -43,22 +43,23 @@ type Judge interface {
 // Exit resolves targets and connects to them. Its fields are immutable after creation;
 // its methods may be called from any goroutine.
 type Exit struct {
-	timeout  time.Duration // for resolving, and again for connecting
+	timeout  time.Duration // for resolving and connecting together
 	resolver *resolve.Resolver
 	race     *race.Dialer[*net.TCPConn]
 	sockets  *net.Dialer
 	// dead remembers why addresses did not answer recently. It is consulted after the
 	// judge, so it reveals nothing about addresses a client may not use. A dead host is
-	// recognized under any of its names, and a name with one dead address is reached at
-	// once through the others. Refused connections and missing routes are not
-	// remembered: they are detected immediately and may be gone the next moment.
+	// recognized under any of its names, and a name with one dead address is reached
+	// immediately through the others. Refused connections and missing routes are not
+	// remembered, because they are detected immediately and may be resolved a moment
+	// later.
 	dead *recent.Map[netip.AddrPort, code.Code]
 	// datagrams counts the targets of all associations.
 	datagrams datagram.Room
 }
 
-// New returns an exit that owns r and allows timeout for resolving and as long again
-// for connecting. The caller must Close it.
+// New returns an exit that owns r and whose dials, including resolving, take at most
+// timeout. The caller must Close it.
 func New(r *resolve.Resolver, timeout time.Duration) *Exit {
 	e := &Exit{timeout: timeout, resolver: r, sockets: netx.Dialer(0), dead: recent.New[netip.AddrPort, code.Code](maxDead)}
 	e.race = race.New(e.connect)
@@ -90,8 +91,8 @@ type Times struct{ Resolve, Connect time.Duration }
 // Dial connects to a client's target. It consults j before resolving a name and again
 // for each address before dialing it. The name is resolved once and only judged
 // addresses are dialed, so changing DNS answers cannot bypass the policy (DNS
-// rebinding). The error is always a *code.Error. client identifies the requester,
-// because clients take turns resolving.
+// rebinding). The error is always a *code.Error. client identifies the client to the
+// resolver, which serves clients in turn.
 func (e *Exit) Dial(ctx context.Context, client string, j Judge, host string, port uint16) (s splice.Stream, took Times, err error) {
 	if err := j.AllowName(host, port); err != nil {
 		return nil, took, coded(err)

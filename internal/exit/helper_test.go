@@ -79,7 +79,7 @@ func newTestExit(t *testing.T, dns *testnet.DNS, change func(*testConfig)) *test
 	return e
 }
 
-// ledger is a judge and a network on which nothing answers. It records the calls of
+// ledger is both a judge and a network on which nothing answers. It records the calls to
 // both.
 type ledger struct {
 	Judge // the judge whose decisions are recorded; immutable after creation
@@ -89,7 +89,7 @@ type ledger struct {
 	dialed  []netip.AddrPort // guarded by mu
 }
 
-// keep puts a ledger between e and its policy and network.
+// keep inserts a ledger between e and its policy and network.
 func keep(e *testExit) *ledger {
 	l := &ledger{Judge: &e.policy}
 	e.race.Dial = l.dial
@@ -140,6 +140,6 @@ func wantDialError(t *testing.T, e *testExit, j Judge, host string, want code.Co
 	}
 	why, ok := errors.AsType[*code.Error](err)
 	if !ok || why.Code != want || !strings.Contains(why.Text, text) {
-		t.Errorf("dial(%s) = %v, want code %v that says: %s", host, err, want, text)
+		t.Errorf("dial(%s) = %v, want code %v and the text %q", host, err, want, text)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestExitRefuses: targets on the exit's own machine and network, under any name, are
-// refused without being dialed unless allowed by name or address.
+// TestExitRefuses checks that targets on the exit's own machine and network, under any
+// name, are refused without being dialed unless allowed by name or address.
 func TestExitRefuses(t *testing.T) {
 	names := map[string]string{
 		"loop.test": "127.0.0.1", "loop6.test": "::1", "both.test": "127.0.0.1 ::1", "private.test": "10.1.2.3 192.168.1.1",
@@ -32,7 +32,7 @@ func TestExitRefuses(t *testing.T) {
 	e := newTestExit(t, dns, nil)
 	l := keep(e)
 	for _, host := range hosts {
-		wantDialError(t, e, l, host, code.NotAllowed, "-server.allow does not name it")
+		wantDialError(t, e, l, host, code.NotAllowed, "-server.allow does not include it")
 		if got := l.entries(t); got != "" {
 			t.Errorf("%s: dialed %s", host, got)
 		}
@@ -49,7 +49,7 @@ func TestExitRefuses(t *testing.T) {
 	}
 }
 
-// TestExitPicks: only a name's allowed addresses are dialed.
+// TestExitPicks checks that only a name's allowed addresses are dialed.
 func TestExitPicks(t *testing.T) {
 	e := newTestExit(t, zone(t, map[string]string{"a.test": "127.0.0.1 192.0.2.1 ::1 10.0.0.1 2001:db8::1"}), func(c *testConfig) {
 		c.Deny = []string{"2001:db8::/32"}
@@ -57,7 +57,7 @@ func TestExitPicks(t *testing.T) {
 	l := keep(e)
 	wantDialError(t, e, l, "a.test", code.Refused, "192.0.2.1:80: connection refused")
 	if got := l.entries(t); got != "192.0.2.1" {
-		t.Errorf("dialed %s, want 192.0.2.1 alone", got)
+		t.Errorf("dialed %s, want only 192.0.2.1", got)
 	}
 	wantDialError(t, e, l, "gone.test", code.HostUnreachable, "name gone.test does not exist")
 	wantDialError(t, e, l, "a\x00.test", code.HostUnreachable, `host "a\x00.test" has a byte`)
@@ -66,8 +66,8 @@ func TestExitPicks(t *testing.T) {
 	}
 }
 
-// TestRebinding: a name that is public when judged and loopback a moment later is
-// resolved only once, and the judged address is the one dialed.
+// TestRebinding checks that a name that is public when judged and loopback a moment
+// later is resolved only once, and that the judged address is the one dialed.
 func TestRebinding(t *testing.T) {
 	var asked atomic.Int32
 	dns := testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
@@ -83,7 +83,7 @@ func TestRebinding(t *testing.T) {
 	l := keep(e)
 	wantDialError(t, e, l, "rebind.test", code.Refused, "192.0.2.1:80")
 	if n := asked.Load(); n != 1 {
-		t.Errorf("asked %d times for one dial, want once", n)
+		t.Errorf("%d queries for one dial, want 1", n)
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -93,7 +93,7 @@ func TestRebinding(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("dial = %v long after the answer expired, want code %v", err, code.NotAllowed)
+			t.Fatalf("dial = %v long after the DNS answer expired, want code %v", err, code.NotAllowed)
 		}
 	}
 	if got := strings.ReplaceAll(l.entries(t), "192.0.2.1", ""); strings.TrimSpace(got) != "" {

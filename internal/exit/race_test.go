@@ -45,9 +45,9 @@ func halfDead(t *testing.T) uint16 {
 	return 0
 }
 
-// TestBlackHoledIPv6: a name whose IPv6 address is silent is reached over IPv4 in under
-// 400 ms, and at once the next time. There are three tries, in case the machine is
-// busy.
+// TestBlackHoledIPv6 checks that a name whose IPv6 address is silent is reached over
+// IPv4 in under 400 ms, and immediately the next time. It tries three times, in case the
+// machine is busy.
 func TestBlackHoledIPv6(t *testing.T) {
 	port := halfDead(t)
 	dns := zone(t, map[string]string{"dual.test": "127.0.0.1 ::1"})
@@ -75,11 +75,12 @@ func TestBlackHoledIPv6(t *testing.T) {
 		t.Errorf("connected after %v: was IPv6 not tried first?", first)
 	}
 	if first >= 400*time.Millisecond || second >= 200*time.Millisecond {
-		t.Errorf("connected after %v, then after %v, want under 400 ms and at once", first, second)
+		t.Errorf("connected after %v, then after %v, want under 400 ms, then immediately", first, second)
 	}
 }
 
-// TestOneQuery: a thousand requests for one name cause one query per address family.
+// TestOneQuery checks that a thousand requests for one name cause one query per address
+// family.
 func TestOneQuery(t *testing.T) {
 	dns := zone(t, map[string]string{"a.test": "192.0.2.1 2001:db8::1"})
 	e := newTestExit(t, dns, nil)
@@ -93,7 +94,7 @@ func TestOneQuery(t *testing.T) {
 	}
 	wg.Wait()
 	if a, aaaa := dns.Asked(dnsmessage.TypeA), dns.Asked(dnsmessage.TypeAAAA); a != 1 || aaaa != 1 {
-		t.Errorf("asked %d times for A and %d for AAAA, want once", a, aaaa)
+		t.Errorf("%d queries for A and %d for AAAA, want 1 each", a, aaaa)
 	}
 }
 
@@ -106,8 +107,8 @@ func (no) AllowAddr(a netip.AddrPort, _ string) error {
 	return &code.Error{Code: code.NotAllowed, Text: a.String() + " is not for you"}
 }
 
-// TestDeadTarget: a target that did not answer is not dialed again right away under any
-// name, but only clients allowed to use the address can tell.
+// TestDeadTarget checks that a target that did not answer is not dialed again right away
+// under any name, and that only clients allowed to use the address can find out.
 func TestDeadTarget(t *testing.T) {
 	host, port, err := net.SplitHostPort(testnet.BlackHole(t))
 	if err != nil {
@@ -133,10 +134,10 @@ func TestDeadTarget(t *testing.T) {
 		t.Errorf("dial = %v, %d targets are remembered; want none, because the dial had too little time", err, e.dead.Len())
 	}
 	if c, _ := code.Of(dial(t.Context(), &e.policy, "a.test")); c != code.Timeout || e.dead.Len() != 1 {
-		t.Errorf("dial ends with code %v, %d targets are remembered, want %v and 1", c, e.dead.Len(), code.Timeout)
+		t.Errorf("dial failed with code %v, %d targets are remembered, want %v and 1", c, e.dead.Len(), code.Timeout)
 	}
 	e.race.Dial = func(_ context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-		t.Errorf("%s was dialed although it is known to be dead", to)
+		t.Errorf("%s was dialed although it was known to be dead", to)
 		return nil, context.DeadlineExceeded
 	}
 	for _, name := range []string{"a.test", "b.test", host} {
@@ -150,8 +151,8 @@ func TestDeadTarget(t *testing.T) {
 	}
 }
 
-// TestRefusedIsNotDead: a closed port may open at any moment, and a canceled dial says
-// nothing about the target.
+// TestRefusedIsNotDead checks that refused and canceled dials are not remembered: a
+// closed port may open at any moment, and a canceled dial says nothing about the target.
 func TestRefusedIsNotDead(t *testing.T) {
 	e := newTestExit(t, zone(t, nil), func(c *testConfig) { c.Allow = []string{"all"} })
 	a, err := netip.ParseAddrPort(testnet.ClosedPort(t))

@@ -34,8 +34,8 @@ var denied = []struct {
 	{netip.MustParsePrefix("::1/128"), "loopback"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "link-local"}, // includes cloud metadata
 	{netip.MustParsePrefix("fe80::/10"), "link-local"},
-	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud's metadata"},
-	{netip.MustParsePrefix("192.0.0.0/24"), "reserved or a cloud's metadata"}, // RFC 6890
+	{netip.MustParsePrefix("168.63.129.16/32"), "cloud metadata"},
+	{netip.MustParsePrefix("192.0.0.0/24"), "reserved or cloud metadata"}, // RFC 6890
 	{netip.MustParsePrefix("10.0.0.0/8"), "private"},
 	{netip.MustParsePrefix("172.16.0.0/12"), "private"},
 	{netip.MustParsePrefix("192.168.0.0/16"), "private"},
@@ -55,8 +55,8 @@ var denied = []struct {
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64"},      // RFC 8215: the embedded IPv4 address is unknown
 }
 
-// AllowName judges a target before its name is resolved. Nil means "not refused so
-// far": the addresses it resolves to must still pass AllowAddr. The error is a
+// AllowName judges a target before its name is resolved. A nil error is not final,
+// because the addresses it resolves to must still pass AllowAddr. The error is a
 // *code.Error with code.NotAllowed that names the rule. A host that is an IP address is
 // judged as an address.
 func (e *Exit) AllowName(host string, port uint16) error {
@@ -73,8 +73,8 @@ func (e *Exit) AllowName(host string, port uint16) error {
 }
 
 // AllowAddr judges an address right before it is dialed; viaName is the name that
-// resolved to it, or empty if the target was given as an address. An entry of Allow for
-// the name allows all addresses it resolves to. The error is a *code.Error with
+// resolved to it, or empty if the target was given as an address. An entry for the name
+// in Allow allows all addresses it resolves to. The error is a *code.Error with
 // code.NotAllowed that names the rule.
 func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 	target := a.Addr().Unmap().String()
@@ -115,9 +115,9 @@ func (e *Exit) AllowAddr(a netip.AddrPort, viaName string) error {
 func (e *Exit) unnamed(entry string) string {
 	name := e.Allow.Called("allow")
 	if e.client == nil {
-		return name + " does not name it (" + name + " " + entry + " would)"
+		return name + " does not include it (" + name + " " + entry + " would)"
 	}
-	return "neither " + name + " nor allow of " + e.client.Who + " names it (allow = " + entry + " would)"
+	return "neither " + name + " nor the allow list of " + e.client.Who + " includes it (allow = " + entry + " would)"
 }
 
 // entryFor returns the list entry that matches only the address, or only the name that
@@ -133,7 +133,7 @@ func entryFor(a netip.AddrPort, viaName string) string {
 }
 
 func (e *Exit) deniedBy(target string, port uint16, rule string) error {
-	return notAllowed("target %s: %s has %s", join(target, port), e.Deny.Called("deny"), rule)
+	return notAllowed("target %s: %s contains %s", join(target, port), e.Deny.Called("deny"), rule)
 }
 
 func notAllowed(format string, a ...any) error {

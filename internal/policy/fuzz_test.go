@@ -22,7 +22,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := Parse(l.String())
 		if err != nil {
-			t.Fatalf("Parse(%q) fails on what String wrote: %v", l, err)
+			t.Fatalf("Parse(%q) fails on String's output: %v", l, err)
 		}
 		if l.String() != again.String() || len(l.entries) != len(again.entries) {
 			t.Fatalf("Parse(%q) reads back as %q", l, again)

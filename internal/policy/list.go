@@ -1,10 +1,10 @@
 // Package policy decides which targets an exit may reach.
 //
-// A [List] holds what a server allows or denies, as comma-separated entries, each one
-// of
+// A [List] holds the targets that a server allows or denies. Its text consists of
+// comma-separated entries. Each is one of
 //
 //	10.1.0.0/16       a network, in CIDR notation
-//	192.0.2.7         an address; 2001:db8::7 likewise
+//	192.0.2.7         an address, IPv4 or IPv6
 //	db.example        only this name
 //	*.example         every name below it, at any depth, but not itself
 //	self, loopback    the exit's own machine: 127.0.0.0/8, ::1 and every address of
@@ -12,13 +12,13 @@
 //	private           the ranges of RFC 1918, RFC 6598 and RFC 4193
 //	all               every target
 //
-// and each with an optional port: 192.0.2.7:22, [2001:db8::7]:22,
-// [2001:db8::/32]:22, *.example:443, private:5432.
+// Each may be followed by a port: 192.0.2.7:22, [2001:db8::7]:22, [2001:db8::/32]:22,
+// *.example:443, private:5432.
 //
-// An [Exit] combines two lists, and the client's [Rules] if it has any, with the
-// default denials: addresses meant only for the exit's own machine and network, such as
-// a cloud's metadata service. It judges a name before it is resolved and every address
-// before it is dialed, so that a name cannot lead to a forbidden address.
+// An [Exit] combines two lists, and the client's [Rules] if it has any, with the default
+// denials: addresses meant only for the exit's own machine and network, such as cloud
+// metadata services. It judges a name before it is resolved and every address before it
+// is dialed, so that a name cannot lead to a forbidden address.
 package policy
 
 import (
@@ -57,8 +57,8 @@ var words = map[string][]netip.Prefix{
 	"private":    prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
 }
 
-// Words that include the addresses of this machine's interfaces: services on those
-// usually listen on loopback too.
+// Words that include the addresses of this machine's interfaces, because services that
+// listen on those usually listen on loopback too.
 const (
 	wordSelf     = "self"
 	wordLoopback = "loopback"
@@ -171,7 +171,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if err != nil {
 		return p, errors.New("want a network in CIDR notation, as in 10.0.0.0/8 or 2001:db8::/32")
 	}
-	if a := p.Addr(); a.Is4In6() { // it would never match: addresses are unmapped before comparing
+	if a := p.Addr(); a.Is4In6() { // it would never match, because addresses are unmapped before they are compared
 		if p.Bits() < 96 {
 			return p, errors.New("write an IPv4 network in IPv4 form, as in 10.0.0.0/8")
 		}

@@ -21,7 +21,7 @@ func TestOwn(t *testing.T) {
 			t.Errorf("%s: %v, want it denied as the exit's own", addr, err)
 		}
 		if err := e.For(&Rules{}).AllowAddr(a, "name.example"); err == nil {
-			t.Errorf("%s, for a client with rules: allowed", addr)
+			t.Errorf("%s is allowed for a client with rules", addr)
 		}
 		allow, err := Parse("198.51.100.7:80")
 		if err != nil {
@@ -55,11 +55,11 @@ func exitOf(t *testing.T, allow, deny string) *Exit {
 	return e
 }
 
-// TestUnnamedLists checks that refusals by unnamed lists use plain words.
+// TestUnnamedLists checks that refusals call an unnamed list simply allow or deny.
 func TestUnnamedLists(t *testing.T) {
 	e := &Exit{Deny: mustParse(t, "1.1.1.1")}
-	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("1.1.1.1:80"), ""), "target 1.1.1.1:80: deny has 1.1.1.1", "no name")
-	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("10.0.0.1:80"), ""), "allow does not name it (allow 10.0.0.1:80 would)", "no list")
+	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("1.1.1.1:80"), ""), "target 1.1.1.1:80: deny contains 1.1.1.1", "no name")
+	checkVerdict(t, e.AllowAddr(netip.MustParseAddrPort("10.0.0.1:80"), ""), "allow does not include it (allow 10.0.0.1:80 would)", "no list")
 }
 
 func TestMatchAddr(t *testing.T) {
@@ -184,7 +184,7 @@ func TestParseRefuses(t *testing.T) {
 	for _, tt := range tests {
 		_, err := Parse(tt.list)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("Parse(%q) = %v, want an error that says %q", tt.list, err, tt.want)
+			t.Errorf("Parse(%q) = %v, want an error that contains %q", tt.list, err, tt.want)
 		}
 	}
 }
@@ -192,7 +192,7 @@ func TestParseRefuses(t *testing.T) {
 func TestNilList(t *testing.T) {
 	var l *List
 	if l.MatchAddr(netip.MustParseAddrPort("1.2.3.4:5")) || l.MatchName("a", 1) || l.String() != "" || !l.Empty() {
-		t.Error("a nil list is not an empty one")
+		t.Error("a nil list is not empty")
 	}
 }
 
@@ -208,7 +208,7 @@ func TestExit(t *testing.T) {
 		{name: "example.com", addr: "1.1.1.1:443"},
 
 		// denied by default
-		{addr: "127.0.0.1:80", want: "target 127.0.0.1:80 is loopback (127.0.0.0/8): -server.allow does not name it"},
+		{addr: "127.0.0.1:80", want: "target 127.0.0.1:80 is loopback (127.0.0.0/8): -server.allow does not include it"},
 		{addr: "127.255.0.1:80", want: "is loopback"},
 		{addr: "[::1]:80", want: "target [::1]:80 is loopback"},
 		{addr: "169.254.169.254:80", want: "is link-local"},
@@ -249,14 +249,14 @@ func TestExit(t *testing.T) {
 		{allow: "*.corp.example", addr: "10.0.0.1:5432", want: "is private"},
 
 		// deny wins
-		{deny: "1.1.1.1", addr: "1.1.1.1:80", want: "target 1.1.1.1:80: -server.deny has 1.1.1.1"},
-		{deny: "all:25", addr: "8.8.8.8:25", want: "-server.deny has all:25"},
+		{deny: "1.1.1.1", addr: "1.1.1.1:80", want: "target 1.1.1.1:80: -server.deny contains 1.1.1.1"},
+		{deny: "all:25", addr: "8.8.8.8:25", want: "-server.deny contains all:25"},
 		{deny: "all:25", addr: "8.8.8.8:26"},
-		{deny: "*.evil.example", name: "a.evil.example", addr: "8.8.8.8:80", want: "-server.deny has *.evil.example"},
-		{allow: "all", deny: "private", addr: "10.0.0.1:80", want: "-server.deny has private"},
-		{allow: "db.example", deny: "10.0.0.0/8", name: "db.example", addr: "10.0.0.1:80", want: "-server.deny has 10.0.0.0/8"},
-		{allow: "10.0.0.1", deny: "db.example", name: "db.example", addr: "10.0.0.1:80", want: "-server.deny has db.example"},
-		{deny: "10.0.0.0/8", allow: "all", addr: "[64:ff9b::a00:1]:80", want: "-server.deny has 10.0.0.0/8"},
+		{deny: "*.evil.example", name: "a.evil.example", addr: "8.8.8.8:80", want: "-server.deny contains *.evil.example"},
+		{allow: "all", deny: "private", addr: "10.0.0.1:80", want: "-server.deny contains private"},
+		{allow: "db.example", deny: "10.0.0.0/8", name: "db.example", addr: "10.0.0.1:80", want: "-server.deny contains 10.0.0.0/8"},
+		{allow: "10.0.0.1", deny: "db.example", name: "db.example", addr: "10.0.0.1:80", want: "-server.deny contains db.example"},
+		{deny: "10.0.0.0/8", allow: "all", addr: "[64:ff9b::a00:1]:80", want: "-server.deny contains 10.0.0.0/8"},
 	}
 	for _, tt := range tests {
 		e := exitOf(t, tt.allow, tt.deny)
@@ -285,9 +285,9 @@ func TestExitNames(t *testing.T) {
 		{"", "", "127.0.0.1", "is loopback"},
 		{"", "", "::ffff:127.0.0.1", "is loopback"},
 		{"loopback", "", "127.0.0.1", ""},
-		{"", "example.com", "EXAMPLE.com.", "-server.deny has example.com"},
-		{"", "all", "example.com", "-server.deny has all"},
-		{"all", "*.example.com", "a.example.com", "-server.deny has *.example.com"},
+		{"", "example.com", "EXAMPLE.com.", "-server.deny contains example.com"},
+		{"", "all", "example.com", "-server.deny contains all"},
+		{"all", "*.example.com", "a.example.com", "-server.deny contains *.example.com"},
 		{"", "*.example.com", "a\n\x1b[2J.example.com", `a\n\x1b[2J.example.com`},
 	}
 	for _, tt := range tests {

@@ -7,13 +7,13 @@ import (
 
 // Rules holds the lists for one client, in addition to those for all clients.
 type Rules struct {
-	Who   string // their name in messages: "[laptop]"
+	Who   string // the client's name in messages, such as "[laptop]"
 	Only  *List  // if not nil, the only targets allowed
 	Allow *List  // overrides the default denials
 	Deny  *List  // never allowed
 }
 
-// For returns e with one client's rules; r may be nil.
+// For returns an Exit with the lists of e and one client's rules; r may be nil.
 func (e *Exit) For(r *Rules) *Exit {
 	return &Exit{Allow: e.Allow, Deny: e.Deny, Own: e.Own, client: r}
 }
@@ -53,7 +53,7 @@ func (r *Rules) addrRefused(a netip.AddrPort, via string, own ownFunc) string {
 	return ""
 }
 
-func (r *Rules) denies(rule string) string { return "deny of " + r.Who + " has " + rule }
+func (r *Rules) denies(rule string) string { return "the deny list of " + r.Who + " contains " + rule }
 func (r *Rules) leavesOut() string         { return "not in the only list of " + r.Who }
 
 // allow returns the list that overrides the default denials.
@@ -75,8 +75,8 @@ func (l *List) Join(other *List) *List {
 	return joined
 }
 
-// Inner returns the entries that do nothing unless they are allowed: addresses and
-// networks that are entirely denied by default.
+// Inner returns the entries that have no effect unless they are also allowed: addresses
+// and networks that are entirely denied by default.
 func (l *List) Inner() *List {
 	inner := &List{}
 	if l == nil {

@@ -16,7 +16,7 @@ func TestRules(t *testing.T) {
 		want        string // part of the refusal; empty if allowed
 	}{
 		{addr: "1.1.1.1:443"},
-		{addr: "10.0.0.1:443", want: "is private (10.0.0.0/8): neither -server.allow nor allow of [c] names it"},
+		{addr: "10.0.0.1:443", want: "is private (10.0.0.0/8): neither -server.allow nor the allow list of [c] includes it"},
 		{allow: "private", addr: "10.0.0.1:443"},
 
 		{yes: "10.1.0.0/16", addr: "10.1.0.1:443"},
@@ -26,16 +26,16 @@ func TestRules(t *testing.T) {
 		{yes: "db.corp.example", name: "db.corp.example", addr: "10.1.0.1:5432"},
 		{yes: "db.corp.example", name: "evil.example", addr: "10.1.0.1:5432", want: "is private"},
 
-		{no: "all:25", addr: "1.1.1.1:25", want: "target 1.1.1.1:25: deny of [c] has all:25"},
-		{no: "*.evil.example", name: "a.evil.example", addr: "1.1.1.1:80", want: "deny of [c] has *.evil.example"},
-		{no: "1.1.1.0/24", name: "a.example", addr: "1.1.1.1:80", want: "target a.example (1.1.1.1) port 80: deny of [c] has 1.1.1.0/24"},
-		{no: "private", yes: "10.0.0.0/8", allow: "all", addr: "10.0.0.1:80", want: "deny of [c] has private"},
-		{no: "private", addr: "[::ffff:10.0.0.1]:80", want: "deny of [c] has private"},
+		{no: "all:25", addr: "1.1.1.1:25", want: "target 1.1.1.1:25: the deny list of [c] contains all:25"},
+		{no: "*.evil.example", name: "a.evil.example", addr: "1.1.1.1:80", want: "the deny list of [c] contains *.evil.example"},
+		{no: "1.1.1.0/24", name: "a.example", addr: "1.1.1.1:80", want: "target a.example (1.1.1.1) port 80: the deny list of [c] contains 1.1.1.0/24"},
+		{no: "private", yes: "10.0.0.0/8", allow: "all", addr: "10.0.0.1:80", want: "the deny list of [c] contains private"},
+		{no: "private", addr: "[::ffff:10.0.0.1]:80", want: "the deny list of [c] contains private"},
 
 		// a target denied to all clients is denied
-		{deny: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny has 10.1.0.0/16"},
-		{deny: "10.1.0.0/16", only: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny has 10.1.0.0/16"},
-		{deny: "db.example", yes: "all", name: "db.example", addr: "10.1.0.1:80", want: "-server.deny has db.example"},
+		{deny: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny contains 10.1.0.0/16"},
+		{deny: "10.1.0.0/16", only: "10.1.0.0/16", yes: "10.1.0.0/16", addr: "10.1.0.1:80", want: "-server.deny contains 10.1.0.0/16"},
+		{deny: "db.example", yes: "all", name: "db.example", addr: "10.1.0.1:80", want: "-server.deny contains db.example"},
 
 		// only restricts; it allows nothing
 		{only: "*.corp.example:443", name: "a.corp.example", addr: "1.1.1.1:443"},
@@ -48,7 +48,7 @@ func TestRules(t *testing.T) {
 		{only: "all:443", addr: "10.0.0.1:443", want: "is private"},
 		{only: "10.0.0.0/8", addr: "10.0.0.1:443", want: "is private"}, // the file parser would add Inner
 		{only: "10.0.0.0/8", yes: "10.0.0.0/8", addr: "10.0.0.1:443"},
-		{only: "10.0.0.0/8", yes: "10.0.0.0/8", no: "10.0.0.1", addr: "10.0.0.1:443", want: "deny of [c]"},
+		{only: "10.0.0.0/8", yes: "10.0.0.0/8", no: "10.0.0.1", addr: "10.0.0.1:443", want: "deny list of [c]"},
 		{only: "a.example", yes: "private", allow: "all", addr: "10.0.0.1:443", want: "not in the only list of [c]"},
 		{only: " ", addr: "1.1.1.1:443", want: "not in the only list of [c]"},
 	}
@@ -69,8 +69,8 @@ func TestRules(t *testing.T) {
 func TestRulesNames(t *testing.T) {
 	tests := []struct{ only, no, host, want string }{
 		{"", "", "a.example", ""},
-		{"", "a.example", "A.example.", "target A.example.:80: deny of [c] has a.example"},
-		{"", "1.1.1.1", "1.1.1.1", "deny of [c] has 1.1.1.1"},
+		{"", "a.example", "A.example.", "target A.example.:80: the deny list of [c] contains a.example"},
+		{"", "1.1.1.1", "1.1.1.1", "the deny list of [c] contains 1.1.1.1"},
 		{"a.example", "", "a.example", ""},
 		{"a.example", "", "b.example", "target b.example:80: not in the only list of [c]"},
 		{"a.example:443", "", "a.example", "not in the only list of [c]"},

@@ -55,7 +55,7 @@ func TestSelf(t *testing.T) {
 		}
 	}
 	if mustList(t, "only.example,self").Inner().String() != "self" {
-		t.Error("in a list of a client's only, self opens nothing")
+		t.Error("Inner omits self, so self in a client's only list allows nothing")
 	}
 }
 
@@ -84,11 +84,11 @@ func TestRefusalNamesTheEntry(t *testing.T) {
 			}
 			m := proposed.FindStringSubmatch(err.Error())
 			if m == nil || m[1] != tt.want {
-				t.Errorf("%s by %q: %v, want it to propose %s", tt.addr, tt.via, err, tt.want)
+				t.Errorf("%s by %q: %v, want it to suggest %s", tt.addr, tt.via, err, tt.want)
 				continue
 			}
 			if err := (&Exit{Own: own, Allow: mustList(t, m[1])}).AllowAddr(a, tt.via); err != nil {
-				t.Errorf("with what it proposes: %v", err)
+				t.Errorf("with the suggested entry: %v", err)
 			}
 		}
 	}

@@ -39,8 +39,9 @@ func Open(path string, report func(error)) (*File, error) {
 	return &File{f}, nil
 }
 
-// Table returns the rules in force. Once a second it checks whether the file has
-// changed; it does not wait for another caller's check. A nil File has a nil Table.
+// Table returns the rules in force. At most once a second, it first checks whether the
+// file has changed; it does not wait for another caller's check. A nil File has a nil
+// Table.
 func (f *File) Table() *Table {
 	if f == nil {
 		return nil

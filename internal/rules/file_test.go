@@ -72,7 +72,7 @@ func TestFileIsReloaded(t *testing.T) {
 		w.want("one")
 		w.write("[two]")
 		if w.Table().For("two") != nil {
-			t.Error("looked at the file twice within a second")
+			t.Error("checked the file twice within a second")
 		}
 		w.want("two", "read")
 		w.want("two")
@@ -99,7 +99,7 @@ func TestReload(t *testing.T) {
 	w := watch(t, "[one]")
 	w.write("[two]")
 	if err := w.Reload(); err != nil || w.Table().For("two") == nil {
-		t.Errorf("Reload = %v, want the new rules at once", err)
+		t.Errorf("Reload = %v, want the new rules immediately", err)
 	}
 	w.write("[")
 	if err := w.Reload(); err == nil || !strings.Contains(err.Error(), "rules:1: ") || w.Table().For("two") == nil {
@@ -114,7 +114,7 @@ func TestReload(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Open(filepath.Join(dir, "none"), nil); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Open of no file = %v", err)
+		t.Errorf("Open of a missing file = %v", err)
 	}
 	if _, err := Open(dir, nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("Open of a folder = %v", err)

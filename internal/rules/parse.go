@@ -122,7 +122,7 @@ func (p *parser) endBlock() {
 	if b.deniesAll > 0 && b.opensSome {
 		p.wrong(b.deniesAll, fmt.Errorf("deny: all overrides everything else in %s, so the client could reach nothing; to restrict it to a list, use only = LIST", b.Policy.Who))
 	}
-	if b.Policy.Only != nil { // these entries do nothing unless allowed, so the user must have meant to allow them
+	if b.Policy.Only != nil { // these entries have no effect unless allowed, so the user must have meant to allow them
 		b.Policy.Allow = b.Policy.Allow.Join(b.Policy.Only.Inner())
 	}
 }
@@ -175,11 +175,11 @@ func (r *Rule) setLimit(dst **Limit, key, value string, most, unit int64) error 
 	if err != nil || n < 0 || n > most {
 		return fmt.Errorf("%q: want a whole number from 1 to %d, or 0 for no limit", clip(value), most)
 	}
-	*dst = &Limit{Max: n * unit, Rule: key + " of " + r.Policy.Who}
+	*dst = &Limit{Max: n * unit, Rule: key + " for " + r.Policy.Who}
 	return nil
 }
 
-// clip keeps an error short and free of keys.
+// clip shortens s for an error message and hides any key in it.
 func clip(s string) string {
 	const most = 60
 	s = keytext.Show(s)

@@ -2,10 +2,10 @@
 // and its limits. The file has a block for each client, by certificate name:
 //
 //	[laptop]
-//	only  = *.corp.example:443, 10.1.0.0/16   # nothing but these
-//	deny  = 10.1.9.0/24                       # and not these
-//	sess.max.cnt = 100                        # sessions at one time
-//	open.max.sec = 50                         # opened per second
+//	only  = *.corp.example:443, 10.1.0.0/16   # only these targets
+//	deny  = 10.1.9.0/24                       # but not these
+//	sess.max.cnt = 100                        # concurrent sessions
+//	open.max.sec = 50                         # new sessions per second
 //	rate.max.kb  = 10240                      # KiB per second, each way
 //
 //	[*.family]                                # names below .family
@@ -16,9 +16,10 @@
 //
 // A client has one block: the one with its name, else the longest matching *.name, else
 // [*]. Names are case-insensitive. Lists have the syntax of package policy; repeated
-// lists accumulate. "deny" takes precedence. "only" restricts, but also allows those of
-// its addresses and networks that are denied by default as a whole. "allow" permits
-// what is denied by default. 0 means no limit; unset limits default to the flags.
+// lists accumulate. "deny" takes precedence. "only" restricts the client to the targets
+// listed, but also allows any listed addresses and networks that are entirely denied by
+// default. "allow" overrides the default denials. 0 means no limit; unset limits default
+// to the flags.
 package rules
 
 import (
@@ -32,7 +33,7 @@ import (
 // Limit is one limit for a client.
 type Limit struct {
 	Max  int64  // 0 means no limit
-	Rule string // the setting's name in messages: "sess.max.cnt of [laptop]"
+	Rule string // the setting's name in messages, such as "sess.max.cnt for [laptop]"
 }
 
 // Limits holds the limits for one client.

@@ -57,7 +57,7 @@ func TestFor(t *testing.T) {
 		}
 	}
 	if r := mustParse(t, "[a]").For("b"); r != nil {
-		t.Errorf("For(b) with no block for him = %+v, want nil", r)
+		t.Errorf("For(b) without a matching block = %+v, want nil", r)
 	}
 	var none *Table
 	if none.For("a") != nil || none.Len() != 0 {
@@ -68,20 +68,20 @@ func TestFor(t *testing.T) {
 func TestRule(t *testing.T) {
 	all := Limits{Sessions: Limit{7, "flag"}, Opens: Limit{8, "flag"}}
 	table := mustParse(t, sample)
-	want := Limits{Limit{100, "sess.max.cnt of [laptop]"}, Limit{50, "open.max.sec of [laptop]"}, Limit{10 << 20, "rate.max.kb of [laptop]"}}
+	want := Limits{Limit{100, "sess.max.cnt for [laptop]"}, Limit{50, "open.max.sec for [laptop]"}, Limit{10 << 20, "rate.max.kb for [laptop]"}}
 	if got := table.For("laptop").Limits(all); got != want {
 		t.Errorf("limits of laptop = %+v, want %+v", got, want)
 	}
 	if got := table.For("x.a.team").Limits(all).Sessions; got.Max != 0 {
-		t.Errorf("sess.max.cnt = 0 gives %+v, want no limit", got)
+		t.Errorf("sess.max.cnt = 0 results in %+v, want no limit", got)
 	}
 	var none *Rule
 	if got := none.Limits(all); got != all || none.Lists() != nil {
-		t.Errorf("no block gives %+v, want what holds for all", got)
+		t.Errorf("no block results in %+v, want the general limits", got)
 	}
 	laptop := new(policy.Exit).For(table.For("laptop").Lists())
 	for target, want := range map[string]string{
-		"10.1.0.1:22": "", "192.0.2.7:1": "", "10.1.9.1:22": "deny of [laptop]",
+		"10.1.0.1:22": "", "192.0.2.7:1": "", "10.1.9.1:22": "deny list of [laptop]",
 		"10.2.0.1:22": "only list of [laptop]", "1.1.1.1:443": "only list of [laptop]",
 	} {
 		err := laptop.AllowAddr(netip.MustParseAddrPort(target), "")
@@ -124,20 +124,20 @@ func TestParseRefuses(t *testing.T) {
 	for _, tt := range tests {
 		_, err := Parse(tt.text, "f")
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("Parse(%.60q) = %v, want an error that says %q", tt.text, err, tt.want)
+			t.Errorf("Parse(%.60q) = %v, want an error that contains %q", tt.text, err, tt.want)
 		} else if len(err.Error()) > 4<<10 {
-			t.Errorf("Parse(%.60q): the error has %d bytes", tt.text, len(err.Error()))
+			t.Errorf("Parse(%.60q): the error is %d bytes long", tt.text, len(err.Error()))
 		}
 	}
 	_, err := Parse("a\n[b]\nc = d", "f")
 	if n := len(Problems(err)); n != 2 || strings.Contains(OneLine(err), "\n") {
-		t.Errorf("two things wrong are %d problems: %s", n, OneLine(err))
+		t.Errorf("two mistakes are reported as %d problems: %s", n, OneLine(err))
 	}
 }
 
-// FuzzRules checks that a file is either rejected, with its name and the line, or
-// parsed, and that a parsed file gives every client at most one block, matching never
-// panics, and targets in its deny list are never allowed.
+// FuzzRules checks that a file is either parsed or rejected with its name and the line,
+// and that with a parsed file, every client has at most one block, matching never
+// panics, and targets in a deny list are never allowed.
 func FuzzRules(f *testing.F) {
 	for _, s := range []string{
 		sample, "", "[a]", "[*]\ndeny=all", "[a]\nonly=private\nallow=all", "[*.b]\nrate.max.kb=0", "\ufeff[a]",
@@ -168,11 +168,11 @@ func FuzzRules(f *testing.F) {
 		}
 		exit := new(policy.Exit).For(r.Lists())
 		if exit.AllowName(host, port) == nil && r.Policy.Deny.MatchName(host, port) {
-			t.Fatalf("%s allows %q, which its deny names", r.Policy.Who, host)
+			t.Fatalf("%s allows %q, which is in its deny list", r.Policy.Who, host)
 		}
 		if a, err := netip.ParseAddr(host); err == nil {
 			if exit.AllowAddr(netip.AddrPortFrom(a, port), "") == nil && r.Policy.Only != nil && !r.Policy.Only.MatchAddr(netip.AddrPortFrom(a, port)) {
-				t.Fatalf("%s allows %s, which its only does not have", r.Policy.Who, a)
+				t.Fatalf("%s allows %s, which is not in its only list", r.Policy.Who, a)
 			}
 		}
 	})
