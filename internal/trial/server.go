@@ -62,7 +62,7 @@ func tryResolve(ctx context.Context, cfg ServerConfig) Step {
 	ips, err := r.Lookup(ctx, "", cfg.Host)
 	s.Took = time.Since(begin)
 	if err != nil {
-		s.Text, s.Failed = err.Error()+"; "+cmp.Or(cfg.DNS.Name, "the list of DNS servers")+" chooses other resolvers", true
+		s.Text, s.Failed = err.Error()+"; other resolvers can be set with "+cmp.Or(cfg.DNS.Name, "the list of DNS servers"), true
 		return s
 	}
 	s.Text = fmt.Sprintf("%s is %s", cfg.Host, ips[0])

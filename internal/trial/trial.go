@@ -31,7 +31,7 @@ type Step struct {
 	Skipped bool // not tried because an earlier step failed
 }
 
-// replyGrace is added to the target's timeout, because the reply also takes time.
+// replyGrace is added to the target's timeout to allow for the reply's travel time.
 const replyGrace = 5 * time.Second
 
 // Config describes the path to test.
@@ -48,9 +48,9 @@ type Config struct {
 	Allow, Rules string
 }
 
-// Run performs the steps from the server's address to the target and reports whether
-// all succeeded. It calls report after each step. A step ends no later than its
-// timeout, or when ctx is done.
+// Run performs the steps from the server's address to the target and reports whether all
+// succeeded. It calls report after each step. Each step is limited by its timeout and by
+// ctx.
 func Run(ctx context.Context, cfg Config, report func(Step)) bool {
 	t := &trial{cfg: cfg, report: report}
 	t.left = []string{"resolve", "connect", "tls", "round trip", "exit", "target"}
@@ -78,8 +78,8 @@ type trial struct {
 	failed  bool
 }
 
-// tell reports a step and removes it, and any before it, from left.
-func (t *trial) tell(s Step) {
+// emit reports a step and removes it, and any before it, from left.
+func (t *trial) emit(s Step) {
 	for i, name := range t.left {
 		if name == s.Name {
 			t.left = t.left[i+1:]
@@ -92,12 +92,12 @@ func (t *trial) tell(s Step) {
 
 // done reports a step that succeeded.
 func (t *trial) done(name string, took time.Duration, format string, a ...any) {
-	t.tell(Step{Name: name, Took: took, Text: fmt.Sprintf(format, a...)})
+	t.emit(Step{Name: name, Took: took, Text: fmt.Sprintf(format, a...)})
 }
 
 // fail reports a step that failed.
 func (t *trial) fail(name string, took time.Duration, err error) {
-	t.tell(Step{Name: name, Took: took, Text: err.Error() + upstream.Hint(err), Failed: true})
+	t.emit(Step{Name: name, Took: took, Text: err.Error() + upstream.Hint(err), Failed: true})
 }
 
 // run performs the steps until one fails.
@@ -148,11 +148,11 @@ func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeoutCause(ctx, limit, silence(limit))
 }
 
-// silence is the error for a step that got no answer within this time.
+// silence is the error for a step that got no reply within this time.
 type silence time.Duration
 
 // Error implements error.
-func (s silence) Error() string { return fmt.Sprintf("no answer within %s", time.Duration(s)) }
+func (s silence) Error() string { return fmt.Sprintf("no reply within %s", time.Duration(s)) }
 
 // Timeout returns true, which makes silence a timeout as defined by package net.
 func (s silence) Timeout() bool { return true }
@@ -256,7 +256,7 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 			pool.Probe()
 		case state == remux.Up && time.Since(up) > upstream.PongMax:
 			t.certificate(conn)
-			t.done("round trip", 0, "not measured: the server answers no PING")
+			t.done("round trip", 0, "not measured: the server does not answer PINGs")
 			return true
 		case state != remux.Up && state != remux.Unknown && err != nil:
 			t.unanswered(conn, time.Since(begin), err)
@@ -271,8 +271,8 @@ func (t *trial) measure(ctx context.Context, pool *remux.Pool, conn net.Conn) bo
 	}
 }
 
-// unanswered reports why the server sent nothing on a conn: either it refused this
-// client's certificate, or it is not a tunnels server.
+// unanswered reports why the server sent no reply on a conn: it refused this client's
+// certificate, or it is not a tunnels server.
 func (t *trial) unanswered(conn net.Conn, waited time.Duration, err error) {
 	if t.uncertified(err) {
 		return
@@ -291,9 +291,9 @@ func (t *trial) uncertified(err error) bool {
 	return refused
 }
 
-// request makes one request and waits for the exit's reply. It calls heard before reporting,
-// unless the server refused this client's certificate.
-func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
+// request makes one request and waits for the exit's reply. It calls replied before
+// reporting, unless the server refused this client's certificate.
+func (t *trial) request(ctx context.Context, s splice.Stream, replied func()) {
 	defer splice.Abort(s, code.Cancelled, "")
 	r := eagersocks.Request{Command: eagersocks.Connect, Target: t.cfg.Target, ReplyWanted: true}
 	b, err := r.AppendBinary(nil)
@@ -313,9 +313,9 @@ func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 	if t.uncertified(err) {
 		return
 	}
-	heard()
+	replied()
 	if err != nil {
-		t.fail("exit", took, fmt.Errorf("no answer to a request: %w", err))
+		t.fail("exit", took, fmt.Errorf("no reply to a request: %w", err))
 		return
 	}
 	t.done("exit", took, "answers requests")
@@ -323,16 +323,16 @@ func (t *trial) request(ctx context.Context, s splice.Stream, heard func()) {
 		t.done("target", took, "%s reached", t.cfg.Target)
 		return
 	}
-	t.tell(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.cfg.Target, why, t.targetHint(why))})
+	t.emit(Step{Name: "target", Took: took, Failed: true, Text: fmt.Sprintf("%s: %s%s; the tunnel itself works", t.cfg.Target, why, t.targetHint(why))})
 }
 
 // targetHint returns a likely cause of the target's failure, or "".
 func (t *trial) targetHint(why code.Code) string {
 	switch why {
 	case code.NotAllowed:
-		return fmt.Sprintf(" (see %s and %s of the server)", cmp.Or(t.cfg.Allow, "allow"), cmp.Or(t.cfg.Rules, "the rules file"))
+		return fmt.Sprintf(" (see the server's %s and %s)", cmp.Or(t.cfg.Allow, "allow list"), cmp.Or(t.cfg.Rules, "rules file"))
 	case code.HostUnreachable:
-		return " (the server's resolver knows no such name, or no route to it)"
+		return " (the server's resolver does not know the name, or there is no route to it)"
 	case code.NetUnreachable:
 		return " (the server has no route to it)"
 	}
