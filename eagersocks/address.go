@@ -19,7 +19,8 @@ type Address = socksaddr.Address
 // brackets outside an IP address, and IPv6 zones.
 func NewAddress(host string, port uint16) (Address, error) { return socksaddr.New(host, port) }
 
-// ParseAddress reads host:port with a numeric port; IPv6 addresses are in brackets.
+// ParseAddress parses host:port with a numeric port. An IPv6 address must be in
+// brackets.
 func ParseAddress(s string) (Address, error) { return socksaddr.Parse(s) }
 
 // unsupportedType returns the error for an undefined address type.

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestAssociateAtTheDoor checks that any source address the application announces
-// results in a request that can be forwarded.
+// TestAssociateAtTheDoor checks that any source address an application sends results in
+// a request that can be forwarded.
 func TestAssociateAtTheDoor(t *testing.T) {
 	const head = greetingBytes + "\x05\x03\x00"
 	for wire, want := range map[string]Address{
@@ -27,7 +27,7 @@ func TestAssociateAtTheDoor(t *testing.T) {
 			continue
 		}
 		if _, err := req.AppendBinary(nil); err != nil {
-			t.Errorf("%v cannot be sent on: %v", want, err)
+			t.Errorf("%v cannot be forwarded: %v", want, err)
 		}
 	}
 }

@@ -17,12 +17,12 @@ import (
 //
 //	Check(remote net.Addr, name, password string) error
 //
-// Check returns nil if password is the password of user name. To slow down guessing it
-// may block for up to about nine seconds. The error carries code.NotAuthorised if name
-// and password do not match, and another code if they were not compared. remote is the
-// application's address, or nil if unknown. Check is called for every request,
-// including later ones on the same connection, so checking credentials that were valid
-// before should be cheap.
+// Check returns nil if password is name's password. To slow down guessing, it may block
+// for up to about nine seconds. The error carries code.NotAuthorised if name and
+// password do not match, and another code if they could not be checked. remote is the
+// application's address, or nil if unknown. Check is called for every request, including
+// later ones on the same connection, so checking credentials that were valid before
+// should be cheap.
 type Authenticator = appconn.Authenticator
 
 // Constants from RFC 1929.
@@ -60,7 +60,8 @@ func (u userPass) Authenticate(r io.Reader, w io.Writer, _ string) (*socks5.Auth
 	return &socks5.AuthContext{Method: statute.MethodUserPassAuth}, errors.Join(err, werr)
 }
 
-// readUserPass reads the request of RFC 1929 section 2, at most 513 bytes.
+// readUserPass reads the request defined in RFC 1929 section 2, which is at most 513
+// bytes.
 func readUserPass(r io.Reader) (name, password string, err error) {
 	var head [1]byte
 	field := func() (string, error) {
@@ -72,7 +73,7 @@ func readUserPass(r io.Reader) (name, password string, err error) {
 		return string(b), err
 	}
 	if _, err = io.ReadFull(r, head[:]); err == nil && head[0] != passwordVersion {
-		err = malformed("version of user and password is 0x%02x, want 0x01", head[0])
+		err = malformed("username/password version is 0x%02x, want 0x01", head[0])
 	}
 	if err == nil {
 		name, err = field()
@@ -81,7 +82,7 @@ func readUserPass(r io.Reader) (name, password string, err error) {
 		password, err = field()
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("reading user and password: %w", err)
+		return "", "", fmt.Errorf("reading the user name and password: %w", err)
 	}
 	return name, password, nil
 }

@@ -48,13 +48,13 @@ func TestPasswordAtTheDoor(t *testing.T) {
 				c := newScripted(r)
 				_, req, err := newDoor(&Config{Users: tt.user}).read(c)
 				if got := c.said.String(); got != tt.said || (err == nil) != tt.ok {
-					t.Errorf("application was told %q, %v; want %q", got, err, tt.said)
+					t.Errorf("application received %q, %v; want %q", got, err, tt.said)
 				}
 				if err == nil && req.Target.String() != "example.com:443" {
 					t.Errorf("target = %v, want example.com:443", req.Target)
 				}
 				if err != nil && strings.Contains(err.Error(), "hush") {
-					t.Errorf("error %q holds a password", err)
+					t.Errorf("error %q contains a password", err)
 				}
 				if c, _ := code.Of(err); strings.HasPrefix(tt.name, "wrong") && c != code.NotAuthorised {
 					t.Errorf("error %v has code %v, want %v", err, c, code.NotAuthorised)
@@ -64,7 +64,7 @@ func TestPasswordAtTheDoor(t *testing.T) {
 	}
 }
 
-// TestProxyClient: the golang.org/x/net client can connect with the password.
+// TestProxyClient checks that the golang.org/x/net client can connect with a password.
 func TestProxyClient(t *testing.T) {
 	ln := mustListen(t, (&Config{Users: knownUser{"alice", "secret"}}).listenSocks)
 	addr := ln.(interface{ Addr() net.Addr }).Addr().String()
@@ -88,7 +88,7 @@ func TestProxyClient(t *testing.T) {
 		c, err := d.Dial("tcp", "example.com:443")
 		if password == "wrong" {
 			if err == nil || !strings.Contains(err.Error(), "username/password") {
-				t.Errorf("Dial with the wrong password = %v, want a refusal of user and password", err)
+				t.Errorf("Dial with the wrong password = %v, want the login refused", err)
 			}
 			continue
 		}

@@ -15,16 +15,16 @@ type Config struct {
 	GreetingTimeout time.Duration
 	// RequestTimeout cuts off a session whose request has not arrived; 0 means 15 s.
 	RequestTimeout time.Duration
-	// PendingMax limits the number of connections without a complete request; one more
-	// closes the oldest. 0 means 4096.
+	// PendingMax limits the number of connections without a complete request. At the
+	// limit, a new connection closes the oldest. 0 means 4096.
 	PendingMax int
-	// Users checks the names and passwords of applications. If nil, none is required.
+	// Users checks applications' user names and passwords. If nil, no login is required.
 	// Listeners from NewListener never require one.
 	Users Authenticator
-	// Rejected is called for each connection that ended before its request was
-	// complete, or whose request was rejected as malformed. An empty remote means that
-	// accepting failed and will be retried. Rejected may be called from several
-	// goroutines at once and must not close the listener. It may be nil.
+	// Rejected is called for each connection that ended before its request was complete,
+	// or whose request was rejected as malformed. If remote is empty, accepting failed
+	// and will be retried. Rejected may be called from several goroutines at once and
+	// must not close the listener. It may be nil.
 	Rejected func(remote string, err error)
 }
 

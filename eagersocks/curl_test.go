@@ -20,7 +20,7 @@ import (
 type way struct {
 	door, exit Listener
 	eagerness  Eagerness
-	names      map[string]string // names that the exit resolves
+	names      map[string]string // names the exit can resolve
 	wg         sync.WaitGroup
 }
 
@@ -129,8 +129,8 @@ func TestCurl(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		w := newWay(t, On, names)
 		const sendFailed, recvFailed, proxyFailed = 55, 56, 97
-		// The first time the application is told "connected" too early, and is reset;
-		// the retry gets the real code.
+		// The first request is answered "connected" too early and is then reset; the
+		// retry gets the actual code.
 		if _, exit := curl(t, w, "http://gone.test/"); exit != sendFailed && exit != recvFailed {
 			t.Errorf("first curl: exit code %d, want %d or %d (sending or receiving failed)", exit, sendFailed, recvFailed)
 		}

@@ -31,7 +31,7 @@ func curlBy(t *testing.T, w *way, scheme, user, page string) (string, int) {
 	return string(out), 0
 }
 
-// TestCurlWithUsers: every SOCKS version that curl supports, with and without a
+// TestCurlWithUsers tests every SOCKS version that curl supports, with and without a
 // password.
 func TestCurlWithUsers(t *testing.T) {
 	const name, password, text = "alice", "p@ss:word", "the page"
@@ -71,12 +71,13 @@ func TestCurlWithUsers(t *testing.T) {
 			want = ""
 		}
 		if out, exit := curlBy(t, w, tt.scheme, tt.user, tt.page); out != want || exit != tt.exit {
-			t.Errorf("curl -x %s://%s (asked: %v) = %q, exit code %d; want %q, %d", tt.scheme, tt.user, tt.asked, out, exit, want, tt.exit)
+			t.Errorf("curl -x %s://%s (login required: %v) = %q, exit code %d; want %q, %d", tt.scheme, tt.user, tt.asked, out, exit, want, tt.exit)
 		}
 	}
 }
 
-// TestCurlIsSlowedDown: each wrong password is answered later than the previous one.
+// TestCurlIsSlowedDown checks that each wrong password is answered more slowly than the
+// previous one.
 func TestCurlIsSlowedDown(t *testing.T) {
 	const slowMin = 250 * time.Millisecond // see package users
 	u := userstest.New(t, "alice", "secret")
@@ -88,10 +89,10 @@ func TestCurlIsSlowedDown(t *testing.T) {
 		}
 		start := time.Now()
 		if _, exit := curlBy(t, w, scheme, user, "http://there.test/"); exit == 0 {
-			t.Errorf("curl with the wrong password succeeds")
+			t.Errorf("curl with the wrong password succeeded")
 		}
 		if d := time.Since(start); d < least {
-			t.Errorf("wrong password %d was answered after %v, want %v at least", i+1, d, least)
+			t.Errorf("wrong password %d was answered after %v, want at least %v", i+1, d, least)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package eagersocks implements the request, which states the purpose of a session: its
-// encoding, the SOCKS doors through which applications make it, and its answer.
+// Package eagersocks implements the requests that begin sessions: their encoding, the
+// SOCKS doors that read them from applications, and the answers to them.
 //
 // A request is the SOCKS5 request (RFC 1928 section 4) with the reserved byte used for
 // flags, sent ahead of the application's first bytes:
@@ -18,7 +18,7 @@
 //	ln, err := eagersocks.ListenSocks("tcp", "127.0.0.1:1080")
 //	conn, req, err := ln.Accept()
 //	if req.ReplyWanted = !eagerness.Eager(req); !req.ReplyWanted {
-//		err = req.Reply() // the application continues at once
+//		err = req.Reply() // the application continues immediately
 //	}
 //	b, err := req.AppendBinary(nil)
 //	_, err = session.Write(append(b, req.Early()...))
@@ -37,9 +37,10 @@
 //
 // # Limits
 //
-// A connection that does not complete its greeting or request in time is closed, and so
-// is the oldest one when there are too many (Config). Options are limited to 1 KiB, names
-// to 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over like any
-// other request, to be answered by Request.ReplyBound; its target is the address that the
-// application says it will send datagrams from, or 0.0.0.0:0 if it gives none.
+// A connection that does not complete its greeting or request in time is closed, as is
+// the oldest one when there are too many (see Config). Options are limited to 1 KiB,
+// names to 255 bytes. BIND is refused at the front door. UDP ASSOCIATE is handed over
+// like any other request, and answered with Request.ReplyBound. Its target is the
+// address that the application says it will send datagrams from, or 0.0.0.0:0 if
+// unspecified.
 package eagersocks

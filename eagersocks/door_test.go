@@ -45,14 +45,15 @@ func TestPipelinedBytesStayIntact(t *testing.T) {
 					t.Errorf("got %d early and %d later bytes, %v; want the %d sent", len(early), len(rest), err, size)
 				}
 				if again := req.Early(); len(again) != 0 {
-					t.Errorf("Early a second time = %d bytes, want none", len(again))
+					t.Errorf("second Early = %d bytes, want none", len(again))
 				}
 			})
 		}
 	}
 }
 
-// If Early is not called, reading from the socket itself does not lose the early bytes.
+// TestEarlyBytesThroughSplice checks that splicing from the socket does not lose the
+// early bytes if Early is not called.
 func TestEarlyBytesThroughSplice(t *testing.T) {
 	payload := bytes.Repeat([]byte("early and late "), 20<<10)
 	ln := mustListen(t, ListenSocks)
@@ -69,7 +70,7 @@ func TestEarlyBytesThroughSplice(t *testing.T) {
 	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, payload) {
 		t.Errorf("far end read %d bytes, %v; want %d", len(got), err, len(payload))
 	}
-	// Half-closed: the answer still arrives.
+	// The connection is half-closed, but the answer must still arrive.
 	io.WriteString(far, "answer")
 	far.CloseWrite()
 	answer, err := io.ReadAll(app)
@@ -77,7 +78,7 @@ func TestEarlyBytesThroughSplice(t *testing.T) {
 		t.Errorf("application read %q, %v; want %q", answer, err, want)
 	}
 	if r := <-result; r.Err != nil || r.FromA != int64(len(payload)) || r.FromB != 6 {
-		t.Errorf("Both = %+v, want a clean end", r)
+		t.Errorf("Both = %+v, want a clean close", r)
 	}
 }
 
@@ -198,14 +199,15 @@ func TestHostileAtTheDoor(t *testing.T) {
 				t.Errorf("read = %v, %v, %v; want only an error", conn, req, err)
 			}
 			if got := c.said.String(); got != tt.want {
-				t.Errorf("application was told %q, want %q", got, tt.want)
+				t.Errorf("application received %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-// More bytes from the application must not turn the refusal into a reset.
-func TestRefusedGreetingIsHeard(t *testing.T) {
+// TestRefusalIsDelivered checks that further bytes from the application do not turn the
+// refusal into a reset.
+func TestRefusalIsDelivered(t *testing.T) {
 	ln := mustListen(t, ListenSocks)
 	app := dialTo(t, ln)
 	io.WriteString(app, greetingBytes+"\x05\x02"+aRequest[2:]+strings.Repeat("x", 10_000))
@@ -215,8 +217,8 @@ func TestRefusedGreetingIsHeard(t *testing.T) {
 	}
 }
 
-// Early returns all bytes that were not parsed, even if the parser's buffer holds only
-// some of them.
+// TestEarlyBytesInTwoPlaces checks that Early returns all unparsed bytes, even if the
+// parser's buffer holds only some of them.
 func TestEarlyBytesInTwoPlaces(t *testing.T) {
 	g := &greeting{Conn: newScripted(strings.NewReader("")), first: []byte("0123456789abcdefghij")}
 	small := bufio.NewReaderSize(g, 16)
@@ -228,13 +230,13 @@ func TestEarlyBytesInTwoPlaces(t *testing.T) {
 		Reader:      small,
 	})
 	if got := string(g.req.Early()); got != "abcdefghij" || err != nil {
-		t.Errorf("Early = %q, %v; want all that was not parsed", got, err)
+		t.Errorf("Early = %q, %v; want all unparsed bytes", got, err)
 	}
 }
 
 // scripted is a connection that reads from r and records what is written.
 type scripted struct {
-	net.Conn // nil: other methods are not used
+	net.Conn // nil, because other methods are not used
 	r        io.Reader
 	said     bytes.Buffer
 }
@@ -247,7 +249,8 @@ func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
 
-// The log has a hint for users who entered https:// instead of http://.
+// TestGreetingOfTLS checks that the error has a hint for users who entered https://
+// instead of http://.
 func TestGreetingOfTLS(t *testing.T) {
 	app, near := tcpPair(t)
 	if _, err := app.Write([]byte{0x16, 3, 1}); err != nil {
@@ -255,6 +258,6 @@ func TestGreetingOfTLS(t *testing.T) {
 	}
 	_, _, err := newDoor(new(Config)).read(near)
 	if err == nil || !strings.Contains(err.Error(), "looks like TLS") {
-		t.Errorf("greeting of TLS: %v, want a hint", err)
+		t.Errorf("TLS greeting: %v, want a hint", err)
 	}
 }

@@ -14,12 +14,12 @@ const (
 	failures   = 4096             // maximum number remembered
 )
 
-// Eagerness decides which requests are answered eagerly. If the target of an eager answer
-// cannot be reached, the application gets a reset, which explains little; so a request
-// for a target that has just failed is answered only once the outcome is known, and
-// browsers, which retry at once, get the real code. The zero Eagerness works. Its methods
-// may be called at any time from any goroutine and take constant time. Mode and Reachable
-// must not be changed once the Eagerness is in use.
+// Eagerness decides which requests are answered eagerly. If the target of an eagerly
+// answered request cannot be reached, the application sees only a reset. Browsers retry
+// immediately, so a request for a target that has just failed is answered only once the
+// outcome is known, with the actual code. The zero Eagerness is ready to use. Its
+// methods may be called at any time from any goroutine and take constant time. Mode and
+// Reachable must not be changed once the Eagerness is in use.
 type Eagerness struct {
 	Mode Mode
 	// Reachable reports whether any server can be reached; while none can, no request
@@ -31,7 +31,7 @@ type Eagerness struct {
 	last *recent.Map[Address, failure] // set by the first call of memory, then read-only
 }
 
-// failure is why a remembered target failed.
+// failure records why a target failed.
 type failure struct {
 	code code.Code
 	text string // details; may be empty
@@ -46,7 +46,7 @@ func (e *Eagerness) memory() *recent.Map[Address, failure] {
 // Eager reports whether to answer r before its target is connected.
 func (e *Eagerness) Eager(r *Request) bool {
 	if r.Command != Connect || e.Mode == Off {
-		return false // the answer to UDP depends on the exit
+		return false // the reply to a UDP request depends on the exit
 	}
 	if _, isIP := r.Target.IP(); isIP && e.Mode == Auto {
 		return false
@@ -58,9 +58,9 @@ func (e *Eagerness) Eager(r *Request) bool {
 	return !failed
 }
 
-// Failed records that connecting to a failed. Why returns text, because a later reply has
-// room only for the code. Codes that are not about the target, such as the application
-// disconnecting, are not recorded.
+// Failed records that connecting to a failed. Why returns text later, because a reply
+// has room only for the code. Codes that are not about the target, such as the
+// application disconnecting, are not recorded.
 func (e *Eagerness) Failed(a Address, c code.Code, text string) {
 	if !aboutTarget(c) {
 		return
@@ -80,7 +80,7 @@ func (e *Eagerness) Why(a Address, c code.Code) string {
 // Succeeded records that connecting to a succeeded.
 func (e *Eagerness) Succeeded(a Address) { e.memory().Delete(key(a)) }
 
-// key returns a with the name in lower case, as remembered.
+// key returns a with its name in lower case, for use as a key in memory.
 func key(a Address) Address {
 	return Address{Host: strings.ToLower(a.Host), Port: a.Port}
 }

@@ -57,7 +57,7 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		p.Failed(aName.Target, code.Timeout, "")
 		time.Sleep(30*time.Second - 1)
-		want("30 s after the last failure, nearly", false)
+		want("just under 30 s after the last failure", false)
 		time.Sleep(time.Nanosecond)
 		want("30 s after the last failure", true)
 
@@ -67,7 +67,7 @@ func TestFailureIsRememberedForAWhile(t *testing.T) {
 	})
 }
 
-func TestCodesThatSayNothingAboutTheTarget(t *testing.T) {
+func TestCodesNotAboutTheTarget(t *testing.T) {
 	for c := range code.Code(0x20) {
 		var p Eagerness
 		p.Failed(aName.Target, c, "")
@@ -94,7 +94,7 @@ func TestOldestFailureIsForgotten(t *testing.T) {
 			}
 		}
 		if n := p.memory().Len(); n != failures {
-			t.Errorf("%d failures are kept, want %d", n, failures)
+			t.Errorf("%d failures are remembered, want %d", n, failures)
 		}
 	})
 }
@@ -118,14 +118,14 @@ func TestWhy(t *testing.T) {
 		a := Address{Host: "example.com", Port: 80}
 		p.Failed(a, code.Refused, "no listener")
 		if got := p.Why(Address{Host: "EXAMPLE.com", Port: 80}, code.Refused); got != "no listener" {
-			t.Errorf("Why = %q, want what was noted", got)
+			t.Errorf("Why = %q, want the recorded text", got)
 		}
 		if got := p.Why(a, code.Timeout) + p.Why(Address{Host: "example.com", Port: 81}, code.Refused); got != "" {
-			t.Errorf("Why for another code and another target = %q, want nothing", got)
+			t.Errorf("Why for another code and another target = %q, want no text", got)
 		}
 		time.Sleep(failureMax)
 		if got := p.Why(a, code.Refused); got != "" {
-			t.Errorf("Why after %v = %q, want nothing", failureMax, got)
+			t.Errorf("Why after %v = %q, want no text", failureMax, got)
 		}
 	})
 }

@@ -13,10 +13,10 @@ import (
 	"tunnels/internal/splice"
 )
 
-// NewListener returns a Listener for the exit, which reads requests from the
-// connections that a accepts. A connection is handed over as a returned it, with all
-// bytes after the request unread. It is reset if its request is malformed or incomplete
-// after RequestTimeout. Closing the Listener closes a.
+// NewListener returns a Listener for the exit, which reads requests from the connections
+// that a accepts. Connections are handed over unwrapped, with all bytes after the
+// request unread. A connection is reset if its request is malformed, or incomplete after
+// RequestTimeout. Closing the Listener closes a.
 func (c *Config) NewListener(a Acceptor) Listener {
 	timeout := c.requestTimeout()
 	read := func(conn net.Conn) (net.Conn, *Request, error) {
@@ -41,7 +41,7 @@ func (c *Config) NewListener(a Acceptor) Listener {
 // resetFor resets a connection without a valid request, with err's code.
 func resetFor(conn net.Conn, err error) {
 	if err == io.EOF {
-		return // it sent nothing: a clean end is enough
+		return // it sent nothing, so a clean close is enough
 	}
 	why := code.Error{Code: code.Protocol}
 	if e, ok := errors.AsType[*code.Error](err); ok {

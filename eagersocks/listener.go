@@ -19,10 +19,10 @@ type Acceptor interface {
 // called from any goroutine at any time. This package's Listeners also have Addr()
 // net.Addr, which returns nil if their Acceptor has no Addr.
 type Listener interface {
-	// Accept waits for the next connection with a complete request. The request has not
-	// been answered: the caller owes it one Reply or Refuse. A connection from a front
-	// door has CloseWrite, and can be aborted with Reset. The error is net.ErrClosed
-	// after Close.
+	// Accept waits for the next connection with a complete request. The caller must
+	// answer the request by calling Reply or Refuse once. A connection from a front door
+	// has CloseWrite, and can be aborted with Reset. The error is net.ErrClosed after
+	// Close.
 	Accept() (net.Conn, *Request, error)
 	// Close stops accepting, closes all connections whose request is incomplete, and
 	// waits until they are closed. Connections already returned by Accept are not
@@ -42,8 +42,8 @@ type listening struct {
 // WithConfig replaces the default Config with c.
 func WithConfig(c *Config) ListenOption { return func(l *listening) { l.config = c } }
 
-// WithListen accepts connections from the Acceptor that listen returns, which allows
-// any network that listen supports, such as "tls" or "remux".
+// WithListen makes the Listener accept connections from the Acceptor returned by listen.
+// Any network that listen supports can then be used, such as "tls" or "remux".
 func WithListen(listen func(ctx context.Context, network, address string) (Acceptor, error)) ListenOption {
 	return func(l *listening) { l.listen = listen }
 }

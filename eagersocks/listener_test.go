@@ -20,7 +20,7 @@ import (
 	"tunnels/internal/door"
 )
 
-// The public interfaces, as documented.
+// Checks that the public types implement the documented interfaces.
 var (
 	_ Acceptor = net.Listener(nil)
 	_ Listener = (*door.Listener[*Request])(nil)
@@ -43,10 +43,10 @@ func TestListenNetworks(t *testing.T) {
 			t.Errorf("%s: Close = %v", name, err)
 		}
 		if _, err := f("tcp", "nowhere"); err == nil {
-			t.Errorf("%s of a bad address = nil, want an error", name)
+			t.Errorf("%s on a bad address = nil, want an error", name)
 		}
 		if _, err := f("tls", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), `"tls"`) || !strings.Contains(err.Error(), "WithListen") {
-			t.Errorf("%s on an unknown network = %v, want a hint at WithListen", name, err)
+			t.Errorf("%s on an unknown network = %v, want an error that suggests WithListen", name, err)
 		}
 		a := newAcceptor()
 		ln, err = f("tls", "x:1", WithConfig(&Config{PendingMax: 7}), WithListen(func(_ context.Context, network, address string) (Acceptor, error) {
@@ -65,7 +65,7 @@ func TestListenNetworks(t *testing.T) {
 		for i, c := range pending {
 			c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 			if _, err := c.Read(make([]byte, 1)); (err == io.EOF) != (i == 0) {
-				t.Errorf("%s: connection %d of 8: %v, want only the first one to end", name, i, err)
+				t.Errorf("%s: connection %d of 8: %v, want only the first one closed", name, i, err)
 			}
 			defer c.Close()
 		}
@@ -91,7 +91,7 @@ func TestExitEager(t *testing.T) {
 		t.Errorf("Refuse after Reply = %v, want %v", err, appconn.ErrAnswered)
 	}
 	if err := new(Request).Reply(); !errors.Is(err, errNoAsker) {
-		t.Errorf("Reply of a request of one's own = %v, want %v", err, errNoAsker)
+		t.Errorf("Reply to a request not from a listener = %v, want %v", err, errNoAsker)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestExitReplies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Write(append(wire, "sent too early"...)) // not read: must not spoil the reply
+		c.Write(append(wire, "sent too early"...)) // left unread, but must not prevent the reply
 		_, req := mustAccept(t, ln)
 		answered := make(chan error, 1)
 		go func() {
@@ -172,7 +172,7 @@ func TestRefuseWithOKIsARefusal(t *testing.T) {
 		t.Errorf("Refuse = %v", err)
 	}
 	if said := <-got; said != code.General {
-		t.Errorf("Refuse(ok) said %v, want %v", said, code.General)
+		t.Errorf("Refuse(OK) replied %v, want %v", said, code.General)
 	}
 }
 
@@ -187,18 +187,18 @@ func TestExitResetsMalformed(t *testing.T) {
 		client, inner := net.Pipe()
 		s := &session{Conn: inner}
 		a.next <- s
-		io.WriteString(client, wire) // fails if it is reset in between
+		io.WriteString(client, wire) // fails if the connection is reset meanwhile
 		wantCode(t, "Rejected", <-rejected, want)
 		s.wantReset(t, want)
 		if n, err := client.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("client read %d, %v; want an end", n, err)
+			t.Errorf("client read %d, %v; want it closed", n, err)
 		}
 		client.Close()
 		ln.Close()
 	}
 }
 
-func TestRequestThatDoesNotCome(t *testing.T) {
+func TestMissingRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r := newAcceptor(), new(rejections)
 		ln := (&Config{Rejected: r.add}).NewListener(a)
@@ -217,21 +217,21 @@ func TestRequestThatDoesNotCome(t *testing.T) {
 			}
 		})
 		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("client read %v, want an end", err)
+			t.Errorf("client read %v, want it closed", err)
 		}
 		if d := time.Since(start); d != 15*time.Second {
-			t.Errorf("cut after %v, want 15s", d)
+			t.Errorf("closed after %v, want 15s", d)
 		}
 		s.wantReset(t, code.Timeout)
 		client.Close()
 		ln.Close()
 		if errs := r.all(); len(errs) != 1 {
-			t.Errorf("Rejected was told %v, want one error", errs)
+			t.Errorf("Rejected received %v, want one error", errs)
 		}
 	})
 }
 
-func TestSlowGreetingIsCut(t *testing.T) {
+func TestSlowGreetingIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r := newAcceptor(), new(rejections)
 		ln := (&Config{Rejected: r.add}).NewSocksListener(a)
@@ -242,15 +242,15 @@ func TestSlowGreetingIsCut(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		app.Write([]byte("\x05"))
 		if _, err := app.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("application read %v, want an end", err)
+			t.Errorf("application read %v, want it closed", err)
 		}
 		if d := time.Since(start); d != 10*time.Second {
-			t.Errorf("cut after %v, want 10s", d)
+			t.Errorf("closed after %v, want 10s", d)
 		}
 		app.Close()
 		ln.Close()
 		if r.count(os.ErrDeadlineExceeded) != 1 {
-			t.Errorf("Rejected was told %v, want one timeout", r.all())
+			t.Errorf("Rejected received %v, want one timeout", r.all())
 		}
 	})
 }
@@ -272,21 +272,21 @@ func TestSlowGreetingsDoNotHoldUpTheNext(t *testing.T) {
 		wantRead(t, app, "\x05\x00")
 		conn, req := mustAccept(t, ln)
 		if d := time.Since(start); d != 0 || req.Target.Host != "example.com" {
-			t.Errorf("Accept after %v = %v, want example.com at once", d, req.Target)
+			t.Errorf("Accept after %v = %v, want example.com immediately", d, req.Target)
 		}
 		synctest.Wait()
 		if n := r.count(door.ErrCrowded); n != slow+1-room {
-			t.Errorf("%d connections were pushed out, want %d", n, slow+1-room)
+			t.Errorf("%d connections were dropped, want %d", n, slow+1-room)
 		}
-		// The oldest have been closed, the newest have not.
+		// The oldest have been closed, but the newest have not.
 		if _, err := apps[0].Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("oldest connection: Read = %v, want an end", err)
+			t.Errorf("oldest connection: Read = %v, want it closed", err)
 		}
 		apps[slow-1].Write([]byte("\x01\x00"))
 		wantRead(t, apps[slow-1], "\x05\x00")
 		ln.Close()
 		if n := r.count(net.ErrClosed); n != room-1 {
-			t.Errorf("%d connections ended with the listener, want %d", n, room-1)
+			t.Errorf("%d connections were closed with the listener, want %d", n, room-1)
 		}
 		for _, c := range append(apps, app, conn) {
 			c.Close()
@@ -311,8 +311,9 @@ func TestNoDeadlineAfterTheRequest(t *testing.T) {
 	})
 }
 
-// A complete request that has not been accepted counts as well.
-func TestUnacceptedIsPushedOut(t *testing.T) {
+// TestUnacceptedIsDropped checks that a complete request counts toward the limit until
+// it is accepted.
+func TestUnacceptedIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r := newAcceptor(), new(rejections)
 		ln := (&Config{PendingMax: 1, Rejected: r.add}).NewListener(a)
@@ -324,11 +325,11 @@ func TestUnacceptedIsPushedOut(t *testing.T) {
 			t.Errorf("Accept = %v, %v; want the second request", req, err)
 		}
 		if _, err := first.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("first connection: Read = %v, want an end", err)
+			t.Errorf("first connection: Read = %v, want it closed", err)
 		}
 		ln.Close()
 		if r.count(door.ErrCrowded) != 1 || len(r.all()) != 1 {
-			t.Errorf("Rejected was told %v, want %v once", r.all(), door.ErrCrowded)
+			t.Errorf("Rejected received %v, want %v once", r.all(), door.ErrCrowded)
 		}
 		first.Close()
 		second.Close()
@@ -349,7 +350,7 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 			t.Errorf("ten failures took %v, want 3.275s", d)
 		}
 		if n := r.count(syscall.EMFILE); n != 10 {
-			t.Errorf("%d failures were told, want 10", n)
+			t.Errorf("%d failures were reported, want 10", n)
 		}
 		go io.WriteString(app, aRequest)
 		conn, _ := mustAccept(t, ln)
@@ -366,7 +367,7 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 		start = time.Now()
 		ln.Close()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Close took %v, want no time", d)
+			t.Errorf("Close took %v, want no delay", d)
 		}
 		for _, c := range []net.Conn{app, app2, conn} {
 			c.Close()
@@ -395,7 +396,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("Accept after Close = %v, want %v", err, net.ErrClosed)
 		}
 		if _, err := app.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("pending connection: Read = %v, want an end", err)
+			t.Errorf("pending connection: Read = %v, want it closed", err)
 		}
 		app.Close()
 	})
@@ -422,7 +423,7 @@ func TestPanicEndsOneConnectionOnly(t *testing.T) {
 	app, inner := net.Pipe()
 	a.next <- panicking{inner}
 	if _, err := app.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("application read %v, want an end", err)
+		t.Errorf("application read %v, want it closed", err)
 	}
 	next := a.connect()
 	defer next.Close()
@@ -431,6 +432,6 @@ func TestPanicEndsOneConnectionOnly(t *testing.T) {
 	mustAccept(t, ln)
 	ln.Close() // waits for the first connection
 	if errs := r.all(); len(errs) != 1 || !bytes.Contains([]byte(errs[0].Error()), []byte("broken connection")) {
-		t.Errorf("Rejected was told %v, want the panic", errs)
+		t.Errorf("Rejected received %v, want the panic", errs)
 	}
 }

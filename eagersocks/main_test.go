@@ -45,7 +45,7 @@ func (a *acceptor) Close() error {
 	return nil
 }
 
-// connect gives the acceptor one end of a pipe and returns the other.
+// connect sends one end of a pipe to the acceptor and returns the other.
 func (a *acceptor) connect() net.Conn {
 	app, c := net.Pipe()
 	a.next <- c

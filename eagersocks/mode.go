@@ -2,14 +2,15 @@ package eagersocks
 
 import "fmt"
 
-// Mode selects when an application is told "connected" before its target is.
+// Mode selects when an application gets the reply "connected" before its target is
+// connected.
 type Mode uint8
 
 // Modes.
 const (
 	On   Mode = iota // always, except where Eagerness expects a failure
 	Off              // never: every request waits for the exit's reply
-	Auto             // for names but not addresses: an application that dials addresses may have others to try
+	Auto             // for names but not addresses: an application that dials addresses may have more of them to try
 )
 
 // String returns the mode as ParseMode reads it.

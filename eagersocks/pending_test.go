@@ -63,11 +63,11 @@ func TestPendingGreetingIsSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	<-l.seen // each has read its byte and is waiting for the next
+	<-l.seen // each connection has read its byte and is waiting for more
 	heapNow, stacksNow := held()
 	each := (int64(heapNow-heap) + int64(stacksNow-stacks)) / n
-	t.Logf("each takes %d bytes of heap and %d of stack", int64(heapNow-heap)/n, int64(stacksNow-stacks)/n)
+	t.Logf("each uses %d bytes of heap and %d of stack", int64(heapNow-heap)/n, int64(stacksNow-stacks)/n)
 	if each > limit {
-		t.Errorf("each of %d pending greetings takes %d bytes, want %d at most", n, each, limit)
+		t.Errorf("each of %d pending greetings uses %d bytes, want at most %d", n, each, limit)
 	}
 }

@@ -16,7 +16,8 @@ import (
 // errWrong is the error returned by a test's Authenticator.
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
-// A user who is removed between a SOCKS greeting and its request is refused.
+// TestRemovedUserDuringGreeting checks that a user who is removed between the SOCKS
+// greeting and the request is refused.
 func TestRemovedUserDuringGreeting(t *testing.T) {
 	for name, change := range map[string][]string{"removed": {"other", "x"}, "password changed": {"alice", "new"}} {
 		t.Run(name, func(t *testing.T) {
@@ -35,8 +36,8 @@ func TestRemovedUserDuringGreeting(t *testing.T) {
 	}
 }
 
-// TestSlowedDownIsStillBounded checks that Users and listener close at once while wrong
-// passwords are waiting for their delayed answers.
+// TestSlowedDownIsStillBounded checks that delayed answers to wrong passwords do not
+// keep the oldest connection from being dropped or the listener from closing.
 func TestSlowedDownIsStillBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := userstest.New(t, "alice", "secret")
@@ -55,15 +56,15 @@ func TestSlowedDownIsStillBounded(t *testing.T) {
 			apps = append(apps, app)
 		}
 		if _, err := apps[0].Read(make([]byte, 1)); err == nil || time.Since(start) != 0 {
-			t.Errorf("oldest connection: Read = %v after %v, want an end at once", err, time.Since(start))
+			t.Errorf("oldest connection: Read = %v after %v, want it closed immediately", err, time.Since(start))
 		}
 		u.Close()
 		ln.Close()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Close took %v, want no time", d)
+			t.Errorf("Close took %v, want no delay", d)
 		}
 		if r.count(door.ErrCrowded) != 1 || len(r.all()) != 3 {
-			t.Errorf("Rejected was told %v, want %v once among three", r.all(), door.ErrCrowded)
+			t.Errorf("Rejected received %v, want %v once among three", r.all(), door.ErrCrowded)
 		}
 		for _, c := range apps {
 			c.Close()

@@ -10,8 +10,8 @@ import (
 )
 
 // AppendReply appends the SOCKS5 reply (RFC 1928 section 6) with code c. Its address is
-// always 0.0.0.0:0: an eager client knows no other, and some applications cannot parse
-// other types.
+// always 0.0.0.0:0, because an eager client does not know the actual one and some
+// applications cannot parse other address types.
 func AppendReply(b []byte, c code.Code) []byte {
 	return appendReply(b, c, netip.AddrPort{})
 }
@@ -26,9 +26,9 @@ func appendReply(b []byte, c code.Code, bound netip.AddrPort) []byte {
 	return socksaddr.Append(b, "", a, bound.Port())
 }
 
-// ReadReply reads one SOCKS5 reply and no byte after it. It returns code.General for a
-// code that SOCKS5 does not define. The error concerns only reading the reply, not its
-// code: it carries code.Protocol if the bytes are not a reply.
+// ReadReply reads one SOCKS5 reply and nothing after it. It returns code.General for a
+// code that SOCKS5 does not define. The error reports only a failure to read the reply,
+// whatever the reply's code; it carries code.Protocol if the bytes are not a reply.
 func ReadReply(r io.Reader) (code.Code, error) {
 	c, err := readReply(r)
 	if err != nil {

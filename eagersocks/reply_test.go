@@ -73,13 +73,13 @@ func FuzzReadReply(f *testing.F) {
 		c, err := ReadReply(r)
 		if err != nil {
 			if c == code.OK {
-				t.Errorf("ReadReply(%q) = ok together with %v", wire, err)
+				t.Errorf("ReadReply(%q) = ok, but with error %v", wire, err)
 			}
 			return
 		}
 		again, err := ReadReply(bytes.NewReader(AppendReply(nil, c)))
 		if again != c || err != nil {
-			t.Errorf("reply %v is read again as %v, %v", c, again, err)
+			t.Errorf("reply %v reads back as %v, %v", c, again, err)
 		}
 	})
 }

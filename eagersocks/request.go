@@ -10,7 +10,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// Command is the kind of request. The values are those of RFC 1928 section 4.
+// Command is the kind of request. Its values are defined in RFC 1928 section 4.
 type Command uint8
 
 // Commands.
@@ -42,8 +42,8 @@ type Request struct {
 	Command Command
 	// Target is the destination. Its port may be 0 only in a UDP request.
 	Target Address
-	// ReplyWanted asks the exit for one SOCKS5 reply before the data. If false, the
-	// request is eager: there is no reply.
+	// ReplyWanted requests one SOCKS5 reply from the exit, before the data. If false,
+	// the request is eager: there is no reply.
 	ReplyWanted bool
 	// Options may take up to 1 KiB in total, each with three bytes of overhead.
 	Options []Option
@@ -109,9 +109,10 @@ func (r *Request) checked() (Address, error) {
 	return Address{}, &code.Error{Code: code.CommandUnsupported, Text: r.Command.String() + " is not supported"}
 }
 
-// ReadRequest reads one request and no byte after it, in two reads or, with options,
-// three. The error is io.EOF if there was no byte at all; it carries a code (code.Of)
-// if the request is invalid. AppendBinary writes an accepted request as the same bytes.
+// ReadRequest reads one request and nothing after it, in two reads, or three if it has
+// options. The error is io.EOF if no byte was read, and carries a code (code.Of) if the
+// request is invalid. AppendBinary encodes a request that was accepted as the same
+// bytes.
 func ReadRequest(r io.Reader) (*Request, error) {
 	req, err := readRequest(r)
 	if err != nil && err != io.EOF {
@@ -121,8 +122,8 @@ func ReadRequest(r io.Reader) (*Request, error) {
 }
 
 func readRequest(r io.Reader) (*Request, error) {
-	// Read the head and the first byte of the address, which may be its length: no
-	// request is shorter.
+	// Read the head and the first byte of the address, which may be its length. No
+	// request is shorter than that.
 	buf := make([]byte, headSize+socksaddr.MaxSize+2)
 	if _, err := io.ReadFull(r, buf[:headSize+1]); err != nil {
 		return nil, err

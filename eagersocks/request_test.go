@@ -44,7 +44,7 @@ func TestGolden(t *testing.T) {
 				t.Errorf("AppendBinary(%+v) = %q, %v; want it to append %q", tt.req, got, err, tt.wire)
 			}
 			for name, wrap := range map[string]func(io.Reader) io.Reader{
-				"at once": func(r io.Reader) io.Reader { return r }, "bytewise": iotest.OneByteReader, "error with data": iotest.DataErrReader,
+				"all at once": func(r io.Reader) io.Reader { return r }, "bytewise": iotest.OneByteReader, "error with data": iotest.DataErrReader,
 			} {
 				rest := strings.NewReader(tt.wire + "the session's")
 				req, err := ReadRequest(wrap(struct{ io.Reader }{rest}))
@@ -117,7 +117,7 @@ func TestReadRequestRefuses(t *testing.T) {
 			req, err := ReadRequest(strings.NewReader(tt.wire))
 			wantCode(t, "ReadRequest", err, tt.want)
 			if req != nil {
-				t.Errorf("ReadRequest = %+v together with an error", req)
+				t.Errorf("ReadRequest = %+v and an error", req)
 			}
 		})
 	}
@@ -186,7 +186,7 @@ func FuzzReadRequest(f *testing.F) {
 		}
 		got, err := req.AppendBinary(nil)
 		if read := wire[:len(wire)-r.Len()]; err != nil || !bytes.Equal(got, read) {
-			t.Errorf("%+v was read from %q and is written as %q, %v", req, read, got, err)
+			t.Errorf("%+v was read from %q but is written as %q, %v", req, read, got, err)
 		}
 		if again, err := ParseAddress(req.Target.String()); req.Target.Port != 0 && (err != nil || again != req.Target) {
 			t.Errorf("ParseAddress(%q) = %v, %v; want the same", req.Target, again, err)

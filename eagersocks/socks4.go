@@ -18,8 +18,8 @@ import (
 //
 //	0x04 | CD | PORT | IPv4 address | user id | 0x00 [ | name | 0x00 ]
 //
-// with the name, as in 4a, if the address is 0.0.0.x with x not 0. A reply is 0x00 |
-// code | six ignored bytes.
+// The name is present, as in 4a, if the address is 0.0.0.x with x not 0. A reply is 0x00
+// | code | six ignored bytes.
 const (
 	version4 = 4
 	head4    = 8   // everything before the user id
@@ -31,7 +31,7 @@ const (
 	wrongUser4 = 0x5d
 )
 
-// socks4Dialect encodes SOCKS4 answers, which have one code for all failures.
+// socks4Dialect encodes SOCKS4 replies, which use one code for all failures.
 type socks4Dialect struct{}
 
 // Accepted implements appconn.Dialect.
@@ -85,7 +85,7 @@ func parseSocks4(b []byte) (r request4, size int, err error) {
 	return r, size, nil
 }
 
-// readSocks4 reads a request, of which first has already been read.
+// readSocks4 reads a request. first holds the bytes already read.
 func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Request, error) {
 	b := first
 	r, size, err := parseSocks4(b)
@@ -100,16 +100,16 @@ func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Reque
 		}
 		r, size, err = parseSocks4(b)
 	}
-	said := byte(rejected4)
+	status := byte(rejected4)
 	var target Address
 	if err == nil {
-		said, err = r.allowed(c.RemoteAddr(), users)
+		status, err = r.allowed(c.RemoteAddr(), users)
 	}
 	if err == nil {
 		target, err = r.target()
 	}
 	if err != nil {
-		if _, werr := c.Write(reply4(said)); werr == nil {
+		if _, werr := c.Write(reply4(status)); werr == nil {
 			appconn.HangUp(c)
 		}
 		return nil, nil, fmt.Errorf("SOCKS4 request: %w", err)
@@ -118,8 +118,8 @@ func readSocks4(c net.Conn, first []byte, users Authenticator) (net.Conn, *Reque
 	return app, NewRequest(Connect, target, appconn.NewAnswer(app, socks4Dialect{})), nil
 }
 
-// allowed checks the user and password in the user id. With an error it returns the
-// code for the reply.
+// allowed checks the user name and password in the user id. If it returns an error, it
+// also returns the code to reply with.
 func (r *request4) allowed(remote net.Addr, users Authenticator) (byte, error) {
 	if users == nil {
 		return rejected4, nil

@@ -57,7 +57,7 @@ func TestSocks4AtTheDoor(t *testing.T) {
 		{"wrong user", request4aBytes + "bob:a:secret\x00example.com\x00", alice, Address{}, wrongUser},
 		{"no password", request4Bytes + "alice\x00", alice, Address{}, wrongUser},
 		{"no user", request4Bytes + "\x00", alice, Address{}, wrongUser},
-		{"wrong user is told first", "\x04\x02\x00\x00\x01\x01\x01\x01\x00", alice, Address{}, wrongUser},
+		{"wrong user is reported first", "\x04\x02\x00\x00\x01\x01\x01\x01\x00", alice, Address{}, wrongUser},
 		{"bind", "\x04\x02" + request4Bytes[2:] + "\x00", nil, Address{}, rejected},
 		{"command 0", "\x04\x00" + request4Bytes[2:] + "\x00", nil, Address{}, rejected},
 		{"port 0", "\x04\x01\x00\x00\xc0\x00\x02\x01\x00", nil, Address{}, rejected},
@@ -79,13 +79,13 @@ func TestSocks4AtTheDoor(t *testing.T) {
 				c := newScripted(r)
 				conn, req, err := newDoor(&Config{Users: tt.users}).read(c)
 				if got := c.said.String(); got != tt.said {
-					t.Errorf("application was told %q, want %q", got, tt.said)
+					t.Errorf("application received %q, want %q", got, tt.said)
 				}
 				if tt.want == (Address{}) {
 					if err == nil || conn != nil || req != nil {
 						t.Errorf("read = %v, %v, %v; want only an error", conn, req, err)
 					} else if strings.Contains(err.Error(), "secret") {
-						t.Errorf("error %q holds a password", err)
+						t.Errorf("error %q contains a password", err)
 					}
 				} else if err != nil || req.Target != tt.want || req.Command != Connect {
 					t.Errorf("read = %+v, %v; want a request for %v", req, err, tt.want)
@@ -123,9 +123,9 @@ func TestSocks4Answers(t *testing.T) {
 	}
 }
 
-// FuzzSocks4 checks that the parser never consumes more than the limit, asks for more
-// bytes only if they could complete a valid request, and parses the bytes it consumed
-// in the same way.
+// FuzzSocks4 checks that the parser never consumes more than the limit, requests more
+// bytes only if they could complete a valid request, and parses the bytes it consumed in
+// the same way.
 func FuzzSocks4(f *testing.F) {
 	for _, s := range []string{
 		request4Bytes + "\x00", request4Bytes + "alice:secret\x00payload",
@@ -138,7 +138,7 @@ func FuzzSocks4(f *testing.F) {
 		r, size, err := parseSocks4(b)
 		if errors.Is(err, errShort) {
 			if len(b) >= most4 {
-				t.Errorf("wants more than %d bytes", len(b))
+				t.Errorf("needs more than %d bytes", len(b))
 			}
 			return
 		}
@@ -146,17 +146,17 @@ func FuzzSocks4(f *testing.F) {
 			return
 		}
 		if size > min(len(b), most4) || len(r.user) > userMax4 || len(r.name) > hostname.Max {
-			t.Fatalf("request %+v takes %d bytes of %d", r, size, len(b))
+			t.Fatalf("request %+v consumed %d bytes of %d", r, size, len(b))
 		}
 		if _, _, err := parseSocks4(b[:size-1]); !errors.Is(err, errShort) {
-			t.Errorf("one byte less = %v, want %v", err, errShort)
+			t.Errorf("with one byte less: %v, want %v", err, errShort)
 		}
 		wire := append(bytes.Clone(b[:head4]), r.user+"\x00"...)
 		if r.named {
 			wire = append(wire, r.name+"\x00"...)
 		}
 		if !bytes.Equal(wire, b[:size]) {
-			t.Errorf("%q was read as %+v", b[:size], r)
+			t.Errorf("%q was parsed as %+v", b[:size], r)
 		}
 	})
 }

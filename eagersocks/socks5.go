@@ -20,20 +20,19 @@ import (
 )
 
 // socksServer parses SOCKS5 greetings with go-socks5, one connection at a time. It uses
-// only that server's parser, which does not accept, resolve, dial or log.
+// only the library's parser, which does not accept, resolve, dial or log.
 type socksServer struct {
 	*socks5.Server
-	asks bool // requires a user and password
+	needsLogin bool // requires a user name and password
 }
 
-// newSocksServer returns a server that requires a user and password if users is not
-// nil.
+// newSocksServer returns a server that requires a login if users is not nil.
 func newSocksServer(users Authenticator) socksServer {
 	var auth socks5.Authenticator = socks5.NoAuthAuthenticator{}
 	if users != nil {
 		auth = userPass{users}
 	}
-	return socksServer{asks: users != nil, Server: socks5.NewServer(
+	return socksServer{needsLogin: users != nil, Server: socks5.NewServer(
 		socks5.WithAuthMethods([]socks5.Authenticator{auth}),
 		socks5.WithResolver(noResolver{}),
 		socks5.WithLogger(noLogger{}),
@@ -43,17 +42,17 @@ func newSocksServer(users Authenticator) socksServer {
 	)}
 }
 
-// read serves c's greeting, of which first has already been read.
+// read handles c's greeting. first holds the bytes already read.
 func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) {
 	g := &greeting{Conn: c, first: first}
 	err := s.ServeConn(g)
 	if g.req != nil {
 		return g.app, g.req, nil
 	}
-	if g.readErr != nil { // the parser's error loses its type
+	if g.readErr != nil { // the parser's error does not preserve the type
 		return nil, nil, fmt.Errorf("reading a greeting: %w", g.readErr)
 	}
-	appconn.HangUp(c) // the application may have been told why
+	appconn.HangUp(c) // the application may have been sent the reason
 	switch {
 	case g.refused != nil:
 		return nil, nil, g.refused
@@ -70,15 +69,15 @@ func (s socksServer) read(c net.Conn, first []byte) (net.Conn, *Request, error) 
 
 // unwanted returns the error for an application that offers no acceptable method.
 func (s socksServer) unwanted() error {
-	if s.asks {
+	if s.needsLogin {
 		return errors.New("SOCKS5 greeting does not offer username/password authentication, which this proxy requires")
 	}
 	return errors.New("SOCKS5 greeting does not offer \"no authentication\", the only method this proxy accepts")
 }
 
-// greeting is the connection as the parser sees it. The parser finally closes it, which
-// must not close the application's connection: the listener owns that. A greeting is
-// owned by the goroutine that serves the connection.
+// greeting wraps an application's connection for the parser. The parser closes it at the
+// end, which must not close the application's connection, because the listener owns
+// that. A greeting is owned by the goroutine that serves the connection.
 type greeting struct {
 	net.Conn
 	first   []byte       // already read from the connection, to be read again
@@ -107,7 +106,7 @@ func (g *greeting) Read(p []byte) (int, error) {
 // Close does nothing.
 func (g *greeting) Close() error { return nil }
 
-// handle receives a complete request; w is its *greeting.
+// handle is called with a complete request. w is its *greeting.
 func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	g := w.(*greeting)
 	var (
@@ -136,8 +135,8 @@ func handle(_ context.Context, w io.Writer, r *socks5.Request) error {
 	if !ok {
 		return g.refuse(code.General, fmt.Errorf("BUG: SOCKS5 parser reads from a %T", r.Reader))
 	}
-	// A copy, so that the parser's buffer can be freed.
-	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail: that many are buffered
+	// Copy the bytes, so that the parser's buffer can be freed.
+	ahead, _ := buffered.Peek(buffered.Buffered()) // cannot fail, because that many bytes are buffered
 	early := append(bytes.Clone(ahead), g.first...)
 	g.app = appconn.New(g.Conn, early)
 	g.req = NewRequest(command, target, appconn.NewAnswer(g.app, socks5Dialect{}))
@@ -166,8 +165,8 @@ func targetOf(a *statute.AddrSpec) (Address, error) {
 	return NewAddress(host, uint16(a.Port))
 }
 
-// sourceOf returns the address that the application says it will send datagrams from.
-// Many give none or an invalid one, for which it returns 0.0.0.0.
+// sourceOf returns the address that the application says it will send datagrams from. If
+// the application gives none or an invalid one, as many do, it returns 0.0.0.0.
 func sourceOf(a *statute.AddrSpec) Address {
 	port := uint16(a.Port)
 	if ip, ok := netip.AddrFromSlice(a.IP); ok && a.AddrType != statute.ATYPDomain {
@@ -182,7 +181,7 @@ func sourceOf(a *statute.AddrSpec) Address {
 	return Address{Host: netip.IPv4Unspecified().String(), Port: port}
 }
 
-// noResolver leaves names unresolved: the exit resolves them.
+// noResolver leaves names unresolved, because the exit resolves them.
 type noResolver struct{}
 
 // Resolve implements socks5.NameResolver.

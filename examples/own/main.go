@@ -17,8 +17,8 @@ import (
 )
 
 func main() {
-	socks := flag.String("socks", "127.0.0.1:1080", "where applications connect")
-	exit := flag.String("exit", "127.0.0.1:4430", "where the client finds the server")
+	socks := flag.String("socks", "127.0.0.1:1080", "address for applications")
+	exit := flag.String("exit", "127.0.0.1:4430", "address of the server")
 	flag.Parse()
 	mine, yours, err := tls.Throwaway("127.0.0.1") // temporary certificates, only in memory
 	check(err)
@@ -48,7 +48,7 @@ func main() {
 		ask := eagersocks.Request{Command: req.Command, Target: req.Target}
 		b, err := ask.AppendBinary(nil)
 		if err == nil {
-			_, err = session.Write(append(b, req.Early()...)) // followed by the data that has already arrived
+			_, err = session.Write(append(b, req.Early()...)) // followed by any data already received
 		}
 		return session, err
 	})
@@ -76,7 +76,7 @@ func serve(from eagersocks.Listener, dial func(*eagersocks.Request) (net.Conn, e
 	}
 }
 
-// pass copies one direction, including the end of file.
+// pass copies data in one direction, then passes on the end of file.
 func pass(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
