@@ -2,8 +2,8 @@
 //
 //	tunnels server -server.addr :443 …         the exit
 //	tunnels client -server.addr HOST:443 …     the proxy
-//	tunnels certs init HOST                    the certificates both need
-//	tunnels users add FILE NAME                a user of the proxy
+//	tunnels certs init HOST                    create the certificates both need
+//	tunnels users add FILE NAME                add a user of the proxy
 //	tunnels check …                            validate a configuration and test the connection
 //	tunnels bench                              compare the speed with other proxies
 //	tunnels version

@@ -9,8 +9,8 @@ import (
 	"tunnels/internal/events"
 )
 
-// attempt judges the addresses of one dial. The request starts when the first address
-// may be dialed, so a refused request is reported only as a refusal.
+// attempt judges the addresses of one dial. The request starts when the first address is
+// allowed, so a refused request is reported only as a refusal.
 type attempt struct {
 	*admission.Lease
 	s *Server  // immutable after creation

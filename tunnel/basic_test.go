@@ -49,8 +49,8 @@ func (b basicClient) readAll(n uint16) string {
 	}
 }
 
-// TestBasicClient checks that a basicClient can read an answer that ends when the
-// target closes, and that its own FIN ends the session at the exit.
+// TestBasicClient checks that a basicClient can read a reply that ends when the target
+// closes, and that its own FIN ends the session at the exit.
 func TestBasicClient(t *testing.T) {
 	target, conns := holding(t)
 	r := start(t, "remux", "tcp", "tcp", ownBudget)
@@ -81,7 +81,7 @@ func TestBasicClient(t *testing.T) {
 		_, _ = far.Write([]byte("answer"))
 		far.Close() // the client has not ended its direction
 		if got := b.readAll(n); got != "answer" {
-			t.Errorf("session %d: %q, want the answer", n, got)
+			t.Errorf("session %d: %q, want the reply", n, got)
 		}
 		r.wantNothingHeld(t)
 	}
@@ -89,7 +89,7 @@ func TestBasicClient(t *testing.T) {
 	b, far := open(7) // the target never sends anything
 	b.send(7, nil)
 	if got := b.readAll(7); got != "" {
-		t.Errorf("FIN is answered with %q", got)
+		t.Errorf("the reply to FIN is %q", got)
 	}
 	r.wantNothingHeld(t)
 	_ = far.SetReadDeadline(time.Now().Add(goneMax))

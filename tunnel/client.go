@@ -113,7 +113,7 @@ func (c *Client) Listen() error { return c.stage.Listen(c.listen) }
 
 func (c *Client) listen() error {
 	if len(c.cfg.ClientAddrs) == 0 {
-		return errors.New("client: there is no address to listen on")
+		return errors.New("client: no address to listen on")
 	}
 	lower, err := netx.Config{Report: c.events.ListenerFailed}.ListenAll(c.ctx, c.cfg.ClientAddrs)
 	if err != nil {
@@ -157,7 +157,7 @@ func (c *Client) ListenAndServe() error {
 }
 
 // Serve serves applications until Shutdown or Close, then returns nil, even if one of
-// them was called first. It may be called only once, after Listen.
+// them has already been called. It may be called only once, after Listen.
 func (c *Client) Serve() error {
 	if err := c.stage.Serve(); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (c *Client) Serve() error {
 	}
 }
 
-// Reload rereads the certificates and the users, changed or not.
+// Reload rereads the certificates and the users, whether or not they have changed.
 func (c *Client) Reload() error {
 	var bad []error
 	if c.tls != nil {
@@ -187,7 +187,7 @@ func (c *Client) Reload() error {
 }
 
 // Shutdown stops accepting, waits for running requests until ctx is done, then resets
-// the rest. The error says how many were reset. Shutdown may be called more than once
+// the rest. The error reports how many were reset. Shutdown may be called more than once
 // and may be followed by Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.stage.Close()
@@ -201,7 +201,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close ends all requests and stops at once.
+// Close aborts all requests and stops immediately.
 func (c *Client) Close() {
 	c.cancel() // also interrupts a blocked Listen
 	c.stage.Close()
@@ -220,10 +220,9 @@ func (c *Client) closeDoor() {
 	}
 }
 
-// Contact waits until a server has answered and returns its address and round-trip
-// time, or 0 if that cannot be measured. If ctx ends first, the error says why no
-// server answered. Without remux nothing is known before the first request, and server
-// is "".
+// Contact waits until a server has answered and returns its address and round-trip time,
+// or 0 if that cannot be measured. If ctx ends first, the error reports why no server
+// answered. Without remux, nothing is known before the first request, so server is "".
 func (c *Client) Contact(ctx context.Context) (server string, rtt time.Duration, err error) {
 	if !c.way.mux {
 		return "", 0, nil

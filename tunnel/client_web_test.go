@@ -42,8 +42,8 @@ func get(t *testing.T, c *http.Client, url string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// TestHTTPProxy sends requests and CONNECT over every network, eagerly and not, and checks that
-// requests on one connection of the application share one connection to the target.
+// TestHTTPProxy sends requests and CONNECT over every network, eager or not, and checks
+// that requests on one connection of the application share one connection to the target.
 func TestHTTPProxy(t *testing.T) {
 	page := strings.Repeat("tunnels ", 50_000)
 	serve := func(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +100,7 @@ func TestHTTPFailurePages(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			r := start(t, "remux", "tls", "tcp", func(c *Config) { c.EagerMode, c.Deny = mode, listOf("192.0.2.1") })
 			c := r.httpProxy(t)
-			for range 2 { // the first time eagerly, then with the failure known
+			for range 2 { // eagerly the first time, then with the failure remembered
 				if status, body := get(t, c, "http://"+closed+"/"); status != 502 || !strings.Contains(body, "connection refused") || !strings.Contains(body, closed) {
 					t.Errorf("closed port: %d %q, want 502 with the reason", status, body)
 				}
@@ -134,8 +134,8 @@ func TestHTTPTimeout(t *testing.T) {
 	}
 }
 
-// TestHTTPShutdown checks that Shutdown lets a response in progress finish and ends idle
-// connections at once.
+// TestHTTPShutdown checks that Shutdown lets a response in progress finish and closes
+// idle connections immediately.
 func TestHTTPShutdown(t *testing.T) {
 	more := make(chan struct{})
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +179,7 @@ func TestHTTPShutdown(t *testing.T) {
 	}
 	close(more)
 	if got, err := io.ReadAll(slow.Body); err != nil || string(got) != "first second" {
-		t.Errorf("download across a shutdown: %q, %v", got, err)
+		t.Errorf("download during a shutdown: %q, %v", got, err)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown = %v, want nil", err)
@@ -277,7 +277,7 @@ func TestConnectReportsReason(t *testing.T) {
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
-		said, _ := io.ReadAll(c) // ends with a reset the first time
+		said, _ := io.ReadAll(c) // ends in a reset the first time
 		return string(said)
 	}
 	if said := ask(); !strings.HasPrefix(said, "HTTP/1.1 200 ") {

@@ -164,7 +164,7 @@ only  = 192.0.2.0/24
 			{"x.family", "localhost:" + onePort, false},
 		} {
 			if got := clients[tt.client].reaches(t, tt.target); got != tt.want {
-				t.Errorf("%s: client %s reaches %s: %v, want %v", w.eager, tt.client, tt.target, got, tt.want)
+				t.Errorf("%s: client %s reached %s: %v, want %v", w.eager, tt.client, tt.target, got, tt.want)
 			}
 			if tt.want {
 				continue
@@ -193,7 +193,7 @@ func wantOneRefusal(t *testing.T, r *rig, client, target string) {
 		t.Errorf("%d lines refuse %s to client %s, want 1: %q", len(lines), target, client, lines)
 	}
 	if l := r.serverLog.With("not allowed"); len(l) != 0 {
-		t.Errorf("more lines about the refusal of %s to client %s: %q", target, client, l)
+		t.Errorf("extra lines about refusing %s to client %s: %q", target, client, l)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestListedTargets(t *testing.T) {
 		})
 		for host, want := range tt.want {
 			if got := r.reaches(t, net.JoinHostPort(host, port)); got != want {
-				t.Errorf("allow %q, deny %q: %s is reached: %v, want %v", tt.allow, tt.deny, host, got, want)
+				t.Errorf("allow %q, deny %q: %s was reached: %v, want %v", tt.allow, tt.deny, host, got, want)
 			}
 		}
 	}
@@ -290,7 +290,7 @@ func TestClientRate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var target sync.WaitGroup
-	target.Go(func() { // answers after reading everything
+	target.Go(func() { // replies after reading everything
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -317,18 +317,18 @@ func TestClientRate(t *testing.T) {
 		}
 		got, err := io.ReadAll(c)
 		if err != nil || !bytes.Equal(got, bytes.ToUpper(sent)) {
-			t.Errorf("%s: answer of %d bytes, %v, want %d", w.eager, len(got), err, size)
+			t.Errorf("%s: reply of %d bytes, %v, want %d", w.eager, len(got), err, size)
 		}
 		least := time.Duration(2 * (size - perSecond/10) * int(time.Second) / perSecond)
 		if took := time.Since(since); took < least || took > 10*least {
-			t.Errorf("%s: request and answer took %v, want %v or slightly more", w.eager, took, least)
+			t.Errorf("%s: request and reply took %v, want %v or slightly more", w.eager, took, least)
 		}
 	}
 }
 
-// TestRateEndsAtOnce checks that the target is reset at once when the application
-// resets its connection or the server stops, even if both directions are waiting for
-// the rate limit.
+// TestRateEndsAtOnce checks that the target is reset immediately when the application
+// resets its connection or the server stops, even if both directions are waiting for the
+// rate limit.
 func TestRateEndsAtOnce(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,8 +3,8 @@
 //
 //	application ─ eagersocks ─ Client ─ remux ─ tls ── tls ─ remux ─ Server ─ exit ─ target
 //
-// Both report everything that happens through Events, to which the service log and the
-// table of live sessions subscribe.
+// Both report everything that happens through Events. The service log and the table of
+// live sessions subscribe to it.
 package tunnel
 
 import (
@@ -52,7 +52,7 @@ type Config struct {
 	Allow       *policy.List   // targets allowed despite the exit's defaults; may be nil
 	Deny        *policy.List   // targets forbidden even if Allow lists them; may be nil
 	DNS         resolve.Config // how to resolve targets
-	DialTimeout time.Duration  // limit for resolving a target, and for connecting to it; 0 means DefaultDialTimeout
+	DialTimeout time.Duration  // limit for resolving a target and connecting to it; 0 means DefaultDialTimeout
 
 	Rules   string       // file of rules for clients (see rules.Open), or empty
 	SessMax rules.Limit  // limit on the sessions of all clients together; 0 means admission.DefaultSessMax
@@ -124,7 +124,7 @@ func (c *Config) way() (way, error) {
 	}
 	for _, address := range c.servers() {
 		if address == "" {
-			return w, errors.New("the address of the server is missing")
+			return w, errors.New("the server's address is missing")
 		}
 		if !w.secured && !c.Insecure && !netx.IsLoopback(w.network, address) {
 			return w, fmt.Errorf("%s %s would carry everything in the clear: use tls, or set Insecure", w.network, address)

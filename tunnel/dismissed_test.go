@@ -9,7 +9,7 @@ import (
 )
 
 // TestRevokedLines checks that after a client's certificate is revoked, the server's
-// closing lines give that as the reason, name the client, and are not errors.
+// closing log lines give that as the reason, name the client, and are not errors.
 func TestRevokedLines(t *testing.T) {
 	for _, way := range []struct {
 		eager, mux string

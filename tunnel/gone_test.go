@@ -37,7 +37,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-tick.C:
 		case <-ctx.Done():
 			tick.Stop()
-			t.Errorf("not after %v: %s", goneMax, what)
+			t.Errorf("timed out after %v waiting for: %s", goneMax, what)
 			return
 		}
 	}
@@ -184,7 +184,7 @@ func TestGone(t *testing.T) {
 				}
 				r.wantNothingHeld(t)
 				for i, far := range targets {
-					if checks[i] != nil && w.eager != "unix" { // a UNIX socket always ends cleanly
+					if checks[i] != nil && w.eager != "unix" { // a UNIX socket always closes cleanly
 						checks[i](t, far)
 					}
 				}
@@ -196,8 +196,8 @@ func TestGone(t *testing.T) {
 // ownBudget gives the rig a memory budget of its own.
 func ownBudget(c *Config) { c.Remux.Budget = remux.NewBudget(0) }
 
-// TestGoneThrottled checks that a session waiting for its client's rate limit ends with the
-// client.
+// TestGoneThrottled checks that a session waiting for its client's rate limit ends when
+// the client is gone.
 func TestGoneThrottled(t *testing.T) {
 	for _, w := range ways {
 		if w.eager == "remux" && w.remux != "tls" || w.server == "unix" {
@@ -239,8 +239,8 @@ func TestGoneServer(t *testing.T) {
 	}
 }
 
-// TestGoneWhileDialing checks that a session ends with its client while its target is being
-// dialed.
+// TestGoneWhileDialing checks that a session ends when its client is gone, even while
+// its target is being dialed.
 func TestGoneWhileDialing(t *testing.T) {
 	target := testnet.BlackHole(t)
 	for _, w := range ways {

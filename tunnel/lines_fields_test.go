@@ -14,7 +14,7 @@ import (
 	"tunnels/sla"
 )
 
-// TestLinesNameClient checks that over every network, both ends' lines give a
+// TestLinesNameClient checks that over every network, both ends' log lines name a
 // connection's client and the bytes it carried.
 func TestLinesNameClient(t *testing.T) {
 	grammar := regexp.MustCompile(sla.Grammar)
@@ -58,7 +58,7 @@ func TestLinesNameClient(t *testing.T) {
 	}
 }
 
-// exchange sends n bytes on c and reads the whole answer.
+// exchange sends n bytes on c and reads the whole reply.
 func exchange(t *testing.T, c net.Conn, n int) {
 	t.Helper()
 	defer c.Close()

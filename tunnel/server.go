@@ -149,7 +149,7 @@ func (s *Server) ListenAndServe() error {
 }
 
 // Serve serves clients until Shutdown or Close, then returns nil, even if one of them
-// was called first. It may be called only once, after Listen.
+// has already been called. It may be called only once, after Listen.
 func (s *Server) Serve() error {
 	if err := s.stage.Serve(); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (s *Server) Serve() error {
 	}
 }
 
-// Reload rereads the certificates and the rules, changed or not.
+// Reload rereads the certificates and the rules, whether or not they have changed.
 func (s *Server) Reload() error {
 	err := s.rules.Reload()
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *Server) Reload() error {
 func (s *Server) Refused() map[admission.Refusal]uint64 { return s.clients.Counts() }
 
 // Shutdown stops accepting, waits for running requests until ctx is done, then resets
-// the rest. The error says how many were reset. Shutdown may be called more than once
+// the rest. The error reports how many were reset. Shutdown may be called more than once
 // and may be followed by Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stage.Close()
@@ -202,7 +202,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close ends all requests and stops at once.
+// Close aborts all requests and stops immediately.
 func (s *Server) Close() {
 	s.cancel() // interrupts a blocked Listen
 	s.stage.Close()
@@ -224,9 +224,8 @@ func (s *Server) close() {
 	}
 }
 
-// serve connects one request to its target, unless the client has reached its session
-// limit. It returns a function that carries the bytes, or nil if there are none to
-// carry.
+// serve connects one request to its target if the client is admitted. It returns a
+// function that carries the bytes, or nil if there are none to carry.
 func (s *Server) serve(conn net.Conn, req *eagersocks.Request) (carry func()) {
 	g, err := s.clients.Admit(peerOf(conn), req.Target.String())
 	if err != nil {
@@ -264,7 +263,7 @@ func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Requ
 	r.Connected(took.Connect)
 	if err != nil {
 		why, _ := errors.AsType[*code.Error](err) // exit returns no other error type
-		a.failed(why)                             // before answering, so that the reason is in the log when the client looks for it
+		a.failed(why)                             // before answering, so that the reason is logged before the client sees the failure
 		_ = req.Refuse(why.Code, why.Text)
 		return nil
 	}
@@ -280,7 +279,7 @@ func (s *Server) connect(g *admission.Lease, conn net.Conn, req *eagersocks.Requ
 	return func() { s.carry(r, g.Stream(conn.(splice.Stream), s.ctx.Done()), target) }
 }
 
-// carry carries the bytes of a connection.
+// carry copies data in both directions until the connection ends.
 func (s *Server) carry(r *Request, conn, target splice.Stream) {
 	result := splice.Pair{
 		A: conn, B: target, WhenAFails: code.Cancelled, WhenBFails: code.TargetReset,
@@ -312,7 +311,7 @@ func (s *Server) accept(g *admission.Lease, target string) *Request {
 	return r
 }
 
-// start reports, once, that a request is under way.
+// start reports that a request has started, unless it has already been reported.
 func (s *Server) start(r *Request) {
 	if r.Start() {
 		s.events.RequestStarted(r)

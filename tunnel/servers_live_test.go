@@ -130,7 +130,7 @@ func (v *cluster) dial(target string) (net.Conn, error) {
 	return c, err
 }
 
-// ask makes one request to an echo server and waits for the answer.
+// ask makes one request to an echo server and waits for the reply.
 func (v *cluster) ask(target string) error {
 	c, err := v.dial(target)
 	if err != nil {
@@ -200,7 +200,7 @@ func (v *cluster) wantState(i int, want remux.State) {
 }
 
 // TestServersKill checks that the nearest server is used, that the next one replaces it
-// at once when it is killed, and that it is used again once it is back.
+// immediately when it is killed, and that it is used again once it is back.
 func TestServersKill(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"remux", "tls"} {
@@ -268,8 +268,8 @@ func TestServersStop(t *testing.T) {
 	v.wantUsed(echo.Addr, 0, 25*time.Second)
 }
 
-// TestServersLoseNothing checks that while servers keep dying, no request fails that
-// has not sent anything, eager or not.
+// TestServersLoseNothing checks that while servers keep dying, no request that has not
+// sent anything fails, eager or not.
 func TestServersLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []eagersocks.Mode{eagersocks.On, eagersocks.Off} {
@@ -338,6 +338,6 @@ func TestServersAllDown(t *testing.T) {
 		c.Close()
 	}
 	if err == nil || !strings.Contains(err.Error(), "general SOCKS server failure") || time.Since(start) > 3*time.Second {
-		t.Errorf("%v after %v, want SOCKS code 1 soon", err, time.Since(start))
+		t.Errorf("%v after %v, want SOCKS code 1 promptly", err, time.Since(start))
 	}
 }

@@ -176,7 +176,7 @@ func (r *rig) dial(t *testing.T, address string) *net.TCPConn {
 	if ok {
 		c = s.NetConn()
 	}
-	// The type of package proxy hides CloseWrite, so use the underlying socket.
+	// The proxy package's type hides CloseWrite, so use the underlying socket.
 	type inner interface{ CloseWrite() error }
 	if _, ok := c.(inner); !ok {
 		t.Fatalf("the SOCKS dialer returned a %T without CloseWrite", c)
@@ -210,15 +210,15 @@ func TestEveryWay(t *testing.T) {
 	}
 }
 
-// TestHalfClose checks that an application that closes its direction still gets the
-// full answer.
+// TestHalfClose checks that an application that closes its direction still gets the full
+// reply.
 func TestHalfClose(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var target sync.WaitGroup
-	target.Go(func() { // answers after reading everything
+	target.Go(func() { // replies after reading everything
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -245,7 +245,7 @@ func TestHalfClose(t *testing.T) {
 			}
 			got, err := io.ReadAll(c)
 			if err != nil || !bytes.Equal(got, bytes.ToUpper(sent)) {
-				t.Errorf("answer of %d bytes, %v, want %d bytes", len(got), err, len(sent))
+				t.Errorf("reply of %d bytes, %v, want %d bytes", len(got), err, len(sent))
 			}
 		})
 	}
@@ -359,7 +359,7 @@ func TestServerDown(t *testing.T) {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {
 			r := start(t, w.eager, w.remux, w.server, nil)
 			r.server.Close()
-			told := false
+			failed := false
 			for range 5 {
 				d, err := proxy.SOCKS5("tcp", r.client.Addr().String(), nil, nil)
 				if err != nil {
@@ -370,12 +370,12 @@ func TestServerDown(t *testing.T) {
 					c.Read(make([]byte, 1))
 					c.Close()
 				}
-				told = told || err != nil && strings.Contains(err.Error(), "general SOCKS server failure")
-				if told && err == nil {
+				failed = failed || err != nil && strings.Contains(err.Error(), "general SOCKS server failure")
+				if failed && err == nil {
 					t.Error("answered eagerly after the server was known to be down")
 				}
 			}
-			if !told {
+			if !failed {
 				t.Error("none of five requests with the server down was answered with code 1")
 			}
 		})
@@ -412,7 +412,7 @@ func TestShutdownDeliversUploads(t *testing.T) {
 	for buf := make([]byte, 64<<10); !strings.Contains(r.serverLog.String(), "[debg] [sess] - "); {
 		n, err := target.Read(buf)
 		first += n
-		if err == io.EOF { // everything had already arrived
+		if err == io.EOF { // all data had already arrived
 			break
 		}
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// socksUDP is the application's side of an association, written from RFC 1928. It is a
-// net.PacketConn, and a net.Conn whose Write sends to the target to.
+// socksUDP is the application's side of an association, implemented from RFC 1928. It is
+// a net.PacketConn, and a net.Conn whose Write sends to the target to.
 type socksUDP struct {
 	*net.UDPConn
 	control *net.TCPConn

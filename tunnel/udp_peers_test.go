@@ -86,7 +86,7 @@ func TestAssociationByUNIX(t *testing.T) {
 }
 
 // TestSwarm sends a datagram to each of a thousand peers with different addresses, then
-// has them all answer and checks that every answer arrives.
+// has them all reply and checks that every reply arrives.
 func TestSwarm(t *testing.T) {
 	const peers = 1000
 	r := start(t, "remux", "tls", "tcp", nil)
@@ -122,7 +122,7 @@ func TestSwarm(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, from := s.receive(t); got != fmt.Sprint(i) || from != c.LocalAddr().String() {
-			t.Fatalf("received %q from %s, want the answer of peer %d at %v", got, from, i, c.LocalAddr())
+			t.Fatalf("received %q from %s, want the reply of peer %d at %v", got, from, i, c.LocalAddr())
 		}
 	}
 }

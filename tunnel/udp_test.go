@@ -43,7 +43,7 @@ func TestDatagramsEveryWay(t *testing.T) {
 }
 
 // TestDatagramsKeepOrder sends 10 000 datagrams to four targets, with as many in flight
-// as the sockets can hold, and checks that each target's answers all arrive in order.
+// as the sockets can hold, and checks that each target's replies all arrive in order.
 func TestDatagramsKeepOrder(t *testing.T) {
 	r := start(t, "remux", "tls", "tcp", nil)
 	s := r.associate(t)
@@ -182,13 +182,13 @@ func TestDatagramPolicy(t *testing.T) {
 	}
 	s.Close()
 	r.serverLog.Wait(t, "server", "- "+at+" = 0 ", " datagrams: ", " refused")
-	if n := strings.Count(r.serverLog.String(), "refused client"); n != len(hosts)-1 { // two spellings are the same target
+	if n := strings.Count(r.serverLog.String(), "refused client"); n != len(hosts)-1 { // two of the spellings are the same target
 		t.Errorf("%d lines about refusals for %d hosts", n, len(hosts))
 	}
 }
 
-// TestAssociationEndsWithSession checks that the control connection ends when the session of an
-// association ends.
+// TestAssociationEndsWithSession checks that the control connection ends when the
+// association's session does.
 func TestAssociationEndsWithSession(t *testing.T) {
 	for _, w := range ways {
 		t.Run(fmt.Sprintf("%s %s %s", w.eager, w.remux, w.server), func(t *testing.T) {

@@ -47,10 +47,10 @@ func TestClientRequiresPassword(t *testing.T) {
 	}
 	for _, a := range r.client.Addrs() {
 		if err := dial(a, "secret"); err != nil {
-			t.Errorf("Dial by %v = %v", a, err)
+			t.Errorf("Dial over %v = %v", a, err)
 		}
 		if err := dial(a, "wrong"); err == nil {
-			t.Errorf("Dial by %v with the wrong password = nil", a)
+			t.Errorf("Dial over %v with the wrong password = nil", a)
 		}
 	}
 	r.clientLog.Wait(t, "client", "[warn]", "no request from 127.0.0.1:", "user or password is wrong")
@@ -58,10 +58,10 @@ func TestClientRequiresPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.client.Reload(); err == nil || !strings.Contains(err.Error(), "line 1") {
-		t.Errorf("Reload of an invalid file = %v, want it to name the line", err)
+		t.Errorf("Reload of an invalid file = %v, want an error that names the line", err)
 	}
 
-	// Close must not wait for throttled logins, which by now take eight seconds.
+	// Close must not wait for throttled logins, which take eight seconds by now.
 	failing := make(chan error, 6)
 	for range 6 {
 		go func() { failing <- dial(r.client.Addr(), "wrong") }()
@@ -81,7 +81,7 @@ func TestClientRequiresPassword(t *testing.T) {
 func TestClientRefusesToStart(t *testing.T) {
 	cfg := Config{EagerNet: "tcp", ServerAddr: "127.0.0.1:1", ClientUsers: filepath.Join(t.TempDir(), "none")}
 	if _, err := NewClient(cfg); err == nil || !strings.Contains(err.Error(), cfg.ClientUsers) {
-		t.Errorf("NewClient without a users file = %v, want it to name the file", err)
+		t.Errorf("NewClient without a users file = %v, want an error that names the file", err)
 	}
 	cfg.ClientUsers = ""
 	c, err := NewClient(cfg)
