@@ -16,15 +16,15 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// requestAttempt sends one request to a server and, if that fails, to the next, each at
-// most once, as long as no byte from the application can have reached the target. Only
-// one goroutine uses it at a time.
+// requestAttempt sends a request to a server and, if that fails, to the next one, each
+// at most once, provided that no byte from the application can have reached the target.
+// Only one goroutine uses it at a time.
 type requestAttempt struct {
 	// Immutable after creation.
 	e      *Entry
 	r      *events.Request
 	target eagersocks.Address
-	reply  bool   // wait for the exit's answer
+	reply  bool   // wait for the exit's reply
 	head   []byte // the request
 	early  []byte // bytes the application sent after the request
 
@@ -63,9 +63,9 @@ func (a *requestAttempt) next(parent context.Context) (splice.Stream, error) {
 	}
 }
 
-// send writes the request and the bytes after it, and waits for the answer if one is
-// due. again reports whether a different server may be asked.
-func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bool, err error) {
+// send writes the request and the bytes after it, and waits for the reply if one is
+// wanted. again reports whether a different server may be tried.
+func (a *requestAttempt) send(far splice.Stream, ctx context.Context) (again bool, err error) {
 	all := a.head
 	if len(a.early) > 0 {
 		all = append(all[:len(all):len(all)], a.early...)
@@ -77,7 +77,7 @@ func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bo
 	if !a.reply {
 		return false, nil
 	}
-	release := endReading(far, here)
+	release := endReading(far, ctx)
 	began := time.Now()
 	err = a.e.answered(far, a.target)
 	left := release()
@@ -93,11 +93,11 @@ func (a *requestAttempt) send(far splice.Stream, here context.Context) (again bo
 	return again && len(a.early) == 0, err
 }
 
-// endReading makes reads from far fail once here ends, which is when the client
-// abandons the server. release stops that and reports whether it had already happened.
-func endReading(far net.Conn, here context.Context) (release func() (left bool)) {
+// endReading makes reads from far fail once ctx is done, which is when the client
+// abandons the server. release undoes that, and reports whether it had already happened.
+func endReading(far net.Conn, ctx context.Context) (release func() (left bool)) {
 	ended := make(chan struct{})
-	stop := context.AfterFunc(here, func() {
+	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		_ = far.SetReadDeadline(time.Unix(1, 0)) // fails only if far has ended
 	})

@@ -19,7 +19,7 @@ import (
 	"tunnels/tls"
 )
 
-// replyGrace is added to the target's timeout, because the reply also takes time.
+// replyGrace is added to the target's timeout to allow for the reply's travel time.
 const replyGrace = 5 * time.Second
 
 // Config configures an Entry.
@@ -32,7 +32,7 @@ type Config struct {
 	Timeout time.Duration // for dials, not counting the reply's travel time
 
 	Rejected func(from string, err error) // called for a connection without a usable request
-	Draining context.Context              // done when no more requests are wanted
+	Draining context.Context              // done when new requests are no longer accepted
 }
 
 // Entry carries requests. Its fields are immutable after creation; its methods may be
@@ -45,12 +45,12 @@ type Entry struct {
 	mux      bool
 	timeout  time.Duration
 	rejected func(from string, err error)
-	ctx      context.Context // canceling it ends dials
+	ctx      context.Context // cancels dials
 	draining context.Context
 	udp      udpRefusal
 }
 
-// New returns an Entry whose dials end when ctx does.
+// New returns an Entry whose dials are canceled with ctx.
 func New(ctx context.Context, c Config) *Entry {
 	return &Entry{
 		servers: c.Servers, eager: c.Eager, events: c.Events, work: c.Work, mux: c.Mux,
@@ -102,7 +102,7 @@ func (e *Entry) Serve(app net.Conn, req *eagersocks.Request) (carry func()) {
 	return func() { e.carry(r, req, app.(splice.Stream), far, eager) }
 }
 
-// carry carries the bytes of a connection.
+// carry copies data in both directions until the connection ends.
 func (e *Entry) carry(r *events.Request, req *eagersocks.Request, app, far splice.Stream, eager bool) {
 	r.Up.Add(int64(len(req.Early())))
 	pair := splice.Pair{A: app, B: far, WhenAFails: code.Cancelled, WhenBFails: code.General}
@@ -115,8 +115,8 @@ func (e *Entry) carry(r *events.Request, req *eagersocks.Request, app, far splic
 	e.events.RequestClosed(r, events.End{Err: result.Err, Cancelled: result.Failed == splice.A})
 }
 
-// accept reports a request that will be carried if possible. The request starts at once
-// unless no server can be reached; see unserved.
+// accept reports a new request. The request starts immediately unless no server can be
+// reached; see unserved.
 func (e *Entry) accept(target string) *events.Request {
 	r := events.NewRequest("", target)
 	r.Plain = !e.mux
@@ -127,7 +127,7 @@ func (e *Entry) accept(target string) *events.Request {
 	return r
 }
 
-// start reports, once, that a request is under way.
+// start reports that a request has started, unless it has already been reported.
 func (e *Entry) start(r *events.Request) {
 	if r.Start() {
 		e.events.RequestStarted(r)
@@ -148,8 +148,8 @@ func (e *Entry) unserved(r *events.Request, err error) {
 }
 
 // failed remembers that an eager request failed before its target sent anything, so that
-// the next one for that target waits for the exit's answer. Without remux there is no
-// code that shows whether the target or the tunnel failed.
+// the next one for that target waits for the exit's reply. Without remux, there is no
+// code to tell whether the target or the tunnel failed.
 func (e *Entry) failed(target eagersocks.Address, err error) {
 	why, ok := errors.AsType[*code.Error](err)
 	switch {
@@ -161,7 +161,7 @@ func (e *Entry) failed(target eagersocks.Address, err error) {
 }
 
 // request sends req to a server, along with the bytes the application has already sent,
-// and waits for the answer unless the request is eager.
+// and waits for the reply unless the request is eager.
 func (e *Entry) request(req *eagersocks.Request, r *events.Request, eager bool) (splice.Stream, error) {
 	a, err := e.newAttempt(req, r, eager)
 	if err != nil {
@@ -206,8 +206,8 @@ func (e *Entry) answered(far net.Conn, target eagersocks.Address) error {
 	return nil
 }
 
-// serverError returns the error to give the application for a failed request: the
-// exit's error, or a general one.
+// serverError returns the error to report to the application for a failed request: the
+// exit's own error if there is one, else a general failure.
 func serverError(err error) *code.Error {
 	if e, ok := errors.AsType[*code.Error](err); ok {
 		return e

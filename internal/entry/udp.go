@@ -18,8 +18,8 @@ import (
 // udpRefusalMax is how long a refused association is remembered.
 const udpRefusalMax = 30 * time.Second
 
-// udpRefusal remembers when the exit last refused an association. That application was
-// answered eagerly and saw only a reset; the next one should get the code.
+// udpRefusal remembers when the exit last refused an association. That application got
+// an eager answer and then only a reset; the next one should get the code.
 type udpRefusal struct{ at atomic.Pointer[time.Time] }
 
 func (r *udpRefusal) note() {
@@ -27,17 +27,17 @@ func (r *udpRefusal) note() {
 	r.at.Store(&now)
 }
 
-func (r *udpRefusal) lately() bool {
+func (r *udpRefusal) recent() bool {
 	at := r.at.Load()
 	return at != nil && time.Since(*at) < udpRefusalMax
 }
 
-// associate opens the client's end of an association. It returns a function that
-// carries the datagrams, or nil if there are none to carry. It answers the application
-// as soon as the request is on its way to a server, so its first datagram takes one
+// associate opens the client's end of an association. It returns a function that carries
+// the datagrams, or nil if there are none to carry. It answers the application as soon
+// as the request has been sent to a server, so that the first datagram takes only one
 // round trip.
 func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) {
-	// A host name is most likely the target's and says nothing about the port the
+	// A host name is most likely the target's and does not indicate which port the
 	// application sends from.
 	hint := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 	if ip, ok := req.Target.IP(); ok {
@@ -74,9 +74,9 @@ func (e *Entry) associate(app net.Conn, req *eagersocks.Request) (carry func()) 
 	}
 }
 
-// requestAssociation asks the server for an association. at, the address where this end
-// receives datagrams, is for the server's log. It waits for the exit's reply if eager
-// mode is off or an association was recently refused.
+// requestAssociation requests an association from a server. at, the address where this
+// end receives datagrams, is only for the server's log. It waits for the exit's reply if
+// eager mode is off or an association was recently refused.
 func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice.Stream, error) {
 	out := eagersocks.Request{
 		Command:     eagersocks.UDP,
@@ -98,7 +98,7 @@ func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice
 		return nil, fmt.Errorf("sending the request: %w", err)
 	}
 	far := &replied{Stream: lower}
-	if e.eager.Mode != eagersocks.Off && !e.udp.lately() {
+	if e.eager.Mode != eagersocks.Off && !e.udp.recent() {
 		return far, nil
 	}
 	_ = far.SetReadDeadline(time.Now().Add(e.timeout + replyGrace))
@@ -111,7 +111,7 @@ func (e *Entry) requestAssociation(at netip.AddrPort, r *events.Request) (splice
 }
 
 // carryDatagrams carries datagrams until the control connection or the session ends,
-// then ends both.
+// then closes both.
 func (e *Entry) carryDatagrams(app net.Conn, far splice.Stream, a *datagram.Association) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -147,20 +147,20 @@ func untilEnd(app net.Conn) {
 type replied struct {
 	splice.Stream
 	// Owned by the goroutine that reads.
-	told    bool // the reply has arrived
+	arrived bool // the reply has arrived
 	refused bool // the reply was a refusal
 }
 
 // wait reads the reply.
 func (r *replied) wait() error {
-	if r.told {
+	if r.arrived {
 		return nil
 	}
 	why, err := eagersocks.ReadReply(r.Stream)
 	if err != nil {
 		return fmt.Errorf("waiting for the exit's reply: %w", err)
 	}
-	r.told, r.refused = true, why != code.OK
+	r.arrived, r.refused = true, why != code.OK
 	if r.refused {
 		return &code.Error{Code: why, Text: "association refused by the exit: " + why.String()}
 	}

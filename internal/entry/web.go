@@ -17,7 +17,7 @@ import (
 	"tunnels/internal/upstream"
 )
 
-// serveWeb serves an application that speaks HTTP, for all its targets.
+// serveWeb serves an HTTP application's requests to all its targets.
 func (e *Entry) serveWeb(app *httpdoor.Conn) {
 	stop := context.AfterFunc(e.draining, app.Drain) // Drain may be called at any time, so there is no need to wait for it
 	defer stop()
@@ -45,7 +45,7 @@ func (e *Entry) dialWeb(ctx context.Context, target eagersocks.Address) (net.Con
 }
 
 // openWeb opens a session for req. If req is eager, head is the encoded request, which
-// goes out with the first Write.
+// is sent with the first Write.
 func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.Request) (far splice.Stream, head []byte, err error) {
 	if !e.eager.Eager(req) {
 		far, err = e.request(req, r, false)
@@ -60,9 +60,9 @@ func (e *Entry) openWeb(ctx context.Context, req *eagersocks.Request, r *events.
 	return far, head, err
 }
 
-// webTarget is a session that carries HTTP to one target. The HTTP door reads and
-// writes it one exchange at a time, so webTarget counts bytes and notices failures, as
-// splice.Pair does elsewhere.
+// webTarget is a session that carries HTTP to one target. The HTTP door reads and writes
+// it one exchange at a time, so webTarget counts bytes and detects failures itself, as
+// splice.Pair does for other sessions.
 type webTarget struct {
 	splice.Wrap
 
@@ -83,7 +83,7 @@ var _ splice.Whole = (*webTarget)(nil)
 // Read implements net.Conn.
 func (t *webTarget) Read(p []byte) (int, error) {
 	n, err := t.Wrap.Read(p)
-	t.came(n, err)
+	t.received(n, err)
 	if err != io.EOF && upstream.Elsewhere(err) {
 		err = fmt.Errorf("%w: %w", httpdoor.ErrWay, err)
 	}
@@ -94,7 +94,7 @@ func (t *webTarget) Read(p []byte) (int, error) {
 func (t *webTarget) Peek() ([]byte, error) {
 	b, err := t.Wrap.Peek()
 	if !errors.Is(err, errors.ErrUnsupported) {
-		t.came(len(b), err)
+		t.received(len(b), err)
 	}
 	return b, err
 }
@@ -103,20 +103,20 @@ func (t *webTarget) Peek() ([]byte, error) {
 func (t *webTarget) SetSink(take func([][]byte) int) error {
 	return t.Wrap.SetSink(func(pieces [][]byte) int {
 		n := take(pieces)
-		t.came(n, nil)
+		t.received(n, nil)
 		return n
 	})
 }
 
-// came records that n bytes have arrived, or that reading failed. An eager request's
-// first failure is recorded before the application can learn of it.
-func (t *webTarget) came(n int, err error) {
+// received records that n bytes have arrived, or that reading failed. An eager request's
+// first failure is recorded before the application can see it.
+func (t *webTarget) received(n int, err error) {
 	t.r.Down.Add(int64(n))
 	switch {
 	case n > 0 && !t.some.Swap(true):
 		t.e.answeredFirst(t.r)
 	case n == 0 && err != nil && !t.some.Swap(true) && err != io.EOF:
-		if t.eager && !errors.Is(err, net.ErrClosed) && !t.over.Load() { // otherwise this end ended it
+		if t.eager && !errors.Is(err, net.ErrClosed) && !t.over.Load() { // otherwise this end closed it
 			t.e.failed(t.target, err)
 		}
 	}
