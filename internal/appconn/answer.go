@@ -13,10 +13,11 @@ import (
 	"tunnels/internal/splice"
 )
 
-// ErrAnswered is returned by every method of an Answer called after the first one.
+// ErrAnswered is returned by an Answer's Reply, Refuse and Claim if the request has
+// already been answered or claimed.
 var ErrAnswered = errors.New("request has been answered already")
 
-// AnswerTimeout is the time limit for writing an answer.
+// AnswerTimeout is the time limit for writing a reply.
 const AnswerTimeout = 10 * time.Second
 
 const (
@@ -24,17 +25,17 @@ const (
 	lingerBytes = 256 << 10       // maximum number of bytes read from it in that time
 )
 
-// Dialect encodes one protocol's answers, for a peer that is waiting for a reply.
+// Dialect encodes the replies of one protocol.
 type Dialect interface {
-	// Accepted returns the answer sent when the target is connected. bound is where
-	// datagrams are accepted; it is invalid for a stream.
+	// Accepted returns the reply sent when the target is connected. bound is the address
+	// that accepts datagrams; it is invalid for a stream.
 	Accepted(bound netip.AddrPort) []byte
-	// Refused returns the answer sent when the target cannot be connected; c and text say
-	// why.
+	// Refused returns the reply sent when connecting to the target fails; c and text
+	// give the reason.
 	Refused(c code.Code, text string) []byte
 }
 
-// Answer is the single answer owed to a request.
+// Answer sends the single answer to a request.
 type Answer struct {
 	// Immutable after creation.
 	conn    net.Conn
@@ -43,14 +44,14 @@ type Answer struct {
 	given atomic.Bool
 }
 
-// NewAnswer returns the answer to a request received on c. dialect is nil if no reply
-// is wanted.
+// NewAnswer returns an Answer for a request received on c. dialect is nil if no reply is
+// wanted.
 func NewAnswer(c net.Conn, dialect Dialect) *Answer {
 	return &Answer{conn: c, dialect: dialect}
 }
 
-// Reply tells the peer that the target is connected and, if bound is valid, where
-// datagrams are accepted. It does nothing if no reply is wanted.
+// Reply reports to the peer that the target is connected and, if bound is valid, the
+// address that accepts datagrams. It does nothing if no reply is wanted.
 func (a *Answer) Reply(bound netip.AddrPort) error {
 	if err := a.Claim(); err != nil {
 		return err
@@ -61,9 +62,9 @@ func (a *Answer) Reply(bound netip.AddrPort) error {
 	return a.write(a.dialect.Accepted(bound))
 }
 
-// Refuse tells the peer why the target is not connected, and ends the connection. A
-// peer that is waiting for a reply gets one, and up to two seconds to read it; any
-// other is reset, with the code and the text if the connection can carry them
+// Refuse reports to the peer why the target is not connected, then closes the
+// connection. A peer waiting for a reply is sent one and has up to two seconds to read
+// it. Any other connection is reset, with the code and text if it can carry them
 // (code.Resetter).
 func (a *Answer) Refuse(c code.Code, text string) error {
 	if err := a.Claim(); err != nil {
@@ -84,7 +85,7 @@ func (a *Answer) Refuse(c code.Code, text string) error {
 	return nil
 }
 
-// Early returns the unread bytes that followed the request, if known: see
+// Early returns the unread bytes that followed the request, if known. See
 // Conn.TakeEarly.
 func (a *Answer) Early() []byte {
 	if c, ok := a.conn.(*Conn); ok {
@@ -111,9 +112,9 @@ func (a *Answer) write(b []byte) error {
 	return nil
 }
 
-// HangUp ends a connection after the reason has been sent. It waits briefly for the peer
-// to close first: closing a socket with unread bytes sends a reset, which can overtake
-// the answer.
+// HangUp closes a connection after the reason has been sent. It waits briefly for the
+// peer to close first, because closing a socket with unread bytes sends a reset, which
+// can overtake the reply.
 func HangUp(c net.Conn) {
 	defer func() { _ = c.Close() }()
 	half, ok := c.(interface{ CloseWrite() error })

@@ -8,12 +8,12 @@ import (
 // Authenticator decides who may use a front door. Its method may be called from any
 // goroutine at any time.
 type Authenticator interface {
-	// Check returns nil if password is the password of user name. To slow down guessing
-	// it may block for up to about nine seconds. The error carries code.NotAuthorised
-	// if name and password do not match, and another code if they were not compared.
-	// remote is the application's address, or nil if unknown. Check is called for every
-	// request, including later ones on the same connection, so checking credentials
-	// that were valid before should be cheap.
+	// Check returns nil if password is name's password. To slow down guessing, it may
+	// block for up to about nine seconds. The error carries code.NotAuthorised if name
+	// and password do not match, and another code if they could not be checked. remote
+	// is the application's address, or nil if unknown. Check is called for every
+	// request, including later ones on the same connection, so checking credentials that
+	// were valid before should be cheap.
 	Check(remote net.Addr, name, password string) error
 }
 

@@ -1,6 +1,6 @@
-// Package appconn implements what all doors share on the application's side: its
-// connection, the single answer owed to its request, authentication, and how invalid
-// requests are turned away.
+// Package appconn implements the parts that all doors share: the application's
+// connection, the single answer to its request, authentication, and the rejection of
+// invalid requests.
 package appconn
 
 import (
@@ -13,8 +13,8 @@ import (
 )
 
 // Conn is an application's connection after its greeting. In addition to net.Conn's
-// methods it can close one direction, be reset, and be waited for without a buffer, as
-// far as the underlying connection supports that.
+// methods, it supports closing one direction, resetting, and waiting for data without a
+// buffer, if the underlying connection does.
 type Conn struct {
 	net.Conn
 	early []byte // received after the request and unread; owned by the reading goroutine
@@ -79,8 +79,8 @@ func (c *Conn) WaitReadable() error {
 	return errors.ErrUnsupported
 }
 
-// SyscallConn returns the underlying socket, once the early bytes have been read:
-// reading directly from the socket would skip them.
+// SyscallConn returns the underlying socket. It fails until the early bytes have been
+// read, because reading directly from the socket would skip them.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.Conn.(syscall.Conn); ok && len(c.early) == 0 {
 		return s.SyscallConn()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// waitable is a connection that can be waited for.
+// waitable is a connection that implements WaitReadable.
 type waitable struct {
 	net.Conn
 	waits int
@@ -20,7 +20,7 @@ func TestWaitingWithEarlyBytes(t *testing.T) {
 	c := New(inner, []byte("ab"))
 	for i, want := range []int{0, 0, 1} {
 		if err := c.WaitReadable(); err != nil || inner.waits != want {
-			t.Fatalf("WaitReadable %d = %v after %d waits beneath, want %d", i, err, inner.waits, want)
+			t.Fatalf("WaitReadable %d = %v after %d underlying waits, want %d", i, err, inner.waits, want)
 		}
 		if i < 2 {
 			got := make([]byte, 1)
@@ -31,7 +31,7 @@ func TestWaitingWithEarlyBytes(t *testing.T) {
 	}
 }
 
-func TestSocketIsShownAfterEarlyBytes(t *testing.T) {
+func TestSyscallConnAfterEarlyBytes(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestSocketIsShownAfterEarlyBytes(t *testing.T) {
 	}
 }
 
-func TestWhatTheConnectionBeneathCannot(t *testing.T) {
+func TestUnsupportedByConnection(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()

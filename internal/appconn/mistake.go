@@ -23,9 +23,9 @@ func (m mistake) Unwrap() error { return m.error }
 // Mistake returns err marked as ErrMistake.
 func Mistake(err error) error { return mistake{err} }
 
-// TurnAway sends answer to the application, closes its connection, and returns the
-// ErrMistake to report. The error is always the same for the same mistake, so that
-// repeats can be counted, even if the application has already disconnected.
+// TurnAway sends answer to the application, closes its connection, and returns report as
+// an error marked ErrMistake. The same mistake always returns the same error, even if
+// the application has already disconnected, so that repeats can be counted.
 func TurnAway(c net.Conn, answer, report string) error {
 	if _, err := io.WriteString(c, answer); err == nil {
 		HangUp(c)

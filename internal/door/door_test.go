@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	greetingBytes = "\x05\x01\x00" // SOCKS5, one method: none
+	greetingBytes = "\x05\x01\x00" // SOCKS5, one method: no authentication
 	aRequest      = "\x05\x01\x00\x03\x0bexample.com\x01\xbb"
 )
 
@@ -38,7 +38,7 @@ func (u knownUser) Check(_ net.Addr, name, password string) error {
 
 // scripted is a connection that reads from r and records what is written.
 type scripted struct {
-	net.Conn // nil: other methods are not used
+	net.Conn // nil, because other methods are not used
 	r        io.Reader
 	said     bytes.Buffer
 }
@@ -51,9 +51,9 @@ func (s *scripted) Close() error                { return nil }
 func (s *scripted) LocalAddr() net.Addr         { return nil }
 func (s *scripted) RemoteAddr() net.Addr        { return nil }
 
-// FuzzDoor sends arbitrary bytes: the door does not panic, ends when the application
-// does, decides the same however the bytes are split, passes on only requests that can
-// be encoded, and loses no byte after them.
+// FuzzDoor checks that, whatever bytes arrive, the door does not panic, returns once the
+// application has closed, gives the same result however the bytes are split, returns
+// only requests that can be encoded, and loses no bytes after them.
 func FuzzDoor(f *testing.F) {
 	for _, s := range []string{
 		greetingBytes + aRequest + "payload",
@@ -76,17 +76,17 @@ func FuzzDoor(f *testing.F) {
 		c1, r1, err1 := allDoors(nil)(whole)
 		c2, r2, err2 := allDoors(nil)(cut)
 		if (err1 == nil) != (err2 == nil) || !bytes.Equal(whole.said.Bytes(), cut.said.Bytes()) {
-			t.Fatalf("%q: at once %v and answer %q, byte by byte %v and answer %q",
+			t.Fatalf("%q: all at once: %v, answer %q; byte by byte: %v, answer %q",
 				said, err1, whole.said.Bytes(), err2, cut.said.Bytes())
 		}
 		if err1 != nil {
 			return
 		}
-		if _, ok := c1.(*httpdoor.Conn); ok { // continued by FuzzHTTPFront
+		if _, ok := c1.(*httpdoor.Conn); ok { // covered by FuzzHTTPFront
 			return
 		}
 		if r1.Target != r2.Target {
-			t.Errorf("%q: target at once %v, byte by byte %v", said, r1.Target, r2.Target)
+			t.Errorf("%q: target all at once %v, byte by byte %v", said, r1.Target, r2.Target)
 		}
 		wire, err := r1.AppendBinary(nil)
 		if err != nil {
@@ -99,7 +99,7 @@ func FuzzDoor(f *testing.F) {
 		rest1, _ := io.ReadAll(c1)
 		rest2, _ := io.ReadAll(c2)
 		if got := append(early, rest1...); !bytes.Equal(got, rest2) || !bytes.HasSuffix(said, got) {
-			t.Errorf("%q: payload at once %q, byte by byte %q", said, got, rest2)
+			t.Errorf("%q: payload all at once %q, byte by byte %q", said, got, rest2)
 		}
 	})
 }

@@ -32,10 +32,10 @@ var ErrCrowded = errors.New("dropped to make room for newer connections before i
 type Config struct {
 	Timeout time.Duration // how long a request may take; 0 means appconn.GreetingTimeout
 	Max     int           // maximum concurrent connections; at the limit, a new one evicts an old one; 0 means appconn.PendingMax
-	// Rejected is called for each connection that ended before its request was
-	// complete, and with an empty remote if accepting failed, which is retried. It may
-	// be called from several goroutines at once and must not close the listener. It may
-	// be nil.
+	// Rejected is called for each connection that ended before its request was complete.
+	// It is also called, with an empty remote, if accepting fails; accepting is then
+	// retried. It may be called from several goroutines at once and must not close the
+	// listener. It may be nil.
 	Rejected func(remote string, err error)
 }
 
@@ -120,7 +120,7 @@ func (l *Listener[R]) Addr() net.Addr {
 	return nil
 }
 
-// end closes everything without waiting.
+// end does the work of Close without waiting.
 func (l *Listener[R]) end() error {
 	l.mu.Lock()
 	if l.closed {
@@ -159,7 +159,7 @@ func (l *Listener[R]) serve(p *pending) {
 	_ = p.conn.SetDeadline(time.Now().Add(l.timeout))
 	stream, req, err := l.readSafely(p.conn)
 	if err != nil {
-		if !l.take(p) { // dropped in the meantime: report the reason for that
+		if !l.take(p) { // dropped meanwhile, so report that reason instead
 			<-p.dropped
 			err = p.why
 		}

@@ -10,13 +10,13 @@ import (
 	"tunnels/internal/appconn"
 )
 
-// goner is an application that has sent something and disconnected: it cannot be
-// answered, and the error names a different port each time.
+// goner is the connection of an application that has sent something and disconnected.
+// Answering it fails, and the error names a different port each time.
 type goner struct {
 	net.Conn
 	said  string
 	port  int
-	hears int // number of answers it receives before disconnecting
+	reads int // number of answers it reads before disconnecting
 }
 
 func (g *goner) Read(b []byte) (int, error) {
@@ -29,8 +29,8 @@ func (g *goner) Read(b []byte) (int, error) {
 }
 
 func (g *goner) Write(b []byte) (int, error) {
-	if g.hears > 0 {
-		g.hears--
+	if g.reads > 0 {
+		g.reads--
 		return len(b), nil
 	}
 	return 0, fmt.Errorf("write tcp 127.0.0.1:1080->127.0.0.1:%d: broken pipe", g.port)
@@ -47,14 +47,14 @@ func (g *goner) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: g.port}
 }
 
-// TestMistakeOfGoneApplication checks that a mistake has the same text, so that repeats
-// can be counted, even if the answer cannot be written.
+// TestMistakeOfGoneApplication checks that a mistake always has the same text, so that
+// repeats can be counted, even if the answer cannot be written.
 func TestMistakeOfGoneApplication(t *testing.T) {
 	known := knownUser{}
 	for _, tt := range []struct {
 		name, said string
 		users      appconn.Authenticator
-		hears      int
+		reads      int
 	}{
 		{"TLS", "\x16\x03\x01\x02\x00", nil, 0},
 		{"SOCKS5 methods", "\x05\x01\x02", nil, 0},
@@ -68,7 +68,7 @@ func TestMistakeOfGoneApplication(t *testing.T) {
 	} {
 		var texts []string
 		for port := range 2 {
-			_, _, err := allDoors(tt.users)(&goner{said: tt.said, port: 50000 + port, hears: tt.hears})
+			_, _, err := allDoors(tt.users)(&goner{said: tt.said, port: 50000 + port, reads: tt.reads})
 			if !errors.Is(err, appconn.ErrMistake) {
 				t.Errorf("%s: %v: want a mistake", tt.name, err)
 				break
@@ -76,7 +76,7 @@ func TestMistakeOfGoneApplication(t *testing.T) {
 			texts = append(texts, err.Error())
 		}
 		if len(texts) == 2 && texts[0] != texts[1] {
-			t.Errorf("%s is\n%s, and once more\n%s", tt.name, texts[0], texts[1])
+			t.Errorf("%s gives\n%s, then\n%s", tt.name, texts[0], texts[1])
 		}
 	}
 }

@@ -41,8 +41,9 @@ func (l *Listener[R]) admit(c net.Conn) {
 	l.wg.Go(func() { l.serve(p) })
 }
 
-// oldestLocked chooses the connection to drop for a new one from source: the oldest one
-// from the sources with the most, so that no source can crowd out another.
+// oldestLocked returns the connection to drop in favor of a new one from source: its
+// oldest one if no other source has more connections, else the oldest one from the
+// sources with the most. This way no source can crowd out another.
 func (l *Listener[R]) oldestLocked(source string) *list.Element {
 	most := 0
 	for _, n := range l.bySource {

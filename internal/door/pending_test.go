@@ -13,8 +13,8 @@ type ofClient struct {
 
 func (c ofClient) PeerName() string { return c.name }
 
-// When room is short, the client with the most unfinished requests makes room for a
-// newcomer.
+// TestPendingShareByClient checks that at the limit, a request of the client with the
+// most unfinished requests is dropped.
 func TestPendingShareByClient(t *testing.T) {
 	dropped := make(chan string, 100)
 	l := &Listener[struct{}]{
@@ -50,16 +50,16 @@ func TestPendingShareByClient(t *testing.T) {
 		}
 	}
 	if len(dropped) != 42 {
-		t.Errorf("%d of 52 gave way, want 42", len(dropped))
+		t.Errorf("%d of 52 were dropped, want 42", len(dropped))
 	}
 	for len(dropped) > 0 {
 		if source := <-dropped; source != "flood" {
-			t.Errorf("a request of %s gave way", source)
+			t.Errorf("a request of %s was dropped", source)
 		}
 	}
 	l.Close()
 	if len(l.bySource) != 0 {
-		t.Errorf("sources %v are left of no request", l.bySource)
+		t.Errorf("sources %v are left, but no requests", l.bySource)
 	}
 }
 
@@ -68,8 +68,8 @@ type noConns struct{}
 func (noConns) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (noConns) Close() error              { return nil }
 
-// TestOldestOfEqualSources checks that the oldest connection of all is dropped if no
-// source has more than the others, so that newer ones have time to finish.
+// TestOldestOfEqualSources checks that if all sources have the same number of
+// connections, the oldest is dropped, or a source's own oldest if it already has some.
 func TestOldestOfEqualSources(t *testing.T) {
 	l := &Listener[struct{}]{bySource: map[string]int{}}
 	for _, source := range []string{"a", "b", "c", "d"} {
@@ -79,7 +79,7 @@ func TestOldestOfEqualSources(t *testing.T) {
 	for range 50 { // map order differs each time
 		for source, want := range map[string]string{"new": "a", "c": "c"} {
 			if got := l.oldestLocked(source).Value.(*pending).source; got != want {
-				t.Fatalf("for one from %s, that of %s gives way, want %s", source, got, want)
+				t.Fatalf("a new one from %s evicts one from %s, want one from %s", source, got, want)
 			}
 		}
 	}
