@@ -62,7 +62,7 @@ func parseUser(line string) (name, hash string, err error) {
 	return name, hash, checkHash(hash)
 }
 
-// checkUserName returns what is wrong with a user name.
+// checkUserName returns an error if a user name is invalid.
 func checkUserName(name string) error {
 	switch {
 	case name == "":
@@ -81,7 +81,7 @@ func checkUserName(name string) error {
 	return nil
 }
 
-// checkHash returns what is wrong with a hash, without quoting it.
+// checkHash returns an error if a hash is invalid, without quoting it.
 func checkHash(hash string) error {
 	known := strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$") || strings.HasPrefix(hash, "$2y$")
 	if !known {
@@ -114,9 +114,9 @@ func List(path string) ([]string, error) {
 	return names, nil
 }
 
-// Add sets a user's password, which must be 1 to 72 bytes long and contain no zero
-// byte. If the file does not exist it is created, readable only by its owner. Other
-// lines are kept.
+// Add sets a user's password, which must be 1 to 72 bytes long and contain no zero byte.
+// If the file does not exist it is created, readable only by its owner. Other lines are
+// preserved.
 func Add(path, name, password string) (replaced bool, err error) {
 	if err := checkUserName(name); err != nil {
 		return false, fmt.Errorf("adding a user: %w", err)
@@ -172,11 +172,11 @@ func editUsers(path, name, line string) (found bool, err error) {
 	return found, nil
 }
 
-// replaceFile replaces a file with the result of change, which is passed the old
-// content, or "" if there is no file. The new content is written to a temporary file
-// that is then renamed, so that readers see either the old or the new content. Creating
-// the temporary file fails if it exists, so two concurrent changes cannot overwrite
-// each other. Owner and mode are kept, so a service that could read the file still can.
+// replaceFile replaces a file with the result of change, which receives the old content,
+// or "" if there is no file. The new content is written to a temporary file that is then
+// renamed, so that readers see either the old or the new content. Creating the temporary
+// file fails if it exists, so two concurrent changes cannot overwrite each other. Owner
+// and mode are kept, so a service that could read the file still can.
 func replaceFile(path string, change func(old string) ([]byte, error)) (err error) {
 	beside := path + ".new"
 	f, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

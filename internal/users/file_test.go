@@ -51,10 +51,10 @@ func TestParseUsers(t *testing.T) {
 	} {
 		_, _, err := parseUsers(tt.text)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("parseUsers(%q) = %v, want %q", tt.text, err, tt.want)
+			t.Errorf("parseUsers(%q) = %v, want error %q", tt.text, err, tt.want)
 		}
 		if err != nil && (strings.Contains(err.Error(), tail[:9]) || strings.Contains(err.Error(), hash[7:20]) || strings.Contains(err.Error(), "secret")) {
-			t.Errorf("parseUsers(%q) = %v, which holds the hash", tt.text, err)
+			t.Errorf("parseUsers(%q) = %v, which contains the hash", tt.text, err)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestOpenUsersRefuses(t *testing.T) {
 	} {
 		_, err := Open(path, nil)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
-			t.Errorf("Open(%s) = %v, want it to say %q", path, err, want)
+			t.Errorf("Open(%s) = %v, want an error that contains %q", path, err, want)
 		}
 	}
 }
@@ -83,15 +83,15 @@ func TestOpenUsersRefuses(t *testing.T) {
 func TestUsersAreReloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
-		var told []error
-		u := mustOpen(t, path, func(err error) { told = append(told, err) })
+		var reported []error
+		u := mustOpen(t, path, func(err error) { reported = append(reported, err) })
 		n := byte(0)
 		check := func(name, password string, want code.Code, reports int) {
 			t.Helper()
 			n++
 			expect(t, u, n, name, password, want, 0)
-			if len(told) != reports {
-				t.Errorf("%d reports: %v, want %d", len(told), told, reports)
+			if len(reported) != reports {
+				t.Errorf("%d reports: %v, want %d", len(reported), reported, reports)
 			}
 		}
 		check("alice", "secret", code.OK, 0)
@@ -112,8 +112,8 @@ func TestUsersAreReloaded(t *testing.T) {
 			time.Sleep(reload.Every)
 			check("carol", "hush", code.NotAuthorised, 3)
 		}
-		if told[0] != nil || told[1] == nil || !errors.Is(told[2], fs.ErrNotExist) {
-			t.Errorf("reports = %v, want nil, nonsense, no file", told)
+		if reported[0] != nil || reported[1] == nil || !errors.Is(reported[2], fs.ErrNotExist) {
+			t.Errorf("reports = %v, want nil, nonsense, no file", reported)
 		}
 		writeUsers(t, path, "carol", "hush")
 		if err := u.Reload(); err != nil { // immediate, without waiting for the next check
@@ -135,7 +135,7 @@ func TestUsersAreReloaded(t *testing.T) {
 func TestTouchedFileReportsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := usersFile(t, "alice", "secret")
-		u := mustOpen(t, path, func(err error) { t.Errorf("told %v, want nothing", err) })
+		u := mustOpen(t, path, func(err error) { t.Errorf("reported %v, want nothing", err) })
 		expect(t, u, 1, "alice", "secret", code.OK, 0)
 		before := u.find("alice")
 		at := time.Now().Add(-time.Hour)
@@ -145,7 +145,7 @@ func TestTouchedFileReportsNothing(t *testing.T) {
 		time.Sleep(reload.Every)
 		expect(t, u, 1, "alice", "secret", code.OK, 0)
 		if u.find("alice") != before || before.good.Load() == nil {
-			t.Error("the user was forgotten")
+			t.Error("the user was not reused")
 		}
 	})
 }
@@ -163,7 +163,7 @@ func TestAddAndRemoveUsers(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("file is %v, %v; want mode 0600", info.Mode(), err)
 	}
-	// Other content is kept, even without a final newline.
+	// Other content is preserved, even without a final newline.
 	text, _ := os.ReadFile(path)
 	os.WriteFile(path, append([]byte("# ours\n"), bytes.TrimSpace(text)...), 0o600)
 	add("bob", "hush", false)
@@ -192,7 +192,7 @@ func TestAddAndRemoveUsers(t *testing.T) {
 		t.Errorf("List = %q, %v; want only bob", names, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
-		t.Errorf("left in the folder: %v", left)
+		t.Errorf("files left in the folder: %v", left)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestEditingUsersRefuses(t *testing.T) {
 	refused := func(what string, err error, want string) {
 		t.Helper()
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
-			t.Errorf("%s = %v, want it to say %q", what, err, want)
+			t.Errorf("%s = %v, want an error that contains %q", what, err, want)
 		}
 	}
 	for password, want := range map[string]string{"": "empty", "hush\x00": "zero byte", strings.Repeat("hush", 19): "76 bytes"} {
@@ -227,13 +227,13 @@ func TestEditingUsersRefuses(t *testing.T) {
 	refused("Add", err, "line 1: ")
 	refused("Remove", Remove(path, "bob"), "line 1: ")
 	if _, err := os.Stat(path + ".new"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file is left: %v", err)
+		t.Errorf("the temporary file was left behind: %v", err)
 	}
 }
 
 // FuzzUsersFile checks that every user in an accepted file can be found and its hash
 // compared, that the file parses the same after being rewritten, and that errors never
-// quote what follows a name.
+// quote the text after a name.
 func FuzzUsersFile(f *testing.F) {
 	hash := "$2y$05$" + strings.Repeat("x", 53)
 	for _, s := range []string{
@@ -247,7 +247,7 @@ func FuzzUsersFile(f *testing.F) {
 		if err != nil {
 			for line := range strings.Lines(string(text)) {
 				if _, secret, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && len(secret) > 24 && strings.Contains(err.Error(), secret) {
-					t.Errorf("error %q holds %q", err, secret)
+					t.Errorf("error %q contains %q", err, secret)
 				}
 			}
 			return
@@ -264,7 +264,7 @@ func FuzzUsersFile(f *testing.F) {
 			again = append(again, n+":"+string(hashes[n])+"\n"...)
 		}
 		if m, _, err := parseUsers(string(again)); err != nil || !reflect.DeepEqual(m, names) {
-			t.Errorf("%q written again reads %q, %v", text, m, err)
+			t.Errorf("%q reads back as %q, %v", text, m, err)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 // userList is the parsed content of a file. It is immutable.
 type userList struct {
 	users map[string]*user
-	dummy []byte // a hash that matches no password, compared for unknown names
+	dummy []byte // a hash that matches no password, used for unknown names
 }
 
 // newUserList parses text. Users in old, which may be nil, are reused if their hashes

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// keepOwner gives f the owner and mode recorded in was.
+// keepOwner sets f's owner and mode to those recorded in was.
 func keepOwner(f *os.File, was os.FileInfo) error {
 	if s, ok := was.Sys().(*syscall.Stat_t); ok {
 		if err := f.Chown(int(s.Uid), int(s.Gid)); err != nil {

@@ -98,8 +98,7 @@ func (t *loginThrottle) leave(g *guesser) {
 	}
 }
 
-// failed records a wrong password. right records a correct one, which clears the
-// failures.
+// failed records a wrong password.
 func (t *loginThrottle) failed(g *guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,6 +106,7 @@ func (t *loginThrottle) failed(g *guesser) {
 	g.last = time.Now()
 }
 
+// right records a correct password, which clears the failures.
 func (t *loginThrottle) right(g *guesser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

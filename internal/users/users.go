@@ -33,8 +33,8 @@ var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is 
 // Users is an eagersocks.Authenticator backed by a file of names and bcrypt hashes,
 // which is reloaded when it changes. Its methods may be called from any goroutine.
 //
-// Answers to an address with wrong passwords are delayed: by 0.25 s after the first,
-// doubling up to 8 s, until a correct password or five minutes without a wrong one.
+// A wrong password delays further answers to the same address: by 0.25 s after the first
+// one, doubling up to 8 s, until a correct password or five minutes without a wrong one.
 // Credentials that worked last time are never delayed, but do not clear the failures
 // either, so that one misconfigured program does not slow down the others on its
 // machine, and an attacker with an account cannot use it to get more guesses.
@@ -140,7 +140,7 @@ func (u *Users) Check(remote net.Addr, name, password string) error {
 	return nil
 }
 
-// slowDown waits for d, unless that would be later than until.
+// slowDown waits for d, or returns an error if that would last beyond until.
 func (u *Users) slowDown(d time.Duration, until time.Time) error {
 	if d > time.Until(until) {
 		return errGuessing
@@ -175,7 +175,8 @@ func (u *Users) wait(place chan<- struct{}, patience *time.Timer) error {
 // find returns the user with that name, or nil.
 func (u *Users) find(name string) *user { return u.file.Now().users[name] }
 
-// compare takes the same time for unknown names, for which who is nil.
+// compare reports whether password is correct for who. For an unknown name, who is nil,
+// and compare takes just as long.
 func (u *Users) compare(who *user, password string) bool {
 	hash := u.file.Now().dummy
 	if who != nil {
@@ -211,10 +212,10 @@ func checkPassword(password string) error {
 	case len(password) > passwordMax:
 		return fmt.Errorf("password is %d bytes long; bcrypt uses only the first %d", len(password), passwordMax)
 	case strings.ContainsRune(password, 0):
-		return errors.New("password has a zero byte")
+		return errors.New("password contains a zero byte")
 	}
 	return nil
 }
 
-// Close makes waiting Checks fail at once, and later ones too.
+// Close makes waiting and later calls to Check fail immediately.
 func (u *Users) Close() { u.closing.Do(func() { close(u.done) }) }

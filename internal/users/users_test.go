@@ -112,7 +112,7 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 		expect(t, u, 2, "alice", "guess", wrong, 0)
 		expect(t, u, 1, "alice", "secret", code.OK, 8000*ms) // clears the failures
 		expect(t, u, 1, "alice", "guess", wrong, 0)
-		expect(t, u, 1, "alice", "secret", code.OK, 0) // verified before, so it does not clear the failures
+		expect(t, u, 1, "alice", "secret", code.OK, 0) // already verified, so it does not clear the failures
 		expect(t, u, 1, "alice", "guess", wrong, 250*ms)
 		expect(t, u, 1, "alice", "guess", wrong, 500*ms)
 		time.Sleep(slowFor)
@@ -121,7 +121,7 @@ func TestWrongPasswordsSlowDown(t *testing.T) {
 	})
 }
 
-// TestManyGuessesAtOnce checks that passwords are checked one at a time, that those
+// TestManyGuessesAtOnce checks that passwords are checked one at a time, that guesses
 // that would wait too long are rejected, and that correct credentials are not delayed.
 func TestManyGuessesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -149,10 +149,10 @@ func TestManyGuessesAtOnce(t *testing.T) {
 		wg.Wait()
 		// The checks run at 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s.
 		if n := looked.Load(); n != 6 || n+turnedAway.Load() != 1000 {
-			t.Errorf("%d guesses were looked at and %d turned away, want 6 and 994", n, turnedAway.Load())
+			t.Errorf("%d guesses were checked and %d rejected, want 6 and 994", n, turnedAway.Load())
 		}
 		if d := time.Since(start); d > slowWait {
-			t.Errorf("they took %v, want %v at most", d, slowWait)
+			t.Errorf("they took %v, want at most %v", d, slowWait)
 		}
 	})
 }
@@ -173,7 +173,7 @@ func TestManyLoginsAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("they took %v, want no time", d)
+			t.Errorf("they took %v, want no delay", d)
 		}
 		if n := len(u.throttle.all); n != 0 {
 			t.Errorf("%d addresses are remembered, want none", n)
@@ -206,7 +206,7 @@ func TestGuessersAreBounded(t *testing.T) {
 	b.right(g)
 	b.leave(g)
 	if len(b.all) != guessers-1 || b.idle.Len() != guessers-1 || b.waiting != 0 {
-		t.Errorf("%d and %d addresses are remembered and %d wait, want %d and none", len(b.all), b.idle.Len(), b.waiting, guessers-1)
+		t.Errorf("%d and %d addresses are remembered and %d are waiting, want %d and none", len(b.all), b.idle.Len(), b.waiting, guessers-1)
 	}
 }
 
@@ -231,7 +231,7 @@ func TestUsersClose(t *testing.T) {
 			}
 		}
 		if d := time.Since(start); d != 0 {
-			t.Errorf("they took %v, want no time", d)
+			t.Errorf("they took %v, want no delay", d)
 		}
 		expect(t, u, 2, "alice", "secret", code.GoingAway, 0)
 		expect(t, u, 2, "bob", "hush", code.GoingAway, 0)
