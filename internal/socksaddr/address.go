@@ -26,7 +26,7 @@ type Address struct {
 func New(host string, port uint16) (Address, error) {
 	a, err := NewAnyPort(host, port)
 	if err == nil && port == 0 {
-		return Address{}, unsupported("port 0 of " + strconv.QuoteToASCII(host) + " cannot be connected to")
+		return Address{}, unsupported("cannot connect to port 0 of " + strconv.QuoteToASCII(host))
 	}
 	return a, err
 }
@@ -43,7 +43,7 @@ func NewAnyPort(host string, port uint16) (Address, error) {
 	return Address{ip.String(), port}, nil
 }
 
-// Parse reads host:port with a numeric port; IPv6 addresses are in brackets.
+// Parse parses host:port with a numeric port. An IPv6 address must be in brackets.
 func Parse(s string) (Address, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {

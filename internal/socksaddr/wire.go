@@ -49,8 +49,8 @@ func EncodedSize(name string, ip netip.Addr) int {
 	return 1 + 16 + 2
 }
 
-// Append appends ATYP, ADDR and PORT: for name, which must be valid, or for ip if name
-// is empty.
+// Append appends ATYP, ADDR and PORT. The address is name, which must be valid, or ip if
+// name is empty.
 func Append(b []byte, name string, ip netip.Addr, port uint16) []byte {
 	switch {
 	case name != "":
@@ -68,8 +68,8 @@ func Append(b []byte, name string, ip netip.Addr, port uint16) []byte {
 	return binary.BigEndian.AppendUint16(b, port)
 }
 
-// Split splits b into ADDR and PORT; b must have Size bytes and two more. It checks
-// nothing; ip is invalid if atyp is Name.
+// Split splits b into ADDR and PORT; b must have Size bytes and two more. It does no
+// checks. ip is invalid if atyp is Name.
 func Split(atyp byte, b []byte) (name string, ip netip.Addr, port uint16) {
 	addr, port := b[:len(b)-2], binary.BigEndian.Uint16(b[len(b)-2:])
 	if atyp == Name {

@@ -29,7 +29,7 @@ func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	fd := int(f.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
-		return "", fmt.Errorf("read the terminal's state: %w", err)
+		return "", fmt.Errorf("reading the terminal's state: %w", err)
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -48,13 +48,13 @@ func ReadPassword(f *os.File, w io.Writer, prompt string) (string, error) {
 	case r := <-read:
 		fmt.Fprintln(w) // the newline typed by the user was not echoed either
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
-			return "", fmt.Errorf("read the password: %w", r.err)
+			return "", fmt.Errorf("reading the password: %w", r.err)
 		}
 		return string(r.line), nil
 	case <-signals:
 		fmt.Fprintln(w)
 		if err := term.Restore(fd, before); err != nil {
-			return "", fmt.Errorf("restore the terminal: %w", err)
+			return "", fmt.Errorf("restoring the terminal: %w", err)
 		}
 		return "", ErrInterrupted
 	}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long to wait on a busy machine for something that must happen.
+// patience is how long to wait for an expected event on a busy machine.
 const patience = 20 * time.Second
 
 // pty opens a pseudo-terminal: bytes written to master are input to slave.
@@ -21,7 +21,7 @@ func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		t.Skipf("no pseudo-terminals on this system: %v", err)
 	}
 	t.Cleanup(func() { master.Close() })
 	fd := int(master.Fd())
@@ -30,11 +30,11 @@ func pty(t *testing.T) (master, slave *os.File) {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	}
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		t.Skipf("no pseudo-terminals on this system: %v", err)
 	}
 	slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		t.Skipf("no pseudo-terminals on this system: %v", err)
 	}
 	t.Cleanup(func() { slave.Close() })
 	return master, slave
@@ -55,7 +55,7 @@ func waitSilent(t *testing.T, f *os.File) {
 	end := time.Now().Add(patience)
 	for echoes(t, f) {
 		if time.Now().After(end) {
-			t.Fatal("what is typed is still shown")
+			t.Fatal("input is still echoed")
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -64,7 +64,7 @@ func waitSilent(t *testing.T, f *os.File) {
 func TestReadPassword(t *testing.T) {
 	master, slave := pty(t)
 	if !Is(slave) {
-		t.Error("Is says that a terminal is none")
+		t.Error("Is(terminal) = false")
 	}
 	var said bytes.Buffer
 	type result struct {
@@ -85,10 +85,10 @@ func TestReadPassword(t *testing.T) {
 		t.Errorf("ReadPassword = %q, %v", r.password, r.err)
 	}
 	if !echoes(t, slave) {
-		t.Error("the terminal does not show what is typed any more")
+		t.Error("the terminal no longer echoes input")
 	}
 	if got := said.String(); got != "Password: \n" {
-		t.Errorf("it says %q", got)
+		t.Errorf("the output is %q", got)
 	}
 
 	// Ctrl-C reaches the process as SIGINT.
@@ -101,7 +101,7 @@ func TestReadPassword(t *testing.T) {
 		t.Errorf("after Ctrl-C: %q, %v", r.password, r.err)
 	}
 	if !echoes(t, slave) {
-		t.Error("after Ctrl-C the terminal does not show what is typed any more")
+		t.Error("after Ctrl-C the terminal no longer echoes input")
 	}
 	if _, err := master.WriteString("\n"); err != nil { // ends the read that is still running
 		t.Fatal(err)
@@ -115,6 +115,6 @@ func TestIsNot(t *testing.T) {
 	}
 	defer null.Close()
 	if Is(null) || Is(strings.NewReader("x")) {
-		t.Error("Is takes something else for a terminal")
+		t.Error("Is returns true for something other than a terminal")
 	}
 }
