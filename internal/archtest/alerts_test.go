@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// errorLines lists every message logged at erro, with the content of its arguments.
-// Alerts carry these off the machine, so none may name a target or quote an
-// application.
+// errorLines lists every message logged at erro, with a description of its arguments.
+// Alerts are sent off the machine, so none may name a target or quote an application's
+// data.
 var errorLines = map[string]string{
 	"%v":                         "a listener that cannot accept: its address and the system's error",
 	"cannot start: %v":           "configuration and listeners",

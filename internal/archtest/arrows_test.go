@@ -54,7 +54,7 @@ var rooms = map[string]room{
 }
 
 // TestImportArrows checks every import against the table. Test files may import
-// anything, except that those below main, cli and config may not import these.
+// anything, except that those below main, cli and config may not import those three.
 func TestImportArrows(t *testing.T) {
 	seen := 0
 	err := fs.WalkDir(os.DirFS(root), ".", func(file string, d fs.DirEntry, err error) error {
@@ -91,7 +91,7 @@ func TestImportArrows(t *testing.T) {
 	}
 }
 
-// upper lists the folders that come above all others.
+// upper lists the folders above all others.
 var upper = []string{"", "internal/cli", "internal/config"}
 
 // judge explains why a file may not import a package, or returns "".

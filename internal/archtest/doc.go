@@ -1,3 +1,3 @@
-// Package archtest tests the architecture: which packages may import which, which may
-// name options, and what may leave the machine in alerts. It contains only tests.
+// Package archtest tests the architecture: which packages may import which others, which
+// may name options, and what alerts may contain. It contains only tests.
 package archtest

@@ -1,5 +1,5 @@
-// Package code defines the codes for why a session, conn or request ended, used on the
-// wire (RESET, GOAWAY), in SOCKS replies and in the log.
+// Package code defines codes for the reason a session, conn or request ended, used on
+// the wire (RESET, GOAWAY), in SOCKS replies and in the log.
 package code
 
 import (
@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Code is the reason why something ended. 0x00 to 0x08 are the SOCKS5 reply codes (RFC
-// 1928 section 6); codes above 0x10 are used only between client and server.
+// Code is the reason something ended. 0x00 to 0x08 are the SOCKS5 reply codes (RFC 1928
+// section 6); codes above 0x10 are used only between client and server.
 type Code uint8
 
 // The codes. Their values are part of the wire format: docs/PROTOCOL.md lists them.
@@ -53,7 +53,7 @@ var names = map[Code]string{
 	Idle:               "idle for too long",
 }
 
-// String returns the code's description, as in the log and in messages to users.
+// String returns the code's description, as used in the log and in messages to users.
 func (c Code) String() string {
 	if s, ok := names[c]; ok {
 		return s
@@ -105,7 +105,7 @@ func Of(err error) (Code, bool) {
 }
 
 // Resetter is a connection that can be reset with a reason, so that its peer sees an
-// error, never a clean end. Reset ends both directions and returns at once.
+// error, never a clean end. Reset ends both directions and returns immediately.
 type Resetter interface {
 	Reset(c Code, text string) error
 }

@@ -79,7 +79,7 @@ type Role interface {
 	// Reload reloads the files that may change while the role is running.
 	Reload() error
 	// Shutdown stops accepting, waits for open connections until ctx is done, then ends
-	// the rest. The error says what was cut off.
+	// the rest. The error reports what was cut off.
 	Shutdown(ctx context.Context) error
 	// Close ends everything immediately.
 	Close()

@@ -11,20 +11,20 @@ import (
 	"tunnels/internal/trim"
 )
 
-// Work tracks connections while they are served, each by its own goroutine.
+// Work tracks connections while they are being served, each in its own goroutine.
 type Work struct {
 	wg     sync.WaitGroup
 	Memory *trim.Trimmer // set before the first Start, closed by Abort; nil leaves memory to the runtime
 
 	mu    sync.Mutex
-	conns map[net.Conn]net.Conn // guarded by mu; each connection and the far one it is joined with, or nil
+	conns map[net.Conn]net.Conn // guarded by mu; maps each connection to the far one it is joined with, or nil
 	over  bool                  // guarded by mu; Abort has been called
 }
 
 // Start serves c by calling serve in a goroutine and then, in a second one, the rest
-// function that serve returned, unless that is nil. Setting up a connection grows the
-// stack; with the second goroutine, that memory is not held while the connection
-// carries data, perhaps for hours.
+// function that serve returned, if any. Setting up a connection grows the stack; the
+// second goroutine avoids holding that memory while the connection carries data, perhaps
+// for hours.
 func (w *Work) Start(c net.Conn, serve func() (rest func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,7 +86,7 @@ func (w *Work) Count() int {
 // first.
 func (w *Work) Wait(ctx context.Context) error {
 	done := make(chan struct{})
-	go func() { // exits when the last connection ends, at the latest after Abort
+	go func() { // exits when the last connection ends, which Abort makes happen
 		w.wg.Wait()
 		close(done)
 	}()

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestWorkTrims checks that Work tells its Trimmer when connections start and end.
+// TestWorkTrims checks that Work notifies its Trimmer when connections start and end.
 func TestWorkTrims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w Work

@@ -16,7 +16,7 @@ import (
 )
 
 // MaxFile limits the size of a file in bytes. It is more than any file needs, and
-// catches a wrong path early, such as that of a log or device.
+// quickly catches a wrong path, such as a log or device.
 const MaxFile = 1 << 20
 
 // ReadFile reads a file of up to MaxFile bytes that contains no certificate or key.

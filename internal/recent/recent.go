@@ -29,7 +29,8 @@ func New[K comparable, V any](size int) *Map[K, V] {
 	return &Map[K, V]{max: max(size, 1), byKey: map[K]*list.Element{}}
 }
 
-// Get returns the value stored under k and whether there is one that has not expired.
+// Get returns the value stored under k, and reports whether there is one that has not
+// expired.
 func (m *Map[K, V]) Get(k K) (V, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,7 +18,7 @@ func wantValue(t *testing.T, m *Map[string, int], k string, want int) {
 func wantNone(t *testing.T, m *Map[string, int], k string) {
 	t.Helper()
 	if v, ok := m.Get(k); ok {
-		t.Errorf("Get(%s) = %d, want nothing", k, v)
+		t.Errorf("Get(%s) = %d, want no value", k, v)
 	}
 }
 

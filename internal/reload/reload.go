@@ -17,8 +17,8 @@ import (
 const (
 	// Every is the minimum interval between checks of the same file.
 	Every = time.Second
-	// settled is the age beyond which a file's modification time identifies its
-	// version; on some systems times have no finer resolution.
+	// settled is the age beyond which a file's modification time identifies its version;
+	// on some systems, file times are no more precise.
 	settled = 2 * time.Second
 )
 
@@ -36,7 +36,7 @@ type Config[T any] struct {
 	Report func(error)
 
 	// KeepIfEmpty keeps the content in force while the file is empty, as it is for a
-	// moment when written in place. Reload loads even an empty file.
+	// moment while being rewritten in place. Reload loads even an empty file.
 	KeepIfEmpty bool
 }
 
@@ -82,8 +82,8 @@ func (f *File[T]) Look() {
 	}
 }
 
-// Reload reads the file now, changed or not. It returns any error instead of reporting
-// it.
+// Reload reads the file now, whether or not it has changed. It returns any error instead
+// of reporting it.
 func (f *File[T]) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,8 +128,8 @@ func (f *File[T]) isReadLocked(info os.FileInfo) bool {
 		f.read.Sub(info.ModTime()) >= settled
 }
 
-// readLocked reads the file and, if it is valid, puts it in force. It returns whether
-// the content changed.
+// readLocked reads the file and, if it is valid, puts its content in force. It returns
+// whether the content changed.
 func (f *File[T]) readLocked() (changed bool, err error) {
 	f.looked = time.Now()
 	f.read = f.looked
@@ -150,10 +150,10 @@ func (f *File[T]) readLocked() (changed bool, err error) {
 	return changed, nil
 }
 
-// Read reads a file once, like lines.ReadFile, but only a regular file, since opening a
-// pipe could block forever. The info is from before reading, so that a concurrent
-// change is noticed later. It is nil if the file is missing or unreadable, because the
-// cause may go away without changing the info. Errors name the file.
+// Read reads a file once, like lines.ReadFile, but accepts only a regular file, since
+// opening a pipe could block forever. The info is obtained before reading, so that a
+// concurrent change is noticed later. It is nil if the file is missing or unreadable,
+// because the cause may go away without changing the info. Errors name the file.
 func Read(path, kind string) (text string, info os.FileInfo, err error) {
 	info, err = os.Stat(path)
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	trimMin = 24 << 20
 )
 
-// Trimmer returns memory to the system. It sets a timer only after connections have
+// Trimmer returns memory to the system. It starts a timer only after connections have
 // ended. Its methods are safe for concurrent use.
 type Trimmer struct {
 	// Immutable after creation. conns returns the number of connections. bytes returns
@@ -83,7 +83,7 @@ func (t *Trimmer) Ended() {
 
 // look returns memory if a lot has been freed.
 func (t *Trimmer) look() {
-	t.armed.Store(false) // first, so that any connection ending from now on sets the timer again
+	t.armed.Store(false) // first, so that any connection ending from now on starts the timer again
 	if !t.muchIsFree(t.conns()) || !t.trim() {
 		return
 	}
@@ -125,7 +125,7 @@ func trimMemory() bool {
 	if held[0].Value.Uint64()-held[1].Value.Uint64() < trimMin {
 		return false
 	}
-	runtime.GC() // FreeOSMemory collects once more: pools survive a single collection
+	runtime.GC() // FreeOSMemory collects again, because pools survive a single collection
 	debug.FreeOSMemory()
 	return true
 }

@@ -17,10 +17,10 @@ func TestNearest(t *testing.T) {
 		}
 	}
 	if got := Nearest("tls.cert", []string{"tls.aaaaa.cert", "tls.bbbbb.cert", "tls.ccccc.cert", "tls.ddddd.cert"}); got != "" {
-		t.Errorf("Nearest proposes %q, want nothing where there is too much to choose from", got)
+		t.Errorf("Nearest = %q, want no suggestion from too many candidates", got)
 	}
 	if got := Nearest("ab", []string{"c", "yz"}); got != "" {
-		t.Errorf("Nearest = %q, want nothing that shares no letter", got)
+		t.Errorf("Nearest = %q, want no suggestion without a shared letter", got)
 	}
 }
 

@@ -28,7 +28,7 @@ func Text(kind, binary, home string) (string, bool) {
 	return strings.Replace(string(b), installed, word(binary), 1), true
 }
 
-// word quotes a path for a systemd command line, in which % begins a specifier and $ a
+// word quotes a path for a systemd command line, where % begins a specifier and $ a
 // variable (systemd.service(5), "Command lines").
 func word(path string) string {
 	path = strings.NewReplacer("%", "%%", "$", "$$").Replace(path)

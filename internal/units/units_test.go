@@ -18,7 +18,7 @@ func TestText(t *testing.T) {
 	} {
 		got, ok := units.Text(tt.kind, tt.binary, tt.home)
 		if !ok || !strings.Contains(got, tt.want) {
-			t.Errorf("Text(%q, %q, %q) = %q, %v, want it to hold %q", tt.kind, tt.binary, tt.home, got, ok, tt.want)
+			t.Errorf("Text(%q, %q, %q) = %q, %v, want it to contain %q", tt.kind, tt.binary, tt.home, got, ok, tt.want)
 		}
 	}
 	if text, ok := units.Text("windows", "", ""); ok {
@@ -33,7 +33,7 @@ func TestNoRestartAfterConfigError(t *testing.T) {
 	for _, kind := range []string{"server", "client"} {
 		text, _ := units.Text(kind, "/usr/local/bin/tunnels", "")
 		if !strings.Contains(text, "\nRestartPreventExitStatus=2\n") || strings.Contains(text, "ExecStartPre") {
-			t.Errorf("the %s's unit is restarted for ever:\n%s", kind, text)
+			t.Errorf("the %s's unit would restart forever:\n%s", kind, text)
 		}
 	}
 }
