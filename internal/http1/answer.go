@@ -6,29 +6,29 @@ import (
 	"strings"
 )
 
-// answerLinesMax limits the lines of a head, because short lines use many times their
-// size in memory.
+// answerLinesMax limits the number of lines in a head, because short lines take up many
+// times their size in memory.
 const answerLinesMax = 4096
 
-// Answer is the head of a response. Its lines keep their bytes, order and spelling,
-// except for anything a recipient must not see: CR and NUL become spaces, a folded line
-// is joined to the previous one (RFC 9112 section 5.2), and lines end in CR LF. The zero
-// Answer is ready for AddLine.
+// Answer is the head of a response. The lines are preserved byte for byte and in order,
+// with a few exceptions required for safe forwarding: CR and NUL become spaces, a
+// folded line is joined to the previous one (RFC 9112 section 5.2), and every line ends
+// in CR LF. The zero Answer is ready for AddLine.
 type Answer struct {
 	Status int
-	Minor  int // of HTTP/1.x
+	Minor  int // the x in HTTP/1.x
 	Fields []Field
-	// Odd reports whether two programs may read the head differently, for example
-	// because a line is not a field. It should be the last response on its connection.
+	// Odd reports whether parsers may disagree about the head, for example because a
+	// line is not a field. If so, this should be the last response on its connection.
 	Odd bool
 
-	first []byte // first line as forwarded
+	first []byte // status line as forwarded
 }
 
 // Field is one line of a head.
 type Field struct {
-	Name  string // without surrounding blanks; empty if the line is not a field
-	Value string // without surrounding blanks
+	Name  string // without surrounding whitespace; empty if the line is not a field
+	Value string // without surrounding whitespace
 	line  []byte // as received, without its line ending
 }
 
@@ -37,12 +37,12 @@ func (f *Field) AppendTo(b []byte) []byte {
 	return append(append(b, f.line...), "\r\n"...)
 }
 
-// AddLine adds the next line of the head, including its line ending. It may change line
-// but does not keep it.
+// AddLine adds the next line of the head, including its line ending. It may modify line
+// but does not retain it.
 func (a *Answer) AddLine(line []byte) error {
 	line = cleanLine(line)
 	if !IsFieldValue(string(line)) {
-		a.Odd = true // some programs end a line at control characters
+		a.Odd = true // some parsers end a line at control characters
 	}
 	if a.first == nil {
 		return a.addFirst(line)
@@ -70,19 +70,19 @@ func newField(line []byte) Field {
 	return f
 }
 
-// fold joins a line that begins with a blank to the field.
+// fold appends a continuation line to the field.
 func (f *Field) fold(line []byte) {
 	if line = bytes.TrimLeft(line, " \t"); len(line) > 0 {
 		*f = newField(append(append(bytes.TrimRight(f.line, " \t"), ' '), line...))
 	}
 }
 
-// isRegular reports whether every program reads the line as the same field.
+// isRegular reports whether all parsers agree on the field's name and value.
 func (f *Field) isRegular() bool {
 	return IsToken(f.Name) && len(f.line) > len(f.Name) && f.line[len(f.Name)] == ':'
 }
 
-// addFirst adds the status line. Everything after the version is kept.
+// addFirst adds the status line. Everything after the version is preserved.
 func (a *Answer) addFirst(line []byte) error {
 	version, rest, _ := strings.Cut(strings.ReplaceAll(string(line), "\t", " "), " ")
 	status := strings.TrimLeft(rest, " ")
@@ -101,14 +101,14 @@ func (a *Answer) addFirst(line []byte) error {
 	if strings.HasPrefix(version, "HTTP/1.") { // a proxy sends its own version
 		a.first = append([]byte("HTTP/1.1"), line[len(version):]...)
 	} else {
-		a.Odd = true // only the most tolerant programs accept that
+		a.Odd = true // only the most lenient parsers accept that
 	}
 	a.Odd = a.Odd || status != rest || rest != "" && line[len(version)] == '\t'
 	return nil
 }
 
-// isVersion reports whether v is a version that can be read as HTTP/1, and sets Minor.
-// Some servers send HTTP/2 although they speak HTTP/1.
+// isVersion reports whether v can be treated as HTTP/1, and sets Minor. Some servers
+// send HTTP/2 although they speak HTTP/1.
 func (a *Answer) isVersion(v string) bool {
 	minor, ok := strings.CutPrefix(v, "HTTP/1.")
 	if !ok {
@@ -120,12 +120,12 @@ func (a *Answer) isVersion(v string) bool {
 	return err == nil && len(minor) == 1
 }
 
-// AppendStatus appends the first line.
+// AppendStatus appends the status line.
 func (a *Answer) AppendStatus(b []byte) []byte {
 	return append(append(b, a.first...), "\r\n"...)
 }
 
-// All returns the values of all fields with that name.
+// All returns the values of all fields called name.
 func (a *Answer) All(name string) (values []string) {
 	for _, f := range a.Fields {
 		if strings.EqualFold(f.Name, name) {

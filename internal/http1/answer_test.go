@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// parse reads a head whose lines end in \n, which stands for CR LF.
+// parse parses a head, written with \n for CR LF.
 func parse(t testing.TB, head string) (*Answer, error) {
 	t.Helper()
 	a := new(Answer)
@@ -32,7 +32,8 @@ func (a *Answer) text() string {
 	return strings.ReplaceAll(string(b), "\r\n", "\n")
 }
 
-// TestAnswerLines: a head keeps its bytes, except those that would split it in two.
+// TestAnswerLines checks that a head is preserved, except for bytes that could split it
+// in two.
 func TestAnswerLines(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\n"
 	for _, tt := range []struct {
@@ -45,7 +46,7 @@ func TestAnswerLines(t *testing.T) {
 		{"HTTP/1.0", "HTTP/1.0 200 OK\n", ok, false},
 		{"HTTP/1.7", "HTTP/1.7 200 OK\n", ok, false},
 		{"HTTP/2", "HTTP/2 200 OK\n", "HTTP/2 200 OK\n", true},
-		{"small letters", "http/1.1 200 OK\n", "http/1.1 200 OK\n", true},
+		{"lower case", "http/1.1 200 OK\n", "http/1.1 200 OK\n", true},
 		{"two blanks", "HTTP/1.1  200 OK\n", "HTTP/1.1  200 OK\n", true},
 		{"tab", "HTTP/1.1\t200 OK\n", "HTTP/1.1\t200 OK\n", true},
 		{"space in a name", ok + "A b: 1\n", ok + "A b: 1\n", true},
@@ -62,7 +63,7 @@ func TestAnswerLines(t *testing.T) {
 		{"CR and LF in the status line", "HTTP/1.1 200 O\rK\n", "HTTP/1.1 200 O K\n", false},
 		{"folded", ok + "A: 1 \n\t 2\n  \n 3\nB: 4\n", ok + "A: 1 2 3\nB: 4\n", false},
 		{"folded by a CR", ok + "A: 1\n\rB: 2\n", ok + "A: 1 B: 2\n", false},
-		{"folded at first", ok + " A: 1\nB: 2\n", ok + "B: 2\n", false},
+		{"folded first line", ok + " A: 1\nB: 2\n", ok + "B: 2\n", false},
 	} {
 		a, err := parse(t, tt.head)
 		if err != nil {
@@ -70,7 +71,7 @@ func TestAnswerLines(t *testing.T) {
 			continue
 		}
 		if got := a.text(); got != tt.want || a.Odd != tt.odd {
-			t.Errorf("%s: passed on as %q, odd: %t; want %q, %t", tt.name, got, a.Odd, tt.want, tt.odd)
+			t.Errorf("%s: forwarded as %q, odd: %t; want %q, %t", tt.name, got, a.Odd, tt.want, tt.odd)
 		}
 	}
 }
@@ -82,7 +83,7 @@ func TestAnswerIsNone(t *testing.T) {
 		"HTTP/1.1\n", " HTTP/1.1 200 OK\n", "ICY 200 OK\n", "HTTP/1.1 200 OK\n" + strings.Repeat("A: 1\n", answerLinesMax+1),
 	} {
 		if a, err := parse(t, head); !IsMalformed(err) {
-			t.Errorf("%.40q: %v, %v; want that it is malformed", head, a, err)
+			t.Errorf("%.40q: %v, %v; want a malformed error", head, a, err)
 		}
 	}
 }
@@ -97,11 +98,11 @@ func TestFraming(t *testing.T) {
 		{"no length", "HTTP/1.1 200 OK\n", "GET", "rest final"},
 		{"length 0", "HTTP/1.1 200 OK\nContent-Length: 0\n", "GET", "0"},
 		{"length with zeros", "HTTP/1.1 200 OK\nContent-Length: 005\n", "GET", "5"},
-		{"one length twice", "HTTP/1.1 200 OK\nContent-Length: 5, 5\n", "GET", "5"},
-		{"one length in two fields", "HTTP/1.1 200 OK\nContent-Length: 5\ncontent-length: 05\n", "GET", "5"},
-		{"length larger than can be counted", "HTTP/1.1 200 OK\nContent-Length: 99999999999999999999\n", "GET", "rest final"},
-		{"lengths that differ", "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n", "GET", "error"},
-		{"lengths that differ in a field", "HTTP/1.1 200 OK\nContent-Length: 5, 6\n", "GET", "error"},
+		{"same length twice", "HTTP/1.1 200 OK\nContent-Length: 5, 5\n", "GET", "5"},
+		{"same length in two fields", "HTTP/1.1 200 OK\nContent-Length: 5\ncontent-length: 05\n", "GET", "5"},
+		{"length too large to represent", "HTTP/1.1 200 OK\nContent-Length: 99999999999999999999\n", "GET", "rest final"},
+		{"different lengths", "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n", "GET", "error"},
+		{"different lengths in one field", "HTTP/1.1 200 OK\nContent-Length: 5, 6\n", "GET", "error"},
 		{"two lengths, one not a number", "HTTP/1.1 200 OK\nContent-Length: 5, x\n", "GET", "error"},
 		{"negative", "HTTP/1.1 200 OK\nContent-Length: -5\n", "GET", "rest final"},
 		{"signed", "HTTP/1.1 200 OK\nContent-Length: +5\n", "GET", "rest final"},
@@ -163,8 +164,9 @@ func short(f Framing, err error) string {
 	return strings.Join(words, " ")
 }
 
-// FuzzAnswer: whatever a target sends, the forwarded bytes are one head for every
-// parser that ends lines at CR LF, and parsing it again gives the same result.
+// FuzzAnswer checks that for any response, the forwarded bytes are a single head to
+// every parser that ends lines at CR LF, and that parsing them again yields the same
+// result.
 func FuzzAnswer(f *testing.F) {
 	for _, head := range []string{
 		"HTTP/1.1 200 OK\nContent-Length: 5, 5\nA: 1\n 2\n", "http/1.0 404\nA b: \x00\r1\n\r x\n", "HTTP/2 200\n: x\nno colon\n\x0b: y\n",
@@ -187,28 +189,28 @@ func FuzzAnswer(f *testing.F) {
 				break
 			}
 			if bytes.ContainsAny(l[:len(l)-2], "\r\n\x00") || l[0] == ' ' || l[0] == '\t' || len(l) == 2 {
-				t.Fatalf("%q is passed on with the line %q", head, l)
+				t.Fatalf("%q is forwarded with the line %q", head, l)
 			}
 			if err := again.AddLine(bytes.Clone(l)); err != nil {
-				t.Fatalf("%q is passed on as %q, which is malformed: %v", head, b, err)
+				t.Fatalf("%q is forwarded as %q, which is malformed: %v", head, b, err)
 			}
 		}
 		again.Minor = a.Minor // a proxy changes it
 		if again.Odd && !a.Odd {
-			t.Errorf("%q is passed on as %q, which is odd", head, b)
+			t.Errorf("%q is forwarded as %q, which is odd", head, b)
 		}
 		again.Odd = a.Odd // the line that made it odd may have been dropped
 		mine, err1 := a.Framing(http.MethodGet)
 		yours, err2 := again.Framing(http.MethodGet)
 		if short(mine, err1) != short(yours, err2) || len(a.Fields) != len(again.Fields) {
-			t.Errorf("%q is passed on as %q: %s, then %s", head, b, short(mine, err1), short(yours, err2))
+			t.Errorf("%q is forwarded as %q: framing %s, then %s", head, b, short(mine, err1), short(yours, err2))
 		}
 		if a.Odd || err1 != nil {
 			return
 		}
 		if _, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(append(b, "\r\n"...))), nil); err != nil && len(mine.Codings) == 0 &&
 			mine.Length >= 0 && len(a.All("Transfer-Encoding")) == 0 && len(a.All("Content-Length")) == 1 && !strings.Contains(a.All("Content-Length")[0], ",") {
-			t.Errorf("%q is passed on as %q, which net/http rejects as malformed: %v", head, b, err)
+			t.Errorf("%q is forwarded as %q, which net/http rejects: %v", head, b, err)
 		}
 	})
 }

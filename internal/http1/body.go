@@ -12,7 +12,7 @@ type Body interface {
 	Ready() bool
 }
 
-// Fixed is a body of known length. If it ends too early, Read returns
+// Fixed is a body of known length. If it is truncated, Read returns
 // io.ErrUnexpectedEOF.
 type Fixed struct {
 	r    *bufio.Reader

@@ -15,8 +15,8 @@ import (
 // crlf returns s with \n replaced by CR LF.
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// recode reads a chunked body and re-encodes it as it would be forwarded. It returns
-// the error that ended the body, io.EOF if it ended normally.
+// recode reads a chunked body and re-encodes it for forwarding. It returns the error
+// that ended the body, or io.EOF if it is complete.
 func recode(c *Chunked) (data, again []byte, err error) {
 	buf := make([]byte, 7)
 	for {
@@ -35,14 +35,14 @@ func TestChunked(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 300)
 	for _, tt := range []struct {
 		name, wire   string
-		data, again  string // again: as forwarded, without the end
+		data, again  string // again is the body as forwarded, without the last chunk
 		trailers     string // names of the trailers
-		lenient, cut bool   // rejected only if strict; ends too early
+		lenient, cut bool   // rejected only if strict; truncated
 		refused      bool   // rejected in both modes
 	}{
 		{"one", "3\nabc\n0\n\n", "abc", "3\nabc\n", "", false, false, false},
 		{"none", "0\n\n", "", "", "", false, false, false},
-		{"sizes keep their spelling", "003\nabc\nA\n0123456789\n000\n\n", "abc0123456789", "003\nabc\nA\n0123456789\n", "", false, false, false},
+		{"sizes as received", "003\nabc\nA\n0123456789\n000\n\n", "abc0123456789", "003\nabc\nA\n0123456789\n", "", false, false, false},
 		{"extensions", "3;x=1\nabc\n2 ; y\nde\n0;z\n\n", "abcde", "3\nabc\n2\nde\n", "", false, false, false},
 		{"padded", "3  \nabc\n0  \n\n", "abc", "3\nabc\n", "", false, false, false},
 		{"large", "12c0\n" + long + "\n0\n\n", long, "12c0\n" + long + "\n", "", false, false, false},
@@ -73,7 +73,7 @@ func TestChunked(t *testing.T) {
 				data, again, err := recode(c)
 				if strict && tt.lenient || tt.refused {
 					if !IsMalformed(err) {
-						t.Errorf("%s (strict: %t, %s): %q, %v; want that it is malformed", tt.name, strict, pieces, data, err)
+						t.Errorf("%s (strict: %t, %s): %q, %v; want a malformed error", tt.name, strict, pieces, data, err)
 					}
 					continue
 				}
@@ -82,7 +82,7 @@ func TestChunked(t *testing.T) {
 					want = io.ErrUnexpectedEOF
 				}
 				if string(data) != tt.data || string(again) != crlf(tt.again) || err != want {
-					t.Errorf("%s (strict: %t, %s): read %q, passed on as %q, %v; want %q, %q, %v", tt.name, strict, pieces, data, again, err, tt.data, crlf(tt.again), want)
+					t.Errorf("%s (strict: %t, %s): read %q, forwarded as %q, %v; want %q, %q, %v", tt.name, strict, pieces, data, again, err, tt.data, crlf(tt.again), want)
 				}
 				var names []string
 				for _, f := range c.Trailers {
@@ -108,7 +108,7 @@ func TestChunked(t *testing.T) {
 	}
 }
 
-// stuttering is a reader that times out before every byte.
+// stuttering times out before every byte.
 type stuttering struct {
 	r    io.Reader
 	tick bool
@@ -121,7 +121,7 @@ func (s *stuttering) Read(p []byte) (int, error) {
 	return s.r.Read(p[:1])
 }
 
-// A timeout loses no part of a body.
+// TestBodiesGoOnAfterTimeouts checks that a timeout does not lose any part of a body.
 func TestBodiesGoOnAfterTimeouts(t *testing.T) {
 	slow := func(wire string) *bufio.Reader { return bufio.NewReader(&stuttering{r: strings.NewReader(wire)}) }
 	for want, body := range map[string]Body{
@@ -135,7 +135,7 @@ func TestBodiesGoOnAfterTimeouts(t *testing.T) {
 			got = append(got, b[:n]...)
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				if err != io.EOF {
-					t.Errorf("%T: %v, want its end", body, err)
+					t.Errorf("%T: %v, want io.EOF", body, err)
 				}
 				break
 			}
@@ -152,11 +152,11 @@ func TestFixed(t *testing.T) {
 		t.Errorf("3 of 5 bytes: %q, %v", got, err)
 	}
 	if got, err := io.ReadAll(NewFixed(in, 3)); string(got) != "lo" || err != io.ErrUnexpectedEOF {
-		t.Errorf("3 of the last 2 bytes: %q, %v; want an unexpected end", got, err)
+		t.Errorf("3 of the last 2 bytes: %q, %v; want io.ErrUnexpectedEOF", got, err)
 	}
 }
 
-// TestReady: a body is ready exactly when its next bytes have arrived.
+// TestReady checks that a body is ready exactly when its next bytes have arrived.
 func TestReady(t *testing.T) {
 	for _, tt := range []struct {
 		here string
@@ -167,7 +167,7 @@ func TestReady(t *testing.T) {
 		in := bufio.NewReader(strings.NewReader("!" + crlf(tt.here)))
 		_, _ = in.ReadByte() // the rest is buffered
 		if got := NewChunked(in, false).Ready(); got != tt.want {
-			t.Errorf("with %q here a body is ready: %t, want %t", tt.here, got, tt.want)
+			t.Errorf("with %q buffered, Ready() = %t, want %t", tt.here, got, tt.want)
 		}
 	}
 	in := bufio.NewReader(strings.NewReader(crlf("2\nab\n1\nc\n0\n\n")))
@@ -178,13 +178,13 @@ func TestReady(t *testing.T) {
 			t.Errorf("piece %d is %q, want %q", i, b[:n], want)
 		}
 		if !c.Ready() {
-			t.Errorf("after piece %d it is not ready, although everything has arrived", i)
+			t.Errorf("after piece %d the body is not ready, although all of it has arrived", i)
 		}
 	}
 }
 
-// FuzzChunked: the forwarded body is the one we read, for another parser as well; a
-// strict reader accepts nothing that a tolerant one rejects.
+// FuzzChunked checks that another parser reads the same data from the forwarded body,
+// and that a strict reader never accepts a body that a lenient one rejects.
 func FuzzChunked(f *testing.F) {
 	for _, s := range []string{"3\nabc\n0\n\n", "3;x\nabc\n002\nde\n0\nX: 1\n\nmore", "3zz\nabc\n0\n\n", "1\na\n1\nb", "fffffffff\nabc", "7000000000000000\n0", "fffffffffffffff\nabc", "0\nX: 1\n 2\n\n"} {
 		f.Add([]byte(crlf(s)))
@@ -198,11 +198,11 @@ func FuzzChunked(f *testing.F) {
 		}
 		got, gotErr := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(again)))
 		if !bytes.Equal(got, data) || (gotErr == nil) != (err == io.EOF) {
-			t.Errorf("%q: read %q, %v; passed on as %q, which is %q, %v", wire, data, err, again, got, gotErr)
+			t.Errorf("%q: read %q, %v; forwarded as %q, which net/http reads as %q, %v", wire, data, err, again, got, gotErr)
 		}
 		strict, _, serr := recode(NewChunked(bufio.NewReader(bytes.NewReader(wire)), true))
 		if !bytes.HasPrefix(data, strict) || serr == io.EOF && err != io.EOF {
-			t.Errorf("%q: strictly read %q, %v; tolerantly %q, %v", wire, strict, serr, data, err)
+			t.Errorf("%q: strict reader: %q, %v; lenient: %q, %v", wire, strict, serr, data, err)
 		}
 	})
 }

@@ -10,19 +10,20 @@ import (
 )
 
 const (
-	chunkLineMax = 4000     // a chunk's size and extensions; fits into a bufio.Reader of the default size
+	chunkLineMax = 4000     // a chunk's size and extensions; fits the default buffer of a bufio.Reader
 	excessMax    = 16 << 10 // maximum bytes of extensions beyond an allowance that grows with the data
 	trailersMax  = 64 << 10
-	// chunkSizeBits limits a chunk's size: no server means more than an exbibyte, and
-	// Go's own reader, which the application may use, miscounts from a quarter of the
-	// 64-bit range.
+	// chunkSizeBits limits a chunk's size. No server sends chunks of an exbibyte or
+	// more, and Go's own reader, which the application may use, miscounts sizes from
+	// 2^62 up.
 	chunkSizeBits = 60
 )
 
-// Chunked is a chunked body (RFC 9112 section 7.1). After a timeout on the connection,
-// reading may continue; nothing is lost. It is owned by its reader.
+// Chunked is a chunked body (RFC 9112 section 7.1). Reading may continue after a
+// timeout on the connection; no data is lost. It is owned by its reader.
 type Chunked struct {
-	// Trailers holds the fields after the last chunk, once Read has returned io.EOF.
+	// Trailers holds the fields after the last chunk. It is complete once Read has
+	// returned io.EOF.
 	Trailers []Field
 
 	r      *bufio.Reader
@@ -31,15 +32,15 @@ type Chunked struct {
 	size   []byte // size of the current chunk, as received
 	left   uint64 // bytes left in the current chunk
 	begun  bool   // AppendPiece has written the current chunk's size
-	excess int
-	head   int   // bytes of trailers so far
-	err    error // returned by every further Read; nil until an error occurs
+	excess int    // bytes of extensions beyond the allowance
+	head   int    // bytes of trailers so far
+	err    error  // returned by every further Read; nil until an error occurs
 }
 
 type chunkState uint8
 
 const (
-	chunkSize chunkState = iota // the part that comes next
+	chunkSize chunkState = iota // the part to read next
 	chunkData
 	chunkEnd
 	chunkTrailers
@@ -47,7 +48,7 @@ const (
 
 // NewChunked returns the body at the start of r. If strict, as for a request, it
 // rejects lines that do not end in CR LF, control characters, and trailers that are not
-// fields. Otherwise it accepts whatever curl accepts.
+// fields. Otherwise it accepts everything curl accepts.
 func NewChunked(r *bufio.Reader, strict bool) *Chunked { return &Chunked{r: r, strict: strict} }
 
 // Read implements io.Reader. It returns bytes from one chunk.
@@ -96,7 +97,7 @@ func (c *Chunked) readSize() error {
 	c.excess = max(0, c.excess+len(line)+2-16-int(min(2*size, excessMax)))
 	switch {
 	case err != nil || digits > 16:
-		return malformed("the size of a chunk is not a number, or too large for one")
+		return malformed("the size of a chunk is not a number, or is too large")
 	case c.strict && len(rest) > 0 && rest[0] != ';':
 		return malformed("the size of a chunk is followed by something that is not an extension")
 	case c.excess > excessMax:
@@ -121,7 +122,7 @@ func (c *Chunked) readEnd() error {
 	return nil
 }
 
-// readTrailer reads a line after the last chunk. An empty one ends the body.
+// readTrailer reads a line after the last chunk. An empty line ends the body.
 func (c *Chunked) readTrailer() (done bool, err error) {
 	line, err := c.line()
 	if err == io.EOF && !c.strict { // only the very last LF is missing, which curl tolerates
@@ -147,7 +148,7 @@ func (c *Chunked) readTrailer() (done bool, err error) {
 	return false, nil
 }
 
-// line returns the next line, without its line ending, once all of it has arrived. It
+// line returns the next line, without its line ending, once it is complete. The slice
 // is valid until the next method call.
 func (c *Chunked) line() ([]byte, error) {
 	for n := 1; ; n = c.r.Buffered() + 1 {
@@ -177,7 +178,7 @@ func (c *Chunked) cleaned(line []byte) ([]byte, error) {
 	}
 	s, ok := strings.CutSuffix(string(line), "\r\n")
 	if !ok || !IsFieldValue(s) {
-		return nil, malformed("a line between its chunks does not end in CR LF, or holds control characters")
+		return nil, malformed("a line between its chunks does not end in CR LF, or contains control characters")
 	}
 	return line[:len(s)], nil
 }
@@ -202,8 +203,8 @@ func (c *Chunked) Ready() bool {
 	}
 }
 
-// AppendPiece appends the bytes that the last Read returned, with their framing: the
-// chunks are kept, except for their extensions.
+// AppendPiece appends piece, the bytes returned by the last Read, with their framing.
+// It preserves the chunks, but not their extensions.
 func (c *Chunked) AppendPiece(b, piece []byte) []byte {
 	if !c.begun {
 		c.begun = true

@@ -1,6 +1,6 @@
-// Package http1 reads HTTP/1 messages as a proxy has to: heads line by line, keeping
-// their bytes, and bodies by their framing (RFC 9112). Responses are read tolerantly,
-// requests strictly; each type documents the difference.
+// Package http1 reads HTTP/1 messages for a proxy: heads line by line, preserving their
+// bytes, and bodies according to their framing (RFC 9112). It is lenient with responses
+// and strict with requests; each type documents the difference.
 package http1
 
 import "errors"

@@ -11,17 +11,17 @@ import (
 type Framing struct {
 	HasBody bool
 	Chunked bool
-	Length  int64 // -1 if the response has none, or if it has no meaning
-	// Codings lists the codings applied before chunked, which is not included.
+	Length  int64 // -1 if the response has none, or if it is meaningless
+	// Codings lists the transfer codings other than chunked.
 	Codings []string
 	// Final reports that no further response can follow on the connection.
 	Final bool
 }
 
 // Framing determines where the body ends (RFC 9112 section 6.3). Codings override a
-// length. Where that section leaves a choice, Framing does what common programs do: a
-// coding counts in HTTP/1.0, "identity" does not, and chunked may be repeated and need
-// not be the last coding. method is the request's method.
+// length. Where that section leaves a choice, Framing follows common implementations:
+// codings are honored in HTTP/1.0, "identity" is ignored, and chunked may be repeated
+// and need not be the last coding. method is the request's method.
 func (a *Answer) Framing(method string) (Framing, error) {
 	f := Framing{Length: -1}
 	codings, coded := a.codings()

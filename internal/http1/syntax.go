@@ -38,9 +38,9 @@ func Tokens(values []string) (all []string) {
 	return all
 }
 
-// cleanLine returns a line of a response without its line ending, CR LF or just LF. CR
-// and NUL become spaces, as RFC 9110 section 5.5 requires: some parsers end a line at
-// them.
+// cleanLine returns a line of a response without its line ending, CR LF or just LF. It
+// replaces CR and NUL by spaces, as RFC 9110 section 5.5 requires, because some parsers
+// end a line at them.
 func cleanLine(line []byte) []byte {
 	line = bytes.TrimRight(bytes.TrimSuffix(line, []byte("\n")), "\r")
 	for i, b := range line {
