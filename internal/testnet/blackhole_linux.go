@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// BlackHole returns an address that never answers, so that connecting neither succeeds
-// nor fails.
+// BlackHole returns an address that never responds, so connecting to it neither
+// succeeds nor fails.
 //
 // It is a listener that never accepts and whose queue is full, so Linux drops further
-// SYNs, as for an overloaded server. To fill the queue, BlackHole shortens it by
-// calling listen(2) again with a backlog of 0, then connects until a connection is not
+// SYNs, as it does for an overloaded server. To fill the queue, BlackHole shortens it
+// by calling listen(2) again with a backlog of 0, then dials until a connection is not
 // established.
 func BlackHole(tb testing.TB) string {
 	tb.Helper()
 	return BlackHoleAt(tb, "127.0.0.1:0")
 }
 
-// BlackHoleAt is like BlackHole, at a given loopback address.
+// BlackHoleAt is like BlackHole but uses the given loopback address.
 func BlackHoleAt(tb testing.TB, address string) string {
 	tb.Helper()
 	ln := listenAt(tb, address)

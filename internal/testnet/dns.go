@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// DNS is a DNS server on loopback, over UDP and TCP on one port.
+// DNS is a DNS server on loopback that serves UDP and TCP on the same port.
 type DNS struct {
 	tb     testing.TB                                                                // set once, never changed
 	handle func(query *dnsmessage.Message, tcp bool) (answers []*dnsmessage.Message) // set once, never changed
@@ -21,13 +21,13 @@ type DNS struct {
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex
-	asked map[dnsmessage.Type]int // guarded by mu
+	asked map[dnsmessage.Type]int // guarded by mu; number of queries
 	conns map[net.Conn]struct{}   // guarded by mu; nil once closed
 }
 
-// NewDNS starts a server that sends the answers handle returns for each query, in
-// order, or stays silent if there are none. handle runs in a new goroutine for each
-// query and may be slow, but must return before the test ends.
+// NewDNS starts a server that responds to each query with the messages returned by
+// handle, in order, or not at all if there are none. handle runs in a new goroutine for
+// each query and may be slow, but must return before the test ends.
 func NewDNS(tb testing.TB, handle func(query *dnsmessage.Message, tcp bool) []*dnsmessage.Message) *DNS {
 	tb.Helper()
 	d := &DNS{tb: tb, handle: handle, asked: map[dnsmessage.Type]int{}, conns: map[net.Conn]struct{}{}}
@@ -82,7 +82,7 @@ func (d *DNS) serveUDP() {
 		msg := append([]byte(nil), buf[:n]...)
 		d.wg.Go(func() {
 			for _, b := range d.answers(msg, false) {
-				_, _ = d.udp.WriteToUDPAddrPort(b, from) // the client may be gone
+				_, _ = d.udp.WriteToUDPAddrPort(b, from) // the client may have gone away
 			}
 		})
 	}
@@ -136,7 +136,7 @@ func (d *DNS) serveConn(c net.Conn) {
 	}
 }
 
-// answers returns the messages to send for the query in msg.
+// answers returns the messages to send in response to the query in msg.
 func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	var q dnsmessage.Message
 	if err := q.Unpack(msg); err != nil || len(q.Questions) != 1 {
@@ -149,7 +149,7 @@ func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	for _, a := range d.handle(&q, tcp) {
 		b, err := a.Pack()
 		if err != nil {
-			d.tb.Errorf("testnet: DNS answer %v: %v", a, err)
+			d.tb.Errorf("testnet: packing DNS response %v: %v", a, err)
 			continue
 		}
 		packed = append(packed, b)
@@ -157,7 +157,8 @@ func (d *DNS) answers(msg []byte, tcp bool) (packed [][]byte) {
 	return packed
 }
 
-// DNSAnswer returns an answer to query with the addrs of the requested family.
+// DNSAnswer returns a response to query with those addrs that are of the requested
+// family.
 func DNSAnswer(query *dnsmessage.Message, ttl uint32, addrs ...netip.Addr) *dnsmessage.Message {
 	q := query.Questions[0]
 	m := &dnsmessage.Message{

@@ -10,11 +10,11 @@ import (
 
 const (
 	chunkSize = 64 << 10
-	// laneDepth limits the chunks in flight. It allows 128 MiB if they are full, enough
-	// for a bandwidth-delay product of 64 MiB. A full lane stops reading and later
-	// reads fuller chunks.
+	// laneDepth limits the number of chunks in flight. If all are full that is 128 MiB,
+	// enough for a bandwidth-delay product of 64 MiB. A full lane stops reading, so its
+	// next chunks are fuller.
 	laneDepth = 2048
-	// smallChunk is the size up to which data is copied rather than kept in a pooled
+	// smallChunk is the size up to which data is copied rather than left in a pooled
 	// buffer.
 	smallChunk = 4 << 10
 	// limitedBuffer is the size of kernel buffers while a rate is set.
@@ -35,12 +35,12 @@ type ending uint8
 
 const (
 	goesOn  ending = iota
-	finish         // end the direction cleanly
+	finish         // close the direction cleanly
 	breakUp        // reset the link
 )
 
-// lane is one direction of a link: one goroutine reads and timestamps chunks, a second
-// one writes them when they are due.
+// lane is one direction of a link: one goroutine reads and timestamps chunks, and
+// another writes them when they are due.
 type lane struct {
 	r        *Relay
 	l        *link
@@ -49,7 +49,7 @@ type lane struct {
 	queue    chan chunk
 	written  chan struct{} // closed when write returns
 	back     *lane         // the other direction; immutable once started
-	free     time.Time     // owned by read; when everything read so far will have been sent
+	free     time.Time     // owned by read; when the data read so far will have been sent
 }
 
 func newLane(r *Relay, l *link, src, dst *net.TCPConn, count *atomic.Int64) *lane {
@@ -57,7 +57,7 @@ func newLane(r *Relay, l *link, src, dst *net.TCPConn, count *atomic.Int64) *lan
 		queue: make(chan chunk, laneDepth), written: make(chan struct{})}
 }
 
-// read reads until the source ends.
+// read reads from the source until it ends.
 func (ln *lane) read() {
 	for ln.r.pass(ln.l) {
 		buf := chunks.Get().(*[chunkSize]byte)
@@ -90,8 +90,7 @@ func fill(buf *[chunkSize]byte, n int) chunk {
 	return c
 }
 
-// readSize returns chunkSize or, on a limited line, the number of bytes it sends in 5
-// ms.
+// readSize returns chunkSize or, if a rate is set, the number of bytes sent in 5 ms.
 func (ln *lane) readSize() int {
 	rate := ln.r.rate.Load()
 	if rate <= 0 {
@@ -100,7 +99,7 @@ func (ln *lane) readSize() int {
 	return int(min(max(rate/200, 256), chunkSize))
 }
 
-// pace waits until the line has sent the n bytes read.
+// pace waits for the time it takes to send the n bytes read at the rate that is set.
 func (ln *lane) pace(n int) {
 	rate := ln.r.rate.Load()
 	if rate <= 0 {
@@ -133,8 +132,8 @@ func (ln *lane) write() {
 	if !failed {
 		return
 	}
-	// dst accepts no more data. Data it has already sent still reaches src, followed by
-	// the reset, as on a network.
+	// dst no longer accepts data. Data it has already sent still reaches src, followed
+	// by the reset, as it would on a network.
 	ln.back.push(chunk{end: breakUp})
 	select {
 	case <-ln.back.written:
@@ -157,7 +156,7 @@ func (ln *lane) deliver() (failed bool) {
 		}
 		switch c.end {
 		case finish:
-			ln.dst.CloseWrite() // fails only if dst is gone, which the other direction detects
+			ln.dst.CloseWrite() // fails only if dst has gone away, which the other direction detects
 			return false
 		case breakUp:
 			ln.l.abort()

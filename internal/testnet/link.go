@@ -15,8 +15,8 @@ type link struct {
 	over   bool         // guarded by mu; whether ended is closed
 }
 
-// setServer adds the far side. If the link has already ended, it resets c and returns
-// false.
+// setServer adds the server's side. If the link has already ended, it resets c and
+// returns false.
 func (l *link) setServer(c *net.TCPConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 // target. It starts out perfect. Every setting may be changed at any time from any
 // goroutine and also affects open connections.
 //
-// It delays bytes, but not the kernel's handshake: connecting to a Relay takes no round
-// trip.
+// It delays data, but not the kernel's handshake: connecting to a Relay takes no extra
+// time.
 type Relay struct {
 	Addr string // host:port it listens on
 
@@ -54,7 +54,7 @@ func NewRelay(tb testing.TB, target string) *Relay {
 	return r
 }
 
-// SetDelay delays every byte read from now on by d in each direction, adding 2d to the
+// SetDelay delays all data read from now on by d in each direction, adding 2d to the
 // round-trip time.
 func (r *Relay) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
 
@@ -63,13 +63,12 @@ func (r *Relay) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
 // buffers, like the short queue at a network bottleneck.
 func (r *Relay) SetRate(bytesPerSecond int64) { r.rate.Store(bytesPerSecond) }
 
-// DropNew makes the relay reset new connections as soon as it accepts them, while on is
-// set.
+// DropNew sets whether the relay resets new connections as soon as it accepts them.
 func (r *Relay) DropNew(on bool) { r.dropNew.Store(on) }
 
-// Stall makes the relay hold back all bytes without closing anything, while on is set,
-// so that peers notice only by waiting. It still accepts new connections, but they
-// carry nothing. The kernels still acknowledge data that fits in their buffers.
+// Stall sets whether the relay holds back all data. It closes nothing, so peers can
+// detect a stall only by a timeout. New connections are still accepted but carry no
+// data, and the kernel still acknowledges data that fits in its buffers.
 func (r *Relay) Stall(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,7 +175,7 @@ func (r *Relay) connect(l *link) bool {
 	return l.setServer(server)
 }
 
-// pass waits until bytes may pass and returns false once the link has ended.
+// pass waits while the relay is stalled. It returns false if the link has ended.
 func (r *Relay) pass(l *link) bool {
 	for {
 		r.mu.Lock()

@@ -1,8 +1,9 @@
 // Package testnet provides a network for tests: servers on loopback, and a [Relay]
-// between a client and a server that delays, limits, stalls and breaks connections. It
-// uses real sockets, so tests include the kernel's buffers, half-closes and resets.
+// between a client and a server that delays, throttles, stalls and breaks connections.
+// It uses real sockets, so tests are subject to real kernel buffers, half-closes and
+// resets.
 //
-// Everything this package starts is stopped when the test ends.
+// Everything started by this package is stopped when the test ends.
 package testnet
 
 import (
@@ -39,8 +40,8 @@ func Serve(tb testing.TB, handle func(*net.TCPConn)) *Server {
 	return s
 }
 
-// Echo starts a server that sends back everything it reads, and closes its direction
-// once the peer has closed its own.
+// Echo starts a server that sends back everything it reads, and closes its own
+// direction once the peer has closed the other.
 func Echo(tb testing.TB) *Server {
 	tb.Helper()
 	return counting(tb, func(c io.ReadWriter) { io.Copy(c, c) })
@@ -53,7 +54,8 @@ func Sink(tb testing.TB) *Server {
 }
 
 // Source starts a server that sends n zero bytes on each connection, then closes it; if
-// n is negative it sends until the peer is gone. Bytes does not count them.
+// n is negative, it sends until the peer closes the connection. They do not count in
+// Bytes.
 func Source(tb testing.TB, n int64) *Server {
 	tb.Helper()
 	return Serve(tb, func(c *net.TCPConn) {
@@ -146,7 +148,7 @@ func (s *Server) serve(c *net.TCPConn) {
 	s.handle(c)
 }
 
-// listen returns a loopback listener without MPTCP, like the product's.
+// listen returns a loopback listener without MPTCP, like those of the product.
 func listen(tb testing.TB) net.Listener {
 	tb.Helper()
 	return listenAt(tb, "127.0.0.1:0")

@@ -41,7 +41,7 @@ func read(t testing.TB, c net.Conn, want string) {
 	}
 }
 
-// howItEnds returns the error from a connection that ends before any byte arrives,
+// howItEnds returns the error from a connection that ends before any data arrives,
 // possibly before it is even established.
 func howItEnds(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
@@ -55,7 +55,7 @@ func howItEnds(addr string) error {
 }
 
 func TestHalfClose(t *testing.T) {
-	// The answer must be sent only after the end of the question.
+	// The server replies only after it has seen EOF.
 	server := Serve(t, func(c *net.TCPConn) {
 		q, _ := io.ReadAll(c)
 		c.Write(append([]byte("you said "), q...))
@@ -67,7 +67,7 @@ func TestHalfClose(t *testing.T) {
 	c.CloseWrite()
 	got, err := io.ReadAll(c)
 	if string(got) != "you said hello" || err != nil {
-		t.Errorf("answer = %q, %v, want \"you said hello\"", got, err)
+		t.Errorf("reply = %q, %v, want \"you said hello\"", got, err)
 	}
 	if up, down := r.Bytes(); up != 5 || down != 14 {
 		t.Errorf("Bytes() = %d, %d, want 5, 14", up, down)
@@ -88,7 +88,7 @@ func TestEchoSinkSource(t *testing.T) {
 	write(t, c, "gone")
 	c.CloseWrite()
 	if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
-		t.Errorf("a sink answered %q, %v, want its end", b, err)
+		t.Errorf("reading from a sink: %q, %v, want EOF", b, err)
 	}
 	if s.Bytes() != 4 {
 		t.Errorf("Bytes() of the sink = %d, want 4", s.Bytes())
@@ -140,7 +140,7 @@ func TestInFlight(t *testing.T) {
 		}
 	}
 	if got := sink.Bytes(); got != 0 {
-		t.Errorf("%d bytes have arrived an hour early", got)
+		t.Errorf("%d bytes arrived an hour early", got)
 	}
 }
 
@@ -201,19 +201,19 @@ func TestResetPassesOn(t *testing.T) {
 	}
 }
 
-// TestResetAfterHalfClose checks that when a server ends its direction and then closes,
-// a client that only sends sees a reset.
+// TestResetAfterHalfClose checks that when a server half-closes and then closes its
+// connection, a client that only sends sees a reset.
 func TestResetAfterHalfClose(t *testing.T) {
 	r := NewRelay(t, Source(t, 3).Addr)
 	c := dial(t, r.Addr)
 	read(t, c, "\x00\x00\x00")
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
-		t.Fatalf("Read = %v, want the end", err)
+		t.Fatalf("Read = %v, want EOF", err)
 	}
 	for {
 		if _, err := c.Write(make([]byte, 1<<10)); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Error("writes to a server that is gone never fail")
+				t.Error("writes to a closed server never fail")
 			}
 			return
 		}
@@ -257,7 +257,7 @@ func TestCloseWhileStalled(t *testing.T) {
 		t.Errorf("Open() after Close = %d, want 0", got)
 	}
 	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the client reads %v, want ECONNRESET", err)
+		t.Errorf("client: %v, want ECONNRESET", err)
 	}
 }
 
@@ -284,7 +284,7 @@ func TestDropNew(t *testing.T) {
 func TestTargetGone(t *testing.T) {
 	r := NewRelay(t, ClosedPort(t))
 	if err := howItEnds(r.Addr); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("without a target, a connection ends with %v, want ECONNRESET", err)
+		t.Errorf("if the target refuses connections, a connection ends with %v, want ECONNRESET", err)
 	}
 }
 
@@ -314,8 +314,8 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// BenchmarkRelay measures the cost of a relay, which should carry at least 500 MiB/s
-// with or without a delay.
+// BenchmarkRelay measures a relay's throughput, which should be at least 500 MiB/s with
+// or without a delay.
 func BenchmarkRelay(b *testing.B) {
 	for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
 		b.Run(delay.String(), func(b *testing.B) {
