@@ -17,7 +17,7 @@ type response struct {
 	http1.Framing
 }
 
-// readAnswer reads the head of the next response. A malformed one is an error with
+// readAnswer reads the head of the next response. If it is malformed, the error has
 // code.Protocol.
 func readAnswer(w wire, method string) (*response, error) {
 	r := new(response)
@@ -61,8 +61,8 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 		}
 		return false, err
 	}
-	declined := x.r.waits() && !x.invited && !x.begun.Load() // then no body follows
-	if !declined && !resp.Final {                            // the target is still reading although it has responded
+	declined := x.r.waits() && !x.invited && !x.begun.Load() // in that case no body follows
+	if !declined && !resp.Final {                            // the target has responded but is still reading
 		x.rest()
 	}
 	x.stop()
@@ -77,8 +77,8 @@ func (x *exchange) deliver(resp *response) (more bool, err error) {
 	return !d.close, nil
 }
 
-// begun wraps err once the response has started and an error page can no longer be
-// sent.
+// begun converts err for use after the response has begun, when an error page can no
+// longer be sent.
 func begun(err error) error {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return malformed("request is malformed: %s", e.text)
@@ -90,7 +90,7 @@ func begun(err error) error {
 func (x *exchange) switchOver(resp *response) (more bool, err error) {
 	if x.stop(); !x.whole || x.r.upgrade() == "" || len(resp.All("Upgrade")) == 0 {
 		x.t.abort()
-		return x.w.say(x.r, x.w.failed(x.r, malformed("it switches to a protocol that was not requested")))
+		return x.w.say(x.r, x.w.failed(x.r, malformed("it switched to a protocol that was not requested")))
 	}
 	if x.gone != nil {
 		return false, x.gone

@@ -14,9 +14,9 @@ import (
 	"tunnels/internal/door"
 )
 
-// authorised returns nil if r may be served, or else the reason. Even a password that
-// was correct for an earlier request is checked again, because its user may have been
-// removed since.
+// authorised returns nil if r may be served, or else the reason why not. A password is
+// checked again even if it was correct for an earlier request, because the user may
+// have been removed in the meantime.
 func (w *Conn) authorised(r *request) error {
 	if w.front.users == nil {
 		return nil
@@ -66,8 +66,8 @@ func (w *Conn) check(header string) error {
 	return w.front.users.Check(w.Conn.RemoteAddr(), name, password)
 }
 
-// unauthenticated holds the connections that have been handed over but have not sent
-// the right password. It limits them, because the listener no longer does.
+// unauthenticated holds the connections that have been handed over but have not sent a
+// correct password. It limits their number, which the listener no longer does.
 type unauthenticated struct {
 	max int // immutable
 
@@ -75,8 +75,8 @@ type unauthenticated struct {
 	list list.List // guarded by mu; *Conn elements, oldest first
 }
 
-// add adds w. If there are too many, it returns the oldest one, whose connection must
-// be closed.
+// add adds w. If there are too many, it removes and returns the oldest, which the
+// caller must close.
 func (s *unauthenticated) add(w *Conn) (out *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *unauthenticated) add(w *Conn) (out *Conn) {
 	return out
 }
 
-// remove removes w from the list if it is there.
+// remove removes w from the list if present.
 func (s *unauthenticated) remove(w *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

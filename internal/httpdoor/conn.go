@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	requestIdleMax = 2 * time.Minute // how long a connection is kept without a request
-	refusalsMax    = 4               // consecutive wrong or missing passwords after which the connection ends
-	bufferMax      = 32 << 10        // bytes of a body read at a time
+	requestIdleMax = 2 * time.Minute // how long a connection may be idle between requests
+	refusalsMax    = 4               // consecutive wrong or missing passwords after which the connection is closed
+	bufferMax      = 32 << 10        // maximum bytes of a body per read
 )
 
 var errServed = errors.New("connection has already been served, or its first request has already been answered")
@@ -31,42 +31,44 @@ type Conn struct {
 	*appconn.Conn // immutable after creation
 
 	front  *Door           // immutable after creation
-	answer *appconn.Answer // immutable after creation; answers the first request
+	answer *appconn.Answer // immutable after creation; responds to the first request
 	in     wire            // owned by exchange.send during an exchange
 	first  *request
 	kept   kept
 
-	wrongHeader string // the last rejected header and the reason; a correct one is checked every time
+	wrongHeader string // the last rejected header and the reason; correct ones are not cached
 	wrongErr    error
-	known       bool // has sent the right password, or none is required
-	refusals    int  // consecutive requests without the right password
+	known       bool // has sent a correct password, or none is required
+	refusals    int  // consecutive requests without a correct password
 
 	listed *list.Element // guarded by unauthenticated.mu; nil once removed from the list
 
 	mu       sync.Mutex
 	idle     bool     // guarded by mu; between requests
-	draining bool     // guarded by mu; accept no further requests
+	draining bool     // guarded by mu; no further requests are accepted
 	over     bool     // guarded by mu; abort was called
 	current  net.Conn // guarded by mu; the target connection in use, or nil
 }
 
-// ErrWay marks an error from reading a target's response that is not the target's
-// fault: the path to it was lost. If there was no response yet, a request that is safe
-// to repeat is then sent again, once.
+// ErrWay marks an error from reading a target's response that was caused by losing the
+// path to the target, rather than by the target itself. If no response had begun, a
+// request that is safe to repeat is then sent once more.
 var ErrWay = errors.New("path to the target lost")
 
-// Dial connects Serve to a target. The stream may delay the tunnel's own request and
-// send it together with the first Write, which may be empty. The stream should have
-// CloseWrite, and should implement code.Resetter if its far end is to see resets.
+// Dial connects to a target for Serve. The stream may delay the tunnel's own request
+// and send it together with the first Write, which may be empty. The stream should have
+// a CloseWrite method, and should implement code.Resetter if resets are to reach the
+// target.
 type Dial func(ctx context.Context, target socksaddr.Address) (net.Conn, error)
 
-// Serve serves every request on the connection, including the first, and then ends the
-// connection. A request is for one of this port's own pages, or to be forwarded, or a
-// CONNECT. Serve calls dial for one target at a time and owns the streams it returns;
-// when Serve returns, its goroutines have ended. When ctx ends, everything is aborted.
-// While nothing has been sent to the application, an error becomes a page with its
-// reason and the status for its code (code.Of), or 502 if it has none; after that, the
-// connection is reset. The error says why the connection did not end cleanly.
+// Serve serves every request on the connection, including the first, and then closes
+// the connection. A request asks for one of this port's own pages, or is forwarded, or
+// is a CONNECT. Serve dials one target at a time and owns the streams returned by dial;
+// when Serve returns, its goroutines have ended. When ctx is done, everything is
+// aborted. Until a response has begun, an error is reported to the application as a
+// page with the reason and the status for its code (code.Of), or 502 if it has none;
+// after that, the connection is reset. The returned error says why the connection did
+// not end cleanly.
 func (w *Conn) Serve(ctx context.Context, dial Dial) error {
 	if w.answer.Claim() != nil {
 		return errServed
@@ -91,8 +93,8 @@ func (w *Conn) Serve(ctx context.Context, dial Dial) error {
 	return err
 }
 
-// Drain makes Serve end the connection as soon as it has answered the requests it has
-// read. It may be called at any time.
+// Drain makes Serve close the connection as soon as it has responded to the requests it
+// has read. It may be called at any time.
 func (w *Conn) Drain() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +104,7 @@ func (w *Conn) Drain() {
 	}
 }
 
-// abort ends the connection and the target connection in use.
+// abort aborts the connection and the target connection in use.
 func (w *Conn) abort(why code.Code) {
 	w.mu.Lock()
 	w.over = true
@@ -114,7 +116,7 @@ func (w *Conn) abort(why code.Code) {
 	}
 }
 
-// use sets the target connection that abort also ends; nil means none.
+// use sets the target connection to be aborted by abort, or nil for none.
 func (w *Conn) use(c net.Conn) {
 	w.mu.Lock()
 	w.current = c
@@ -125,7 +127,7 @@ func (w *Conn) use(c net.Conn) {
 	}
 }
 
-// serve answers requests until the connection ends.
+// serve handles requests until the connection ends.
 func (w *Conn) serve(ctx context.Context, dial Dial) error {
 	for {
 		r, err := w.next()
@@ -153,7 +155,7 @@ func (w *Conn) serve(ctx context.Context, dial Dial) error {
 	}
 }
 
-// next waits for the next request. It returns io.EOF if there is none.
+// next waits for the next request. It returns io.EOF if there are no more.
 func (w *Conn) next() (*request, error) {
 	if r := w.first; r != nil {
 		w.first = nil
@@ -176,7 +178,7 @@ func (w *Conn) next() (*request, error) {
 	w.idle = false
 	w.mu.Unlock()
 	if err != nil {
-		return nil, io.EOF // nothing is lost, whatever the error
+		return nil, io.EOF // no request is lost, whatever the error
 	}
 	_ = w.Conn.SetReadDeadline(time.Now().Add(w.front.headTimeout))
 	r, err := readRequest(w.in)
@@ -187,7 +189,7 @@ func (w *Conn) next() (*request, error) {
 	return r, nil
 }
 
-// handle answers one request, and reports whether the connection can be used for
+// handle handles one request, and reports whether the connection can be used for
 // another.
 func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, err error) {
 	if r.local {
@@ -210,13 +212,13 @@ func (w *Conn) handle(ctx context.Context, dial Dial, r *request) (more bool, er
 	case !further && r.method == http.MethodOptions:
 		return w.say(r, &page{status: http.StatusOK})
 	case !further:
-		return w.say(r, plainPage(http.StatusMethodNotAllowed, "TRACE is not answered here."))
+		return w.say(r, plainPage(http.StatusMethodNotAllowed, "TRACE is not supported here."))
 	}
 	return w.forward(ctx, dial, r)
 }
 
-// say answers r with a page. If r has a body the connection ends, because the body has
-// not been read.
+// say responds to r with a page. If r has a body, the connection is then closed,
+// because the body has not been read.
 func (w *Conn) say(r *request, p *page) (more bool, err error) {
 	p.bare = r.method == http.MethodHead
 	p.close = p.close || r.closes() || r.body() != nil || w.isDraining()
@@ -247,7 +249,8 @@ func (w *Conn) tunnel(ctx context.Context, dial Dial, r *request) (more bool, er
 	return false, w.join(c)
 }
 
-// join copies in both directions until both have ended, and closes both.
+// join copies data in both directions until both have ended, and closes both
+// connections.
 func (w *Conn) join(c net.Conn) error {
 	far, ok := c.(splice.Stream)
 	if !ok {
@@ -265,8 +268,9 @@ func (w *Conn) isDraining() bool {
 	return w.draining
 }
 
-// sayFailed answers r with the page for err. If ctx has ended, that is most likely the
-// cause of err, and sayFailed returns ctx's cause so that the connection is aborted.
+// sayFailed responds to r with the page for err. If ctx is done, that is most likely
+// the cause of err, and sayFailed returns ctx's cause instead, so that the connection
+// is aborted.
 func (w *Conn) sayFailed(ctx context.Context, r *request, err error, last bool) (more bool, _ error) {
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)

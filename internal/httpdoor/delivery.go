@@ -15,8 +15,8 @@ type delivery struct {
 	*exchange
 	resp  *response
 	body  http1.Body     // nil if the response has none
-	form  bodyForm       // how it is framed for the application
-	parts *http1.Chunked // same as body if that is chunked, else nil
+	form  bodyForm       // how the body is framed for the application
+	parts *http1.Chunked // body if it is chunked, else nil
 	close bool           // the application's connection ends after the response
 }
 
@@ -29,11 +29,11 @@ const (
 	chunked                  // in new chunks
 )
 
-// newDelivery decides how resp is framed for the application: as the target framed it,
-// if the application's HTTP version allows that. A body that ends with its connection
-// is sent in chunks, so that the application's connection can continue and truncation
-// is recognized. The exception is an odd head, because the application may disagree on
-// where it ends.
+// newDelivery decides how to frame resp for the application. It preserves the target's
+// framing if the application's HTTP version allows that, but sends a body that ends
+// with its connection in chunks, so that the application's connection can be reused and
+// truncation is detected. It does not add chunks to a response with an odd head,
+// because the application may disagree about where the head ends.
 func newDelivery(x *exchange, resp *response) *delivery {
 	d := &delivery{exchange: x, resp: resp}
 	in := x.t.in.Reader
@@ -63,7 +63,7 @@ func newDelivery(x *exchange, resp *response) *delivery {
 // without its hop-by-hop fields.
 func (d *delivery) appendHead(b []byte) []byte {
 	b = d.resp.AppendStatus(b)
-	if d.close && d.resp.Odd { // ahead of any line that the application may mistake for the end of the head
+	if d.close && d.resp.Odd { // before any line that the application may mistake for the end of the head
 		b = appendField(b, "Connection", "close")
 	}
 	drop := droppedOfAnswer(d.resp.All("Connection"))
@@ -87,11 +87,12 @@ func (d *delivery) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// keepsLength reports whether to forward the length, which is meaningless with codings.
+// keepsLength reports whether to forward the length, which is meaningless if there are
+// transfer codings.
 func (d *delivery) keepsLength() bool { return !d.resp.Chunked && len(d.resp.Codings) == 0 }
 
-// keepsCodings reports whether to forward the codings, which requires that the
-// application can decode them.
+// keepsCodings reports whether to forward the transfer codings, which the application
+// must be able to decode.
 func (d *delivery) keepsCodings() bool {
 	return d.form == asChunks || d.form == asIs && d.body != nil && len(d.resp.Codings) > 0 && d.r.modern()
 }
@@ -105,8 +106,8 @@ func (d *delivery) appendLength(b []byte, f http1.Field) ([]byte, bool) {
 	return appendField(b, f.Name, strconv.FormatInt(d.resp.Length, 10)), true
 }
 
-// appendCodings appends the codings in one field, with chunked last and without
-// identity.
+// appendCodings appends the transfer codings as a single field, with chunked last and
+// without identity.
 func (d *delivery) appendCodings(b []byte, f http1.Field) ([]byte, bool) {
 	want := slices.Clone(d.resp.Codings)
 	if d.resp.Chunked {
@@ -118,8 +119,8 @@ func (d *delivery) appendCodings(b []byte, f http1.Field) ([]byte, bool) {
 	return appendField(b, f.Name, strings.Join(want, ", ")), true
 }
 
-// copy forwards the response as it arrives. The part of the body that has already
-// arrived is sent together with the head.
+// copy forwards the response as it arrives. If part of the body has already arrived, it
+// is sent together with the head.
 func (d *delivery) copy() error {
 	b := d.appendHead(nil)
 	if d.body == nil {

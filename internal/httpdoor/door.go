@@ -17,17 +17,19 @@ import (
 // Config configures a Door. The zero Config works; every field documents its default.
 type Config struct {
 	// Users authenticates users of the proxy. If nil, no password is required. The
-	// port's own pages never need one.
+	// port's own pages never require one.
 	Users appconn.Authenticator
-	// PACDirect and PACProxy configure the PAC file: hosts that bypass the tunnel, and
-	// hosts that use it. If PACProxy is empty, every host uses the tunnel except this
-	// machine and those in PACDirect; otherwise only the hosts in PACProxy do.
+	// PACDirect and PACProxy configure the PAC file: they list hosts that bypass the
+	// tunnel and hosts that use it. If PACProxy is empty, every host uses the tunnel
+	// except this machine and those in PACDirect; otherwise only the hosts in PACProxy
+	// do.
 	PACDirect, PACProxy PACList
-	// HeadTimeout limits the time from the first byte of a request's head to its end; 0
-	// means 10 s.
+	// HeadTimeout limits the time from the first byte of a request's head to the last;
+	// 0 means 10 s.
 	HeadTimeout time.Duration
-	// UnauthenticatedMax limits connections that were handed over but have not sent the
-	// password that Users requires. Beyond it, the oldest is closed. 0 means 4096.
+	// UnauthenticatedMax limits the number of connections that were handed over but
+	// have not sent the password that Users requires. If there are more, the oldest is
+	// closed. 0 means 4096.
 	UnauthenticatedMax int
 	// Rejected is called for each wrong password, and for each connection dropped to
 	// make room for newer ones. It may be called from several goroutines at once. It
@@ -58,15 +60,16 @@ func New(c Config) *Door {
 	}
 }
 
-// Takes reports whether first may begin an HTTP request.
+// Takes reports whether first may be the first byte of an HTTP request.
 func (f *Door) Takes(first byte) bool {
 	return 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z'
 }
 
-// Read reads the first request on a connection, of which first has already been read. A
-// CONNECT is handed over like a SOCKS request. Everything else is handed over as a
-// *Conn, to be served as a whole by Conn.Serve; its Request has no command and no
-// target, and Refuse answers the first request with a page.
+// Read reads the first request on c. first holds the bytes that have already been read
+// from c. A CONNECT is handed over like a SOCKS request. For any other request, the
+// connection is handed over as a *Conn, to be served as a whole by Conn.Serve; its
+// Request has no command and no target, and Refuse responds to the first request with a
+// page.
 func (f *Door) Read(c net.Conn, first []byte) (net.Conn, *eagersocks.Request, error) {
 	w := &Conn{Conn: appconn.New(c, nil), front: f, in: newWire(c, first), known: f.users == nil}
 	r, err := readRequest(w.in)

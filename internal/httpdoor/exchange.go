@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	lastPieceMax = time.Second      // how long a target that has responded may take to read the end of the request
-	nextPieceMax = 30 * time.Second // how long sending an earlier piece may take
+	lastPieceMax = time.Second      // how long a target that has already responded may take to read the end of the request
+	nextPieceMax = 30 * time.Second // how long it may take to read an earlier piece
 )
 
 // exchange is one request to a target, and its response.
@@ -26,13 +26,13 @@ type exchange struct {
 	t *targetConn
 
 	// Owned by the goroutine that calls answer and deliver.
-	invited    bool // the application was told to send the body
-	oddInterim bool // it got an interim response that it may have parsed differently
+	invited    bool // a 100 (Continue) was forwarded to the application
+	oddInterim bool // an odd interim response was forwarded, which the application may have parsed differently
 
-	begun   atomic.Bool   // part of the body has been read
-	taken   atomic.Bool   // all of the body has been read, so another request can follow
+	begun   atomic.Bool   // part of the body was read
+	taken   atomic.Bool   // the whole body was read, so another request can follow
 	moved   atomic.Int64  // number of pieces of the body written to the target
-	written chan struct{} // closed when send will write no more of the request
+	written chan struct{} // closed once send writes no more of the request
 	whole   bool          // set before written is closed: the whole request was sent
 
 	sent chan struct{} // closed when send returns
@@ -81,7 +81,7 @@ func (w *Conn) forward(ctx context.Context, dial Dial, r *request) (more bool, e
 		case isGone(err):
 			return false, err
 		case t.silent && r.repeatable() && (t.used || !fresh && errors.Is(err, ErrWay)):
-			continue // the target closed it at that very moment, or the path was lost
+			continue // the target was just closing it, or the path was lost
 		}
 		return w.sayFailed(ctx, r, err, false)
 	}
@@ -104,7 +104,8 @@ func (x *exchange) send(g gathered) {
 	// Ignore a failed write to the target: its response may give the reason.
 }
 
-// sendAll sends the request. It returns the application's error or the target's.
+// sendAll sends the request. appErr is an error from the application, and err is one
+// from the target.
 func (x *exchange) sendAll(g gathered) (appErr, err error) {
 	b := x.r.appendHead(nil)
 	if len(g.body) > 0 {
@@ -173,8 +174,8 @@ func (x *exchange) appendEnd(b []byte) []byte {
 	return appendTrailers(b, x.r.chunks.Trailers, goodTrailer)
 }
 
-// watch notices when the application goes away or closes its direction, which it
-// forwards to the target. Requests that arrive in the meantime are left unread.
+// watch detects that the application goes away or closes its direction, and forwards
+// that to the target. It leaves requests that arrive in the meantime unread.
 func (x *exchange) watch() {
 	in := x.w.in
 	for n := in.Buffered() + 1; n <= in.Size(); n = in.Buffered() + 1 {
@@ -195,8 +196,8 @@ func (x *exchange) watch() {
 	}
 }
 
-// stop ends send and waits for it. A target that has responded may not have read the
-// whole request, but usually only the last piece is still being written.
+// stop stops send and waits for it to return. A target that has responded may not have
+// read the whole request, but usually only the last piece is still being written.
 func (x *exchange) stop() {
 	if x.taken.Load() {
 		select {
@@ -213,7 +214,7 @@ func (x *exchange) stop() {
 }
 
 // rest waits until the rest of the request has been sent to a target that has already
-// responded, as long as there is progress.
+// responded. It gives up if there is no progress.
 func (x *exchange) rest() {
 	for moved := int64(-1); moved != x.moved.Load(); {
 		moved = x.moved.Load()
@@ -234,8 +235,8 @@ func (x *exchange) isWritten() bool {
 	}
 }
 
-// answer waits for the head of the final response. It forwards interim ones as they
-// arrive.
+// answer waits for the head of the final response. It forwards interim responses as
+// they arrive.
 func (x *exchange) answer() (*response, error) {
 	for range interimMax {
 		resp, err := readAnswer(x.t.in, x.r.method)
@@ -249,7 +250,7 @@ func (x *exchange) answer() (*response, error) {
 			return resp, nil
 		}
 		if !x.r.modern() {
-			continue // HTTP/1.0 has none (RFC 9110 section 15.2)
+			continue // HTTP/1.0 has no interim responses (RFC 9110 section 15.2)
 		}
 		if _, err := x.w.Conn.Write(appendInterim(nil, resp)); err != nil {
 			return nil, gone(err)

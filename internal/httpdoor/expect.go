@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// refusesExpect reports whether the target refused the request because of its Expect
-// (RFC 9110 section 10.1.1) and the application is still waiting, so that it can be
-// sent again without one.
+// refusesExpect reports whether the target rejected the request because of its Expect
+// (RFC 9110 section 10.1.1) and the application is still waiting, so that the request
+// can be sent again without Expect.
 func (x *exchange) refusesExpect(resp *response) bool {
 	return resp.Status == http.StatusExpectationFailed && x.r.waits() && x.r.expectsOnly() && !x.invited && !x.begun.Load()
 }
 
-// dropExpect asks the application for its body, so that the request can be sent again
-// without Expect. The 417 is not passed on instead, because the application's next
-// bytes could then be either the body or the request again. dropExpect returns false if
-// the body has begun.
+// dropExpect requests the body from the application, so that the request can be sent
+// again without Expect. Forwarding the 417 instead would be ambiguous: the
+// application's next bytes could be either the body or the repeated request. dropExpect
+// returns false if the application has already begun to send the body.
 func (x *exchange) dropExpect() (again bool, err error) {
 	_ = x.w.Conn.SetReadDeadline(time.Unix(1, 0))
 	select {

@@ -7,15 +7,15 @@ import (
 	"tunnels/internal/http1"
 )
 
-// hopByHop lists the fields that concern one connection rather than the message (RFC
-// 9110 section 7.6.1), and those that frame the message, which are rewritten. Fields
-// named by Connection are treated the same, and so are a request's fields that begin
-// with Proxy-.
+// hopByHop lists the fields that apply to a single connection rather than to the
+// message (RFC 9110 section 7.6.1), and those that frame the message, which are
+// rewritten. Fields named in Connection are treated the same way, and so are a
+// request's fields that begin with Proxy-.
 var hopByHop = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "http2-settings",
 }
 
-// dropped returns a function that reports which fields of a request are not forwarded;
+// dropped returns a function that reports whether a request's field is to be removed;
 // connection holds the values of Connection.
 func dropped(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
@@ -25,14 +25,14 @@ func dropped(connection []string) func(name string) bool {
 	}
 }
 
-// answerHops lists a response's hop-by-hop fields, in addition to those named by
+// answerHops lists a response's hop-by-hop fields, in addition to those named in
 // Connection.
 var answerHops = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
 	"proxy-connection", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
 }
 
-// droppedOfAnswer is like dropped, but for a response.
+// droppedOfAnswer is like dropped, but for responses.
 func droppedOfAnswer(connection []string) func(name string) bool {
 	named := http1.Tokens(connection)
 	return func(name string) bool {

@@ -15,7 +15,8 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// taped is an application with scripted input that records the bytes it receives.
+// taped is an application's connection with scripted input. It records the bytes
+// written to it.
 type taped struct {
 	io.Reader
 	said bytes.Buffer
@@ -30,10 +31,9 @@ func (c *taped) SetReadDeadline(time.Time) error     { return nil }
 func (c *taped) SetWriteDeadline(time.Time) error    { return nil }
 func (c *taped) Reset(why code.Code, _ string) error { return nil }
 
-// FuzzHTTPFront sends arbitrary bytes as an application and checks that every request
-// that reaches a target is unambiguous, is for the host that was dialed, and lacks the
-// fields meant for the proxy, and that a truncated body is followed by the end of the
-// connection.
+// FuzzHTTPFront sends arbitrary bytes as an application. It checks that every request
+// that reaches a target is unambiguous, is for the host that was dialed and lacks the
+// fields meant for the proxy, and that the connection ends after a truncated body.
 func FuzzHTTPFront(f *testing.F) {
 	for _, s := range []string{
 		"GET http://a.test/ HTTP/1.1\nHost: a.test\n\n",
@@ -57,16 +57,16 @@ func FuzzHTTPFront(f *testing.F) {
 		if err != nil || !ok {
 			return
 		}
-		connect := bytes.Contains(said, []byte("CONNECT")) // anything may follow then
+		connect := bytes.Contains(said, []byte("CONNECT")) // after a CONNECT, any bytes may follow
 		_ = web.Serve(t.Context(), func(_ context.Context, to socksaddr.Address) (net.Conn, error) {
 			near, far := net.Pipe()
 			wg.Go(func() { judge(t, far, to, answer, connect) })
 			return near, nil
-		}) // any error is allowed; a panic, a hang or a bad byte sent to a target is not
+		}) // any error is allowed, but not a panic, a hang or an invalid byte sent to a target
 	})
 }
 
-// judge is a target that checks the request it receives, and responds.
+// judge is a target that checks the request it receives and responds to it.
 func judge(t *testing.T, far net.Conn, to socksaddr.Address, answer string, connect bool) {
 	defer far.Close()
 	var heard bytes.Buffer
@@ -74,23 +74,23 @@ func judge(t *testing.T, far net.Conn, to socksaddr.Address, answer string, conn
 	r, err := readRequest(in)
 	if err != nil {
 		if heard.Len() > 0 && in.src.err == nil && !connect {
-			t.Errorf("target was told %q: %v", heard.Bytes(), err)
+			t.Errorf("target received %q: %v", heard.Bytes(), err)
 		}
 		return
 	}
 	host := (&request{target: to}).host()
 	if !r.local || !strings.EqualFold(r.get("Host"), host) || r.body() == nil && strings.Contains(strings.ToLower(heard.String()), "\nproxy-") {
-		t.Errorf("%s was told %q", host, heard.Bytes())
+		t.Errorf("%s received %q", host, heard.Bytes())
 	}
 	if body := r.body(); body != nil {
 		if _, err := io.Copy(io.Discard, body); err != nil && in.src.err == nil {
-			t.Errorf("target was told %q: %v", heard.Bytes(), err)
+			t.Errorf("target received %q: %v", heard.Bytes(), err)
 		}
 	}
-	_, _ = io.WriteString(far, answer) // fails if the proxy has gone
+	_, _ = io.WriteString(far, answer) // fails if the proxy has closed the connection
 }
 
-// FuzzPACList checks that a valid list results in a script with no code but our own.
+// FuzzPACList checks that a valid list cannot add code to the script.
 func FuzzPACList(f *testing.F) {
 	for _, s := range []string{"a.test,*.b.test,.c", "10.0.0.0/8, ::1", `a"b`, "a\\b", "</script>", "*.*", "1.2.3", "_-_._", "ä.test", " , "} {
 		f.Add(s)
@@ -102,7 +102,7 @@ func FuzzPACList(f *testing.F) {
 			return
 		}
 		if again, err := ParsePACList(strings.ToUpper(list)); err != nil || strings.Join(again.keys(), ",") != strings.Join(l.keys(), ",") {
-			t.Errorf("%q in capitals = %v, %v", list, again, err)
+			t.Errorf("%q in upper case = %v, %v", list, again, err)
 		}
 		script := (&pacRules{direct: l}).script("h:1", false)
 		mine, yours := strings.Split(empty, "\n"), strings.Split(script, "\n")
@@ -114,7 +114,7 @@ func FuzzPACList(f *testing.F) {
 				continue
 			}
 			if strings.ContainsFunc(line, func(r rune) bool { return !http1.IsAlphanumeric(r) && !strings.ContainsRune(` ={}[]":,;.-_`, r) }) {
-				t.Errorf("%q makes the line %q", list, line)
+				t.Errorf("%q produces the line %q", list, line)
 			}
 		}
 	})

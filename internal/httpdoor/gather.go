@@ -8,12 +8,13 @@ import (
 	"os"
 )
 
-// gatherMax limits how much of a body that has already arrived is read before its
+// gatherMax limits how much of a body is read, if it has already arrived, before the
 // request is sent.
 const gatherMax = 64 << 10
 
 // gathered is the part of a body that arrived together with its head. Both are sent in
-// one piece, so if the body is malformed, nothing of the request reaches a target.
+// a single write, so if that part is malformed, no part of the request reaches a
+// target.
 type gathered struct {
 	body []byte
 	end  bool // no more body follows
@@ -35,20 +36,20 @@ func (w *Conn) gather(r *request) (g gathered, err error) {
 	return g, nil
 }
 
-// bodyError returns the error for a failed read of a body: either the connection's own,
-// or one that says that the body is malformed.
+// bodyError returns the error to report when reading a body fails: either the
+// connection's own error, or one that says the body is malformed.
 func (w *Conn) bodyError(err error) error {
 	switch w.in.src.err {
 	case nil:
 	case io.EOF:
-		return badRequest("its body ends too early")
+		return badRequest("its body is truncated")
 	default:
 		return gone(err)
 	}
 	return badRequest(fmt.Sprintf("its body is malformed: %v", err))
 }
 
-// goneError is an error from reading from or writing to the application.
+// goneError is an error from reading from the application or writing to it.
 type goneError struct{ err error }
 
 // Error implements error.

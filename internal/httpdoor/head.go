@@ -9,11 +9,11 @@ import (
 	"tunnels/internal/http1"
 )
 
-// field is one header field, with its name as written.
+// field is a header field, with its name as received.
 type field struct{ name, value string }
 
-// requestHead is a request's head, parsed line by line. It accepts whatever RFC 9112
-// allows and nothing that two parsers could read differently.
+// requestHead is a request's head, parsed line by line. It accepts everything RFC 9112
+// allows, except for heads that two parsers could read differently.
 type requestHead struct {
 	method, target, version string
 	fields                  []field
@@ -37,10 +37,10 @@ func (h *requestHead) line(line []byte) error {
 	}
 	value = strings.Trim(value, " \t")
 	if !http1.IsFieldValue(value) {
-		return badRequest("a header field holds control characters")
+		return badRequest("a header field contains control characters")
 	}
 	if len(h.fields) == requestFieldsMax {
-		return &requestError{http.StatusRequestHeaderFieldsTooLarge, "it has more header fields than is possible"}
+		return &requestError{http.StatusRequestHeaderFieldsTooLarge, "it has too many header fields"}
 	}
 	h.fields = append(h.fields, field{name, value})
 	return nil
@@ -54,7 +54,7 @@ func (h *requestHead) first(s string) error {
 	}
 	for _, b := range []byte(parts[1]) {
 		if b <= ' ' || b == 0x7f {
-			return badRequest("the target holds control characters")
+			return badRequest("the target contains control characters")
 		}
 	}
 	h.method, h.target, h.version = parts[0], parts[1], parts[2]
@@ -62,12 +62,12 @@ func (h *requestHead) first(s string) error {
 	case !ok:
 		return badRequest("the first line does not end in HTTP/1.1")
 	case h.version != "HTTP/1.1" && h.version != "HTTP/1.0":
-		return &requestError{http.StatusHTTPVersionNotSupported, "only HTTP/1.1 and HTTP/1.0 are spoken here"}
+		return &requestError{http.StatusHTTPVersionNotSupported, "only HTTP/1.1 and HTTP/1.0 are supported"}
 	}
 	return nil
 }
 
-// all returns the values of all fields with that name.
+// all returns the values of all fields called name.
 func (h *requestHead) all(name string) (values []string) {
 	for _, f := range h.fields {
 		if strings.EqualFold(f.name, name) {
@@ -77,7 +77,7 @@ func (h *requestHead) all(name string) (values []string) {
 	return values
 }
 
-// get returns the value of the first field with that name, or "" if there is none.
+// get returns the value of the first field called name, or "" if there is none.
 func (h *requestHead) get(name string) string {
 	if v := h.all(name); len(v) > 0 {
 		return v[0]
@@ -85,15 +85,16 @@ func (h *requestHead) get(name string) string {
 	return ""
 }
 
-// has reports whether a list of tokens, such as Connection, contains token.
+// has reports whether the field called name, a list of tokens such as Connection,
+// contains token.
 func (h *requestHead) has(name, token string) bool {
 	return slices.Contains(http1.Tokens(h.all(name)), token)
 }
 
 func (h *requestHead) modern() bool { return h.version == "HTTP/1.1" }
 
-// framing checks the request's host and the fields that determine where it ends (RFC
-// 9112 section 6).
+// framing checks the request's Host and the fields that determine where the request
+// ends (RFC 9112 section 6).
 func (h *requestHead) framing() error {
 	lengths, codings, hosts := h.all("Content-Length"), h.all("Transfer-Encoding"), h.all("Host")
 	switch {
@@ -114,7 +115,7 @@ func (h *requestHead) framing() error {
 	case h.method == http.MethodConnect && (len(codings) > 0 || len(lengths) > 0 && lengths[0] != "0"):
 		return badRequest("CONNECT has no body")
 	case slices.ContainsFunc(http1.Tokens(h.all("Trailer")), isFraming):
-		return badRequest("it announces a trailer that determines where it ends")
+		return badRequest("its Trailer lists a field that determines where it ends")
 	case len(hosts) > 1:
 		return badRequest("it has more than one Host")
 	case len(hosts) == 0 && h.modern() && h.method != http.MethodConnect:

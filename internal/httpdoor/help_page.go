@@ -8,7 +8,7 @@ import (
 
 // helpPage returns the page that explains how to set up browsers and programs.
 func (f *Door) helpPage(where string) *page {
-	host, port, _ := net.SplitHostPort(where) // both are always present
+	host, port, _ := net.SplitHostPort(where) // where always has both
 	browsers, login, note := helpSOCKS, "", ""
 	ssh := "ssh -o ProxyCommand='nc -X 5 -x {where} %h %p' host\n"
 	if f.users != nil {
@@ -37,7 +37,7 @@ pre { padding: .6em; overflow-x: auto } dt { font-weight: bold; margin-top: .8em
 </style></head><body>
 <h1>TunneLS</h1>
 <p>This port is a proxy: SOCKS5, SOCKS4a and HTTP on one address, <code>{where}</code>.
-Connections through it leave at the other end of the tunnel, where names are resolved, too.</p>
+Connections through it leave at the other end of the tunnel, where names are also resolved.</p>
 {note}
 <h2>Browsers</h2>
 <dl>
@@ -56,7 +56,7 @@ export http_proxy=http://{login}{where} https_proxy=http://{login}{where} all_pr
 </body></html>
 `
 
-// helpSOCKS is the help page's section on browsers if no password is required.
+// helpSOCKS is the browser section of the help page if no password is required.
 const helpSOCKS = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: SOCKS Host <code>{host}</code>, Port <code>{port}</code>, SOCKS v5, and tick
 &ldquo;Proxy DNS when using SOCKS v5&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>
@@ -67,7 +67,7 @@ const helpSOCKS = `<dt>Firefox</dt>
 or &ldquo;Automatic proxy configuration&rdquo;.</dd>
 `
 
-// helpHTTP is the help page's section on browsers if a password is required.
+// helpHTTP is the browser section of the help page if a password is required.
 const helpHTTP = `<dt>Firefox</dt>
 <dd>Settings, Network Settings, Manual: HTTP Proxy <code>{host}</code>, Port <code>{port}</code>, and tick
 &ldquo;Also use this proxy for HTTPS&rdquo;. Or &ldquo;Automatic proxy configuration URL&rdquo;.</dd>

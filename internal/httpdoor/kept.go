@@ -15,10 +15,10 @@ import (
 
 const (
 	keptMax     = 4                // target connections kept per application connection
-	keptIdleMax = 15 * time.Second // how long they may wait for another request
-	// keptOnceMax replaces keptIdleMax for a request that must not be sent twice, since
-	// it fails if the target closes the connection at that very moment. Few targets
-	// close one this early.
+	keptIdleMax = 15 * time.Second // how long they are kept without another request
+	// keptOnceMax replaces keptIdleMax for a request that must not be sent twice,
+	// because it would fail if the target were just closing the connection. Few targets
+	// close a connection this early.
 	keptOnceMax = time.Second
 	// keptByeMax is how long a target may take to close its own direction after we have
 	// closed ours.
@@ -30,13 +30,13 @@ type targetConn struct {
 	net.Conn
 	to     socksaddr.Address
 	in     wire
-	used   bool      // a request has already been answered on it
-	silent bool      // nothing has been received since the last request
-	since  time.Time // when it was kept
+	used   bool      // it has already carried a request and its response
+	silent bool      // no data has been received since the last request
+	since  time.Time // when it was put into kept
 
 	watched chan struct{} // closed when kept's watch has ended
-	dead    bool          // set by watch before it ends the connection
-	leaves  bool          // guarded by kept.mu; watch must end the connection
+	dead    bool          // set by watch before it closes the connection
+	leaves  bool          // guarded by kept.mu; tells watch to close the connection
 }
 
 // Read implements io.Reader for in.
@@ -55,7 +55,7 @@ func (t *targetConn) closeWrite() {
 	}
 }
 
-// abort ends the connection for a reason on this side.
+// abort aborts the connection for a reason on this side.
 func (t *targetConn) abort() { splice.Abort(t.Conn, code.Cancelled, "") }
 
 // open connects to r's target. It reuses a connection kept from an earlier request,
@@ -82,16 +82,17 @@ func (w *Conn) open(ctx context.Context, dial Dial, r *request, fresh bool) (*ta
 	return t, nil
 }
 
-// kept holds the target connections that are waiting for another request on the same
-// application connection. They are never shared with other application connections.
+// kept holds the idle target connections of an application connection, which can be
+// reused for its further requests. They are never shared with other application
+// connections.
 type kept struct {
-	wg sync.WaitGroup // one watch per connection, and those in leave
+	wg sync.WaitGroup // one watch per connection, and the calls of leave
 
 	mu   sync.Mutex
 	idle []*targetConn // guarded by mu; oldest first; removing a connection transfers its ownership
 }
 
-// put keeps t.
+// put keeps t for reuse.
 func (k *kept) put(t *targetConn) {
 	t.used, t.watched, t.dead, t.leaves, t.since = true, make(chan struct{}), false, false, time.Now()
 	_ = t.SetReadDeadline(t.since.Add(keptIdleMax))
@@ -105,14 +106,14 @@ func (k *kept) put(t *targetConn) {
 	k.wg.Go(func() { k.watch(t) })
 }
 
-// leaveLocked makes watch end t, which is no longer in the list.
+// leaveLocked makes watch close t, which the caller has removed from the list.
 func (t *targetConn) leaveLocked() {
 	t.leaves = true
 	_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 }
 
-// watch waits until a kept connection is reused or must end: its target closed it or
-// sent unexpected data, or it was idle for too long.
+// watch waits until a kept connection is reused or must be closed because its target
+// has closed it or sent unexpected data, or because it has been idle for too long.
 func (k *kept) watch(t *targetConn) {
 	_, err := t.in.Peek(1)
 	k.mu.Lock()
@@ -129,11 +130,11 @@ func (k *kept) watch(t *targetConn) {
 	}
 }
 
-// drop ends t instead of keeping it.
+// drop closes t instead of keeping it.
 func (k *kept) drop(t *targetConn) { k.wg.Go(t.leave) }
 
-// leave ends an idle connection. It resets the connection if the target does not soon
-// close its own direction.
+// leave closes an idle connection. It resets the connection if the target does not
+// close its own direction soon.
 func (t *targetConn) leave() {
 	t.closeWrite()
 	_ = t.SetReadDeadline(time.Now().Add(keptByeMax))
@@ -144,8 +145,8 @@ func (t *targetConn) leave() {
 	_ = t.Close()
 }
 
-// take returns the newest connection to that target that has been idle for less than
-// idleMax, or nil if there is none.
+// take returns the newest connection to the target at to that has been idle for less
+// than idleMax, or nil if there is none.
 func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 	for {
 		t := k.remove(to, idleMax)
@@ -154,7 +155,7 @@ func (k *kept) take(to socksaddr.Address, idleMax time.Duration) *targetConn {
 		}
 		_ = t.SetReadDeadline(time.Unix(1, 0)) // wakes watch
 		<-t.watched
-		if !t.dead { // otherwise the deadline belongs to watch
+		if !t.dead { // otherwise watch owns the deadline
 			_ = t.SetReadDeadline(time.Time{})
 			return t
 		}
@@ -173,7 +174,7 @@ func (k *kept) remove(to socksaddr.Address, idleMax time.Duration) *targetConn {
 	return nil
 }
 
-// close ends all connections, and waits until they have ended.
+// close closes all connections and waits until that is done.
 func (k *kept) close() {
 	k.mu.Lock()
 	for _, t := range k.idle {

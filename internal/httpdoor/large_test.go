@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// TestLargeAnswerHeads checks that heads as large as programs accept directly pass
-// through the door: curl accepts 300 KiB, Firefox 384.
+// TestLargeAnswerHeads checks that the door forwards heads as large as those accepted
+// by curl (300 KiB) and Firefox (384 KiB).
 func TestLargeAnswerHeads(t *testing.T) {
 	for _, tt := range []struct{ fields, size int }{
 		{1, 8 << 10}, {1, 60 << 10}, {1, 290 << 10}, {1, 380 << 10},

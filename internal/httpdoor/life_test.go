@@ -22,8 +22,7 @@ import (
 const aGet = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"
 const gotGet = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
-// dialed passes the far ends of dialed connections to the test, which plays the
-// targets.
+// dialed passes the targets' ends of dialed connections to the test.
 type dialed chan net.Conn
 
 func newDialed(t testing.TB) dialed {
@@ -50,8 +49,8 @@ func (d dialed) next(t testing.TB) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// TestBodiesAsTheyCome checks that bytes from a target reach the application at once,
-// and vice versa.
+// TestBodiesAsTheyCome checks that data from a target reaches the application
+// immediately, and vice versa.
 func TestBodiesAsTheyCome(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -66,7 +65,7 @@ func TestBodiesAsTheyCome(t *testing.T) {
 	}
 	io.WriteString(app, "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
 	wantRead(t, far, "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
-	io.WriteString(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") // an echo: both at once
+	io.WriteString(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") // an echo: both bodies are in progress
 	wantRead(t, app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
 	for _, piece := range []string{"1\r\na\r\n", "0\r\n\r\n"} {
 		io.WriteString(app, piece)
@@ -108,8 +107,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// TestCutAnswers checks that a truncated response is an error for the application,
-// never a short page.
+// TestCutAnswers checks that a truncated response looks like an error to the
+// application, never like a complete page.
 func TestCutAnswers(t *testing.T) {
 	for name, head := range map[string]string{"length": "Content-Length: 10", "chunks": "Transfer-Encoding: chunked"} {
 		d := newDialed(t)
@@ -150,7 +149,7 @@ func TestKeptConnections(t *testing.T) {
 	second := d.next(t)
 	answer(second, "GET")
 	ask("GET")
-	wantRead(t, second, "GET / HTTP/1.1\r\n") // it receives the request, then closes the connection
+	wantRead(t, second, "GET / HTTP/1.1\r\n") // the target receives the request, then closes the connection
 	second.SetLinger(0)
 	second.Close()
 	third := d.next(t)
@@ -184,7 +183,7 @@ func TestKeptForOnce(t *testing.T) {
 			time.Sleep(tt.idle)
 			r := &request{requestHead: requestHead{method: tt.method}, target: to}
 			if got, err := w.open(t.Context(), d, r, false); err != nil || (got == old) != tt.kept {
-				t.Errorf("%s after %v: %v, the kept connection: %t, want %t", tt.method, tt.idle, err, got == old, tt.kept)
+				t.Errorf("%s after %v: %v, reused the kept connection: %t, want %t", tt.method, tt.idle, err, got == old, tt.kept)
 			}
 			w.kept.close()
 			near.Close()
@@ -194,7 +193,7 @@ func TestKeptForOnce(t *testing.T) {
 }
 
 // TestKeptConnectionsAreFew checks that the number of kept connections is limited, and
-// that they end together with the application's connection.
+// that they are closed together with the application's connection.
 func TestKeptConnectionsAreFew(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -207,7 +206,7 @@ func TestKeptConnectionsAreFew(t *testing.T) {
 		all = append(all, c)
 	}
 	for _, c := range all[:2] {
-		if _, err := io.ReadAll(c); err != nil { // until it is closed
+		if _, err := io.ReadAll(c); err != nil { // returns once the connection is closed
 			t.Error(err)
 		}
 	}
@@ -232,8 +231,8 @@ func (c *toldReset) Reset(why code.Code, _ string) error {
 
 func (c *toldReset) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
-// TestKeptAtSilentTarget checks that once its application is gone, a kept connection
-// ends even if the target does not close its own direction.
+// TestKeptAtSilentTarget checks that once the application has gone away, a kept
+// connection is closed even if the target does not close its own direction.
 func TestKeptAtSilentTarget(t *testing.T) {
 	d := newDialed(t)
 	told := make(chan code.Code, 1)
@@ -249,15 +248,15 @@ func TestKeptAtSilentTarget(t *testing.T) {
 	wantRead(t, app, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	app.Close()
 	if all, err := io.ReadAll(far); len(all) > 0 || err != nil {
-		t.Errorf("target was told %q, %v; want a clean end", all, err)
+		t.Errorf("target received %q, %v; want a clean end", all, err)
 	}
 	if why := <-told; why != code.Cancelled {
 		t.Errorf("aborted with %v", why)
 	}
 }
 
-// TestApplicationGoesAway checks that when an application goes away its request is
-// aborted, and that it still gets its response if it only closes its direction.
+// TestApplicationGoesAway checks that when an application goes away, its request is
+// aborted, but that it still receives its response if it only closes its own direction.
 func TestApplicationGoesAway(t *testing.T) {
 	d := newDialed(t)
 	rig := newRig(t, new(Config), d.dial)
@@ -276,21 +275,21 @@ func TestApplicationGoesAway(t *testing.T) {
 	for i, want := range []string{gotGet, strings.Replace(gotGet, "a.test", "b.test", 1)} {
 		far = d.next(t)
 		wantRead(t, far, want)
-		if i == 1 { // that was the last one
+		if i == 1 { // that was the last request
 			if rest, err := io.ReadAll(far); err != nil || len(rest) > 0 {
-				t.Fatalf("target read %q, %v; want the end", rest, err)
+				t.Fatalf("target read %q, %v; want EOF", rest, err)
 			}
 		}
 		io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!")
 		wantRead(t, app, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!")
 	}
 	if rest, err := io.ReadAll(app); err != nil || len(rest) > 0 {
-		t.Errorf("application read %q, %v; want the end", rest, err)
+		t.Errorf("application read %q, %v; want EOF", rest, err)
 	}
 }
 
 // TestEarlyAnswer checks that a response is forwarded even if the target sends it
-// before reading the whole request, and then closes.
+// before reading the whole request, and then closes the connection.
 func TestEarlyAnswer(t *testing.T) {
 	d := newDialed(t)
 	app := newRig(t, new(Config), d.dial).app(t)
@@ -304,7 +303,7 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestDeclinedBody checks that the application sees the connection end if its Expect was
+// TestDeclinedBody checks that the application's connection is closed if its Expect was
 // declined.
 func TestDeclinedBody(t *testing.T) {
 	d := newDialed(t)
@@ -315,13 +314,13 @@ func TestDeclinedBody(t *testing.T) {
 	io.WriteString(far, "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\n\r\nno") // the connection stays open
 	got, err := io.ReadAll(app)
 	if want := "HTTP/1.1 401 Unknown\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"; string(got) != want || err != nil {
-		t.Errorf("application read %q, %v; want %q and the end", got, err, want)
+		t.Errorf("application read %q, %v; want %q and EOF", got, err, want)
 	}
 }
 
-// TestRestOfRequest checks that the wait for a target that has responded but stopped
-// reading its request is limited, since an application that goes away would not be
-// noticed meanwhile.
+// TestRestOfRequest checks the time limit for a target that has responded but has
+// stopped reading its request. Meanwhile, the proxy would not notice that the
+// application goes away.
 func TestRestOfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := &exchange{written: make(chan struct{})}
@@ -338,8 +337,8 @@ func TestRestOfRequest(t *testing.T) {
 	})
 }
 
-// TestDrain checks that Drain ends idle connections at once, and busy ones after their
-// response.
+// TestDrain checks that Drain closes idle connections immediately, and busy ones after
+// their response.
 func TestDrain(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
 	d := newDialed(t)
@@ -359,16 +358,16 @@ func TestDrain(t *testing.T) {
 	}
 	rig.mu.Unlock()
 	if rest, err := io.ReadAll(idle); err != nil || len(rest) > 0 {
-		t.Errorf("idle application read %q, %v; want the end", rest, err)
+		t.Errorf("idle application read %q, %v; want EOF", rest, err)
 	}
 	io.WriteString(slow, ok+"\r\n")
 	if got, err := io.ReadAll(busy); err != nil || string(got) != ok+"Connection: close\r\n\r\n" {
-		t.Errorf("busy application read %q, %v; want its answer and the end", got, err)
+		t.Errorf("busy application read %q, %v; want its response and EOF", got, err)
 	}
 }
 
-// TestServeIsCancelled checks that when the context ends, everything is aborted, no
-// matter what it is waiting for.
+// TestServeIsCancelled checks that when the context is canceled, everything is aborted,
+// no matter what Serve is waiting for.
 func TestServeIsCancelled(t *testing.T) {
 	for name, say := range map[string]string{
 		"idle":   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -394,8 +393,8 @@ func TestServeIsCancelled(t *testing.T) {
 	}
 }
 
-// TestCancelledIsNoPage checks that a failure caused by the end of the context is not
-// reported as a page, because the application would mistake it for the target's
+// TestCancelledIsNoPage checks that a failure caused by canceling the context is not
+// reported as a page, because the application would mistake that for the target's
 // response.
 func TestCancelledIsNoPage(t *testing.T) {
 	lost := &code.Error{Code: code.General, Text: "the pool was closed"}
@@ -405,7 +404,7 @@ func TestCancelledIsNoPage(t *testing.T) {
 	} {
 		for _, dialFails := range []bool{true, false} {
 			if name == "tunnel" && !dialFails {
-				continue // it was already answered
+				continue // it has already been answered
 			}
 			t.Run(fmt.Sprint(name, dialFails), func(t *testing.T) {
 				var rig *rig
@@ -420,7 +419,7 @@ func TestCancelledIsNoPage(t *testing.T) {
 				io.WriteString(app, say)
 				got, err := io.ReadAll(app)
 				if strings.Contains(string(got), "HTTP/1.1 502 ") || !errors.Is(err, syscall.ECONNRESET) {
-					t.Errorf("application read %q, %v; want no page of a failure, and a reset", got, err)
+					t.Errorf("application read %q, %v; want no error page, and a reset", got, err)
 				}
 			})
 		}
@@ -437,7 +436,7 @@ func TestServeOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := req.AppendBinary(nil); err == nil {
-			t.Error("a request of HTTP was written to the wire")
+			t.Error("an HTTP request was encoded")
 		} else if c, _ := code.Of(err); c != code.CommandUnsupported {
 			t.Errorf("AppendBinary = %v, want code %v", err, code.CommandUnsupported)
 		}
@@ -450,7 +449,7 @@ func TestServeOnce(t *testing.T) {
 			t.Errorf("answering (refused: %v) = %v", refused, err)
 		}
 		if want := map[bool]string{true: "HTTP/1.1 502 ", false: "HTTP/1.1 200 "}[refused]; !strings.HasPrefix(app.said.String(), want) {
-			t.Errorf("application was told %q, want %q", app.said.String(), want)
+			t.Errorf("application received %q, want %q", app.said.String(), want)
 		}
 		if err := stream.(*Conn).Serve(t.Context(), nobody(t)); !errors.Is(err, errServed) {
 			t.Errorf("Serve again = %v, want %v", err, errServed)

@@ -10,15 +10,15 @@ import (
 )
 
 // localPage returns the page for a request to this port itself, regardless of its Host.
-// Such a request is never forwarded. The pages contain no secrets and need no password,
-// because browsers send none when they fetch a PAC file.
+// Such a request is never forwarded. The pages contain no secrets and require no
+// password, because browsers do not send one when they fetch a PAC file.
 func (f *Door) localPage(local net.Addr, r *request) *page {
 	path, _, _ := strings.Cut(r.requestHead.target, "?")
 	switch {
 	case path != "/" && path != "/proxy.pac":
-		return plainPage(http.StatusNotFound, "This proxy itself serves only / and /proxy.pac. Requests through it must use absolute URLs, as\nprograms do that have %s as their HTTP proxy.", f.where(local, r))
+		return plainPage(http.StatusNotFound, "The proxy itself serves only / and /proxy.pac. Requests through it must use absolute URLs,\nwhich programs send if %s is configured as their HTTP proxy.", f.where(local, r))
 	case r.method != http.MethodGet && r.method != http.MethodHead:
-		p := plainPage(http.StatusMethodNotAllowed, "This page can only be read.")
+		p := plainPage(http.StatusMethodNotAllowed, "This page is read-only.")
 		p.fields = []field{{"Allow", "GET, HEAD"}}
 		return p
 	case path == "/":
@@ -32,8 +32,8 @@ func (f *Door) localPage(local net.Addr, r *request) *page {
 	}
 }
 
-// where returns the host:port that the application used to reach us: the Host field if
-// that can be an address, else the connection's local address.
+// where returns the host:port under which the application reached this port: the Host
+// field if that can be an address, else the connection's local address.
 func (f *Door) where(local net.Addr, r *request) string {
 	host := r.get("Host")
 	if _, _, err := net.SplitHostPort(host); err != nil {

@@ -21,13 +21,13 @@ type PACList struct {
 
 // ParsePACList parses a list of comma-separated entries, each one of
 //
-//	example.com       only this name
-//	*.example.com     every name below it, at any depth; .example.com likewise
+//	example.com       this name only
+//	**.example.com     every name below it, at any depth; also written .example.com
 //	10.0.0.0/8        a network, for hosts written as addresses
 //	2001:db8::7       an address
 //
-// Spaces around entries are ignored; an empty text is an empty list. The error names
-// the entry and the expected form.
+// Spaces around entries are ignored, and an empty text yields an empty list. The error
+// quotes the entry and says what is expected.
 func ParsePACList(list string) (PACList, error) {
 	var l PACList
 	if strings.TrimSpace(list) == "" {
@@ -93,8 +93,7 @@ func pacNet(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// pacName returns an error that describes the problem with a name, or nil if it is
-// valid.
+// pacName returns nil if name is valid, or else an error that describes the problem.
 func pacName(name string) error {
 	if name == "" || len(name) > maxHostName {
 		return errPACEntry
@@ -123,7 +122,7 @@ func pacName(name string) error {
 // maxHostName is the maximum length of a DNS name.
 const maxHostName = 253
 
-// keys returns the names as keys for the script's lookup. No key can be the name of a
+// keys returns the names as keys for the script's lookup. No key can collide with a
 // property that every JavaScript object has.
 func (l PACList) keys() []string {
 	keys := make([]string, 0, len(l.names)+len(l.below))
@@ -137,8 +136,8 @@ func (l PACList) keys() []string {
 	return slices.Compact(keys)
 }
 
-// bits returns the networks in the form that the script compares: 4 or 6, then the
-// prefix in binary.
+// bits returns the networks in the form used by the script for comparison: 4 or 6, then
+// the prefix in binary.
 func (l PACList) bits() []string {
 	all := make([]string, 0, len(l.nets))
 	for _, p := range l.nets {

@@ -15,8 +15,8 @@ type pacRules struct {
 // PACList.bits.
 var thisMachine = []string{"4" + "01111111", "6" + strings.Repeat("0", 127) + "1"}
 
-// script returns the PAC file for a browser that reaches us at hostPort. If a password
-// is required (users), SOCKS is omitted, because browsers do not support SOCKS
+// script returns the PAC file for a browser that reaches this port at hostPort. If a
+// password is required (users), SOCKS is omitted, because browsers do not support SOCKS
 // passwords.
 func (p *pacRules) script(hostPort string, users bool) string {
 	way := "SOCKS5 " + hostPort + "; PROXY " + hostPort
@@ -30,7 +30,7 @@ func (p *pacRules) script(hostPort string, users bool) string {
 		rest = way
 	}
 	var b strings.Builder
-	b.WriteString("// The proxy for each host. No name is resolved here, because that would leak it.\n")
+	b.WriteString("// Selects the proxy for each host, without resolving names, because that would leak them.\n")
 	for _, v := range []struct {
 		name  string
 		value any
@@ -44,7 +44,7 @@ func (p *pacRules) script(hostPort string, users bool) string {
 	} {
 		quoted, err := json.Marshal(v.value)
 		if err != nil {
-			panic("BUG: " + err.Error()) // cannot fail: it holds only strings, and slices and maps of strings
+			panic("BUG: " + err.Error()) // cannot fail: the values are strings, and slices and maps of strings
 		}
 		b.WriteString("var " + v.name + " = " + string(quoted) + ";\n")
 	}
@@ -82,7 +82,7 @@ function listed(host, bits, names, nets) {
   return false;
 }
 
-// Returns an address as 4 or 6 and its bits, or "" for a name.
+// Returns 4 or 6 followed by the bits of an address, or "" for a name.
 function bitsOf(host) {
   if (host.indexOf(":") < 0) return bits4(host) && "4" + bits4(host);
   var tail = host.substring(host.lastIndexOf(":") + 1), last = bits4(tail);

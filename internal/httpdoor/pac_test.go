@@ -47,7 +47,7 @@ func TestPACListRefuses(t *testing.T) {
 		strings.Repeat("a.", 128): "want a name",
 	} {
 		if _, err := ParsePACList(list); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "entry ") {
-			t.Errorf("ParsePACList(%q) = %v, want an error about an entry with %q", list, err, want)
+			t.Errorf("ParsePACList(%q) = %v, want an error for the entry that contains %q", list, err, want)
 		}
 	}
 }
@@ -62,11 +62,11 @@ func TestPACKeysAndBits(t *testing.T) {
 		t.Errorf("bits = %q, want %q", got, want)
 	}
 	if !mustPAC(t, " ").empty() || l.empty() {
-		t.Error("an empty list is not empty, or one with entries is")
+		t.Error("empty() is wrong for the empty list or for one with entries")
 	}
 }
 
-// choice is a host and the expected result of the PAC file.
+// choice is a host and the PAC file's expected result for it.
 type choice struct{ host, want string }
 
 // TestPACScript runs the scripts in a JavaScript engine.
@@ -100,7 +100,7 @@ func TestPACScript(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			script := tt.rules.script("h:1", tt.users)
 			if strings.ContainsAny(script, "<\x00") && strings.Contains(script, "</") {
-				t.Errorf("script could end an element: %s", script)
+				t.Errorf("script could close an HTML element: %s", script)
 			}
 			hosts := make([]string, len(tt.choices))
 			for i, c := range tt.choices {
@@ -129,12 +129,12 @@ func runPAC(t *testing.T, script string, hosts []string) (said []string) {
 		out = inChromium(t, run)
 	}
 	if err := json.Unmarshal(out, &said); err != nil || len(said) != len(hosts) {
-		t.Fatalf("engine said %q: %v", out, err)
+		t.Fatalf("the engine's output is %q: %v", out, err)
 	}
 	return said
 }
 
-// inChromium returns the variable said, as JSON, after the script has run in a browser.
+// inChromium runs the script in a browser and returns the variable said as JSON.
 func inChromium(t *testing.T, run string) []byte {
 	t.Helper()
 	browser := ""
@@ -162,8 +162,8 @@ func inChromium(t *testing.T, run string) []byte {
 	_, rest, _ := bytes.Cut(out, []byte("[["))
 	encoded, _, _ := bytes.Cut(rest, []byte("]]"))
 	var said []byte
-	if err := json.Unmarshal(append(append([]byte{'"'}, encoded...), '"'), &said); err != nil { // base64, which JSON uses for bytes
-		t.Fatalf("chromium said %q: %v", out, err)
+	if err := json.Unmarshal(append(append([]byte{'"'}, encoded...), '"'), &said); err != nil { // JSON represents bytes in base64
+		t.Fatalf("chromium's output is %q: %v", out, err)
 	}
 	return said
 }

@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/door"
 )
 
-// oneUser accepts one name and password, and counts how often it is asked.
+// oneUser accepts one name and password, and counts the calls to Check.
 type oneUser struct {
 	mu    sync.Mutex
 	asked int // guarded by mu
@@ -34,7 +34,7 @@ func (u *oneUser) Check(remote net.Addr, name, password string) error {
 	return nil
 }
 
-// busyOnce is overloaded on the first Check and accepts all later ones.
+// busyOnce reports overload on the first Check and accepts all later ones.
 type busyOnce struct{ asked atomic.Int32 }
 
 func (u *busyOnce) Check(net.Addr, string, string) error {
@@ -52,7 +52,7 @@ func TestProxyAuthenticationOverloaded(t *testing.T) {
 	s := runScript(t, []step{{dial: "a.test:80", want: "GET / HTTP/1.1\nHost: a.test\n\n", answer: answer, hangUp: true}})
 	got := newRig(t, &Config{Users: new(busyOnce)}, s.dial).heard(t, lines(request+request))
 	if !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.HasSuffix(got, lines(answer)) {
-		t.Errorf("application read %q, want 503 and then the answer", got)
+		t.Errorf("application read %q, want 503 and then the response", got)
 	}
 	s.wait()
 }
@@ -72,8 +72,8 @@ func TestProxyAuthenticationReported(t *testing.T) {
 	}
 }
 
-// TestUnauthenticatedAreLimited checks that the number of connections without the right
-// password is limited, as is that of connections whose first request is pending.
+// TestUnauthenticatedAreLimited checks that the number of connections that have not
+// sent a correct password is limited.
 func TestUnauthenticatedAreLimited(t *testing.T) {
 	reported := make(chan error, 1)
 	d := newDialed(t)
@@ -93,7 +93,7 @@ func TestUnauthenticatedAreLimited(t *testing.T) {
 		t.Errorf("reported: %v, want %v", err, door.ErrCrowded)
 	}
 	if _, err := io.ReadAll(others[0]); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the first unauthenticated application read %v, want a reset", err)
+		t.Errorf("the oldest unauthenticated application read %v, want a reset", err)
 	}
 	for _, app := range others[1:] {
 		io.WriteString(app, "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
@@ -125,10 +125,10 @@ func TestProxyAuthentication(t *testing.T) {
 			rig := newRig(t, &Config{Users: &oneUser{}}, nobody(t))
 			got := rig.said(t, lines(strings.Repeat(begin+header+"\n", refusalsMax+1)))
 			if n := strings.Count(got, refused+"Content-Type"); n != refusalsMax {
-				t.Errorf("%s, %q: %d refusals, want %d and the end: %q", begin, name, n, refusalsMax, got)
+				t.Errorf("%s, %q: %d refusals, want %d and EOF: %q", begin, name, n, refusalsMax, got)
 			}
 			if n := strings.Count(got, "\r\nProxy-Authenticate: Basic realm=\"tunnels\"\r\n"); n != refusalsMax {
-				t.Errorf("%s, %q: the scheme is named %d times in %q", begin, name, n, got)
+				t.Errorf("%s, %q: the scheme appears %d times in %q", begin, name, n, got)
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func TestProxyAuthentication(t *testing.T) {
 		}
 		s.wait()
 		if users.asked != 3 {
-			t.Errorf("the password was checked %d times, want once for each of 3 requests: its user may have been removed", users.asked)
+			t.Errorf("the password was checked %d times, want once for each of 3 requests, because the user may have been removed", users.asked)
 		}
 	})
 	t.Run("CONNECT first", func(t *testing.T) {
@@ -157,8 +157,8 @@ func TestProxyAuthentication(t *testing.T) {
 	})
 }
 
-// TestPagesOfThePort checks that the pages need no password, and that nothing else is
-// served.
+// TestPagesOfThePort checks that the port's own pages require no password, and that no
+// others are served.
 func TestPagesOfThePort(t *testing.T) {
 	rig := newRig(t, &Config{Users: &oneUser{}, PACDirect: mustPAC(t, "intern.test")}, nobody(t))
 	local := rig.app(t).RemoteAddr().String()
@@ -193,10 +193,10 @@ func TestPagesOfThePort(t *testing.T) {
 	}
 	open := newRig(t, new(Config), nobody(t))
 	if got := open.said(t, lines("GET / HTTP/1.1\nHost: me.test:1080\nConnection: close\n\n")); strings.Contains(got, "requires a name") || strings.Contains(got, "{") && strings.Contains(got, "}}") {
-		t.Errorf("without users the help reads %q", got)
+		t.Errorf("without users the help page is %q", got)
 	}
 	if got := (&Door{}).where(&net.UnixAddr{Name: "/run/x"}, &request{}); got != "127.0.0.1:1080" {
-		t.Errorf("on a UNIX socket it is reached at %q", got)
+		t.Errorf("on a UNIX socket, where() = %q", got)
 	}
 }
 

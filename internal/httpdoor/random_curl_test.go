@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fetched is a response as curl shows it, without the features that HTTP/1.0 lacks.
+// fetched is a response as printed by curl, without the features that HTTP/1.0 lacks.
 type fetched struct {
 	status, lines string
 	body          string
@@ -46,8 +46,8 @@ func curlAnswer(t *testing.T, curl, target string, n int, a *randomAnswer, args 
 	return f
 }
 
-// TestRandomAnswersByCurl checks that curl shows the same response with and without the
-// proxy.
+// TestRandomAnswersByCurl checks that curl prints the same response with and without
+// the proxy.
 func TestRandomAnswersByCurl(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
@@ -62,12 +62,12 @@ func TestRandomAnswersByCurl(t *testing.T) {
 	for i, a := range answers {
 		direct, through := curlAnswer(t, curl, target, i, a, "--noproxy", "*"), curlAnswer(t, curl, target, i, a, "-x", "http://"+door)
 		if !a.clean && strings.HasPrefix(a.whole(), direct.body) && strings.HasPrefix(a.whole(), through.body) {
-			direct.body, through.body = "", "" // how much of it arrived depends on timing
+			direct.body, through.body = "", "" // how much of the body arrived depends on timing
 			direct.clean = direct.clean && !a.lax()
 			direct.lines = strings.TrimSuffix(direct.lines, "X-Trailer: 1\n") // the chunks are incomplete
 		}
 		if direct != through {
-			t.Errorf("answer %d, sent by the target as %.500q: directly %s, through the door %s", i, a.pieces, direct, through)
+			t.Errorf("response %d, sent by the target as %.500q: directly %s, through the door %s", i, a.pieces, direct, through)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRequest is a request as the application sends it, and as the target must
+// randomRequest is a request as sent by the application, and as the target should
 // receive it.
 type randomRequest struct {
 	said  []byte
@@ -74,8 +74,8 @@ func (q *randomRequest) frame(r *rand.Rand, head *[]string) (wire []byte) {
 }
 
 // TestRandomRequests checks that requests on one connection, sent in random pieces,
-// reach the target one by one with the same meaning, and that their responses arrive in
-// the same order.
+// reach the target one by one with the same meaning, and that their responses are
+// returned in the same order.
 func TestRandomRequests(t *testing.T) {
 	n, seed := randomRun(t, 300)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -114,7 +114,7 @@ func TestRandomRequests(t *testing.T) {
 		q := <-requests
 		got := <-seen
 		if got.first != q.first || !slices.Equal(got.lines, q.lines) || !bytes.Equal(got.body, q.body) || got.err != nil {
-			t.Fatalf("request %d, sent as %.600q: target has %q %q, %d bytes (%v);\nwant %q %q, %d bytes", i, q.said, got.first, got.lines, len(got.body), got.err, q.first, q.lines, len(q.body))
+			t.Fatalf("request %d, sent as %.600q: target received %q %q, %d bytes (%v);\nwant %q %q, %d bytes", i, q.said, got.first, got.lines, len(got.body), got.err, q.first, q.lines, len(q.body))
 		}
 		want := fmt.Sprintf("HTTP/1.1 200 %d\r\nContent-Length: 0\r\n\r\n", i)
 		_, _ = io.WriteString(got.from, want)
@@ -134,7 +134,7 @@ func readSome(t *testing.T, in io.Reader, n int) string {
 	return string(b)
 }
 
-// seenRequest is a request as a target has read it.
+// seenRequest is a request as read by a target.
 type seenRequest struct {
 	from  net.Conn
 	first string
@@ -143,8 +143,8 @@ type seenRequest struct {
 	err   error
 }
 
-// serveSeen hands over the requests that a target receives, until the connection or the
-// test ends.
+// serveSeen sends the requests received by a target to seen, until the connection or
+// the test ends.
 func serveSeen(far net.Conn, seen chan<- seenRequest, over <-chan struct{}) {
 	defer far.Close()
 	in := bufio.NewReader(far)
@@ -161,7 +161,7 @@ func serveSeen(far net.Conn, seen chan<- seenRequest, over <-chan struct{}) {
 	}
 }
 
-// readAsTarget reads a request like a minimal server.
+// readAsTarget reads a request the way a minimal server would.
 func readAsTarget(in *bufio.Reader) (first string, lines []string, body []byte, err error) {
 	length, chunks := 0, false
 	for {

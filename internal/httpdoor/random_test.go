@@ -20,8 +20,8 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// randomRun returns how many random cases a test runs, and their seed. RANDOM_HTTP=3000
-// or RANDOM_HTTP=3000,SEED overrides the defaults.
+// randomRun returns the number of random cases for a test, and their seed.
+// RANDOM_HTTP=3000 or RANDOM_HTTP=3000,SEED overrides the defaults.
 func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	count, from, _ := strings.Cut(os.Getenv("RANDOM_HTTP"), ",")
 	n, err := strconv.Atoi(cmp.Or(count, strconv.Itoa(usual)))
@@ -31,7 +31,7 @@ func randomRun(t *testing.T, usual int) (n int, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the same again: RANDOM_HTTP=%d,%d go test -run %s", n, seed, t.Name())
+	t.Logf("to repeat: RANDOM_HTTP=%d,%d go test -run %s", n, seed, t.Name())
 	return n, seed
 }
 
@@ -43,13 +43,13 @@ type randomAnswer struct {
 	lines           []string // lines of the head, without the hop-by-hop ones
 	body            []byte
 	clean           bool
-	framed          bool // the response states the length of the body, but not by chunks
+	framed          bool // the response states the length of the body, other than by chunks
 }
 
 func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
 
-// newRandomAnswer returns a response with random version, status, lines and framing,
-// which may be truncated and is sent in random pieces.
+// newRandomAnswer returns a response with a random version, status, lines and framing.
+// It may be truncated, and is sent in random pieces.
 func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	a := &randomAnswer{
 		method:  pick(r, "GET", "GET", "GET", "HEAD", "POST"),
@@ -106,7 +106,7 @@ func newRandomAnswer(r *rand.Rand) *randomAnswer {
 	return a
 }
 
-// cut reports whether the body is truncated, which the application must then notice.
+// cut reports whether the body is truncated in a way that the application must notice.
 func (a *randomAnswer) cut(r *rand.Rand, wire []byte, bodiless bool) bool {
 	if bodiless || len(wire) == 0 || bytes.Equal(wire, a.body) && !a.framed || r.IntN(4) != 0 {
 		return false
@@ -115,9 +115,9 @@ func (a *randomAnswer) cut(r *rand.Rand, wire []byte, bodiless bool) bool {
 	return true
 }
 
-// lax reports whether curl does not notice a truncated body, because it ignores a
-// length next to identity. The door does not ignore it, so curl notices more through
-// the door.
+// lax reports whether curl may fail to notice a truncated body because it ignores a
+// length combined with identity. The door does not ignore it, so curl detects more
+// truncated bodies through the door.
 func (a *randomAnswer) lax() bool {
 	return a.framed && bytes.Contains(bytes.ToLower(bytes.Join(a.pieces, nil)), []byte("identity"))
 }
@@ -150,7 +150,7 @@ func (a *randomAnswer) frame(r *rand.Rand, bodiless bool, end string) (fields []
 	return fields, wire
 }
 
-// randomTarget answers the request for /N with the Nth response.
+// randomTarget serves the Nth response for /N.
 type randomTarget struct {
 	ln      net.Listener
 	answers []*randomAnswer
@@ -179,7 +179,7 @@ func (o *randomTarget) serve(c net.Conn) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// newRandomTarget serves the answers, both directly and behind a front door.
+// newRandomTarget serves the responses, both directly and through a front door.
 func newRandomTarget(t *testing.T, answers []*randomAnswer) (direct, door string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -202,13 +202,13 @@ func newRandomTarget(t *testing.T, answers []*randomAnswer) (direct, door string
 	return ln.Addr().String(), rig.ln.(interface{ Addr() net.Addr }).Addr().String()
 }
 
-// hop reports whether a line of a head is hop-by-hop.
+// hop reports whether a header line is a hop-by-hop field.
 func hop(line string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(line), ":")
 	return slices.Contains([]string{"keep-alive", "connection", "x-hop", "proxy-connection", "upgrade", "transfer-encoding", "content-length", "trailer"}, strings.TrimSpace(name))
 }
 
-// heard is a response as understood by a program that follows only the RFC.
+// heard is a response as parsed strictly by the RFC.
 type heard struct {
 	status string
 	lines  []string
@@ -265,7 +265,7 @@ func TestRandomAnswers(t *testing.T) {
 		h := hear(t, door, target, i, a)
 		whole := bytes.Equal(h.body, a.body)
 		if h.status != a.status || h.clean != a.clean || !slices.Equal(h.lines, a.lines) || a.clean && !whole || !bytes.HasPrefix(a.body, h.body) {
-			t.Errorf("answer %d, sent by the target as %.500q: application has %s %q, %d bytes (right: %t), clean: %t;\nwant %s %q, %d bytes, clean: %t",
+			t.Errorf("response %d, sent by the target as %.500q: application received %s %q, %d bytes (correct: %t), clean: %t;\nwant %s %q, %d bytes, clean: %t",
 				i, a.pieces, h.status, h.lines, len(h.body), whole, h.clean, a.status, a.lines, len(a.body), a.clean)
 		}
 	}

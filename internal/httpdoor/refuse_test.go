@@ -14,15 +14,15 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// nobody returns a Dial for tests in which no target may be reached.
+// nobody returns a Dial for tests that must not dial a target.
 func nobody(t testing.TB) Dial {
 	return func(_ context.Context, target socksaddr.Address) (net.Conn, error) {
 		t.Errorf("%v was dialed", target)
-		return nil, errors.New("not to be dialed")
+		return nil, errors.New("unexpected dial")
 	}
 }
 
-// refused is a request, with \n for CR LF, and the expected status.
+// refused is a request, with \n for CR LF, and the expected status of the response.
 type refused struct {
 	name, say string
 	status    int
@@ -39,7 +39,7 @@ func malformedFraming() []refused {
 	const smuggled = "GET http://evil.test/ HTTP/1.1\nHost: evil.test\n\n"
 	return []refused{
 		{"two lengths", postLine + aHost + "Content-Length: 3\nContent-Length: 50\n\nabc" + smuggled, 400},
-		{"one length twice", postLine + aHost + "Content-Length: 3\nContent-Length: 3\n\nabc", 400},
+		{"same length twice", postLine + aHost + "Content-Length: 3\nContent-Length: 3\n\nabc", 400},
 		{"two lengths in one field", postLine + aHost + "Content-Length: 3, 3\n\nabc", 400},
 		{"length and chunks", postLine + aHost + "Content-Length: 6\nTransfer-Encoding: chunked\n\n0\n\n" + smuggled, 400},
 		{"chunks and length", postLine + aHost + "Transfer-Encoding: chunked\nContent-Length: 6\n\n0\n\n" + smuggled, 400},
@@ -129,14 +129,14 @@ func TestMalformedIsNotForwarded(t *testing.T) {
 				if before != "" {
 					var ok bool
 					if _, got, ok = strings.Cut(got, "</html>\n"); !ok {
-						t.Fatalf("%s: the request before it was not answered", name)
+						t.Fatalf("%s: the previous request got no response", name)
 					}
 				}
 				if want := fmt.Sprintf("HTTP/1.1 %d ", tt.status); !strings.HasPrefix(got, want) || strings.Count(got, "HTTP/1.1 ") > 2 {
-					t.Errorf("%s: application read %q, want %q and no further answer", name, got, want)
+					t.Errorf("%s: application read %q, want %q and no further response", name, got, want)
 				}
 				if !strings.Contains(got, "Connection: close\r\n") {
-					t.Errorf("%s: the answer %q does not end the connection", name, got)
+					t.Errorf("%s: the response %q does not close the connection", name, got)
 				}
 			}
 		})
@@ -149,7 +149,7 @@ func TestMalformedIsNotForwarded(t *testing.T) {
 	})
 }
 
-// TestRefusalTellsNoSecret checks that errors repeat no part of a URL but its host,
+// TestRefusalTellsNoSecret checks that errors include no part of a URL except its host,
 // because the rest may be secret and errors are logged.
 func TestRefusalTellsNoSecret(t *testing.T) {
 	for _, line := range []string{
@@ -168,13 +168,13 @@ func TestRefusalTellsNoSecret(t *testing.T) {
 		app.Close()
 		err := <-rejected
 		if !strings.HasPrefix(string(got), "HTTP/1.1 400 ") || strings.Contains(string(got)+err.Error(), "secret") {
-			t.Errorf("%s: application read %q, rejected was told %v; want 400, and the secret in neither", line, got, err)
+			t.Errorf("%s: application read %q, the error is %v; want 400, and the secret in neither", line, got, err)
 		}
 	}
 }
 
-// TestMalformedLater checks that if a body turns out to be malformed after its head was
-// sent, the request never looks complete to the target.
+// TestMalformedLater checks that if a body turns out to be malformed after the head has
+// been forwarded, the target never sees a complete request.
 func TestMalformedLater(t *testing.T) {
 	targets := make(chan net.Conn, 1)
 	rig := newRig(t, new(Config), func(context.Context, socksaddr.Address) (net.Conn, error) {
@@ -234,14 +234,14 @@ func TestMalformedAnswers(t *testing.T) {
 				_, got, _ = strings.Cut(got, "\r\n\r\n")
 			}
 			if !strings.HasPrefix(got, "HTTP/1.1 502 ") || !strings.Contains(got, `"a.test:80"`) {
-				t.Errorf("application read %q, want a page 502 that names the target", got)
+				t.Errorf("application read %q, want a 502 page that names the target", got)
 			}
 		})
 	}
 }
 
-// TestFailurePages checks that the page says why a target could not be reached, or that
-// it closed the connection without responding.
+// TestFailurePages checks that the error page explains why a target could not be
+// reached, or that it closed the connection without responding.
 func TestFailurePages(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
@@ -268,7 +268,7 @@ func TestFailurePages(t *testing.T) {
 				t.Errorf("%s fails with %v: application read %q, want %q and %q", how, tt.err, got, want, tt.text)
 			}
 			if !strings.Contains(second, "HTTP/1.1 "+tt.status) || !strings.HasSuffix(second, "Connection: close\r\n\r\n") {
-				t.Errorf("%s fails with %v: the answer to HEAD is %q", how, tt.err, second)
+				t.Errorf("%s fails with %v: the response to HEAD is %q", how, tt.err, second)
 			}
 		}
 		dialed := newRig(t, new(Config), dials["dial"])
@@ -284,7 +284,7 @@ func TestFailurePages(t *testing.T) {
 	}
 }
 
-// failing is an eager stream whose target could not be reached.
+// failing is an eager stream to a target that could not be reached.
 type failing struct {
 	net.Conn
 	err  error

@@ -14,8 +14,8 @@ import (
 var errWrong = &code.Error{Code: code.NotAuthorised, Text: "user or password is wrong"}
 
 // TestRemovedUserOnOpenConnection checks that a user who was removed, or whose password
-// was changed, can make no more requests on an open connection, and that running
-// requests continue.
+// was changed, cannot make further requests on an open connection, and that requests in
+// progress continue.
 func TestRemovedUserOnOpenConnection(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	for name, change := range map[string][]string{
@@ -88,8 +88,8 @@ func discardPage(t *testing.T, c net.Conn) {
 	}
 }
 
-// TestRemovedUserIsUnauthenticated checks that once a user is removed, that user's
-// connections count as unauthenticated again, so they are limited.
+// TestRemovedUserIsUnauthenticated checks that a removed user's connections count as
+// unauthenticated again, so their number is limited.
 func TestRemovedUserIsUnauthenticated(t *testing.T) {
 	u := userstest.New(t, "alice", "old")
 	d := newDialed(t)
@@ -112,6 +112,6 @@ func TestRemovedUserIsUnauthenticated(t *testing.T) {
 		discardPage(t, app)
 	}
 	if _, err := io.ReadAll(apps[0]); err == nil {
-		t.Error("the first of two unauthenticated connections was not pushed out, though one is the limit")
+		t.Error("the first of two unauthenticated connections is still open, want it closed because the limit is one")
 	}
 }

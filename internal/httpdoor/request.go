@@ -15,8 +15,8 @@ import (
 type request struct {
 	requestHead
 	in       http1.Body        // the body, or nil
-	chunks   *http1.Chunked    // same as in if that is chunked, else nil
-	noExpect bool              // send it without Expect, which the target does not support
+	chunks   *http1.Chunked    // in if it is chunked, else nil
+	noExpect bool              // omit Expect, which the target does not support
 	local    bool              // for one of this port's own pages rather than a target
 	target   socksaddr.Address // unset if local
 	uri      string            // request target to forward; empty if local or CONNECT
@@ -42,8 +42,7 @@ func readRequest(w wire) (*request, error) {
 	return r, r.resolve()
 }
 
-// resolve determines the target from the form of the request line (RFC 9112 section
-// 3.2).
+// resolve determines the target from the request line (RFC 9112 section 3.2).
 func (r *request) resolve() (err error) {
 	switch target := r.requestHead.target; {
 	case r.method == http.MethodConnect:
@@ -59,7 +58,7 @@ func (r *request) resolve() (err error) {
 	return err
 }
 
-// escaped returns s with any bytes escaped that are not allowed in a request line.
+// escaped returns s after escaping the bytes that are not allowed in a request line.
 func escaped(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e }) {
 		return s
@@ -86,7 +85,7 @@ func (r *request) waits() bool {
 	return r.body() != nil && r.modern() && !r.noExpect && r.has("Expect", "100-continue")
 }
 
-// expectsOnly reports whether Expect contains nothing else.
+// expectsOnly reports whether Expect contains only 100-continue.
 func (r *request) expectsOnly() bool {
 	all := r.all("Expect")
 	return len(all) == 1 && strings.EqualFold(all[0], "100-continue")
@@ -103,8 +102,8 @@ func (r *request) repeatable() bool {
 	return r.body() == nil && slices.Contains(safe, r.method)
 }
 
-// upgrade returns the protocol that the application asks to switch to, or "" if none.
-// An upgrade to HTTP/2 is not forwarded.
+// upgrade returns the protocol that the application requests to switch to, or "" if
+// none. An upgrade to HTTP/2 is not forwarded.
 func (r *request) upgrade() string {
 	v := strings.Join(r.all("Upgrade"), ", ")
 	if !r.modern() || !r.has("Connection", "upgrade") || strings.Contains(strings.ToLower(v), "h2c") {
@@ -113,8 +112,8 @@ func (r *request) upgrade() string {
 	return v
 }
 
-// hops decrements Max-Forwards where it applies (RFC 9110 section 7.6.2). It returns
-// false if the request must not be forwarded further.
+// hops decrements Max-Forwards, if it applies (RFC 9110 section 7.6.2). It returns
+// false if the request must not be forwarded any further.
 func (r *request) hops() bool {
 	if r.method != http.MethodTrace && r.method != http.MethodOptions {
 		return true
@@ -135,7 +134,7 @@ func (r *request) hops() bool {
 	return true
 }
 
-// host returns the value of Host, which includes the port unless it is the default.
+// host returns the value for Host, which includes the port unless it is the default.
 func (r *request) host() string {
 	if r.target.Port != defaultPort {
 		return r.target.String()
@@ -143,9 +142,10 @@ func (r *request) host() string {
 	return strings.TrimSuffix(r.target.String(), ":"+strconv.Itoa(defaultPort))
 }
 
-// appendHead appends the head for the target: its fields in their original order and
-// spelling, without the hop-by-hop ones. It adds nothing that reveals the proxy or the
-// application: no Forwarded, and no Via, although RFC 9110 section 7.6.3 requires one.
+// appendHead appends the head for the target: the original fields in their order and
+// spelling, except for the hop-by-hop ones. It adds no Forwarded, and no Via although
+// RFC 9110 section 7.6.3 requires one, because they would reveal the proxy or the
+// application.
 func (r *request) appendHead(b []byte) []byte {
 	b = fmt.Appendf(b, "%s %s HTTP/1.1\r\n", r.method, r.uri)
 	b = appendField(b, "Host", r.host())

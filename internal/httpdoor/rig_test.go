@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/splice"
 )
 
-// rig is a front door that serves HTTP, with targets played by the test.
+// rig is a front door that serves HTTP. The test acts as the targets.
 type rig struct {
 	ln     eagersocks.Listener
 	ctx    context.Context
@@ -96,7 +96,7 @@ func (r *rig) app(t testing.TB) *net.TCPConn {
 	return c
 }
 
-// said returns everything that an application receives after sending say.
+// said returns all data that an application receives after sending say.
 func (r *rig) said(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -110,8 +110,8 @@ func (r *rig) said(t testing.TB, say string) string {
 	return string(all)
 }
 
-// heard returns everything that an application receives after sending say and closing
-// its direction.
+// heard returns all data that an application receives after sending say and closing its
+// direction.
 func (r *rig) heard(t testing.TB, say string) string {
 	t.Helper()
 	c := r.app(t)
@@ -124,18 +124,18 @@ func (r *rig) heard(t testing.TB, say string) string {
 	return string(all)
 }
 
-// step is one action of a target.
+// step is one action by a target.
 type step struct {
-	dial   string // host expected to be dialed first
+	dial   string // host that must be dialed first
 	want   string // what the target must receive
-	answer string // sent by the target after that
-	hangUp bool   // then close its direction
+	answer string // then sent by the target
+	hangUp bool   // the target then closes its direction
 }
 
-// lines converts \n to CR LF in a head or body.
+// lines replaces \n by CR LF in a head or body.
 func lines(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// script plays targets that perform the steps in order.
+// script simulates targets that perform the steps in order.
 type script struct {
 	t     testing.TB
 	steps []step
@@ -144,7 +144,7 @@ type script struct {
 	done  chan struct{}
 }
 
-// runScript plays the targets. Once the script has ended, dialing fails.
+// runScript starts a script. After its last step, dialing fails.
 func runScript(t testing.TB, steps []step) *script {
 	s := &script{t: t, steps: steps, conns: make(chan net.Conn, 10), names: make(chan string, 10), done: make(chan struct{})}
 	go s.run()
@@ -195,7 +195,7 @@ func (s *script) run() {
 		got := make([]byte, len(lines(st.want)))
 		n, err := io.ReadFull(c, got)
 		if string(got[:n]) != lines(st.want) {
-			s.t.Errorf("step %d: target was told %q (%v), want %q", i, got[:n], err, lines(st.want))
+			s.t.Errorf("step %d: target received %q (%v), want %q", i, got[:n], err, lines(st.want))
 			c.Close()
 			return
 		}
@@ -207,13 +207,13 @@ func (s *script) run() {
 	s.rest(c)
 }
 
-// rest checks that a target receives nothing more.
+// rest checks that a target receives no more data.
 func (s *script) rest(c net.Conn) {
 	if c == nil {
 		return
 	}
 	if more, err := io.ReadAll(c); len(more) > 0 || timedOut(err) {
-		s.t.Errorf("target received %q in addition, %v", more, err)
+		s.t.Errorf("target received extra data %q, %v", more, err)
 	}
 	c.Close()
 }
@@ -224,7 +224,7 @@ func (s *script) wait() {
 	<-s.done
 	select {
 	case name := <-s.names:
-		s.t.Errorf("%s was dialed as well", name)
+		s.t.Errorf("%s was also dialed", name)
 		(<-s.conns).Close()
 	default:
 	}

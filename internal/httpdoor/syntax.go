@@ -11,8 +11,8 @@ import (
 	"tunnels/internal/http1"
 )
 
-// isHostField reports whether s contains only characters that RFC 3986 section 3.2.2
-// allows in Host.
+// isHostField reports whether s contains only characters that are allowed in Host by
+// RFC 3986 section 3.2.2.
 func isHostField(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return !http1.IsAlphanumeric(r) && !strings.ContainsRune("-._~%!$&'()*+,;=:[]", r)
@@ -27,14 +27,14 @@ var beforeBody = []string{
 	"warning", "www-authenticate",
 }
 
-// goodTrailer reports whether a field with that name may be forwarded as a trailer.
+// goodTrailer reports whether a field called name may be forwarded as a trailer.
 func goodTrailer(name string) bool {
 	lower := strings.ToLower(name)
 	return http1.IsToken(name) && !slices.Contains(beforeBody, lower) && !strings.HasPrefix(lower, "if-") && !dropped(nil)(name)
 }
 
-// cutShort returns the error for a read that failed midway: io.EOF becomes
-// io.ErrUnexpectedEOF.
+// cutShort returns err, the error from a read that failed midway, but with io.EOF
+// replaced by io.ErrUnexpectedEOF.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

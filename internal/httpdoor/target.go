@@ -8,12 +8,12 @@ import (
 	"tunnels/internal/socksaddr"
 )
 
-// defaultPort is that of http:// URLs.
+// defaultPort is the default port for http:// URLs.
 const defaultPort = 80
 
 // Reasons to reject a target. None repeats the target, which may contain a password.
 const (
-	wantBrackets = "an IPv6 address with a port must be written in brackets, as [ADDRESS]:PORT"
+	wantBrackets = "an IPv6 address with a port must be in brackets, as in [ADDRESS]:PORT"
 	wantPort     = "its port is not a number from 1 to 65535"
 )
 
@@ -44,7 +44,7 @@ func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err 
 	case strings.EqualFold(scheme, "https"):
 		return to, "", badRequest("https:// URLs need CONNECT, so that the proxy cannot read the traffic")
 	case !strings.EqualFold(scheme, "http"):
-		return to, "", badRequest("only http:// URLs are forwarded, and CONNECT for everything else")
+		return to, "", badRequest("only http:// URLs are forwarded; everything else needs CONNECT")
 	case strings.Contains(rest, "#"):
 		return to, "", badRequest("its target has a fragment")
 	}
@@ -55,8 +55,8 @@ func absoluteTarget(s, hostField string) (to socksaddr.Address, uri string, err 
 	if uri == "" || uri[0] == '?' {
 		uri = "/" + uri
 	}
-	if strings.Contains(authority, "\\") { // browsers treat it as a slash
-		return to, "", badRequest("its host holds a backslash")
+	if strings.Contains(authority, "\\") { // browsers treat a backslash as a slash
+		return to, "", badRequest("its host contains a backslash")
 	}
 	authority = authority[strings.LastIndexByte(authority, '@')+1:]
 	host, port, err := splitAuthority(authority, hostField)
@@ -90,7 +90,7 @@ func splitAuthority(s, hostField string) (host, port string, err error) {
 	return "", "", badRequest(wantBrackets)
 }
 
-// newTarget checks host and port. An empty port means that of http://.
+// newTarget checks host and port. An empty port means the default port for http://.
 func newTarget(host, port string) (socksaddr.Address, error) {
 	if port == "" {
 		port = strconv.Itoa(defaultPort)
@@ -99,8 +99,8 @@ func newTarget(host, port string) (socksaddr.Address, error) {
 	if err != nil || n == 0 {
 		return socksaddr.Address{}, badRequest(wantPort)
 	}
-	if strings.Contains(host, "%") { // programs differ on whether they decode it
-		return socksaddr.Address{}, badRequest("its host holds a percent sign")
+	if strings.Contains(host, "%") { // programs disagree on whether to decode it
+		return socksaddr.Address{}, badRequest("its host contains a percent sign")
 	}
 	a, err := socksaddr.New(host, uint16(n))
 	switch {

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// exchanged is a response, with \n for CR LF, and the bytes that the application
-// receives.
+// exchanged is a response, with \n for CR LF, and the bytes that the application must
+// receive.
 type exchanged struct {
 	name, version string // of the request; empty means 1.1
 	answer, hear  string
 }
 
 // TestAnswersAsTheyCame checks that a program sees the same response with and without
-// the proxy: lines keep their bytes and order, and old, duplicate or odd framing is
-// understood.
+// the proxy: header lines are unchanged and in order, and outdated, duplicate or odd
+// framing is understood.
 func TestAnswersAsTheyCame(t *testing.T) {
 	const ok, closed = "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\nConnection: close\n"
 	for _, tt := range []exchanged{
@@ -36,14 +36,14 @@ func TestAnswersAsTheyCame(t *testing.T) {
 		{"gzip, chunked", "", ok + "transfer-encoding: gzip,chunked\n\n5\nhello\n0\n\n", ok + "transfer-encoding: gzip,chunked\n\n5\nhello\n0\n\n"},
 		{"gzip", "", ok + "Transfer-Encoding: gzip\nContent-Length: 3\n\nhello", ok + "Transfer-Encoding: gzip\nConnection: close\n\nhello"},
 		{"chunked, chunked", "", ok + "X: 1\nTransfer-Encoding: chunked, chunked\nY: 1\n\n5\nhello\n0\n\n", ok + "X: 1\nTransfer-Encoding: chunked\nY: 1\n\n5\nhello\n0\n\n"},
-		{"one length twice", "", ok + "Content-Length: 5, 5\n\nhello", ok + "Content-Length: 5\n\nhello"},
-		{"one length in two fields", "", ok + "content-length: 5\nX: 1\nContent-Length: 5\n\nhello", ok + "content-length: 5\nX: 1\n\nhello"},
+		{"same length twice", "", ok + "Content-Length: 5, 5\n\nhello", ok + "Content-Length: 5\n\nhello"},
+		{"same length in two fields", "", ok + "content-length: 5\nX: 1\nContent-Length: 5\n\nhello", ok + "content-length: 5\nX: 1\n\nhello"},
 		{"huge length", "", ok + "Content-Length: 99999999999999999999\n\nhello", ok + "Content-Length: 99999999999999999999\nConnection: close\n\nhello"},
 		{"signed length", "", ok + "Content-Length: +5\n\nhello", ok + "Content-Length: +5\nConnection: close\n\nhello"},
-		{"length and more", "", ok + "Content-Length: 5;\n\nhello", ok + "Content-Length: 5;\nConnection: close\n\nhello"},
+		{"length with extra characters", "", ok + "Content-Length: 5;\n\nhello", ok + "Content-Length: 5;\nConnection: close\n\nhello"},
 		{"length in words", "", ok + "Content-Length: five\n\nhello", ok + "Content-Length: five\nConnection: close\n\nhello"},
 		{"empty length", "", ok + "Content-Length:\n\nhello", ok + "Content-Length:\nConnection: close\n\nhello"},
-		{"length longer than the body it is for", "", ok + "Content-Length: 2\n\nhello", ok + "Content-Length: 2\n\nhe"},
+		{"body longer than its length", "", ok + "Content-Length: 2\n\nhello", ok + "Content-Length: 2\n\nhe"},
 		{"204 with a length", "", "HTTP/1.1 204 No\nContent-Length: 5\n\nhello", "HTTP/1.1 204 No\nContent-Length: 5\nConnection: close\n\n"},
 		{"304 with a length", "", "HTTP/1.1 304 No\nContent-Length: 5\n\n", "HTTP/1.1 304 No\nContent-Length: 5\n\n"},
 		{"reason", "", "HTTP/1.1 299 so  so\nContent-Length: 0\n\n", "HTTP/1.1 299 so  so\nContent-Length: 0\n\n"},
@@ -58,9 +58,9 @@ func TestAnswersAsTheyCame(t *testing.T) {
 		{"CR in a value", "", ok + "X: a\rContent-Length: 2\nContent-Length: 5\n\nhello", ok + "X: a Content-Length: 2\nContent-Length: 5\n\nhello"},
 		{"folded", "", ok + "X: 1\n  2\nContent-Length: 5\n\nhello", ok + "X: 1 2\nContent-Length: 5\n\nhello"},
 		{"folded hop by hop", "", ok + "Keep-Alive: 1\n Y: 2\nContent-Length: 5\n\nhello", ok + "Content-Length: 5\n\nhello"},
-		{"interim answers", "", "HTTP/1.1 103 Early\nlink: </x>\nContent-Length: 3\n\nHTTP/1.1 102 P\n\n" + ok + "Content-Length: 0\n\n", "HTTP/1.1 103 Early\nlink: </x>\n\nHTTP/1.1 102 P\n\n" + ok + "Content-Length: 0\n\n"},
-		{"odd interim answer", "", "HTTP/1.1 103 Early\nnonsense\n\n" + ok + "Content-Length: 0\n\n", "HTTP/1.1 103 Early\nnonsense\n\n" + ok + "Content-Length: 0\nConnection: close\n\n"},
-		{"interim answers to HTTP/1.0", "1.0", "HTTP/1.1 103 Early\nnonsense\n\n" + ok + "Content-Length: 0\n\n", ok + "Content-Length: 0\nConnection: close\n\n"},
+		{"interim responses", "", "HTTP/1.1 103 Early\nlink: </x>\nContent-Length: 3\n\nHTTP/1.1 102 P\n\n" + ok + "Content-Length: 0\n\n", "HTTP/1.1 103 Early\nlink: </x>\n\nHTTP/1.1 102 P\n\n" + ok + "Content-Length: 0\n\n"},
+		{"odd interim response", "", "HTTP/1.1 103 Early\nnonsense\n\n" + ok + "Content-Length: 0\n\n", "HTTP/1.1 103 Early\nnonsense\n\n" + ok + "Content-Length: 0\nConnection: close\n\n"},
+		{"interim responses to HTTP/1.0", "1.0", "HTTP/1.1 103 Early\nnonsense\n\n" + ok + "Content-Length: 0\n\n", ok + "Content-Length: 0\nConnection: close\n\n"},
 	} {
 		for how, ends := range map[string]string{"CR LF": "\r\n", "LF": "\n"} {
 			t.Run(tt.name+" "+how, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestAnswersAsTheyCame(t *testing.T) {
 	}
 }
 
-// TestBrokenAnswers checks that a truncated or malformed response never ends cleanly,
-// whatever its framing.
+// TestBrokenAnswers checks that the connection never ends cleanly after a truncated or
+// malformed response, whatever its framing.
 func TestBrokenAnswers(t *testing.T) {
 	const te = "Transfer-Encoding: chunked\n\n"
 	for _, answer := range []string{
@@ -118,8 +118,8 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// TestRequestsThatNameTheirHost checks that the user and path around the host do not
-// matter to the proxy.
+// TestRequestsThatNameTheirHost checks that the proxy finds the host whatever the user
+// and path are.
 func TestRequestsThatNameTheirHost(t *testing.T) {
 	const v1, addr = "[::1]:8080", "[2001:db8:1:2:3:4:5:6]:80"
 	for _, tt := range []struct{ target, host, dial, path string }{
@@ -160,7 +160,8 @@ func TestRequestsThatNameTheirHost(t *testing.T) {
 	}
 }
 
-// TestRefusedHosts checks that an ambiguous host is rejected, with the reason.
+// TestRefusedHosts checks that an ambiguous host is rejected and that the response says
+// why.
 func TestRefusedHosts(t *testing.T) {
 	rig := newRig(t, new(Config), nobody(t))
 	for line, why := range map[string]string{

@@ -10,7 +10,7 @@ import (
 
 const (
 	requestHeadMax   = 64 << 10  // request line and fields
-	requestFieldsMax = 256       // maximum header fields per request; small ones take many times their size in memory
+	requestFieldsMax = 256       // maximum header fields per request; small fields take up many times their size in memory
 	answerHeadMax    = 384 << 10 // the same as Firefox, which allows the most
 	blankMax         = 4         // empty lines allowed before a head: some old clients end a body with one
 )
@@ -26,11 +26,11 @@ func newWire(r io.Reader, back []byte) wire {
 	return wire{bufio.NewReader(src), src}
 }
 
-// rewinder returns the bytes of back first, then reads from r.
+// rewinder returns the bytes in back first, then reads from r.
 type rewinder struct {
 	r    io.Reader
 	back []byte
-	err  error // last error of r since the most recent call of head
+	err  error // last error from r since the most recent call to head
 }
 
 // Read implements io.Reader.
@@ -61,10 +61,10 @@ func (w wire) take() []byte {
 	return b
 }
 
-// head reads a whole head. It calls take with each line and its line ending as soon as
-// it arrives, except for the empty line at the end. The error is io.EOF if there was no
-// byte. A strict head, such as a request's, ends with a line of just CR LF; some
-// servers send more CRs, or none.
+// head reads a whole head. It calls take with each line, including its line ending, as
+// soon as it arrives, except for the empty line at the end. The error is io.EOF if no
+// data was received. In strict mode, used for requests, the head must end with a line
+// that is just CR LF; some servers send more CRs, or none.
 func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 	w.src.err = nil
 	var line []byte
@@ -86,7 +86,7 @@ func (w wire) head(limit int, strict bool, take func(line []byte) error) error {
 			return nil
 		case !begun && blank(line):
 			if blanks++; blanks > blankMax {
-				return badRequest("it begins with empty lines")
+				return badRequest("it begins with too many empty lines")
 			}
 			size = 0
 		default:

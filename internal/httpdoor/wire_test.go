@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// onWire is an exchange, with \n for CR LF: the bytes that an application sends in one
-// piece, what the targets receive and send, and what the application receives.
+// onWire is an exchange, with \n for CR LF: the bytes sent by the application in one
+// piece, those received and sent by the targets, and those received by the application.
 type onWire struct {
 	name    string
 	say     string
@@ -15,7 +15,7 @@ type onWire struct {
 	hear    string
 }
 
-// requestsOnWire returns cases of how requests are forwarded (RFC 9110 and 9112).
+// requestsOnWire returns test cases for forwarding requests (RFC 9110 and 9112).
 func requestsOnWire() []onWire {
 	return []onWire{
 		{"absolute form", "GET http://a.test/p?q=1 HTTP/1.1\nHost: other.test\nX-One: 1\nx-two:2\nConnection: close\n\n",
@@ -33,7 +33,7 @@ func requestsOnWire() []onWire {
 		{"server-wide OPTIONS", "OPTIONS http://a.test HTTP/1.1\n" + aHost + "Max-Forwards: 3\nConnection: close\n\n",
 			[]step{{dial: "a.test:80", want: "OPTIONS * HTTP/1.1\n" + aHost + "Max-Forwards: 2\nConnection: close\n\n", answer: "HTTP/1.1 200 OK\nContent-Length: 0\n\n"}},
 			"HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n"},
-		{"far enough", "OPTIONS http://a.test/ HTTP/1.1\n" + aHost + "Max-Forwards: 0\nConnection: close\n\n", nil,
+		{"Max-Forwards is 0", "OPTIONS http://a.test/ HTTP/1.1\n" + aHost + "Max-Forwards: 0\nConnection: close\n\n", nil,
 			"HTTP/1.1 200 OK\nContent-Type: text/plain; charset=utf-8\nX-Content-Type-Options: nosniff\nContent-Length: 0\nConnection: close\n\n"},
 		{"hop by hop", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close, X-Mine, x-other\nX-Mine: 1\nX-Other: 2\nKeep-Alive: 5\nProxy-Connection: keep-alive\nProxy-Authorization: Basic eDp5\nProxy-Foo: 1\nTE: gzip, trailers\nTrailer: X\nUpgrade: h2c\nHTTP2-Settings: AAA\nCookie: c\n\n",
 			[]step{{dial: "a.test:80", want: "GET / HTTP/1.1\n" + aHost + "Cookie: c\nTE: trailers\nConnection: TE, close\n\n",
@@ -57,14 +57,14 @@ func requestsOnWire() []onWire {
 	}
 }
 
-// answersOnWire returns cases of how responses are forwarded.
+// answersOnWire returns test cases for forwarding responses.
 func answersOnWire() []onWire {
 	return []onWire{
 		{"HEAD", "HEAD http://a.test/ HTTP/1.1\n" + aHost + "\nGET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
 			[]step{{dial: "a.test:80", want: "HEAD / HTTP/1.1\n" + aHost + "\n", answer: "HTTP/1.1 200 OK\nContent-Length: 100\n\n"},
 				{want: "GET / HTTP/1.1\n" + aHost + "Connection: close\n\n", answer: "HTTP/1.1 200 OK\nContent-Length: 1\n\n1"}},
 			"HTTP/1.1 200 OK\nContent-Length: 100\n\nHTTP/1.1 200 OK\nContent-Length: 1\nConnection: close\n\n1"},
-		{"interim answers", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
+		{"interim responses", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
 			[]step{{dial: "a.test:80", want: "GET / HTTP/1.1\n" + aHost + "Connection: close\n\n", answer: "HTTP/1.1 103 Early Hints\nLink: </x>\n\nHTTP/1.1 200 OK\nContent-Length: 0\n\n"}},
 			"HTTP/1.1 103 Early Hints\nLink: </x>\n\nHTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n"},
 		{"HTTP/1.0 has no chunks and no interim responses", "GET http://a.test/ HTTP/1.0\nConnection: keep-alive\nExpect: 100-continue\n\n",
@@ -73,7 +73,7 @@ func answersOnWire() []onWire {
 		{"a body that ends with its connection", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
 			[]step{{dial: "a.test:80", want: "GET / HTTP/1.1\n" + aHost + "Connection: close\n\n", answer: "HTTP/1.0 200 OK\n\nabc", hangUp: true}},
 			"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nConnection: close\n\n3\nabc\n0\n\n"},
-		{"answer with bare line feeds and a folded field", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
+		{"response with bare line feeds and a folded field", "GET http://a.test/ HTTP/1.1\n" + aHost + "Connection: close\n\n",
 			[]step{{dial: "a.test:80", want: "GET / HTTP/1.1\n" + aHost + "Connection: close\n\n", answer: "HTTP/1.1 200 OK\nX: 1\n  2\nContent-Length: 0\n\n"}},
 			"HTTP/1.1 200 OK\nX: 1 2\nContent-Length: 0\nConnection: close\n\n"},
 	}
@@ -92,10 +92,10 @@ func TestHTTPOnTheWire(t *testing.T) {
 	}
 }
 
-// talk is an application's side of a conversation.
+// talk is one turn of an application in a conversation.
 type talk struct{ say, hear string }
 
-// TestHTTPConversations runs exchanges in which one end waits for the other.
+// TestHTTPConversations tests exchanges where one end waits for the other.
 func TestHTTPConversations(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
