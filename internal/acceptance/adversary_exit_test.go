@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// badRequests returns malformed requests (PROTOCOL.md section 6). R stands for the byte
-// whose bit 0 is tested both ways.
+// badRequests returns malformed requests (PROTOCOL.md section 6). R stands for the
+// flags byte, which is sent with bit 0 clear and set.
 func badRequests(port uint16) map[string]string {
 	ok := string(address("127.0.0.1", port))
 	all := map[string]string{
@@ -48,8 +48,9 @@ func badRequests(port uint16) map[string]string {
 	return all
 }
 
-// TestAdversaryExitRequests: a malformed request reaches no target and gets a reset, or
-// a refusal if a reply is wanted; never just a clean end.
+// TestAdversaryExitRequests checks that a malformed request reaches no target, and is
+// answered by a reset, or by a refusal if it requests a reply, but never by just a
+// clean end.
 func TestAdversaryExitRequests(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -62,10 +63,10 @@ func TestAdversaryExitRequests(t *testing.T) {
 			told, end := foe(t, server.Addr, []byte(strings.Replace(say, "R", flag, 1)), false, patience)
 			refused := len(told) == 10 && told[0] == 5 && told[1] != 0 && flag == "\x01"
 			if end == stays || end == clean && !refused || len(told) > 0 && !refused && len(told) != 10 {
-				t.Errorf("%q with flags %q: told % x, %s", name, flag, told, end)
+				t.Errorf("%q with flags %q: received % x, %s", name, flag, told, end)
 			}
 			if len(told) > 1 && told[1] == 0 {
-				t.Errorf("%q with flags %q: told that it succeeded", name, flag)
+				t.Errorf("%q with flags %q: the reply reports success", name, flag)
 			}
 		}
 	}
@@ -92,8 +93,8 @@ func TestAdversaryExitRequests(t *testing.T) {
 	back()
 }
 
-// TestAdversaryExitSlow: requests that stall at any byte delay nothing else, and are
-// aborted after 15 s.
+// TestAdversaryExitSlow checks that requests that stall after any number of bytes do
+// not delay others, and are aborted after 15 s.
 func TestAdversaryExitSlow(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp", "-server.client.sess.max.cnt=100")
@@ -113,21 +114,21 @@ func TestAdversaryExitSlow(t *testing.T) {
 	}
 	code, c, err := exitSays(byTCP(server.Addr), request(1, "127.0.0.1", portOf(t, echo.Addr)))
 	if code != 0 {
-		t.Errorf("a good request beside 600 half ones: code %d, %v", code, err)
+		t.Errorf("a good request during 600 incomplete ones: code %d, %v", code, err)
 	}
 	c.Close()
 	begin := time.Now()
 	for i, c := range all {
 		if b, err := io.ReadAll(c); len(b) > 0 || endingOf(err) != reset {
-			t.Errorf("half request %d: told % x, %s after %v", i, b, endingOf(err), time.Since(begin))
+			t.Errorf("incomplete request %d: received % x, %s after %v", i, b, endingOf(err), time.Since(begin))
 			break
 		}
 	}
 	back()
 }
 
-// TestAdversaryExitRecords: a malformed record ends the association; a fragment, or a
-// record cut anywhere, does not.
+// TestAdversaryExitRecords checks that a malformed record ends the association, but
+// that a fragment, or a record that arrives in pieces, does not.
 func TestAdversaryExitRecords(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp")
@@ -146,7 +147,7 @@ func TestAdversaryExitRecords(t *testing.T) {
 		_, _ = c.Write([]byte(say))
 		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
 		if b, err := io.ReadAll(c); endingOf(err) == stays || len(b) > 0 {
-			t.Errorf("%s (% .20x): %s, told % x; want an end", name, say, endingOf(err), b)
+			t.Errorf("%s (% .20x): %s, received % x; want the association to end", name, say, endingOf(err), b)
 		}
 		c.Close()
 	}
@@ -163,16 +164,16 @@ func TestAdversaryExitRecords(t *testing.T) {
 	}
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(c, got); err != nil || !slices.Equal(got, want) {
-		t.Errorf("told % x, %v; want % x", got, err, want)
+		t.Errorf("received % x, %v; want % x", got, err, want)
 	}
 	if heard := target.heard(); !slices.Equal(heard, []string{"good"}) {
-		t.Errorf("the target heard %q", heard)
+		t.Errorf("the target received %q", heard)
 	}
 }
 
-// TestAdversaryRecordReset: without remux, a malformed record ends the association
-// abruptly, as PROTOCOL.md requires in sections 6 and 7; after a clean end the client
-// would assume that the exit had finished.
+// TestAdversaryRecordReset checks that without remux, a malformed record causes a reset
+// of the association, as PROTOCOL.md requires in sections 6 and 7. After a clean end,
+// the client would assume that the exit had finished.
 func TestAdversaryRecordReset(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tcp")
@@ -185,7 +186,7 @@ func TestAdversaryRecordReset(t *testing.T) {
 		_ = c.(*net.TCPConn).CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
 		if b, err := io.ReadAll(c); endingOf(err) != reset {
-			t.Errorf("%s: told % x, %s; want a reset", name, b, endingOf(err))
+			t.Errorf("%s: received % x, %s; want a reset", name, b, endingOf(err))
 		}
 		c.Close()
 	}

@@ -25,7 +25,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ending is how a connection ended, as seen by its reader.
+// ending describes how a connection ended, as seen by its reader.
 type ending string
 
 const (
@@ -44,7 +44,7 @@ func foe(t testing.TB, addr string, say []byte, half bool, limit time.Duration) 
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(limit))
-	go func() { // the peer may refuse it halfway, or not read it at all
+	go func() { // the peer may reject it halfway, or not read it at all
 		_, _ = c.Write(say)
 		if half {
 			_ = c.(*net.TCPConn).CloseWrite()
@@ -66,7 +66,7 @@ func endingOf(err error) ending {
 	return ending(err.Error())
 }
 
-// recorder is an HTTP target that keeps every byte it receives.
+// recorder is an HTTP target that records every byte it receives.
 type recorder struct {
 	*testnet.Server
 	mu  sync.Mutex
@@ -88,8 +88,8 @@ func (r *recorder) take() string {
 	return s
 }
 
-// newRecorder starts a recorder that answers each request with its path, and answers
-// /early before reading the body.
+// newRecorder starts a recorder that responds to each request with its path. For /early
+// it responds before reading the body.
 func newRecorder(t testing.TB) *recorder {
 	r := &recorder{}
 	ready := make(chan struct{})
@@ -117,8 +117,9 @@ func newRecorder(t testing.TB) *recorder {
 	return r
 }
 
-// goodUser makes valid requests through the client at addr, alternating HTTP and SOCKS,
-// until end is called. The test fails if any request fails, or if none was made.
+// goodUser makes valid requests through the client at addr, alternating between HTTP
+// and SOCKS, until end is called. The test fails if any request fails, or if none was
+// made.
 func goodUser(t testing.TB, addr string) (end func()) {
 	site := web(t, serveText("good"))
 	over := make(chan struct{})
@@ -128,7 +129,7 @@ func goodUser(t testing.TB, addr string) (end func()) {
 		for {
 			for _, scheme := range []string{"http", "socks5"} {
 				if err := askSite(addr, scheme, site.URL); err != nil {
-					t.Errorf("a concurrent good request by %s: %v", scheme, err)
+					t.Errorf("a concurrent good request over %s: %v", scheme, err)
 					return
 				}
 				served++
@@ -145,7 +146,7 @@ func goodUser(t testing.TB, addr string) (end func()) {
 		close(over)
 		wg.Wait()
 		if served < 2 {
-			t.Errorf("%d concurrent good requests were served, want some", served)
+			t.Errorf("%d concurrent good requests were served, want at least 2", served)
 		}
 	}
 }
@@ -165,18 +166,18 @@ func askSite(proxy, scheme, site string) error {
 	return err
 }
 
-// fds returns how many descriptors the process has open.
+// fds returns the number of descriptors the process has open.
 func (p *process) fds() int {
 	p.t.Helper()
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid()))
 	if err != nil {
-		p.t.Skipf("this system does not tell: %v", err)
+		p.t.Skipf("cannot count descriptors on this system: %v", err)
 	}
 	return len(all)
 }
 
-// wantBack returns a function that waits until the process is back to its current number
-// of descriptors, and checks that its memory has grown by at most mib MiB.
+// wantBack returns a function that waits until the process has as few descriptors as
+// now, and checks that its memory has grown by at most mib MiB.
 func (p *process) wantBack(mib int64) (check func()) {
 	p.t.Helper()
 	fds, rss := p.fds(), p.rss()
@@ -186,18 +187,18 @@ func (p *process) wantBack(mib int64) (check func()) {
 	return func() {
 		p.t.Helper()
 		if !within(patience, func() bool { return p.fds() <= fds+4 }) {
-			p.t.Errorf("%s: %d descriptors are open, there were %d before", p.Name, p.fds(), fds)
+			p.t.Errorf("%s: %d descriptors are open, want about %d as before", p.Name, p.fds(), fds)
 		}
 		grown := func() int64 { return (p.rss() - rss) >> 20 }
 		if !within(patience/2, func() bool { return grown() <= mib }) {
-			p.t.Errorf("%s: has grown by %d MiB, want at most %d", p.Name, grown(), mib)
+			p.t.Errorf("%s: grew by %d MiB, want at most %d", p.Name, grown(), mib)
 		}
 		p.t.Logf("%s: %d descriptors (before: %d), %d MiB more", p.Name, p.fds(), fds, grown())
 	}
 }
 
-// evilNames returns a name server that resolves every name to the addresses returned by
-// answer; nil means no response.
+// evilNames starts a name server that resolves every name to the addresses returned by
+// answer; nil means that it does not respond.
 func evilNames(t testing.TB, answer func(name string) []netip.Addr) *testnet.DNS {
 	return testnet.NewDNS(t, func(q *dnsmessage.Message, _ bool) []*dnsmessage.Message {
 		addrs := answer(strings.TrimSuffix(q.Questions[0].Name.String(), "."))
@@ -210,7 +211,7 @@ func evilNames(t testing.TB, answer func(name string) []netip.Addr) *testnet.DNS
 
 var loopbacks = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
 
-// startStrict is startServer without permission to reach loopback.
+// startStrict is like startServer, but does not allow loopback.
 func startStrict(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-server", "-server.addr=127.0.0.1:0"}
@@ -223,7 +224,7 @@ func startStrict(t testing.TB, args ...string) *process {
 	return p
 }
 
-// address returns ATYP, ADDR and PORT; a host that is not an IP address is sent as a
+// address encodes ATYP, ADDR and PORT. A host that is not an IP address is encoded as a
 // name.
 func address(host string, port uint16) (b []byte) {
 	ip, err := netip.ParseAddr(host)
@@ -238,12 +239,12 @@ func address(host string, port uint16) (b []byte) {
 	return append(b, byte(port>>8), byte(port))
 }
 
-// request returns a request that wants a reply.
+// request encodes a request for which the exit must send a reply.
 func request(cmd byte, host string, port uint16) []byte {
 	return append([]byte{5, cmd, 1}, address(host, port)...)
 }
 
-// record returns a datagram of an association.
+// record encodes a datagram for an association.
 func record(host string, port uint16, data string) []byte {
 	b := append([]byte{0, 0, 0}, address(host, port)...)
 	b = append(b, data...)
@@ -260,7 +261,7 @@ func portOf(t testing.TB, addr string) uint16 {
 }
 
 // exitSays sends a hand-crafted request to a server that does not use remux. It returns
-// the connection, and the code in the reply, or -1 if there was none.
+// the connection, and the code from the reply, or -1 if there was no reply.
 func exitSays(dial func() (net.Conn, error), req []byte) (code int, c net.Conn, err error) {
 	if c, err = dial(); err != nil {
 		return -1, nil, err
@@ -281,8 +282,8 @@ func byTCP(addr string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return net.Dial("tcp", addr) }
 }
 
-// udpTarget is a UDP socket on loopback that counts what it receives and, with echo,
-// replies.
+// udpTarget is a UDP socket on loopback that records the datagrams it receives and
+// optionally echoes them.
 type udpTarget struct {
 	Addr string
 	Port uint16

@@ -15,8 +15,8 @@ import (
 )
 
 // httpFoe is a request, with \n for CR LF and TARGET for the recording target's
-// host:port, and the statuses it may get. If that is only 400, the target must not
-// receive a byte.
+// host:port, and the statuses allowed for the response. If 200 is not among them, the
+// target must not receive any data.
 type httpFoe struct {
 	name, say string
 	status    []int // empty means any status, or none
@@ -42,9 +42,9 @@ func lengthFoes() (all []httpFoe) {
 	all = append(all,
 		httpFoe{"two equal lengths", post + "Content-Length: 3\nContent-Length: 3\n\nabc", []int{200, 400}},
 		httpFoe{"chunked in HTTP/1.0", strings.Replace(post, "1.1", "1.0", 1) + "Transfer-Encoding: chunked\n\n0\n\n" + smuggled, no},
-		httpFoe{"length that is of the connection", post + "Connection: Content-Length\nContent-Length: 51\n\n" + smuggled, nil},
-		httpFoe{"coding that is of the connection", post + "Connection: Transfer-Encoding\nTransfer-Encoding: chunked\n\n0\n\n", nil},
-		httpFoe{"early answer", strings.Replace(post, "/a", "/early", 1) + "Expect: 100-continue\nContent-Length: 51\n\n" + smuggled, nil},
+		httpFoe{"length named in Connection", post + "Connection: Content-Length\nContent-Length: 51\n\n" + smuggled, nil},
+		httpFoe{"coding named in Connection", post + "Connection: Transfer-Encoding\nTransfer-Encoding: chunked\n\n0\n\n", nil},
+		httpFoe{"early response", strings.Replace(post, "/a", "/early", 1) + "Expect: 100-continue\nContent-Length: 51\n\n" + smuggled, nil},
 		httpFoe{"unknown expectation", post + "Expect: miracle\nContent-Length: 3\n\nabc", nil})
 	return all
 }
@@ -72,7 +72,7 @@ func targetFoes() (all []httpFoe) {
 	for _, u := range []string{"ftp://TARGET/", "https://TARGET/", "file:///etc/passwd", "http:///a", "http://", "http:a", "//TARGET/a", "http://127.0.0.1:0/", "http://127.0.0.1:99999/",
 		"http://127.0.0.1:-1/", "http://127.0.0.1:x/", "http://[::1/", "http://[::1]x/", "http://127.0.0.1:80:80/", "http://a%00b/", "http://a%0d%0ab/", "http://a%20b/",
 		"http://:80/", "*", "TARGET", "http://[]/", "http://[127.0.0.1]:1/", "javascript:alert(1)", "http://a\\b/", "http://%zz/", "gopher://TARGET/_x"} {
-		// The Host header names the target, so a proxy that trusted it would connect
+		// The Host header names the target, so a proxy that trusts it would connect
 		// there.
 		all = append(all, httpFoe{"GET " + u, "GET " + u + " HTTP/1.1\nHost: TARGET\n\n", []int{400, 403, 404, 405, 421, 501, 502}})
 	}
@@ -83,7 +83,7 @@ func targetFoes() (all []httpFoe) {
 	return all
 }
 
-// chunkFoes returns requests with invalid bodies; the head may already have been
+// chunkFoes returns requests with invalid bodies, whose heads may already have been
 // forwarded.
 func chunkFoes() (all []httpFoe) {
 	for _, body := range []string{"0x3\nabc\n0\n\n", "+3\nabc\n0\n\n", "-3\nabc\n0\n\n", "3_\nabc\n0\n\n", "\nabc\n0\n\n", "3\nabcd\n0\n\n", "3\nabc0\n\n", "fffffffffffffffff\nabc\n0\n\n", "ffffffffffffffff\nabc\n0\n\n", "g\nabc\n0\n\n",
@@ -99,7 +99,7 @@ func (f httpFoe) play(t testing.TB, client *process, target *recorder) (status i
 	say := strings.ReplaceAll(strings.ReplaceAll(f.say, "\n", "\r\n"), "TARGET", target.Addr)
 	b, how := foe(t, client.Addr, []byte(say), true, patience)
 	if how == stays {
-		t.Errorf("%s: the connection stays, told %s", f.name, brief(string(b)))
+		t.Errorf("%s: the connection is still open, received %s", f.name, brief(string(b)))
 	}
 	if r, err := http.ReadResponse(bufio.NewReader(strings.NewReader(string(b))), nil); err == nil {
 		r.Body.Close()
@@ -108,8 +108,8 @@ func (f httpFoe) play(t testing.TB, client *process, target *recorder) (status i
 	return status, string(b), target.take()
 }
 
-// TestAdversaryHTTPRefused: an ambiguous or invalid head is refused, and the target
-// receives nothing.
+// TestAdversaryHTTPRefused checks that a request with an ambiguous or invalid head is
+// rejected, and that the target receives no data.
 func TestAdversaryHTTPRefused(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -118,30 +118,30 @@ func TestAdversaryHTTPRefused(t *testing.T) {
 	back := client.wantBack(96)
 	good := httpFoe{"good", field("X: y"), nil}
 	if status, _, seen := good.play(t, client, target); status != 200 || !strings.Contains(seen, "X: y\r\n") {
-		t.Fatalf("a proper request: status %d, target saw %q", status, seen)
+		t.Fatalf("a valid request: status %d, target received %q", status, seen)
 	}
 	for _, f := range slices.Concat(lengthFoes(), fieldFoes(), targetFoes()) {
 		status, told, seen := f.play(t, client, target)
 		if strings.Contains(seen, "GET /smuggled HTTP") && !strings.Contains(seen, "Content-Length: 51\r\n") {
-			t.Errorf("%s: smuggled: target saw %s", f.name, brief(seen))
+			t.Errorf("%s: smuggled: target received %s", f.name, brief(seen))
 		}
 		if f.status == nil {
 			continue
 		}
-		// A flood may be cut off before it can read the response.
+		// A flooding client may be cut off before it can read the response.
 		if !slices.Contains(f.status, status) && !(status == 0 && len(f.say) > 1<<20) {
 			t.Errorf("%s: status %d, want one of %v: %s", f.name, status, f.status, brief(told))
 		}
 		if !slices.Contains(f.status, 200) && seen != "" {
-			t.Errorf("%s: answered %d, and target saw %s", f.name, status, brief(seen))
+			t.Errorf("%s: status %d, and target received %s", f.name, status, brief(seen))
 		}
 	}
 	end()
 	back()
 }
 
-// TestAdversaryHTTPChunks: the end of a malformed body never reaches the target, and no
-// part of it becomes a request.
+// TestAdversaryHTTPChunks checks that the target never receives the end of a malformed
+// body, and that no part of the body is taken for a request.
 func TestAdversaryHTTPChunks(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -150,15 +150,15 @@ func TestAdversaryHTTPChunks(t *testing.T) {
 	back := client.wantBack(64)
 	good := httpFoe{"good", post + "Transfer-Encoding: chunked\n\n3;x=y\nabc\n0\nT: y\n\n", nil}
 	if status, _, seen := good.play(t, client, target); status != 200 || !strings.Contains(seen, "\r\nabc\r\n0\r\n") {
-		t.Fatalf("a proper body: status %d, target saw %q", status, seen)
+		t.Fatalf("a valid body: status %d, target received %q", status, seen)
 	}
 	for _, f := range chunkFoes() {
 		status, told, seen := f.play(t, client, target)
 		if status == 200 || strings.Contains(seen, "\r\n0\r\n") || strings.Contains(seen, "smuggled") {
-			t.Errorf("%s: status %d, target saw %s; told %s", f.name, status, brief(seen), brief(told))
+			t.Errorf("%s: status %d, target received %s; application received %s", f.name, status, brief(seen), brief(told))
 		}
 		if strings.Contains(seen, "xxx") {
-			t.Errorf("%s: the extension was passed on", f.name)
+			t.Errorf("%s: the extension was forwarded", f.name)
 		}
 	}
 	bad := httpFoe{"trailers", post + "Transfer-Encoding: chunked\n\n0\nContent-Length: 7\nTransfer-Encoding: x\nHost: evil.example\nConnection: X\nProxy-Authorization: x\n\n", nil}
@@ -166,14 +166,15 @@ func TestAdversaryHTTPChunks(t *testing.T) {
 	_, trailers, _ := strings.Cut(seen, "\r\n0\r\n")
 	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Host", "Connection", "Proxy-Authorization"} {
 		if strings.Contains(trailers, name+":") {
-			t.Errorf("trailer %s was passed on: %q", name, seen)
+			t.Errorf("trailer %s was forwarded: %q", name, seen)
 		}
 	}
 	end()
 	back()
 }
 
-// TestAdversaryHTTPRewritten: forwarded requests agree with the request line.
+// TestAdversaryHTTPRewritten checks that forwarded requests are consistent with the
+// request line.
 func TestAdversaryHTTPRewritten(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)
@@ -186,7 +187,7 @@ func TestAdversaryHTTPRewritten(t *testing.T) {
 		{httpFoe{"other host", "GET http://TARGET/a HTTP/1.1\nHost: evil.example\n\n", nil}, []string{"evil.example"}, true},
 		{httpFoe{"user in URL", "GET http://user:secret@TARGET/a HTTP/1.1\nHost: TARGET\n\n", nil}, []string{"secret@", "user:"}, true},
 		{httpFoe{"fragment", "GET http://TARGET/a#frag HTTP/1.1\nHost: TARGET\n\n", nil}, []string{"#frag"}, false},
-		{httpFoe{"host that is of the connection", "GET http://TARGET/a HTTP/1.1\nHost: TARGET\nConnection: Host, X-A\nX-A: b\n\n", nil}, []string{"X-A"}, true},
+		{httpFoe{"host named in Connection", "GET http://TARGET/a HTTP/1.1\nHost: TARGET\nConnection: Host, X-A\nX-A: b\n\n", nil}, []string{"X-A"}, true},
 		{httpFoe{"proxy's fields", "GET http://TARGET/a HTTP/1.1\nHost: TARGET\nProxy-Authorization: Basic Zm9v\nProxy-Connection: x\nTE: trailers\nKeep-Alive: 5\n\n", nil}, []string{"Proxy-", "Keep-Alive", "Zm9v"}, true},
 		{httpFoe{"bare LF", "GET http://TARGET/a HTTP/1.1\nHost: TARGET\nX: y\n\n", nil}, nil, false},
 		{httpFoe{"h2c", "GET http://TARGET/a HTTP/1.1\nHost: TARGET\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n\n", nil}, []string{"HTTP2-Settings"}, false},
@@ -196,26 +197,27 @@ func TestAdversaryHTTPRewritten(t *testing.T) {
 			continue // also acceptable
 		}
 		if strings.Contains(strings.ReplaceAll(seen, "\r\n", ""), "\n") || status != 200 {
-			t.Errorf("%s: status %d, target saw %q; told %s", tt.f.name, status, seen, brief(told))
+			t.Errorf("%s: status %d, target received %q; application received %s", tt.f.name, status, seen, brief(told))
 		}
 		if tt.hasHost && strings.Count(seen, "\r\nHost: "+target.Addr+"\r\n") != 1 {
-			t.Errorf("%s: target saw %q, want Host: %s", tt.f.name, seen, target.Addr)
+			t.Errorf("%s: target received %q, want Host: %s", tt.f.name, seen, target.Addr)
 		}
 		for _, w := range tt.lacks {
 			if strings.Contains(seen, w) {
-				t.Errorf("%s: target saw %q with %q", tt.f.name, seen, w)
+				t.Errorf("%s: target received %q, which contains %q", tt.f.name, seen, w)
 			}
 		}
 	}
-	// Bare LF line endings: either refused or normalized.
+	// Requests with bare LF line endings must be either rejected or normalized.
 	say := strings.ReplaceAll("GET http://TARGET/a HTTP/1.1\nHost: TARGET\nX: y\n\n", "TARGET", target.Addr)
 	_, _ = foe(t, client.Addr, []byte(say), true, patience)
 	if seen := target.take(); strings.Contains(strings.ReplaceAll(seen, "\r\n", ""), "\n") {
-		t.Errorf("bare LF: target saw %q", seen)
+		t.Errorf("bare LF: target received %q", seen)
 	}
 }
 
-// TestAdversaryHTTPPipeline: 1000 pipelined requests are answered in order.
+// TestAdversaryHTTPPipeline checks that 1000 pipelined requests get their responses in
+// order.
 func TestAdversaryHTTPPipeline(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -231,20 +233,20 @@ func TestAdversaryHTTPPipeline(t *testing.T) {
 	for i := range 1000 {
 		r, err := http.ReadResponse(in, nil)
 		if err != nil {
-			t.Fatalf("answer %d: %v (%s)", i, err, how)
+			t.Fatalf("response %d: %v (%s)", i, err, how)
 		}
 		b, err := io.ReadAll(r.Body)
 		if err != nil || string(b) != fmt.Sprintf("/%d", i) {
-			t.Fatalf("answer %d is %s %q, %v", i, r.Status, b, err)
+			t.Fatalf("response %d is %s %q, %v", i, r.Status, b, err)
 		}
 	}
 	end()
 	back()
 }
 
-// TestAdversaryHTTPSlow: applications that send a long body byte by byte, or do not read,
-// block no others. Data waiting for them is limited by -remux.memory.max.mb, and a second
-// round uses no more memory than the first.
+// TestAdversaryHTTPSlow checks that applications that stop sending in the middle of a
+// body, or do not read, do not block others. The data queued for them is limited by
+// -remux.memory.max.mb, and a second round uses no more memory than the first.
 func TestAdversaryHTTPSlow(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1", "-remux.memory.max.mb=64")
@@ -255,9 +257,9 @@ func TestAdversaryHTTPSlow(t *testing.T) {
 	site := web(t, serveText("good"))
 	for wave := range 2 {
 		all := slowApps(t, client.Addr, target.Addr, big.URL)
-		eventually(t, patience, "slow bodies reach the target", func() bool { return target.Accepted() >= int64(100*(wave+1)) })
+		eventually(t, patience, "the slow requests have reached the target", func() bool { return target.Accepted() >= int64(100*(wave+1)) })
 		if err := askSite(client.Addr, "http", site.URL); err != nil {
-			t.Errorf("beside slow bodies: %v", err)
+			t.Errorf("a request during slow ones: %v", err)
 		}
 		leave(all)
 	}
@@ -265,7 +267,7 @@ func TestAdversaryHTTPSlow(t *testing.T) {
 	back()
 }
 
-// slowApps opens 300 connections, a hundred of each kind.
+// slowApps opens 300 connections, a hundred of each of three kinds.
 func slowApps(t testing.TB, proxy, target, big string) (all []net.Conn) {
 	t.Helper()
 	for i := range 300 {
@@ -287,8 +289,8 @@ func slowApps(t testing.TB, proxy, target, big string) (all []net.Conn) {
 	return all
 }
 
-// TestAdversaryPAC: nothing from a request appears in the files served by the port
-// itself, except a host name.
+// TestAdversaryPAC checks that no part of a request except a host name appears in the
+// files served by the port itself.
 func TestAdversaryPAC(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)

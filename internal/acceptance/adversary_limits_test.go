@@ -14,8 +14,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// hold opens n sessions at once, of both kinds, and returns those admitted and how many
-// got each code.
+// hold opens n sessions concurrently, alternating between CONNECT and UDP. It returns
+// those admitted and the number of replies with each code.
 func hold(t testing.TB, dial func() (net.Conn, error), echo string, n int) (in []net.Conn, codes map[int]int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -49,9 +49,9 @@ func leave(all []net.Conn) {
 	}
 }
 
-// TestAdversaryLimits: a client's session limit applies to all its connections together,
-// even if they arrive all at once, and ended sessions free their slots; another client is
-// served in the meantime.
+// TestAdversaryLimits checks that a client's session limit applies to all its
+// connections together, even if they arrive at the same time, that sessions free their
+// slots when they end, and that another client is served in the meantime.
 func TestAdversaryLimits(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.sess.max.cnt=5", "-server.sess.max.cnt=8")
@@ -60,23 +60,23 @@ func TestAdversaryLimits(t *testing.T) {
 	for range 3 {
 		in, codes := hold(t, laptop, echo.Addr, 40)
 		if len(in) != 5 || codes[0] != 5 || codes[2] != 35 {
-			t.Errorf("40 sessions of one client: %d, codes %v; want 5 and 35 times code 2", len(in), codes)
+			t.Errorf("40 sessions from one client: %d admitted, codes %v; want 5 admitted and 35 times code 2", len(in), codes)
 		}
 		in2, codes := hold(t, other, echo.Addr, 20)
 		if len(in2) != 3 || codes[2]+codes[0x15] != 17 {
-			t.Errorf("20 sessions of the other: %d, codes %v; want 3", len(in2), codes)
+			t.Errorf("20 sessions from the other client: %d admitted, codes %v; want 3", len(in2), codes)
 		}
 		leave(in)
 		leave(in2)
-		eventually(t, patience, "all have ended", func() bool { return len(server.lines("[sock] + ")) == len(server.lines("[sock] - ")) })
+		eventually(t, patience, "all sessions have ended", func() bool { return len(server.lines("[sock] + ")) == len(server.lines("[sock] - ")) })
 	}
 	if n := len(server.lines("refused client laptop")); n == 0 || n > 6 {
-		t.Errorf("%d lines of refusals for the sessions of one client within seconds", n)
+		t.Errorf("%d log lines about one client's refused sessions within seconds, want 1 to 6", n)
 	}
 }
 
-// TestAdversaryOpening: a client that opens many sessions at once gets a burst of five
-// seconds' worth, then the rate per second.
+// TestAdversaryOpening checks that a client that opens many sessions at once is allowed
+// a burst of five seconds' worth, and then the configured number per second.
 func TestAdversaryOpening(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "-eagersocks.net=tls", "-server.client.open.max.sec=4")
@@ -85,13 +85,13 @@ func TestAdversaryOpening(t *testing.T) {
 	in, codes := hold(t, byTLS(t, server.Addr, "laptop.pem"), echo.Addr, 120)
 	most := 20 + int(4*time.Since(begin).Seconds()) + 1
 	if len(in) < 20 || len(in) > most || codes[2] != 120-len(in) {
-		t.Errorf("of 120 sessions %d were let in, want 20 to %d; codes %v", len(in), most, codes)
+		t.Errorf("%d of 120 sessions were admitted, want 20 to %d; codes %v", len(in), most, codes)
 	}
 	leave(in)
 }
 
-// TestAdversaryRate: a client's rate limit applies to all its sessions and connections
-// together, in each direction.
+// TestAdversaryRate checks that a client's rate limit applies to all its sessions and
+// connections together, in each direction.
 func TestAdversaryRate(t *testing.T) {
 	t.Parallel()
 	const rate = 512 << 10

@@ -20,15 +20,15 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// loopbackSpellings lists hosts that all lead to this machine; names among them are
-// resolved by a server that answers every query with 127.0.0.1 and ::1.
+// loopbackSpellings lists hosts that all lead to this machine. The names among them are
+// resolved by a server that returns 127.0.0.1 and ::1 for every name.
 var loopbackSpellings = []string{"127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1.2.3", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::127.0.0.1", "::ffff:0:127.0.0.1",
 	"64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "64:ff9b::0.0.0.0", "2002:7f00:1::", "2001:0:7f00:1::80ff:fffe",
 	"localhost", "LOCALHOST", "LocalHost.", "localhost.localdomain", "ip6-localhost", "a.localhost", "a.LOCALHOST.", "127.0.0.1.nip.io", "rebind.example", "xn--localhost"}
 
-// noNames lists hosts that a program would take for this machine if it parsed them
-// leniently as addresses or normalized their characters. As names they do not exist, so
-// the code is 4.
+// noNames lists hosts that lead to this machine if a program parses them leniently as
+// addresses or normalizes their characters. They do not exist as names, so the reply
+// must have code 4.
 var noNames = []string{"127.0.0.1.", "127.1", "127.0.1", "0177.0.0.1", "0x7f.1", "0x7f.0.0.1", "0x7f000001", "0x0", "2130706433", "017700000001", "127.00.00.01", "0",
 	"\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.0.0.1"}
 
@@ -37,15 +37,15 @@ var privateSpellings = []string{"10.0.0.1", "172.16.0.1", "172.31.255.255", "192
 	"192.0.0.192", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::192.168.0.1", "64:ff9b:1::10.0.0.1", "2002:0a00:1::1", "2002:a9fe:a9fe::", "::10.0.0.1", "::ffff:0:10.0.0.1",
 	"fe80::1", "fe80::a9fe:a9fe", "febf::1", "fec0::1", "fc00::1", "fd00:ec2::254", "fd12:3456::1", "ff02::1", "ff05::1:3", "ff0e::1"}
 
-// TestAdversaryPolicyConnect: targets on this machine or private networks are refused
-// by default, with code 2 and one log line, in every spelling.
+// TestAdversaryPolicyConnect checks that by default, targets on this machine or on
+// private networks are refused in every spelling, with code 2 and one log line.
 func TestAdversaryPolicyConnect(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
 	sink := testnet.Sink(t)
 	port := portOf(t, sink.Addr)
 	for hosts := range slices.Chunk(slices.Concat(loopbackSpellings, privateSpellings, noNames), 20) {
-		// Each group has its own server, so that no refusal is left out of its log.
+		// Each group has its own server, so that no refusals are omitted from the log.
 		server := startStrict(t, "-eagersocks.net=tcp", "-server.dns="+names.Addr(), "-server.dial.timeout.sec=2")
 		refused := map[string]bool{}
 		for _, host := range hosts {
@@ -62,12 +62,12 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 			}
 			c.Close()
 		}
-		// The log lines are written after the answers.
-		eventually(t, soon, "a line for each refused target", func() bool {
+		// The log lines are written after the replies.
+		eventually(t, soon, "the log has a line for each refused target", func() bool {
 			return len(server.lines("refused client", "target ")) >= len(refused)
 		})
 		if n := len(server.lines("refused client", "target ")); n != len(refused) {
-			t.Errorf("%d lines of refusals for %d targets:\n%s", n, len(refused), strings.Join(server.lines("refused"), "\n"))
+			t.Errorf("%d log lines for %d refused targets:\n%s", n, len(refused), strings.Join(server.lines("refused"), "\n"))
 		}
 	}
 	if n := sink.Accepted(); n != 0 {
@@ -75,8 +75,8 @@ func TestAdversaryPolicyConnect(t *testing.T) {
 	}
 }
 
-// plainly returns the host as it appears in the log, where an IPv4 address and its
-// IPv4-mapped IPv6 form are the same.
+// plainly returns the host as it appears in the log, where an IPv4-mapped IPv6 address
+// is written as IPv4.
 func plainly(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().String()
@@ -84,8 +84,8 @@ func plainly(host string) string {
 	return host
 }
 
-// TestAdversaryPolicyLog: repeated refusals are logged as one line with a count, and
-// requests for ever-new targets cannot fill the log.
+// TestAdversaryPolicyLog checks that repeated refusals are logged as one line with a
+// count, and that requests for many different targets cannot flood the log.
 func TestAdversaryPolicyLog(t *testing.T) {
 	t.Parallel()
 	server := startStrict(t, "-eagersocks.net=tcp")
@@ -96,15 +96,15 @@ func TestAdversaryPolicyLog(t *testing.T) {
 		c.Close()
 	}
 	if n := len(server.lines("refused client", "target 127.0.0.1:9")); n < 1 || n > 2 {
-		t.Errorf("one target refused again and again is %d lines", n)
+		t.Errorf("%d log lines for one target that was refused 1000 times, want 1 or 2", n)
 	}
 	if n := len(server.lines("refused client")); n > 200 {
-		t.Errorf("1000 targets are %d lines", n)
+		t.Errorf("%d log lines for 1000 targets, want 200 at most", n)
 	}
 }
 
-// TestAdversaryPolicyAllowed: if loopback is allowed, the same spellings reach it or
-// fail because they are invalid; names and IPv4 addresses reach it.
+// TestAdversaryPolicyAllowed checks that if one port on loopback is allowed, names and
+// IPv4 addresses reach that port, but no other.
 func TestAdversaryPolicyAllowed(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks[:1] })
@@ -119,13 +119,14 @@ func TestAdversaryPolicyAllowed(t *testing.T) {
 		c.Close()
 		code, c, err = exitSays(byTCP(server.Addr), request(1, host, port^1))
 		if code != 2 {
-			t.Errorf("CONNECT %s at another port: code %d, %v; want 2", host, code, err)
+			t.Errorf("CONNECT %s on another port: code %d, %v; want 2", host, code, err)
 		}
 		c.Close()
 	}
 }
 
-// TestAdversaryPolicyUDP: the same for datagrams, alongside one allowed target.
+// TestAdversaryPolicyUDP is TestAdversaryPolicyConnect for datagrams, with one allowed
+// target.
 func TestAdversaryPolicyUDP(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -141,7 +142,8 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 		for _, port := range []uint16{bad.Port, bad6.Port} {
 			_, _ = c.Write(record(host, port, host))
 		}
-		// Wait for each round to finish, or datagrams may be dropped for lack of room.
+		// Wait for each round to finish, because datagrams may be dropped if the
+		// buffers are full.
 		ping := record("127.0.0.1", good.Port, host)
 		_, _ = c.Write(ping)
 		if _, err := io.ReadFull(c, make([]byte, len(ping))); err != nil {
@@ -152,12 +154,12 @@ func TestAdversaryPolicyUDP(t *testing.T) {
 	want := fmt.Sprintf("%d dropped, %d refused", 2*len(noNames), 2*len(loopbackSpellings)+2*len(privateSpellings))
 	server.wantLine(patience/2, "[sock] - udp:", want)
 	if got := append(bad.heard(), bad6.heard()...); len(got) > 0 {
-		t.Errorf("forbidden targets heard datagrams sent to %q", got)
+		t.Errorf("forbidden targets received datagrams sent to %q", got)
 	}
 }
 
-// TestAdversaryRebinding: a name whose addresses change from query to query never leads
-// to an internal address, by CONNECT or datagram.
+// TestAdversaryRebinding checks that a name whose addresses change from query to query
+// never leads to an internal address, whether by CONNECT or by datagram.
 func TestAdversaryRebinding(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -190,16 +192,16 @@ func TestAdversaryRebinding(t *testing.T) {
 	}
 	for range 40 {
 		if code := <-over; code == 0 || code == -1 {
-			t.Errorf("a name that is sometimes inside: code %d", code)
+			t.Errorf("a name that sometimes resolves to an internal address: code %d", code)
 		}
 	}
 	if n := sink.Accepted(); n != 0 || len(udp.heard()) != 0 || asked.Load() < 10 {
-		t.Errorf("%d connections and %q reached the inside after %d queries", n, udp.heard(), asked.Load())
+		t.Errorf("%d connections and datagrams %q reached internal addresses after %d queries", n, udp.heard(), asked.Load())
 	}
 }
 
-// TestAdversaryDenied: denied targets are denied in every spelling, even if everything
-// else is allowed.
+// TestAdversaryDenied checks that denied targets are refused in every spelling, even if
+// everything else is allowed.
 func TestAdversaryDenied(t *testing.T) {
 	t.Parallel()
 	var leaked atomic.Int64
@@ -224,7 +226,7 @@ func TestAdversaryDenied(t *testing.T) {
 		c.Close()
 	}
 	if n := leaked.Load(); n != 0 {
-		t.Errorf("the denied name was asked for %d times", n)
+		t.Errorf("the denied name was queried %d times", n)
 	}
 	code, c, err := exitSays(byTCP(server.Addr), request(1, "notdenied.example", port))
 	if code != 0 {
@@ -233,7 +235,8 @@ func TestAdversaryDenied(t *testing.T) {
 	c.Close()
 }
 
-// TestAdversaryPolicyFront: the same through a client, in the form browsers use.
+// TestAdversaryPolicyFront is TestAdversaryPolicyConnect with HTTP requests through a
+// client, as sent by browsers.
 func TestAdversaryPolicyFront(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks })
@@ -253,22 +256,22 @@ func TestAdversaryPolicyFront(t *testing.T) {
 	}
 }
 
-// byTLS returns a function that dials the exit at addr as a client of the common
-// authority.
+// byTLS returns a function that dials the exit at addr with a client certificate from
+// the common authority.
 func byTLS(t testing.TB, addr, file string) func() (net.Conn, error) {
 	t.Helper()
 	pem, err := os.ReadFile(common(t).file(file))
 	cert, err2 := tls.X509KeyPair(pem, pem)
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) || err != nil || err2 != nil {
-		t.Fatal("no certificate and CA in "+file, errors.Join(err, err2))
+		t.Fatal("reading a certificate and CA from "+file, errors.Join(err, err2))
 	}
 	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ServerName: "localhost", NextProtos: []string{"tunnels-request/1"}}
 	return func() (net.Conn, error) { return tls.Dial("tcp", addr, cfg) }
 }
 
-// TestAdversaryRules: a client cannot get around its rules with names of internal
-// targets, other spellings or more connections.
+// TestAdversaryRules checks that a client cannot circumvent its rules with names for
+// internal targets, other spellings or more connections.
 func TestAdversaryRules(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return loopbacks[:1] })
@@ -298,10 +301,10 @@ func TestAdversaryRules(t *testing.T) {
 	for _, host := range []string{"good.example", "127.0.0.1", "evil.sub.example", "a.sub.example", "other.example"} {
 		_, _ = c.Write(record(host, udp.Port, host))
 	}
-	eventually(t, patience, "five refusals are logged for datagrams", func() bool {
+	eventually(t, patience, "five refused datagrams are logged", func() bool {
 		return len(server.lines("refused client laptop", fmt.Sprint(udp.Port))) >= 5
 	})
 	if heard := udp.heard(); len(heard) > 0 {
-		t.Errorf("the target heard %q", heard)
+		t.Errorf("the target received %q", heard)
 	}
 }

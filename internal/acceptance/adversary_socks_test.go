@@ -15,10 +15,10 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// socksFoes returns invalid greetings and the permitted answers.
+// socksFoes returns invalid greetings and requests with the allowed replies.
 func socksFoes(target string) map[string]struct {
 	say  string
-	told []string // permitted answers, or prefixes of them; "" means no answer
+	told []string // allowed replies, or prefixes of them; "" means no reply
 } {
 	ap := address(strings.Split(target, ":")[0], 0)
 	ip, port := string(ap[1:5]), string(address("x", mustPort(target))[3:])
@@ -66,8 +66,8 @@ func mustPort(addr string) (p uint16) {
 	return p
 }
 
-// TestAdversarySocksGarbage: an invalid greeting never gets a success reply, opens no
-// connection and does not block others.
+// TestAdversarySocksGarbage checks that an invalid greeting or request never gets a
+// success reply, opens no connection and does not block others.
 func TestAdversarySocksGarbage(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-eagersocks.eager=off", "-remux.idle.max.sec=1")
@@ -80,22 +80,24 @@ func TestAdversarySocksGarbage(t *testing.T) {
 			return string(told) == want || len(want) > 3 && strings.HasPrefix(string(told), want) || want == "\x00\x5b" && strings.HasPrefix(string(told), want)
 		})
 		if !good || how == stays {
-			t.Errorf("%s: told % .20x (%s), want one of %q and the end", name, told, how, f.told)
+			t.Errorf("%s: received % .20x (%s), want one of %q and EOF", name, told, how, f.told)
 		}
 	}
 	if n := sink.Accepted(); n != 0 {
 		t.Errorf("%d of them reached the target", n)
 	}
-	// A valid request succeeds, so the others failed because of their errors.
+	// A valid request succeeds, which shows that the others failed because they were
+	// invalid.
 	if told, _ := foe(t, client.Addr, append([]byte("\x05\x01\x00\x05\x01\x00"), address("127.0.0.1", mustPort(sink.Addr))...), true, patience); !strings.HasPrefix(string(told), "\x05\x00\x05\x00") {
-		t.Errorf("a proper request: told % x", told)
+		t.Errorf("a valid request: received % x", told)
 	}
 	end()
 	back()
 }
 
-// TestAdversarySocksPartial: thousands of applications that stall at any byte of a
-// greeting, and some that send noise, use few resources and block no others.
+// TestAdversarySocksPartial checks that thousands of applications that stall in the
+// middle of a greeting, and some that send noise, use few resources and do not block
+// others.
 func TestAdversarySocksPartial(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -121,7 +123,7 @@ func TestAdversarySocksPartial(t *testing.T) {
 		}
 	}
 	if err := askSite(client.Addr, "http", web(t, serveText("good")).URL); err != nil {
-		t.Errorf("beside %d half greetings: %v", len(all), err)
+		t.Errorf("a request during %d incomplete greetings: %v", len(all), err)
 	}
 	for _, c := range all {
 		c.Close()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// udpApp is an application's side of an association.
+// udpApp is an application's end of an association.
 type udpApp struct {
 	*net.UDPConn
 	control net.Conn
@@ -34,7 +34,7 @@ func newUDPApp(t testing.TB, proxy string) *udpApp {
 		_, err = io.ReadFull(c, told[:])
 	}
 	if err != nil || told[3] != 0 || told[5] != 1 {
-		t.Fatalf("UDP ASSOCIATE: told % x, %v", told, err)
+		t.Fatalf("UDP ASSOCIATE: reply % x, %v", told, err)
 	}
 	a := &udpApp{control: c, relay: net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte(told[6:10])), uint16(told[10])<<8|uint16(told[11])))}
 	a.UDPConn = udpFrom(t, "127.0.0.1")
@@ -53,7 +53,7 @@ func udpFrom(t testing.TB, ip string) *net.UDPConn {
 
 func (a *udpApp) say(b []byte) { _, _ = a.WriteToUDP(b, a.relay) }
 
-// wantEcho sends data and expects its echo, and nothing else.
+// wantEcho sends data and expects its echo as the next datagram.
 func (a *udpApp) wantEcho(t testing.TB, target *udpTarget, data string) {
 	t.Helper()
 	a.say(record("127.0.0.1", target.Port, data)[2:])
@@ -65,8 +65,8 @@ func (a *udpApp) wantEcho(t testing.TB, target *udpTarget, data string) {
 	}
 }
 
-// TestAdversaryUDPPackets: malformed SOCKS5 datagrams, and those from other addresses,
-// are dropped, and the association survives.
+// TestAdversaryUDPPackets checks that malformed SOCKS5 datagrams, and those from other
+// addresses, are dropped, and that the association survives.
 func TestAdversaryUDPPackets(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-remux.idle.max.sec=1")
@@ -79,7 +79,7 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	a.wantEcho(t, target, "first")
 	_, _ = udpFrom(t, "127.0.0.1").WriteToUDP(record("127.0.0.1", target.Port, "bad port")[2:], a.relay)
 	good := record("127.0.0.1", target.Port, "bad")[2:]
-	for i := range 10 { // a head truncated anywhere
+	for i := range 10 { // a header truncated at each position
 		a.say(good[:i])
 	}
 	for at, values := range map[int][]byte{2: {1, 2, 0x80, 0x81, 255}, 3: {0, 2, 3, 4, 5, 255}} {
@@ -98,17 +98,17 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	}
 	a.say(append(record("127.0.0.1", target.Port, "")[2:], strings.Repeat("b", 65507-10)...)) // 65497 bytes: the maximum
 	if !within(patience, func() bool { return len(target.heard()) >= 2 }) {
-		t.Error("the largest datagram did not come")
+		t.Error("the largest datagram did not arrive")
 	}
 	_ = a.SetReadDeadline(time.Now().Add(patience))
 	if n, _, err := a.ReadFromUDP(make([]byte, 1<<16)); err != nil || n != 65507 {
-		t.Errorf("the largest datagram was echoed with %d bytes, %v", n, err)
+		t.Errorf("the echo of the largest datagram has %d bytes, %v", n, err)
 	}
-	_, _ = a.control.Write(noise(1 << 20)) // nothing should read this
+	_, _ = a.control.Write(noise(1 << 20)) // this data should not be read
 	a.wantEcho(t, target, "last")
 	for _, got := range target.heard() {
 		if strings.HasPrefix(got, "bad") {
-			t.Errorf("the target heard %q", got)
+			t.Errorf("the target received %q", got)
 		}
 	}
 	a.control.Close()
@@ -116,8 +116,8 @@ func TestAdversaryUDPPackets(t *testing.T) {
 	back()
 }
 
-// TestAdversaryUDPTargets: 10 000 targets and thousands of names that never resolve use
-// few resources at either end, and the good target is served alongside them.
+// TestAdversaryUDPTargets checks that 10 000 targets and thousands of names that never
+// resolve use few resources at both ends, and that the good target is still served.
 func TestAdversaryUDPTargets(t *testing.T) {
 	t.Parallel()
 	names := evilNames(t, func(string) []netip.Addr { return nil })
@@ -133,12 +133,12 @@ func TestAdversaryUDPTargets(t *testing.T) {
 			a.say(record(fmt.Sprintf("name%d.example", i), 9, strings.Repeat("x", 1000))[2:])
 		}
 		if i%500 == 0 {
-			a.wantEcho(t, target, fmt.Sprint("beside ", i))
+			a.wantEcho(t, target, fmt.Sprint("alongside ", i))
 		}
 	}
 	a.wantEcho(t, target, "last")
 	if n := server.fds(); n > 600 {
-		t.Errorf("%d descriptors are open at the server", n)
+		t.Errorf("the server has %d descriptors open, want 600 at most", n)
 	}
 	a.control.Close()
 	end()
@@ -146,8 +146,8 @@ func TestAdversaryUDPTargets(t *testing.T) {
 	backS()
 }
 
-// TestAdversaryUDPMany: hundreds of associations, ended in every possible way, leave
-// nothing behind.
+// TestAdversaryUDPMany checks that hundreds of associations, ended in various ways,
+// release all their resources.
 func TestAdversaryUDPMany(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t, "-remux.idle.max.sec=1")
@@ -175,8 +175,8 @@ func TestAdversaryUDPMany(t *testing.T) {
 	backS()
 }
 
-// TestAdversaryUDPAnswers: the exit's port accepts datagrams only from addresses it has
-// sent to.
+// TestAdversaryUDPAnswers checks that the exit accepts datagrams only from addresses it
+// has sent datagrams to.
 func TestAdversaryUDPAnswers(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)
@@ -198,6 +198,6 @@ func TestAdversaryUDPAnswers(t *testing.T) {
 	_ = a.SetReadDeadline(time.Now().Add(patience))
 	b := make([]byte, 100)
 	if n, _, err := a.ReadFromUDP(b); err != nil || !strings.HasSuffix(string(b[:n]), "good") {
-		t.Errorf("the first answer is %q, %v; want the target's", b[:n], err)
+		t.Errorf("the first datagram received is %q, %v; want the target's", b[:n], err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestApt: apt-get reads a repository and fetches a package through the HTTP
-// proxy.
+// TestApt checks that apt-get can read a repository and fetch a package through the
+// HTTP proxy.
 func TestApt(t *testing.T) {
 	t.Parallel()
 	if lookup("apt-get") == "" || lookup("dpkg-deb") == "" {
@@ -51,12 +51,13 @@ func TestApt(t *testing.T) {
 		t.Fatalf("fetched %v, want one package; %v", debs, err)
 	}
 	if got, err := os.ReadFile(debs[0]); err != nil || digest(got) != digest(want) {
-		t.Errorf("fetched package: %d bytes, %v; want the %d of the repository", len(got), err, len(want))
+		t.Errorf("fetched package: %d bytes, %v; want the %d bytes in the repository", len(got), err, len(want))
 	}
 	server.waitLog(`\[sock\] \+ ` + site.Listener.Addr().String())
 }
 
-// aptRepository creates a folder with one package "greeting" and the lists apt needs.
+// aptRepository creates a repository with one package, "greeting", and the lists needed
+// by apt.
 func aptRepository(t *testing.T, dir string) string {
 	t.Helper()
 	repo, pkg := filepath.Join(dir, "repo"), filepath.Join(dir, "pkg")

@@ -20,9 +20,10 @@ import (
 	"time"
 )
 
-// The page loads images, scripts and style sheets, a third of each, with sizes from a few
-// bytes to half a megabyte. Each one shows only at its very end that it is complete: the
-// image by its last pixel, the script by its call, the sheet by its rule.
+// resources is the number of resources on the page. A third each are images, scripts
+// and style sheets, of sizes from a few bytes to half a megabyte. Only the very end of
+// a resource proves that it is complete: an image's last pixel, a script's call, a
+// style sheet's rule.
 const resources = 100
 
 var page = template.Must(template.New("").Parse(`<!DOCTYPE html><html><head><title>page</title>
@@ -51,13 +52,13 @@ type resource struct {
 }
 
 // site serves the page at / and its resources from several origins, because browsers
-// open only six connections to each.
+// open only six connections to each origin.
 type site struct {
 	mu      sync.Mutex      // guards the fields below
 	origins []string        // URLs of the servers
 	done    map[string]bool // paths served completely
 
-	name string // host name for the page's URL, or empty to use the address; immutable after creation
+	name string // host name for the page's URL, or empty to use an address; immutable after creation
 }
 
 // listen adds an origin to the site.
@@ -87,7 +88,8 @@ func (s *site) page() []resource {
 	return all
 }
 
-// size returns the approximate size of resource n; few are large, as on real pages.
+// size returns the approximate size of resource n. Only a few are large, as on real
+// pages.
 func size(n int) int { return []int{64, 1 << 10, 3000, 16 << 10, 70_000, 200, 5 << 10, 512 << 10}[n%8] }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +108,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cache-Control", "no-store")
-	if n%2 == 0 { // the other half are chunked
+	if n%2 == 0 { // the others are chunked
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	half := len(body) / 2
@@ -155,7 +157,7 @@ func browser(t testing.TB) string {
 	return ""
 }
 
-// wantLoaded loads the site at url in a browser and checks that every part of it is
+// wantLoaded loads the site at url in a browser and checks that all its resources are
 // complete.
 func (s *site) wantLoaded(t *testing.T, url string, proxy ...string) {
 	t.Helper()
@@ -168,16 +170,16 @@ func (s *site) wantLoaded(t *testing.T, url string, proxy ...string) {
 	t.Logf("%s: %v", url, time.Since(begin).Round(time.Millisecond))
 	if want := fmt.Sprintf("whole: %d<", resources); !strings.Contains(r.Stdout, want) {
 		_, verdict, _ := strings.Cut(r.Stdout, "verdict")
-		t.Errorf("%s says %.60q, want %q; stderr: %s", url, verdict, want, tail(r.Stderr))
+		t.Errorf("%s: the page shows %.60q, want %q; stderr: %s", url, verdict, want, tail(r.Stderr))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.done) != resources {
-		t.Errorf("%s: the server answered %d of %d whole", url, len(s.done), resources)
+		t.Errorf("%s: the server sent %d of %d resources completely", url, len(s.done), resources)
 	}
 }
 
-// TestChromium: a browser loads every part of a page with 100 parts.
+// TestChromium checks that a browser loads all 100 resources of a page.
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)
@@ -191,11 +193,11 @@ func TestChromium(t *testing.T) {
 	}
 	client.wantRun("sock", "+", 8)
 	server.wantRun("sock", "+", 8)
-	client.wantRun("conn", "+", 2) // one conn does not carry that many sessions
+	client.wantRun("conn", "+", 2) // one conn cannot carry that many sessions
 }
 
-// TestChromiumHTTP: the same through the HTTP proxy, and with the PAC URL, where the
-// page has a host name because browsers connect to loopback directly.
+// TestChromiumHTTP is TestChromium with the HTTP proxy, and with the PAC URL. The page
+// has a host name, because browsers connect to loopback addresses directly.
 func TestChromiumHTTP(t *testing.T) {
 	t.Parallel()
 	names := serveNames(t, "site.test")

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// snapshot returns the content of every file in a folder.
+// snapshot returns the contents of all files in a folder.
 func snapshot(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -37,7 +37,7 @@ func snapshot(t testing.TB, dir string) map[string]string {
 	return all
 }
 
-// TestCerts tests the verb certs.
+// TestCerts tests the certs command.
 func TestCerts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -47,7 +47,7 @@ func TestCerts(t *testing.T) {
 		}
 	}
 	before := snapshot(t, a.dir)
-	// Nothing is ever overwritten, and the error names the existing file.
+	// No file is ever overwritten, and the error names the existing one.
 	for _, tt := range []struct{ args, want []string }{
 		{[]string{"init", "-dir", a.dir, "localhost"}, []string{"ca.pem", "exist", "-dir"}},
 		{[]string{"client", "-dir", a.dir, "laptop"}, []string{"laptop.pem", "exists"}},
@@ -65,7 +65,7 @@ func TestCerts(t *testing.T) {
 	for _, args := range [][]string{{}, {"init"}, {"init", "-dir", a.dir}, {"client"}, {"client", "-dir", a.dir, "a", "b"}, {"list", "x"}, {"revoke"}, {"renew", "x"}, {"list", "-dir", "/no/certs"}, {"client", "x", "-dir", "/no/certs"}, {"init", "-bogus", "x"},
 		{"init", "-dir", a.dir, "x:1"}, {"client", "-dir", a.dir, "server"}, {"client", "-dir", a.dir, "ca"}, {"client", "-dir", a.dir, "../laptop"}, {"client", "-dir", a.dir, "a b"}} {
 		if r := tunnels(t, append([]string{"certs"}, args...)...); r.Code != 2 || !strings.Contains(r.Stderr, "cert") && !strings.Contains(r.Stderr, "name \"") {
-			t.Errorf("certs %v: want exit code 2 and a word about certs, got %v", args, r)
+			t.Errorf("certs %v: want exit code 2 and a mention of certs, got %v", args, r)
 		}
 	}
 	if after := snapshot(t, a.dir); len(after) != len(before) {
@@ -77,11 +77,11 @@ func TestCerts(t *testing.T) {
 			}
 		}
 	}
-	// init prints the next commands, which work as printed.
+	// The commands that init prints as the next steps work as printed.
 	r := tunnels(t, "certs", "init", "-dir", filepath.Join(t.TempDir(), "other"), "localhost").must(t)
 	typed := regexp.MustCompile(`(?m)^  tunnels (.*)$`).FindAllStringSubmatch(r.Stdout, -1)
 	if len(typed) != 2 {
-		t.Fatalf("certs init says %q, want a line for the server and one for the client", r.Stdout)
+		t.Fatalf("certs init prints %q, want a command for the server and one for the client", r.Stdout)
 	}
 	tunnels(t, append(append([]string{"check"}, strings.Fields(typed[0][1])...), "-offline")...).must(t)
 	dir := filepath.Dir(strings.Fields(r.Stdout)[1])
@@ -90,8 +90,8 @@ func TestCerts(t *testing.T) {
 	job{Dir: dir}.run(t, binary, append(append([]string{"check"}, strings.Fields(typed[1][1])...), "-offline")...).must(t)
 }
 
-// TestCertsRevoke: certificates can be revoked by name or serial number, and list shows
-// which are.
+// TestCertsRevoke checks that certificates can be revoked by name or serial number, and
+// that list shows which ones are.
 func TestCertsRevoke(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -119,7 +119,7 @@ func TestCertsRevoke(t *testing.T) {
 			t.Errorf("certs list: %s is %s, want %s", name, got, want)
 		}
 	}
-	// A revoked client is refused, and both ends say why.
+	// A revoked client is refused, and both ends log the reason.
 	server := startServer(t, a.server()...)
 	client := startClient(t, append(a.client("phone.pem"), "-server.addr="+server.Addr)...)
 	site := web(t, serveText("hello"))
@@ -134,8 +134,8 @@ func TestCertsRevoke(t *testing.T) {
 	}
 }
 
-// forge issues a certificate with an authority's key that the authority itself would
-// not issue, and returns a file with it, its key and the CA.
+// forge issues a certificate that the authority itself would not issue, signed with its
+// key, and returns a file with the certificate, its key and the CA.
 func (a authority) forge(t testing.TB, change func(*x509.Certificate)) string {
 	t.Helper()
 	block := func(name string) []byte {
@@ -179,8 +179,8 @@ func (a authority) forge(t testing.TB, change func(*x509.Certificate)) string {
 	return writeFile(t, "forged.pem", out.Bytes())
 }
 
-// TestCheck: a valid configuration is reported as ok, and an error together with the
-// command that fixes it.
+// TestCheck checks that a valid configuration is reported as ok, and that an error is
+// reported together with the command that fixes it.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	a, b := common(t), newAuthority(t)

@@ -12,7 +12,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// steps returns check's verdict for each step.
+// steps returns the verdict for each step in the output of check.
 func steps(r result) map[string]string {
 	all := map[string]string{}
 	for _, m := range regexp.MustCompile(`(?m)^(PASS|FAIL|SKIP)  (resolve|connect|tls|round trip|exit|target|listen) `).FindAllStringSubmatch(r.Stdout+" ", -1) {
@@ -24,8 +24,8 @@ func steps(r result) map[string]string {
 	return all
 }
 
-// TestCheckTestsConnections: whatever is broken, that step fails with the reason, the
-// steps before it pass and those after it are skipped.
+// TestCheckTestsConnections checks that the broken step fails with the reason, that the
+// steps before it pass, and that those after it are skipped.
 func TestCheckTestsConnections(t *testing.T) {
 	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
@@ -35,7 +35,7 @@ func TestCheckTestsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := writeFile(t, "lost.pem", pem) // a copy away from the ca.crl that revokes it
+	lost := writeFile(t, "lost.pem", pem) // a copy in another folder than the ca.crl that revokes it
 	server := startServer(t, a.server()...)
 	strict := startServer(t, append(a.server(), "-server.deny=all")...)
 	bare := startServer(t, append(a.server(), "-eagersocks.net=tls")...)
@@ -59,17 +59,17 @@ func TestCheckTestsConnections(t *testing.T) {
 		{"no such name", append([]string{"client", "-server.addr=no-such-host.invalid:443"}, good...), "resolve", "no-such-host.invalid"},
 		{"wrong port", by(closed, good...), "connect", "connection refused; is the server running"},
 		{"wrong name", append(by(server.Addr, good...), "-tls.server.name=vps.example"), "tls", "not for vps.example"},
-		{"wrong CA of the server", by(server.Addr, other.client("laptop.pem")...), "tls", "unknown CA"},
+		{"wrong CA for the server", by(server.Addr, other.client("laptop.pem")...), "tls", "unknown CA"},
 		{"revoked", by(server.Addr, "-tls.client.cert="+lost), "tls", "refused this client's certificate"},
-		{"no tunnels server", by(plain.Addr, good...), "tls", ""},
+		{"not a tunnels server", by(plain.Addr, good...), "tls", ""},
 		{"a silent server", by(sink.Addr, good...), "tls", "no answer"},
 		{"refused by policy", by(strict.Addr, good...), "target", "not allowed by the exit's policy"},
 		{"dead target", append(by(server.Addr, good...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
 		{"wrong port, bare", by(closed, append(good, "-eagersocks.net=tls")...), "connect", "connection refused; is the server running"},
 		{"wrong name, bare", append(by(bare.Addr, append(good, "-eagersocks.net=tls")...), "-tls.server.name=vps.example"), "tls", "not for vps.example"},
-		{"wrong CA of the server, bare", by(bare.Addr, append(other.client("laptop.pem"), "-eagersocks.net=tls")...), "tls", "unknown CA"},
+		{"wrong CA for the server, bare", by(bare.Addr, append(other.client("laptop.pem"), "-eagersocks.net=tls")...), "tls", "unknown CA"},
 		{"revoked, bare", by(bare.Addr, "-tls.client.cert="+lost, "-eagersocks.net=tls"), "tls", "refused this client's certificate"},
-		{"a server of sessions, bare", by(server.Addr, append(good, "-eagersocks.net=tls")...), "tls", "-eagersocks.net"},
+		{"a server with remux, bare", by(server.Addr, append(good, "-eagersocks.net=tls")...), "tls", "-eagersocks.net"},
 		{"a bare server", by(bare.Addr, good...), "tls", "-eagersocks.net"},
 		{"a silent server, bare", by(sink.Addr, append(good, "-eagersocks.net=tls")...), "tls", "no answer"},
 		{"dead target, bare", append(by(bare.Addr, append(good, "-eagersocks.net=tls")...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
@@ -83,7 +83,7 @@ func TestCheckTestsConnections(t *testing.T) {
 			contains(t, "check", r.Stdout, tt.want)
 			ends := map[string]string{"": "", "target": "the exit did not reach the target"}
 			if want, ok := ends[tt.failed]; ok && !strings.Contains(r.Stderr, want) || !ok && !strings.Contains(r.Stderr, "checks failed") {
-				t.Errorf("check ends with %q", r.Stderr)
+				t.Errorf("check printed %q to standard error", r.Stderr)
 			}
 			verdict := "PASS"
 			got := steps(r)
@@ -111,7 +111,7 @@ func TestCheckTestsConnections(t *testing.T) {
 		}
 	})
 	for _, way := range []string{"remux", "tls"} {
-		t.Run("its own log is clean: "+way, func(t *testing.T) {
+		t.Run("no errors in the server's log: "+way, func(t *testing.T) {
 			s := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
 			tunnels(t, append([]string{"check"}, by(s.Addr, append(good, "-eagersocks.net="+way)...)...)...).must(t)
 			s.waitLog(`\[sock\] - .* = `)
@@ -119,13 +119,14 @@ func TestCheckTestsConnections(t *testing.T) {
 				s.waitLog(`\[conn\] - .* = 0`)
 			}
 			if bad := append(s.lines("[erro]"), s.lines("[warn]")...); len(bad) > 0 {
-				t.Errorf("check leaves errors in the server's log: %q", bad)
+				t.Errorf("the server's log has errors after check: %q", bad)
 			}
 		})
 	}
 }
 
-// TestCheckServer: check reports whether the server can listen and resolve names.
+// TestCheckServer checks that check reports whether the server can listen and resolve
+// names.
 func TestCheckServer(t *testing.T) {
 	t.Parallel()
 	a := common(t)

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// options lists all options, with the defaults shown by -h.
+// options lists all options with their defaults, as shown by -h.
 var options = map[string]string{
 	"server": "off", "client": "off", "config": "none", "insecure": "off", "client.open": "off", "client.users": "off",
 	"server.net": "tcp", "server.addr": "none", "client.net": "tcp", "client.addr": "127.0.0.1:1080",
@@ -33,13 +33,13 @@ var options = map[string]string{
 	"sla.dingtalk.token": "no alerts", "sla.dingtalk.secret": "none", "sla.dingtalk.targets": "off", "sla.dingtalk.url": "DingTalk's own",
 }
 
-// TestHelp: the short help, and every option with its default, fit on a terminal of 80
-// columns.
+// TestHelp checks that the short help and the help for all options fit on a terminal of
+// 80 columns, and that the latter shows every option with its default.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	short := tunnels(t, "-h").must(t).Stdout
 	if n := strings.Count(short, "\n"); n > 36 {
-		t.Errorf("-h has %d lines, which are too many for one screen:\n%s", n, short)
+		t.Errorf("-h prints %d lines, too many for one screen:\n%s", n, short)
 	}
 	for _, args := range [][]string{{"-help"}, {"--help"}, {"help"}, {"-server", "-h"}, {"help", "help"}} {
 		if r := tunnels(t, args...).must(t); r.Stderr != "" || r.Stdout != short {
@@ -59,9 +59,9 @@ func TestHelp(t *testing.T) {
 		name, _, _ := strings.Cut(words, " ")
 		seen[name] = true
 		if want, known := options[name]; !known {
-			t.Errorf("the help has -%s, which is unknown here", name)
+			t.Errorf("the help lists -%s, which is missing from this test", name)
 		} else if !strings.HasSuffix(words, "["+want+"]") {
-			t.Errorf("the help says of -%s %q, want the default [%s] at its end", name, words, want)
+			t.Errorf("the help for -%s is %q, want the default [%s] at the end", name, words, want)
 		}
 	}
 	for name := range options {
@@ -71,20 +71,20 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestHelpOfVerbs: every verb in the help explains itself, however its help is
-// requested, and does nothing else.
+// TestHelpOfVerbs checks that there is help for every command listed in the help,
+// however it is requested, and that requesting it has no other effect.
 func TestHelpOfVerbs(t *testing.T) {
 	t.Parallel()
 	_, list, _ := strings.Cut(tunnels(t, "-h").Stdout, "\nUsage: ")
 	verbs := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1)
 	if len(verbs) < 8 {
-		t.Fatalf("the help lists %d verbs:\n%s", len(verbs), list)
+		t.Fatalf("the help lists %d commands:\n%s", len(verbs), list)
 	}
 	for _, m := range verbs {
 		v := m[1]
 		want := tunnels(t, "help", v).must(t).Stdout
 		if v != "help" && !strings.HasPrefix(want, "tunnels "+v+":") {
-			t.Errorf("tunnels help %s says %.200q", v, want)
+			t.Errorf("tunnels help %s prints %.200q", v, want)
 		}
 		for line := range strings.Lines(want) {
 			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
@@ -117,7 +117,7 @@ func TestHelpOfVerbs(t *testing.T) {
 	}
 }
 
-// TestHelpExamples: the commands in the help work as printed.
+// TestHelpExamples checks that the commands in the help work as printed.
 func TestHelpExamples(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -147,7 +147,7 @@ func TestHelpExamples(t *testing.T) {
 	}
 }
 
-// TestVersion: the version is the output of git describe.
+// TestVersion checks that the version is the output of git describe.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	got := tunnels(t, "version").must(t).Stdout
@@ -157,12 +157,12 @@ func TestVersion(t *testing.T) {
 	contains(t, "version", got, described)
 }
 
-// wrong is an invalid input, and the expected error on one line, which begins with the
-// option.
+// wrong is an invalid input with parts of the expected error, which is a single line
+// that begins with the option.
 type wrong struct {
-	role      string // default is -client
+	role      string // "" means -client
 	args, env []string
-	file      string // content of the configuration file
+	file      string // contents of the configuration file
 	want      []string
 }
 
@@ -202,8 +202,8 @@ func wrongOptions() []wrong {
 	return rows
 }
 
-// TestWrongOptions: for any invalid option the exit code is 2, and one line names the
-// option, the value and the expected form.
+// TestWrongOptions checks that for any invalid option, the exit code is 2 and one line
+// names the option, the value and the expected form.
 func TestWrongOptions(t *testing.T) {
 	t.Parallel()
 	for _, tt := range wrongOptions() {
@@ -222,7 +222,7 @@ func TestWrongOptions(t *testing.T) {
 		line := ""
 		for l := range strings.Lines(r.Stderr) {
 			if !strings.HasPrefix(l, "tunnels: ") {
-				t.Errorf("tunnels %v, %v, file %q: whose is the line %q", args, tt.env, tt.file, l)
+				t.Errorf("tunnels %v, %v, file %q: line %q does not begin with \"tunnels: \"", args, tt.env, tt.file, l)
 			}
 			if line == "" || strings.Contains(l, tt.want[0]+" ") {
 				line = l
@@ -239,7 +239,7 @@ func TestWrongOptions(t *testing.T) {
 	}
 }
 
-// TestNoRole: without a role the error mentions the roles and the help.
+// TestNoRole checks that without a role, the error mentions the roles and the help.
 func TestNoRole(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"-sla.log.path=-"}, {"check"}} {
@@ -254,7 +254,8 @@ func TestNoRole(t *testing.T) {
 	}
 }
 
-// TestPrecedence: the command line overrides the environment, which overrides the file.
+// TestPrecedence checks that the command line overrides the environment, which
+// overrides the file.
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -292,19 +293,20 @@ func TestPrecedence(t *testing.T) {
 		p.waitLog(`client listening`)
 		p.finish()
 		if files, _ := filepath.Glob(log("*")); len(files) != 1 {
-			t.Errorf("file %v, environment %v, flag %v: logs are %q, want one", tt.file, tt.env, tt.flag, files)
+			t.Errorf("file %v, environment %v, flag %v: log files are %q, want one", tt.file, tt.env, tt.flag, files)
 		}
 	}
 }
 
-// TestSecrets: tokens given by environment or @file do not appear in the log, in the
-// output of ps or anywhere else; those given as flags cause a warning.
+// TestSecrets checks that tokens given in the environment or in an @file do not appear
+// in the log, in the output of ps or anywhere else, and that those given as flags cause
+// a warning.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	const token, secret = "tok3ntok3n", "s3crets3cret"
 	file := writeFile(t, "secret", []byte(secret+"\n"))
 	unreachable := web(t, nil)
-	unreachable.Close() // so that the error is logged too
+	unreachable.Close() // so that this error is also logged
 	users := writeFile(t, "users", nil)
 	p := startTunnelsEnv(t, "try", []string{"TUNNELS_SLA_DINGTALK_TOKEN=" + token},
 		"-server", "-client", "-client.addr=127.0.0.1:0", "-client.users="+users, "-sla.dingtalk.secret=@"+file, "-sla.dingtalk.url="+unreachable.URL+"/send")
@@ -333,7 +335,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// processList returns the output of ps for a process.
+// processList returns the line for a process in the output of ps.
 func processList(t testing.TB, pid int) string {
 	t.Helper()
 	if b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); err == nil {

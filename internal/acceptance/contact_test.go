@@ -15,14 +15,14 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestContact: the greeting says whether the server has answered, or what may be wrong,
-// and then how to use the client.
+// TestContact checks that the greeting says whether the server has responded, or else
+// what may be wrong, and then how to use the client.
 func TestContact(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	var client *process
 	said := ""
-	for range 5 { // a busy machine may need longer than the greeting waits
+	for range 5 { // on a busy machine, connecting may take longer than the greeting waits
 		client = startClient(t, "-server.addr="+server.Addr)
 		said = client.waitStdout(`^Status: (connected to ` + server.Addr + ` \(\S+ ms\)|not connected yet: .*)$`)
 		client.waitStdout(`^Try: +curl .*$`)
@@ -53,7 +53,7 @@ func TestContact(t *testing.T) {
 			p := startClient(t, "-server.addr="+tt.addr)
 			status := p.waitStdout(`^Status: not connected yet: (.*)$`)
 			if !strings.HasPrefix(status, tt.addr+": ") || !strings.Contains(status, tt.status) && !strings.Contains(status, noAnswer) {
-				t.Errorf("the status is %q, want it to say %s", status, tt.status)
+				t.Errorf("the status is %q, want it to contain %q", status, tt.status)
 			}
 			p.waitStdout(`^Try: +curl .*$`)
 			if tt.log != "" {
@@ -63,7 +63,8 @@ func TestContact(t *testing.T) {
 	}
 }
 
-// TestContactLater: a client started before its server connects later, and logs that.
+// TestContactLater checks that a client started before its server connects later, and
+// logs that.
 func TestContactLater(t *testing.T) {
 	t.Parallel()
 	addr := filepath.Join(shortDir(t), "s") // unlike a port, it cannot be taken by another process in the meantime
@@ -74,8 +75,8 @@ func TestContactLater(t *testing.T) {
 	client.waitLog(`\[info\] \[main\] connected to ` + addr + ` \(`)
 }
 
-// TestStartFails: the reason for a failed start is reported once on the terminal and
-// once in the log, with a fix, and the log contains nothing else.
+// TestStartFails checks that the reason for a failed start is reported once on the
+// terminal and once in the log, with a fix, and that the log contains no other lines.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -117,13 +118,13 @@ func TestStartFails(t *testing.T) {
 		{"client's port in use", append(client, "-client.addr="+in), 1, []string{"client: " + in + " is in use, perhaps by another tunnels process", "-client.addr 127.0.0.1:"}},
 		{"server's port in use", append(server, "-server.addr="+in), 1, []string{"server: " + in + " is in use, perhaps by another tunnels process", "-server.addr 127.0.0.1:"}},
 		{"one of two in use", []string{"-server", "-client", "-client.addr=127.0.0.1:0," + in}, 1, []string{in + " is in use"}},
-		{"a name that is unknown here", append(server, "-server.addr=vps.invalid:443"), 1, []string{"vps.invalid:443 is not an address of this machine", "use -server.addr :443"}},
+		{"an unknown name", append(server, "-server.addr=vps.invalid:443"), 1, []string{"vps.invalid:443 is not an address of this machine", "use -server.addr :443"}},
 		{"another machine's address", append(server, "-server.addr=192.0.2.77:443"), 1, []string{"192.0.2.77:443 is not an address of this machine", "use -server.addr :443"}},
 		{"a link-local address without its interface", append(server, "-server.addr=[fe80::1]:443"), 1, []string{"fe80::1", "[fe80::1%INTERFACE]:443"}},
-		{"an interface that is not there", append(server, "-server.addr=[fe80::1%nosuch0]:443"), 1, []string{"fe80::1%nosuch0", "no interface", "nosuch0"}},
+		{"an interface that does not exist", append(server, "-server.addr=[fe80::1%nosuch0]:443"), 1, []string{"fe80::1%nosuch0", "no interface", "nosuch0"}},
 		{"the server's address as the client's", append(client, "-client.addr=192.0.2.77:1080", "-client.open"), 1, []string{"192.0.2.77:1080 is not an address of this machine", "-client.addr is where applications connect", "-server.addr"}},
-		{"a certificate that is not there", append(client, "-tls.client.cert="+dir+"/none.pem"), 2, []string{"-tls.client.cert", dir + "/none.pem", "tunnels certs client"}},
-		{"users that are not there", append(client, "-client.addr=127.0.0.1:0", "-client.users="+dir+"/none"), 2, []string{"-client.users", dir + "/none", "tunnels users add"}},
+		{"a certificate that does not exist", append(client, "-tls.client.cert="+dir+"/none.pem"), 2, []string{"-tls.client.cert", dir + "/none.pem", "tunnels certs client"}},
+		{"a users file that does not exist", append(client, "-client.addr=127.0.0.1:0", "-client.users="+dir+"/none"), 2, []string{"-client.users", dir + "/none", "tunnels users add"}},
 	} {
 		for _, to := range []string{filepath.Join(t.TempDir(), "log"), "-"} {
 			r := tunnels(t, append(tt.args, "-sla.log.path="+to)...)
@@ -151,8 +152,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// TestRefusedClientLogsOnceAMinute: a client with a revoked certificate logs that once
-// a minute at erro, however many requests there are, and counts them.
+// TestRefusedClientLogsOnceAMinute checks that a client with a revoked certificate logs
+// that once a minute at erro, with a count, however many requests there are.
 func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -166,7 +167,7 @@ func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
-			lost := writeFile(t, "lost.pem", pem) // a copy away from the ca.crl that revokes it
+			lost := writeFile(t, "lost.pem", pem) // a copy in another folder than the ca.crl that revokes it
 			client := startClient(t, "-tls.client.cert="+lost, "-tls.client.key="+lost, "-tls.client.ca="+lost, "-eagersocks.net="+way, "-server.addr="+server.Addr)
 			for range 12 {
 				if r := linkCurl(t, client.Addr, "http://127.0.0.1:1/"); r.Code == 0 {
@@ -175,7 +176,7 @@ func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 			}
 			client.wantLine(patience, "refused this client's certificate")
 			if bad := client.lines("[erro]"); len(bad) > 3 {
-				t.Errorf("%d lines at erro: %q", len(bad), bad)
+				t.Errorf("%d lines at erro, want 1: %q", len(bad), bad)
 			}
 		})
 	}

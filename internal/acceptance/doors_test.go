@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// usersFile writes a users file with these passwords.
+// usersFile writes a users file with the given passwords.
 func usersFile(t testing.TB, passwords map[string]string) string {
 	t.Helper()
 	var lines strings.Builder
@@ -31,7 +31,7 @@ func usersFile(t testing.TB, passwords map[string]string) string {
 // schemes lists the proxy protocols that curl supports.
 var schemes = []string{"socks5", "socks5h", "socks4", "socks4a", "http"}
 
-// proxyURL returns the URL of the proxy at addr for a user; SOCKS4 has a single field
+// proxyURL returns the URL of the proxy at addr for a user. SOCKS4 has a single field
 // for name and password.
 func proxyURL(scheme, addr, name, password string) string {
 	switch {
@@ -43,7 +43,7 @@ func proxyURL(scheme, addr, name, password string) string {
 	return scheme + "://" + name + ":" + password + "@" + addr
 }
 
-// TestDoorsCurl: curl connects with every protocol of the port, with and without a
+// TestDoorsCurl checks that curl can use every protocol of the port, with and without a
 // password, for HTTP and HTTPS.
 func TestDoorsCurl(t *testing.T) {
 	t.Parallel()
@@ -67,8 +67,8 @@ func TestDoorsCurl(t *testing.T) {
 	}
 }
 
-// TestDoorsWrongPassword: every protocol rejects a wrong password, and each attempt
-// takes longer than the previous one.
+// TestDoorsWrongPassword checks that every protocol rejects a wrong password, and that
+// each attempt takes longer than the previous one.
 func TestDoorsWrongPassword(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -98,7 +98,7 @@ func TestDoorsWrongPassword(t *testing.T) {
 			}
 			r := run(t, "curl", "-sS", "--max-time", "15", "-x", proxyURL(scheme, client.Addr, "alice", "secret"), site.URL)
 			if r.Stdout != "inside" {
-				t.Errorf("the right password after wrong ones: %v", r)
+				t.Errorf("the correct password after wrong ones: %v", r)
 			}
 			if strings.Contains(client.log(), "wrong0") || strings.Contains(client.log(), "secret") {
 				t.Error("a password is in the log")
@@ -107,7 +107,7 @@ func TestDoorsWrongPassword(t *testing.T) {
 	}
 }
 
-// TestDoorsPrograms: programs configured for an HTTP proxy, each in its own way.
+// TestDoorsPrograms tests programs configured for an HTTP proxy, each in its own way.
 func TestDoorsPrograms(t *testing.T) {
 	t.Parallel()
 	need(t, "wget", "python3", "ssh", "nc")
@@ -135,7 +135,7 @@ func TestDoorsPrograms(t *testing.T) {
 	client.wantRun("sock", "+", 3)
 }
 
-// TestDoorsGit: a clone through the HTTP proxy.
+// TestDoorsGit tests git clone through the HTTP proxy.
 func TestDoorsGit(t *testing.T) {
 	t.Parallel()
 	need(t, "git")
@@ -148,7 +148,7 @@ func TestDoorsGit(t *testing.T) {
 	client.wantRun("sock", "+", 1)
 }
 
-// TestDoorsOtherClients: SOCKS clients from other projects.
+// TestDoorsOtherClients tests SOCKS clients from other projects.
 func TestDoorsOtherClients(t *testing.T) {
 	t.Parallel()
 	need(t, "proxychains4", "socat", "curl")

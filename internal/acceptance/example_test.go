@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestExample: the example program, which runs a client and a server built from the
-// packages, carries a page.
+// TestExample fetches a page through the example program, which runs a client and a
+// server built from the packages.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	bin := filepath.Join(t.TempDir(), "own")
@@ -24,7 +24,7 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// freePort returns an address that is not in use at the moment.
+// freePort returns a loopback address that is not currently in use.
 func freePort(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

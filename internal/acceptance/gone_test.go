@@ -13,7 +13,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// stuff writes until the other end accepts no more.
+// stuff writes until the other end stops accepting data.
 func stuff(t testing.TB, c net.Conn) {
 	t.Helper()
 	block := make([]byte, 64<<10)
@@ -27,8 +27,9 @@ func stuff(t testing.TB, c net.Conn) {
 	}
 }
 
-// TestKilledClient: after a client is killed, the exit frees all its resources,
-// whatever its sessions are waiting for, and the targets notice.
+// TestKilledClient checks that after a client is killed, the exit frees all its
+// resources, whatever its sessions are waiting for, and closes the connections to the
+// targets.
 func TestKilledClient(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
@@ -71,8 +72,8 @@ func TestKilledClient(t *testing.T) {
 	}
 }
 
-// TestMemoryIsReturned: the memory used by 100 unread downloads is returned to the system
-// 30 s after they end.
+// TestMemoryIsReturned checks that the memory used by 100 unread downloads is returned
+// to the system about 30 s after they end.
 func TestMemoryIsReturned(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.reuse.max.cnt=1000"}})
@@ -85,7 +86,7 @@ func TestMemoryIsReturned(t *testing.T) {
 	}
 	server, client := int64(0), int64(0)
 	began := time.Now()
-	eventually(t, patience, "the memory is the system's again", func() bool {
+	eventually(t, patience, "the memory has been returned to the system", func() bool {
 		server, client = r.server.rss()-before[0], r.client.rss()-before[1]
 		return server < 12<<20 && client < 12<<20
 	})

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// ways lists the possible networks between client and server.
+// ways lists the types of connection between client and server.
 var ways = []struct {
 	name   string
 	socket bool // the server listens on a UNIX socket
@@ -29,7 +29,7 @@ var ways = []struct {
 	{"unix", true, []string{"-eagersocks.net=unix"}},
 }
 
-// startWay starts a server and a client with a network between them; more holds
+// startWay starts a server and a client connected in one of these ways. more holds
 // additional arguments for the client.
 func startWay(t testing.TB, socket bool, args, more []string) (server, client *process) {
 	t.Helper()
@@ -40,8 +40,9 @@ func startWay(t testing.TB, socket bool, args, more []string) (server, client *p
 	return server, startClient(t, slices.Concat([]string{"-server.addr=" + server.Addr}, args, more)...)
 }
 
-// TestHalfClose: netcat closes its direction, and the target, which waits for that, sends
-// small and large answers, over every network and in every mode.
+// TestHalfClose checks that netcat can close its direction and still receive small and
+// large replies from a target that waits for EOF, over every type of connection and in
+// every mode.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	need(t, "nc")
@@ -69,7 +70,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// TestHalfCloseUnixClient: the same with a client that listens on a UNIX socket.
+// TestHalfCloseUnixClient is TestHalfClose with a client that listens on a UNIX socket.
 func TestHalfCloseUnixClient(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "socat", "curl")
@@ -93,8 +94,8 @@ func TestHalfCloseUnixClient(t *testing.T) {
 	}
 }
 
-// TestTargetClosesFirst is the reverse case: a target that has closed its direction still
-// receives what the application sends afterwards.
+// TestTargetClosesFirst tests the reverse case: a target that has closed its direction
+// must still receive the data that the application sends afterwards.
 func TestTargetClosesFirst(t *testing.T) {
 	t.Parallel()
 	sent := noise(2 << 20)
@@ -114,7 +115,7 @@ func TestTargetClosesFirst(t *testing.T) {
 				t.Fatalf("the application read %q, %v", b, err)
 			}
 			if _, err := app.Write(sent); err != nil {
-				t.Fatalf("writing after the target's end: %v", err)
+				t.Fatalf("writing after the target closed its direction: %v", err)
 			}
 			app.CloseWrite()
 			select {
@@ -123,7 +124,7 @@ func TestTargetClosesFirst(t *testing.T) {
 					t.Errorf("the target read %d bytes, want %d", len(b), len(sent))
 				}
 			case <-time.After(patience):
-				t.Error("the target did not see the end")
+				t.Error("the target did not see EOF")
 			}
 		})
 	}

@@ -1,19 +1,20 @@
 //go:build unix
 
-// Package acceptance tests the built program as its users use it: with curl, git, ssh
+// Package acceptance tests the built program the way it is used: with curl, git, ssh
 // and a browser, with signals, and by its output.
 //
-// TestMain builds the program once; ACCEPTANCE_BINARY in the environment names another
-// one, for example one with the race detector. A test starts as many processes as it
-// needs:
+// TestMain builds the program once. To test another binary, for example one with the
+// race detector, set ACCEPTANCE_BINARY in the environment. A test starts as many
+// processes as it needs:
 //
 //	server := startServer(t, "-server.dial.timeout.sec=2")
 //	client := startClient(t, "-server.addr="+server.Addr)
 //	curl := run(t, "curl", "-sS", "-x", "socks5h://"+client.Addr, url)
 //
-// Each process listens on a free port of loopback, logs at level debug to its own file,
+// Each process listens on a free loopback port, logs at level debug to its own file,
 // and is stopped when the test ends. Then every line of its log is checked against the
-// grammar, and the counts are replayed: unless it was killed, they must end at 0.
+// grammar, and the counts are replayed: unless the process was killed, they must end at
+// 0.
 //
 // Tests do not sleep for a result; they wait for it with eventually.
 package acceptance
@@ -31,15 +32,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is the time limit for anything that should be fast. It is generous, because
-// other tests and programs may be using the machine.
+// patience is the time limit for operations that should be fast. It is generous,
+// because other tests and programs may be using the machine.
 const patience = time.Minute
 
-// soon is how long an immediate effect may take on such a machine. It is less than the 30
-// s after which a process stops waiting for its sessions, or retries.
+// soon is how long an operation without any waiting may take on such a machine. It is
+// less than the 30 s after which a process stops waiting for its sessions, or retries.
 const soon = 20 * time.Second
 
-// root is the path of the repository from this folder.
+// root is the path from this folder to the root of the repository.
 const root = "../.."
 
 // binary is the program under test, and described the output of git describe for its
@@ -73,7 +74,7 @@ func build() (dir string, err error) {
 	if err != nil {
 		return dir, err
 	}
-	// Outside a repository there is no version.
+	// Outside a git repository, there is no version.
 	version, _ := exec.Command("git", "-C", root, "describe", "--tags", "--always").Output()
 	described = strings.TrimSpace(string(version))
 	if out, err := exec.Command(script, binary).CombinedOutput(); err != nil {
@@ -85,25 +86,26 @@ func build() (dir string, err error) {
 // commonDir is a folder shared by all tests, set by TestMain.
 var commonDir string
 
-// authority is a folder populated by `tunnels certs init`.
+// authority is a certificate authority in a folder populated by `tunnels certs init`.
 type authority struct{ dir string }
 
-// file returns the path of one of its files.
+// file returns the path of a file in the authority's folder.
 func (a authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-// server returns the flags for a server with this authority's certificates.
+// server returns the flags for a server that uses this authority's certificates.
 func (a authority) server() []string {
 	return []string{"-tls.server.cert=" + a.file("server.pem"), "-tls.server.key=" + a.file("server.key"), "-tls.server.ca=" + a.file("ca.pem")}
 }
 
-// client returns the flags for a client whose key, certificate and CA are in one file.
+// client returns the flags for a client whose key, certificate and CA are in the given
+// file.
 func (a authority) client(file string) []string {
 	f := a.file(file)
 	return []string{"-tls.client.cert=" + f, "-tls.client.key=" + f, "-tls.client.ca=" + f}
 }
 
-// common returns the authority for all tests that do not change it. It has a second
-// client, "laptop".
+// common returns an authority that is shared by all tests that do not change it. It has
+// a second client, "laptop".
 func common(t testing.TB) authority {
 	t.Helper()
 	a, err := commonOnce()
@@ -118,7 +120,7 @@ var commonOnce = sync.OnceValues(func() (authority, error) {
 	return a, a.make()
 })
 
-// newAuthority returns a new authority for a test that changes it.
+// newAuthority returns a new authority, for a test that changes it.
 func newAuthority(t testing.TB) authority {
 	t.Helper()
 	a := authority{filepath.Join(t.TempDir(), "certs")}
@@ -142,14 +144,14 @@ func (a authority) make() error {
 	return nil
 }
 
-// startTunnels starts the program with these arguments, preceded by defaults for the
-// log.
+// startTunnels starts the program with the given arguments, preceded by defaults for
+// the log.
 func startTunnels(t testing.TB, name string, args ...string) *process {
 	t.Helper()
 	return startTunnelsEnv(t, name, nil, args...)
 }
 
-// startTunnelsEnv is startTunnels with additional environment variables.
+// startTunnelsEnv is like startTunnels, but with additional environment variables.
 func startTunnelsEnv(t testing.TB, name string, env []string, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -173,8 +175,8 @@ func flagValue(args []string, name string) (value string) {
 	return value
 }
 
-// plain reports whether the arguments, of the form -name=value, select a carrier without
-// TLS.
+// plain reports whether the arguments, in the form -name=value, select a carrier
+// without TLS.
 func plain(args []string) bool {
 	carrier := flagValue(args, "eagersocks.net")
 	if carrier == "" || carrier == "remux" {
@@ -184,8 +186,8 @@ func plain(args []string) bool {
 }
 
 // startServer starts a server on a free port, with the common certificates and loopback
-// allowed, and waits until it listens. Arguments have the form -name=value and override
-// these defaults.
+// targets allowed, and waits until it is listening. Arguments have the form -name=value
+// and override these defaults.
 func startServer(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-server", "-server.addr=127.0.0.1:0", "-server.allow=loopback"}
@@ -199,8 +201,8 @@ func startServer(t testing.TB, args ...string) *process {
 }
 
 // startClient starts a client on a free port, with the common certificates, and waits
-// until it listens. Arguments have the form -name=value and must include the server:
-// -server.addr=….
+// until it is listening. Arguments have the form -name=value and must include
+// -server.addr.
 func startClient(t testing.TB, args ...string) *process {
 	t.Helper()
 	all := []string{"-client", "-client.addr=127.0.0.1:0"}
@@ -212,14 +214,14 @@ func startClient(t testing.TB, args ...string) *process {
 	return p
 }
 
-// startPair starts a server and its client, both with the same arguments.
+// startPair starts a server and a client that uses it, both with the same arguments.
 func startPair(t testing.TB, args ...string) (server, client *process) {
 	t.Helper()
 	server = startServer(t, args...)
 	return server, startClient(t, append([]string{"-server.addr=" + server.Addr}, args...)...)
 }
 
-// shortDir returns a temporary folder with a name short enough for a socket, whose path
+// shortDir returns a temporary folder with a path short enough for a UNIX socket, which
 // is limited to about 100 bytes.
 func shortDir(t testing.TB) string {
 	t.Helper()

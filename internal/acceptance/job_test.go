@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// environ returns this process's environment plus more, without variables that would
-// redirect programs.
+// environ returns this process's environment plus more, without variables that
+// configure proxies or the program under test.
 func environ(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
@@ -27,8 +27,8 @@ func environ(more ...string) []string {
 	return append(env, more...)
 }
 
-// need skips the test unless all these programs are installed. On Linux the test fails
-// instead, because scripts/setup.sh installs them.
+// need skips the test unless all the given programs are installed. On Linux it fails
+// the test instead, because scripts/setup.sh installs them.
 func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
@@ -75,31 +75,31 @@ func within(limit time.Duration, ok func() bool) bool {
 	return true
 }
 
-// result is the outcome of a program that has ended.
+// result is the outcome of a program that has exited.
 type result struct {
 	Stdout, Stderr string
-	Code           int // exit code, or -1 if ended by a signal
+	Code           int // exit code, or -1 if killed by a signal
 }
 
 func (r result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %.2000s\nstderr: %.2000s", r.Code, r.Stdout, r.Stderr)
 }
 
-// job is a program to run, with the settings that run has no parameters for.
+// job holds settings for running a program, in addition to the parameters of run.
 type job struct {
-	Dir   string   // default: the current folder
+	Dir   string   // "" means the current folder
 	Env   []string // in addition to environ
 	Stdin []byte
 	Limit time.Duration // 0 means patience
 }
 
-// run runs a program and waits for it to end.
+// run runs a program and waits for it to exit.
 func run(t testing.TB, program string, args ...string) result {
 	t.Helper()
 	return job{}.run(t, program, args...)
 }
 
-// tunnels runs the program under test and waits for it to end.
+// tunnels runs the program under test and waits for it to exit.
 func tunnels(t testing.TB, args ...string) result {
 	t.Helper()
 	return job{}.run(t, binary, args...)
@@ -121,7 +121,7 @@ func (j job) run(t testing.TB, program string, args ...string) result {
 	cmd.Dir, cmd.Env, cmd.Stdin = j.Dir, environ(j.Env...), bytes.NewReader(j.Stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	// Processes started by the program end with it.
+	// Processes started by the program are killed with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = soon

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestReloadShowsNoKey: if a running process reloads a key file as its rules or users,
-// that is reported to the log and the robot without showing any of it.
+// TestReloadShowsNoKey checks that if a running process reloads a key file in place of
+// its rules or users file, the error reported to the log and the robot includes no part
+// of the key.
 func TestReloadShowsNoKey(t *testing.T) {
 	t.Parallel()
 	key, err := os.ReadFile(common(t).file("laptop.pem"))
@@ -39,7 +40,7 @@ func TestReloadShowsNoKey(t *testing.T) {
 			}[i])
 		}
 	}
-	eventually(t, patience, "an alert", func() bool { return len(r.all()) > 0 })
+	eventually(t, patience, "an alert has been sent", func() bool { return len(r.all()) > 0 })
 	p.stop()
 	said := p.log() + p.Stdout.String() + p.Stderr.String()
 	for _, m := range r.all() {
@@ -49,13 +50,13 @@ func TestReloadShowsNoKey(t *testing.T) {
 	const least = 8 // shorter matches may be a coincidence
 	for i := range len(secret) - least {
 		if part := secret[i : i+least]; strings.Contains(said, part) {
-			t.Fatalf("%q of the key is shown:\n%s", part, said)
+			t.Fatalf("part %q of the key is shown:\n%s", part, said)
 		}
 	}
 }
 
-// TestNoMessageShowsAPassword: if a proxy URL with user and password is given where a
-// file, name or option is expected, no message quotes it.
+// TestNoMessageShowsAPassword checks that if a proxy with user and password is given
+// where a file, name or option is expected, no message includes the password.
 func TestNoMessageShowsAPassword(t *testing.T) {
 	t.Parallel()
 	const proxy = "me:s3cret@proxy.example"

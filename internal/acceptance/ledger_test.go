@@ -20,10 +20,10 @@ var logLine = regexp.MustCompile(sla.Grammar)
 // event is one parsed log line.
 type event struct {
 	Line, Level, Category, Sign, ID, Reason, Text string
-	Count                                         int // only with a Sign
+	Count                                         int // set if Sign is set
 }
 
-// parseLine parses a log line; the error says what is wrong with it.
+// parseLine parses a log line. The error says what is wrong with it.
 func parseLine(line string) (event, error) {
 	if err := sla.Check(line); err != nil {
 		return event{}, err
@@ -38,8 +38,8 @@ func parseLine(line string) (event, error) {
 	return e, nil
 }
 
-// events parses the log. Lines that are not log lines are errors, except for messages
-// to the user on standard error.
+// events parses the log. It returns an error for lines in any other format, except for
+// messages to the user on standard error.
 func (p *process) events() (all []event, err error) {
 	text := strings.TrimSuffix(p.log(), "\n")
 	if text == "" {
@@ -58,8 +58,8 @@ func (p *process) events() (all []event, err error) {
 	return all, nil
 }
 
-// replay follows the counts from line to line and returns the final ones. Pass only
-// categories that are logged completely.
+// replay checks the count on each line against the events so far, and returns the final
+// counts. Pass only categories that are logged completely.
 func replay(all []event, categories ...string) (map[string]int, error) {
 	now := make(map[string]int)
 	open := make(map[string]int) // by category and id
@@ -77,13 +77,13 @@ func replay(all []event, categories ...string) (map[string]int, error) {
 			return now, fmt.Errorf("%q: the count should be %d", e.Line, now[e.Category])
 		}
 		if open[e.Category+" "+e.ID] < 0 {
-			return now, fmt.Errorf("%q: was never opened", e.Line)
+			return now, fmt.Errorf("%q: closed but never opened", e.Line)
 		}
 	}
 	return now, nil
 }
 
-// judgeLog checks the log against its grammar, and its counts against the events.
+// judgeLog checks the log against the grammar, and the counts in it against the events.
 func (p *process) judgeLog() {
 	t := p.t
 	t.Helper()
@@ -108,16 +108,16 @@ func (p *process) judgeLog() {
 		return
 	}
 	if p.cmd.ProcessState.ExitCode() < 0 {
-		return // killed, so it could not log the remaining closings
+		return // killed, so it could not log that the remaining ones were closed
 	}
 	for _, c := range categories {
 		if now[c] != 0 {
-			t.Errorf("%s log: %d of %s are open after the end", p.Name, now[c], c)
+			t.Errorf("%s log: %d of category %s are still open at the end", p.Name, now[c], c)
 		}
 	}
 }
 
-// wantRun fails the test if the log has fewer than this many lines of a kind, because
+// wantRun fails the test if the log has fewer than least lines of a kind, because
 // checking an empty log proves nothing.
 func (p *process) wantRun(category, sign string, least int) {
 	p.t.Helper()
@@ -132,11 +132,11 @@ func (p *process) wantRun(category, sign string, least int) {
 		}
 	}
 	if n < least {
-		p.t.Errorf("%s log has %d lines [%s] %s, want at least %d", p.Name, n, category, sign, least)
+		p.t.Errorf("%s log has %d [%s] %s lines, want at least %d", p.Name, n, category, sign, least)
 	}
 }
 
-// wantNoErrors fails the test if the log has lines that cause alerts.
+// wantNoErrors fails the test if the log contains errors, which would cause alerts.
 func (p *process) wantNoErrors() {
 	p.t.Helper()
 	all, err := p.events()
@@ -150,12 +150,12 @@ func (p *process) wantNoErrors() {
 	}
 }
 
-// TestReplay: replay detects wrong counts.
+// TestReplay checks that replay detects wrong counts.
 func TestReplay(t *testing.T) {
 	const at = "2020.09.01 17:15:07 "
 	tests := []struct {
 		name, log string
-		wantErr   string // or empty for none
+		wantErr   string // "" means no error
 		wantOpen  int
 	}{
 		{"balanced", at + "[info] [conn] + a = 1\n" + at + "[info] [conn] - a = 0\n", "", 0},

@@ -18,9 +18,9 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkOrigin is an HTTP/1.0 server whose response has no length, so only EOF would
-// complete it, and it never sends one. If quiet, it sends 64 KiB and no more; otherwise
-// it keeps sending.
+// linkOrigin starts an HTTP/1.0 server whose response has no length, so only EOF would
+// complete it, and the server never sends that. If quiet, the server stops after 64
+// KiB; otherwise it keeps sending.
 func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) {
 		var req []byte
@@ -37,13 +37,14 @@ func linkOrigin(t testing.TB, quiet bool) *testnet.Server {
 			if _, err := c.Write(make([]byte, 1<<10)); err != nil {
 				return
 			}
-			linkPause(2 * time.Millisecond) // the rate of the line
+			linkPause(2 * time.Millisecond) // sets the rate of the download
 		}
 		io.Copy(io.Discard, c)
 	})
 }
 
-// linkDownload returns a running download whose headers have arrived.
+// linkDownload starts a download and returns its connection once the headers have
+// arrived.
 func linkDownload(t testing.TB, proxy, origin string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -72,12 +73,12 @@ func linkEnd(c *net.TCPConn, limit time.Duration) error {
 	return err
 }
 
-// linkWays holds the arguments for each way to carry requests; none means remux over
-// TLS.
+// linkWays holds the arguments for each way to carry requests. No arguments means remux
+// over TLS.
 var linkWays = [][]string{nil, {"-eagersocks.net=tls"}, {"-eagersocks.net=tcp"}}
 
-// TestLinkCut: a break in the middle of a download whose end is marked only by EOF is
-// seen as an error, and the next request works.
+// TestLinkCut checks that a break in the middle of a download that is delimited only by
+// EOF is reported as an error, and that the next request works.
 func TestLinkCut(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -102,7 +103,7 @@ func TestLinkCut(t *testing.T) {
 				dir := t.TempDir()
 				page := filepath.Join(dir, "page")
 				curl := job{Dir: dir}.start(t, "curl", "curl", "-sSN", "-x", "socks5h://"+r.client.Addr, "-o", page, "http://"+origin.Addr+"/")
-				eventually(t, patience, "curl has begun", func() bool {
+				eventually(t, patience, "curl has received data", func() bool {
 					info, err := os.Stat(page)
 					return err == nil && info.Size() > 0
 				})
@@ -115,31 +116,31 @@ func TestLinkCut(t *testing.T) {
 				}
 				if tt.mended == nil {
 					if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
-						t.Errorf("the very next request: %v", err)
+						t.Errorf("the next request: %v", err)
 					}
 					return
 				}
 				tt.mended(r, t)
 				took := linkTry(t, tt.limit, r.client.Addr, echo.Addr)
-				t.Logf("works again after %v", took.Round(time.Millisecond))
+				t.Logf("recovered after %v", took.Round(time.Millisecond))
 			})
 		}
 	}
 }
 
-// serverAgain restarts the killed server on the same port.
+// serverAgain starts the killed server again on the same port.
 func (r *linkRig) serverAgain(t *testing.T) {
 	t.Helper()
 	r.server = startServer(t, append(r.both, "-server.addr="+r.server.Addr)...)
 }
 
-// clientAgain restarts the killed client on the same port.
+// clientAgain starts the killed client again on the same port.
 func (r *linkRig) clientAgain(t *testing.T) {
 	t.Helper()
 	r.client = startClient(t, append(r.both, "-server.addr="+r.relay.Addr, "-client.addr="+r.client.Addr)...)
 }
 
-// TestLinkResetAgain: after every reset the very next request works.
+// TestLinkResetAgain checks that after each reset, the next request works.
 func TestLinkResetAgain(t *testing.T) {
 	r := linkUp(t, linkSetup{})
 	origin, echo := linkOrigin(t, true), testnet.Echo(t)
@@ -155,8 +156,8 @@ func TestLinkResetAgain(t *testing.T) {
 	}
 }
 
-// TestLinkUploadCut: a target that reads until EOF must not mistake truncated data for
-// complete data.
+// TestLinkUploadCut checks that a target that reads until EOF cannot mistake truncated
+// data for complete data.
 func TestLinkUploadCut(t *testing.T) {
 	for _, way := range linkWays {
 		for _, who := range []string{"server", "client", "network"} {
@@ -200,8 +201,8 @@ func TestLinkUploadCut(t *testing.T) {
 	}
 }
 
-// TestLinkClosedPort: the first attempt ends in a reset one round trip later, the next
-// one gets the reason.
+// TestLinkClosedPort checks that the first attempt is reset after one round trip, and
+// that the next one gets the reason.
 func TestLinkClosedPort(t *testing.T) {
 	linkOnTime(t, func(t *testing.T, k *linkClock) {
 		r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
@@ -217,12 +218,12 @@ func TestLinkClosedPort(t *testing.T) {
 		_, err = c.Read(make([]byte, 1))
 		took := time.Since(begin)
 		if !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("first try: %v, want connection reset", err)
+			t.Errorf("first attempt: %v, want connection reset", err)
 		}
 		k.one("reset of the first try", took, k.of(linkBurstRTT))
 		got := linkCurl(t, r.client.Addr, "http://"+closed+"/")
 		if got.Code != 97 || !strings.Contains(got.Stderr, "(5)") {
-			t.Errorf("second try: want exit code 97 and SOCKS code 5, got %v", got)
+			t.Errorf("second attempt: want exit code 97 and SOCKS code 5, got %v", got)
 		}
 		for _, p := range []*process{r.client, r.server} {
 			p.wantLine(patience, "[info] [sock] - "+closed+" ", "connection refused")
@@ -231,8 +232,8 @@ func TestLinkClosedPort(t *testing.T) {
 	})
 }
 
-// TestLinkBlackHole: a target that never answers does not delay others, and delays its
-// own users no longer than the timeout.
+// TestLinkBlackHole checks that a target that never responds does not delay others, and
+// that requests for it fail after the timeout.
 func TestLinkBlackHole(t *testing.T) {
 	linkOnTime(t, linkBlackHole)
 }
@@ -260,10 +261,10 @@ func linkBlackHole(t *testing.T, k *linkClock) {
 			}
 		})
 	}
-	eventually(t, patience, "20 hang", func() bool { return len(r.server.lines("[sock] + "+hole)) == 20 })
+	eventually(t, patience, "20 requests are waiting", func() bool { return len(r.server.lines("[sock] + "+hole)) == 20 })
 	burst := linkBurst(t, 20, r.client.Addr, echo.Addr)
-	k.one("slowest of 20 beside a black hole", burst[19], k.of(linkBurstRTT))
-	t.Logf("20 beside a black hole: median %v, max %v", burst[10], burst[19])
+	k.one("slowest of 20 during black hole requests", burst[19], k.of(linkBurstRTT))
+	t.Logf("20 requests during black hole requests: median %v, max %v", burst[10], burst[19])
 	hanging.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -18,8 +18,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkTake runs count concurrent downloads from a source of n bytes and returns how
-// long that took.
+// linkTake runs count concurrent downloads from a source of n bytes and returns the
+// time taken.
 func linkTake(t testing.TB, proxy, source string, n int64, count int) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -43,8 +43,8 @@ func linkTake(t testing.TB, proxy, source string, n int64, count int) time.Durat
 	return time.Since(begin)
 }
 
-// linkStalled opens endless downloads that are not read, and waits until data stops
-// moving.
+// linkStalled opens endless downloads without reading from them, and waits until no
+// more data is transferred.
 func linkStalled(t testing.TB, r *linkRig, endless string, count int) (all []net.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -57,7 +57,7 @@ func linkStalled(t testing.TB, r *linkRig, endless string, count int) (all []net
 		all = append(all, c)
 	}
 	last, since := int64(-1), time.Now()
-	eventually(t, patience, "the stalled downloads have filled what they fill", func() bool {
+	eventually(t, patience, "the stalled downloads have filled all buffers", func() bool {
 		_, down := r.relay.Bytes()
 		if down > last+4096 { // ignore a PING or two
 			last, since = down, time.Now()
@@ -76,8 +76,8 @@ func linkIdle(t testing.TB, r *linkRig, echo string, count int) (all []net.Conn)
 	return all
 }
 
-// TestLinkStalledReaders: an application that does not read does not delay others on the
-// same conn, and uses no more memory than its window.
+// TestLinkStalledReaders checks that an application that does not read does not delay
+// others on the same conn, and uses no more memory than its window.
 func TestLinkStalledReaders(t *testing.T) {
 	const size = 16 << 20
 	for _, n := range []int{1, 8, 32} {
@@ -97,7 +97,7 @@ func TestLinkStalledReaders(t *testing.T) {
 				t.Errorf("%d sessions, want %d on one conn: %v", len(conns), n+8, conns)
 			}
 			_, down := r.relay.Bytes()
-			t.Logf("%d stalled: 4 × %d MiB in %v; grown: server %d KiB, client %d KiB; %d KiB went into the stalled",
+			t.Logf("%d stalled: 4 × %d MiB in %v; growth: server %d KiB, client %d KiB; %d KiB sent to the stalled",
 				n, size>>20, took.Round(time.Millisecond), dServer>>10, dClient>>10, (down-8*size)>>10)
 			for _, c := range stalled {
 				c.Close()
@@ -107,8 +107,8 @@ func TestLinkStalledReaders(t *testing.T) {
 	}
 }
 
-// BenchmarkLinkStalled compares the speed of four downloads beside 32 stalled ones with
-// their speed beside 32 idle ones, on one conn.
+// BenchmarkLinkStalled compares the speed of four downloads that share a conn with 32
+// stalled sessions to their speed with 32 idle ones.
 func BenchmarkLinkStalled(b *testing.B) {
 	const size = 64 << 20
 	r := linkUp(b, linkSetup{client: []string{"-remux.reuse.max.cnt=30000", "-remux.reuse.max.sec=3600"}})
@@ -130,7 +130,7 @@ func BenchmarkLinkStalled(b *testing.B) {
 				for _, c := range others {
 					c.Close()
 				}
-				eventually(b, patience, "nothing is open", func() bool {
+				eventually(b, patience, "all sessions have ended", func() bool {
 					return len(r.server.lines("[sock] +")) == len(r.server.lines("[sock] -"))
 				})
 			}
@@ -153,7 +153,7 @@ func linkNoise(seed uint64, n int) []byte {
 	return b
 }
 
-// fitful reads with buffers of all sizes, including one byte, and pauses.
+// fitful reads with buffers of all sizes, down to one byte, and pauses in between.
 type fitful struct {
 	r   io.Reader
 	rnd *rand.Rand
@@ -167,11 +167,11 @@ func (f fitful) Read(p []byte) (int, error) {
 	return f.r.Read(p[:min(len(p), sizes[f.rnd.IntN(len(sizes))])])
 }
 
-// TestLinkIntegrity: no byte is lost, duplicated or reordered.
+// TestLinkIntegrity checks that no data is lost, duplicated or reordered.
 func TestLinkIntegrity(t *testing.T) {
 	const sessions, size = 64, 4 << 20
 	r := linkUp(t, linkSetup{delay: 2 * time.Millisecond})
-	// The echo sends back everything it reads, followed by the byte count.
+	// The target sends back everything it reads, followed by the byte count.
 	echo := testnet.Serve(t, func(c *net.TCPConn) {
 		sum := sha256.New()
 		in := fitful{c, rand.New(rand.NewPCG(1, uint64(c.RemoteAddr().(*net.TCPAddr).Port)))}
@@ -194,7 +194,7 @@ func TestLinkIntegrity(t *testing.T) {
 	r.client.wantRun("sess", "+", sessions)
 }
 
-// linkEchoed sends noise to the echo and checks what it sends back.
+// linkEchoed sends noise to the echo and checks the data it returns.
 func linkEchoed(ctx context.Context, proxy, echo string, seed uint64, size int) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()

@@ -18,8 +18,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkRefused: a peer that must not be accepted or trusted gets an explanation; it
-// redials rarely and affects no others.
+// TestLinkRefused checks that a client logs the reason if it is refused by its server
+// or does not trust it, redials rarely and does not affect other clients.
 func TestLinkRefused(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	tunnels(t, "certs", "client", "-dir", a.dir, "lost").must(t)
@@ -43,12 +43,12 @@ func TestLinkRefused(t *testing.T) {
 	tests := []struct {
 		name   string
 		args   []string
-		client []string // in the client's log line
-		server []string // in the server's log line
+		client []string // words in the client's log line
+		server []string // words in the server's log line
 	}{
-		{"wrong CA of the client", append(other.client("laptop.pem"), "-tls.client.ca="+both),
+		{"wrong CA for the client", append(other.client("laptop.pem"), "-tls.client.ca="+both),
 			[]string{"the server refused this client's certificate (laptop)", "unknown to the server"}, []string{"certificate of laptop is signed by an unknown CA"}},
-		{"wrong CA of the server", other.client("laptop.pem"),
+		{"wrong CA for the server", other.client("laptop.pem"),
 			[]string{"certificate of localhost is signed by an unknown CA"}, []string{"the client refused this server's certificate", "the client's log has the reason"}},
 		{"revoked", a.client("lost.pem"),
 			[]string{"certificate (lost)", "revoked"}, []string{"lost", "revoked"}},
@@ -60,24 +60,24 @@ func TestLinkRefused(t *testing.T) {
 		all.Go(func() { refusedClient(t, server, echo.Addr, tt.name, tt.args, tt.client, tt.server) })
 	}
 	all.Wait()
-	// The accepted client was served throughout.
+	// The accepted client was not affected.
 	if _, err := running.Write([]byte("x")); err != nil {
-		t.Errorf("the good client's running request: %v", err)
+		t.Errorf("the accepted client's open session: %v", err)
 	}
 	if _, err := running.Read(make([]byte, 1)); err != nil {
-		t.Errorf("the good client's running request: %v", err)
+		t.Errorf("the accepted client's open session: %v", err)
 	}
 	if _, err := linkAsk(t.Context(), good.client.Addr, echo.Addr); err != nil {
-		t.Errorf("the good client's next request: %v", err)
+		t.Errorf("the accepted client's next request: %v", err)
 	}
 }
 
-// refusedClient starts a client that will be refused, and keeps sending requests
-// through it.
+// refusedClient starts a client that will be refused, and sends requests through it for
+// three seconds.
 func refusedClient(t *testing.T, server *process, echo, name string, args, client, serverWords []string) {
 	relay := testnet.NewRelay(t, server.Addr)
-	// In TLS 1.3 a client learns only a round trip after its handshake that it was
-	// refused: give it time to assume success.
+	// In TLS 1.3, a client learns that it was refused only a round trip after its
+	// handshake. Give it time to assume success.
 	relay.SetDelay(linkRTT / 4)
 	p := startClient(t, append([]string{"-server.addr=" + relay.Addr}, args...)...)
 	if !within(patience, func() bool { return len(p.lines(client...)) > 0 }) {
@@ -93,7 +93,7 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	defer tick.Stop()
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); <-tick.C {
 		asked.Add(1)
-		asking.Go(func() { // a request waiting for a conn must not hide the outcome of the others
+		asking.Go(func() { // a request that is waiting for a conn must not delay the others
 			switch _, err := linkAsk(t.Context(), p.Addr, echo); {
 			case err == nil:
 				t.Errorf("%s: a request was served", name)
@@ -104,26 +104,27 @@ func refusedClient(t *testing.T, server *process, echo, name string, args, clien
 	}
 	asking.Wait()
 	if n := yes.Load(); n > 4 { // the first ones may precede the refusal
-		t.Errorf("%s: %d of %d requests were not answered with SOCKS code 1", name, n, asked.Load())
+		t.Errorf("%s: %d of %d requests did not get SOCKS code 1", name, n, asked.Load())
 	}
 	n := relay.Accepted() - dialed
 	if n > 8 {
 		t.Errorf("%s: %d dials in 3 s of requests, want 8 at most", name, n)
 	}
 	if said := len(p.lines("cannot reach server")) + len(p.lines("[erro] [conn] -")); int64(said) > relay.Accepted() {
-		t.Errorf("%s: %d lines of the conn for %d dials, want one each", name, said, relay.Accepted())
+		t.Errorf("%s: %d log lines about failed conns for %d dials, want at most one each", name, said, relay.Accepted())
 	}
 	t.Logf("%s: %d requests, %d of them accepted, %d dials", name, asked.Load(), yes.Load(), n)
 }
 
-// TestLinkNoCertificate: a client without a certificate is rejected by both ends.
+// TestLinkNoCertificate checks that a client without a certificate fails to start, and
+// that a server rejects one.
 func TestLinkNoCertificate(t *testing.T) {
 	t.Parallel()
 	a := common(t)
 	server := startServer(t)
 	r := tunnels(t, "-client", "-server.addr="+server.Addr, "-client.addr=127.0.0.1:0", "-sla.log.path=-", "-tls.client.ca="+a.file("ca.pem"))
 	if r.Code != 2 || !strings.Contains(r.Stderr, "-tls.client.cert") || !strings.Contains(r.Stderr, "certs client") {
-		t.Errorf("start without a certificate: want exit code 2, the flag and what to do, got %v", r)
+		t.Errorf("start without a certificate: want exit code 2, the flag and the fix, got %v", r)
 	}
 	b, err := os.ReadFile(a.file("ca.pem"))
 	if err != nil {
@@ -140,17 +141,17 @@ func TestLinkNoCertificate(t *testing.T) {
 	tc := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"tunnels/1"}})
 	_, err = tc.Read(make([]byte, 1))
 	if err == nil || !strings.Contains(err.Error(), "certificate required") {
-		t.Errorf("a stranger without certificate reads %v, want the alert certificate required", err)
+		t.Errorf("a client without a certificate read %v, want the alert \"certificate required\"", err)
 	}
 	server.wantLine(patience, "client at "+c.LocalAddr().String()+" refused:", "certificate")
 	t.Log(server.lines("refused:"))
 	if n := len(server.lines("refused:")); n != 1 {
-		t.Errorf("%d lines say so, want 1", n)
+		t.Errorf("%d log lines about the refusal, want 1", n)
 	}
 }
 
-// TestLinkRevokedWhileOpen: a revoked client is cut off within seconds, in the middle
-// of its sessions; other clients are not.
+// TestLinkRevokedWhileOpen checks that a revoked client is cut off within seconds, in
+// the middle of its sessions, and that other clients are not.
 func TestLinkRevokedWhileOpen(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -170,7 +171,7 @@ func TestLinkRevokedWhileOpen(t *testing.T) {
 	r.server.wantLine(patience, "revoked")
 	lost.wantLine(patience, "revoked")
 	if err := linkEnd(mine, time.Second); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the other client's download ended with %v, want it to go on", err)
+		t.Errorf("the other client's download ended with %v, want it to continue", err)
 	}
 	mine.Close()
 	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
@@ -180,9 +181,9 @@ func TestLinkRevokedWhileOpen(t *testing.T) {
 	if err := func() error { _, err := linkAsk(t.Context(), lost.Addr, echo.Addr); return err }(); err == nil {
 		t.Error("the revoked client is served again")
 	}
-	linkPause(3 * time.Second) // long enough for a reconnection attempt
+	linkPause(3 * time.Second) // long enough for reconnection attempts
 	if n := r.relay.Accepted() - dialed; n > 8 {
-		t.Errorf("%d dials in 3 s by a client that is revoked, want 8 at most", n)
+		t.Errorf("%d dials in 3 s by the revoked client, want 8 at most", n)
 	}
 	t.Logf("cut off after %v\n%s\n%s", took.Round(time.Millisecond), strings.Join(r.server.lines("revoked"), "\n"), strings.Join(lost.lines("revoked"), "\n"))
 }

@@ -19,7 +19,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkRig is a server, the network and a client.
+// linkRig is a server, a client and the network between them.
 type linkRig struct {
 	both   []string // arguments for both ends
 	server *process
@@ -27,7 +27,7 @@ type linkRig struct {
 	client *process
 }
 
-// linkSetup configures a rig.
+// linkSetup configures a linkRig.
 type linkSetup struct {
 	delay          time.Duration // one way
 	both           []string      // arguments of the form -name=value
@@ -42,7 +42,7 @@ func linkUp(t testing.TB, s linkSetup) *linkRig {
 	return r
 }
 
-// behind starts the network and the client in front of the rig's server.
+// behind starts the network in front of the rig's server, and the client behind it.
 func (r *linkRig) behind(t testing.TB, s linkSetup) {
 	t.Helper()
 	r.relay = testnet.NewRelay(t, r.server.Addr)
@@ -50,8 +50,8 @@ func (r *linkRig) behind(t testing.TB, s linkSetup) {
 	r.client = r.addClient(t, slices.Concat(s.both, s.client)...)
 }
 
-// addClient starts another client behind the relay, and waits for its conn if it should
-// have one.
+// addClient starts another client behind the relay. If the client uses conns, it waits
+// for the first.
 func (r *linkRig) addClient(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := startClient(t, append([]string{"-server.addr=" + r.relay.Addr}, args...)...)
@@ -61,7 +61,7 @@ func (r *linkRig) addClient(t testing.TB, args ...string) *process {
 	return p
 }
 
-// lines returns the log lines that contain all of words.
+// lines returns the log lines that contain all the given words.
 func (p *process) lines(words ...string) []string {
 	var found []string
 	for line := range strings.Lines(p.log()) {
@@ -72,7 +72,7 @@ func (p *process) lines(words ...string) []string {
 	return found
 }
 
-// wantLine waits for a log line that contains all of words.
+// wantLine waits for a log line that contains all the given words.
 func (p *process) wantLine(limit time.Duration, words ...string) {
 	p.t.Helper()
 	if !within(limit, func() bool { return len(p.lines(words...)) > 0 }) {
@@ -87,7 +87,7 @@ func (p *process) rss() int64 {
 	p.t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
-		p.t.Skipf("this system does not tell: %v", err)
+		p.t.Skipf("cannot read the memory usage on this system: %v", err)
 	}
 	m := vmRSS.FindSubmatch(b)
 	if m == nil {
@@ -125,7 +125,7 @@ func linkDial(ctx context.Context, proxy, target string) (*net.TCPConn, error) {
 	return c, nil
 }
 
-// linkConnect performs the client's part of SOCKS5 on c.
+// linkConnect performs the client's side of a SOCKS5 handshake on c.
 func linkConnect(c net.Conn, target string) error {
 	ap, err := netip.ParseAddrPort(target)
 	if err != nil {
@@ -152,7 +152,7 @@ func linkConnect(c net.Conn, target string) error {
 }
 
 // linkAsk makes one request to an echo and returns the time from the first byte sent to
-// the proxy to the first byte of the answer.
+// the proxy to the first byte received.
 func linkAsk(ctx context.Context, proxy, target string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -173,12 +173,12 @@ func linkAsk(ctx context.Context, proxy, target string) (time.Duration, error) {
 	_ = c.CloseWrite()
 	_, err = c.Read(b[:])
 	if err != io.EOF {
-		return took, fmt.Errorf("end of the answer: %w", err)
+		return took, fmt.Errorf("waiting for EOF: %w", err)
 	}
 	return took, nil
 }
 
-// linkTry retries until there is an answer.
+// linkTry makes requests until one succeeds.
 func linkTry(t testing.TB, limit time.Duration, proxy, target string) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -188,7 +188,7 @@ func linkTry(t testing.TB, limit time.Duration, proxy, target string) time.Durat
 		return last == nil
 	})
 	if last != nil {
-		t.Errorf("no answer within %v: %v", limit, last)
+		t.Errorf("no successful request within %v: %v", limit, last)
 	}
 	return time.Since(begin)
 }
@@ -199,7 +199,7 @@ func linkCurl(t testing.TB, proxy string, args ...string) result {
 	return job{Limit: 40 * time.Second}.run(t, "curl", append([]string{"-sS", "--max-time", "30", "-x", "socks5h://" + proxy}, args...)...)
 }
 
-// linkPause sleeps where the pause itself is part of the scenario.
+// linkPause sleeps if the pause itself is part of the scenario.
 func linkPause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -13,8 +13,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkStall: a network that drops everything is detected by the missing answer, and
-// traffic resumes when the network is back.
+// TestLinkStall checks that a network that drops all data is detected by a timeout, and
+// that traffic resumes when the network is back.
 func TestLinkStall(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -25,8 +25,8 @@ func TestLinkStall(t *testing.T) {
 	if _, err := c.Write([]byte("anybody?")); err != nil {
 		t.Fatal(err)
 	}
-	// A PING after 3 s of silence, the conn closed 5 s later; both are checked once a
-	// second.
+	// The client sends a PING after 3 s of silence and closes the conn 5 s later. It
+	// checks for both once a second.
 	const latest = (3 + 5 + 2) * time.Second
 	_, err := c.Read(make([]byte, 8))
 	took := time.Since(begin)
@@ -40,9 +40,9 @@ func TestLinkStall(t *testing.T) {
 	if fresh := time.Since(begin); err != linkRefused(1) || fresh > 10*time.Second+soon {
 		t.Errorf("a new request: %v after %v, want SOCKS code 1 within 10 s", err, fresh)
 	}
-	// The next one fails at once; on a busy machine it may be late, and wait for the
-	// next dial.
-	eventually(t, patience, "a request is refused at once", func() bool {
+	// The next one fails immediately, unless on a busy machine it starts so late that
+	// it waits for the next dial.
+	eventually(t, patience, "a request fails immediately", func() bool {
 		begin := time.Now()
 		_, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
 		if err != linkRefused(1) {
@@ -52,10 +52,10 @@ func TestLinkStall(t *testing.T) {
 	})
 	r.relay.Stall(false)
 	again := linkTry(t, soon, r.client.Addr, echo.Addr)
-	t.Logf("given up after %v, works again after %v", took.Round(time.Millisecond), again.Round(time.Millisecond))
+	t.Logf("detected after %v, recovered after %v", took.Round(time.Millisecond), again.Round(time.Millisecond))
 }
 
-// linkOpen returns a connection to an echo, over which data has already passed.
+// linkOpen returns a connection to an echo on which data has already been exchanged.
 func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -76,12 +76,12 @@ func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
 	return c
 }
 
-// atOnce is far less than the 10 s of a dial, and more than an immediate answer takes
-// on a busy machine.
+// atOnce is far less than the 10 s timeout of a dial, but more than an immediate reply
+// takes on a busy machine.
 const atOnce = 3 * time.Second
 
-// TestLinkUnreachable: while no server is reachable, applications get an error, at once
-// if a dial has just failed.
+// TestLinkUnreachable checks that while no server is reachable, applications get an
+// error, and get it immediately if a dial has just failed.
 func TestLinkUnreachable(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -94,7 +94,7 @@ func TestLinkUnreachable(t *testing.T) {
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
 		if err != linkRefused(1) || took > atOnce {
-			t.Errorf("no server: %v after %v, want SOCKS code 1 at once", err, took)
+			t.Errorf("no server: %v after %v, want SOCKS code 1 immediately", err, took)
 			break
 		}
 	}
@@ -103,11 +103,11 @@ func TestLinkUnreachable(t *testing.T) {
 	}
 	r.relay.DropNew(false)
 	took := linkTry(t, soon, r.client.Addr, echo.Addr)
-	t.Logf("works again after %v", took.Round(time.Millisecond))
+	t.Logf("recovered after %v", took.Round(time.Millisecond))
 }
 
-// TestLinkNoServerAtStart: a client started without a server works as soon as there is
-// one.
+// TestLinkNoServerAtStart checks that a client started before its server works as soon
+// as the server is running.
 func TestLinkNoServerAtStart(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
@@ -117,13 +117,13 @@ func TestLinkNoServerAtStart(t *testing.T) {
 	client.wantLine(patience, "[erro]", "cannot reach server "+relay.Addr)
 	echo := testnet.Echo(t)
 	if took, err := linkAsk(t.Context(), client.Addr, echo.Addr); err != linkRefused(1) || took > atOnce {
-		t.Errorf("no server: %v after %v, want SOCKS code 1 at once", err, took)
+		t.Errorf("no server: %v after %v, want SOCKS code 1 immediately", err, took)
 	}
 	relay.DropNew(false)
 	linkTry(t, soon, client.Addr, echo.Addr)
 }
 
-// TestLinkIdle: an idle conn is closed together with its TCP connection.
+// TestLinkIdle checks that an idle conn is closed together with its TCP connection.
 func TestLinkIdle(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{client: []string{"-remux.idle.max.sec=1"}})
@@ -135,9 +135,9 @@ func TestLinkIdle(t *testing.T) {
 	for _, p := range []*process{r.client, r.server} {
 		p.wantLine(patience, "[info] [conn] - "+conns[0]+" = 0")
 	}
-	eventually(t, patience, "the TCP connection is gone", func() bool { return r.relay.Open() == 0 })
-	// A new one is opened when needed.
+	eventually(t, patience, "the TCP connection is closed", func() bool { return r.relay.Open() == 0 })
+	// A new conn is opened when needed.
 	if _, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
-		t.Errorf("after idleness: %v", err)
+		t.Errorf("a request after the idle period: %v", err)
 	}
 }

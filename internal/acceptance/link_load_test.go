@@ -16,7 +16,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// startStarved starts a server with a file descriptor limit.
+// startStarved starts a server with a low limit on file descriptors.
 func startStarved(t testing.TB, files int) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -33,8 +33,9 @@ func startStarved(t testing.TB, files int) *process {
 	return p
 }
 
-// TestLinkNoDescriptors: a server that runs out of file descriptors logs that once,
-// refuses requests it cannot serve, and recovers when some are free again.
+// TestLinkNoDescriptors checks that a server that runs out of file descriptors logs
+// that once, refuses requests it cannot serve, and recovers when descriptors become
+// free.
 func TestLinkNoDescriptors(t *testing.T) {
 	const starved = "too many open files"
 	t.Run("accepting", func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 		r.behind(t, linkSetup{})
 		echo := testnet.Echo(t)
 		linkTry(t, soon, r.client.Addr, echo.Addr)
-		for round := range 2 { // close together, so one line covers both
+		for round := range 2 { // close together, so both are logged as one line
 			var all []net.Conn
 			for range 60 {
 				c, err := net.Dial("tcp", r.server.Addr)
@@ -51,20 +52,20 @@ func TestLinkNoDescriptors(t *testing.T) {
 				}
 				all = append(all, c)
 			}
-			eventually(t, patience, "the server reports that it has run out", func() bool {
+			eventually(t, patience, "the server logs that it has run out", func() bool {
 				return len(r.server.lines("accepting on", starved)) > 0
 			})
-			linkPause(500 * time.Millisecond) // it keeps retrying
+			linkPause(500 * time.Millisecond) // the server keeps retrying
 			for _, c := range all {
 				c.Close()
 			}
 			took := linkTry(t, soon, r.client.Addr, echo.Addr)
-			fresh := r.addClient(t) // with a new conn as well
+			fresh := r.addClient(t) // also works with a new conn
 			linkTry(t, soon, fresh.Addr, echo.Addr)
-			t.Logf("round %d: works again after %v", round+1, took.Round(time.Millisecond))
+			t.Logf("round %d: recovered after %v", round+1, took.Round(time.Millisecond))
 		}
 		if said := r.server.lines("accepting on", starved); len(said) != 1 {
-			t.Errorf("%d lines say so, want one:\n%s", len(said), strings.Join(said, "\n"))
+			t.Errorf("%d log lines, want one:\n%s", len(said), strings.Join(said, "\n"))
 		}
 	})
 	t.Run("dialing", func(t *testing.T) {
@@ -84,7 +85,7 @@ func TestLinkNoDescriptors(t *testing.T) {
 			case err == linkRefused(1):
 				refused++
 			default:
-				t.Errorf("one request too many: %v, want SOCKS code 1", err)
+				t.Errorf("a request in excess of the limit: %v, want SOCKS code 1", err)
 			}
 		}
 		r.server.wantLine(patience, "[erro] [sock] - "+echo.Addr, starved)
@@ -103,11 +104,12 @@ func TestLinkNoDescriptors(t *testing.T) {
 			c.Close()
 		}
 		took := linkTry(t, soon, r.client.Addr, echo.Addr)
-		t.Logf("%d of 60 served, %d refused; works again after %v", served, refused, took.Round(time.Millisecond))
+		t.Logf("%d of 60 served, %d refused; recovered after %v", served, refused, took.Round(time.Millisecond))
 	})
 }
 
-// TestLinkSilent: many silent connections, to either port, block no others.
+// TestLinkSilent checks that many silent connections, to either port, do not block
+// others.
 func TestLinkSilent(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -144,7 +146,7 @@ func TestLinkSilent(t *testing.T) {
 	begin := time.Now()
 	fresh := r.addClient(t)
 	if took, err := linkAsk(t.Context(), fresh.Addr, echo.Addr); err != nil || took > 8*time.Second {
-		t.Errorf("a new client beside 304 silent connections: %v, %v", took, err)
+		t.Errorf("a new client with 304 silent connections open: %v, %v", took, err)
 	}
 	server := time.Since(begin)
 	open(5000, r.client.Addr, "\x05")
@@ -152,11 +154,11 @@ func TestLinkSilent(t *testing.T) {
 	since := time.Now()
 	took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr)
 	if err != nil || took > 8*time.Second {
-		t.Errorf("an application beside 5000 slow greetings: %v, %v, want an answer at once", took, err)
+		t.Errorf("an application during 5000 slow greetings: %v, %v, want an immediate reply", took, err)
 	}
 	burst := linkBurst(t, 20, r.client.Addr, echo.Addr)
 	if burst[19] > 8*time.Second {
-		t.Errorf("20 applications beside 5000 slow greetings: the slowest after %v", burst[19])
+		t.Errorf("20 applications during 5000 slow greetings: the slowest took %v", burst[19])
 	}
 	_ = slow.SetReadDeadline(time.Now().Add(patience))
 	_, err = slow.Read(make([]byte, 1))
@@ -164,6 +166,6 @@ func TestLinkSilent(t *testing.T) {
 	if e, ok := err.(net.Error); err == nil || ok && e.Timeout() || cut > 30*time.Second {
 		t.Errorf("a slow greeting ended with %v after %v, want it cut off after 10 s", err, cut)
 	}
-	t.Logf("client started and served beside 304 silent ones in %v; beside 5000 slow ones: %v, slowest of 20 %v; they are cut off after %v",
+	t.Logf("with 304 silent connections, a client was started and served in %v; with 5000 slow greetings, one request took %v, slowest of 20 %v; greetings are cut off after %v",
 		server.Round(time.Millisecond), took.Round(time.Millisecond), burst[19].Round(time.Millisecond), cut.Round(time.Millisecond))
 }

@@ -14,7 +14,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkShortStall: a network outage of a few seconds breaks nothing.
+// TestLinkShortStall checks that connections survive a network outage of a few seconds.
 func TestLinkShortStall(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{})
@@ -29,10 +29,10 @@ func TestLinkShortStall(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "still here?" {
-		t.Errorf("after 4 s without network: %q, %v", b, err)
+		t.Errorf("after a 4 s outage: %q, %v", b, err)
 	}
 	if took := time.Since(begin); took > soon {
-		t.Errorf("answer after %v, want it when the network is back after 4 s", took)
+		t.Errorf("reply after %v, want it as soon as the network is back after 4 s", took)
 	}
 	for _, p := range []*process{r.client, r.server} {
 		if lost := p.lines("[erro] [conn] -"); lost != nil {
@@ -41,8 +41,8 @@ func TestLinkShortStall(t *testing.T) {
 	}
 }
 
-// TestLinkFrozen: an end that is frozen for a while, like a sleeping machine, is
-// abandoned by the other end; when it wakes up, it works again at once.
+// TestLinkFrozen checks that the other end gives up on a process that is frozen for a
+// while, as on a sleeping machine, and that requests work again as soon as it wakes up.
 func TestLinkFrozen(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"client", "server"} {
@@ -57,7 +57,7 @@ func TestLinkFrozen(t *testing.T) {
 				frozen, other = r.server, r.client
 			}
 			frozen.Signal(syscall.SIGSTOP)
-			eventually(t, patience, "it stands still", frozen.stopped)
+			eventually(t, patience, "the process is stopped", frozen.stopped)
 			defer frozen.Signal(syscall.SIGCONT)
 			if who == "server" {
 				if _, err := c.Write([]byte("x")); err != nil {
@@ -65,23 +65,23 @@ func TestLinkFrozen(t *testing.T) {
 				}
 			}
 			begin := time.Now()
-			// It may take longer while bytes are still draining into the system's
+			// This may take longer while data is still draining into the system's
 			// buffers.
 			other.wantLine(patience, "[erro] [conn] -")
 			lost := time.Since(begin)
 			frozen.Signal(syscall.SIGCONT)
 			took := linkTry(t, soon, r.client.Addr, echo.Addr)
 			if err := linkEnd(c, patience); !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("the request that ran ended with %v, want connection reset", err)
+				t.Errorf("the open session ended with %v, want connection reset", err)
 			}
-			t.Logf("%s frozen: given up after %v, works again after %v", who, lost.Round(time.Millisecond), took.Round(time.Millisecond))
+			t.Logf("%s frozen: detected after %v, recovered after %v", who, lost.Round(time.Millisecond), took.Round(time.Millisecond))
 		})
 	}
 }
 
-// TestLinkServerReplaced: a server is stopped and the next one started on its port at
-// once: the old one's sessions finish, new ones go to the new server, and none is
-// refused.
+// TestLinkServerReplaced stops a server and immediately starts another on its port. The
+// old server's sessions must continue, new ones must go to the new server, and none may
+// be refused.
 func TestLinkServerReplaced(t *testing.T) {
 	t.Parallel()
 	r := linkUp(t, linkSetup{delay: linkRTT / 4})
@@ -94,7 +94,7 @@ func TestLinkServerReplaced(t *testing.T) {
 	begin := time.Now()
 	for i := range 10 {
 		if took, err := linkAsk(t.Context(), r.client.Addr, echo.Addr); err != nil {
-			t.Errorf("request %d after the change: %v after %v", i+1, err, took)
+			t.Errorf("request %d after the replacement: %v after %v", i+1, err, took)
 		}
 	}
 	took := time.Since(begin)
@@ -104,20 +104,20 @@ func TestLinkServerReplaced(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := c.Read(b); err != nil {
-		t.Errorf("the request that ran on the old server: %v", err)
+		t.Errorf("the session on the old server: %v", err)
 	}
 	c.CloseWrite()
 	if _, err := c.Read(b); err != io.EOF {
-		t.Errorf("its end: %v", err)
+		t.Errorf("closing the session on the old server: %v, want EOF", err)
 	}
 	if code := old.Wait(patience); code != 0 {
-		t.Errorf("the old server ended with exit code %d", code)
+		t.Errorf("the old server exited with code %d", code)
 	}
-	t.Logf("10 requests after the change in %v", took.Round(time.Millisecond))
+	t.Logf("10 requests after the replacement in %v", took.Round(time.Millisecond))
 }
 
-// TestLinkSlowLine: a line on which our own bytes are queued for many seconds is slow,
-// not dead.
+// TestLinkSlowLine checks that a slow line, on which sent data is queued for many
+// seconds, is not considered dead.
 func TestLinkSlowLine(t *testing.T) {
 	t.Parallel()
 	r := &linkRig{server: startServer(t)}
@@ -136,7 +136,7 @@ func TestLinkSlowLine(t *testing.T) {
 	_ = c.SetDeadline(time.Now().Add(long))
 	_, err = io.Copy(c, zeros{})
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("an upload at 32 KiB/s ended with %v within %v", err, long)
+		t.Errorf("an upload at 32 KiB/s failed with %v within %v", err, long)
 	}
 	for _, p := range []*process{r.client, r.server} {
 		if lost := p.lines("[erro] [conn] -"); lost != nil {

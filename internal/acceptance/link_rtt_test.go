@@ -17,17 +17,17 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// linkRTT is long compared to the delays on a busy machine, so that one round trip can be
+// linkRTT is long compared to delays on a busy machine, so one round trip can be
 // distinguished from two.
 const linkRTT = 100 * time.Millisecond
 
-// linkBurstRTT is longer, because a burst does all its work at the same moment.
+// linkBurstRTT is longer, because a burst does all its work at once.
 const linkBurstRTT = 2 * linkRTT
 
 var sessOpened = regexp.MustCompile(`\[sess\] \+ (([0-9a-f]{8}):\d+) `)
 
-// sessions returns the client's sessions in opening order, as `conn:number`, and their
-// conns.
+// sessions returns the client's sessions in the order they were opened, as
+// `conn:number`, and their conns.
 func (r *linkRig) sessions() (ids, conns []string) {
 	for _, l := range r.client.lines("[sess] +") {
 		m := sessOpened.FindStringSubmatch(l)
@@ -36,8 +36,8 @@ func (r *linkRig) sessions() (ids, conns []string) {
 	return ids, conns
 }
 
-// TestLinkLatency measures round trips, so its parts run in parallel with each other
-// and with nothing else.
+// TestLinkLatency measures round trips. Its parts run in parallel with each other, but
+// not with other tests.
 func TestLinkLatency(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -67,10 +67,10 @@ type linkClock struct {
 	late []string // guarded by mu
 }
 
-// of returns the scaled round trip for this attempt.
+// of returns the round-trip time scaled for this attempt.
 func (k *linkClock) of(rtt time.Duration) time.Duration { return rtt * k.scale }
 
-// one records the label what if took exceeds 1.5 round trips.
+// one records the operation called what as late if it took more than 1.5 round trips.
 func (k *linkClock) one(what string, took, rtt time.Duration) {
 	if took > rtt+rtt/2 {
 		k.mu.Lock()
@@ -79,9 +79,9 @@ func (k *linkClock) one(what string, took, rtt time.Duration) {
 	}
 }
 
-// linkOnTime runs measure and, if anything was late, repeats it up to twice with round
-// trips four times as long: the delays of a busy machine do not grow with them, but a
-// second round trip does. Errors are not retried.
+// linkOnTime runs measure and, if any operation was late, repeats it up to twice with
+// round trips four times as long. This makes an extra round trip longer, but not the
+// delays on a busy machine. Errors are not retried.
 func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 	const attempts = 3
 	scale := time.Duration(1)
@@ -93,15 +93,15 @@ func linkOnTime(t *testing.T, measure func(*testing.T, *linkClock)) {
 		case len(k.late) == 0 || t.Failed():
 			return
 		case i < attempts-1:
-			t.Logf("late, to be measured again:\n%s", strings.Join(k.late, "\n"))
+			t.Logf("late, measuring again:\n%s", strings.Join(k.late, "\n"))
 		default:
 			t.Errorf("late for the third time:\n%s", strings.Join(k.late, "\n"))
 		}
 	}
 }
 
-// linkSequence: sixteen requests use the first conn; the next request uses a second one
-// that was ready before it was needed.
+// linkSequence checks that sixteen requests use the first conn, and that the next
+// request uses a second one that was ready before it was needed.
 func linkSequence(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
@@ -136,7 +136,8 @@ func linkSequence(t *testing.T, k *linkClock) {
 	}
 }
 
-// linkFirstBytes: one round trip, even for the first request after start.
+// linkFirstBytes checks that a request takes one round trip, even the first one after
+// startup.
 func linkFirstBytes(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	echo := testnet.Echo(t)
@@ -156,8 +157,8 @@ func (k *linkClock) ask(t *testing.T, what, proxy, target string, rtt time.Durat
 	return took
 }
 
-// linkBursts: 32 requests at once right after the first one, and again while the worn
-// conn is being replaced.
+// linkBursts makes 32 concurrent requests right after the first one, and again while
+// the used-up conn is being replaced.
 func linkBursts(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)
@@ -169,7 +170,7 @@ func linkBursts(t *testing.T, k *linkClock) {
 	}
 }
 
-// linkBurst makes n requests at once and returns their times, sorted.
+// linkBurst makes n concurrent requests and returns the times they took, sorted.
 func linkBurst(t *testing.T, n int, proxy, target string) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
@@ -187,7 +188,7 @@ func linkBurst(t *testing.T, n int, proxy, target string) []time.Duration {
 	return took
 }
 
-// linkColdBurst: the first 32 requests at once.
+// linkColdBurst makes the first 32 requests concurrently.
 func linkColdBurst(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkBurstRTT) / 2})
 	echo := testnet.Echo(t)
@@ -196,8 +197,8 @@ func linkColdBurst(t *testing.T, k *linkClock) {
 	k.one("slowest of 32 first requests", all[31], k.of(linkBurstRTT))
 }
 
-// linkRotation: replacing conns causes no delay. The n requests must use no fewer than
-// least conns.
+// linkRotation checks that replacing conns causes no delay. It makes n requests, which
+// must use no fewer than least conns.
 func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{rule}})
 	echo := testnet.Echo(t)
@@ -208,13 +209,13 @@ func linkRotation(t *testing.T, k *linkClock, n, least int, rule string) {
 	_, used := r.sessions()
 	conns := slices.Compact(used)
 	if len(conns) < least {
-		t.Errorf("%d requests used %d conns, want %d", n, len(conns), least)
+		t.Errorf("%d requests used %d conns, want at least %d", n, len(conns), least)
 	}
 	t.Logf("median %v, slowest %v on %d conns", linkMedian(all), slices.Max(all), len(conns))
 }
 
-// linkAgedWhileIdle: requests with pauses longer than a conn's maximum age, but shorter
-// than its idle time.
+// linkAgedWhileIdle makes requests with pauses longer than a conn's maximum age, but
+// shorter than its idle timeout.
 func linkAgedWhileIdle(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2, client: []string{"-remux.reuse.max.sec=2"}})
 	echo := testnet.Echo(t)
@@ -226,7 +227,8 @@ func linkAgedWhileIdle(t *testing.T, k *linkClock) {
 	}
 }
 
-// linkServerSpeaksFirst: a target that greets before any request.
+// linkServerSpeaksFirst connects to a target that sends a banner before it receives any
+// data.
 func linkServerSpeaksFirst(t *testing.T, k *linkClock) {
 	r := linkUp(t, linkSetup{delay: k.of(linkRTT) / 2})
 	const banner = "SSH-2.0-OpenSSH_9.2\r\n"

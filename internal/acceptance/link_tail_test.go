@@ -13,8 +13,9 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLinkTail: data that ends cleanly arrives complete, even if its last bytes are still
-// in the system's buffers when the sockets close or the whole process exits.
+// TestLinkTail checks that data that ends cleanly arrives completely, even if its last
+// bytes are still in the system's buffers when the sockets are closed or the whole
+// process exits.
 func TestLinkTail(t *testing.T) {
 	const size = 1 << 20 // fits into the buffers
 	over := func(p *process) func() bool {
@@ -37,7 +38,7 @@ func TestLinkTail(t *testing.T) {
 			}
 			defer c.Close()
 			c.CloseWrite()
-			eventually(t, patience, "the client is through", over(r.client))
+			eventually(t, patience, "the client's session has ended", over(r.client))
 			stop(r.client)
 			if n, err := io.Copy(io.Discard, c); n != size || err != nil {
 				t.Errorf("read %d bytes, %v, want %d and a clean end", n, err, size)
@@ -68,14 +69,15 @@ func TestLinkTail(t *testing.T) {
 			stop(r.server)
 			close(read)
 			if err := <-got; !ok || n != size || err != nil {
-				t.Errorf("the target read %d bytes, %v, want %d and a clean end; server through: %v", n, err, size, ok)
+				t.Errorf("the target read %d bytes, %v, want %d and a clean end; session ended at the server: %v", n, err, size, ok)
 			}
 		})
 	}
 }
 
-// TestLinkSlowLineLatency: on a slow line, a keystroke sent during bulk transfers in both
-// directions waits only for the line's own queue, and no conn is considered dead.
+// TestLinkSlowLineLatency checks that on a slow line, a keystroke sent during bulk
+// transfers in both directions waits only for the line's own queue, and that no conn is
+// considered dead.
 func TestLinkSlowLineLatency(t *testing.T) {
 	t.Parallel()
 	const rate, rtt = 1 << 20, 40 * time.Millisecond
@@ -120,7 +122,7 @@ func TestLinkSlowLineLatency(t *testing.T) {
 				io.Copy(io.Discard, c)
 			}
 		}()
-		eventually(t, patience, "the bulk flows", func() bool {
+		eventually(t, patience, "the bulk transfer is running", func() bool {
 			u, d := r.relay.Bytes()
 			return u-up+d-down > rate
 		})
@@ -128,9 +130,9 @@ func TestLinkSlowLineLatency(t *testing.T) {
 		for range 8 {
 			all = append(all, key())
 		}
-		t.Logf("keystroke alone %v; beside a %s: median %v", alone.Round(time.Millisecond), tt.name, linkMedian(all).Round(time.Millisecond))
+		t.Logf("keystroke alone: %v; during a %s: median %v", alone.Round(time.Millisecond), tt.name, linkMedian(all).Round(time.Millisecond))
 		if m := linkMedian(all); m > 5*time.Second {
-			t.Errorf("keystroke beside a %s: %v, alone %v", tt.name, m, alone)
+			t.Errorf("keystroke during a %s: %v, alone: %v", tt.name, m, alone)
 		}
 		c.SetLinger(0)
 		c.Close()

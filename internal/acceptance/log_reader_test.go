@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// silent is the program in trial mode, with a standard error whose other end is held by
-// the test.
+// silent is the program in trial mode, with its standard error connected to a pipe held
+// by the test.
 type silent struct {
 	cmd  *exec.Cmd
 	addr string
@@ -50,7 +50,7 @@ func startSilent(t *testing.T, stderr *os.File, args ...string) *silent {
 	return s
 }
 
-// stop ends the program with a single SIGTERM.
+// stop stops the program with a single SIGTERM.
 func (s *silent) stop(t *testing.T) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -59,15 +59,16 @@ func (s *silent) stop(t *testing.T) {
 	select {
 	case err := <-s.done:
 		if err != nil {
-			t.Errorf("it ended with %v, want exit code 0", err)
+			t.Errorf("it exited with %v, want exit code 0", err)
 		}
-	case <-time.After(20 * time.Second): // nothing is open, so there is nothing to wait for
-		t.Error("SIGTERM does not end it")
+	case <-time.After(20 * time.Second): // no sessions are open, so it should not wait
+		t.Error("it is still running after SIGTERM")
 	}
 }
 
-// TestLogReader: a standard error whose reader closes it, or does not read, loses log
-// lines and has no other effect, even where it stands in for a log file.
+// TestLogReader checks that if the reader of standard error closes it or does not read,
+// log lines are lost but there is no other effect, even if standard error stands in for
+// a log file.
 func TestLogReader(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -75,7 +76,7 @@ func TestLogReader(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		path string
-		gone bool // the reader closes it; otherwise it stays open and unread
+		gone bool // the reader closes the pipe; otherwise it stays open and unread
 	}{
 		{"gone", "-", true},
 		{"gone, by the name of the device", "/dev/stderr", true},
@@ -124,8 +125,8 @@ func fillPipe(t *testing.T, w *os.File) {
 	}
 }
 
-// TestLogInUse: a second process does not touch the first one's log, even if it fails
-// to start.
+// TestLogInUse checks that a second process does not write to the first one's log, even
+// if it fails to start.
 func TestLogInUse(t *testing.T) {
 	t.Parallel()
 	first := startTunnels(t, "first", "-server", "-client", "-client.addr=127.0.0.1:0")
@@ -136,14 +137,14 @@ func TestLogInUse(t *testing.T) {
 	}
 	r := tunnels(t, "-server", "-client", "-client.addr="+addr, "-sla.log.path="+first.Log)
 	if r.Code != 1 {
-		t.Errorf("the second on the same port: %v, want exit code 1", r)
+		t.Errorf("second process on the same port: %v, want exit code 1", r)
 	}
-	contains(t, "output of the second", r.Stderr, "another process is logging to it")
+	contains(t, "output of the second process", r.Stderr, "another process is logging to it")
 	after, err := os.ReadFile(first.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if added, _ := strings.CutPrefix(string(after), string(before)); strings.Contains(added, "stopped") || strings.Contains(added, "cannot start") {
-		t.Errorf("the second wrote to the log of the first: %s", added)
+		t.Errorf("the second process wrote to the first one's log: %s", added)
 	}
 }

@@ -25,7 +25,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestLogUnwritable: one warning, then lines go to standard error.
+// TestLogUnwritable checks that if the log cannot be written, there is one warning and
+// the lines go to standard error.
 func TestLogUnwritable(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "file", nil)
@@ -39,12 +40,12 @@ func TestLogUnwritable(t *testing.T) {
 	contains(t, "the warning", p.Stderr.String(), "[warn] [main] ", file, "standard error")
 }
 
-// cutOff lists curl's exit codes for a connection that ended early: nothing received,
-// sending failed, receiving failed.
+// cutOff lists curl's exit codes for a connection that ended early: no data was
+// received, or sending or receiving failed.
 var cutOff = []int{52, 55, 56}
 
-// TestLogEndings: after sessions with every kind of ending, each log records which kind
-// it was; the harness checks every line against the grammar and replays the counts.
+// TestLogEndings checks that both logs record how each session ended, for every kind of
+// ending. The harness checks every line against the grammar and replays the counts.
 func TestLogEndings(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -64,9 +65,9 @@ func TestLogEndings(t *testing.T) {
 	closed := testnet.ClosedPort(t)
 	first := fails("http://" + closed)
 	if !slices.Contains(cutOff, first.Code) {
-		t.Errorf("curl to a closed port: %v, want a connection that was reset", first)
+		t.Errorf("curl to a closed port: %v, want a reset connection", first)
 	}
-	// It is now known to fail, so the second attempt gets the reason.
+	// The port is now known to be closed, so the second attempt gets the reason.
 	if r := fails("http://" + closed); r.Code != 97 || !strings.Contains(r.Stderr, "(5)") {
 		t.Errorf("curl to a closed port again: %v, want SOCKS code 5", r)
 	}
@@ -78,11 +79,11 @@ func TestLogEndings(t *testing.T) {
 		c.SetLinger(0)
 	})
 	if r := fails("http://" + reset.Addr); !slices.Contains(cutOff, r.Code) {
-		t.Errorf("curl to a target that resets: %v, want a connection that was reset", r)
+		t.Errorf("curl to a target that resets: %v, want a reset connection", r)
 	}
 	url, half, _ := slow(t, noise(1<<20))
-	// An application may give up: that is not an error. A reset proves that it did;
-	// exiting after reading everything so far does not.
+	// An application that gives up is not an error. A reset proves that it did, but
+	// exiting after reading all the data so far does not.
 	cancelled := socksDial(t, client.Addr, strings.TrimPrefix(url, "http://"))
 	io.WriteString(cancelled, "GET / HTTP/1.1\r\nHost: slow\r\n\r\n")
 	<-half
@@ -100,7 +101,7 @@ func TestLogEndings(t *testing.T) {
 		p.waitLog(`\[sock\] - .* = 0( .*)?$`)
 	}
 	client.waitLog(`\[warn\] \[sock\] - denied\.example:80 = \d+ .*-server\.deny contains denied\.example$`)
-	// A refusal is one line in the exit's log, because nothing was dialed.
+	// A refusal is one line in the exit's log, because no target was dialed.
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target denied\.example:80: -server\.deny contains denied\.example$`)
 	server.waitLog(`\[warn\] \[main\] refused client laptop: target 127\.0\.0\.66:1: -server\.deny contains 127\.0\.0\.66$`)
 	client.stop()
@@ -113,8 +114,8 @@ func TestLogEndings(t *testing.T) {
 	}
 }
 
-// TestLogHostile: bytes from an application can neither forge nor end a line, nor reach
-// a terminal.
+// TestLogHostile checks that bytes from an application can neither forge nor end a log
+// line, nor control the terminal.
 func TestLogHostile(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)
@@ -128,12 +129,13 @@ func TestLogHostile(t *testing.T) {
 	server.stop()
 	for _, p := range []*process{client, server} {
 		if log := p.log(); strings.ContainsAny(log, "\x1b\u202e\x00") || strings.Contains(log, "\n"+forged) {
-			t.Errorf("%s log has what an application wrote:\n%s", p.Name, tail(log))
+			t.Errorf("%s log contains raw bytes from an application:\n%s", p.Name, tail(log))
 		}
 	}
 }
 
-// rawSocks sends a request for name, byte for byte, and waits for the connection to end.
+// rawSocks sends a request with the exact bytes of name, and waits for the connection
+// to end.
 func rawSocks(t testing.TB, addr, name string) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -145,7 +147,7 @@ func rawSocks(t testing.TB, addr, name string) {
 	name = name[:min(len(name), 255)]
 	c.Write(append(append([]byte{5, 1, 0, 5, 1, 0, 3, byte(len(name))}, name...), 0, 80))
 	if _, err := io.Copy(io.Discard, c); err != nil && isTimeout(err) {
-		t.Errorf("a request for %q is not ended", name)
+		t.Errorf("a request for %q was not closed", name)
 	}
 }
 
@@ -154,7 +156,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// TestLogJSON: every line is a JSON object with the fields of a log line.
+// TestLogJSON checks that every line is a JSON object with the fields of a log line.
 func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t, "-sla.log.format=json")
@@ -184,18 +186,18 @@ func TestLogJSON(t *testing.T) {
 	}
 	for _, c := range []string{"conn", "sess", "sock"} {
 		if n, ok := open[c]; !ok || n != 0 {
-			t.Errorf("%s: %d open at the end (there were some: %v), want 0", c, n, ok)
+			t.Errorf("%s: %d open at the end (any logged: %v), want 0", c, n, ok)
 		}
 	}
 }
 
-// robot is a DingTalk robot that records the messages it receives.
+// robot is a fake DingTalk robot that records the messages it receives.
 type robot struct {
 	secret string
 
 	mu       sync.Mutex // guards the fields below
 	messages []message
-	wrong    []string // violations of the robot's API
+	wrong    []string // requests that violate the robot's API
 }
 
 type message struct {
@@ -240,8 +242,9 @@ func (r *robot) all() []message {
 	return append([]message(nil), r.messages...)
 }
 
-// TestAlerts: the robot gets the first error at once, those of the next ten seconds in
-// one message, grouped by kind, and the last ones before the process exits.
+// TestAlerts checks that the robot receives the first error immediately, those in the
+// next ten seconds in one message, grouped by kind, and the last ones before the
+// process exits.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -251,7 +254,7 @@ func TestAlerts(t *testing.T) {
 	client := startClient(t, "-server.addr="+down, "-client.users="+users, "-sla.dingtalk.token=@"+writeFile(t, "token", []byte("t0ken\n")),
 		"-sla.dingtalk.secret=@"+writeFile(t, "secret", []byte(r.secret+"\n")), "-sla.dingtalk.url="+endpoint.URL+"/robot/send")
 
-	eventually(t, patience, "the first alert", func() bool { return len(r.all()) == 1 })
+	eventually(t, patience, "the first alert has arrived", func() bool { return len(r.all()) == 1 })
 	logged := func() (n int) {
 		all, err := client.events()
 		if err != nil {
@@ -271,12 +274,12 @@ func TestAlerts(t *testing.T) {
 		t.Helper()
 		before := logged()
 		client.Signal(syscall.SIGHUP)
-		eventually(t, patience, "one more line at erro", func() bool { return logged() > before })
+		eventually(t, patience, "the log has another line at erro", func() bool { return logged() > before })
 	}
 	for range 8 {
 		reload()
 	}
-	eventually(t, patience, "the second alert", func() bool { return len(r.all()) == 2 })
+	eventually(t, patience, "the second alert has arrived", func() bool { return len(r.all()) == 2 })
 
 	// Errors since the last message are sent at exit.
 	reload()
@@ -298,16 +301,16 @@ func TestAlerts(t *testing.T) {
 		n, _, _ = strings.Cut(n, "\n")
 		k, err := strconv.Atoi(n)
 		if err != nil {
-			t.Errorf("message %q does not say how many lines it stands for", m.text)
+			t.Errorf("message %q does not include the number of alerts", m.text)
 		}
 		told += k
 	}
 	if n := logged(); told != n {
-		t.Errorf("the messages stand for %d lines, want %d", told, n)
+		t.Errorf("the messages report %d alerts, want %d", told, n)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.wrong {
-		t.Error("the robot was not asked as it wants: " + w)
+		t.Error("invalid request to the robot: " + w)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// serveNames starts a name server that resolves only these names, to 127.0.0.1.
+// serveNames starts a name server that resolves only the given names, to 127.0.0.1.
 func serveNames(t testing.TB, names ...string) *testnet.DNS {
 	t.Helper()
 	return testnet.NewDNS(t, func(query *dnsmessage.Message, _ bool) []*dnsmessage.Message {

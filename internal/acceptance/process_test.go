@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// output collects what a process writes.
+// output collects the output of a process.
 type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -34,21 +34,21 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// process is a running program: tunnels, or another one that a test needs.
+// process is a program started by a test: tunnels or another one.
 type process struct {
 	Name           string
-	Addr           string // listening address: the client's if it has both roles
-	ServerAddr     string // listening address of its server, if it has one
+	Addr           string // listening address; the client's if the process has both roles
+	ServerAddr     string // listening address of the server role, if any
 	Log            string // log file, or "-" for standard error
 	Stdout, Stderr *output
 
 	t     testing.TB
 	cmd   *exec.Cmd
 	args  []string
-	ended chan struct{} // closed when the process has ended; cmd.ProcessState is set then
+	ended chan struct{} // closed when the process has ended and cmd.ProcessState is set
 }
 
-// start starts a program, which is killed when the test ends.
+// start starts a program. It is killed when the test ends.
 func (j job) start(t testing.TB, name, program string, args ...string) *process {
 	t.Helper()
 	need(t, program)
@@ -85,20 +85,21 @@ func (p *process) Running() bool {
 	}
 }
 
-// Signal sends a signal; to a process that has ended it does nothing.
+// Signal sends a signal. It does nothing if the process has ended.
 func (p *process) Signal(s syscall.Signal) {
 	if p.Running() {
-		_ = p.cmd.Process.Signal(s) // it may just have ended
+		_ = p.cmd.Process.Signal(s) // the process may just have ended
 	}
 }
 
-// Kill kills the process and everything it has started with SIGKILL, and waits.
+// Kill kills the process and all its children with SIGKILL, and waits for it to end.
 func (p *process) Kill() {
-	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // none may be left
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // there may be none left
 	<-p.ended
 }
 
-// Wait waits for the process to end and returns its exit code, or -1 after a signal.
+// Wait waits for the process to end and returns its exit code, or -1 if it was killed
+// by a signal.
 func (p *process) Wait(limit time.Duration) int {
 	p.t.Helper()
 	select {
@@ -110,13 +111,13 @@ func (p *process) Wait(limit time.Duration) int {
 	}
 }
 
-// state describes the process for a failed test.
+// state describes the process for the output of a failed test.
 func (p *process) state() string {
 	return fmt.Sprintf("%s stdout:\n%s%s stderr:\n%s%s log:\n%s", p.Name, tail(p.Stdout.String()), p.Name, tail(p.Stderr.String()), p.Name, tail(p.log()))
 }
 
-// tail returns the last lines of s. Of many lines in a row that begin alike it keeps the
-// first few, so that thousands of them do not hide what else happened.
+// tail returns the last lines of s. It omits most of a run of similar lines, because
+// thousands of them would hide other events.
 func tail(s string) string {
 	const most, alike = 60, 3
 	var lines []string
@@ -133,7 +134,7 @@ func tail(s string) string {
 	return strings.Join(lines[max(0, len(lines)-most):], "")
 }
 
-// log returns the current content of its log.
+// log returns the current contents of the process's log.
 func (p *process) log() string {
 	switch p.Log {
 	case "":
@@ -145,20 +146,20 @@ func (p *process) log() string {
 	return string(b)
 }
 
-// waitLog waits for a log line that matches, and returns it.
+// waitLog waits for a log line that matches pattern, and returns it.
 func (p *process) waitLog(pattern string) string {
 	p.t.Helper()
 	return p.wait("log", pattern, p.log)
 }
 
-// waitStdout waits for a line of standard output that matches, and returns the first
-// group, or the whole match if there are no groups.
+// waitStdout waits for a line of standard output that matches pattern, and returns the
+// first group, or the whole match if there are no groups.
 func (p *process) waitStdout(pattern string) string {
 	p.t.Helper()
 	return p.wait("standard output", pattern, p.Stdout.String)
 }
 
-// waitStderr is waitStdout for standard error.
+// waitStderr is like waitStdout, but for standard error.
 func (p *process) waitStderr(pattern string) string {
 	p.t.Helper()
 	return p.wait("standard error", pattern, p.Stderr.String)
@@ -173,7 +174,7 @@ func (p *process) wait(where, pattern string, text func() string) string {
 		m = re.FindStringSubmatch(text())
 		return m != nil || over
 	}) || m == nil {
-		p.t.Fatalf("no line of the %s of %s matches %q\n%s", where, p.Name, pattern, p.state())
+		p.t.Fatalf("no line in the %s of %s matches %q\n%s", where, p.Name, pattern, p.state())
 	}
 	return m[len(m)-1]
 }
@@ -181,7 +182,7 @@ func (p *process) wait(where, pattern string, text func() string) string {
 // crash matches the first lines printed by the runtime and the race detector.
 var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|runtime: ).*`)
 
-// stop sends SIGTERM and waits for an orderly exit.
+// stop sends SIGTERM and checks that the process exits cleanly.
 func (p *process) stop() {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -191,7 +192,8 @@ func (p *process) stop() {
 }
 
 // stopped reports whether all threads of the process have stopped after a SIGSTOP,
-// which may take a while on a busy machine. It returns true if it cannot tell.
+// which may take a while on a busy machine. If the system does not provide that
+// information, it returns true.
 func (p *process) stopped() bool {
 	all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
 	for _, file := range all {
@@ -206,8 +208,8 @@ func (p *process) stopped() bool {
 	return true
 }
 
-// finish stops the process as a user would, unless it has ended already, and checks its
-// log.
+// finish stops the process the way a user would, unless it has already ended, and
+// checks its log.
 func (p *process) finish() {
 	t := p.t
 	if p.Running() {
@@ -216,8 +218,8 @@ func (p *process) finish() {
 			p.Signal(syscall.SIGTERM)
 		}
 		if !within(patience, func() bool { return !p.Running() }) {
-			t.Errorf("%s does not end after two SIGTERM", p.Name)
-			p.Signal(syscall.SIGQUIT) // prints where it is hanging
+			t.Errorf("%s is still running after two SIGTERMs", p.Name)
+			p.Signal(syscall.SIGQUIT) // prints the stacks of all goroutines
 			within(patience, func() bool { return !p.Running() })
 		}
 		p.Kill()
@@ -227,7 +229,7 @@ func (p *process) finish() {
 	}
 	p.Kill()
 	if m := crash.FindString(p.Stderr.String()); m != "" {
-		t.Errorf("%s: standard error has %q", p.Name, m)
+		t.Errorf("%s: standard error contains %q", p.Name, m)
 	}
 	p.judgeLog()
 	if t.Failed() {

@@ -20,7 +20,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// TestCurl: HTTP and HTTPS, by name and by address, down and up, small and large.
+// TestCurl tests downloads and uploads with curl, small and large, over HTTP and HTTPS,
+// by name and by address.
 func TestCurl(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -55,7 +56,7 @@ func TestCurl(t *testing.T) {
 			t.Errorf("curl %s = %s, want %s", tt.name, brief(got), brief(tt.want))
 		}
 	}
-	// The name is resolved at the exit, so it is in the server's log.
+	// The name is resolved at the exit, so it appears in the server's log.
 	server.waitLog(`\[info\] \[sock\] \+ localhost:` + port + ` = \d+ client=\S+$`)
 	for _, p := range []*process{client, server} {
 		p.wantRun("sock", "+", 8)
@@ -63,8 +64,8 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// gitOrigin returns a repository with one file "large", served over smart HTTP, and a
-// working folder.
+// gitOrigin returns the URL of a repository with one file, "large", served over smart
+// HTTP, and a working folder.
 func gitOrigin(t testing.TB, content []byte) (dir, url string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -84,15 +85,15 @@ func gitOrigin(t testing.TB, content []byte) (dir, url string) {
 	return dir, web(t, backend.ServeHTTP).URL + "/origin.git"
 }
 
-// gitIn runs git in dir, ignoring user and system configuration.
+// gitIn runs git in dir, ignoring the user and system configuration.
 func gitIn(t testing.TB, dir string, args ...string) result {
 	t.Helper()
 	id := []string{"-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "init.defaultBranch=main",
-		"-c", "http.postBuffer=20000000"} // package cgi does not support chunked requests
+		"-c", "http.postBuffer=20000000"} // package cgi does not support chunked request bodies
 	return job{Dir: dir, Env: []string{"HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0"}}.run(t, "git", append(id, args...)...).must(t)
 }
 
-// TestGit: clone and push over smart HTTP, using git's proxy setting.
+// TestGit tests clone and push over smart HTTP, with git's proxy setting.
 func TestGit(t *testing.T) {
 	t.Parallel()
 	need(t, "git")
@@ -105,7 +106,7 @@ func TestGit(t *testing.T) {
 
 	git("clone", "-q", url, "clone")
 	if got, err := os.ReadFile(filepath.Join(dir, "clone", "large")); err != nil || digest(got) != digest(content) {
-		t.Errorf("cloned file: %d bytes, %v; want the %d that were committed", len(got), err, len(content))
+		t.Errorf("cloned file: %d bytes, %v; want the %d bytes that were committed", len(got), err, len(content))
 	}
 	if err := os.WriteFile(filepath.Join(dir, "clone", "second"), noise(2<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -120,13 +121,13 @@ func TestGit(t *testing.T) {
 	client.wantRun("sock", "+", 2)
 }
 
-// sshServer is an sshd run by the test, with its keys and the files ssh needs.
+// sshServer is an sshd run by the test, with its keys and the files needed by ssh.
 type sshServer struct {
 	host, port, user string
 	key, knownHosts  string
 }
 
-// startSSHD starts an sshd for each connection, like inetd.
+// startSSHD starts a server that runs an sshd for each connection, like inetd.
 func startSSHD(t testing.TB) sshServer {
 	t.Helper()
 	need(t, "sshd", "ssh", "ssh-keygen")
@@ -158,7 +159,7 @@ func startSSHD(t testing.TB) sshServer {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		var stderr output
 		cmd.Stderr = &stderr
-		err = cmd.Run() // it returns the session's result, and 255 even after a successful one
+		err = cmd.Run() // sshd exits with the session's result, and may exit with 255 even after a successful session
 		if !strings.Contains(stderr.String(), "Accepted publickey") && t.Context().Err() == nil {
 			t.Logf("sshd: %v: %s", err, stderr.String())
 		}
@@ -178,7 +179,7 @@ func (s sshServer) options(proxyCommand string) []string {
 		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + s.knownHosts, "-o", "ProxyCommand=" + proxyCommand}
 }
 
-// TestSSH: ssh, scp and rsync with a SOCKS ProxyCommand.
+// TestSSH tests ssh, scp and rsync with a SOCKS ProxyCommand.
 func TestSSH(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "ssh", "scp", "rsync")
@@ -194,7 +195,7 @@ func TestSSH(t *testing.T) {
 	if got != "hello\n" {
 		t.Errorf("ssh host echo hello = %q", got)
 	}
-	// The command answers once it sees EOF on its input.
+	// The command prints its result once it sees EOF on its input.
 	got = job{Stdin: content}.run(t, "ssh", append(ssh, host, "sha256sum")...).must(t).Stdout
 	if got != digest(content)+"  -\n" {
 		t.Errorf("ssh host sha256sum < file = %q, want %s", got, digest(content))
@@ -220,7 +221,7 @@ func TestSSH(t *testing.T) {
 	run(t, "scp", append(scp, host+":"+file, filepath.Join(dir, "down"))...).must(t)
 	same("scp from the host", "down")
 
-	// rsync splits -e at spaces, but understands quotes.
+	// rsync splits -e at spaces, but supports quotes.
 	shell := []string{"ssh"}
 	for _, o := range ssh {
 		shell = append(shell, "'"+o+"'")
@@ -233,15 +234,15 @@ func TestSSH(t *testing.T) {
 	client.wantRun("sock", "-", 7)
 }
 
-// TestSSHInput: a command sees EOF on its input, and its complete answer arrives, over
-// every possible network between client and server.
+// TestSSHInput checks that a command sees EOF on its input and that its complete output
+// arrives, over every type of connection between client and server.
 func TestSSHInput(t *testing.T) {
 	t.Parallel()
 	need(t, "nc", "ssh")
 	content := noise(5 << 20)
 	sshd := startSSHD(t)
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) { // one at a time: all write known_hosts
+		t.Run(way.name, func(t *testing.T) { // not parallel: all write known_hosts
 			_, client := startWay(t, way.socket, way.args, nil)
 			ssh := append(sshd.options("nc -X 5 -x "+client.Addr+" %h %p"), "-p", sshd.port)
 			got := job{Stdin: content}.run(t, "ssh", append(ssh, sshd.user+"@"+sshd.host, "cat")...).must(t).Stdout
@@ -252,7 +253,7 @@ func TestSSHInput(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: a hundred concurrent downloads, while other connections stay open and
+// TestManyAtOnce tests a hundred concurrent downloads, with other connections open and
 // idle.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
@@ -283,13 +284,13 @@ func TestManyAtOnce(t *testing.T) {
 	client.wantNoErrors()
 }
 
-// TestIPv6: both ends and the target have IPv6 addresses.
+// TestIPv6 tests a client, a server and a target with IPv6 addresses.
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
 	ln, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6 here: %v", err)
+		t.Skipf("no IPv6 on this system: %v", err)
 	}
 	site := &http.Server{Handler: serveText("hello"), ReadHeaderTimeout: patience}
 	var wg sync.WaitGroup

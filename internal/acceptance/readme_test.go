@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// pasted maps a name for each code block that newcomers paste from README to the words
-// preceding the block.
+// pasted lists the code blocks that newcomers paste from README. It maps a name for
+// each block to the words before it.
 var pasted = map[string]string{
 	"install":          "use `make cross`.",
 	"certs":            "**1. On the server**",
@@ -40,12 +40,12 @@ func codeAfter(text, words string) string {
 	return code.String()
 }
 
-// TestReadmePasted: README's commands, pasted in order, set up a server and a client,
-// then services with the same certificates, and remove them again.
+// TestReadmePasted checks that the commands in README, pasted in order, set up a server
+// and a client, then services with the same certificates, and finally uninstall them.
 func TestReadmePasted(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for its own /etc and network")
+		t.Skip("needs root to create its own /etc and network")
 	}
 	for _, program := range []string{"unshare", "nsenter", "setpriv", "ip", "python3", "curl", "pkill"} {
 		need(t, program)
@@ -74,7 +74,7 @@ func TestReadmePasted(t *testing.T) {
 	contains(t, "output of the commands", got.Stdout, "root 600 /etc/tunnels/ca.key\n",
 		"exit code 2 for an invalid configuration\n", "nothing is left\n")
 	if n := strings.Count(got.Stdout, "hello from the Internet\n"); n != 3 {
-		t.Errorf("the page was loaded %d times, want 3: %v", n, got)
+		t.Errorf("the page was fetched %d times, want 3: %v", n, got)
 	}
 }
 

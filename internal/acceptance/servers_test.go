@@ -16,8 +16,8 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// threeServers holds a near server, one 100 ms away and one 300 ms away, each behind
-// its own relay, and their client.
+// threeServers holds a client and three servers, each behind its own relay: one nearby,
+// one 100 ms away and one 300 ms away.
 type threeServers struct {
 	servers [3]*process
 	relays  [3]*testnet.Relay
@@ -39,13 +39,14 @@ func startThree(t testing.TB, args ...string) *threeServers {
 	return r
 }
 
-// wantSwitch waits until the client is using server i instead of the previous one.
+// wantSwitch waits until the client logs that it uses server i instead of another one.
 func (r *threeServers) wantSwitch(i, instead int, why string) {
 	r.client.t.Helper()
 	r.client.wantLine(2*patience, "using server "+r.relays[i].Addr+" (", " instead of "+r.relays[instead].Addr+" ("+why)
 }
 
-// hear connects to a target that speaks first, and sends nothing.
+// hear connects to a target that speaks first, and reads the greeting without sending
+// any data.
 func (r *threeServers) hear(t testing.TB, target string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -57,14 +58,14 @@ func (r *threeServers) hear(t testing.TB, target string) error {
 	got, err := io.ReadAll(c)
 	switch {
 	case err == nil && string(got) != "hello":
-		return errors.New("the answer is incomplete")
+		return errors.New("the greeting is incomplete")
 	case errors.Is(err, syscall.ECONNRESET) && len(got) > 0:
-		return nil // the answer had begun when the server was lost: a reset is correct
+		return nil // the server was lost in the middle of the greeting, so a reset is correct
 	}
 	return err
 }
 
-// asking keeps making requests that send nothing until end is called; none may fail.
+// asking keeps making requests that send no data until end is called. None may fail.
 func (r *threeServers) asking(t testing.TB) (end func()) {
 	site := testnet.Serve(t, func(c *net.TCPConn) { io.WriteString(c, "hello") })
 	over := make(chan struct{})
@@ -78,7 +79,7 @@ func (r *threeServers) asking(t testing.TB) (end func()) {
 				default:
 				}
 				if err := r.hear(t, site.Addr); err != nil {
-					t.Errorf("a request that had sent nothing: %v", err)
+					t.Errorf("a request that had sent no data: %v", err)
 					return
 				}
 			}
@@ -87,9 +88,9 @@ func (r *threeServers) asking(t testing.TB) (end func()) {
 	return func() { close(over); wg.Wait() }
 }
 
-// TestServersKilled: the nearest of three servers is used. When it is killed, no
-// request that had sent nothing fails, and the next server is used at once; after a
-// restart the nearest is used again.
+// TestServersKilled checks that the nearest of three servers is used. When it is
+// killed, requests that had sent no data must not fail, and the next server must be
+// used immediately. After a restart, the nearest must be used again.
 func TestServersKilled(t *testing.T) {
 	for _, eager := range []string{"on", "off"} {
 		t.Run(eager, func(t *testing.T) {
@@ -97,25 +98,25 @@ func TestServersKilled(t *testing.T) {
 			r := startThree(t, "-eagersocks.eager="+eager)
 			end := r.asking(t)
 			near := r.servers[0]
-			eventually(t, patience, "the near server is used", func() bool { return len(near.lines("[sock] + ")) > 20 })
+			eventually(t, patience, "the nearest server is used", func() bool { return len(near.lines("[sock] + ")) > 20 })
 			near.Kill()
 			r.wantSwitch(1, 0, "unreachable")
 			begin := time.Now()
 			before := len(r.servers[1].lines("[sock] + "))
-			eventually(t, patience, "the next one is used", func() bool { return len(r.servers[1].lines("[sock] + ")) > before })
-			t.Logf("killed: used the next one %v after the switch", time.Since(begin))
+			eventually(t, patience, "the next server is used", func() bool { return len(r.servers[1].lines("[sock] + ")) > before })
+			t.Logf("killed: the next server was used %v after the switch", time.Since(begin))
 			r.servers[0] = startServer(t, "-server.addr="+near.Addr)
 			begin = time.Now()
 			r.wantSwitch(0, 1, "")
-			t.Logf("started again: used after %v", time.Since(begin))
+			t.Logf("restarted: used again after %v", time.Since(begin))
 			end()
 		})
 	}
 }
 
-// TestServersStopped: a server suspended by a signal is abandoned. When it resumes it is
-// used again, and its sessions continue unless the silence was long enough to lose their
-// conn.
+// TestServersStopped checks that the client switches away from a server suspended by a
+// signal. When the server resumes, it must be used again, and its sessions must
+// continue unless the silence was long enough to lose their conn.
 func TestServersStopped(t *testing.T) {
 	t.Parallel()
 	r := startThree(t)
@@ -139,22 +140,22 @@ func TestServersStopped(t *testing.T) {
 	}
 	begin := time.Now()
 	r.servers[0].Signal(syscall.SIGSTOP)
-	eventually(t, patience, "the server stands still", r.servers[0].stopped)
+	eventually(t, patience, "the server is stopped", r.servers[0].stopped)
 	defer r.servers[0].Signal(syscall.SIGCONT)
 	var stuck sync.WaitGroup
-	stuck.Go(func() { linkAsk(ctx, r.client.Addr, echo.Addr) }) // it has sent a byte, so it waits
+	stuck.Go(func() { linkAsk(ctx, r.client.Addr, echo.Addr) }) // it has sent data, so it must wait
 	r.wantSwitch(1, 0, "silent")
-	t.Logf("stopped: left after %v", time.Since(begin))
+	t.Logf("stopped: switched after %v", time.Since(begin))
 	if took, err := linkAsk(ctx, r.client.Addr, echo.Addr); err != nil {
 		t.Errorf("the request after the switch: %v after %v", err, took)
 	}
 	r.servers[0].Signal(syscall.SIGCONT)
 	const silence = 8 * time.Second // after this long the client considers a conn lost
 	if err := say(); err != nil && (time.Since(begin) < silence || len(r.client.lines("the peer is not responding")) == 0) {
-		t.Errorf("the session that had stayed: %v", err)
+		t.Errorf("the session that was already open: %v", err)
 	}
 	stuck.Wait()
 	begin = time.Now()
 	r.wantSwitch(0, 1, "")
-	t.Logf("resumed: used after %v", time.Since(begin))
+	t.Logf("resumed: used again after %v", time.Since(begin))
 }

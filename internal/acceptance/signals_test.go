@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// slow is an HTTP server that sends half of the body, and the rest on request.
+// slow is an HTTP server that sends half of a body, and the rest when the test says so.
 func slow(t testing.TB, body []byte) (url string, half <-chan struct{}, rest chan<- struct{}) {
 	sent, more := make(chan struct{}, 8), make(chan struct{})
 	s := web(t, func(w http.ResponseWriter, r *http.Request) {
@@ -52,8 +52,8 @@ func wantRefused(t testing.TB, addr string) {
 	})
 }
 
-// TestStopDrains: when stopped, each end refuses new sessions and finishes running
-// ones; the exit code is 0.
+// TestStopDrains checks that when stopped, each end refuses new sessions, finishes open
+// ones and exits with code 0.
 func TestStopDrains(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -72,7 +72,7 @@ func TestStopDrains(t *testing.T) {
 				wantRefused(t, stopped.Addr)
 				if which == "server" {
 					if r := curl(t, client.Addr, "--max-time", "15", url); r.Code == 0 {
-						t.Errorf("a new request is served while the server stops: %v", r)
+						t.Errorf("a new request was served while the server was stopping: %v", r)
 					}
 				}
 				close(rest)
@@ -91,8 +91,8 @@ func TestStopDrains(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: a second signal ends a process at once, with exit code 0; the
-// application sees that its download is incomplete.
+// TestSecondSignal checks that after a second signal, a process exits immediately with
+// code 0, and the application sees that its download is incomplete.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -113,9 +113,9 @@ func TestSecondSignal(t *testing.T) {
 				if code := stopped.Wait(soon); code != 0 {
 					t.Errorf("%s: exit code %d, want 0", which, code)
 				}
-				t.Logf("ended after %v", time.Since(begin).Round(time.Millisecond))
+				t.Logf("exited after %v", time.Since(begin).Round(time.Millisecond))
 				if code := download.Wait(patience); code == 0 {
-					t.Error("curl takes half of a download for the whole")
+					t.Error("curl took half of a download for all of it")
 				}
 				stopped.waitLog(`\[warn\] \[main\] .* again: ending now$`)
 			})
@@ -123,7 +123,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestReopenLog: SIGUSR1 after logrotate has renamed the file.
+// TestReopenLog sends SIGUSR1 after renaming the log file, as logrotate does.
 func TestReopenLog(t *testing.T) {
 	t.Parallel()
 	_, client := startPair(t)
@@ -134,26 +134,26 @@ func TestReopenLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.Signal(syscall.SIGUSR1)
-	eventually(t, patience, "a new log file", func() bool { _, err := os.Stat(client.Log); return err == nil })
+	eventually(t, patience, "there is a new log file", func() bool { _, err := os.Stat(client.Log); return err == nil })
 	curl(t, client.Addr, site.URL).must(t)
 	client.waitLog(`\[sock\] - .* = 0 up=\d+ down=\d+ sec=\S+$`)
 	old, err := os.ReadFile(moved)
 	if err != nil || strings.Contains(string(old), "[sock]") {
-		t.Errorf("the moved file, %v, has lines written since:\n%s", err, old)
+		t.Errorf("the moved file, %v, has lines written after the move:\n%s", err, old)
 	}
 	client.stop()
 	now, err := os.ReadFile(client.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Together they form one log, which the harness checks.
+	// Together they form one log for the harness to check.
 	if err := os.WriteFile(client.Log, append(old, now...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestReloadCertificates: SIGHUP reloads them, and an invalid file leaves the previous
-// ones in force.
+// TestReloadCertificates checks that SIGHUP reloads the certificates, and that if a
+// file is invalid, the previous ones remain in use.
 func TestReloadCertificates(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -172,7 +172,7 @@ func TestReloadCertificates(t *testing.T) {
 	server.waitLog(`\[info\] \[main\] server: reloaded certificates$`)
 	after := serverSerial(t, a, server.Addr)
 	if after == before {
-		t.Error("after SIGHUP the server still shows the certificate it had before")
+		t.Error("after SIGHUP, the server still presents the old certificate")
 	}
 	client.Signal(syscall.SIGHUP)
 	client.waitLog(`\[info\] \[main\] client: reloaded certificates$`)
@@ -186,7 +186,7 @@ func TestReloadCertificates(t *testing.T) {
 	server.Signal(syscall.SIGHUP)
 	server.waitLog(`\[erro\] \[main\] .*server\.pem.*; keeping the previous ones$`)
 	if got := serverSerial(t, a, server.Addr); got != after {
-		t.Errorf("with a bad file the server shows %s, want %s as before", got, after)
+		t.Errorf("with a bad file, the server presents serial %s, want %s as before", got, after)
 	}
 	curl(t, client.Addr, site.URL).must(t)
 }
@@ -212,7 +212,8 @@ func serverSerial(t testing.TB, a authority, addr string) string {
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// TestPortTaken: a second process on a port reports that and exits with code 1.
+// TestPortTaken checks that a second process on the same port reports the conflict and
+// exits with code 1.
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	server, client := startPair(t)
@@ -226,7 +227,7 @@ func TestPortTaken(t *testing.T) {
 		log := filepath.Join(t.TempDir(), "log")
 		r := tunnels(t, append(tt.args, "-sla.log.path="+log)...)
 		if r.Code != 1 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
-			t.Errorf("second start on %s: want exit code 1 and one line, got %v", tt.addr, r)
+			t.Errorf("second process on %s: want exit code 1 and one line, got %v", tt.addr, r)
 		}
 		contains(t, "standard error", r.Stderr, "tunnels: ", tt.addr, "is in use, perhaps by another tunnels process")
 		b, _ := os.ReadFile(log) // a missing file is detected below
@@ -236,8 +237,8 @@ func TestPortTaken(t *testing.T) {
 	curl(t, client.Addr, web(t, serveText("hello")).URL).must(t)
 }
 
-// TestSocketTaken: a UNIX socket in use is not replaced; one left behind by a killed
-// process is.
+// TestSocketTaken checks that a UNIX socket left behind by a killed process is
+// replaced, but not one that is in use.
 func TestSocketTaken(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
@@ -261,7 +262,7 @@ func TestSocketTaken(t *testing.T) {
 	} {
 		r := tunnels(t, append(second, "-sla.log.path=-")...)
 		if r.Code != 1 || r.Stdout != "" {
-			t.Errorf("second start %v: want exit code 1, got %v", second, r)
+			t.Errorf("second process %v: want exit code 1, got %v", second, r)
 		}
 		contains(t, "standard error", r.Stderr, "already", dir)
 	}
@@ -274,12 +275,12 @@ func TestSocketTaken(t *testing.T) {
 		p.stop()
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("after an orderly end the folder holds %v, %v; want nothing", left, err)
+		t.Errorf("after a clean exit the folder contains %v, %v; want no files", left, err)
 	}
 }
 
-// TestReloadWarnsAboutOptions: a reload does not apply a changed configuration file, and
-// logs that.
+// TestReloadWarnsAboutOptions checks that a reload does not apply a changed
+// configuration file, but logs a warning.
 func TestReloadWarnsAboutOptions(t *testing.T) {
 	t.Parallel()
 	conf := writeFile(t, "tunnels.conf", []byte("server = true\nremux.net = tcp\nserver.addr = 127.0.0.1:0\n"))
@@ -288,7 +289,7 @@ func TestReloadWarnsAboutOptions(t *testing.T) {
 	p.Signal(syscall.SIGHUP)
 	p.waitLog(`server: reloaded certificates`)
 	if bad := p.lines("has changed"); len(bad) > 0 {
-		t.Errorf("of a file that did not change: %q", bad)
+		t.Errorf("log about an unchanged file: %q", bad)
 	}
 	if err := os.WriteFile(conf, []byte("server = true\nremux.net = tcp\nserver.addr = 127.0.0.1:0\nserver.allow = all\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -297,7 +298,8 @@ func TestReloadWarnsAboutOptions(t *testing.T) {
 	p.waitLog(`\[warn\] \[main\] ` + regexp.QuoteMeta(conf) + ` has changed: options are read only at startup; restart`)
 }
 
-// TestNotify: systemd is notified when the process listens, and not before.
+// TestNotify checks that systemd is notified when the process is listening, and not
+// before.
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "notify")
@@ -311,12 +313,12 @@ func TestNotify(t *testing.T) {
 	b := make([]byte, 100)
 	n, err := c.Read(b)
 	if string(b[:n]) != "READY=1" {
-		t.Fatalf("told %q, %v", b[:n], err)
+		t.Fatalf("notification is %q, %v, want READY=1", b[:n], err)
 	}
 	address := strings.TrimPrefix(p.waitStdout(`^Server: listening on (\S+)$`), "Server: listening on ")
 	conn, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
-		t.Fatalf("it is told to be ready, and: %v", err)
+		t.Fatalf("connecting after the notification: %v", err)
 	}
 	conn.Close()
 }

@@ -23,7 +23,7 @@ import (
 	"tunnels/internal/testnet"
 )
 
-// noise returns n incompressible bytes, the same ones for the same n.
+// noise returns n incompressible bytes that depend only on n.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b) // never fails
@@ -35,16 +35,16 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// digestOf returns the digest of r's content.
+// digestOf returns the digest of the data read from r.
 func digestOf(t testing.TB, r io.Reader) string {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
-		t.Errorf("reading what was sent: %v", err)
+		t.Errorf("reading data for the digest: %v", err)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// writeFile writes b to a new file of that name.
+// writeFile writes b to a file called name in a new folder.
 func writeFile(t testing.TB, name string, b []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -61,7 +61,7 @@ func web(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// webTLS is web over TLS; caFile contains the certificate to trust.
+// webTLS is like web, but over TLS. caFile contains the certificate to trust.
 func webTLS(t testing.TB, h http.HandlerFunc) (s *httptest.Server, caFile string) {
 	s = httptest.NewUnstartedServer(h)
 	s.EnableHTTP2 = true
@@ -70,8 +70,8 @@ func webTLS(t testing.TB, h http.HandlerFunc) (s *httptest.Server, caFile string
 	return s, writeFile(t, "web.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }
 
-// answerAfterEOF is a target that sends nothing until it has read to the end; then it
-// sends the digest, and as many bytes of noise as requested.
+// answerAfterEOF starts a target that reads to EOF before it sends any data, and then
+// sends the digest of the data read, followed by the given number of bytes of noise.
 func answerAfterEOF(t testing.TB, more int) *testnet.Server {
 	return testnet.Serve(t, func(c *net.TCPConn) {
 		got, err := io.ReadAll(c)
@@ -83,12 +83,12 @@ func answerAfterEOF(t testing.TB, more int) *testnet.Server {
 	})
 }
 
-// answerTo returns answerAfterEOF's answer to b.
+// answerTo returns the reply to b from answerAfterEOF.
 func answerTo(b []byte, more int) string {
 	return fmt.Sprintf("%d %s\n", len(b), digest(b)) + string(noise(more))
 }
 
-// brief shortens s for a message.
+// brief shortens s for use in a message.
 func brief(s string) string {
 	if len(s) > 200 {
 		return fmt.Sprintf("%q… (%d bytes)", s[:200], len(s))
@@ -102,7 +102,7 @@ func curl(t testing.TB, addr string, args ...string) result {
 	return run(t, "curl", append([]string{"-sS", "--max-time", "15", "-x", "socks5h://" + addr}, args...)...)
 }
 
-// contains fails the test for each of want that is missing from s.
+// contains fails the test for each string in want that is missing from s.
 func contains(t testing.TB, what, s string, want ...string) {
 	t.Helper()
 	for _, w := range want {

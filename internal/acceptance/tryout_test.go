@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// greeting matches what a process prints at startup to guide newcomers.
+// greeting matches the text that a process prints at startup to guide newcomers.
 var greeting = regexp.MustCompile(`(?m)\ATrial mode: client and server run in this process[\s\S]+^Server: listening on 127\.0\.0\.1:\d+
 Client: SOCKS5 proxy on 127\.0\.0\.1:\d+
 Log:    here
@@ -22,7 +22,7 @@ Help:   http://127\.0\.0\.1:\d+/ .*
 Try:    curl -x socks5h://127\.0\.0\.1:\d+ http://127\.0\.0\.1:\d+/
 \z`)
 
-// tryIt runs the printed command in a shell.
+// tryIt runs the command printed after "Try:" in a shell.
 func tryIt(t testing.TB, p *process) {
 	t.Helper()
 	need(t, "curl")
@@ -32,7 +32,7 @@ func tryIt(t testing.TB, p *process) {
 	p.waitLog(`\[info\] \[sock\] - .* = 0 .*sec=\S+$`)
 }
 
-// TestTryOut: both roles in an empty folder, without preparation.
+// TestTryOut runs both roles in an empty folder, without any preparation.
 func TestTryOut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -42,7 +42,7 @@ func TestTryOut(t *testing.T) {
 	p.args = append(p.args, "-sla.log.level=info")
 	p.waitStdout(`^Try: .*$`)
 	if got := p.Stdout.String(); !greeting.MatchString(got) {
-		t.Errorf("it says\n%swant it to match\n%s", got, greeting)
+		t.Errorf("greeting is\n%swant it to match\n%s", got, greeting)
 	}
 	tryIt(t, p)
 	// Client and server run in one process, so both log each event.
@@ -53,15 +53,15 @@ func TestTryOut(t *testing.T) {
 	}
 	contains(t, "standard error", p.Stderr.String(), "[main] interrupt: stopping; ", "second signal")
 	if n := strings.Count(p.Stderr.String(), "stopping"); n != 1 {
-		t.Errorf("it logs %d times that it is stopping", n)
+		t.Errorf("it logged %d times that it is stopping, want once", n)
 	}
 	p.finish()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("it left %v, %v in its folder, want nothing", left, err)
+		t.Errorf("it left %v, %v in its folder, want no files", left, err)
 	}
 }
 
-// clone clones the repository, including uncommitted changes.
+// clone returns a clone of the repository, including uncommitted changes.
 func clone(t testing.TB) string {
 	t.Helper()
 	need(t, "git")
@@ -115,18 +115,18 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-// TestMakeRun: the commands in README for a fresh clone.
+// TestMakeRun tests the commands in README for a fresh clone.
 func TestMakeRun(t *testing.T) {
 	t.Parallel()
 	need(t, "make", "go")
 	dir := clone(t)
 	p := job{Dir: dir, Env: []string{"TUNNELS_CLIENT_ADDR=127.0.0.1:0"}}.start(t, "make run", "make", "run")
 	p.Log = "-"
-	eventually(t, patience, "make run says what to type", func() bool {
+	eventually(t, patience, "make run has printed a command to try", func() bool {
 		return !p.Running() || strings.Contains(p.Stdout.String(), "\nTry: ")
 	})
 	if !p.Running() {
-		t.Fatalf("it has ended\n%s", p.state())
+		t.Fatalf("make run has exited\n%s", p.state())
 	}
 	tryIt(t, p)
 	// Ctrl-C on a terminal reaches make and the processes it has started.
@@ -137,7 +137,7 @@ func TestMakeRun(t *testing.T) {
 	contains(t, "standard error", p.Stderr.String(), "stopping", "[main] stopped\n")
 	got := run(t, filepath.Join(dir, "bin/tunnels"), "version").must(t).Stdout
 	if strings.Contains(got, "unknown") {
-		t.Errorf("the version is %q, want that of git", got)
+		t.Errorf("the version is %q, want the output of git describe", got)
 	}
 	if r := run(t, "make", "-C", dir); r.Code != 0 || !strings.Contains(r.Stdout, "make TARGET") {
 		t.Errorf("make without a target: %v", r)

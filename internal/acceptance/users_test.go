@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestUsersAndAddresses: two addresses and a UNIX socket share one users file, which
-// changes while the client runs.
+// TestUsersAndAddresses tests two addresses and a UNIX socket that share a users file,
+// which is changed while the client is running.
 func TestUsersAndAddresses(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -26,7 +26,7 @@ func TestUsersAndAddresses(t *testing.T) {
 	contains(t, "users add", add("old secret").Stdout, "added alice to "+users)
 	job{Env: []string{"TUNNELS_PASSWORD=hush"}}.run(t, binary, "users", "add", users, "bob").must(t)
 	if r := tunnels(t, "users", "list", users).must(t); r.Stdout != "alice\nbob\n" {
-		t.Errorf("users list says %q", r.Stdout)
+		t.Errorf("users list prints %q", r.Stdout)
 	}
 
 	server := startServer(t)
@@ -39,15 +39,15 @@ func TestUsersAndAddresses(t *testing.T) {
 	for _, addr := range []string{client.Addr, "127.0.0.1:" + port, "localhost" + socket} {
 		for _, user := range []string{"alice:old secret", "bob:hush"} {
 			if got := curl(t, addr, "-U", user, site.URL).must(t).Stdout; got != "hello" {
-				t.Errorf("curl as %s by %s = %q, want hello", user, addr, got)
+				t.Errorf("curl as %s via %s = %q, want hello", user, addr, got)
 			}
 		}
 	}
 	if r := run(t, "curl", "-sS", "-x", "socks4a://bob%3Ahush@"+client.Addr, site.URL).must(t); r.Stdout != "hello" {
-		t.Errorf("curl by SOCKS4a = %q, want hello", r.Stdout)
+		t.Errorf("curl via SOCKS4a = %q, want hello", r.Stdout)
 	}
 	if r := curl(t, client.Addr, site.URL); r.Code == 0 {
-		t.Error("curl without a password succeeds")
+		t.Error("curl without a password succeeded")
 	}
 
 	contains(t, "users add", add("new secret").Stdout, "changed the password of alice")
@@ -61,13 +61,13 @@ func TestUsersAndAddresses(t *testing.T) {
 			t.Errorf("curl as %s still succeeds", user)
 		}
 		if least := time.Duration(i) * 250 * time.Millisecond; time.Since(start) < least {
-			t.Errorf("wrong password %d was answered within %v", i+1, least)
+			t.Errorf("wrong password %d was rejected within %v, want a longer delay", i+1, least)
 		}
 	}
 	client.waitLog(`\[warn\] \[main\] no request from 127\.0\.0\.1:\d+: .*user or password is wrong$`)
 	for _, secret := range []string{"secret", "hush", "$2a$"} {
 		if strings.Contains(client.log(), secret) {
-			t.Errorf("the log holds %q", secret)
+			t.Errorf("the log contains %q", secret)
 		}
 	}
 	if err := os.WriteFile(users, []byte("nonsense\n"), 0o600); err != nil {
@@ -76,12 +76,12 @@ func TestUsersAndAddresses(t *testing.T) {
 	curl(t, client.Addr, "-U", "alice:new secret", site.URL).must(t)
 	check := append([]string{"check", "-offline", "-client", "-server.addr=" + server.Addr, "-client.users=" + users}, common(t).client("laptop.pem")...)
 	if r := tunnels(t, check...); r.Code != 1 || !strings.Contains(r.Stdout, users+": line 1: ") {
-		t.Errorf("check of a broken users file: %v; want exit code 1 and the line", r)
+		t.Errorf("check of a broken users file: %v; want exit code 1 and the line number", r)
 	}
 }
 
-// TestUsersVerbRefuses: the verb says what is expected, with exit code 2 if the command
-// line is wrong.
+// TestUsersVerbRefuses checks that the users command explains what is wrong, with exit
+// code 2 if the command line is invalid.
 func TestUsersVerbRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -108,15 +108,15 @@ func TestUsersVerbRefuses(t *testing.T) {
 		}
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("failed commands left files behind: %v, %v", left, err)
 	}
 	if r := tunnels(t, "users", "-h").must(t); !strings.Contains(r.Stdout, "TUNNELS_PASSWORD") {
-		t.Errorf("users -h says %q", r.Stdout)
+		t.Errorf("users -h prints %q", r.Stdout)
 	}
 }
 
-// TestTwentyThousandSlowGreetings: connections that send one byte and then nothing use
-// few resources, and the next one is served.
+// TestTwentyThousandSlowGreetings checks that connections that send one byte and then
+// stall use few resources, and that the next one is still served.
 func TestTwentyThousandSlowGreetings(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -125,7 +125,7 @@ func TestTwentyThousandSlowGreetings(t *testing.T) {
 	curl(t, client.Addr, site.URL).must(t)
 	before := client.rss()
 	const all = 20_000
-	slow := make([]net.Conn, 6000) // the latest ones, more than the client keeps
+	slow := make([]net.Conn, 6000) // the newest ones, more than the client keeps open
 	t.Cleanup(func() {
 		for _, c := range slow {
 			c.Close()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# paste.sh DIR: runs what README says, in DIR/blocks, on a machine of its own: with
+# paste.sh DIR runs README's commands, from DIR/blocks, as if on a separate machine: with
 # its own /etc, /usr/local/bin, /var/log, network and processes. Needs root.
-# DIR/src is the folder of the source, with bin/tunnels.
+# DIR/src is the source folder, including bin/tunnels.
 set -euo pipefail
 
 if [ "${2-}" != inside ]; then
@@ -32,7 +32,7 @@ cat >"$W/fake/sudo" <<'END'
 #!/bin/sh
 exec "$@"
 END
-# scp FROM TO, where vps.example.com is the folder vps of this machine.
+# scp FROM TO copies files. vps.example.com stands for the folder vps on this machine.
 cat >"$W/fake/scp" <<'END'
 #!/bin/bash
 at() {
@@ -44,7 +44,7 @@ at() {
 }
 exec cp "$(at "$1")" "$(at "$2")"
 END
-# systemctl runs the ExecStart of a unit as its user.
+# systemctl runs a unit's ExecStart as the unit's user.
 cat >"$W/fake/systemctl" <<'END'
 #!/bin/bash
 set -eu
@@ -65,7 +65,7 @@ start() {
 	fi
 	"${as[@]}" ${cmd//%E/$HOME/.config} >>"$W/$name.log" 2>&1 </dev/null &
 	echo $! >"$W/$name.pid"
-	# The binary is replaced by the next command, perhaps.
+	# Wait for the exec, because the next command may replace the binary.
 	while kill -0 $! 2>/dev/null && [ "$(cat /proc/$!/comm)" != tunnels ]; do sleep 0.05; done
 }
 stop() {
@@ -73,21 +73,21 @@ stop() {
 	while kill -0 "$(cat "$W/$name.pid")" 2>/dev/null; do sleep 0.05; done
 }
 case "$*" in
-daemon-reload) test -s "$unit" ;; # which is to be there by then
+daemon-reload) test -s "$unit" ;; # the unit must exist by now
 'enable --now tunnels') start ;;
 'restart tunnels') stop && start ;;
 'disable --now tunnels') stop ;;
-*) echo "systemctl $*: not known here" >&2 && exit 1 ;;
+*) echo "systemctl $*: not supported here" >&2 && exit 1 ;;
 esac
 END
 chmod +x "$W"/fake/*
 
-# paste BLOCK HOME FOLDER
+# paste BLOCK HOME FOLDER runs a block of commands.
 paste() {
 	echo "== $1"
 	(cd "$3" && HOME=$2 bash -eu "$W/blocks/$1")
 }
-# fetch asks for the page until it comes.
+# fetch retries until it gets the page.
 fetch() {
 	curl -sS --retry 60 --retry-all-errors --retry-delay 1 --max-time 20 -x socks5h://127.0.0.1:1080 http://198.51.100.7/ 2>>"$W/curl.log" || {
 		tail -n 50 "$W"/*.log >&2
