@@ -21,14 +21,14 @@ type Ender interface {
 
 // Time limits for delivering the data that an end sent before it was lost.
 const (
-	stallMax = 3 * time.Second  // for as long as the other end accepts nothing
+	stallMax = 3 * time.Second  // without the other end accepting any data
 	lostMax  = 10 * time.Second // in total, if the data is incomplete anyway
 	// orphanMax replaces stallMax after a clean end. The target may be slow; a kernel
 	// also waits about this long to deliver an exited process's data.
 	orphanMax = time.Minute
 )
 
-// timers holds the timers of a join. stopTimers waits for running ones.
+// timers holds a join's timers. stopTimers waits for those that are running.
 type timers struct {
 	mu   sync.Mutex
 	over bool           // guarded by mu
@@ -71,7 +71,7 @@ func (j *join) stopTimers() {
 	t.wg.Wait()
 }
 
-// listen arranges to notice when d's source ends, through its OnEnd if it has one and
+// listen arranges for the join to learn when d's source ends, through its OnEnd if it has one and
 // otherwise through a guard.
 func (j *join) listen(d *direction) {
 	from := j.ends[d.from]
@@ -107,7 +107,7 @@ func (j *join) onEnd(e End, err error, whole bool) {
 		}
 		stall = orphanMax
 	case !target && (whole || why == code.TargetReset):
-		return // likewise, pausing a download that has fully arrived is not a failure
+		return // pausing a download that has fully arrived is not a failure either
 	case !whole:
 		until = time.Now().Add(lostMax)
 	}
@@ -115,7 +115,7 @@ func (j *join) onEnd(e End, err error, whole bool) {
 }
 
 // await fails the join once the other end has accepted no data from e for stall, not
-// counting time spent on rate limiting, or at until unless that is zero.
+// counting time spent on rate limiting, or at until if that is not zero.
 func (j *join) await(e End, err error, stall time.Duration, until time.Time) {
 	taken := j.taken(e)
 	wait := stall

@@ -16,7 +16,7 @@ import (
 // closed. Each Write takes pace or, if pace is negative, blocks until the end is
 // closed.
 type ender struct {
-	net.Conn // nil: no other method may be called
+	net.Conn // nil, so no other method may be called
 	say      chan string
 	pace     time.Duration
 	onEnd    func(error, bool)
@@ -104,7 +104,7 @@ func TestEnded(t *testing.T) {
 		whole bool
 		says  int           // number of 10-byte pieces sent by the lost end
 		pace  time.Duration // how long the other end takes for each piece; negative means forever
-		ends  bool          // the lost end sent end of file before
+		ends  bool          // the lost end had already sent end of file
 		took  time.Duration // time until the join ends; 0 means never
 		got   int
 		clean bool

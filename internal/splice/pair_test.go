@@ -17,12 +17,12 @@ type observed struct {
 	app, target Stream
 	b           *session // the end connected to target
 	moved       [2]atomic.Int64
-	told        chan string
+	calls       chan string
 	result      chan Result
 }
 
 func observe(t *testing.T) *observed {
-	o := &observed{told: make(chan string, 9), result: make(chan Result, 1)}
+	o := &observed{calls: make(chan string, 9), result: make(chan Result, 1)}
 	app, a := pair(t, "tcp")
 	target, b := pair(t, "tcp")
 	o.app, o.target, o.b = app, target, &session{Stream: b}
@@ -31,17 +31,17 @@ func observe(t *testing.T) *observed {
 	p.FromA = Flow{Moved: &o.moved[0]}
 	p.FromB = Flow{
 		Moved:  &o.moved[1],
-		First:  func() { o.told <- "first" },
-		Failed: func(err error) { o.told <- "failed" },
+		First:  func() { o.calls <- "first" },
+		Failed: func(err error) { o.calls <- "failed" },
 	}
-	go func() { o.result <- p.Join(); close(o.told) }()
+	go func() { o.result <- p.Join(); close(o.calls) }()
 	return o
 }
 
 // events waits for the join to end and returns the recorded calls.
 func (o *observed) events() string {
 	var all []string
-	for e := range o.told {
+	for e := range o.calls {
 		all = append(all, e)
 	}
 	return strings.Join(all, " ")
@@ -49,10 +49,10 @@ func (o *observed) events() string {
 
 func TestFlow(t *testing.T) {
 	for name, tt := range map[string]struct {
-		play func(o *observed)
-		told string
-		up   int64 // -1 means that any number is accepted
-		down int64
+		play  func(o *observed)
+		calls string
+		up    int64 // -1 means that any number is accepted
+		down  int64
 	}{
 		"an answer": {func(o *observed) {
 			io.WriteString(o.app, "request")
@@ -89,7 +89,7 @@ func TestFlow(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 		}, "", -1, 0},
-		"the application gives up": {func(o *observed) {
+		"application reset": {func(o *observed) {
 			Abort(o.app, code.Cancelled, "")
 			io.ReadAll(o.target)
 		}, "", 1000, 0},
@@ -98,8 +98,8 @@ func TestFlow(t *testing.T) {
 			o := observe(t)
 			tt.play(o)
 			<-o.result
-			if told := o.events(); told != tt.told {
-				t.Errorf("calls were %q, want %q", told, tt.told)
+			if calls := o.events(); calls != tt.calls {
+				t.Errorf("calls were %q, want %q", calls, tt.calls)
 			}
 			if up, down := o.moved[0].Load(), o.moved[1].Load(); tt.up >= 0 && up != tt.up || down != tt.down {
 				t.Errorf("counted %d and %d bytes, want %d and %d", up, down, tt.up, tt.down)
@@ -117,7 +117,7 @@ func TestFailedFirst(t *testing.T) {
 	p := Pair{A: a, B: b, FromB: Flow{Failed: func(error) {
 		app.(*net.TCPConn).SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		if _, err := app.Read(make([]byte, 1)); !isTimeout(err) {
-			t.Errorf("the application already sees %v", err)
+			t.Errorf("the application has already seen %v", err)
 		}
 		app.(*net.TCPConn).SetReadDeadline(time.Time{})
 		close(noted)
@@ -169,8 +169,7 @@ func (e eager) SetSink(take func([][]byte) int) error {
 	return nil
 }
 
-// TestDeliveryFailsAtOnce tests a delivery that fails before the pair has begun to
-// copy.
+// TestDeliveryFailsAtOnce tests a delivery that fails before copying has begun.
 func TestDeliveryFailsAtOnce(t *testing.T) {
 	_, a := pair(t, "tcp")
 	_, b := pair(t, "tcp")
@@ -178,7 +177,7 @@ func TestDeliveryFailsAtOnce(t *testing.T) {
 	failed := make(chan error, 1)
 	p := Pair{A: eager{a}, B: b, FromB: Flow{Failed: func(err error) { failed <- err }}}
 	if r := p.Join(); r.Failed != B || r.Err == nil {
-		t.Errorf("Join = %+v, want that b failed", r)
+		t.Errorf("Join = %+v, want b failed", r)
 	}
 	if len(failed) != 1 {
 		t.Error("the failure was not reported")

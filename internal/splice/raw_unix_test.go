@@ -21,7 +21,7 @@ func TestIdleHoldsNoBuffer(t *testing.T) {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // a second run frees what sync.Pool kept in the first
+		runtime.GC() // sync.Pool survives the first run
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
@@ -116,7 +116,7 @@ func TestDeliverToReset(t *testing.T) {
 		<-stop
 		r := <-done
 		if r.Err == nil || r.Failed != B {
-			t.Errorf("Both = %+v, want a failure of b, which was reset", r)
+			t.Errorf("Both = %+v, want b failed, because it was reset", r)
 		}
 		peer.Close()
 	}

@@ -17,13 +17,13 @@ import (
 // occasionally happens on a busy machine.
 type slowWriter struct {
 	c       *net.TCPConn
-	told    chan struct{} // closed when Write has seen the error
+	failed  chan struct{} // closed when Write has seen the error
 	read    chan struct{} // closed when a later Read has returned
 	release <-chan struct{}
 }
 
 func (w *slowWriter) Read(p []byte) (int, error) {
-	<-w.told
+	<-w.failed
 	n, err := w.c.Read(p)
 	close(w.read)
 	return n, err
@@ -32,11 +32,11 @@ func (w *slowWriter) Read(p []byte) (int, error) {
 func (w *slowWriter) Write(p []byte) (int, error) {
 	n, err := w.c.Write(p)
 	if err != nil {
-		close(w.told)
+		close(w.failed)
 		<-w.read
 		select {
 		case <-w.release:
-		case <-time.After(time.Second): // as expected, no clean end was passed on meanwhile
+		case <-time.After(time.Second): // as expected, no clean end was passed on
 		}
 	}
 	return n, err
@@ -57,7 +57,7 @@ func TestResetSeenOnlyByWriter(t *testing.T) {
 	app, near := tcpPair(t)
 	far, target := tcpPair(t)
 	ended := make(chan struct{})
-	w := &slowWriter{c: near, told: make(chan struct{}), read: make(chan struct{}), release: ended}
+	w := &slowWriter{c: near, failed: make(chan struct{}), read: make(chan struct{}), release: ended}
 	done := make(chan Result, 1)
 	go func() { done <- Both(w, far, code.Cancelled, code.TargetReset) }()
 	go func() {

@@ -43,7 +43,7 @@ type source struct {
 	waiter Waiter             // conn as a Waiter, or nil if it is not one
 	peeker Peeker             // conn as a Peeker, or nil if it is not one
 	lent   bool               // holding bytes borrowed from peeker
-	raw    syscall.RawConn    // the socket of sys, or nil if not available (yet)
+	raw    syscall.RawConn    // the socket of sys, or nil if not yet available
 	try    func(uintptr) bool // s.tryRead, stored so as to allocate it only once
 
 	size int     // next buffer's size, as an index in bufferSizes
@@ -119,7 +119,7 @@ func (s *source) hold() {
 	}
 }
 
-// release returns the buffer to its pool, or ends the loan of bytes, if any.
+// release returns the buffer to its pool, or returns borrowed bytes to their Peeker.
 func (s *source) release() {
 	if s.lent {
 		s.peeker.Discard()

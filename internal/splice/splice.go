@@ -17,7 +17,7 @@
 //
 // A failure is noticed even while an end is not being read, because the other end
 // accepts no data or end of file was already read: see [Ender]. Data sent before the
-// failure is still delivered as long as the other end keeps accepting it; if that
+// failure is still delivered as long as the other end keeps accepting it; if it
 // accepts nothing for a few seconds, both ends are aborted.
 //
 // # Cost
@@ -46,7 +46,7 @@ type Stream interface {
 	CloseWrite() error
 }
 
-// Waiter is a source for which a caller can wait without holding a buffer.
+// Waiter is a source that a caller can wait for without holding a buffer.
 type Waiter interface {
 	// WaitReadable waits until Read would not block, because of data, end of file or an
 	// error. It may return that error. An error matching errors.ErrUnsupported means
@@ -71,7 +71,7 @@ type SinkSetter interface {
 	SetSink(take func(pieces [][]byte) int) error
 }
 
-// Sleeper is a source for which a caller can wait without a goroutine.
+// Sleeper is a source that a caller can wait for without a goroutine.
 type Sleeper interface {
 	// OnReadable reports whether Read would block. If so, f is called once in its own
 	// goroutine when Read no longer would, or spuriously. OnReadable may return false
@@ -241,7 +241,7 @@ func (j *join) direction(from, to End) *direction {
 }
 
 // deliverTo makes the source deliver to the other end's socket, if both support that.
-// Both directions must exist by then, because a delivery may fail at once.
+// Both directions must exist by then, because a delivery may fail immediately.
 func (d *direction) deliverTo() {
 	source, ok := d.j.ends[d.from].(SinkSetter)
 	if !ok {
@@ -257,7 +257,7 @@ func (d *direction) deliverTo() {
 }
 
 // start calls run in a new goroutine: once there is data if the source can report that,
-// otherwise at once.
+// otherwise immediately.
 func (d *direction) start() {
 	if d.sleeper == nil || !d.sleeper.OnReadable(d.run) {
 		go d.run()
@@ -294,7 +294,7 @@ func (d *direction) step() bool {
 		return true
 	case errors.Is(err, io.EOF):
 		j.eof(d.from, d.to)
-	case j.isGone(d.to): // the destination wants no more data
+	case j.isGone(d.to): // the destination accepts no more data
 	default:
 		j.fail(d.from, err)
 	}
@@ -412,7 +412,7 @@ func (j *join) eof(from, to End) {
 	j.mu.Lock()
 	over := j.ended[to]
 	j.mu.Unlock()
-	if over { // that end is finished and gone, so it needs no end of file from us
+	if over { // that end is finished and gone, so there is no need to pass on the end of file
 		return
 	}
 	j.writeFailed(to, err)
@@ -421,7 +421,7 @@ func (j *join) eof(from, to End) {
 // writeFailed records that writing to end e failed.
 func (j *join) writeFailed(e End, err error) {
 	j.mu.Lock()
-	if j.gone[e] { // ended cleanly and wants no more data
+	if j.gone[e] { // ended cleanly and accepts no more data
 		j.mu.Unlock()
 		return
 	}

@@ -230,8 +230,8 @@ func TestDeadlineIsNotCleanEnd(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeTargetResetArrives checks that the answer arrives from a server that
-// answers early and closes without reading the whole request.
+// TestAnswerBeforeTargetResetArrives checks that if a server responds early and closes
+// without reading the whole request, its response arrives.
 func TestAnswerBeforeTargetResetArrives(t *testing.T) {
 	answer := bytes.Repeat([]byte("too large "), 2000) // fits in an unread socket's buffer
 	app, a := pair(t, "tcp")
@@ -399,7 +399,7 @@ func (l *peeker) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestPeeker checks that a Peeker is borrowed from, not read.
+// TestPeeker checks that a Peeker is read through Peek, not Read.
 func TestPeeker(t *testing.T) {
 	_, a := tcpPair(t)
 	app, b := tcpPair(t)
