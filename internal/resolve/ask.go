@@ -27,7 +27,7 @@ const (
 // upstream is a source of answers.
 type upstream interface {
 	// lookup sends one query and waits up to patience for the answer. An *rcodeError
-	// means that the upstream answered with a failure, any other error that it gave no
+	// means that the upstream answered with a failure, any other error that it did not
 	// answer.
 	lookup(ctx context.Context, q question, patience time.Duration) (answer, error)
 	String() string
@@ -40,28 +40,27 @@ type server struct {
 	restsUntil atomic.Int64 // in Unix nanoseconds
 }
 
-// ask queries upstreams until one has an answer. It moves to the next one when one
-// fails or stays silent for a while, and starts over after the last, because datagrams
-// may be lost. Slow answers still count: every upstream that was asked may answer until
-// the end.
+// ask queries upstreams until one answers. It moves on to the next one when one fails or
+// stays silent for a while, and starts over after the last, because datagrams may be
+// lost. Late answers are accepted: all queries stay open until ask returns.
 func (r *Resolver) ask(ctx context.Context, q question, turn *ticket) answer {
 	defer r.turns.end(turn)
 	select {
 	case <-turn.granted:
 	case <-ctx.Done():
 		a := r.failure(ctx, q, nil)
-		a.ttl = 0 // don't cache: no upstream was asked, and the next client may get its turn at once
+		a.ttl = 0 // don't cache: no upstream was queried, and the next client may not have to wait
 		return a
 	}
-	h := r.newHearing(ctx, q)
-	defer h.end()
+	p := r.newPending(ctx, q)
+	defer p.end()
 	var errs []error
 	for _, patience := range r.patience {
 		errs = errs[:0]
 		silent := false
 		for _, s := range r.inOrder() {
-			h.ask(s)
-			v, err := h.hear(s, patience)
+			p.send(s)
+			v, err := p.wait(s, patience)
 			if err == nil {
 				v.s.restsUntil.Store(0)
 				return checked(v.answer, q, v.s)
@@ -119,7 +118,7 @@ func checked(a answer, q question, s *server) answer {
 	return a
 }
 
-// failure returns the answer for the case that no upstream has one. It is not cached if
+// failure returns the answer if no upstream has one. It is not cached if
 // ctx was canceled early.
 func (r *Resolver) failure(ctx context.Context, q question, errs []error) answer {
 	a := answer{failed: true, ttl: failureTTL}

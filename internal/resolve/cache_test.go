@@ -71,7 +71,7 @@ func TestTTLLimits(t *testing.T) {
 				time.Sleep(time.Nanosecond)
 				look()
 				if v4, v6 := drain(asked); v4 == 0 || v6 == 0 {
-					t.Errorf("after %v: asked %d times for IPv4, %d for IPv6, want both again", tt.want, v4, v6)
+					t.Errorf("after %v: queried %d times for IPv4, %d for IPv6, want both again", tt.want, v4, v6)
 				}
 			})
 		})
@@ -92,8 +92,8 @@ func TestErrorTexts(t *testing.T) {
 	}{
 		{"neither", none, none, nil, nil, code.HostUnreachable, "name a.example has no address"},
 		{"no name", gone, gone, nil, nil, code.HostUnreachable, "name a.example does not exist (fake)"},
-		{"SERVFAIL", answer{}, answer{}, servfail, servfail, code.HostUnreachable, "resolving a.example: fake: answers SERVFAIL"},
-		{"IPv4 unknown", answer{}, none, servfail, nil, code.HostUnreachable, "answers SERVFAIL"},
+		{"SERVFAIL", answer{}, answer{}, servfail, servfail, code.HostUnreachable, "resolving a.example: fake: answered SERVFAIL"},
+		{"IPv4 unknown", answer{}, none, servfail, nil, code.HostUnreachable, "answered SERVFAIL"},
 		{"IPv6 unknown", none, answer{}, nil, context.DeadlineExceeded, code.Timeout, "deadline exceeded"},
 		{"silence", answer{}, answer{}, context.DeadlineExceeded, context.DeadlineExceeded, code.Timeout, "fake: context deadline"},
 	}
@@ -154,7 +154,7 @@ func TestNoQuery(t *testing.T) {
 
 // TestBoundOfAnswers checks that a million names do not exceed the cache's limit.
 func TestBoundOfAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // in fake time no answer is late, so both families are cached
+	synctest.Test(t, func(t *testing.T) { // in fake time all answers arrive in time, so both families are cached
 		r := newResolver([]upstream{&fake{answer: both}})
 		defer r.Close()
 		for i := range maxAnswers + 100 {

@@ -68,7 +68,7 @@ func TestLastWaiterCancels(t *testing.T) {
 		wg.Wait()
 		for range 2 {
 			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("the query ended with %v, want it cancelled", err)
+				t.Errorf("the query ended with %v, want cancelled", err)
 			}
 		}
 		synctest.Wait()
@@ -122,7 +122,7 @@ func TestResolutionDelay(t *testing.T) {
 	}
 }
 
-// TestNext checks that when an upstream does not answer, the next one is asked, and is
+// TestNext checks that when an upstream does not answer, the next one is queried, and is
 // tried first for a while.
 func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestNext(t *testing.T) {
 		began = time.Now()
 		wantAddrs(t, r, "b.example", "2001:db8::1 192.0.2.1")
 		if took := time.Since(began); took != 0 {
-			t.Errorf("the next name took %v, want the live upstream asked first", took)
+			t.Errorf("the next name took %v, want the live upstream queried first", took)
 		}
 		wantAsked(t, "the dead upstream", dead.asked, 1, 1)
 		time.Sleep(rest)
@@ -151,7 +151,7 @@ func TestNext(t *testing.T) {
 }
 
 // TestNextAfterFailure checks that after an upstream answers with a failure, the next
-// one is asked instead.
+// one is queried instead.
 func TestNextAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servfail := func(context.Context, question) (answer, error) { return answer{}, &rcodeError{"SERVFAIL"} }
@@ -159,7 +159,7 @@ func TestNextAfterFailure(t *testing.T) {
 		second := &fake{asked: make(chan question, 100), answer: servfail}
 		r := newResolver([]upstream{first, second})
 		t.Cleanup(r.Close)
-		wantCode(t, r, "a.example", code.HostUnreachable, "fake: answers SERVFAIL; fake: answers SERVFAIL")
+		wantCode(t, r, "a.example", code.HostUnreachable, "fake: answered SERVFAIL; fake: answered SERVFAIL")
 		wantAsked(t, "first", first.asked, 1, 1)
 		wantAsked(t, "second", second.asked, 1, 1)
 		second.answer = both
@@ -184,7 +184,7 @@ func TestSlowUpstream(t *testing.T) {
 			begin := time.Now()
 			wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
 			if took := time.Since(begin); took != needs {
-				t.Errorf("with an upstream that needs %v, Lookup took %v", needs, took)
+				t.Errorf("with an upstream that takes %v, Lookup took %v", needs, took)
 			}
 		})
 	}
@@ -213,7 +213,7 @@ func TestTurns(t *testing.T) {
 				t.Error(err)
 			}
 			if took := time.Since(begin); took != 0 {
-				t.Errorf("the lookup of another client took %v", took)
+				t.Errorf("another client's lookup took %v", took)
 			}
 		}
 		// A name requested by both uses the turn of the client that waits less.
@@ -221,7 +221,7 @@ func TestTurns(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		if _, err := r.Lookup(t.Context(), "other", "shared.example"); err == nil || time.Since(begin) != 4500*time.Millisecond {
-			t.Errorf("a name both wait for: %v after %v, want only the upstream's timeout", err, time.Since(begin))
+			t.Errorf("the shared name: %v after %v, want only the upstream's timeout", err, time.Since(begin))
 		}
 		wg.Wait()
 		if r.turns.busy != 0 || len(r.turns.lines) != 0 || r.turns.next.Len() != 0 {
@@ -252,7 +252,7 @@ func TestTooMany(t *testing.T) {
 	})
 }
 
-// TestClose checks that waiters get an error, and that later calls return at once.
+// TestClose checks that waiters get an error, and that later calls return immediately.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newFake(t, func(ctx context.Context, _ question) (answer, error) {

@@ -87,17 +87,17 @@ func (h *https) post(ctx context.Context, msg []byte) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answers with HTTP status %d", resp.StatusCode)
+		return nil, fmt.Errorf("answered with HTTP status %d", resp.StatusCode)
 	}
 	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t != messageType {
-		return nil, fmt.Errorf("answers with %.60q, not %s", t, messageType)
+		return nil, fmt.Errorf("answered with %.60q, not %s", t, messageType)
 	}
 	reply, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage+1))
 	if err != nil {
 		return nil, noAnswer(err)
 	}
 	if len(reply) > maxMessage {
-		return nil, fmt.Errorf("answers with more than %d bytes", maxMessage)
+		return nil, fmt.Errorf("answered with more than %d bytes", maxMessage)
 	}
 	return reply, nil
 }

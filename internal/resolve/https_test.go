@@ -34,7 +34,7 @@ func TestHTTPS(t *testing.T) {
 		asked.Add(1)
 		if req.Method != http.MethodPost || req.URL.Path != "/dns-query" || req.Header.Get("Content-Type") != "application/dns-message" ||
 			req.Header.Get("User-Agent") != "" || req.ProtoMajor != 2 {
-			t.Errorf("asked by %s %s %s with %v", req.Method, req.URL, req.Proto, req.Header)
+			t.Errorf("got %s %s %s with %v", req.Method, req.URL, req.Proto, req.Header)
 		}
 		b, err := io.ReadAll(req.Body)
 		var q message
@@ -55,7 +55,7 @@ func TestHTTPS(t *testing.T) {
 		wantAddrs(t, r, "a.example", "2001:db8::1 192.0.2.1")
 	}
 	if n := asked.Load(); n != 2 {
-		t.Errorf("asked %d times, want once for each family", n)
+		t.Errorf("got %d queries, want one for each family", n)
 	}
 }
 
@@ -67,9 +67,9 @@ func TestHTTPSRefused(t *testing.T) {
 		handle http.HandlerFunc
 		want   string
 	}{
-		{"status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "answers with HTTP status 403"},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "answers with HTTP status 302"},
-		{"page", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, `answers with "text/html"`},
+		{"status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "answered with HTTP status 403"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "answered with HTTP status 302"},
+		{"page", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, `answered with "text/html"`},
 		{"garbage", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", messageType)
 			io.WriteString(w, "garbage")
@@ -77,14 +77,14 @@ func TestHTTPSRefused(t *testing.T) {
 		{"flood", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", messageType)
 			io.Copy(w, bytes.NewReader(make([]byte, 1<<20)))
-		}, "answers with more than 65535 bytes"},
-		{"hangs up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "asking: "},
+		}, "answered with more than 65535 bytes"},
+		{"aborts", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "asking: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newDoH(t, "/s3cret/dns-query", tt.handle)
 			_, err := r.Lookup(t.Context(), "client", "a.example")
 			if c, _ := code.Of(err); c != code.HostUnreachable || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {
-				t.Errorf("Lookup = %v, want code %v that says %s and no secret", err, code.HostUnreachable, tt.want)
+				t.Errorf("Lookup = %v, want code %v, with %s and without the secret", err, code.HostUnreachable, tt.want)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestHTTPSRefused(t *testing.T) {
 
 // TestHTTPSUntrusted checks that a server with an untrusted certificate is not used.
 func TestHTTPSUntrusted(t *testing.T) {
-	r := newDoH(t, "/dns-query", func(http.ResponseWriter, *http.Request) { t.Error("asked although it is not trusted") })
+	r := newDoH(t, "/dns-query", func(http.ResponseWriter, *http.Request) { t.Error("queried although its certificate is not trusted") })
 	r.servers[0].upstream.(*https).transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
 	wantCode(t, r, "a.example", code.HostUnreachable, "certificate signed by unknown authority")
 }

@@ -54,8 +54,8 @@ func (u Upstream) open(list string) upstream {
 	return &plain{Upstream: u}
 }
 
-// Parse parses a comma-separated list of upstreams. They are asked in order, moving to
-// the next when one does not answer or fails:
+// Parse parses a comma-separated list of upstreams. They are queried in order, moving
+// on to the next when one fails or does not answer:
 //
 //	system                        the system's configuration: its servers and hosts file
 //	1.1.1.1, 2606:4700:4700::1111 a server; UDP, and TCP for long answers

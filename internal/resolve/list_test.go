@@ -70,14 +70,14 @@ func TestParseRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse(%q) = %v, want it to say: %s", list, err, want)
 		} else if strings.Contains(list, "https://") && strings.Contains(err.Error(), "hush") {
-			t.Errorf("Parse(%q) = %v, which holds a secret", list, err)
+			t.Errorf("Parse(%q) = %v, which contains a secret", list, err)
 		}
 	}
 	if ups, err := Parse("nonsense!"); err == nil || ups != nil {
 		t.Errorf("Parse(nonsense!) = %v, %v", ups, err)
 	}
 	if r := New(Config{}); len(r.servers) != 1 || r.servers[0].String() != newSystem("").String() {
-		t.Errorf("New without upstreams asks %v, want the system", r.servers)
+		t.Errorf("New without upstreams queries %v, want the system", r.servers)
 	} else {
 		r.Close()
 	}

@@ -34,8 +34,8 @@ func (f *fake) lookup(ctx context.Context, q question, patience time.Duration) (
 	return f.answer(ctx, q)
 }
 
-// newFake returns a resolver with one fake upstream that calls answer; asked receives
-// its questions.
+// newFake returns a resolver with one fake upstream that calls answer; it sends its
+// questions to asked.
 func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer, error)) (r *Resolver, asked chan question) {
 	asked = make(chan question, 10_000)
 	r = newResolver([]upstream{&fake{asked, answer}})
@@ -43,7 +43,7 @@ func newFake(t *testing.T, answer func(ctx context.Context, q question) (answer,
 	return r, asked
 }
 
-// drain returns how many questions of each family were asked since the last call.
+// drain returns the number of questions for each family since the last call.
 func drain(asked chan question) (v4, v6 int) {
 	for {
 		select {
@@ -62,7 +62,7 @@ func drain(asked chan question) (v4, v6 int) {
 func wantAsked(t *testing.T, when string, asked chan question, want4, want6 int) {
 	t.Helper()
 	if v4, v6 := drain(asked); v4 != want4 || v6 != want6 {
-		t.Errorf("%s: asked %d times for IPv4 and %d for IPv6, want %d and %d", when, v4, v6, want4, want6)
+		t.Errorf("%s: queried %d times for IPv4 and %d for IPv6, want %d and %d", when, v4, v6, want4, want6)
 	}
 }
 
@@ -93,6 +93,6 @@ func wantError(t *testing.T, host string, got []netip.Addr, err error, want code
 	t.Helper()
 	e, ok := errors.AsType[*code.Error](err)
 	if !ok || e.Code != want || !strings.Contains(e.Text, text) || got != nil {
-		t.Errorf("Lookup(%.300q) = %v, %v, want code %v that says: %s", host, got, err, want, text)
+		t.Errorf("Lookup(%.300q) = %v, %v, want code %v, with %s", host, got, err, want, text)
 	}
 }

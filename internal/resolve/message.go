@@ -28,11 +28,11 @@ var (
 	errTruncated = errors.New("the answer is truncated")
 )
 
-// rcodeError means that the upstream answered with a failure code.
+// rcodeError is the error for an upstream that answered with a failure code.
 type rcodeError struct{ text string }
 
 // Error implements error.
-func (e *rcodeError) Error() string { return "answers " + e.text }
+func (e *rcodeError) Error() string { return "answered " + e.text }
 
 // newRcodeError returns the error for a code, using names administrators know, such as
 // SERVFAIL.
@@ -63,7 +63,7 @@ func (q question) dnsQuestion() (dnsmessage.Question, error) {
 	return dq, nil
 }
 
-// query appends a message that asks dq to b.
+// query appends a message with the question dq to b.
 func query(b []byte, id uint16, dq dnsmessage.Question) ([]byte, error) {
 	var edns dnsmessage.ResourceHeader
 	if err := edns.SetEDNS0(udpSize, dnsmessage.RCodeSuccess, false); err != nil {
@@ -200,8 +200,8 @@ func (recs records) follow(name dnsmessage.Name) (answer, error) {
 	return answer{}, fmt.Errorf("the chain of aliases is longer than %d", maxHops)
 }
 
-// negativeTTL returns the validity of a negative answer (RFC 2308 section 5), or 0 if
-// the message does not give one.
+// negativeTTL returns how long a negative answer is valid (RFC 2308 section 5), or 0 if
+// the message does not say.
 func negativeTTL(p *dnsmessage.Parser) time.Duration {
 	if err := p.SkipAllAnswers(); err != nil {
 		return 0

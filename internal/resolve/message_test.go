@@ -141,8 +141,8 @@ func TestMalformed(t *testing.T) {
 
 func TestRCode(t *testing.T) {
 	for rc, want := range map[dnsmessage.RCode]string{
-		dnsmessage.RCodeServerFailure: "answers SERVFAIL", dnsmessage.RCodeRefused: "answers REFUSED",
-		dnsmessage.RCodeFormatError: "answers FORMERR", dnsmessage.RCodeNotImplemented: "answers NOTIMP", 9: "answers with code 9",
+		dnsmessage.RCodeServerFailure: "answered SERVFAIL", dnsmessage.RCodeRefused: "answered REFUSED",
+		dnsmessage.RCodeFormatError: "answered FORMERR", dnsmessage.RCodeNotImplemented: "answered NOTIMP", 9: "answered with code 9",
 	} {
 		q, dq := askA(t)
 		m := testnet.DNSAnswer(q, 0)
@@ -158,8 +158,8 @@ func TestRCode(t *testing.T) {
 	}
 }
 
-// FuzzAnswer checks that whatever a server sends, only addresses of the requested
-// family are returned.
+// FuzzAnswer checks that parsing arbitrary bytes from a server yields only addresses of
+// the requested family.
 func FuzzAnswer(f *testing.F) {
 	q, dq := askA(f)
 	for _, recs := range [][]dnsmessage.Resource{
@@ -193,7 +193,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		for _, addr := range a.addrs {
 			if !addr.Is4() {
-				t.Fatalf("parseAnswer has %s, but an IPv4 address was asked for", addr)
+				t.Fatalf("parseAnswer has %s, but IPv4 was requested", addr)
 			}
 		}
 		if _, err := parseAnswer(msg, 8, dq); !errors.Is(err, errForeign) {

@@ -19,7 +19,7 @@ type message = dnsmessage.Message
 
 var twoAddrs = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 
-// right returns the answer a correct server gives.
+// right returns a correct server's answer.
 func right(q *message) *message { return testnet.DNSAnswer(q, 60, twoAddrs...) }
 
 // newNet returns a resolver that uses the upstreams in list.
@@ -38,7 +38,7 @@ func newNet(t *testing.T, list string) *Resolver {
 func wantQueries(t *testing.T, d *testnet.DNS, want int) {
 	t.Helper()
 	if v4, v6 := d.Asked(dnsmessage.TypeA), d.Asked(dnsmessage.TypeAAAA); v4 != want || v6 != want {
-		t.Errorf("the server was asked %d times for A and %d for AAAA, want %d each", v4, v6, want)
+		t.Errorf("the server was queried %d times for A and %d for AAAA, want %d each", v4, v6, want)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestThousand(t *testing.T) {
 		}
 		r.mu.Unlock()
 		if time.Since(begun) > 20*time.Second {
-			t.Errorf("%d are waiting for one of two questions, want 2000", waiting)
+			t.Errorf("%d waiters for the two questions, want 2000", waiting)
 			break
 		}
 	}
@@ -91,7 +91,7 @@ func TestTransports(t *testing.T) {
 				a.Truncated, a.Answers = true, nil
 			}
 			if tcp != (tt.scheme == "tcp://") && !tt.truncated {
-				t.Errorf("%s: asked with tcp = %v", tt.scheme, tcp)
+				t.Errorf("%s: queried with tcp = %v", tt.scheme, tcp)
 			}
 			return []*message{a}
 		})
@@ -101,7 +101,7 @@ func TestTransports(t *testing.T) {
 }
 
 // TestForged checks that datagrams that do not answer the question are dropped, and
-// that the right answer that follows is used.
+// that the correct answer after them is used.
 func TestForged(t *testing.T) {
 	evil := func(q *message) *message {
 		return testnet.DNSAnswer(q, 3600, netip.MustParseAddr("203.0.113.66"), netip.MustParseAddr("2001:db8::66"))
@@ -118,7 +118,7 @@ func TestForged(t *testing.T) {
 	} {
 		d := testnet.NewDNS(t, func(q *message, tcp bool) []*message {
 			if tcp {
-				t.Errorf("%s: asked over TCP", name)
+				t.Errorf("%s: queried over TCP", name)
 			}
 			m := evil(q)
 			forge(m)
@@ -131,7 +131,7 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// TestGuessing checks that after many wrong answers, which look like an attack, the
+// TestGuessing checks that after many wrong answers, which suggest an attack, the
 // query is repeated over TCP.
 func TestGuessing(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, tcp bool) (answers []*message) {
@@ -187,7 +187,7 @@ func TestOtherSource(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDead checks that if one server is silent, closed or broken, the next one answers.
+// TestDead checks that if one server is silent, closed or broken, the next one is used.
 func TestDead(t *testing.T) {
 	silent := testnet.NewDNS(t, func(*message, bool) []*message { return nil })
 	broken := testnet.NewDNS(t, func(q *message, _ bool) []*message {
@@ -214,7 +214,7 @@ func TestDead(t *testing.T) {
 	}
 	r := newNet(t, silent.Addr())
 	r.patience = []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}
-	wantCode(t, r, "a.example", code.Timeout, "udp://"+silent.Addr()+": does not answer: ")
+	wantCode(t, r, "a.example", code.Timeout, "udp://"+silent.Addr()+": did not answer: ")
 	wantCode(t, newNet(t, "tcp://"+closed), "a.example", code.HostUnreachable, "tcp://"+closed+": ")
 }
 
@@ -257,7 +257,7 @@ func TestNegative(t *testing.T) {
 	}
 }
 
-// TestSystem tests the system's resolver, which it directs to its own server.
+// TestSystem tests the system's resolver, configured to use a server in the test.
 func TestSystem(t *testing.T) {
 	d := testnet.NewDNS(t, func(q *message, _ bool) []*message {
 		name := q.Questions[0].Name.String()

@@ -7,66 +7,66 @@ import (
 	"time"
 )
 
-// hearing tracks the upstreams that were asked one question and may still answer. The
-// asking goroutine owns it.
-type hearing struct {
+// pending tracks the upstreams that were sent a question and may still answer it. The
+// goroutine that called newPending owns it.
+type pending struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	q        question
-	patience time.Duration // for each upstream, counted from when it was asked
-	running  int           // upstreams that were asked and have not answered
-	said     chan verdict  // buffered for all verdicts
+	patience time.Duration // for each upstream, from when it was sent the question
+	running  int           // queries without a result yet
+	results  chan result   // buffered for all results
 }
 
-// verdict is the result from one upstream.
-type verdict struct {
+// result is one upstream's answer or error.
+type result struct {
 	s      *server
 	answer answer
 	err    error
 }
 
-func (r *Resolver) newHearing(ctx context.Context, q question) *hearing {
-	h := &hearing{q: q, said: make(chan verdict, len(r.servers)*len(r.patience))}
+func (r *Resolver) newPending(ctx context.Context, q question) *pending {
+	p := &pending{q: q, results: make(chan result, len(r.servers)*len(r.patience))}
 	for _, d := range r.patience {
-		h.patience += d
+		p.patience += d
 	}
-	h.ctx, h.cancel = context.WithCancel(ctx)
-	return h
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	return p
 }
 
-// ask starts a query to an upstream; hear must follow.
-func (h *hearing) ask(s *server) {
-	h.running++
-	go func() { // end waits until it has sent its verdict
-		a, err := s.lookup(h.ctx, h.q, h.patience)
-		h.said <- verdict{s, a, err}
+// send starts a query to an upstream. The caller must then call wait.
+func (p *pending) send(s *server) {
+	p.running++
+	go func() { // end waits until it has sent its result
+		a, err := s.lookup(p.ctx, p.q, p.patience)
+		p.results <- result{s, a, err}
 	}()
 }
 
-// hear waits for an answer from any upstream asked so far. The error is the one from s,
-// or a timeout after patience.
-func (h *hearing) hear(s *server, patience time.Duration) (verdict, error) {
-	silence := time.NewTimer(patience)
-	defer silence.Stop()
+// wait waits for an answer from any of the upstreams queried so far. It returns an error
+// if s fails or none has answered after patience.
+func (p *pending) wait(s *server, patience time.Duration) (result, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	for {
 		select {
-		case v := <-h.said:
-			h.running--
+		case v := <-p.results:
+			p.running--
 			if v.err == nil || v.s == s {
 				return v, v.err
 			}
-		case <-silence.C:
-			return verdict{}, fmt.Errorf("does not answer: %w", os.ErrDeadlineExceeded)
-		case <-h.ctx.Done():
-			return verdict{}, h.ctx.Err()
+		case <-timer.C:
+			return result{}, fmt.Errorf("did not answer: %w", os.ErrDeadlineExceeded)
+		case <-p.ctx.Done():
+			return result{}, p.ctx.Err()
 		}
 	}
 }
 
 // end cancels the unanswered queries and waits for them.
-func (h *hearing) end() {
-	h.cancel()
-	for ; h.running > 0; h.running-- {
-		<-h.said
+func (p *pending) end() {
+	p.cancel()
+	for ; p.running > 0; p.running-- {
+		<-p.results
 	}
 }

@@ -120,7 +120,7 @@ func (p *plain) overTCP(ctx context.Context, dq dnsmessage.Question) (answer, er
 
 func noAnswer(err error) error {
 	if isTimeout(err) {
-		return fmt.Errorf("does not answer: %w", err)
+		return fmt.Errorf("did not answer: %w", err)
 	}
 	return fmt.Errorf("waiting for its answer: %w", err)
 }

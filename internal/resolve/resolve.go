@@ -27,8 +27,8 @@ const (
 	maxAnswers = 16384
 	// maxAddrs limits the addresses kept per family of a name; no client tries more.
 	maxAddrs = 16
-	// maxAsking limits concurrent queries, each of which may use a few sockets. Others
-	// wait their turn.
+	// maxAsking limits concurrent queries, which may use a few sockets each. Other
+	// queries wait their turn.
 	maxAsking = 1024
 	// resolutionDelay is how long to wait for IPv6 addresses once the IPv4 ones have
 	// arrived (RFC 8305 section 3).
