@@ -31,7 +31,7 @@ type Counts struct {
 
 // Association is the client's end: a UDP socket for one application (RFC 1928 section
 // 7). It accepts datagrams only from the application's address, and only from the first
-// port there to send a valid one. Its methods may be called from any goroutine, but Run
+// port that sends a valid one. Its methods may be called from any goroutine, but Run
 // only once.
 type Association struct {
 	// Immutable after creation.
@@ -44,8 +44,8 @@ type Association struct {
 	up, down         atomic.Uint64
 }
 
-// Listen opens the socket of an association on the local address of its control
-// connection, for the application at the remote one. Both must be IP addresses or UNIX
+// Listen opens an association's socket on its control connection's local address, for
+// the application at the remote address. Both must be IP addresses or UNIX
 // socket addresses, which stand for 127.0.0.1. hint is the address in the application's
 // request: if it names a port, on the application's own or the unspecified address,
 // only datagrams from that port are accepted.
@@ -94,13 +94,13 @@ func (a *Association) Addr() netip.AddrPort {
 // nil after a clean end. Run uses the session's read and write deadlines; the caller
 // must still close or abort the session.
 func (a *Association) Run(ctx context.Context, session splice.Stream) error {
-	var hearing sync.WaitGroup
-	hearing.Go(func() { hear(a.socket, idleAfter, a.fromApplication) })
+	var receiver sync.WaitGroup
+	receiver.Go(func() { receive(a.socket, idleAfter, a.fromApplication) })
 	stop := context.AfterFunc(ctx, a.finish)
 	err := a.link.run(session, a.fromSession)
 	stop()
 	_ = a.Close() // may already be closed
-	hearing.Wait()
+	receiver.Wait()
 	return err
 }
 

@@ -51,10 +51,10 @@ func TestAssociationCarries(t *testing.T) {
 	until(t, "that is dropped", func() bool { return a.Counts().Dropped == 1 })
 	a.sendFrom(t, app, record(t, "dns.example:53", "question")[2:])
 	if to, data := next(t, records); to != "dns.example:53" || data != "question" {
-		t.Errorf("%q for %s is sent on", data, to)
+		t.Errorf("got %q for %s", data, to)
 	}
 	say(t, far, answer)
-	if from := hears(t, app, string(answer[2:])); from != a.Addr() {
+	if from := receives(t, app, string(answer[2:])); from != a.Addr() {
 		t.Errorf("the answer's source is %v, want %v", from, a.Addr())
 	}
 	end()
@@ -63,7 +63,7 @@ func TestAssociationCarries(t *testing.T) {
 	}
 	far.Close()
 	if err := <-ended; err != nil {
-		t.Errorf("Run = %v after the control connection's end", err)
+		t.Errorf("Run = %v after the control connection closed", err)
 	}
 	if _, err := a.socket.Write(nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the socket after Run: %v, want closed", err)
@@ -71,7 +71,7 @@ func TestAssociationCarries(t *testing.T) {
 }
 
 // TestWhichPortIsAccepted: a hint naming one of the application's ports is honored,
-// others are ignored; the first valid datagram fixes the port.
+// others are ignored; otherwise the first valid datagram determines the port.
 func TestWhichPortIsAccepted(t *testing.T) {
 	first, second := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	port := second.LocalAddr().(*net.UDPAddr).AddrPort().Port()
@@ -115,7 +115,7 @@ func TestAssociationOverUNIX(t *testing.T) {
 	}
 	defer a.Close()
 	if at := a.Addr(); at.Addr() != netip.MustParseAddr("127.0.0.1") || at.Port() == 0 {
-		t.Errorf("the application is told to use %v, want a port at 127.0.0.1", at)
+		t.Errorf("the address for the application is %v, want a port at 127.0.0.1", at)
 	}
 	if a.peer != netip.MustParseAddr("127.0.0.1") {
 		t.Errorf("datagrams are accepted from %v, want 127.0.0.1", a.peer)
@@ -133,7 +133,7 @@ func TestQueuedDatagramsAreSent(t *testing.T) {
 	end()
 	for range n {
 		if _, data := next(t, records); len(data) != 20_000 {
-			t.Errorf("%d bytes are sent on, want 20000", len(data))
+			t.Errorf("got %d bytes, want 20000", len(data))
 		}
 	}
 	far.Close()
@@ -142,7 +142,7 @@ func TestQueuedDatagramsAreSent(t *testing.T) {
 	}
 }
 
-// TestAssociationEndIsEnforced: an exit that never ends its direction cannot keep the
+// TestAssociationEndIsEnforced: an exit that never closes its direction cannot keep the
 // association open.
 func TestAssociationEndIsEnforced(t *testing.T) {
 	_, _, _, end, ended := runAssociation(t, "0.0.0.0:0")

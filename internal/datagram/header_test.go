@@ -123,14 +123,14 @@ func FuzzRecords(f *testing.F) {
 	}
 	f.Add([]byte("\x00\x00\x00\x0a\x00\x00\x01\x01\xc0\x00\x02\x01\x00\x35"))
 	f.Add([]byte("\x00\x0f\x00\x00\x00\x03\x09192.0.2.1\x00\x35"))
-	f.Fuzz(func(t *testing.T, said []byte) {
-		whole := recordReader{from: bytes.NewReader(said)}
-		cut := recordReader{from: iotest.OneByteReader(bytes.NewReader(said))}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		whole := recordReader{from: bytes.NewReader(input)}
+		cut := recordReader{from: iotest.OneByteReader(bytes.NewReader(input))}
 		for {
 			a, err1 := whole.next()
 			b, err2 := cut.next()
 			if !bytes.Equal(a, b) || (err1 == nil) != (err2 == nil) || (err1 == io.EOF) != (err2 == io.EOF) {
-				t.Fatalf("%q: at once %q, %v; byte by byte %q, %v", said, a, err1, b, err2)
+				t.Fatalf("%q: in one read %q, %v; byte by byte %q, %v", input, a, err1, b, err2)
 			}
 			if err1 != nil {
 				return

@@ -101,7 +101,7 @@ func (l *link) write() {
 // gives the other end lingerMax to do the same.
 func (l *link) finish() { l.end(nil, time.Now().Add(lingerMax)) }
 
-// fail ends the link at once with err.
+// fail ends the link immediately with err.
 func (l *link) fail(err error) { l.end(err, past) }
 
 // end ends the link unless it has already ended, and sets a deadline for the rest of

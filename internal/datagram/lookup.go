@@ -34,7 +34,7 @@ func (r *Relay) lookUpLocked(e *entry) {
 			count = &r.refused
 		}
 		count.Add(uint64(waited))
-		r.tell(e.target, err)
+		r.report(e.target, err)
 	})
 }
 

@@ -97,8 +97,8 @@ func udp(t testing.TB, ip string) *net.UDPConn {
 	return c
 }
 
-// hears checks the next datagram a socket receives and returns its source.
-func hears(t testing.TB, c *net.UDPConn, want string) netip.AddrPort {
+// receives checks the next datagram a socket receives and returns its source.
+func receives(t testing.TB, c *net.UDPConn, want string) netip.AddrPort {
 	t.Helper()
 	b := make([]byte, 65536)
 	n, from, err := c.ReadFromUDPAddrPort(b)

@@ -16,14 +16,15 @@ import (
 type Exit struct {
 	// Resolve returns the addresses of a name, in order of preference.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// AllowName judges a datagram's target, if it is a name, before it is resolved.
+	// AllowName returns an error if policy denies a target given as a name. It is called
+	// before the name is resolved.
 	AllowName func(host string, port uint16) error
-	// AllowAddr judges the address a datagram is about to be sent to; via is the name
-	// that resolved to it, or empty.
+	// AllowAddr returns an error if policy denies the address that a datagram is about to
+	// be sent to; via is the name that resolved to it, or empty.
 	AllowAddr func(a netip.AddrPort, via string) error
 	// Timeout limits each name lookup; 0 means 10 s.
 	Timeout time.Duration
-	// Refused, if not nil, is called with the reason why datagrams to a target are not
+	// Refused, if not nil, is called with the reason that datagrams to a target are not
 	// sent: policy forbids it, its name does not resolve, or sending failed. It is
 	// called once per target, for at most 256 targets.
 	Refused func(target Target, err error)
@@ -48,18 +49,18 @@ type Relay struct {
 
 	wg sync.WaitGroup // socket readers and name lookups
 
-	mu      sync.Mutex
-	sockets map[string]*net.UDPConn // guarded by mu; by network; nil once ended
-	table   table                   // guarded by mu
-	told    map[Target]struct{}     // guarded by mu; targets reported to Refused
+	mu       sync.Mutex
+	sockets  map[string]*net.UDPConn // guarded by mu; by network; nil once ended
+	table    table                   // guarded by mu
+	reported map[Target]struct{}     // guarded by mu; targets reported to Refused
 
 	dropped, refused, ignored atomic.Uint64
 	up, down                  atomic.Uint64
 }
 
 const (
-	toldMax    = 256
-	lookupsMax = 64
+	reportedMax = 256
+	lookupsMax  = 64
 )
 
 // NewRelay returns a Relay, which uses no system resources before Run.
@@ -71,12 +72,12 @@ func NewRelay(exit Exit) *Relay {
 		exit.Room = new(Room)
 	}
 	r := &Relay{
-		exit:    exit,
-		link:    link{queue: newQueue()},
-		lookups: make(chan struct{}, lookupsMax),
-		sockets: map[string]*net.UDPConn{},
-		table:   newTable(exit.Room),
-		told:    map[Target]struct{}{},
+		exit:     exit,
+		link:     link{queue: newQueue()},
+		lookups:  make(chan struct{}, lookupsMax),
+		sockets:  map[string]*net.UDPConn{},
+		table:    newTable(exit.Room),
+		reported: map[Target]struct{}{},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -161,7 +162,7 @@ func (r *Relay) fromSession(record []byte) error {
 	return nil
 }
 
-// allowed judges a target by the name or address in the datagram.
+// allowed applies policy to the name or address in a datagram.
 func (r *Relay) allowed(t Target) error {
 	if t.Name == "" {
 		return r.exit.AllowAddr(netip.AddrPortFrom(t.IP, t.Port), "")
@@ -208,18 +209,18 @@ func (r *Relay) socket(a netip.Addr) (*net.UDPConn, error) {
 		return nil, err
 	}
 	r.sockets[family] = s
-	r.wg.Go(func() { hear(s, idleAfter, r.fromTarget) })
+	r.wg.Go(func() { receive(s, idleAfter, r.fromTarget) })
 	return s, nil
 }
 
 // fromTarget queues an answer. Its source is the sender's address, even if the
 // application addressed the target by name: RFC 1928 requires it, other implementations
-// do it, and applications can compare addresses.
+// do the same, and applications can compare addresses.
 func (r *Relay) fromTarget(from netip.AddrPort, data []byte) {
 	r.mu.Lock()
-	heard := r.table.heard(from.Addr(), time.Now())
+	accepted := r.table.accept(from.Addr(), time.Now())
 	r.mu.Unlock()
-	if !heard {
+	if !accepted {
 		r.ignored.Add(1)
 		return
 	}
@@ -230,25 +231,25 @@ func (r *Relay) fromTarget(from netip.AddrPort, data []byte) {
 // refuse counts a datagram forbidden by policy.
 func (r *Relay) refuse(t Target, err error) {
 	r.refused.Add(1)
-	r.tell(t, err)
+	r.report(t, err)
 }
 
 // drop counts a datagram that could not be sent.
 func (r *Relay) drop(t Target, err error) {
 	r.dropped.Add(1)
-	r.tell(t, err)
+	r.report(t, err)
 }
 
-// tell calls Refused, unless it was already called for that target.
-func (r *Relay) tell(t Target, err error) {
+// report calls Refused, unless it was already called for that target.
+func (r *Relay) report(t Target, err error) {
 	if r.exit.Refused == nil || r.ctx.Err() != nil {
 		return
 	}
 	r.mu.Lock()
-	_, known := r.told[t]
-	known = known || len(r.told) >= toldMax
+	_, known := r.reported[t]
+	known = known || len(r.reported) >= reportedMax
 	if !known {
-		r.told[t] = struct{}{}
+		r.reported[t] = struct{}{}
 	}
 	r.mu.Unlock()
 	if !known {

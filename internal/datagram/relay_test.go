@@ -26,7 +26,7 @@ func TestRelayCarries(t *testing.T) {
 		for _, size := range []int{0, 1, 9000, 60_000} {
 			data := strings.Repeat("x", size)
 			say(t, near, record(t, to, data))
-			from := hears(t, target, data)
+			from := receives(t, target, data)
 			if _, err := target.WriteToUDPAddrPort([]byte(data), from); err != nil {
 				t.Fatal(err)
 			}
@@ -50,8 +50,8 @@ func TestOnePort(t *testing.T) {
 	a, b, friend := udp(t, "127.0.0.1"), udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	_, near, answers, _ := runRelay(t, anything())
 	say(t, near, append(record(t, a.LocalAddr().String(), "a"), record(t, b.LocalAddr().String(), "b")...))
-	us := hears(t, a, "a")
-	if also := hears(t, b, "b"); also != us {
+	us := receives(t, a, "a")
+	if also := receives(t, b, "b"); also != us {
 		t.Errorf("one target sees port %v, the other %v", us, also)
 	}
 	if _, err := friend.WriteToUDPAddrPort([]byte("hello"), us); err != nil {
@@ -70,7 +70,7 @@ func TestRelayAcceptsOnlyFromTargets(t *testing.T) {
 	target, stranger := udp(t, "127.0.0.1"), udp(t, "127.0.0.2")
 	r, near, answers, _ := runRelay(t, anything())
 	say(t, near, record(t, target.LocalAddr().String(), "x"))
-	us := hears(t, target, "x")
+	us := receives(t, target, "x")
 	for range 3 {
 		if _, err := stranger.WriteToUDPAddrPort([]byte("spam"), us); err != nil {
 			t.Fatal(err)
@@ -107,14 +107,14 @@ func TestSlowNames(t *testing.T) {
 	for i := range 20 {
 		say(t, near, record(t, "slow.test:"+port, fmt.Sprint(i)))
 		say(t, near, record(t, fast.LocalAddr().String(), fmt.Sprint(i)))
-		hears(t, fast, fmt.Sprint(i))
+		receives(t, fast, fmt.Sprint(i))
 	}
 	close(goOn)
 	for i := range 100 { // before, while and after the queued datagrams are sent
 		if i < 80 {
 			say(t, near, record(t, "slow.test:"+port, fmt.Sprint(i+20)))
 		}
-		from := hears(t, slow, fmt.Sprint(i))
+		from := receives(t, slow, fmt.Sprint(i))
 		if _, err := slow.WriteToUDPAddrPort([]byte("pong"), from); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestConcurrentLookups(t *testing.T) {
 	for i := range 600 {
 		say(t, near, record(t, fmt.Sprintf("name%d.test:53", i), "x"))
 	}
-	until(t, "the oldest names have been pushed out", func() bool { return r.Counts().Dropped == 600-namesMax })
+	until(t, "the oldest names have been evicted", func() bool { return r.Counts().Dropped == 600-namesMax })
 	until(t, "there are not many more goroutines than names", func() bool { return runtime.NumGoroutine() <= namesMax+lookupsMax+20 })
 	near.CloseWrite()
 	if err := <-ended; err != nil {
@@ -160,8 +160,8 @@ func TestConcurrentLookups(t *testing.T) {
 // judged is an Exit with a policy that records the calls to Refused.
 type judged struct {
 	Exit
-	mu   sync.Mutex
-	told []string // guarded by mu
+	mu      sync.Mutex
+	refused []string // guarded by mu
 }
 
 func judgedBy(deny func(a netip.AddrPort, via string) bool) *judged {
@@ -175,7 +175,7 @@ func judgedBy(deny func(a netip.AddrPort, via string) bool) *judged {
 	j.Refused = func(target Target, err error) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		j.told = append(j.told, target.String()+": "+err.Error())
+		j.refused = append(j.refused, target.String()+": "+err.Error())
 	}
 	return j
 }
@@ -183,7 +183,7 @@ func judgedBy(deny func(a netip.AddrPort, via string) bool) *judged {
 func (j *judged) all() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return append([]string(nil), j.told...)
+	return append([]string(nil), j.refused...)
 }
 
 // TestPolicyForEachDatagram: policy is rechecked for every datagram to the same target.
@@ -200,13 +200,13 @@ func TestPolicyForEachDatagram(t *testing.T) {
 		denied.Store(false)
 		before := r.Counts().Refused
 		say(t, near, record(t, to, "allowed"))
-		hears(t, target, "allowed")
+		receives(t, target, "allowed")
 		denied.Store(true)
 		say(t, near, record(t, to, "refused"))
 		until(t, "the second is refused", func() bool { return r.Counts().Refused == before+1 })
 		denied.Store(false)
 		say(t, near, record(t, to, "allowed again"))
-		hears(t, target, "allowed again")
+		receives(t, target, "allowed again")
 	}
 }
 
@@ -238,9 +238,9 @@ func TestNameWithForbiddenAddress(t *testing.T) {
 		until(t, "both are refused", func() bool { return r.Counts().Refused == uint64(2*i+2) })
 	}
 	say(t, near, record(t, "both.test:"+port, "x"))
-	hears(t, target, "x")
-	if told := j.all(); len(told) != 2 || !strings.Contains(told[0]+told[1], "inner.test:"+port+": no 10.0.0.1:"+port) {
-		t.Errorf("Refused was called with %q, want one call each", told)
+	receives(t, target, "x")
+	if refused := j.all(); len(refused) != 2 || !strings.Contains(refused[0]+refused[1], "inner.test:"+port+": no 10.0.0.1:"+port) {
+		t.Errorf("Refused was called with %q, want one call each", refused)
 	}
 }
 
@@ -253,8 +253,8 @@ func TestRefusalsAreReportedOnce(t *testing.T) {
 		}
 	}
 	until(t, "all are refused", func() bool { return r.Counts().Refused == 600 })
-	if told := j.all(); len(told) != toldMax {
-		t.Errorf("Refused was called %d times, want %d", len(told), toldMax)
+	if refused := j.all(); len(refused) != reportedMax {
+		t.Errorf("Refused was called %d times, want %d", len(refused), reportedMax)
 	}
 	if n := len(r.table.targets); n != 0 {
 		t.Errorf("%d refused targets take up room in the table", n)
@@ -278,11 +278,11 @@ func TestRelaySurvives(t *testing.T) {
 		say(t, near, record(t, closed.LocalAddr().String(), "x"))
 		say(t, near, fragment)
 		say(t, near, record(t, to, "small"))
-		hears(t, target, "small")
+		receives(t, target, "small")
 		until(t, "the others are counted", func() bool { return lost(r.Counts()) == Counts{Dropped: 2 * uint64(i+1), Ignored: uint64(i + 1)} })
 	}
-	if told := j.all(); len(told) != 2 {
-		t.Errorf("Refused was called with %q, want the name and the size", told)
+	if refused := j.all(); len(refused) != 2 {
+		t.Errorf("Refused was called with %q, want the name and the size", refused)
 	}
 }
 
@@ -307,7 +307,7 @@ func TestClientDoesNotRead(t *testing.T) {
 	r, near, _, ended := runRelay(t, anything())
 	_ = near.SetReadBuffer(4 << 10)
 	say(t, near, record(t, target.LocalAddr().String(), "x"))
-	us := hears(t, target, "x")
+	us := receives(t, target, "x")
 	block := make([]byte, 30_000)
 	until(t, "answers are dropped", func() bool {
 		_, err := target.WriteToUDPAddrPort(block, us)

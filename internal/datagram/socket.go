@@ -35,14 +35,14 @@ func network(a netip.Addr) string {
 	return "udp6"
 }
 
-// hear passes received datagrams to take, each valid only during the call, until the
-// socket is closed. It releases its buffer after receiving nothing for idle to twice
-// idle. It ignores errors: they concern single datagrams, although some systems report
+// receive passes received datagrams to take, each valid only during the call, until the
+// socket is closed. It releases its buffer after receiving nothing for between idle
+// and twice idle. It ignores errors: they concern single datagrams, although some systems report
 // them on the next read.
-func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, data []byte)) {
+func receive(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, data []byte)) {
 	for waitReadable(c) == nil {
 		b := getBuffer()
-		err := hearWhileBusy(c, idle, b, take)
+		err := receiveWhileBusy(c, idle, b, take)
 		putBuffer(b)
 		switch {
 		case err == nil:
@@ -54,17 +54,17 @@ func hear(c *net.UDPConn, idle time.Duration, take func(from netip.AddrPort, dat
 	}
 }
 
-// hearWhileBusy is hear with a buffer; it returns after receiving nothing for a while.
-func hearWhileBusy(c *net.UDPConn, idle time.Duration, b *buffer, take func(netip.AddrPort, []byte)) error {
+// receiveWhileBusy is receive with a buffer; it returns after receiving nothing for a while.
+func receiveWhileBusy(c *net.UDPConn, idle time.Duration, b *buffer, take func(netip.AddrPort, []byte)) error {
 	for {
 		if canWait {
 			if err := c.SetReadDeadline(time.Now().Add(idle)); err != nil {
 				return err
 			}
 		}
-		heard, err := hearUntilError(c, b, take)
+		received, err := receiveUntilError(c, b, take)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && heard:
+		case errors.Is(err, os.ErrDeadlineExceeded) && received:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return c.SetReadDeadline(time.Time{})
 		default:
@@ -73,15 +73,15 @@ func hearWhileBusy(c *net.UDPConn, idle time.Duration, b *buffer, take func(neti
 	}
 }
 
-func hearUntilError(c *net.UDPConn, b *buffer, take func(netip.AddrPort, []byte)) (heard bool, err error) {
+func receiveUntilError(c *net.UDPConn, b *buffer, take func(netip.AddrPort, []byte)) (received bool, err error) {
 	for {
 		n, from, err := c.ReadFromUDPAddrPort(b[:])
 		switch {
 		case err == nil:
 			take(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), b[:n])
 		case !isUnreachable(err):
-			return heard, err
+			return received, err
 		}
-		heard = true
+		received = true
 	}
 }

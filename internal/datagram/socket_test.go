@@ -12,11 +12,11 @@ import (
 func TestReceiveAfterIdle(t *testing.T) {
 	c, from := udp(t, "127.0.0.1"), udp(t, "127.0.0.1")
 	_ = c.SetDeadline(time.Time{})
-	heard := make(chan string)
+	received := make(chan string)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		hear(c, time.Millisecond, func(_ netip.AddrPort, b []byte) { heard <- string(b) })
+		receive(c, time.Millisecond, func(_ netip.AddrPort, b []byte) { received <- string(b) })
 	}()
 	for i := range 100 {
 		if i%2 == 0 { // pause for less and more than the idle time
@@ -30,9 +30,9 @@ func TestReceiveAfterIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case got := <-heard:
+		case got := <-received:
 			if got != want {
-				t.Fatalf("heard %q, want %q", got, want)
+				t.Fatalf("received %q, want %q", got, want)
 			}
 		case <-time.After(10 * time.Second):
 			t.Fatalf("datagram %d was not received", i)

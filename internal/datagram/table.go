@@ -142,8 +142,8 @@ func (t *table) answered(e *entry) {
 	}
 }
 
-// heard reports whether to accept an answer from ip.
-func (t *table) heard(ip netip.Addr, now time.Time) bool {
+// accept reports whether to accept an answer from ip.
+func (t *table) accept(ip netip.Addr, now time.Time) bool {
 	s := t.sources[ip]
 	if s == nil || now.Sub(s.last) >= silenceMax {
 		return false

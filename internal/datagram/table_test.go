@@ -31,7 +31,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	}
 	for i := range all {
 		want := i == 0 || i > all-targetsMax
-		if got := tab.heard(mustTarget(t, target(i)).IP, now); got != want {
+		if got := tab.accept(mustTarget(t, target(i)).IP, now); got != want {
 			t.Errorf("answers from target %d of %d are accepted: %v, want %v", i, all, got, want)
 		}
 	}
@@ -70,7 +70,7 @@ func TestTargetsShareRoom(t *testing.T) {
 	many.clear()
 	few.clear()
 	if freed := taken - room.taken.Load(); freed != 2*targetsFloor+1 {
-		t.Errorf("%d places are free after both have ended, want %d", freed, 2*targetsFloor+1)
+		t.Errorf("%d places were freed by clearing both, want %d", freed, 2*targetsFloor+1)
 	}
 }
 
@@ -98,14 +98,14 @@ func TestTargetsExpire(t *testing.T) {
 	sendTo(t, &tab, "192.0.2.1:53", now)
 	sendTo(t, &tab, "192.0.2.2:53", now)
 	now = now.Add(silenceMax - 1)
-	if !tab.heard(a, now) {
+	if !tab.accept(a, now) {
 		t.Error("an answer after just under 60 s of silence is rejected")
 	}
 	now = now.Add(1)
-	if tab.heard(b, now) {
+	if tab.accept(b, now) {
 		t.Error("an answer after 60 s of silence is accepted")
 	}
-	if !tab.heard(a, now.Add(silenceMax-2)) {
+	if !tab.accept(a, now.Add(silenceMax-2)) {
 		t.Error("an answer does not keep a target alive")
 	}
 	if fresh := sendTo(t, &tab, "192.0.2.2:53", now); !fresh {
@@ -127,11 +127,11 @@ func TestSourcesAreShared(t *testing.T) {
 	sendTo(t, &tab, "192.0.2.1:53", now)
 	sendTo(t, &tab, "192.0.2.1:54", now)
 	tab.remove(tab.targets[mustTarget(t, "192.0.2.1:53")])
-	if !tab.heard(netip.MustParseAddr("192.0.2.1"), now) {
-		t.Error("the end of one target silenced the other")
+	if !tab.accept(netip.MustParseAddr("192.0.2.1"), now) {
+		t.Error("removing one target blocks answers to the other")
 	}
 	tab.remove(tab.targets[mustTarget(t, "192.0.2.1:54")])
-	if tab.heard(netip.MustParseAddr("192.0.2.1"), now) {
+	if tab.accept(netip.MustParseAddr("192.0.2.1"), now) {
 		t.Error("accepted after its last target was removed")
 	}
 }
