@@ -18,7 +18,7 @@ const overhead = 64
 type Queue struct {
 	max   int               // maximum number of bytes waiting
 	write func(line []byte) // called only by the writer
-	lost  func(n int)       // likewise; may be nil
+	lost  func(n int)       // called only by the writer; may be nil
 
 	mu      sync.Mutex    // guards the fields below; never held during I/O
 	entries []entry       // waiting entries

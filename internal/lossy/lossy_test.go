@@ -56,7 +56,7 @@ func TestStuckWriter(t *testing.T) {
 			func(line []byte) { <-release; say(string(line)) },
 			func(n int) { say(fmt.Sprint("lost ", n)) })
 		q.Put([]byte("1"))
-		synctest.Wait() // the writer has it
+		synctest.Wait() // the writer has taken the line
 		for i, want := range []bool{true, true, true, false, false} {
 			if took := q.Put(fmt.Append(nil, 2+i)); took != want {
 				t.Errorf("Put %d = %v, want %v", 2+i, took, want)
@@ -123,7 +123,7 @@ func TestLossAfterLastLine(t *testing.T) {
 		release := make(chan struct{})
 		q := New(1<<10, func([]byte) { <-release }, func(n int) { lost += n })
 		q.Put([]byte("1"))
-		synctest.Wait() // the writer has it
+		synctest.Wait() // the writer has taken the line
 		if q.Put(make([]byte, 2<<10)) {
 			t.Error("Put of a line larger than the queue = true")
 		}

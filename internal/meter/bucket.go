@@ -43,7 +43,7 @@ func bytesMost(perSecond int64) int64 { return max(perSecond/10, chunkMax) }
 func (b *Bucket) Set(perSecond, most int64) {
 	limit := limit(perSecond)
 	if b.lim.Limit() != limit || b.lim.Burst() != int(most) {
-		b.lim.SetBurst(int(most)) // before the rate: a rate without a burst would let nothing through
+		b.lim.SetBurst(int(most)) // before the rate: without a burst, a rate blocks everything
 		b.lim.SetLimit(limit)
 	}
 }

@@ -27,7 +27,7 @@ type fake struct {
 	err      error        // guarded by mu; returned by Read and Write
 	reset    code.Code    // guarded by mu
 	unread   int          // guarded by mu
-	given    int          // guarded by mu; number of Discard calls
+	returned int          // guarded by mu; number of Discard calls
 	ended    chan struct{}
 	deadline time.Time // guarded by mu; read deadline
 }
@@ -107,7 +107,7 @@ func (l peeker) Peek() ([]byte, error) {
 func (l peeker) Discard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.given++
+	l.returned++
 }
 
 const (
@@ -207,8 +207,8 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// TestEnds checks that every way of ending a stream interrupts every kind of wait at
-// once.
+// TestEnds checks that every way of ending a stream immediately interrupts every
+// kind of wait.
 func TestEnds(t *testing.T) {
 	gone := &code.Error{Code: code.Cancelled, Text: "gone", Remote: true}
 	ends := []struct {
@@ -246,8 +246,8 @@ func TestEnds(t *testing.T) {
 				if err := <-got; !e.want(err) || time.Since(since) != 0 {
 					t.Errorf("%s while waiting in %s: %v after %v", e.name, name, err, time.Since(since))
 				}
-				if name == "borrow" && f.given != 1 {
-					t.Errorf("%s: the borrowed bytes were given back %d times, want once", e.name, f.given)
+				if name == "borrow" && f.returned != 1 {
+					t.Errorf("%s: the borrowed bytes were returned %d times, want once", e.name, f.returned)
 				}
 			})
 		}

@@ -62,12 +62,12 @@ func TestAcceptSurvivesErrors(t *testing.T) {
 		}
 		accept()
 		if got, want := time.Since(start), (5+10+20)*time.Millisecond; got != want {
-			t.Errorf("three errors cost %v, want %v", got, want)
+			t.Errorf("three errors took %v, want %v", got, want)
 		}
 		start = time.Now()
 		accept()
 		if got, want := time.Since(start), 5*time.Millisecond; got != want {
-			t.Errorf("the first error after a success cost %v, want %v", got, want)
+			t.Errorf("the first error after a success took %v, want %v", got, want)
 		}
 		if len(reports) != 1 {
 			t.Errorf("%d reports of errors with an accepted connection in between, want 1", len(reports))
@@ -112,7 +112,7 @@ func TestCloseInterruptsPause(t *testing.T) {
 			t.Errorf("Accept() during Close = %v, want net.ErrClosed", err)
 		}
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Accept returned %v after Close, want at once", d)
+			t.Errorf("Accept returned %v after Close, want immediately", d)
 		}
 	})
 }

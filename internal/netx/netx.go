@@ -2,7 +2,7 @@
 //
 // It differs from package net as follows:
 //
-//   - MPTCP is off. It is Go's default for listeners, and on such a socket
+//   - MPTCP, which Go enables for listeners by default, is off: on MPTCP sockets
 //     TCP_USER_TIMEOUT and TCP_NOTSENT_LOWAT fail or are ignored.
 //   - A carrier, a TCP connection that holds many sessions, keeps little unsent
 //     data in the kernel, so that urgent data can still overtake it, and gives

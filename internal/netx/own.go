@@ -13,9 +13,9 @@ const ownEvery = 5 * time.Second
 // Own caches the addresses of this machine's interfaces. The zero value is ready to use
 // and safe for concurrent use.
 type Own struct {
-	mu    sync.Mutex
-	asked time.Time               // guarded by mu
-	addrs map[netip.Addr]struct{} // guarded by mu
+	mu      sync.Mutex
+	updated time.Time               // guarded by mu
+	addrs   map[netip.Addr]struct{} // guarded by mu
 }
 
 // Has reports whether a is an address of this machine, using a list up to 5 s old, or
@@ -23,8 +23,8 @@ type Own struct {
 func (o *Own) Has(a netip.Addr) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if now := time.Now(); o.asked.IsZero() || now.Sub(o.asked) >= ownEvery {
-		o.asked = now
+	if now := time.Now(); o.updated.IsZero() || now.Sub(o.updated) >= ownEvery {
+		o.updated = now
 		o.askLocked()
 	}
 	_, ok := o.addrs[a.Unmap().WithZone("")]

@@ -25,8 +25,8 @@ type Retry struct {
 
 // Accept calls accept until it succeeds or fails with net.ErrClosed. After any other
 // error it calls report and pauses: 5 ms at first, doubling up to 1 s until accept
-// succeeds. first says whether the error begins a burst, that is, whether there was
-// none in the previous 10 s. Accept returns net.ErrClosed, not wrapped, if accept did
+// succeeds. first reports whether the error begins a burst, that is, whether there
+// was none in the previous 10 s. Accept returns net.ErrClosed, not wrapped, if accept did
 // or if stop was closed during a pause.
 func (r *Retry) Accept(accept func() (net.Conn, error), stop <-chan struct{}, report func(err error, first bool)) (net.Conn, error) {
 	for {

@@ -87,7 +87,7 @@ func exhaust(t *testing.T) error {
 	}
 	defer d.Close()
 
-	// This is lower than every open descriptor, so nothing more can be opened.
+	// Every open descriptor is higher than this, so none can be opened.
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 		return err

@@ -23,7 +23,7 @@ const probeTimeout = 2 * time.Second
 
 // listenUnix listens on the socket file path, which only this user can open. It
 // replaces a socket file that nothing is listening on, but no other file. If two
-// processes starting at once both find the old file stale, the later one ends up with
+// processes start together and both find the old file stale, the later one ends up with
 // the path.
 func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) (net.Listener, error) {
 	if strings.HasPrefix(path, "@") { // abstract names, on Linux, are not files
@@ -40,7 +40,7 @@ func listenUnix(ctx context.Context, lc net.ListenConfig, network, path string) 
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" { // there a file's mode does not restrict access
+	if runtime.GOOS != "windows" { // on Windows, file modes do not restrict access
 		if err := os.Chmod(path, 0o600); err != nil {
 			l.Close()
 			return nil, fmt.Errorf("listening on %s %s: %w", network, path, err)

@@ -88,7 +88,7 @@ func TestContext(t *testing.T) {
 		late, cancelLate := context.WithDeadline(t.Context(), time.Now())
 		defer cancelLate()
 		_, err = tr.run(late, a6+" "+a4, allowAll)
-		if c, _ := code.Of(err); c != code.Timeout || err.Error() != "there was no time left to connect" {
+		if c, _ := code.Of(err); c != code.Timeout || err.Error() != "no time left to connect" {
 			t.Errorf("too late: %v, want code %v", err, code.Timeout)
 		}
 		tr.want(t, "", 0)
@@ -119,7 +119,7 @@ func TestCode(t *testing.T) {
 	}
 }
 
-// TestConcurrent checks that races running at once share the remembered winners.
+// TestConcurrent checks that concurrent races share the remembered winners.
 func TestConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrack(map[string]behaviour{a6: {after: never}})

@@ -195,9 +195,9 @@ func (h *dialRace[C]) err(ctx context.Context) error {
 	}
 	if len(h.failures) == 0 {
 		if ctx.Err() != nil {
-			return &code.Error{Code: code.Timeout, Text: "there was no time left to connect"}
+			return &code.Error{Code: code.Timeout, Text: "no time left to connect"}
 		}
-		return &code.Error{Code: code.HostUnreachable, Text: "there is no address to connect to"}
+		return &code.Error{Code: code.HostUnreachable, Text: "no address to connect to"}
 	}
 	return combine(h.failures)
 }

@@ -31,7 +31,7 @@ const never = time.Hour
 // track is a fake network whose addresses answer as the test specifies.
 type track struct {
 	*Dialer[*conn]
-	behave map[string]behaviour // set once; addresses not listed answer at once
+	behave map[string]behaviour // set once; addresses not listed answer immediately
 
 	mu    sync.Mutex
 	began time.Time // guarded by mu
