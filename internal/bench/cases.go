@@ -17,7 +17,7 @@ type caseOf struct {
 	link    role.Link // network between the two ends of the system
 	oneConn bool      // our client multiplexes all sessions over one conn
 	fresh   bool      // restart the system for every repetition
-	proxied bool      // makes no sense without a proxy
+	proxied bool      // meaningful only with a proxy
 	figures []figure
 	run     func(t *trial) error
 }
@@ -96,9 +96,9 @@ func smallCases() []*caseOf {
 // conn.
 func stallCases() []*caseOf {
 	one := func(n int) *caseOf {
-		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 streams down beside %d never read, one conn", n),
+		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 streams down beside %d unread, one conn", n),
 			oneConn: true, proxied: true,
-			figures: []figure{{"share", "share of beside as many idle", "", false}, speed},
+			figures: []figure{{"share", "speed relative to as many idle", "", false}, speed},
 			run:     func(t *trial) error { return t.beside(n) }}
 	}
 	return []*caseOf{one(1), one(32)}

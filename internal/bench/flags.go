@@ -24,8 +24,8 @@ type options struct {
 	targets          bool // show targets and verdicts
 	tunnels          string
 	json, svg, md    string
-	caseTable        []*caseOf // chosen
-	systemTable      []*system // chosen
+	caseTable        []*caseOf // selected cases
+	systemTable      []*system // selected systems
 	named            bool      // the user named the systems, so a missing one is an error
 	durations        durations
 	repetitionsGiven bool

@@ -70,14 +70,14 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// said returns the tail of its output, for an error message.
-func (p *process) said() string {
+// lastOutput returns the end of the process's output, for an error message.
+func (p *process) lastOutput() string {
 	b, _ := os.ReadFile(p.output)
 	s := strings.Join(strings.Fields(string(b[max(0, len(b)-300):])), " ") // notes are single lines
 	if s == "" {
 		return "it printed nothing"
 	}
-	return "it said: " + s
+	return "it printed: " + s
 }
 
 // listening waits until p accepts connections at addr.
@@ -91,9 +91,9 @@ func (p *process) listening(ctx context.Context, addr string) error {
 		}
 		select {
 		case <-p.ended:
-			return fmt.Errorf("%s exited before it was listening; %s", p.name, p.said())
+			return fmt.Errorf("%s exited before it was listening; %s", p.name, p.lastOutput())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not listening on %s: %w; %s", p.name, addr, context.Cause(ctx), p.said())
+			return fmt.Errorf("%s is not listening on %s: %w; %s", p.name, addr, context.Cause(ctx), p.lastOutput())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -129,7 +129,7 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 	}
 	if err != nil {
 		p.stop()
-		return nil, fmt.Errorf("start %s: %w; %s", p.name, err, p.said())
+		return nil, fmt.Errorf("start %s: %w; %s", p.name, err, p.lastOutput())
 	}
 	return p, nil
 }

@@ -215,7 +215,7 @@ func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*
 		for _, p := range r.procs {
 			select {
 			case <-p.ended:
-				err = fmt.Errorf("%w (%s has exited; %s)", err, p.name, p.said())
+				err = fmt.Errorf("%w (%s has exited; %s)", err, p.name, p.lastOutput())
 			default:
 			}
 		}

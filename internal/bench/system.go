@@ -21,7 +21,7 @@ type world struct {
 	self      string // path of this program, for the roles
 	tunnels   string // path of the program measured as ours
 	origin    role.OriginAddrs
-	pipelined bool // dialers do not wait for the greeting to be answered
+	pipelined bool // dialers do not wait for the reply to the greeting
 	idle      int  // number of sessions in the idle case
 }
 

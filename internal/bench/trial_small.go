@@ -193,7 +193,7 @@ func (t *trial) idleSessions(n int) error {
 }
 
 // firstByte returns the time, in round trips, from connecting to the proxy to the first
-// byte of the answer to a small request.
+// byte of the response to a small request.
 func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 	began := time.Now()
 	c, err := t.dial(t.w.origin.HTTP)
@@ -206,15 +206,15 @@ func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 	}
 	r := bufio.NewReader(c)
 	if _, err := r.Peek(1); err != nil {
-		return 0, fmt.Errorf("first byte of the answer: %w", err)
+		return 0, fmt.Errorf("first byte of the response: %w", err)
 	}
 	took := time.Since(began)
-	answer := make([]byte, len(role.HTTPAnswer))
-	if _, err := io.ReadFull(r, answer); err != nil {
-		return 0, fmt.Errorf("answer: %w", err)
+	response := make([]byte, len(role.HTTPAnswer))
+	if _, err := io.ReadFull(r, response); err != nil {
+		return 0, fmt.Errorf("response: %w", err)
 	}
-	if !bytes.Equal(answer, []byte(role.HTTPAnswer)) {
-		return 0, errors.New("the answer does not match")
+	if !bytes.Equal(response, []byte(role.HTTPAnswer)) {
+		return 0, errors.New("the response does not match")
 	}
 	return float64(took) / float64(rtt), nil
 }

@@ -19,7 +19,7 @@ type Dialer struct {
 }
 
 // Dial connects to target, an address with a port. Like an ordinary client, it returns
-// once the proxy has answered the request.
+// once the proxy has replied to the request.
 func (d *Dialer) Dial(ctx context.Context, target string) (*net.TCPConn, error) {
 	addr := d.Proxy
 	if addr == "" {
@@ -70,10 +70,10 @@ func (d *Dialer) request(c io.ReadWriter, target string) error {
 	}
 	var method [2]byte
 	if _, err := io.ReadFull(c, method[:]); err != nil {
-		return fmt.Errorf("answer to the greeting: %w", err)
+		return fmt.Errorf("reply to the greeting: %w", err)
 	}
 	if method[0] != 5 || method[1] != greeting[2] {
-		return fmt.Errorf("answer to the greeting is %x, want 05%02x", method, greeting[2])
+		return fmt.Errorf("reply to the greeting is %x, want 05%02x", method, greeting[2])
 	}
 	if err := d.authenticate(c); err != nil {
 		return err

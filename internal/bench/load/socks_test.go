@@ -10,7 +10,7 @@ import (
 )
 
 // script plays a server: each step reads the expected number of bytes, compares them, and
-// answers.
+// replies.
 func script(t *testing.T, c net.Conn, steps [][2]string) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(10 * time.Second))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Downloads is a group of sessions that read from the source until told to stop.
+// Downloads is a group of sessions that read from the source until stopped.
 type Downloads struct {
 	conns []*net.TCPConn
 	read  atomic.Int64 // bytes read by all downloads
@@ -39,7 +39,7 @@ func Download(conns []*net.TCPConn, p Pool) (*Downloads, error) {
 // Bytes returns how many bytes all downloads have read so far.
 func (d *Downloads) Bytes() int64 { return d.read.Load() }
 
-// AskEndless asks the source to send until told to stop.
+// AskEndless asks the source to send until it is stopped.
 func AskEndless(c net.Conn) error {
 	if _, err := c.Write(make([]byte, 8)); err != nil {
 		return fmt.Errorf("requesting data from the source: %w", err)
@@ -95,7 +95,7 @@ func (d *Downloads) Finish() error {
 	return d.ended()
 }
 
-// Leave ends the downloads at once: it checks the bytes already received and does not
+// Leave ends the downloads immediately: it checks the bytes already received and does not
 // wait for data in flight.
 func (d *Downloads) Leave() error {
 	d.left.Store(true)

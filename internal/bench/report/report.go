@@ -73,7 +73,7 @@ type row struct {
 	Title   string // title of the case
 	Figure  Figure
 	Cells   []cell // in the same order as Report.Systems
-	Ratio   string // ours to the reference; "" unless both have a figure
+	Ratio   string // our figure divided by the reference's; "" unless both have one
 	Target  string // bound to reach, or "" without a target
 	Verdict string
 }

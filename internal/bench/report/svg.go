@@ -71,9 +71,9 @@ func (r *Report) writeSVG(w io.Writer) error {
 
 // panel draws one row with its top left corner at x, y, and returns its height.
 func (r *Report) panel(b *strings.Builder, row row, x, y int) int {
-	better := "more is better"
+	better := "higher is better"
 	if row.Figure.Less {
-		better = "less is better"
+		better = "lower is better"
 	}
 	text(b, x, y+13, "title", row.Title)
 	target, verdict := row.Target, row.Verdict

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// queueMax limits the queue in front of a rate-limited line, as the time it takes to
-	// send: a typical value for routers on slow lines. A faster sender is slowed down;
+	// queueMax limits how long data waits in the queue in front of a rate-limited line.
+	// The value is typical of routers on slow lines. A faster sender is slowed down;
 	// nothing is lost.
 	queueMax = 100 * time.Millisecond
 	// inFlightMax limits the bytes in flight in one direction of a connection: 64 MiB,
@@ -44,8 +44,8 @@ type lane struct {
 	free time.Time // guarded by mu; when the line will be free again
 }
 
-// take sends n bytes over the line. leaves is when the last of them has been sent; the
-// sender must wait until goOn, when the queue has room again.
+// take sends n bytes over the line. leaves is when the last of them is sent; the sender
+// must wait until goOn, when the queue has room again.
 func (l *lane) take(n int, now time.Time) (leaves, goOn time.Time) {
 	if l.rate == 0 {
 		return now, now
@@ -106,8 +106,8 @@ func (r *relay) Close() error {
 }
 
 // carry relays one connection. It also emulates the handshake: the far end sees the
-// connection after half a round trip, and data sent at once by the near end leaves after
-// a full one, as if it had waited for the SYN-ACK.
+// connection after half a round trip, and data sent immediately by the near end leaves
+// after a full one, as if it had waited for the SYN-ACK.
 func (r *relay) carry(a *Acceptor, near *net.TCPConn) {
 	began := time.Now()
 	if !sleepUntil(began.Add(r.spec.Link.RTT/2), r.done) {
@@ -209,7 +209,7 @@ func (r *relay) deliver(dst, src *net.TCPConn, packets <-chan packet, room chan<
 	}
 }
 
-// buffers pools buffers by size, so that many small chunks use little memory.
+// buffers holds pools of buffers by size, so that many small chunks use little memory.
 type buffers struct{ free [len(bufferSizes)]chan []byte }
 
 var bufferSizes = [...]int{2 << 10, 16 << 10, 64 << 10, load.ChunkSize}

@@ -136,7 +136,7 @@ func TestLane(t *testing.T) {
 			t.Errorf("piece %d leaves after %s, want %s", i, got, want*time.Millisecond)
 		}
 		if got := leaves.Sub(goOn); got != queueMax {
-			t.Errorf("piece %d: the next may come %s before it leaves, want %s", i, got, queueMax)
+			t.Errorf("piece %d: the next may be sent %s before it leaves, want %s", i, got, queueMax)
 		}
 	}
 	if _, ok := l.offer(100, now); ok {

@@ -18,7 +18,7 @@ type OriginAddrs struct {
 	Echo   string   // echoes all bytes
 	Sink   string   // counts bytes until EOF, then sends the count in 8 bytes
 	Source string   // reads a number in 8 bytes and sends that many bytes, or if 0 sends until one more byte arrives; then sends the count in 8 bytes
-	HTTP   string   // sends a small answer to each request
+	HTTP   string   // sends a small response to each request
 	UDP    string   // echoes packets
 	Echoes []string // like Echo, for cases with so many short sessions that one address would run out of ports
 }
@@ -138,7 +138,7 @@ func (o *origin) source(c *net.TCPConn) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
-		c.Read(make([]byte, 1)) // returns when told to stop or closed
+		c.Read(make([]byte, 1)) // returns once the download is stopped or closed
 		stop.Store(true)
 	})
 	var sent uint64
@@ -158,7 +158,7 @@ func (o *origin) source(c *net.TCPConn) {
 	c.Close() // also ends the goroutine
 }
 
-// HTTPAnswer is the answer to every request.
+// HTTPAnswer is the response to every request.
 const HTTPAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nIt came back.\n"
 
 func answerHTTP(c *net.TCPConn) {

@@ -16,7 +16,7 @@ func TestSinkChecks(t *testing.T) {
 	c.CloseWrite()
 	b, err := io.ReadAll(c)
 	if err != nil || len(b) != 8 || binary.BigEndian.Uint64(b) != load.BadContent {
-		t.Errorf("the sink's answer to zeros = %x, %v, want %x", b, err, load.BadContent)
+		t.Errorf("the sink's count for zeros = %x, %v, want %x", b, err, load.BadContent)
 	}
 }
 

@@ -18,8 +18,8 @@ type service interface {
 	Close() error
 }
 
-// Roles in which the benchmark starts this program as a child process, with the type of
-// the JSON description that each takes.
+// The roles that the benchmark starts this program in, as a child process. Each comment
+// gives the type of the role's JSON description.
 const (
 	Origin   = "@origin"    // null
 	Relay    = "@relay"     // RelaySpec

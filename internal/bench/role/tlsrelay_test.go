@@ -35,7 +35,7 @@ func TestTLSRelay(t *testing.T) {
 	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
 	c.CloseWrite()
 	if got, err := io.ReadAll(c); err != nil || string(got) != HTTPAnswer {
-		t.Errorf("answer = %q, %v, want %q", got, err, HTTPAnswer)
+		t.Errorf("response = %q, %v, want %q", got, err, HTTPAnswer)
 	}
 	c.Close()
 	if _, err := d.Dial(t.Context(), FreeAddr()); err == nil || !strings.Contains(err.Error(), "code 1") {
