@@ -117,7 +117,7 @@ func TestSecondSignal(t *testing.T) {
 				if code := download.Wait(patience); code == 0 {
 					t.Error("curl took half of a download for all of it")
 				}
-				stopped.waitLog(`\[warn\] \[main\] .* again: ending now$`)
+				stopped.waitLog(`\[warn\] \[main\] .* again: stopping now$`)
 			})
 		}
 	}

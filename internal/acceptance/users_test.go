@@ -97,7 +97,7 @@ func TestUsersVerbRefuses(t *testing.T) {
 		{[]string{"add", file}, 2, "a file and a name"},
 		{[]string{"add", file, "alice", "secret"}, 2, "a file and a name"},
 		{[]string{"add", file, "alice"}, 2, "TUNNELS_PASSWORD"},
-		{[]string{"list"}, 2, "wants a file"},
+		{[]string{"list"}, 2, "needs a file"},
 		{[]string{"list", file}, 2, file},
 		{[]string{"remove", file, "alice"}, 2, file},
 		{[]string{"-x"}, 2, "add, list or remove"},

@@ -75,7 +75,7 @@ func certs(args []string, stdout io.Writer) error {
 
 func certsInit(dir string, names []string, w io.Writer) error {
 	if len(names) == 0 {
-		return usagef("certs init wants the names and addresses by which clients reach the server, as in: tunnels certs init vps.example.com")
+		return usagef("certs init needs the names and addresses that clients use to reach the server, as in: tunnels certs init vps.example.com")
 	}
 	r, err := ca.Init(dir, names)
 	if err != nil {
@@ -92,7 +92,7 @@ func certsInit(dir string, names []string, w io.Writer) error {
 
 func certsClient(dir string, names []string, w io.Writer) error {
 	if len(names) != 1 {
-		return usagef("certs client wants one name, as in: tunnels certs client laptop")
+		return usagef("certs client takes one name, as in: tunnels certs client laptop")
 	}
 	r, err := ca.IssueClient(dir, names[0])
 	if err != nil {
@@ -103,12 +103,12 @@ func certsClient(dir string, names []string, w io.Writer) error {
 	return nil
 }
 
-// serverOf returns the address of the server for which the CA last issued a
-// certificate, with the port suggested by init.
+// serverOf returns the address of the last server that the CA issued a certificate for,
+// with the port that init suggests.
 func serverOf(dir string) string {
 	all, err := ca.List(dir)
 	if err != nil {
-		return "HOST:PORT" // the certificate was issued all the same
+		return "HOST:PORT" // not worth failing for: the certificate has been issued
 	}
 	address := "HOST:PORT"
 	for _, i := range all {
@@ -165,7 +165,7 @@ func certsCRL(dir string, names []string, w io.Writer) error {
 
 func certsRevoke(dir string, names []string, w io.Writer) error {
 	if len(names) != 1 {
-		return usagef("certs revoke wants one name or serial number; tunnels certs list shows them")
+		return usagef("certs revoke takes one name or serial number; tunnels certs list shows them")
 	}
 	revoked, err := ca.Revoke(dir, names[0])
 	if err != nil {

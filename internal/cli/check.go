@@ -20,11 +20,11 @@ import (
 	"tunnels/tunnel"
 )
 
-// errFound is returned by check if it found problems.
+// errFound is returned by check if a check failed.
 var errFound = errors.New("one or more checks failed; see above")
 
-// errTarget is returned by check if the tunnel works but the target does not.
-var errTarget = errors.New("the exit did not reach the target; -target chooses another one")
+// errTarget is returned by check if the tunnel works but the target cannot be reached.
+var errTarget = errors.New("the exit did not reach the target; use -target to choose another")
 
 // checkTarget is the default of -target.
 const checkTarget = "example.com:443"
@@ -55,7 +55,7 @@ func check(c call, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt)
 	defer stop()
-	failed, err := checkWays(ctx, cfg, target, c.stdout)
+	failed, err := checkConnections(ctx, cfg, target, c.stdout)
 	switch {
 	case err != nil || len(failed) == 0:
 		return err
@@ -81,11 +81,11 @@ func checkArgs(args []string) (rest []string, target string, offline bool, err e
 			i++
 			target = args[i]
 		default:
-			return nil, "", false, usagef("check: -target: want host:port after it")
+			return nil, "", false, usagef("check: -target needs a value: want host:port")
 		}
 	}
 	if looksLikeKey(target) {
-		return nil, "", false, usagef("check: -target looks like the text of a key: want host:port")
+		return nil, "", false, usagef("check: -target looks like a key: want host:port")
 	}
 	if _, err := eagersocks.ParseAddress(target); err != nil {
 		return nil, "", false, usagef("check: -target %s: want host:port, as in example.com:443", keytext.Quote(target))
@@ -109,8 +109,8 @@ func checkFiles(cfg *config.Config, stdout io.Writer) bool {
 	return good
 }
 
-// checkWays tests the connections that cfg's roles need, and returns the failed steps.
-func checkWays(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (failed []string, err error) {
+// checkConnections tests the connections that cfg's roles need, and returns the failed steps.
+func checkConnections(ctx context.Context, cfg *config.Config, target string, stdout io.Writer) (failed []string, err error) {
 	if cfg.Server && cfg.Client && !cfg.CertsGiven() && cfg.Carrier() == "tls" {
 		fmt.Fprintln(stdout, "ok: both ends run in one process, with certificates generated in memory")
 		return nil, nil
@@ -165,7 +165,7 @@ func checkCerts(cfg *config.Config) []tls.Finding {
 	if cfg.Client {
 		for _, a := range cfg.ServerAddrs() {
 			for _, f := range tls.Check(cfg.Tunnel.ClientTLS, tls.ClientRole, a, time.Now()) {
-				if !slices.Contains(all, f) { // most concern all servers
+				if !slices.Contains(all, f) { // most apply to every server
 					all = append(all, f)
 				}
 			}

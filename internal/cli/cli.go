@@ -39,8 +39,8 @@ func Main() int {
 	return exitCode(err)
 }
 
-// fileError is an error in a file named by an option: certificates, users, rules. The
-// user can fix it too.
+// fileError is an error in a file named by an option: certificates, users, rules. Like
+// a usageError, the user can fix it.
 type fileError struct{ error }
 
 // Unwrap returns the underlying error.
@@ -63,7 +63,7 @@ func exitCode(err error) int {
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	c := call{ctx, environ, stdin, stdout, stderr}
 	if slices.ContainsFunc(args, keytext.IsPEM) {
-		return usagef("the command line holds the text of a certificate or key (PEM): give the name of its file")
+		return usagef("the command line contains a certificate or key (PEM): give a file name instead")
 	}
 	if len(args) == 1 && slices.Contains([]string{"-version", "--version", "-v", "-V"}, args[0]) {
 		args = []string{"version"}

@@ -37,7 +37,7 @@ func TestUnreadGreeting(t *testing.T) {
 	select {
 	case <-out.reached:
 	case <-time.After(patience):
-		t.Fatal("it does not print how to try it")
+		t.Fatal("the greeting does not say how to try it")
 	}
 	cancel()
 	select {
@@ -46,6 +46,6 @@ func TestUnreadGreeting(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(patience):
-		t.Fatal("it is not stopping")
+		t.Fatal("the process did not stop")
 	}
 }

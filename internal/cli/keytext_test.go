@@ -16,7 +16,7 @@ import (
 // shownMax is how many characters of a key may appear in a message by coincidence.
 const shownMax = 7
 
-// keyFiles holds files that contain a key, as users have them.
+// keyFiles holds files that contain a key, like those that users have.
 type keyFiles struct {
 	dir    string
 	secret string // base64 content of all files, without newlines
@@ -72,12 +72,12 @@ func (k keyFiles) values(t *testing.T) []string {
 	return append(all, line, line+":443", "a.example:443,"+line, "tcp://"+line, "https://"+line+"/", "https://a.example/"+line)
 }
 
-// said returns all the output of one run: terminal, error and log.
-func (k keyFiles) said(t *testing.T, args, environ []string) string {
+// output returns everything that one run writes: terminal, error and log.
+func (k keyFiles) output(t *testing.T, args, environ []string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // a process that does start stops at once
+	cancel() // if the process starts, it stops immediately
 	text := ""
 	if err := run(ctx, args, environ, strings.NewReader(""), &stdout, &stderr); err != nil {
 		text = err.Error()
@@ -131,16 +131,16 @@ func TestOptionsShowNoKey(t *testing.T) {
 				{append([]string{"check"}, base...), []string{env + "=" + v}},
 				{append([]string{"check"}, append(base[:len(base):len(base)], "-config="+file)...), nil},
 			} {
-				if said := k.said(t, tt.args, tt.env); k.shown(said) != "" {
-					t.Errorf("%q with %q shows %q of the key:\n%s", tt.args, tt.env, k.shown(said), said)
+				if out := k.output(t, tt.args, tt.env); k.shown(out) != "" {
+					t.Errorf("%q with %q shows %q of the key:\n%s", tt.args, tt.env, k.shown(out), out)
 				}
 			}
 		}
 	}
 }
 
-// TestVerbsShowNoKey: the same for the verbs, and for arguments that are neither a verb
-// nor an option.
+// TestVerbsShowNoKey: no part of a key is shown when a verb is given one, or when an
+// argument is neither a verb nor an option.
 func TestVerbsShowNoKey(t *testing.T) {
 	k := makeKeyFiles(t)
 	users := k.file("users")
@@ -155,8 +155,8 @@ func TestVerbsShowNoKey(t *testing.T) {
 			{"users", v}, {"users", "list", v}, {"users", "remove", v, "alice"}, {"users", "remove", users, v}, {"users", "add", v, "alice"}, {"users", "add", users, "x:" + v},
 			{"bench", v}, {"bench", "-list", "-vs", v}, {"bench", "-list", "-cases", v}, {"bench", "-list", "-systems", v}, {"bench", "-n", v}, {"bench", "-" + v},
 		} {
-			if said := k.said(t, args, []string{"TUNNELS_PASSWORD=hush"}); k.shown(said) != "" {
-				t.Errorf("tunnels %q shows %q of the key:\n%s", args, k.shown(said), said)
+			if out := k.output(t, args, []string{"TUNNELS_PASSWORD=hush"}); k.shown(out) != "" {
+				t.Errorf("tunnels %q shows %q of the key:\n%s", args, k.shown(out), out)
 			}
 		}
 	}
@@ -168,8 +168,8 @@ func TestVerbsShowNoKey(t *testing.T) {
 		}
 	}
 	for _, args := range calls {
-		if said := k.said(t, args, nil); k.shown(said) != "" {
-			t.Errorf("tunnels %q shows %q of the key:\n%s", args, k.shown(said), said)
+		if out := k.output(t, args, nil); k.shown(out) != "" {
+			t.Errorf("tunnels %q shows %q of the key:\n%s", args, k.shown(out), out)
 		}
 	}
 	if _, err := os.Stat(k.file("server.key")); err != nil {
@@ -177,7 +177,8 @@ func TestVerbsShowNoKey(t *testing.T) {
 	}
 }
 
-// TestFileTypeIsReported: the message says what kind of file was given instead.
+// TestFileTypeIsReported: if the wrong kind of file is given, the message says what kind
+// it is.
 func TestFileTypeIsReported(t *testing.T) {
 	k := makeKeyFiles(t)
 	pem, text := k.file("client.pem"), k.text(t, "client.pem")
@@ -191,15 +192,15 @@ func TestFileTypeIsReported(t *testing.T) {
 		{[]string{"users", "list", pem}, pem + " is a certificate or key (PEM), not a users file"},
 		{[]string{"-server", "-client", "-sla.dingtalk.token=@" + pem}, pem + " is a certificate or key (PEM), not a secret"},
 		{[]string{"-server", "-client", "-sla.log.path=" + pem}, "is a certificate or key (PEM), not a log"},
-		{[]string{"-client", "-tls.client.cert", text}, "the command line holds the text of a certificate or key (PEM): give the name of its file"},
+		{[]string{"-client", "-tls.client.cert", text}, "the command line contains a certificate or key (PEM): give a file name instead"},
 		{[]string{"-config", k.file("bare-server.key")}, k.file("bare-server.key") + ":1): want key = value, as in server.addr = :443"},
 	} {
-		if said := k.said(t, tt.args, nil); !strings.Contains(said, tt.want) {
-			t.Errorf("tunnels %.60q says\n%swant %s", tt.args, said, tt.want)
+		if out := k.output(t, tt.args, nil); !strings.Contains(out, tt.want) {
+			t.Errorf("tunnels %.60q prints\n%swant %s", tt.args, out, tt.want)
 		}
 	}
-	if said := k.said(t, []string{"check"}, []string{"TUNNELS_TLS_CLIENT_CERT=" + text}); !strings.Contains(said, "(environment variable TUNNELS_TLS_CLIENT_CERT): holds the text of a certificate or key (PEM): want the name of its file") {
-		t.Errorf("with a certificate in the environment: %s", said)
+	if out := k.output(t, []string{"check"}, []string{"TUNNELS_TLS_CLIENT_CERT=" + text}); !strings.Contains(out, "(environment variable TUNNELS_TLS_CLIENT_CERT): contains a certificate or key (PEM): want a file name") {
+		t.Errorf("with a certificate in the environment: %s", out)
 	}
 	if got := k.text(t, "client.pem"); got != text {
 		t.Error("client.pem has changed")

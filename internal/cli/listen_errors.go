@@ -18,7 +18,7 @@ func serverListenError(err error, network, address string) error {
 	host, port, _ := net.SplitHostPort(address) // already validated
 	_, noName := errors.AsType[*net.DNSError](err)
 	if noName || errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return explained{err, fmt.Sprintf("server: %s is not an address of this machine; a server listens on its own: use -server.addr :%s", address, port)}
+		return explained{err, fmt.Sprintf("server: %s is not an address of this machine; a server can listen only on its own addresses: use -server.addr :%s", address, port)}
 	}
 	return listenError(err, "server", address, "-server.addr "+net.JoinHostPort(host, otherPort(port)))
 }
@@ -49,7 +49,7 @@ func listenError(err error, role, address, other string) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return explained{err, fmt.Sprintf("%s: %s is in use, perhaps by another tunnels process; choose another port with %s", role, address, other)}
 	case errors.Is(err, syscall.EACCES):
-		return explained{err, fmt.Sprintf("%s: no permission to listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE, which the systemd unit has; or choose another port with %s", role, address, other)}
+		return explained{err, fmt.Sprintf("%s: no permission to listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE, which the systemd unit grants; or choose another port with %s", role, address, other)}
 	}
 	return err
 }
@@ -67,13 +67,13 @@ func otherPort(port string) string {
 	return strconv.Itoa(n + 1)
 }
 
-// explained is an error with a more helpful text.
+// explained is an error with a more helpful message.
 type explained struct {
 	err  error
 	text string
 }
 
-// Error returns the helpful text.
+// Error returns the helpful message.
 func (e explained) Error() string { return e.text }
 
 // Unwrap returns the original error.

@@ -7,6 +7,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack starts a goroutine per logger and cannot stop it.
+	// lumberjack starts a goroutine per logger that cannot be stopped.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }

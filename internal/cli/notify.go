@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// notifyReady tells systemd, if requested, that the process is listening; only then
-// does `systemctl start` succeed (sd_notify(3)).
+// notifyReady tells systemd, if requested, that the process is listening;
+// `systemctl start` does not return until then (sd_notify(3)).
 func notifyReady(environ []string) error {
 	const name = "NOTIFY_SOCKET="
 	for _, e := range environ {

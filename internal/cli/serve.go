@@ -65,8 +65,8 @@ func serve(c call, args []string) error {
 	p := &process{cfg: cfg, log: log, lines: loglines.New(log), ended: make(chan error, 2)}
 	p.conf, _ = os.ReadFile(cfg.File) // if it cannot be read, there is nothing to compare
 	p.closing, p.end = context.WithCancel(context.Background())
-	// This must precede any log line that could tell another program that the process
-	// is running: Go drops a SIGUSR1 for which no channel is registered.
+	// Register before logging anything that could tell another program that the
+	// process is running: Go ignores a SIGUSR1 if no channel is registered for it.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append(otherSignals, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)
@@ -97,7 +97,7 @@ func serve(c call, args []string) error {
 	return err
 }
 
-// withFix adds to an error the fix suggested by the certificate check.
+// withFix appends the fix suggested by the certificate check to an error.
 func withFix(err error, findings []tls.Finding) error {
 	for _, f := range findings {
 		if f.Severity == tls.Fatal && f.Fix != "" && strings.Contains(err.Error(), f.Text) && !strings.Contains(err.Error(), f.Fix) {
@@ -214,7 +214,7 @@ func (p *process) listenPage() error {
 	}
 	p.pageAt = "http://" + ln.Addr().String() + "/"
 	p.page = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "It works: this page has come through the tunnel.")
+		fmt.Fprintln(w, "It works: this page came through the tunnel.")
 	})}
 	p.wg.Go(func() { p.page.Serve(ln) })
 	return nil
@@ -247,7 +247,7 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, std
 				p.other(sig)
 				continue
 			}
-			text := fmt.Sprintf("stopping; open connections have %s to finish, a second signal ends them now", drainMax)
+			text := fmt.Sprintf("stopping; open connections have %s to finish, a second signal closes them now", drainMax)
 			p.log.Info("%s: %s", sig, text)
 			if p.log.File() != "" { // otherwise it has just been printed on the terminal
 				fmt.Fprintln(stderr, "tunnels:", text)
@@ -281,7 +281,7 @@ func (p *process) stop(signals <-chan os.Signal) {
 			return
 		case sig := <-signals:
 			if isStop(sig) {
-				p.log.Warn("%s again: ending now", sig)
+				p.log.Warn("%s again: stopping now", sig)
 				cancel()
 				p.close()
 				return
@@ -290,7 +290,7 @@ func (p *process) stop(signals <-chan os.Signal) {
 	}
 }
 
-// close ends everything still running, at once, and waits for it.
+// close stops everything still running without delay, and waits for it to end.
 func (p *process) close() {
 	p.end()
 	p.tasks.close()

@@ -7,7 +7,7 @@ import (
 	"tunnels/internal/lifecycle"
 )
 
-// task is a role of this process, with its texts for the log.
+// task is a role of this process, with the texts used to log it.
 type task struct {
 	lifecycle.Role
 	name  string // server or client
@@ -15,18 +15,18 @@ type task struct {
 	begun string // status once it is listening
 }
 
-// tasks holds the roles of one process in starting order. They end in reverse order, so
-// that a role ends before the roles it needs.
+// tasks holds the roles of one process in starting order. They stop in reverse order,
+// so that a role stops before the roles it depends on.
 type tasks []task
 
-// serve serves all roles, each in a goroutine of wg. ended receives each role's result.
+// serve runs each role in its own goroutine, added to wg, and sends its result to ended.
 func (all tasks) serve(wg *sync.WaitGroup, ended chan<- error) {
 	for _, r := range all {
 		wg.Go(func() { ended <- r.Serve() })
 	}
 }
 
-// shutdown drains all roles at once. cut is called for each role that did not finish in
+// shutdown drains all roles concurrently. cut is called for each role that did not finish in
 // time.
 func (all tasks) shutdown(ctx context.Context, cut func(name string, err error)) {
 	var wg sync.WaitGroup
@@ -40,7 +40,7 @@ func (all tasks) shutdown(ctx context.Context, cut func(name string, err error))
 	wg.Wait()
 }
 
-// close ends all roles immediately, one after another.
+// close closes all roles immediately, one after another.
 func (all tasks) close() {
 	for i := len(all) - 1; i >= 0; i-- {
 		all[i].Close()

@@ -60,9 +60,9 @@ func runUsers(c call, args []string) error {
 		_, err := fmt.Fprintf(c.stdout, "removed %s from %s\n", args[1], args[0])
 		return err
 	case verb == "add", verb == "remove":
-		return usagef("users %s wants a file and a name, as in: tunnels users %[1]s /etc/tunnels/users alice", verb)
+		return usagef("users %s needs a file and a name, as in: tunnels users %[1]s /etc/tunnels/users alice", verb)
 	case verb == "list":
-		return usagef("users list wants a file, as in: tunnels users list /etc/tunnels/users")
+		return usagef("users list needs a file, as in: tunnels users list /etc/tunnels/users")
 	}
 	return usagef("users %s: want add, list or remove", keytext.Quote(verb))
 }
@@ -103,7 +103,7 @@ func readPassword(c call, name string) (string, error) {
 		return "", usagef("standard input is a certificate or key (PEM), not a password")
 	}
 	if line == "" {
-		return "", usagef("there is no password: want it in %s or on standard input", config.PasswordEnv)
+		return "", usagef("no password given: set %s or pass it on standard input", config.PasswordEnv)
 	}
 	return line, nil
 }
@@ -111,12 +111,12 @@ func readPassword(c call, name string) (string, error) {
 // typedPassword prompts for a password twice, because it is not echoed.
 func typedPassword(c call, name string) (string, error) {
 	f := c.stdin.(*os.File) // terminals are files
-	password, err := terminal.ReadPassword(f, c.stderr, fmt.Sprintf("Password of %s: ", name))
+	password, err := terminal.ReadPassword(f, c.stderr, fmt.Sprintf("Password for %s: ", name))
 	if err != nil {
 		return "", err
 	}
 	if password == "" {
-		return "", usagef("there is no password; nothing was changed")
+		return "", usagef("no password given; nothing was changed")
 	}
 	again, err := terminal.ReadPassword(f, c.stderr, "Repeat it: ")
 	if err == nil && again != password {

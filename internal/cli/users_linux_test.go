@@ -19,7 +19,7 @@ func pty(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		t.Skipf("no pseudo-terminals on this system: %v", err)
 	}
 	t.Cleanup(func() { master.Close() })
 	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
@@ -30,7 +30,7 @@ func pty(t *testing.T) (master, slave *os.File) {
 		slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
 	}
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		t.Skipf("no pseudo-terminals on this system: %v", err)
 	}
 	t.Cleanup(func() { slave.Close() })
 	return master, slave
@@ -66,8 +66,8 @@ func TestUsersAddTyped(t *testing.T) {
 		if (len(names) == 1) != (tt.want == "") {
 			t.Errorf("typed %q: users %q", tt.typed, names)
 		}
-		if said := stdout.String() + stderr.String(); strings.Contains(said, "s3cret") || !strings.Contains(said, "Password of alice: ") {
-			t.Errorf("typed %q: it says %q", tt.typed, said)
+		if out := stdout.String() + stderr.String(); strings.Contains(out, "s3cret") || !strings.Contains(out, "Password for alice: ") {
+			t.Errorf("typed %q: output %q", tt.typed, out)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func waitAsked(t *testing.T, slave *os.File, done chan error) {
 			return
 		}
 		if len(done) > 0 || time.Now().After(end) {
-			t.Fatal("it does not ask for a password without showing it")
+			t.Fatal("there was no password prompt with echo turned off")
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -29,7 +29,7 @@ type verb struct {
 	help func(w io.Writer) error
 	// run runs the verb. It returns flag.ErrHelp if help was requested.
 	run func(c call, args []string) error
-	// options is set if the arguments are options of a process, parsed by config.
+	// options is set if the arguments include the process's own options, parsed by config.
 	options bool
 }
 
@@ -84,7 +84,7 @@ func unknownVerb(name string) error {
 // do runs v, or writes its help if the arguments request it.
 func (v verb) do(c call, args []string) error {
 	if !v.options && slices.ContainsFunc(args, looksLikeKey) {
-		return usagef("%s: an argument looks like the text of a key, and there is no file with that name", v.name)
+		return usagef("%s: an argument looks like a key, and there is no file with that name", v.name)
 	}
 	if len(args) > 0 && (isHelp(args[0]) || args[0] == "help") {
 		return v.help(c.stdout)
@@ -98,7 +98,7 @@ func (v verb) do(c call, args []string) error {
 
 func isHelp(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }
 
-// role returns a function that runs one role, as its option does.
+// role returns a function that runs one role, like the option of that name.
 func role(name string) func(c call, args []string) error {
 	return func(c call, args []string) error { return serve(c, append([]string{"-" + name}, args...)) }
 }

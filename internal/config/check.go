@@ -112,15 +112,15 @@ func (c *Config) checkServerAddr() error {
 		case t.ServerNet == "unix":
 			return c.wrong("server.addr", "is missing: want the path of a socket file, as in /run/tunnels.sock")
 		case c.Server:
-			return c.wrong("server.addr", "is missing: want where to listen, as in :443")
+			return c.wrong("server.addr", "is missing: want an address to listen on, as in :443")
 		}
-		return c.wrong("server.addr", "is missing: want the server to reach, as in vps.example:443")
+		return c.wrong("server.addr", "is missing: want the server's address, as in vps.example:443")
 	}
 	if !c.Server {
 		return c.checkServers()
 	}
 	if t.ServerNet != "unix" && strings.Contains(t.ServerAddr, ",") {
-		return c.wrong("server.addr", "a server listens on one address; only a process that is a client and no server may have several")
+		return c.wrong("server.addr", "a server listens on one address; only a client that is not also a server may have several")
 	}
 	if err := checkAddress(t.ServerNet, t.ServerAddr, listening); err != nil {
 		return c.wrong("server.addr", "%v", err)
@@ -162,7 +162,7 @@ func (c *Config) checkServers() error {
 // checkClear checks that no traffic leaves this machine without TLS.
 func (c *Config) checkClear(address, which string) error {
 	if n := c.Carrier(); n != "tls" && !c.Tunnel.Insecure && !netx.IsLoopback(n, address) {
-		return c.wrong("server.addr", "%sanyone on the network path could read and change what -%s %s carries: want TLS, a loopback address, or -insecure", which, c.carrierName(), n)
+		return c.wrong("server.addr", "%sanyone on the network path could read and change -%s %s traffic: want TLS, a loopback address, or -insecure", which, c.carrierName(), n)
 	}
 	return nil
 }
@@ -181,13 +181,13 @@ func (c *Config) checkUsers() error {
 	if _, err := os.Stat(c.Tunnel.ClientUsers); err == nil || !colon || len(name) < 2 { // C:\users is a path
 		return nil
 	}
-	return &Error{Name: "client.users", Origin: c.origin("client.users"), Want: "is not a file: want one that `tunnels users add FILE NAME` makes"}
+	return &Error{Name: "client.users", Origin: c.origin("client.users"), Want: "is not a file: want one made by `tunnels users add FILE NAME`"}
 }
 
 func (c *Config) checkClientAddrs() error {
 	all := c.Tunnel.ClientAddrs
 	if c.clientNet == "unix" && !c.Given("client.addr") {
-		return c.wrong("client.addr", "is not a path: -client.net unix wants -client.addr PATH")
+		return c.wrong("client.addr", "is not a path: -client.net unix needs -client.addr PATH")
 	}
 	if len(all) == 0 {
 		return c.wrong("client.addr", "want host:port, as in 127.0.0.1:1080")
@@ -204,7 +204,7 @@ func (c *Config) checkClientAddrs() error {
 			return c.wrong("client.addr", "%s%v", which, err)
 		}
 		if slices.Contains(c.Tunnel.Servers, e.Address) {
-			return c.wrong("client.addr", "%sis -server.addr as well: -client.addr is where applications connect, on this machine, and the server's address belongs in -server.addr", which)
+			return c.wrong("client.addr", "%sis the same as -server.addr: -client.addr is where applications connect, on this machine, and the server's address belongs in -server.addr", which)
 		}
 		if !c.ClientOpen && c.Tunnel.ClientUsers == "" && c.isServers(e) {
 			return c.wrong("client.addr", "%sdoes not seem to be an address of this machine: -client.addr is where applications connect, as in 127.0.0.1:1080, and the server's address belongs in -server.addr", which)
@@ -216,8 +216,9 @@ func (c *Config) checkClientAddrs() error {
 	return nil
 }
 
-// isServers reports whether e, a client's listening address, was probably meant as its
-// server's: it is a name, or an address given while -server.addr is on this machine.
+// isServers reports whether e, which the client would listen on, was probably meant for
+// -server.addr: it is a name, or it is a remote address and -server.addr is a loopback
+// address.
 func (c *Config) isServers(e netx.Endpoint) bool {
 	host, _, err := net.SplitHostPort(e.Address)
 	if err != nil || e.Network == "unix" || host == "" || e.IsLoopback() || len(c.Tunnel.Servers) == 0 {
@@ -236,16 +237,16 @@ func (c *Config) checkCerts(bad *problems) {
 	}
 	t := &c.Tunnel
 	if c.Server {
-		const fix = "`tunnels certs init NAME` makes it, where NAME is how clients reach the server"
+		const fix = "`tunnels certs init NAME` makes it, where NAME is the name that clients connect to"
 		if t.ServerTLS.Cert == "" {
 			bad.add(c.wrong("tls.server.cert", "is missing: want the server's certificate; %s", fix))
 		}
 		if t.ServerTLS.CA == "" {
-			bad.add(c.wrong("tls.server.ca", "is missing: want the CA of the clients, without which this would be an open proxy; %s", fix))
+			bad.add(c.wrong("tls.server.ca", "is missing: want the CA that signs client certificates, without which this would be an open proxy; %s", fix))
 		}
 	}
 	if c.Client {
-		const fix = "`tunnels certs client NAME`, where the server's CA is, makes one file that serves as all of -tls.client.cert, .key and .ca"
+		const fix = "`tunnels certs client NAME`, run where the server's CA is, makes one file for -tls.client.cert, .key and .ca"
 		if t.ClientTLS.Cert == "" {
 			bad.add(c.wrong("tls.client.cert", "is missing: want the client's certificate; %s", fix))
 		}
@@ -267,7 +268,7 @@ func (c *Config) checkRules(bad *problems) {
 	}
 }
 
-// end returns the end an option is for: "server", "client", or "" for both.
+// end returns the end that an option applies to: "server", "client", or "" for both.
 func end(option string) string {
 	switch {
 	case option == "server.addr", option == "server.net", option == "server.dial.timeout.sec":
@@ -291,7 +292,7 @@ func (c *Config) warn() {
 	}
 	for _, o := range c.all() {
 		if of := end(o.name); c.Given(o.name) && (of == "server" && !c.Server || of == "client" && !c.Client) {
-			add("-%s has no effect: it is an option of the %s, which this process is not", o.name, of)
+			add("-%s has no effect: it applies only to a %s, which this process is not", o.name, of)
 		}
 	}
 	t, carrier := &c.Tunnel, c.Carrier()
@@ -301,7 +302,7 @@ func (c *Config) warn() {
 		}
 	}
 	if c.Client && c.Given("server.policy") && len(t.Servers) < 2 {
-		add("-server.policy %s has no effect: there is one server", t.ServerChoice)
+		add("-server.policy %s has no effect: there is only one server", t.ServerChoice)
 	}
 	if c.Client {
 		c.warnOpen(add)
@@ -310,7 +311,7 @@ func (c *Config) warn() {
 		add("-remux.net %s has no effect, because -eagersocks.net is %s", t.RemuxNet, t.EagerNet)
 	}
 	if carrier != "tls" && c.Server && t.Rules != "" {
-		add("-server.rules: without TLS clients have no names: only its block [*] has an effect")
+		add("-server.rules: without TLS clients have no names, so only the [*] block applies")
 	}
 	if carrier != "tls" && c.CertsGiven() {
 		add("the -tls… options have no effect, because -%s is %s", c.carrierName(), carrier)

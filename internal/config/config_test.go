@@ -120,14 +120,14 @@ func TestPrecedence(t *testing.T) {
 		}
 	}
 	if !c.Given("remux.ping.sec") || c.Given("remux.sess.max.cnt") {
-		t.Error("Given does not tell what was given from what was not")
+		t.Error("Given does not distinguish options that were set from defaults")
 	}
 	c = mustParse(t, "", "TUNNELS_SERVER=1", "TUNNELS_CLIENT=true", "TUNNELS_CONFIG="+file)
 	if c.Tunnel.Remux.Ping != 3*time.Second || !c.Server || !c.Client || c.File != file {
-		t.Errorf("from only the environment: %+v", c)
+		t.Errorf("with only the environment: %+v", c)
 	}
 	if c = mustParse(t, "-server=true -client -server.deny 10.0.0.1 -server.deny 10.0.0.2,a.example"); c.Tunnel.Deny.String() != "10.0.0.1,10.0.0.2,a.example" {
-		t.Errorf("a list given twice = %s, want the sum", c.Tunnel.Deny)
+		t.Errorf("a list given twice = %s, want all entries", c.Tunnel.Deny)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestDerived(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := tt.got(mustParse(t, tt.line)); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("Parse(%s) gives %v, want %v", tt.line, got, tt.want)
+			t.Errorf("Parse(%s) yields %v, want %v", tt.line, got, tt.want)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func TestHelpAndRole(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	secret, rules := writeFile(t, "s3cret\n"), writeFile(t, "[*]\n")
 	tests := []struct {
-		line, env, want string // want: the only warning, or empty if none
+		line, env, want string // want: the only warning, or empty for none
 	}{
 		{try, "", ""},
 		{try + " -sla.dingtalk.token abc", "", "-sla.dingtalk.token: all users of this machine can see it with ps: give it as @FILE or in TUNNELS_SLA_DINGTALK_TOKEN"},
@@ -203,7 +203,7 @@ func TestWarnings(t *testing.T) {
 		{try + " -client.users f -client.open", "", "-client.open has no effect"},
 		{try + " -eagersocks.net tcp -remux.net tcp", "", "-remux.net tcp has no effect"},
 		{try + " -server.rules " + rules, "", ""},
-		{try + " -remux.net tcp -server.rules " + rules, "", "only its block [*] has an effect"},
+		{try + " -remux.net tcp -server.rules " + rules, "", "only the [*] block applies"},
 		{try + " -remux.net tcp -tls.server.cert x", "", "-tls… options have no effect"},
 	}
 	for _, tt := range tests {
@@ -213,7 +213,7 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("Parse(%s) warns %q, want %q", tt.line, got, tt.want)
 		}
 		if strings.Contains(got, "abc") {
-			t.Errorf("Parse(%s): the warning %q holds the secret", tt.line, got)
+			t.Errorf("Parse(%s): the warning %q contains the secret", tt.line, got)
 		}
 	}
 }
@@ -237,7 +237,7 @@ func TestPrintReadsBack(t *testing.T) {
 		}
 		again, err := Parse([]string{"-config", writeFile(t, b.String())}, nil)
 		if err != nil {
-			t.Errorf("Parse(%s): what Print wrote does not parse: %v\n%s", tt.line, err, &b)
+			t.Errorf("Parse(%s): Print's output does not parse: %v\n%s", tt.line, err, &b)
 			continue
 		}
 		for _, x := range []*Config{c, again} { // origins are not compared
@@ -273,7 +273,7 @@ func TestPrintMasksSecrets(t *testing.T) {
 		}
 	}
 	if _, err := Parse([]string{"-config", writeFile(t, b.String())}, nil); err != nil {
-		t.Errorf("what Print wrote does not parse: %v", err)
+		t.Errorf("Print's output does not parse: %v", err)
 	}
 }
 
@@ -288,7 +288,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("line %d of the help has %d characters, want %d at most: %s", i+1, n, columns, line)
 		}
 		if strings.TrimRight(line, " ") != line {
-			t.Errorf("line %d of the help ends in blanks: %q", i+1, line)
+			t.Errorf("line %d of the help has trailing spaces: %q", i+1, line)
 		}
 	}
 	flat := strings.Join(strings.Fields(help), " ")
@@ -301,7 +301,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("the help lacks %s with %q", left, o.describe())
 		}
 		if o.arg != "" && o.def == "" && o.show == "" {
-			t.Errorf("-%s has neither a default nor words for having none", o.name)
+			t.Errorf("-%s has neither a default nor a text to show in its place", o.name)
 		}
 		if o.name != strings.ToLower(o.name) || strings.ContainsAny(o.name, "_-=# ") {
 			t.Errorf("option name %q cannot be spelled in all three ways", o.name)
@@ -312,26 +312,26 @@ func TestUsage(t *testing.T) {
 // TestUsageFor: a role's help lists that role's options, and every option is in the
 // help of one role or both.
 func TestUsageFor(t *testing.T) {
-	told := map[string]int{}
+	listed := map[string]int{}
 	for _, role := range []string{"client", "server"} {
 		var b bytes.Buffer
 		if err := UsageFor(&b, role); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`(?m)^  -(\S+)`).FindAllStringSubmatch(b.String(), -1) {
-			told[m[1]]++
+			listed[m[1]]++
 			if other := end(m[1]); other != "" && other != role {
-				t.Errorf("the help of the %s has -%s", role, m[1])
+				t.Errorf("the %s's help lists -%s", role, m[1])
 			}
 		}
 	}
 	for name, want := range map[string]int{"server.addr": 2, "tls.server.cert": 1, "tls.client.ca": 1, "tls.server.name": 1, "client": 0, "server": 0, "config": 2} {
-		if told[name] != want {
-			t.Errorf("-%s is in the help of %d roles, want %d", name, told[name], want)
+		if listed[name] != want {
+			t.Errorf("-%s is in the help of %d roles, want %d", name, listed[name], want)
 		}
 	}
 	for _, o := range (&Config{}).all() {
-		if told[o.name] == 0 && o.name != "client" && o.name != "server" {
+		if listed[o.name] == 0 && o.name != "client" && o.name != "server" {
 			t.Errorf("-%s is in the help of neither role", o.name)
 		}
 	}

@@ -32,9 +32,9 @@ func TestEnvironmentOfOthers(t *testing.T) {
 			t.Errorf("with %s it warns %q, want %q", kv, got, want)
 		}
 	}
-	// An unknown variable may explain a missing option, but the error must keep its
-	// kind.
+	// An unknown variable may explain a missing option, but errors.Is must still
+	// match.
 	if _, err := Parse(nil, []string{"TUNNELS_SERVR=1"}); !errors.Is(err, ErrNoRole) || !strings.Contains(err.Error(), "did you mean TUNNELS_SERVER?") {
-		t.Errorf("Parse = %v, want ErrNoRole and what was meant", err)
+		t.Errorf("Parse = %v, want ErrNoRole with a suggestion", err)
 	}
 }

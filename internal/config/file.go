@@ -35,7 +35,7 @@ func parseFile(data, path string, known []string) (map[string]given, error) {
 			bad.add(&Error{Name: key, Origin: origin, Want: err.Error()})
 		case key == "":
 		case key == "config":
-			bad.add(&Error{Name: key, Origin: origin, Want: "a file cannot name another one"})
+			bad.add(&Error{Name: key, Origin: origin, Want: "a configuration file cannot include another one"})
 		case !slices.Contains(known, key):
 			bad.add(unknownLine(key, origin, known))
 		case values[key].origin != "":

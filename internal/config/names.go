@@ -6,7 +6,7 @@ import (
 	"tunnels/tunnel"
 )
 
-// name gives other packages the option names to use in their messages.
+// name sets the option names that other packages use in messages.
 func (c *Config) name() {
 	t := &c.Tunnel
 	t.Names = tunnel.Names{ClientUsers: "-client.users", Rules: "-server.rules"}

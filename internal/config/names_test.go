@@ -12,9 +12,9 @@ import (
 func TestNames(t *testing.T) {
 	c := mustParse(t, try)
 	n := &c.Tunnel
-	told := fmt.Sprintf("%q %q %q %q", n.Names, n.ServerTLS.Names, n.ClientTLS.Names, c.SLA.Names)
+	names := fmt.Sprintf("%q %q %q %q", n.Names, n.ServerTLS.Names, n.ClientTLS.Names, c.SLA.Names)
 	all := []string{n.Remux.ConnMaxName, n.Allow.Name, n.Deny.Name, n.DNS.Name, n.SessMax.Rule, n.Limits.Sessions.Rule, n.Limits.Opens.Rule, n.Limits.Rate.Rule}
-	all = append(all, regexp.MustCompile(`-[a-z]+(\.[a-z]+)+`).FindAllString(told, -1)...)
+	all = append(all, regexp.MustCompile(`-[a-z]+(\.[a-z]+)+`).FindAllString(names, -1)...)
 	if len(all) < 30 {
 		t.Errorf("config sets %d names, want 30 or more: %q", len(all), all)
 	}
@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q is not an option", name)
 		}
 	}
-	if strings.Contains(told, `""`) {
-		t.Errorf("a setting has no name: %s", told)
+	if strings.Contains(names, `""`) {
+		t.Errorf("a setting has no name: %s", names)
 	}
 }

@@ -120,8 +120,8 @@ func (c *Config) tlsOptions() []option {
 func (c *Config) remuxOptions() []option {
 	t, r, def := &c.Tunnel, &c.Tunnel.Remux, remux.Defaults()
 	return []option{
-		{name: "eagersocks.net", arg: "NET", def: "remux", help: "what carries requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
-		{name: "remux.net", arg: "NET", def: "tls", help: "what carries remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
+		{name: "eagersocks.net", arg: "NET", def: "remux", help: "transport for requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
+		{name: "remux.net", arg: "NET", def: "tls", help: "transport for remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
 		{name: "insecure", help: "permit non-TLS connections to other machines", set: toggle(&t.Insecure)},
 		{name: "remux.reuse.max.sec", arg: "N", def: inSeconds(def.ReuseMaxAge), show: inSeconds(def.ReuseMaxAge) + ", or twice that while sessions are open", help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
 		{name: "remux.reuse.max.cnt", arg: "N", def: strconv.Itoa(def.ReuseMaxCount), show: strconv.Itoa(def.ReuseMaxCount) + ", or eight times that while sessions are open", help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is being dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},

@@ -17,8 +17,8 @@ import (
 // Parse parses the arguments after the program's name, the environment in the form of
 // os.Environ, and the file that either of them names. It returns flag.ErrHelp if help
 // was requested, ErrNoRole, or one or several joined errors of type *Error. An unknown
-// variable in the environment is not an error by itself, but is mentioned with other
-// errors it may explain.
+// environment variable is not an error, but is mentioned along with errors that it may
+// explain.
 func Parse(args, environ []string) (*Config, error) {
 	c := &Config{given: make(map[string]given)}
 	fromFlags, err := parseFlags(args, c.all(), c.names())
@@ -114,16 +114,16 @@ func (c *Config) value(o *option) string {
 	return o.def
 }
 
-// checkKeyText rejects a value that is the text of a key or certificate, so that no
-// later message can quote it. Text that merely looks like a key is accepted if it is
-// never shown or is a path.
+// checkKeyText rejects a value that is itself a key or certificate, so that no later
+// message can quote it. Text that merely looks like a key is accepted if it is never
+// shown or is a path.
 func checkKeyText(o *option, g given) error {
-	want := "looks like the text of a key, and there is no file with that name"
+	want := "looks like a key, and there is no file with that name"
 	switch {
 	case keytext.IsPEM(g.value) && o.arg == "FILE":
-		want = "holds the text of a certificate or key (PEM): want the name of its file"
+		want = "contains a certificate or key (PEM): want a file name"
 	case keytext.IsPEM(g.value):
-		want = "holds the text of a certificate or key (PEM)"
+		want = "contains a certificate or key (PEM)"
 	case o.secret || o.hidden || !keytext.Looks(g.value) || isPath(g.value):
 		return nil
 	}
@@ -184,7 +184,7 @@ func parseFlags(args []string, all []option, names []string) (map[string]given, 
 			return nil, unknownName("-"+name, commandLine, dashed(names))
 		}
 		if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
-			return nil, &Error{Name: name, Origin: commandLine, Want: "want a value after it"}
+			return nil, &Error{Name: name, Origin: commandLine, Want: "needs a value"}
 		}
 		return nil, &Error{Origin: commandLine, Want: keytext.Show(err.Error())}
 	case fs.NArg() > 0:

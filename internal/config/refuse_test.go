@@ -20,8 +20,8 @@ func TestRefused(t *testing.T) {
 		{"-server.adr :443", "", `"-server.adr" (command line): there is no such option; did you mean -server.addr?`},
 		{"-sever", "", "did you mean -server?"},
 		{"-frobnicate", "", `"-frobnicate" (command line): there is no such option; tunnels help options lists them all`},
-		{"-server.addr", "", "-server.addr (command line): want a value after it"},
-		{try + " -server.addr", "", "want a value after it"},
+		{"-server.addr", "", "-server.addr (command line): needs a value"},
+		{try + " -server.addr", "", "needs a value"},
 		{"extra", "", `"extra" (command line): is not an option; options begin with -`},
 		{"-sla.log.path - server", "", `"server" (command line): want it as the first word, as in tunnels server …, or as an option, -server`},
 		{"-client true -server.addr a:443", "", `"true" (command line): -client takes its value after =; write -client or -client=false`},
@@ -67,8 +67,8 @@ func TestRefused(t *testing.T) {
 		{try + " -server.rules " + rules, "", rules + `:3: sess.max.cnt: "many": want a whole number`},
 
 		// addresses
-		{"-server", "", "-server.addr is missing: want where to listen, as in :443"},
-		{"-client", "", "-server.addr is missing: want the server to reach, as in vps.example:443"},
+		{"-server", "", "-server.addr is missing: want an address to listen on, as in :443"},
+		{"-client", "", "-server.addr is missing: want the server's address, as in vps.example:443"},
 		{"-server -server.net unix", "", "want the path of a socket file"},
 		{"-server -client -server.net unix", "", "want the path of a socket file"},
 		{client + "-server.addr vps.example", "", `-server.addr "vps.example" (command line): want the port too, as in vps.example:443`},
@@ -97,11 +97,11 @@ func TestRefused(t *testing.T) {
 		{server + "-server.net unix -server.addr /" + strings.Repeat("x", 107), "", "the path is 108 bytes long: want at most 107"},
 		{try + " -client.addr 0.0.0.0:1080", "", `-client.addr "0.0.0.0:1080" (command line): other machines could use the tunnel`},
 		{try + " -client.addr :1080", "", "or -client.open"},
-		{try + " -client.net unix", "", "wants -client.addr PATH"},
+		{try + " -client.net unix", "", "needs -client.addr PATH"},
 		{client + "-client.addr vps.example:443 -server.addr 127.0.0.1:1080", "", `-client.addr "vps.example:443" (command line): does not seem to be an address of this machine`},
 		{client + "-client.addr 203.0.113.7:443 -server.addr 127.0.0.1:1080", "", "the server's address belongs in -server.addr"},
-		{client + "-client.addr vps.example:443 -server.addr vps.example:443", "", `is -server.addr as well`},
-		{client + "-client.addr 127.0.0.1:1080 -server.addr a:443,127.0.0.1:1080", "", `is -server.addr as well`},
+		{client + "-client.addr vps.example:443 -server.addr vps.example:443", "", `is the same as -server.addr`},
+		{client + "-client.addr 127.0.0.1:1080 -server.addr a:443,127.0.0.1:1080", "", `is the same as -server.addr`},
 		{client + "-client.addr 127.0.0.1:1080,192.168.1.2:1080 -server.addr a:443", "", `entry "192.168.1.2:1080": other machines could use the tunnel`},
 		{try + " -client.addr=", "", "want host:port"},
 		{try + " -client.addr :1080", "", "or -client.users FILE"},
@@ -112,8 +112,8 @@ func TestRefused(t *testing.T) {
 		{try + " -client.addr tcp4:[::1]:1080", "", "::1 is not an address of network tcp4"},
 
 		// invalid combinations
-		{"-server -server.addr :443 -remux.net tcp", "", "anyone on the network path could read and change what -remux.net tcp carries: want TLS, a loopback address, or -insecure"},
-		{"-client -server.addr vps.example:443 -eagersocks.net tcp", "", "what -eagersocks.net tcp carries"},
+		{"-server -server.addr :443 -remux.net tcp", "", "anyone on the network path could read and change -remux.net tcp traffic: want TLS, a loopback address, or -insecure"},
+		{"-client -server.addr vps.example:443 -eagersocks.net tcp", "", "-eagersocks.net tcp traffic"},
 		{"-client -server.addr 127.0.0.1:1,vps.example:443 -remux.net tcp", "", `entry 2, "vps.example:443": anyone on the network path`},
 		{try + " -server.net unix -server.addr /x -remux.net tcp", "", `-remux.net "tcp" (command line): does not fit -server.net unix`},
 		{try + " -server.net tcp -eagersocks.net unix -server.addr /x", "", `-eagersocks.net "unix" (command line): does not fit -server.net tcp`},
@@ -130,7 +130,7 @@ func TestRefused(t *testing.T) {
 		{client + "-server.addr https://u:hush@vps.example:443", "", `-server.addr "https://…@vps.example:443" (command line)`},
 		{client + "-server.addr a:443,u:hush@vps.example:443", "", `entry 2, "…@vps.example:443"`},
 		{try + " -client.addr u:hush@127.0.0.1:1080", "", "-client.addr"},
-		{try + " -client.users alice:hush", "", "-client.users (command line): is not a file: want one that `tunnels users add FILE NAME` makes"},
+		{try + " -client.users alice:hush", "", "-client.users (command line): is not a file: want one made by `tunnels users add FILE NAME`"},
 		{try + " -server.allow http://u:hush@10.0.0.1", "", "is a URL"},
 		{try + " -client.pac.proxy http://u:hush@10.0.0.1", "", "is a URL"},
 		{try + " -tls.server.name u:hush@vps", "", "without a port"},
@@ -150,7 +150,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("Parse(%s) = %T, want an *Error", tt.line, err)
 		}
 		if strings.Contains(err.Error(), "hush") {
-			t.Errorf("Parse(%s) = %v, which holds a secret", tt.line, err)
+			t.Errorf("Parse(%s) = %v, which contains a secret", tt.line, err)
 		}
 	}
 }
@@ -163,10 +163,10 @@ func TestRandomNames(t *testing.T) {
 	c := mustParse(t, try+" -server.dns https://dns.example/"+account+" -sla.log.path "+file, "TUNNELS_SLA_DINGTALK_TOKEN="+account)
 	ups, err := resolve.Parse("https://dns.example/" + account)
 	if c.SLA.Path != file || c.SLA.DingTalkToken != account || err != nil || !slices.Equal(c.Tunnel.DNS.Upstreams, ups) {
-		t.Errorf("Parse gives %q, %q, %v", c.SLA.Path, c.SLA.DingTalkToken, c.Tunnel.DNS)
+		t.Errorf("Parse returns %q, %q, %v", c.SLA.Path, c.SLA.DingTalkToken, c.Tunnel.DNS)
 	}
 	if _, err := Parse(args(try+" -server.allow "+account), nil); err == nil || strings.Contains(err.Error(), account) {
-		t.Errorf("Parse = %v, want it refused and not repeated", err)
+		t.Errorf("Parse = %v, want an error that does not repeat the name", err)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestFile(t *testing.T) {
 		{`sla.log.path = 'x`, "single quote is not closed"},
 		{`sla.log.path = "x" y`, "only a comment"},
 		{`sla.log.path = "\q"`, "an invalid escape"},
-		{"config = x", "cannot name another"},
+		{"config = x", "cannot include another"},
 		{"\nremux.ping.sec = soon", `-remux.ping.sec "soon" (`},
 		{"\nremux.ping.sec = soon", ":2): want a whole number of seconds"},
 		{strings.Repeat("x\n", 1000), "is it a configuration file?"},

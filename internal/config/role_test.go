@@ -9,7 +9,7 @@ import (
 	"tunnels/tls/ca"
 )
 
-// TestRoleInferred: the role may be omitted where only one is possible.
+// TestRoleInferred: the role may be omitted if only one is possible.
 func TestRoleInferred(t *testing.T) {
 	ca := " -tls.client.ca ca"
 	for _, tt := range []struct {
@@ -40,8 +40,7 @@ func TestRoleInferred(t *testing.T) {
 	}
 }
 
-// TestClientCAInferred: the CA is read from the client's certificate file if it is
-// there.
+// TestClientCAInferred: if the client's certificate file contains the CA, it is used.
 func TestClientCAInferred(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := ca.Init(dir, []string{"localhost"}); err != nil {
@@ -53,10 +52,10 @@ func TestClientCAInferred(t *testing.T) {
 		t.Errorf("CA = %q, want %q", c.Tunnel.ClientTLS.CA, all)
 	}
 	if c := mustParse(t, line+all+" -tls.client.ca other"); c.Tunnel.ClientTLS.CA != "other" {
-		t.Errorf("CA = %q, want the one that was given", c.Tunnel.ClientTLS.CA)
+		t.Errorf("CA = %q, want the one given", c.Tunnel.ClientTLS.CA)
 	}
 	if c := mustParse(t, "-server -client -tls.server.cert s -tls.client.cert "+all); c.Tunnel.ServerTLS.CA != all {
-		t.Errorf("CA of the server = %q, want %q", c.Tunnel.ServerTLS.CA, all)
+		t.Errorf("the server's CA = %q, want %q", c.Tunnel.ServerTLS.CA, all)
 	}
 	_, err := Parse(args(line+alone), nil)
 	if want := "-tls.client.ca is missing: " + alone + " holds no CA; `tunnels certs client NAME`"; err == nil || err.Error()[:len(want)] != want {
@@ -64,7 +63,7 @@ func TestClientCAInferred(t *testing.T) {
 	}
 	gone := filepath.Join(dir, "gone.pem")
 	if _, err := os.Stat(gone); err == nil {
-		t.Fatal("it is there")
+		t.Fatalf("%s exists", gone)
 	}
 	mustParse(t, line+gone) // a missing file is reported by the code that reads it
 }

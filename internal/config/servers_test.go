@@ -27,7 +27,7 @@ func TestServers(t *testing.T) {
 	}
 	c := mustParse(t, "-client", "TUNNELS_SERVER_ADDR=a:443, b:443", "TUNNELS_TLS_CLIENT_CERT=c", "TUNNELS_TLS_CLIENT_CA=c")
 	if got := c.ServerAddrs(); !slices.Equal(got, []string{"a:443", "b:443"}) {
-		t.Errorf("with a blank after the comma: servers %q", got)
+		t.Errorf("with a space after the comma: servers %q", got)
 	}
 }
 
@@ -44,10 +44,10 @@ func TestServersWarnings(t *testing.T) {
 		}
 	}
 	if !slices.Equal(named, []string{"a:443", "b:443"}) {
-		t.Errorf("warned of %q in %q, want of a and b", named, c.Warnings)
+		t.Errorf("warnings about %q in %q, want a and b", named, c.Warnings)
 	}
 	c = mustParse(t, try+" -server.policy spread")
 	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "-server.policy spread has no effect") {
-		t.Errorf("warnings %q, want that the policy has no effect", c.Warnings)
+		t.Errorf("warnings %q, want one that the policy has no effect", c.Warnings)
 	}
 }

@@ -100,7 +100,7 @@ func mode(dst *eagersocks.Mode) func(string) error {
 	}
 }
 
-// targets stores a list of targets, which uses the option's name in messages.
+// targets stores a list of targets; option is the name that its messages use.
 func targets(dst **policy.List, option string) func(string) error {
 	return func(v string) error {
 		l, err := policy.Parse(v)
@@ -113,8 +113,8 @@ func targets(dst **policy.List, option string) func(string) error {
 	}
 }
 
-// limit stores an integer from lo to hi, times unit, as a limit that uses the option's
-// name in messages.
+// limit stores an integer from lo to hi, times unit, as a limit; option is the name that
+// its messages use.
 func limit(dst *rules.Limit, option string, lo, hi, unit int64) func(string) error {
 	return func(v string) error {
 		dst.Rule = "-" + option
@@ -145,7 +145,7 @@ func split(list string) (all []string) {
 	return all
 }
 
-// upstreams stores the DNS servers, which use the option's name in messages.
+// upstreams stores the DNS servers; option is the name that their messages use.
 func upstreams(dst *resolve.Config, option string) func(string) error {
 	return func(v string) error {
 		ups, err := resolve.Parse(v)
@@ -209,7 +209,7 @@ const (
 	dialing
 )
 
-// checkAddress returns what is wrong with an address on the given network.
+// checkAddress returns an error if address is not valid on network.
 func checkAddress(network, address string, u use) error {
 	if network == "unix" {
 		return checkPath(address)
