@@ -1,4 +1,4 @@
-# What is done here is in scripts/, so that it can be run without make too.
+# The work is done by scripts/, which can also be run without make.
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test busy fuzz fmt lint cross clean
@@ -16,7 +16,7 @@ run: build ## client and server in one process on this machine, to try it out
 test: ## all tests, after installing the programs they need
 	@scripts/test.sh
 
-busy: ## the tests of the packages that changed, beside 8 busy loops
+busy: ## tests of the packages that changed, alongside 8 busy loops
 	@scripts/busy.sh
 
 fuzz: ## each fuzz target for a minute
@@ -28,20 +28,20 @@ fmt: ## format the source
 lint: ## gofmt, go vet, staticcheck
 	@scripts/lint.sh
 
-cross: ## bin/tunnels-SYSTEM-MACHINE for every system that is looked after
+cross: ## bin/tunnels-SYSTEM-MACHINE for every supported system
 	@scripts/cross.sh
 
-clean: ## remove what was built
+clean: ## remove the build output
 	rm -rf bin
 
 .PHONY: bench bench-quick benchcmp
 
-# What is compared with is installed first, on a Debian.
-bench: ## SOCKS5 proxies side by side, ours among them: under 15 minutes
+# On Debian, this first installs the programs to compare with.
+bench: ## compare SOCKS5 proxies, including ours; under 15 minutes
 	@scripts/bench.sh -json bin/bench.jsonl -svg bin/bench.svg -md bin/bench.md
 
-bench-quick: ## the same with the reference alone: under 3 minutes
+bench-quick: ## compare with the reference only; under 3 minutes
 	@scripts/bench.sh -quick
 
-benchcmp: ## Go benchmarks of this tree beside the last commit's; BASE=COMMIT: that one's
+benchcmp: ## compare the Go benchmarks of this tree with the last commit's, or with BASE=COMMIT
 	@scripts/bench.sh cmp $(BASE)

@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# fuzz runs one target and prints its output at the end. Go's coordinator may lose a
-# race when the time is up, and then fails with "context deadline exceeded" and no
+# fuzz runs one target and prints its output at the end. When the time is up, a race in
+# Go's coordinator may make it fail with "context deadline exceeded" and no
 # input (golang/go#75804, fixed in Go 1.27). Such a run proves nothing, so the target is
 # run again; the third time counts as a failure.
 fuzz() {
