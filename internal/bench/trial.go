@@ -166,7 +166,7 @@ func (t *trial) download(n int) (*load.Downloads, error) {
 	return load.Download(conns, t.pool)
 }
 
-// watch sets the figures for the bytes that d's downloads read after the warm-up.
+// watch sets the figures for the bytes that all downloads read within d after the warm-up.
 func (t *trial) watch(all *load.Downloads, warm, d time.Duration) error {
 	err := t.sleep(warm)
 	if err == nil {
