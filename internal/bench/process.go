@@ -116,13 +116,14 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 		cmd.Stdout = out
 		stdin, err = cmd.StdinPipe()
 		return err
-	}, w.self, "bench", role, string(b))
+	}, w.self, "bench", role)
 	out.Close()
 	if err != nil {
 		return nil, err
 	}
 	p.stdin = stdin
 	defer context.AfterFunc(ctx, func() { killGroup(p.pid()) })()
+	stdin.Write(append(b, '\n')) // if this fails, so does the read
 	line, err := bufio.NewReader(r).ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, where)

@@ -3,6 +3,7 @@
 package role
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,20 +31,24 @@ const (
 // Is reports whether args select a role, to be passed to Run.
 func Is(args []string) bool { return len(args) > 0 && strings.HasPrefix(args[0], "@") }
 
-// Run serves the role given by its name and description: it prints its addresses and
-// serves until stdin is closed, which also happens when its parent exits.
+// Run serves the role that args name. It reads the description from the first line of
+// stdin, prints its addresses and serves until stdin is closed, which also happens when its
+// parent exits. The description is not an argument, because it may hold a certificate,
+// which the command line rejects.
 func Run(args []string, stdin io.Reader, stdout io.Writer) error {
-	if len(args) != 2 {
-		return fmt.Errorf("role %s: want its description, got %d arguments", args[0], len(args)-1)
+	in := bufio.NewReader(stdin)
+	spec, err := in.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("role %s: read its description: %w", args[0], err)
 	}
-	s, err := startRole(args[0], []byte(args[1]))
+	s, err := startRole(args[0], spec)
 	if err != nil {
 		return err
 	}
 	if err := json.NewEncoder(stdout).Encode(s.where()); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	io.Copy(io.Discard, stdin)
+	io.Copy(io.Discard, in)
 	return s.Close()
 }
 
