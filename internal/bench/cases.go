@@ -8,16 +8,18 @@ import (
 	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
 	"tunnels/internal/bench/role"
+	"tunnels/internal/netpath"
 )
 
 // caseOf is one benchmark case; every system runs it.
 type caseOf struct {
 	name    string
 	title   string
-	link    role.Link // network between the two ends of the system
-	oneConn bool      // our client multiplexes all sessions over one conn
-	fresh   bool      // restart the system for every repetition
-	proxied bool      // meaningful only with a proxy
+	link    role.Link       // network between the two ends of the system
+	path    *netpath.Config // the same, carrying packets instead of bytes; such a case runs only if named
+	oneConn bool            // our client multiplexes all sessions over one conn
+	fresh   bool            // restart the system for every repetition
+	proxied bool            // meaningful only with a proxy
 	figures []figure
 	run     func(t *trial) error
 }
@@ -48,11 +50,20 @@ const (
 	rttOfCases = 50 * time.Millisecond
 	megabit    = 1e6 / 8 // one megabit per second, in bytes
 	mostTrial  = 45 * time.Second
+	pingSize   = 64
 )
+
+// most returns how long a repetition may take. A path with loss may be slow.
+func (c *caseOf) most() time.Duration {
+	if c.path != nil {
+		return 2 * mostTrial
+	}
+	return mostTrial
+}
 
 // allCases returns the cases in report order.
 func allCases() []*caseOf {
-	return slices.Concat(bulkCases(), smallCases(), stallCases(), lineCases())
+	return slices.Concat(bulkCases(), smallCases(), stallCases(), lineCases(), pathCases())
 }
 
 func bulkCases() []*caseOf {
@@ -79,7 +90,7 @@ func bulkCases() []*caseOf {
 
 func smallCases() []*caseOf {
 	pings := func(n int) func(*trial) error {
-		return func(t *trial) error { return t.pings(n, t.d.warm, t.d.measure, time.Microsecond) }
+		return func(t *trial) error { return t.pings(n, pingSize, t.d.warm, t.d.measure, time.Microsecond) }
 	}
 	return []*caseOf{
 		{name: "ping1", title: "64-byte ping-pong, 1 session", figures: operations(), run: pings(1)},
@@ -109,7 +120,7 @@ func stallCases() []*caseOf {
 func (t *trial) beside(n int) error {
 	var speeds [2]float64
 	for i, never := range []bool{false, true} {
-		others, err := t.open(n, t.w.origin.Source)
+		others, err := t.open(n, t.run.origin.Source)
 		if err != nil {
 			return err
 		}
@@ -144,7 +155,6 @@ func (t *trial) beside(n int) error {
 
 // lineCases returns the cases with a round-trip time between the two ends.
 func lineCases() []*caseOf {
-	slow := func(t *trial, d time.Duration) time.Duration { return time.Duration(float64(d) * t.d.slow) }
 	const gigabit, busy = 1000 * megabit, 100 * megabit
 	trips := func(name, title string) figure { return figure{name, title, "RTT", true} }
 	return []*caseOf{
@@ -158,7 +168,7 @@ func lineCases() []*caseOf {
 				if err != nil {
 					return err
 				}
-				return t.watch(d, slow(t, time.Second), slow(t, time.Second))
+				return t.watch(d, t.slow(time.Second), t.slow(time.Second))
 			}},
 		{name: "gigabit", title: "1 stream down at 1 Gbit/s and 100 ms", link: role.Link{RTT: 100 * time.Millisecond, Rate: gigabit},
 			figures: []figure{{"share", "share of the limit", "", false}, speed, cpuGiB, resident},
@@ -167,7 +177,7 @@ func lineCases() []*caseOf {
 				if err != nil {
 					return err
 				}
-				if err := t.watch(d, slow(t, 2*time.Second), slow(t, 1500*time.Millisecond)); err != nil {
+				if err := t.watch(d, t.slow(2*time.Second), t.slow(1500*time.Millisecond)); err != nil {
 					return err
 				}
 				t.figures["share"] = t.figures["mibs"] * (1 << 20) / gigabit
@@ -180,19 +190,24 @@ func lineCases() []*caseOf {
 				if err != nil {
 					return err
 				}
-				return t.busy(d, slow(t, time.Second), slow(t, 2*time.Second), busy)
+				return t.busy(d, pingSize, t.slow(time.Second), t.slow(2*time.Second), busy)
 			}},
 	}
 }
 
-// busy sends pings alongside downloads over a line of the given rate.
-func (t *trial) busy(d *load.Downloads, warm, measure time.Duration, rate float64) error {
+// busy sends pings of the given size alongside downloads. rate is that of the line in
+// bytes per second, or 0 if it has no limit.
+func (t *trial) busy(d *load.Downloads, size int, warm, measure time.Duration, rate float64) error {
 	err := t.sleep(warm)
 	if err == nil {
 		m, before := t.meter(), d.Bytes()
-		err = t.pings(1, 0, measure, time.Millisecond)
+		err = t.pings(1, size, 0, measure, time.Millisecond)
 		secs, _, _ := m.stop()
-		t.figures["share"] = float64(d.Bytes()-before) / secs / rate
+		perSec := float64(d.Bytes()-before) / secs
+		t.figures["mibs"], t.figures["mbits"] = perSec/(1<<20), perSec/megabit
+		if rate > 0 {
+			t.figures["share"] = perSec / rate
+		}
 	}
 	// Some systems have tens of MiB in flight; draining them takes seconds, so don't
 	// wait.

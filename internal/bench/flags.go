@@ -18,6 +18,7 @@ var ErrUsage = errors.New("usage")
 type options struct {
 	n                int
 	cases, systems   string
+	congestion       string // of cases over a path; empty means the kernel's default
 	vs               []string
 	quick, smoke     bool
 	list, pipelined  bool
@@ -36,13 +37,16 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
   tunnels bench [options]
 
   -n N           repetitions of each case with each system [5; 3 with -quick]
-  -cases GLOB    run only these cases; comma-separated patterns [all]
+  -cases GLOB    run only these cases; comma-separated patterns [all but path-*]
   -systems LIST  run only these systems, comma-separated [all installed]
   -vs URL        also measure the proxy at socks5://[user:password@]host:port,
                  which must run on this machine; may be repeated
   -quick         run only ours and tls-relay: shorter runs, 3 repetitions
   -smoke         run every case briefly, to check that it works
   -pipelined     send greeting and request at once; not all proxies allow that
+  -congestion NAME
+                 TCP congestion control of the cases path-*, such as cubic or bbr
+                 [the system's default]
   -bin FILE      binary to measure as the system "ours" [this one]
   -targets       show this project's performance goals and whether they were met
   -json FILE     write each repetition and each figure, one JSON object per line
@@ -54,6 +58,9 @@ Systems: ours (default options), ours-unlimited (one connection for everything),
 direct (no proxy), tls-relay (the reference: one TLS connection per session),
 ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). Compare
 chisel, gost or any other proxy by starting it and naming it with -vs.
+
+The cases path-* run over two network namespaces with the kernel's own TCP; they
+need Linux, and root or unshare -r.
 
 A FILE of - is standard output. CPU time counts the proxy's processes only; for
 -vs, only the process listening on that address.
@@ -74,7 +81,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&o.n, "n", 5, "")
-	fs.StringVar(&o.cases, "cases", "*", "")
+	fs.StringVar(&o.cases, "cases", "", "")
 	fs.StringVar(&o.systems, "systems", "", "")
 	fs.Func("vs", "", func(s string) error { o.vs = append(o.vs, s); return nil })
 	fs.BoolVar(&o.quick, "quick", false, "")
@@ -82,6 +89,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	fs.BoolVar(&o.pipelined, "pipelined", false, "")
 	fs.BoolVar(&o.list, "list", false, "")
 	fs.BoolVar(&o.targets, "targets", false, "")
+	fs.StringVar(&o.congestion, "congestion", "", "")
 	fs.StringVar(&o.tunnels, "bin", "", "")
 	fs.StringVar(&o.json, "json", "", "")
 	fs.StringVar(&o.svg, "svg", "", "")
@@ -134,6 +142,9 @@ func (o *options) chooseCases() error {
 	var names []string
 	for _, c := range allCases() {
 		names = append(names, c.name)
+		if o.cases == "" && (c.path == nil || o.list) {
+			o.caseTable = append(o.caseTable, c)
+		}
 		for _, pattern := range strings.Split(o.cases, ",") {
 			ok, err := path.Match(pattern, c.name)
 			if err != nil {

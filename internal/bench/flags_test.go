@@ -20,6 +20,9 @@ func TestParseOptions(t *testing.T) {
 		{"-smoke", 15, 3, 1, ""},
 		{"-cases down*,idle -vs socks5://127.0.0.1:1 -vs socks5h://u:p@[::1]:2", 4, 8, 5, ""},
 		{"-systems ours,ours", 15, 1, 5, ""},
+		{"-cases path-page -congestion bbr", 1, 6, 5, ""},
+		{"-list", len(allCases()), 6, 5, ""},
+		{"-cases *", len(allCases()), 6, 5, ""},
 		{"-cases nosuch", 0, 0, 0, "none of down1"},
 		{"-cases [", 0, 0, 0, "-cases"},
 		{"-systems nosuch", 0, 0, 0, "is not one of ours"},
@@ -62,6 +65,8 @@ func TestSystemSuits(t *testing.T) {
 		"stall1": "ours tls-relay ssh microsocks 127.0.0.1:1081",
 		"first":  "ours ours-unlimited tls-relay ssh",
 		"busy":   "ours ours-unlimited tls-relay ssh",
+
+		"path-page": "ours ours-unlimited direct tls-relay ssh",
 	}
 	for _, c := range allCases() {
 		var got []string

@@ -24,7 +24,7 @@ func TestCPUTime(t *testing.T) {
 	if d := after - before; d < time.Millisecond || d > 5*time.Second {
 		t.Errorf("50 ms of work took %s of CPU time", d)
 	}
-	p, err := startProcess(t.TempDir(), "sleep", "sleep", "60")
+	p, err := startProcess(site{}, t.TempDir(), "sleep", "sleep", "60")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestResidentMemory(t *testing.T) {
 }
 
 func TestFamily(t *testing.T) {
-	p, err := startProcess(t.TempDir(), "sleep", "sleep", "60")
+	p, err := startProcess(site{}, t.TempDir(), "sleep", "sleep", "60")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 // process is a child process. It never outlives this process.
 type process struct {
 	name   string
+	at     site
 	cmd    *exec.Cmd
 	stdin  io.Closer     // a role's standard input, closed to end it; nil otherwise
 	output string        // path of the file with its output
@@ -24,11 +25,11 @@ type process struct {
 }
 
 // startProcess starts a program, with its output going to a file in dir.
-func startProcess(dir, name string, args ...string) (*process, error) {
-	return startWith(dir, name, nil, args...)
+func startProcess(at site, dir, name string, args ...string) (*process, error) {
+	return startWith(at, dir, name, nil, args...)
 }
 
-func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) (*process, error) {
+func startWith(at site, dir, name string, prepare func(*exec.Cmd) error, args ...string) (*process, error) {
 	f, err := os.CreateTemp(dir, name+"-*.out")
 	if err != nil {
 		return nil, err
@@ -48,10 +49,10 @@ func startWith(dir, name string, prepare func(*exec.Cmd) error, args ...string) 
 			return nil, fmt.Errorf("start %s: %w", name, err)
 		}
 	}
-	if err := cmd.Start(); err != nil {
+	if err := at.start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{name: name, cmd: cmd, output: f.Name(), ended: make(chan struct{})}
+	p := &process{name: name, at: at, cmd: cmd, output: f.Name(), ended: make(chan struct{})}
 	go func() { // exits with the process; stop waits for that
 		defer close(p.ended)
 		cmd.Wait()
@@ -85,7 +86,7 @@ func (p *process) listening(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	for {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
+		c, err := p.connect(ctx, addr)
 		if err == nil {
 			return c.Close()
 		}
@@ -99,8 +100,15 @@ func (p *process) listening(ctx context.Context, addr string) error {
 	}
 }
 
+// connect connects to addr from where p runs.
+func (p *process) connect(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return p.at.dial(ctx, "tcp", addr)
+}
+
 // spawn starts a role as a process and stores its addresses in where.
-func (w *world) spawn(ctx context.Context, role string, spec, where any) (*process, error) {
+func (w *world) spawn(ctx context.Context, at site, role string, spec, where any) (*process, error) {
 	b, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
@@ -112,7 +120,7 @@ func (w *world) spawn(ctx context.Context, role string, spec, where any) (*proce
 		return nil, err
 	}
 	defer r.Close()
-	p, err := startWith(w.dir, strings.TrimPrefix(role, "@"), func(cmd *exec.Cmd) (err error) {
+	p, err := startWith(at, w.dir, strings.TrimPrefix(role, "@"), func(cmd *exec.Cmd) (err error) {
 		cmd.Stdout = out
 		stdin, err = cmd.StdinPipe()
 		return err

@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
 	"tunnels/internal/bench/role"
+	"tunnels/internal/netpath"
 )
 
 // Run implements the verb: it runs the measurements selected by args and writes the
@@ -114,7 +116,12 @@ func newBench(ctx context.Context, o *options, version string, stderr io.Writer)
 			b.notes = append(b.notes, fmt.Sprintf("%s was not measured: %v", s.name, err))
 		}
 	}
-	b.w = &world{tunnels: o.tunnels, pipelined: o.pipelined, idle: o.durations.idle}
+	b.w = &world{tunnels: o.tunnels, pipelined: o.pipelined, idle: o.durations.idle, congestion: o.congestion}
+	if slices.ContainsFunc(o.caseTable, func(c *caseOf) bool { return c.path != nil }) {
+		if err := b.tryPath(); err != nil {
+			return nil, err
+		}
+	}
 	if most := int(limit)/2 - 500; b.w.idle > most { // one process holds both ends of a session
 		b.notes = append(b.notes, fmt.Sprintf("%d idle sessions instead of %d: the file descriptor limit is %d", most, b.w.idle, limit))
 		b.w.idle = most
@@ -128,7 +135,7 @@ func newBench(ctx context.Context, o *options, version string, stderr io.Writer)
 	if b.w.dir, err = os.MkdirTemp("", "tunnels-bench-"); err != nil {
 		return nil, err
 	}
-	if b.origin, err = b.w.spawn(ctx, role.Origin, nil, &b.w.origin); err != nil {
+	if b.origin, err = b.w.spawn(ctx, site{}, role.Origin, site{}.host(), &b.w.origin); err != nil {
 		os.RemoveAll(b.w.dir)
 		return nil, err
 	}
@@ -171,7 +178,7 @@ func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
 			b.progress.show(c, s, rep+1, b.o.n)
 			out := report.Outcome{Case: c.name, System: s.name, Rep: rep + 1}
 			var err error
-			if out.Figures, err = b.repetition(ctx, c, s, runs); err != nil {
+			if out.Figures, err = b.repetition(ctx, c, s, rep, runs); err != nil {
 				out.Error = err.Error()
 			}
 			if ctx.Err() != nil {
@@ -185,14 +192,28 @@ func (b *bench) measureCase(ctx context.Context, c *caseOf) error {
 	return nil
 }
 
+// tryPath reports whether there can be a path with the congestion control to be used.
+func (b *bench) tryPath() error {
+	p, err := netpath.New(netpath.Config{})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if b.w.congestion == "" {
+		return nil
+	}
+	b.notes = append(b.notes, "congestion control of the cases over a path: "+b.w.congestion)
+	return p.SetCongestion(b.w.congestion)
+}
+
 // repetition runs one repetition with a system, restarting it if the case requires that
 // or it has failed.
-func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, runs map[*system]*run) (figures map[string]float64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, mostTrial, errTooLong)
+func (b *bench) repetition(ctx context.Context, c *caseOf, s *system, rep int, runs map[*system]*run) (figures map[string]float64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.most(), errTooLong)
 	defer cancel()
 	r := runs[s]
 	if r == nil {
-		if r, err = s.launch(ctx, b.w, c); err != nil {
+		if r, err = s.launch(ctx, b.w, c, rep); err != nil {
 			return nil, err
 		}
 		runs[s] = r

@@ -62,7 +62,7 @@ func startSSH(ctx context.Context, w *world, l role.Link, _ bool, r *run) error 
 	if os.Getuid() == 0 {
 		os.MkdirAll("/run/sshd", 0o755) // sshd needs it when run as root
 	}
-	at := role.FreeAddr()
+	at := r.far.freeAddr()
 	config := fmt.Sprintf(`ListenAddress %s
 HostKey %s/host
 AuthorizedKeysFile %[2]s/user.pub
@@ -86,7 +86,7 @@ LogLevel ERROR
 	if err != nil {
 		return err
 	}
-	p, err := startProcess(w.dir, "sshd", sshd, "-D", "-e", "-f", file)
+	p, err := startProcess(r.far, w.dir, "sshd", sshd, "-D", "-e", "-f", file)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ LogLevel ERROR
 		"ExitOnForwardFailure=yes", "LogLevel=ERROR", "ConnectTimeout=10"} {
 		args = append(args, "-o", o)
 	}
-	p, err = startProcess(w.dir, "ssh", append(args, host)...)
+	p, err = startProcess(r.near, w.dir, "ssh", append(args, host)...)
 	if err != nil {
 		return err
 	}

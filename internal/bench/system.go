@@ -13,6 +13,7 @@ import (
 	"tunnels/internal/bench/load"
 	"tunnels/internal/bench/report"
 	"tunnels/internal/bench/role"
+	"tunnels/internal/netpath"
 )
 
 // world holds the state shared by all systems of a run.
@@ -23,6 +24,8 @@ type world struct {
 	origin    role.OriginAddrs
 	pipelined bool // dialers do not wait for the reply to the greeting
 	idle      int  // number of sessions in the idle case
+
+	congestion string // congestion control on paths, or empty for the kernel's default
 }
 
 // system is one way to get from the load to the origin.
@@ -37,31 +40,66 @@ type system struct {
 
 // run is a running system.
 type run struct {
-	dialer load.Dialer
-	pids   []int      // processes to measure; if empty, CPU time and memory are unknown
-	procs  []*process // every process started, including the relay
+	dialer    load.Dialer
+	path      *netpath.Path    // between the two ends, or nil if none
+	near, far site             // of the load and the near end; of the far end and the origin
+	origin    role.OriginAddrs // as the far end reaches it
+	pids      []int            // processes to measure; if empty, CPU time and memory are unknown
+	procs     []*process       // every process started, including the relay
 }
 
 func (r *run) stop() {
 	for i := len(r.procs) - 1; i >= 0; i-- { // stop the near end first
 		r.procs[i].stop()
 	}
+	if r.path != nil {
+		r.path.Close()
+	}
 }
 
-// launch starts the system for a case.
-func (s *system) launch(ctx context.Context, w *world, c *caseOf) (*run, error) {
-	r := &run{dialer: load.Dialer{Pipelined: w.pipelined}}
-	if err := s.start(ctx, w, c.link, c.oneConn, r); err != nil {
+// launch starts the system for a case, and the path if the case has one. Which packets are
+// lost on it depends on the repetition but not on the system.
+func (s *system) launch(ctx context.Context, w *world, c *caseOf, rep int) (*run, error) {
+	r := &run{dialer: load.Dialer{Pipelined: w.pipelined}, origin: w.origin}
+	var err error
+	if c.path != nil {
+		err = r.startPath(ctx, w, *c.path, uint64(rep))
+	}
+	if err == nil {
+		err = s.start(ctx, w, c.link, c.oneConn, r)
+	}
+	if err != nil {
 		r.stop()
 		return nil, err
 	}
 	return r, nil
 }
 
+// startPath starts a path, and an origin at its far end.
+func (r *run) startPath(ctx context.Context, w *world, c netpath.Config, seed uint64) (err error) {
+	c.Seed = seed
+	if r.path, err = netpath.New(c); err != nil {
+		return err
+	}
+	r.near, r.far = site{r.path.Left}, site{r.path.Right}
+	r.dialer.Connect = r.near.dial
+	if w.congestion != "" {
+		if err := r.path.SetCongestion(w.congestion); err != nil {
+			return err
+		}
+	}
+	p, err := w.spawn(ctx, r.far, role.Origin, r.far.host(), &r.origin)
+	if err != nil {
+		return err
+	}
+	r.add(p, false)
+	return nil
+}
+
 // suits reports whether the system can run a case.
 func (s *system) suits(c *caseOf) bool {
 	switch {
-	case c.link.RTT != 0 && (s.direct || s.oneHop), s.direct && c.proxied, s.running && c.fresh:
+	case c.link.RTT != 0 && (s.direct || s.oneHop), c.path != nil && s.oneHop, s.direct && c.proxied, s.running && c.fresh:
 		return false
 	case c.oneConn && s.name == oursUnlimited:
 		return false // our client uses one conn there anyway
@@ -84,7 +122,7 @@ func (r *run) line(ctx context.Context, w *world, l role.Link, target string) (s
 		return target, nil
 	}
 	var at string
-	p, err := w.spawn(ctx, role.Relay, role.RelaySpec{Link: l, Listen: role.FreeAddr(), Target: target}, &at)
+	p, err := w.spawn(ctx, site{}, role.Relay, role.RelaySpec{Link: l, Listen: role.FreeAddr(), Target: target}, &at)
 	if err != nil {
 		return "", err
 	}
@@ -119,13 +157,13 @@ func startOurs(unlimited bool) func(context.Context, *world, role.Link, bool, *r
 	return func(ctx context.Context, w *world, l role.Link, oneConn bool, r *run) error {
 		certs := filepath.Join(w.dir, "certs")
 		if _, err := os.Stat(certs); err != nil {
-			if out, err := exec.CommandContext(ctx, w.tunnels, "certs", "init", "-dir", certs, "127.0.0.1").CombinedOutput(); err != nil {
+			if out, err := exec.CommandContext(ctx, w.tunnels, "certs", "init", "-dir", certs, "127.0.0.1", netpath.RightAddr).CombinedOutput(); err != nil {
 				return fmt.Errorf("tunnels certs init: %w: %s", err, out)
 			}
 		}
 		pem := func(name string) string { return filepath.Join(certs, name) }
-		at := role.FreeAddr()
-		server, err := startProcess(w.dir, "server", w.tunnels, "-server", "-server.addr", at, "-server.allow", "all",
+		at := r.far.freeAddr()
+		server, err := startProcess(r.far, w.dir, "server", w.tunnels, "-server", "-server.addr", at, "-server.allow", "all",
 			"-tls.server.cert", pem("server.pem"), "-tls.server.key", pem("server.key"), "-tls.server.ca", pem("ca.pem"),
 			"-sla.log.path", filepath.Join(w.dir, "server.log"))
 		if err != nil {
@@ -145,7 +183,7 @@ func startOurs(unlimited bool) func(context.Context, *world, role.Link, bool, *r
 		if unlimited || oneConn {
 			args = append(args, "-remux.reuse.max.cnt=32768", "-remux.reuse.max.sec=86400")
 		}
-		client, err := startProcess(w.dir, "client", args...)
+		client, err := startProcess(r.near, w.dir, "client", args...)
 		if err != nil {
 			return err
 		}
@@ -157,7 +195,7 @@ func startOurs(unlimited bool) func(context.Context, *world, role.Link, bool, *r
 // startReference starts both ends of the reference.
 func startReference(ctx context.Context, w *world, l role.Link, _ bool, r *run) error {
 	var back role.TLSBackAddrs
-	p, err := w.spawn(ctx, role.TLSBack, role.FreeAddr(), &back)
+	p, err := w.spawn(ctx, r.far, role.TLSBack, r.far.freeAddr(), &back)
 	if err != nil {
 		return err
 	}
@@ -166,7 +204,7 @@ func startReference(ctx context.Context, w *world, l role.Link, _ bool, r *run) 
 		return err
 	}
 	var front role.TLSBackAddrs
-	p, err = w.spawn(ctx, role.TLSFront, role.TLSFrontSpec{Addr: role.FreeAddr(), Back: back}, &front)
+	p, err = w.spawn(ctx, r.near, role.TLSFront, role.TLSFrontSpec{Addr: role.FreeAddr(), Back: back}, &front)
 	if err != nil {
 		return err
 	}
@@ -185,7 +223,7 @@ func startMicrosocks(ctx context.Context, w *world, _ role.Link, _ bool, r *run)
 	if err != nil {
 		return err
 	}
-	p, err := startProcess(w.dir, "microsocks", path, "-i", host, "-p", port)
+	p, err := startProcess(r.near, w.dir, "microsocks", path, "-i", host, "-p", port)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,11 @@ type durations struct {
 	idle          int           // number of sessions
 }
 
+// slow returns how long a part of a case with a round-trip time lasts that usually takes d.
+func (t *trial) slow(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * t.d.slow)
+}
+
 // stallMax is how much longer to keep measuring a download whose first byte has not
 // arrived.
 const stallMax = 5 * time.Second
@@ -138,6 +143,7 @@ func (m *meter) volume(n int64) error {
 		return errors.New("no bytes received during the measurement")
 	}
 	m.t.figures["mibs"] = float64(n) / (1 << 20) / secs
+	m.t.figures["mbits"] = float64(n) / megabit / secs
 	if known {
 		m.t.figures["cpu_gib"] = cpu / (float64(n) / (1 << 30))
 	}
@@ -159,27 +165,32 @@ func (m *meter) operations(n int) error {
 
 // download starts n downloads.
 func (t *trial) download(n int) (*load.Downloads, error) {
-	conns, err := t.open(n, t.w.origin.Source)
+	conns, err := t.open(n, t.run.origin.Source)
 	if err != nil {
 		return nil, err
 	}
 	return load.Download(conns, t.pool)
 }
 
-// watch sets the figures for the bytes that all downloads read within d after the warm-up.
-func (t *trial) watch(all *load.Downloads, warm, d time.Duration) error {
-	err := t.sleep(warm)
-	if err == nil {
-		m, before := t.meter(), all.Bytes()
-		err = t.sleep(d)
-		for err == nil && all.Bytes() == before && time.Since(m.began) < d+stallMax {
-			err = t.sleep(5 * time.Millisecond)
-		}
-		if err == nil {
-			err = m.volume(all.Bytes() - before)
-		}
+// observe sets the figures for the bytes that all downloads read within d after the warm-up.
+func (t *trial) observe(all *load.Downloads, warm, d time.Duration) error {
+	if err := t.sleep(warm); err != nil {
+		return err
+	}
+	m, before := t.meter(), all.Bytes()
+	err := t.sleep(d)
+	for err == nil && all.Bytes() == before && time.Since(m.began) < d+stallMax {
+		err = t.sleep(5 * time.Millisecond)
 	}
 	if err != nil {
+		return err
+	}
+	return m.volume(all.Bytes() - before)
+}
+
+// watch is like observe, and then ends the downloads and waits for what is in flight.
+func (t *trial) watch(all *load.Downloads, warm, d time.Duration) error {
+	if err := t.observe(all, warm, d); err != nil {
 		t.closeAll()
 		all.Finish()
 		return err
@@ -190,7 +201,7 @@ func (t *trial) watch(all *load.Downloads, warm, d time.Duration) error {
 // upload writes to the sink on n sessions and waits until the sink has counted
 // everything.
 func (t *trial) upload(n int, d time.Duration) error {
-	conns, err := t.open(n, t.w.origin.Sink)
+	conns, err := t.open(n, t.run.origin.Sink)
 	if err != nil {
 		return err
 	}

@@ -15,24 +15,21 @@ import (
 	"tunnels/internal/bench/role"
 )
 
-// pingSize is the size of a ping, and of its echo.
-const pingSize = 64
-
-// ping sends pings on c, one at a time, until stop. It returns the durations of those
-// sent while measuring was set, at least one.
-func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
-	var sent, back [pingSize]byte
+// ping sends pings of the given size on c, one at a time, until stop. It returns the
+// durations of those sent while measuring was set, at least one.
+func ping(c net.Conn, size int, measuring, stop *atomic.Bool) ([]time.Duration, error) {
+	sent, back := make([]byte, size), make([]byte, size)
 	var took []time.Duration
 	for i := uint64(1); !stop.Load() || len(took) == 0; i++ {
-		binary.BigEndian.PutUint64(sent[:], i)
+		copy(sent, binary.LittleEndian.AppendUint64(nil, i))
 		counts, began := measuring.Load(), time.Now()
-		if _, err := c.Write(sent[:]); err != nil {
+		if _, err := c.Write(sent); err != nil {
 			return nil, fmt.Errorf("ping %d: %w", i, err)
 		}
-		if _, err := io.ReadFull(c, back[:]); err != nil {
+		if _, err := io.ReadFull(c, back); err != nil {
 			return nil, fmt.Errorf("echo of ping %d: %w", i, err)
 		}
-		if back != sent {
+		if !bytes.Equal(back, sent) {
 			return nil, fmt.Errorf("echo of ping %d does not match", i)
 		}
 		if counts {
@@ -42,9 +39,9 @@ func ping(c net.Conn, measuring, stop *atomic.Bool) ([]time.Duration, error) {
 	return took, nil
 }
 
-// pings measures pings on n sessions; unit is the unit of the latencies.
-func (t *trial) pings(n int, warm, d, unit time.Duration) error {
-	conns, err := t.open(n, t.w.origin.Echo)
+// pings measures pings of the given size on n sessions; unit is the unit of the latencies.
+func (t *trial) pings(n, size int, warm, d, unit time.Duration) error {
+	conns, err := t.open(n, t.run.origin.Echo)
 	if err != nil {
 		return err
 	}
@@ -53,7 +50,7 @@ func (t *trial) pings(n int, warm, d, unit time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { // always received below
 		ended <- parallel(n, func(i int) (err error) {
-			took[i], err = ping(conns[i], &measuring, &stop)
+			took[i], err = ping(conns[i], size, &measuring, &stop)
 			return err
 		})
 	}()
@@ -97,7 +94,7 @@ func (t *trial) openClose(workers int, warm, d time.Duration) error {
 			if !now.Before(to) && len(took[i]) > 0 {
 				return nil
 			}
-			if err := t.once(t.w.origin.Echoes[n%len(t.w.origin.Echoes)], byte(i)); err != nil {
+			if err := t.once(t.run.origin.Echoes[n%len(t.run.origin.Echoes)], byte(i)); err != nil {
 				return fmt.Errorf("worker %d: %w", i+1, err)
 			}
 			if !now.Before(from) {
@@ -150,7 +147,7 @@ func (t *trial) idleSessions(n int) error {
 	if len(t.run.pids) == 0 {
 		return errors.New("cannot tell which process the memory belongs to")
 	}
-	if err := t.once(t.w.origin.Echo, 0); err != nil { // allocates whatever the first session needs
+	if err := t.once(t.run.origin.Echo, 0); err != nil { // allocates whatever the first session needs
 		return err
 	}
 	if err := t.sleep(t.d.settle); err != nil {
@@ -173,7 +170,7 @@ func (t *trial) idleSessions(n int) error {
 		})
 	}
 	err = each(func(i int) (err error) {
-		if conns[i], err = t.dial(t.w.origin.Echo); err != nil {
+		if conns[i], err = t.dial(t.run.origin.Echo); err != nil {
 			return err
 		}
 		return echoByte(conns[i], byte(i))
@@ -196,7 +193,7 @@ func (t *trial) idleSessions(n int) error {
 // byte of the response to a small request.
 func (t *trial) firstByte(rtt time.Duration) (float64, error) {
 	began := time.Now()
-	c, err := t.dial(t.w.origin.HTTP)
+	c, err := t.dial(t.run.origin.HTTP)
 	if err != nil {
 		return 0, err
 	}

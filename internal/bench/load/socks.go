@@ -16,6 +16,9 @@ type Dialer struct {
 	User      string // or empty for no authentication (RFC 1929)
 	Password  string
 	Pipelined bool // send greeting and request in one write; only without User
+
+	// Connect makes the TCP connections; nil means a net.Dialer.
+	Connect func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Dial connects to target, an address with a port. Like an ordinary client, it returns
@@ -25,8 +28,11 @@ func (d *Dialer) Dial(ctx context.Context, target string) (*net.TCPConn, error) 
 	if addr == "" {
 		addr = target
 	}
-	var nd net.Dialer
-	c, err := nd.DialContext(ctx, "tcp", addr)
+	connect := d.Connect
+	if connect == nil {
+		connect = new(net.Dialer).DialContext
+	}
+	c, err := connect(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -83,6 +84,24 @@ func (d *Downloads) take(c net.Conn, p Pool) error {
 	}
 	if bad >= 0 && bad < got-8 {
 		return fmt.Errorf("byte %d of %d differs from the one sent", bad, got-8)
+	}
+	return nil
+}
+
+// Fetch asks the source for n bytes, at most the pool's size, and checks that they arrive.
+func Fetch(c net.Conn, p Pool, n int) error {
+	if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(n))); err != nil {
+		return fmt.Errorf("requesting data from the source: %w", err)
+	}
+	got := make([]byte, n+8)
+	if m, err := io.ReadFull(c, got); err != nil {
+		return fmt.Errorf("after %d of %d bytes: %w", m, n, err)
+	}
+	if sent := binary.BigEndian.Uint64(got[n:]); sent != uint64(n) {
+		return fmt.Errorf("received %d bytes, but the sender then reported sending %d", n, sent)
+	}
+	if !bytes.Equal(got[:n], p[:n]) {
+		return fmt.Errorf("the %d bytes received differ from those sent", n)
 	}
 	return nil
 }

@@ -44,6 +44,38 @@ func TestDownloadChecks(t *testing.T) {
 	}
 }
 
+// TestFetchChecks: objects that arrive cut or altered are detected.
+func TestFetchChecks(t *testing.T) {
+	p := NewPool()
+	const n = 50_000
+	object := func(data []byte, sent uint64) []byte {
+		return binary.BigEndian.AppendUint64(append([]byte(nil), data...), sent)
+	}
+	changed := append([]byte(nil), p[:n]...)
+	changed[n-1] ^= 1
+	for want, answer := range map[string][]byte{
+		"":                      object(p[:n], n),
+		"after 49999 of":        p[:n-1],
+		"then reported sending": object(p[:n], n-1),
+		"differ from those":     object(changed, n),
+	} {
+		c, s := net.Pipe()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			io.ReadFull(s, make([]byte, 8))
+			s.Write(answer)
+			s.Close()
+		}()
+		err := Fetch(c, p, n)
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("Fetch = %v, want %q", err, want)
+		}
+		c.Close()
+		<-ended
+	}
+}
+
 // TestUploadChecks: corrupted uploads are detected.
 func TestUploadChecks(t *testing.T) {
 	p := NewPool()

@@ -23,7 +23,7 @@ func dialTest(t *testing.T, addr string) *net.TCPConn {
 
 func testOrigin(t *testing.T) *origin {
 	t.Helper()
-	o, err := startOrigin()
+	o, err := startOrigin("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ type origin struct {
 	addrs OriginAddrs
 }
 
-func startOrigin() (*origin, error) {
+// startOrigin starts an origin that listens on an IP address.
+func startOrigin(host string) (*origin, error) {
 	o := &origin{pool: load.NewPool()}
 	for _, s := range []struct {
 		addr   *string
@@ -40,7 +41,7 @@ func startOrigin() (*origin, error) {
 	}{
 		{&o.addrs.Echo, echo}, {&o.addrs.Sink, o.sink}, {&o.addrs.Source, o.source}, {&o.addrs.HTTP, answerHTTP},
 	} {
-		a, err := Serve(FreeAddr(), func(_ *Acceptor, c *net.TCPConn) { s.handle(c) })
+		a, err := Serve(FreeAddrOn(host, net.Listen), func(_ *Acceptor, c *net.TCPConn) { s.handle(c) })
 		if err != nil {
 			o.Close()
 			return nil, fmt.Errorf("origin: %w", err)
@@ -49,7 +50,7 @@ func startOrigin() (*origin, error) {
 		*s.addr = a.Addr()
 	}
 	for range 16 {
-		a, err := Serve(FreeAddr(), func(_ *Acceptor, c *net.TCPConn) { echo(c) })
+		a, err := Serve(FreeAddrOn(host, net.Listen), func(_ *Acceptor, c *net.TCPConn) { echo(c) })
 		if err != nil {
 			o.Close()
 			return nil, fmt.Errorf("origin: %w", err)
@@ -58,7 +59,7 @@ func startOrigin() (*origin, error) {
 		o.addrs.Echoes = append(o.addrs.Echoes, a.Addr())
 	}
 	var err error
-	if o.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+	if o.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(host)}); err != nil {
 		o.Close()
 		return nil, fmt.Errorf("origin: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -22,7 +23,7 @@ type service interface {
 // The roles that the benchmark starts this program in, as a child process. Each comment
 // gives the type of the role's JSON description.
 const (
-	Origin   = "@origin"    // null
+	Origin   = "@origin"    // the IP address to listen on
 	Relay    = "@relay"     // RelaySpec
 	TLSBack  = "@tls-back"  // the address to listen on
 	TLSFront = "@tls-front" // TLSFrontSpec
@@ -55,7 +56,11 @@ func Run(args []string, stdin io.Reader, stdout io.Writer) error {
 func startRole(name string, spec []byte) (service, error) {
 	switch name {
 	case Origin:
-		return startOrigin()
+		var host string
+		if err := json.Unmarshal(spec, &host); err != nil {
+			return nil, err
+		}
+		return startOrigin(host)
 	case Relay:
 		var r RelaySpec
 		if err := json.Unmarshal(spec, &r); err != nil {
@@ -80,13 +85,16 @@ func startRole(name string, spec []byte) (service, error) {
 
 // FreeAddr returns an unused loopback address below the kernel's ephemeral ports, so that
 // no outgoing connection claims it in the meantime.
-func FreeAddr() string {
+func FreeAddr() string { return FreeAddrOn("127.0.0.1", net.Listen) }
+
+// FreeAddrOn is like FreeAddr, for any IP address that listen can listen on.
+func FreeAddrOn(host string, listen func(network, address string) (net.Listener, error)) string {
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
+		addr := net.JoinHostPort(host, strconv.Itoa(15000+rand.IntN(17000)))
+		if ln, err := listen("tcp", addr); err == nil {
 			ln.Close()
 			return addr
 		}
 	}
-	return "127.0.0.1:0"
+	return net.JoinHostPort(host, "0")
 }
