@@ -97,6 +97,9 @@ func smallCases() []*caseOf {
 		{name: "ping64", title: "64-byte ping-pong, 64 sessions", figures: operations(), run: pings(64)},
 		{name: "open", title: "open + 1 byte + close, 32 workers", figures: operations(),
 			run: func(t *trial) error { return t.openClose(32, t.d.warm, t.d.measure) }},
+		{name: "pingbulk", title: "1-byte ping beside 8 downloads",
+			figures: []figure{{"p50", "p50", "ms", true}, {"p99", "p99", "ms", true}, {"mibs", "downloads", "MiB/s", false}},
+			run:     func(t *trial) error { return t.pingBeside(8, t.d.warm, t.d.measure) }},
 		{name: "idle", title: "idle sessions, both ends together", fresh: true, proxied: true,
 			figures: []figure{{"kib", "memory each", "KiB", true}, resident},
 			run:     func(t *trial) error { return t.idleSessions(t.w.idle) }},
@@ -215,6 +218,15 @@ func (t *trial) busy(d *load.Downloads, size int, warm, measure time.Duration, r
 		err = failed
 	}
 	return err
+}
+
+// pingBeside sends 1-byte pings alongside n downloads.
+func (t *trial) pingBeside(n int, warm, measure time.Duration) error {
+	d, err := t.download(n)
+	if err != nil {
+		return err
+	}
+	return t.busy(d, 1, warm, measure, 0)
 }
 
 // firstBytes measures requests on a freshly started system.

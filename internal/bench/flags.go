@@ -115,12 +115,12 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 
 // choose derives the remaining values from those given.
 func (o *options) choose() error {
-	o.durations = durations{warm: 150 * time.Millisecond, measure: 800 * time.Millisecond, slow: 1, settle: time.Second, later: 20, idle: 5000}
+	o.durations = durations{warm: 150 * time.Millisecond, measure: 800 * time.Millisecond, slow: 1, settle: time.Second, later: 20, idle: 5000, objects: 60}
 	standard := ""
 	reps := o.n
 	switch {
 	case o.smoke:
-		o.durations = durations{warm: 10 * time.Millisecond, measure: 40 * time.Millisecond, slow: 0.1, settle: 50 * time.Millisecond, later: 2, idle: 100}
+		o.durations = durations{warm: 10 * time.Millisecond, measure: 40 * time.Millisecond, slow: 0.1, settle: 50 * time.Millisecond, later: 2, idle: 100, objects: 6}
 		standard, reps = "ours,direct,tls-relay", 1
 	case o.quick:
 		o.durations.measure, o.durations.slow, o.durations.later, o.durations.idle = 450*time.Millisecond, 0.7, 16, 1500

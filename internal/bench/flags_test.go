@@ -14,12 +14,12 @@ func TestParseOptions(t *testing.T) {
 		n              int
 		want           string // part of the error, or empty for none
 	}{
-		{"", 15, 6, 5, ""},
-		{"-quick", 15, 2, 3, ""},
-		{"-quick -n 7 -systems ours,ssh", 15, 2, 7, ""},
-		{"-smoke", 15, 3, 1, ""},
+		{"", 16, 6, 5, ""},
+		{"-quick", 16, 2, 3, ""},
+		{"-quick -n 7 -systems ours,ssh", 16, 2, 7, ""},
+		{"-smoke", 16, 3, 1, ""},
 		{"-cases down*,idle -vs socks5://127.0.0.1:1 -vs socks5h://u:p@[::1]:2", 4, 8, 5, ""},
-		{"-systems ours,ours", 15, 1, 5, ""},
+		{"-systems ours,ours", 16, 1, 5, ""},
 		{"-cases path-page -congestion bbr", 1, 6, 5, ""},
 		{"-list", len(allCases()), 6, 5, ""},
 		{"-cases *", len(allCases()), 6, 5, ""},

@@ -11,17 +11,16 @@ import (
 )
 
 const (
-	pageWorkers = 6 // as many as browsers open to one host
-	pageObjects = 60
+	pageWorkers = 6               // as many as browsers open to one host
 	pageAgain   = 8 * time.Second // from the end of the first load to the second
 	objectMin   = 4 << 10
 	objectMax   = 60 << 10
 )
 
-// pageSizes returns the sizes of a page's objects, the same in every run.
-func pageSizes() []int {
+// pageSizes returns the sizes of a page's n objects, the same in every run.
+func pageSizes(n int) []int {
 	random := rand.New(rand.NewPCG(60, 6))
-	sizes := make([]int, pageObjects)
+	sizes := make([]int, n)
 	for i := range sizes {
 		sizes[i] = objectMin + random.IntN(objectMax-objectMin+1)
 	}
@@ -55,7 +54,7 @@ func (t *trial) pages() error {
 // page loads every object once, each in a session of its own, and sets the figure for
 // the time that took and the p99 of the objects.
 func (t *trial) page(name string) error {
-	sizes := pageSizes()
+	sizes := pageSizes(t.d.objects)
 	took := make([]time.Duration, len(sizes))
 	var next atomic.Int64
 	began := time.Now()

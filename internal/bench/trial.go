@@ -32,6 +32,7 @@ type durations struct {
 	settle        time.Duration // after a restart, and before memory is read
 	later         int           // number of requests after the first
 	idle          int           // number of sessions
+	objects       int           // of a page
 }
 
 // slow returns how long a part of a case with a round-trip time lasts that usually takes d.
