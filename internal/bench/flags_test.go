@@ -20,7 +20,7 @@ func TestParseOptions(t *testing.T) {
 		{"-smoke", 16, 3, 1, ""},
 		{"-cases down*,idle -vs socks5://127.0.0.1:1 -vs socks5h://u:p@[::1]:2", 4, 8, 5, ""},
 		{"-systems ours,ours", 16, 1, 5, ""},
-		{"-cases path-page -congestion bbr", 1, 6, 5, ""},
+		{"-cases path-loss-* -congestion bbr", 3, 6, 5, ""},
 		{"-list", len(allCases()), 6, 5, ""},
 		{"-cases *", len(allCases()), 6, 5, ""},
 		{"-cases nosuch", 0, 0, 0, "none of down1"},
