@@ -61,7 +61,7 @@ func NewClient(cfg Config) (*Client, error) {
 		now, peak, _ = cfg.Remux.Budget.Usage()
 		return now, peak
 	})
-	dial := upstream.NewDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).Dial
+	dial := tuned(upstream.NewDialer(netx.Config{Carrier: w.mux}.Dialer(cfg.dialTimeout()), cfg.dialTimeout()).Dial, cfg.tune(c.events))
 	if w.secured {
 		conf := cfg.ClientTLS
 		conf.Protocol = w.protocol()
@@ -90,7 +90,7 @@ func NewClient(cfg Config) (*Client, error) {
 }
 
 // newLink returns the function that creates the link to one server.
-func (c *Client) newLink(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(string, func()) upstream.Link {
+func (c *Client) newLink(dial dialFunc) func(string, func()) upstream.Link {
 	conf := c.cfg.Remux
 	conf.Dial = dial
 	return func(address string, turned func()) upstream.Link {

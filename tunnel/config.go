@@ -42,6 +42,8 @@ type Config struct {
 	EagerNet string // network that carries requests: remux, tls, or a plain stream network
 	Insecure bool   // allow plain networks to other machines
 
+	Congestion netx.Congestion // congestion control of TCP connections between client and server
+
 	Remux     remux.Config
 	Eager     eagersocks.Config
 	Web       httpdoor.Config // HTTP proxy and PAC file of the front door

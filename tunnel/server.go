@@ -105,7 +105,7 @@ func (s *Server) rulesName() string { return cmp.Or(s.cfg.Names.Rules, "the rule
 func (s *Server) Listen() error { return s.stage.Listen(s.listen) }
 
 func (s *Server) listen() error {
-	carriers := netx.Config{Carrier: s.way.mux, Report: s.events.ListenerFailed}
+	carriers := netx.Config{Carrier: s.way.mux, Report: s.events.ListenerFailed, Tune: s.cfg.tune(s.events)}
 	lower, err := carriers.Listen(s.ctx, s.way.network, s.way.address)
 	if err != nil {
 		return fmt.Errorf("server: %w", err)

@@ -27,7 +27,7 @@ func Try(ctx context.Context, cfg Config, address, target string, report func(St
 	defer c.Close()
 	return trial.Run(ctx, trial.Config{
 		Network: c.way.network, Address: address, TLS: c.tls, Mux: c.way.mux,
-		Remux: cfg.Remux, Target: to, Timeout: cfg.dialTimeout(),
+		Remux: cfg.Remux, Target: to, Timeout: cfg.dialTimeout(), Congestion: cfg.Congestion,
 		Allow: cfg.Allow.Called(""), Rules: cfg.Names.Rules,
 	}, report), nil
 }
@@ -46,5 +46,6 @@ func TryServer(ctx context.Context, cfg Config, target string, report func(Step)
 	}
 	return trial.RunServer(ctx, trial.ServerConfig{
 		Network: w.network, Address: cfg.ServerAddr, DNS: cfg.DNS, Host: to.Host, Timeout: cfg.dialTimeout(),
+		Congestion: cfg.Congestion,
 	}, report), nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 // steps returns the verdict for each step in the output of check.
 func steps(r result) map[string]string {
 	all := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^(PASS|FAIL|SKIP)  (resolve|connect|tls|round trip|exit|target|listen) `).FindAllStringSubmatch(r.Stdout+" ", -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(PASS|FAIL|SKIP)  (resolve|connect|congestion|tls|round trip|exit|target|listen) `).FindAllStringSubmatch(r.Stdout+" ", -1) {
 		all[m[2]] = m[1]
 	}
 	for _, m := range regexp.MustCompile(`(?m)^(SKIP)  (.*)$`).FindAllStringSubmatch(r.Stdout, -1) {
@@ -103,6 +104,21 @@ func TestCheckTestsConnections(t *testing.T) {
 			}
 		})
 	}
+	t.Run("congestion control", func(t *testing.T) {
+		t.Parallel()
+		if runtime.GOOS != "linux" {
+			t.Skip("congestion control can be chosen only on Linux")
+		}
+		r := tunnels(t, append([]string{"check"}, by(server.Addr, append(good, "-remux.congestion=reno")...)...)...).must(t)
+		if !regexp.MustCompile(`(?m)^PASS  congestion +[0-9.]+ ms  reno`).MatchString(r.Stdout) {
+			t.Errorf("no line about reno in\n%s", r.Stdout)
+		}
+		r = tunnels(t, append([]string{"check"}, by(server.Addr, append(good, "-remux.congestion=nonesuch")...)...)...)
+		if r.Code != 2 {
+			t.Errorf("exit code %d for an unknown algorithm, want 2: %v", r.Code, r)
+		}
+		contains(t, "check", r.Stderr, "-remux.congestion \"nonesuch\" (command line): the kernel does not offer it")
+	})
 	t.Run("without TLS", func(t *testing.T) {
 		t.Parallel()
 		r := tunnels(t, "check", "client", "-server.addr="+plain.Addr, "-remux.net=tcp", "-target", echo.Addr).must(t)

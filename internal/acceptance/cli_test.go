@@ -21,7 +21,7 @@ var options = map[string]string{
 	"remux.net": "tls", "eagersocks.net": "remux",
 	"remux.reuse.max.sec": "60, or twice that while sessions are open", "remux.reuse.max.cnt": "16, or eight times that while sessions are open", "remux.reuse.max.mb": "65536",
 	"remux.idle.max.sec": "10", "remux.conn.max.cnt": "1024",
-	"remux.ping.sec": "15", "remux.window.max.kb": "131072", "remux.memory.max.mb": "256", "remux.sess.max.cnt": "32768",
+	"remux.ping.sec": "15", "remux.window.max.kb": "131072", "remux.memory.max.mb": "256", "remux.sess.max.cnt": "32768", "remux.congestion": "auto",
 	"tls.server.cert": "none", "tls.server.key": "in the certificate's file", "tls.server.ca": "same as -tls.client.ca",
 	"tls.client.ca": "the one in -tls.client.cert", "tls.client.cert": "none", "tls.client.key": "in the certificate's file",
 	"tls.server.name":   "the host of -server.addr",
@@ -192,7 +192,7 @@ func wrongOptions() []wrong {
 		"server.net": "quic", "client.net": "tls", "remux.net": "udp", "eagersocks.net": "socks", "eagersocks.eager": "sometimes",
 		"server.allow": "10.0.0.0/33", "server.deny": "a:b:c:d/", "server.dial.timeout.sec": "0",
 		"remux.reuse.max.sec": "-1", "remux.reuse.max.cnt": "x", "remux.reuse.max.mb": "1e9", "remux.idle.max.sec": "0",
-		"remux.conn.max.cnt": "0", "remux.ping.sec": "1.5", "remux.window.max.kb": "1", "remux.memory.max.mb": "none", "remux.sess.max.cnt": "131072",
+		"remux.conn.max.cnt": "0", "remux.ping.sec": "1.5", "remux.window.max.kb": "1", "remux.memory.max.mb": "none", "remux.sess.max.cnt": "131072", "remux.congestion": "nonesuch",
 		"sla.log.level": "loud", "sla.log.format": "xml", "sla.log.max.mb": "0", "sla.log.backups": "many",
 	} {
 		rows = append(rows, wrong{args: []string{"-" + name + "=" + bad}, want: []string{"-" + name, `"` + bad + `"`, "want"}})

@@ -310,6 +310,9 @@ func (c *Config) warn() {
 	if c.Given("remux.net") && t.EagerNet != "remux" {
 		add("-remux.net %s has no effect, because -eagersocks.net is %s", t.RemuxNet, t.EagerNet)
 	}
+	if c.Given("remux.congestion") && t.ServerNet == "unix" {
+		add("-remux.congestion %s has no effect, because -server.net is unix", t.Congestion)
+	}
 	if carrier != "tls" && c.Server && t.Rules != "" {
 		add("-server.rules: without TLS clients have no names, so only the [*] block applies")
 	}

@@ -12,7 +12,7 @@
 // comment, as is the text after a # that follows a space; a value may be in double
 // quotes, with Go's escapes, or in single quotes, taken literally.
 //
-// [Parse] checks everything that can be checked without opening a socket, so that a
+// [Parse] checks everything that can be checked without using the network, so that a
 // process with an invalid configuration does not start.
 package config
 

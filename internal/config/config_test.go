@@ -65,6 +65,7 @@ func TestDefaults(t *testing.T) {
 		{"remux.net", n.RemuxNet, "tls"},
 		{"eagersocks.net", n.EagerNet, "remux"},
 		{"eagersocks.eager", n.EagerMode, eagersocks.On},
+		{"remux.congestion", n.Congestion.String(), "auto"},
 		{"insecure", n.Insecure, false},
 		{"remux.reuse.max.sec", n.Remux.ReuseMaxAge, time.Duration(0)}, // remux's default, which stretches
 		{"remux.reuse.max.cnt", n.Remux.ReuseMaxCount, 0},
@@ -203,6 +204,8 @@ func TestWarnings(t *testing.T) {
 		{try + " -client.users f -client.open", "", "-client.open has no effect"},
 		{try + " -eagersocks.net tcp -remux.net tcp", "", "-remux.net tcp has no effect"},
 		{try + " -server.rules " + rules, "", ""},
+		{try + " -server.net unix -server.addr /tmp/s -remux.congestion system", "", "-remux.congestion system has no effect, because -server.net is unix"},
+		{try + " -remux.congestion system", "", ""},
 		{try + " -remux.net tcp -server.rules " + rules, "", "only the [*] block applies"},
 		{try + " -remux.net tcp -tls.server.cert x", "", "-tls… options have no effect"},
 	}

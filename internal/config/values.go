@@ -12,6 +12,7 @@ import (
 	"tunnels/eagersocks"
 	"tunnels/internal/httpdoor"
 	"tunnels/internal/keytext"
+	"tunnels/internal/netx"
 	"tunnels/internal/policy"
 	"tunnels/internal/resolve"
 	"tunnels/internal/rules"
@@ -154,6 +155,14 @@ func upstreams(dst *resolve.Config, option string) func(string) error {
 		}
 		*dst = resolve.Config{Upstreams: ups, Name: "-" + option}
 		return nil
+	}
+}
+
+// congestion stores a congestion control that this process can use.
+func congestion(dst *netx.Congestion) func(string) error {
+	return func(v string) (err error) {
+		*dst, err = netx.ParseCongestion(v)
+		return err
 	}
 }
 

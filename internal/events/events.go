@@ -11,6 +11,7 @@ import (
 	"tunnels/internal/admission"
 	"tunnels/internal/code"
 	"tunnels/internal/datagram"
+	"tunnels/internal/netx"
 	"tunnels/internal/upstream"
 	"tunnels/remux"
 )
@@ -68,6 +69,10 @@ type Events struct {
 	ServerSilent  func(address string, err error)
 	ServerAnswers func(address string)
 	ServerChosen  func(chosen, old upstream.Distance)
+
+	// CongestionChosen reports the congestion control of each new TCP connection between
+	// client and server.
+	CongestionChosen func(netx.CongestionUse)
 
 	// PeerRejected reports a connection whose TLS handshake failed.
 	PeerRejected func(from string, err error)

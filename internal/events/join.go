@@ -5,6 +5,7 @@ import (
 
 	"tunnels/internal/admission"
 	"tunnels/internal/datagram"
+	"tunnels/internal/netx"
 	"tunnels/internal/upstream"
 	"tunnels/remux"
 )
@@ -32,6 +33,7 @@ func Join(subscribers ...*Events) *Events {
 		ServerSilent:     each2(s, func(e *Events) func(string, error) { return e.ServerSilent }),
 		ServerAnswers:    each1(s, func(e *Events) func(string) { return e.ServerAnswers }),
 		ServerChosen:     each2(s, func(e *Events) func(upstream.Distance, upstream.Distance) { return e.ServerChosen }),
+		CongestionChosen: each1(s, func(e *Events) func(netx.CongestionUse) { return e.CongestionChosen }),
 		PeerRejected:     each2(s, func(e *Events) func(string, error) { return e.PeerRejected }),
 		DoorRejected:     each2(s, func(e *Events) func(string, error) { return e.DoorRejected }),
 		LoginRejected:    each2(s, func(e *Events) func(string, error) { return e.LoginRejected }),

@@ -12,6 +12,7 @@ import (
 	"tunnels/internal/admission"
 	"tunnels/internal/code"
 	"tunnels/internal/events"
+	"tunnels/internal/netx"
 	"tunnels/internal/rules"
 	"tunnels/internal/upstream"
 	"tunnels/remux"
@@ -30,6 +31,8 @@ type Writer struct {
 
 	mu      sync.Mutex
 	servers map[string]*serverLines // guarded by mu; by server address, or "" for a server's conns
+
+	congestion congestionLines // does its own locking
 }
 
 // New returns a Writer that writes to log. The caller must close it before closing log.
@@ -73,6 +76,8 @@ func (w *Writer) Events() *events.Events {
 		ServerSilent:  func(address string, err error) { log.Warn("server %s is not responding: %v", address, err) },
 		ServerAnswers: func(address string) { log.Info("server %s is responding again", address) },
 		ServerChosen:  w.serverChosen,
+
+		CongestionChosen: func(use netx.CongestionUse) { w.congestion.chosen(log, use) },
 
 		PeerRejected:   w.peerRejected,
 		DoorRejected:   w.doorRejected,

@@ -29,6 +29,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	if l.cfg.Carrier {
 		setCarrierConn(c)
 	}
+	if l.cfg.Tune != nil {
+		l.cfg.Tune(c)
+	}
 	return c, nil
 }
 

@@ -4,6 +4,7 @@
 //
 //   - MPTCP, which Go enables for listeners by default, is off: on MPTCP sockets
 //     TCP_USER_TIMEOUT and TCP_NOTSENT_LOWAT fail or are ignored.
+//   - The congestion control of a connection can be chosen by its round trip.
 //   - A carrier, a TCP connection that holds many sessions, keeps little unsent
 //     data in the kernel, so that urgent data can still overtake it, and gives
 //     up on a peer that acknowledges nothing.
@@ -42,6 +43,8 @@ type Config struct {
 	// Report, if not nil, is called by the accepting goroutine with the first error of
 	// each burst of Accept failures.
 	Report func(error)
+	// Tune, if not nil, is called with each accepted connection before Accept returns it.
+	Tune func(net.Conn)
 }
 
 // Listen listens with the zero Config.

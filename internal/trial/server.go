@@ -19,6 +19,7 @@ type ServerConfig struct {
 	DNS              resolve.Config // configuration of the server's resolver
 	Host             string         // name to look up
 	Timeout          time.Duration  // for each step
+	Congestion       netx.Congestion
 }
 
 // RunServer is the counterpart of Run on a server. It checks whether the server can
@@ -27,6 +28,9 @@ type ServerConfig struct {
 func RunServer(ctx context.Context, cfg ServerConfig, report func(Step)) bool {
 	listen := tryListen(ctx, cfg.Network, cfg.Address)
 	report(listen)
+	if s, ok := usableCongestion(cfg.Congestion, cfg.Network, cfg.Address); ok {
+		report(s)
+	}
 	names := tryResolve(ctx, cfg)
 	report(names)
 	return !listen.Failed && !names.Failed

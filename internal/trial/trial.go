@@ -24,7 +24,7 @@ import (
 
 // Step is the result of one step on the path to a target.
 type Step struct {
-	Name    string        // resolve, connect, tls, round trip, exit or target
+	Name    string        // resolve, connect, congestion, tls, round trip, exit or target
 	Took    time.Duration // 0 if nothing was measured
 	Text    string        // the result, or why the step failed and how to fix it
 	Failed  bool
@@ -42,6 +42,7 @@ type Config struct {
 	Remux            remux.Config       // configuration of the conn
 	Target           eagersocks.Address // requested from the exit
 	Timeout          time.Duration      // for each step
+	Congestion       netx.Congestion    // of the connection to the server
 
 	// Allow and Rules are the names messages use for the server's allow list and rules
 	// file. Either may be empty.
@@ -196,6 +197,7 @@ func (t *trial) connect(ctx context.Context) net.Conn {
 			return nil, err
 		}
 		t.done("connect", t.took, "%s", conn.RemoteAddr())
+		t.congestion(conn)
 		return conn, nil
 	}
 	if t.cfg.TLS == nil {
