@@ -16,7 +16,7 @@ const dialTimeout = 10 * time.Second
 // implements net.Error.
 type dialTimeoutError struct{}
 
-func (dialTimeoutError) Error() string   { return fmt.Sprintf("no answer within %s", dialTimeout) }
+func (dialTimeoutError) Error() string   { return fmt.Sprintf("no response within %s", dialTimeout) }
 func (dialTimeoutError) Timeout() bool   { return true }
 func (dialTimeoutError) Temporary() bool { return true }
 

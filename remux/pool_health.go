@@ -89,7 +89,7 @@ func (p *Pool) healthLocked() (State, error) {
 	dialing := now.Sub(p.health.dialFrom)
 	switch {
 	case silent >= max(silentAfter, 3*rtt):
-		return Silent, fmt.Errorf("no answer for %s", silent.Round(100*time.Millisecond))
+		return Silent, fmt.Errorf("no response for %s", silent.Round(100*time.Millisecond))
 	case spoken:
 		return Up, nil
 	case p.lastErr != nil:

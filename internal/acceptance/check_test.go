@@ -63,7 +63,7 @@ func TestCheckTestsConnections(t *testing.T) {
 		{"wrong CA for the server", by(server.Addr, other.client("laptop.pem")...), "tls", "unknown CA"},
 		{"revoked", by(server.Addr, "-tls.client.cert="+lost), "tls", "refused this client's certificate"},
 		{"not a tunnels server", by(plain.Addr, good...), "tls", ""},
-		{"a silent server", by(sink.Addr, good...), "tls", "no answer"},
+		{"a silent server", by(sink.Addr, good...), "tls", "no response"},
 		{"refused by policy", by(strict.Addr, good...), "target", "not allowed by the exit's policy"},
 		{"dead target", append(by(server.Addr, good...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
 		{"wrong port, bare", by(closed, append(good, "-eagersocks.net=tls")...), "connect", "connection refused; is the server running"},
@@ -72,7 +72,7 @@ func TestCheckTestsConnections(t *testing.T) {
 		{"revoked, bare", by(bare.Addr, "-tls.client.cert="+lost, "-eagersocks.net=tls"), "tls", "refused this client's certificate"},
 		{"a server with remux, bare", by(server.Addr, append(good, "-eagersocks.net=tls")...), "tls", "-eagersocks.net"},
 		{"a bare server", by(bare.Addr, good...), "tls", "-eagersocks.net"},
-		{"a silent server, bare", by(sink.Addr, append(good, "-eagersocks.net=tls")...), "tls", "no answer"},
+		{"a silent server, bare", by(sink.Addr, append(good, "-eagersocks.net=tls")...), "tls", "no response"},
 		{"dead target, bare", append(by(bare.Addr, append(good, "-eagersocks.net=tls")...), "-target="+closed), "target", "connection refused; the tunnel itself works"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
   -smoke         run every case briefly, to check that it works
   -pipelined     send greeting and request at once; not all proxies allow that
   -congestion NAME
-                 TCP congestion control of the cases path-*, such as cubic or bbr
+                 TCP congestion control for the path-* cases, e.g. cubic or bbr
                  [the system's default]
   -bin FILE      binary to measure as the system "ours" [this one]
   -targets       show this project's performance goals and whether they were met

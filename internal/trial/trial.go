@@ -153,7 +153,7 @@ func (t *trial) limit(ctx context.Context) (context.Context, context.CancelFunc)
 type silence time.Duration
 
 // Error implements error.
-func (s silence) Error() string { return fmt.Sprintf("no reply within %s", time.Duration(s)) }
+func (s silence) Error() string { return fmt.Sprintf("no response within %s", time.Duration(s)) }
 
 // Timeout returns true, which makes silence a timeout as defined by package net.
 func (s silence) Timeout() bool { return true }

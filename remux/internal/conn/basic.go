@@ -75,7 +75,7 @@ func (c *Conn) endUnanswered() {
 	c.mu.Unlock()
 	for _, s := range held {
 		if s.silentFor(c.Age()) >= basicStall {
-			text := fmt.Sprintf("no answer for %s after the request, from a server without half-close", basicStall)
+			text := fmt.Sprintf("no response for %s after the request, from a server without half-close", basicStall)
 			s.reset(&code.Error{Code: code.Idle, Text: text}, false)
 		}
 	}
