@@ -46,7 +46,7 @@ func usable(pair *ctls.Certificate, r Role) error {
 	ask := &ctls.CertificateRequestInfo{Version: ctls.VersionTLS13, SignatureSchemes: ourSchemes}
 	key, ok := leaf.PublicKey.(*rsa.PublicKey)
 	if ask.SupportsCertificate(pair) != nil || ok && key.N.BitLen() > maxRSA {
-		return fmt.Errorf("its key (%s) cannot be used in TLS 1.3, so every connection would fail; use ECDSA with P-256, P-384 or P-521, Ed25519, or RSA of 1024 to %d bits: %s", keyKind(leaf), maxRSA, fix)
+		return fmt.Errorf("its key (%s) cannot be used in TLS 1.3, so every connection would fail; use ECDSA with P-256, P-384 or P-521, Ed25519, or RSA with a key of 1024 to %d bits: %s", keyKind(leaf), maxRSA, fix)
 	}
 	return nil
 }
@@ -55,7 +55,7 @@ func usable(pair *ctls.Certificate, r Role) error {
 func keyKind(cert *x509.Certificate) string {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
-		return fmt.Sprintf("RSA of %d bits", key.N.BitLen())
+		return fmt.Sprintf("%d-bit RSA", key.N.BitLen())
 	case *ecdsa.PublicKey:
 		return "ECDSA with " + key.Curve.Params().Name
 	}
@@ -123,7 +123,7 @@ func wrongName(leaf *x509.Certificate, host string, names Names) (reason, fix st
 	case !hasUse(leaf, x509.ExtKeyUsageServerAuth):
 		return who + " is not a server's certificate", "the server was started with the wrong file: " + fixServerFile
 	case slices.Contains(leaf.DNSNames, host) && certtext.IsAddress(host):
-		return fmt.Sprintf("%s has the address %s as a DNS name, where it does not count", who, certtext.Plain(host)),
+		return fmt.Sprintf("%s has the address %s as a DNS name, where it is ignored", who, certtext.Plain(host)),
 			fmt.Sprintf("make one with subjectAltName=IP:%s", certtext.Plain(host))
 	case matchesNoHost(leaf):
 		return fmt.Sprintf("%s is valid for no host: only names in subjectAltName count, not the common name", who),

@@ -36,7 +36,7 @@ func TestCheckTestsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := writeFile(t, "lost.pem", pem) // a copy in another folder than the ca.crl that revokes it
+	lost := writeFile(t, "lost.pem", pem) // a copy in a different folder from the ca.crl that revokes it
 	server := startServer(t, a.server()...)
 	strict := startServer(t, append(a.server(), "-server.deny=all")...)
 	bare := startServer(t, append(a.server(), "-eagersocks.net=tls")...)

@@ -167,7 +167,7 @@ func TestRefusedClientLogsOnceAMinute(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, append(a.server(), "-eagersocks.net="+way)...)
-			lost := writeFile(t, "lost.pem", pem) // a copy in another folder than the ca.crl that revokes it
+			lost := writeFile(t, "lost.pem", pem) // a copy in a different folder from the ca.crl that revokes it
 			client := startClient(t, "-tls.client.cert="+lost, "-tls.client.key="+lost, "-tls.client.ca="+lost, "-eagersocks.net="+way, "-server.addr="+server.Addr)
 			for range 12 {
 				if r := linkCurl(t, client.Addr, "http://127.0.0.1:1/"); r.Code == 0 {

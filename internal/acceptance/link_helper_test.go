@@ -151,7 +151,7 @@ func linkConnect(c net.Conn, target string) error {
 	return nil
 }
 
-// linkAsk makes one request to an echo and returns the time from the first byte sent to
+// linkAsk makes one request to an echo server and returns the time from the first byte sent to
 // the proxy to the first byte received.
 func linkAsk(ctx context.Context, proxy, target string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)

@@ -55,7 +55,7 @@ func TestLinkStall(t *testing.T) {
 	t.Logf("detected after %v, recovered after %v", took.Round(time.Millisecond), again.Round(time.Millisecond))
 }
 
-// linkOpen returns a connection to an echo on which data has already been exchanged.
+// linkOpen returns a connection to an echo server on which data has already been exchanged.
 func linkOpen(t testing.TB, proxy, echo string) *net.TCPConn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

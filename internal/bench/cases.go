@@ -110,7 +110,7 @@ func smallCases() []*caseOf {
 // conn.
 func stallCases() []*caseOf {
 	one := func(n int) *caseOf {
-		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 streams down beside %d unread, one conn", n),
+		return &caseOf{name: fmt.Sprintf("stall%d", n), title: fmt.Sprintf("8 downloads beside %d unread, one conn", n),
 			oneConn: true, proxied: true,
 			figures: []figure{{"share", "speed relative to as many idle", "", false}, speed},
 			run:     func(t *trial) error { return t.beside(n) }}

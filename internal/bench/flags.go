@@ -47,7 +47,7 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
   -congestion NAME
                  TCP congestion control for the path-* cases, e.g. cubic or bbr
                  [the system's default]
-  -bin FILE      binary to measure as the system "ours" [this one]
+  -bin FILE      binary to measure as "ours" [this one]
   -targets       show this project's performance goals and whether they were met
   -json FILE     write each repetition and each figure, one JSON object per line
   -svg FILE      write a chart
@@ -59,7 +59,7 @@ direct (no proxy), tls-relay (the reference: one TLS connection per session),
 ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). Compare
 chisel, gost or any other proxy by starting it and naming it with -vs.
 
-The cases path-* run over two network namespaces with the kernel's own TCP; they
+The path-* cases run across two network namespaces with the kernel's own TCP; they
 need Linux, and root or unshare -r.
 
 A FILE of - is standard output. CPU time counts the proxy's processes only; for

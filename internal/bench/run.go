@@ -202,7 +202,7 @@ func (b *bench) tryPath() error {
 	if b.w.congestion == "" {
 		return nil
 	}
-	b.notes = append(b.notes, "congestion control of the cases over a path: "+b.w.congestion)
+	b.notes = append(b.notes, "congestion control for the path cases: "+b.w.congestion)
 	return p.SetCongestion(b.w.congestion)
 }
 

@@ -85,7 +85,7 @@ func certsInit(dir string, names []string, w io.Writer) error {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	fmt.Fprintf(w, "\nOn the server:\n  tunnels server -server.addr :443 -tls.server.cert %s -tls.server.key %s -tls.server.ca %s\n",
 		in("server.pem"), in("server.key"), in("ca.pem"))
-	fmt.Fprintf(w, "On the client, with client.pem copied there:\n  tunnels client -server.addr %s -tls.client.cert client.pem\n",
+	fmt.Fprintf(w, "On the client, after copying client.pem to it:\n  tunnels client -server.addr %s -tls.client.cert client.pem\n",
 		hostPort(names[0], "443"))
 	return nil
 }
@@ -99,7 +99,7 @@ func certsClient(dir string, names []string, w io.Writer) error {
 		return err
 	}
 	wrote(w, r)
-	fmt.Fprintf(w, "\nOn the client, with that file copied there:\n  tunnels client -server.addr %s -tls.client.cert %s\n", serverOf(dir), filepath.Base(r.Files[0]))
+	fmt.Fprintf(w, "\nOn the client, after copying that file to it:\n  tunnels client -server.addr %s -tls.client.cert %s\n", serverOf(dir), filepath.Base(r.Files[0]))
 	return nil
 }
 

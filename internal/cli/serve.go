@@ -247,7 +247,7 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal, stdout, std
 				p.other(sig)
 				continue
 			}
-			text := fmt.Sprintf("stopping; open connections have %s to finish, a second signal closes them now", drainMax)
+			text := fmt.Sprintf("stopping; open connections have %s to finish; a second signal closes them immediately", drainMax)
 			p.log.Info("%s: %s", sig, text)
 			if p.log.File() != "" { // otherwise it has just been printed on the terminal
 				fmt.Fprintln(stderr, "tunnels:", text)

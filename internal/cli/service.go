@@ -32,7 +32,7 @@ func service(c call, args []string) error {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil && args[0] == "launchd" {
-		return fmt.Errorf("finding the home folder: %w", err)
+		return fmt.Errorf("finding the home directory: %w", err)
 	}
 	text, ok := units.Text(args[0], binary, home)
 	if !ok {

@@ -123,7 +123,7 @@ func (c *Config) remuxOptions() []option {
 	return []option{
 		{name: "eagersocks.net", arg: "NET", def: "remux", help: "transport for requests: remux, tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.EagerNet, requests)},
 		{name: "remux.net", arg: "NET", def: "tls", help: "transport for remux connections: tls, tcp, tcp4, tcp6 or unix", set: oneOf(&t.RemuxNet, carriers)},
-		{name: "remux.congestion", arg: "NAME", def: netx.Congestion{}.String(), help: "TCP congestion control of what this end sends to the other, also without remux: auto (on Linux, bbr if the round trip is above " + inMS(netx.LongRTT) + " and the kernel offers it), system, or the name of one the kernel offers", set: congestion(&t.Congestion)},
+		{name: "remux.congestion", arg: "NAME", def: netx.Congestion{}.String(), help: "TCP congestion control for data this end sends, with or without remux: auto (on Linux, bbr if the round trip is above " + inMS(netx.LongRTT) + " and the kernel offers it), system, or the name of one the kernel offers", set: congestion(&t.Congestion)},
 		{name: "insecure", help: "permit non-TLS connections to other machines", set: toggle(&t.Insecure)},
 		{name: "remux.reuse.max.sec", arg: "N", def: inSeconds(def.ReuseMaxAge), show: inSeconds(def.ReuseMaxAge) + ", or twice that while sessions are open", help: "replace a connection after N seconds", set: seconds(&r.ReuseMaxAge, 1, week)},
 		{name: "remux.reuse.max.cnt", arg: "N", def: strconv.Itoa(def.ReuseMaxCount), show: strconv.Itoa(def.ReuseMaxCount) + ", or eight times that while sessions are open", help: "replace a connection after N sessions; it takes up to 2*N more while its replacement is being dialed", set: number(&r.ReuseMaxCount, 1, 32768, 1)},

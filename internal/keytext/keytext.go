@@ -60,7 +60,7 @@ func Hide(text string, words []string) string {
 	return text
 }
 
-// Quote returns Show(text), quoted as by %q.
+// Quote returns Show(text), quoted as if by %q.
 func Quote(text string) string {
 	if Looks(text) {
 		return Show(text)

@@ -29,5 +29,5 @@ func TestCongestionLines(t *testing.T) {
 	const line = "[info] [main] congestion control between client and server: "
 	log.Want(t,
 		line+"bbr where the round trip is above 5 ms (the system's is cubic)",
-		line+"cubic, the system's; bbr, which is faster on paths that lose packets, is not available: invalid argument")
+		line+"cubic (the system default); bbr, which is faster on lossy paths, is not available: invalid argument")
 }

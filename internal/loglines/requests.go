@@ -129,7 +129,7 @@ func summary(c *datagram.Counts) string {
 		parts = append(parts, "datagrams: "+strings.Join(lost, ", "))
 	}
 	if c.Forgotten > 0 {
-		parts = append(parts, fmt.Sprintf("targets: %d forgotten", c.Forgotten))
+		parts = append(parts, fmt.Sprintf("targets: %d evicted", c.Forgotten))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -95,7 +95,7 @@ func (f *fake) written() int {
 	return f.wrote.Len()
 }
 
-// peeker is a fake that lends chunks of 50 000 bytes.
+// peeker is a fake that lends 50,000-byte chunks.
 type peeker struct{ *fake }
 
 func (l peeker) Peek() ([]byte, error) {

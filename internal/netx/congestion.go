@@ -91,11 +91,11 @@ func (u CongestionUse) Long() bool { return u.RTT == 0 || u.RTT > LongRTT }
 func (u CongestionUse) String() string {
 	switch {
 	case u.Err != nil && u.Choice.Named():
-		return fmt.Sprintf("%s, the system's; %s is not available: %v", u.System, u.Choice, u.Err)
+		return fmt.Sprintf("%s (the system default); %s is not available: %v", u.System, u.Choice, u.Err)
 	case u.Err != nil:
-		return fmt.Sprintf("%s, the system's; %s, which is faster on paths that lose packets, is not available: %v", u.System, bbr, u.Err)
+		return fmt.Sprintf("%s (the system default); %s, which is faster on lossy paths, is not available: %v", u.System, bbr, u.Err)
 	case u.Choice == Congestion{} && !u.Long():
-		return fmt.Sprintf("%s, the system's, because the round trip is short", u.System)
+		return fmt.Sprintf("%s (the system default), because the round trip is short", u.System)
 	case u.Used == u.System:
 		return u.System + ", the system's"
 	case u.Choice.Named():
@@ -126,7 +126,7 @@ func (g Congestion) Apply(c net.Conn) (u CongestionUse, ok bool) {
 	return g.apply(congestionSocket{raw.Control})
 }
 
-// congestible is a TCP socket as apply needs it.
+// congestible is the part of a TCP socket that apply needs.
 type congestible interface {
 	// congestion returns the algorithm in use and the round trip, 0 if not measured.
 	congestion() (algorithm string, rtt time.Duration, err error)
@@ -173,7 +173,7 @@ func (u unusable) Error() string {
 	case errors.Is(u.err, syscall.ENOENT):
 		return fmt.Sprintf("the kernel does not offer it (as root, `modprobe tcp_%s` may load it)", u.name)
 	case errors.Is(u.err, syscall.EPERM):
-		return fmt.Sprintf("this process may not use it (as root, add %s to the sysctl net.ipv4.tcp_allowed_congestion_control)", u.name)
+		return fmt.Sprintf("this process is not allowed to use it (as root, add %s to the sysctl net.ipv4.tcp_allowed_congestion_control)", u.name)
 	}
 	return fmt.Sprintf("it cannot be set: %v", u.err)
 }

@@ -101,7 +101,7 @@ func TestForbiddenAlgorithm(t *testing.T) {
 		done <- err
 	}()
 	err := <-done
-	for _, want := range []string{"this process may not use it (as root, add " + forbidden[0], "net.ipv4.tcp_allowed_congestion_control", "want auto, system or one of ", "; the kernel also offers, but not to this process, "} {
+	for _, want := range []string{"this process is not allowed to use it (as root, add " + forbidden[0], "net.ipv4.tcp_allowed_congestion_control", "want auto, system or one of ", "; the kernel also offers, but not to this process, "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to contain %q", err, want)
 		}

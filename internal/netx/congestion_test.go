@@ -133,14 +133,14 @@ func TestCongestionUseText(t *testing.T) {
 		refuses        error
 		want           string
 	}{
-		{"", "cubic", time.Millisecond, nil, "cubic, the system's, because the round trip is short"},
+		{"", "cubic", time.Millisecond, nil, "cubic (the system default), because the round trip is short"},
 		{"", "cubic", time.Second, nil, "bbr where the round trip is above 5 ms (the system's is cubic)"},
 		{"", "bbr", time.Second, nil, "bbr, the system's"},
-		{"", "cubic", time.Second, syscall.ENOENT, "cubic, the system's; bbr, which is faster on paths that lose packets, is not available: the kernel does not offer it (as root, `modprobe tcp_bbr` may load it)"},
-		{"", "cubic", time.Second, syscall.EPERM, "cubic, the system's; bbr, which is faster on paths that lose packets, is not available: this process may not use it (as root, add bbr to the sysctl net.ipv4.tcp_allowed_congestion_control)"},
+		{"", "cubic", time.Second, syscall.ENOENT, "cubic (the system default); bbr, which is faster on lossy paths, is not available: the kernel does not offer it (as root, `modprobe tcp_bbr` may load it)"},
+		{"", "cubic", time.Second, syscall.EPERM, "cubic (the system default); bbr, which is faster on lossy paths, is not available: this process is not allowed to use it (as root, add bbr to the sysctl net.ipv4.tcp_allowed_congestion_control)"},
 		{"system", "cubic", time.Second, nil, "cubic, the system's"},
 		{"reno", "cubic", time.Millisecond, nil, "reno (the system's is cubic)"},
-		{"reno", "cubic", time.Second, syscall.ENOENT, "cubic, the system's; reno is not available: the kernel does not offer it (as root, `modprobe tcp_reno` may load it)"},
+		{"reno", "cubic", time.Second, syscall.ENOENT, "cubic (the system default); reno is not available: the kernel does not offer it (as root, `modprobe tcp_reno` may load it)"},
 	} {
 		u, _ := Congestion{tt.choice}.apply(&fakeSocket{algorithm: tt.system, rtt: tt.rtt, refuses: tt.refuses})
 		if got := u.String(); got != tt.want {

@@ -54,7 +54,7 @@ func checkUnixPath(path string) error {
 		return errors.New("the path of the socket file is missing")
 	}
 	if len(path) > unixPathMax {
-		return fmt.Errorf("the path is %d bytes long, the system allows %d", len(path), unixPathMax)
+		return fmt.Errorf("the path is %d bytes long; the system allows only %d", len(path), unixPathMax)
 	}
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)

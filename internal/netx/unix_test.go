@@ -88,7 +88,7 @@ func TestUnixRefusals(t *testing.T) {
 		{"no parent", filepath.Join(dir, "no", "s"), "does not exist: create it"},
 		{"parent is a file", filepath.Join(file, "s"), "not a"},
 		{"empty", "", "path of the socket file is missing"},
-		{"too long", filepath.Join(dir, strings.Repeat("x", 108)), "the system allows 107"},
+		{"too long", filepath.Join(dir, strings.Repeat("x", 108)), "the system allows only 107"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -162,7 +162,7 @@ func readRecords(p *dnsmessage.Parser, want dnsmessage.Type) (records, error) {
 			rec.addr = netip.AddrFrom16(r.AAAA)
 			recs = append(recs, rec)
 		default:
-			err = fmt.Errorf("an address of %d bytes", h.Length)
+			err = fmt.Errorf("a %d-byte address", h.Length)
 		}
 		if err != nil {
 			return nil, err

@@ -29,7 +29,7 @@ type system struct {
 
 func newSystem(list string) *system { return &system{list: cmp.Or(list, "the list of DNS servers")} }
 
-// String returns the upstream's name in messages.
+// String returns the name used for the upstream in messages.
 func (s *system) String() string { return "system resolver" }
 
 func (s *system) close() {}

@@ -14,7 +14,7 @@ var files embed.FS
 const installed = "/usr/local/bin/tunnels"
 
 // Text returns the service definition of a kind (server, client or launchd) for the
-// binary at a path and, for launchd, a home folder. It returns false for an unknown
+// binary at a path and, for launchd, a home directory. It returns false for an unknown
 // kind.
 func Text(kind, binary, home string) (string, bool) {
 	names := map[string]string{"server": "server.service", "client": "client.service", "launchd": "launchd.plist"}

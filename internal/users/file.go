@@ -54,7 +54,7 @@ func parseUser(line string) (name, hash string, err error) {
 	}
 	name, hash, ok := strings.Cut(line, ":")
 	if !ok {
-		return "", "", errors.New("want name:hash, as `tunnels users add` and `htpasswd -B` write it")
+		return "", "", errors.New("want name:hash, as written by `tunnels users add` or `htpasswd -B`")
 	}
 	if err := checkUserName(name); err != nil {
 		return "", "", err
@@ -85,7 +85,7 @@ func checkUserName(name string) error {
 func checkHash(hash string) error {
 	known := strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$") || strings.HasPrefix(hash, "$2y$")
 	if !known {
-		return errors.New("the text after the name is not a bcrypt hash: want one that begins with $2a$, $2b$ or $2y$, as `tunnels users add` and `htpasswd -B` write it")
+		return errors.New("the text after the name is not a bcrypt hash: want one that begins with $2a$, $2b$ or $2y$, as written by `tunnels users add` or `htpasswd -B`")
 	}
 	cost, err := strconv.ParseUint(hash[4:min(6, len(hash))], 10, 8)
 	if len(hash) != hashSize || hash[6] != '$' || err != nil || strings.ContainsFunc(hash[7:], notInHash) {

@@ -25,7 +25,7 @@ func testCases() []Case {
 			{"mibs", "speed", "MiB/s", !less, reference(1.15, 1.35)},
 			{"cpu_gib", "CPU", "s/GiB", less, reference(0.85, 0.75)},
 			{"rss", "memory", "MiB", less, nil}}},
-		{"stall1", "8 streams down beside 1 unread, one conn", []Figure{
+		{"stall1", "8 downloads beside 1 unread, one conn", []Figure{
 			{"share", "speed relative to as many idle", "", !less, &Target{Against: AgainstNothing, Reach: 0.95}},
 			{"mibs", "speed", "MiB/s", !less, nil}}},
 		{"busy", "ping beside 8 downloads at 100 Mbit/s and 50 ms", []Figure{

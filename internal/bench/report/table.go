@@ -99,7 +99,7 @@ func (r *Report) verdicts() string {
 	if all == 0 || !r.Targets {
 		return ""
 	}
-	return fmt.Sprintf("Targets: %d of %d met (%d also the aim), %d below, %d failed.", count[met]+count[aimed], all, count[aimed], count[missed], count[failed])
+	return fmt.Sprintf("Targets: %d of %d met (%d also met the stretch goal), %d missed, %d failed.", count[met]+count[aimed], all, count[aimed], count[missed], count[failed])
 }
 
 // writeMarkdown writes the figures as Markdown.

@@ -41,7 +41,7 @@ func (t *Target) text(f Figure) string {
 // Verdicts on a target.
 const (
 	met    = "met"
-	aimed  = "met, also the aim"
+	aimed  = "met, and the stretch goal"
 	missed = "below target"
 	failed = "failed" // one of our repetitions failed
 )

@@ -50,7 +50,7 @@ func (c *Conn) greeted(h frame.Hello) *code.Error {
 	c.mu.Lock()
 	if c.peer.kind == peerBasic { // we have been sending without a window since
 		c.mu.Unlock()
-		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO arrived after more than %s", helloMax)}
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("HELLO took more than %s to arrive", helloMax)}
 	}
 	c.peer.spoke = true
 	c.peer.kind = peerFull

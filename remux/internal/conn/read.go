@@ -114,7 +114,7 @@ func (c *Conn) feedControl(d *demux, p []byte, length int) (int, *code.Error) {
 		return frame.HeaderLen, nil
 	}
 	if length > frame.MaxControl {
-		return 0, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of %d bytes, more than %d", length, frame.MaxControl)}
+		return 0, &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame is %d bytes; the maximum is %d", length, frame.MaxControl)}
 	}
 	if len(p) < frame.HeaderLen+length {
 		return 0, nil
