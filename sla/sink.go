@@ -170,7 +170,7 @@ func (s *sink) countLost(n int) {
 	_ = s.report(write) // if this fails, it is retried with the next line
 }
 
-var errNoRoom = errors.New("standard error can no longer be written to")
+var errNoRoom = errors.New("can no longer write to standard error")
 
 // toFile writes a line to the file, or queues it for standard error.
 func (s *sink) toFile(line []byte) error {

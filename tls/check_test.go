@@ -89,7 +89,7 @@ func TestCheck(t *testing.T) {
 		{"an address as a DNS name next to a real one", func(p *pki) Config {
 			return p.withNames(ServerRole, "x", []string{"vps.example.com", "127.0.0.1"}, nil)
 		}, ServerRole, "127.0.0.1:443",
-			[]string{"warning: has the address 127.0.0.1 as a DNS name, where it is ignored; certs init"}},
+			[]string{"warning: has the address 127.0.0.1 as a DNS name, where it has no effect; certs init"}},
 		{"a key without a TLS 1.3 signature scheme", func(p *pki) Config { return p.withKey(ServerRole, elliptic.P224()) }, ServerRole, "",
 			[]string{"error: its key (ECDSA with P-224) cannot be used in TLS 1.3; "}},
 		{"the same at a client", func(p *pki) Config { return p.withKey(ClientRole, elliptic.P224()) }, ClientRole, "",

@@ -123,7 +123,7 @@ func wrongName(leaf *x509.Certificate, host string, names Names) (reason, fix st
 	case !hasUse(leaf, x509.ExtKeyUsageServerAuth):
 		return who + " is not a server's certificate", "the server was started with the wrong file: " + fixServerFile
 	case slices.Contains(leaf.DNSNames, host) && certtext.IsAddress(host):
-		return fmt.Sprintf("%s has the address %s as a DNS name, where it is ignored", who, certtext.Plain(host)),
+		return fmt.Sprintf("%s has the address %s as a DNS name, where it has no effect", who, certtext.Plain(host)),
 			fmt.Sprintf("make one with subjectAltName=IP:%s", certtext.Plain(host))
 	case matchesNoHost(leaf):
 		return fmt.Sprintf("%s is valid for no host: only names in subjectAltName count, not the common name", who),

@@ -142,7 +142,7 @@ func TestRefused(t *testing.T) {
 				return p.withNames(ServerRole, "x", []string{"127.0.0.1"}, nil), p.client("laptop")
 			},
 			server:    "the client refused this server's certificate (127.0.0.1): unknown CA, wrong name or revoked; the client's log has the reason",
-			client:    "certificate of 127.0.0.1 has the address 127.0.0.1 as a DNS name, where it is ignored; make one with subjectAltName=IP:127.0.0.1",
+			client:    "certificate of 127.0.0.1 has the address 127.0.0.1 as a DNS name, where it has no effect; make one with subjectAltName=IP:127.0.0.1",
 			dialFails: true,
 		},
 	}

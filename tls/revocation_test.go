@@ -40,7 +40,7 @@ func TestRevocationStaysInForce(t *testing.T) {
 		{"replaced by a different CA's", func(own, _ string) { _ = os.WriteFile(own, other.list(7), 0o644) }, crl.ErrForeign.Error(), []string{"1", "2"}},
 		{"a different CA's added", func(own, _ string) { _ = os.WriteFile(own, slices.Concat(later(a, 4), other.list(7)), 0o644) }, crl.ErrForeign.Error(), []string{"4", "2"}},
 		{"a different CA's added to ca.crl", func(_, shared string) { _ = os.WriteFile(shared, slices.Concat(other.list(7), later(b, 5)), 0o644) }, "", []string{"1", "5"}},
-		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), 0o644) }, "is older than the one in force", []string{"1", "6", "2"}},
+		{"an older copy", func(own, _ string) { _ = os.WriteFile(own, a.listAt(6, 0, a.since.Add(-time.Hour)), 0o644) }, "is older than the current one", []string{"1", "6", "2"}},
 		{"a newer one", func(own, _ string) { _ = os.WriteFile(own, later(a, 8), 0o644) }, "", []string{"8", "2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

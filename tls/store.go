@@ -235,7 +235,7 @@ func (s *store) loadCRLs(cas []*x509.Certificate, old []crl.List) ([]crl.List, e
 		case len(found) == 0:
 			err = fmt.Errorf("revocation list %s no longer exists", strings.Join(s.cfg.crlFiles(), " or "))
 		case slices.ContainsFunc(read, func(l crl.List) bool { return slices.Equal(l.Signer, was.Signer) }):
-			err = fmt.Errorf("revocation list %s: the list issued by %s is older than the one in force", was.File, certtext.Label(cas[signer]))
+			err = fmt.Errorf("revocation list %s: the list issued by %s is older than the current one", was.File, certtext.Label(cas[signer]))
 		default:
 			err = fmt.Errorf("revocation list %s: it no longer contains the list issued by %s", was.File, certtext.Label(cas[signer]))
 		}

@@ -43,7 +43,7 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
                  which must run on this machine; may be repeated
   -quick         run only ours and tls-relay: shorter runs, 3 repetitions
   -smoke         run every case briefly, to check that it works
-  -pipelined     send greeting and request at once; not all proxies allow that
+  -pipelined     send the greeting and request together; not all proxies allow that
   -congestion NAME
                  TCP congestion control for the path-* cases, e.g. cubic or bbr
                  [the system's default]

@@ -79,7 +79,7 @@ func (c *Config) serverOptions() []option {
 	return []option{
 		{name: "server.addr", arg: "ADDR", show: "none", help: "server: address to listen on; client: server address(es), comma-separated; host:port, or a path if -server.net is unix", set: text(&t.ServerAddr)},
 		{name: "server.policy", arg: "POLICY", def: string(upstream.Best), help: "how the client chooses among several servers: best (shortest round trip), order (first reachable) or spread (round robin)", set: choice(&t.ServerChoice)},
-		{name: "server.net", arg: "NET", def: "tcp", help: "network of -server.addr: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
+		{name: "server.net", arg: "NET", def: "tcp", help: "network for -server.addr: tcp, tcp4, tcp6 or unix", set: oneOf(&t.ServerNet, streams)},
 		{name: "server.allow", arg: "LIST", show: "none", list: true, help: "permit these targets even if denied by default: CIDR, host, *.domain, self, loopback, private or all, each with an optional :port", set: targets(&t.Allow, "server.allow")},
 		{name: "server.deny", arg: "LIST", show: "none", list: true, help: "deny these targets; overrides -server.allow and rules", set: targets(&t.Deny, "server.deny")},
 		{name: "server.dns", arg: "LIST", def: resolve.System, list: true, hidden: true, help: "DNS servers for targets, tried in order: system, ADDRESS, udp://ADDRESS, tcp://ADDRESS or https://HOST/PATH", set: upstreams(&t.DNS, "server.dns")},

@@ -20,7 +20,7 @@ const (
 // reached, the least recently used target is evicted.
 const (
 	targetsMax   = 8192    // per association
-	allTargets   = 1 << 18 // for all associations of an exit together
+	allTargets   = 1 << 18 // across all associations of an exit
 	targetsFloor = 256     // guaranteed to each association
 )
 

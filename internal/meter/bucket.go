@@ -32,7 +32,7 @@ func limit(perSecond int64) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-// NewBytes returns a bucket for streams with a burst of a tenth of a second's bytes,
+// NewBytes returns a bucket for streams with a burst of a tenth of a second's worth of bytes,
 // but at least 64 KiB.
 func NewBytes(perSecond int64) *Bucket { return NewBucket(perSecond, bytesMost(perSecond)) }
 

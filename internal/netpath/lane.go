@@ -25,7 +25,7 @@ type lane struct {
 	link    Link
 	random  *rand.Rand
 	free    time.Time // when everything in the queue will have been sent
-	last    time.Time // due time of the packet put last
+	last    time.Time // due time of the last packet added
 	flying  []packet  // packets not delivered yet, in order
 	idle    bool      // no alarm is set: the sender has nothing to deliver
 	spare   [][]byte  // buffers for reuse

@@ -28,7 +28,7 @@ func setUnsent(raw syscall.RawConn, n int) {
 
 // progress queries the kernel. Moved counts bytes acknowledged in order plus segments
 // delivered in any order: after a loss, in-order acknowledgments stall until the lost
-// segment is resent. Probes of a closed window count in neither.
+// segment is resent. Zero-window probes count toward neither.
 func progress(raw syscall.RawConn) (s Sent, ok bool) {
 	_ = raw.Control(func(fd uintptr) { // fails only on a closed connection
 		// Bytes acknowledged between the two calls are counted in both values, so the

@@ -19,7 +19,7 @@ func ZoneProblem(address string) string {
 		return ""
 	}
 	if ip.Zone() == "" {
-		return fmt.Sprintf("%s is a link-local address, which needs the interface it is used on: [%s%%INTERFACE]:%s", ip, ip, port)
+		return fmt.Sprintf("%s is a link-local address, which needs an interface: [%s%%INTERFACE]:%s", ip, ip, port)
 	}
 	if _, err := net.InterfaceByName(ip.Zone()); err != nil && !isIndex(ip.Zone()) {
 		return fmt.Sprintf("%s: this machine has no interface %q", address, ip.Zone())

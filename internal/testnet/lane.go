@@ -99,7 +99,7 @@ func (ln *lane) readSize() int {
 	return int(min(max(rate/200, 256), chunkSize))
 }
 
-// pace waits for the time it takes to send the n bytes read at the rate that is set.
+// pace waits for the time it takes to send the n bytes read at the configured rate.
 func (ln *lane) pace(n int) {
 	rate := ln.r.rate.Load()
 	if rate <= 0 {

@@ -203,7 +203,7 @@ func (w *user) wasRight(digest [sha256.Size]byte) bool {
 	return good != nil && subtle.ConstantTimeCompare(good[:], digest[:]) == 1
 }
 
-// checkPassword returns an error if a password cannot be any user's, because bcrypt
+// checkPassword returns an error if a password can never be valid for any user, because bcrypt
 // would treat it as equal to others.
 func checkPassword(password string) error {
 	switch {

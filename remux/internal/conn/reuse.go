@@ -10,9 +10,9 @@ import (
 // the first moment it has no sessions; until then it may go on to CountBusy and AgeBusy.
 type ReuseLimits struct {
 	Count     int           // sessions opened on it
-	CountBusy int           // not below Count
+	CountBusy int           // at least Count
 	Age       time.Duration // since it was opened
-	AgeBusy   time.Duration // not below Age
+	AgeBusy   time.Duration // at least Age
 	Bytes     int64         // bytes it has carried in both directions
 	Key       int64         // bytes after which it takes no more sessions
 	NewFor    time.Duration // age up to which a conn that has received nothing counts as new
@@ -20,7 +20,7 @@ type ReuseLimits struct {
 
 // Reuse describes how a conn stands against the reuse limits.
 type Reuse struct {
-	Open     bool // it has not begun to end
+	Open     bool // it has not started closing
 	Spent    bool // the protocol will never allow another session
 	Takes    bool // the protocol and its health allow another session
 	Over     bool // past a reuse limit

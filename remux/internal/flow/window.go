@@ -16,7 +16,7 @@ type Window struct {
 	Budget *Budget // set by Start, then read-only
 	max    int64
 
-	Limit    uint64 // payload bytes the peer may send, counted from the opening
+	Limit    uint64 // payload bytes the peer may send, counted from when the session was opened
 	Received uint64
 	read     uint64 // payload bytes the application has read
 	size     int64  // Limit is kept up to this far ahead of read

@@ -13,7 +13,7 @@ import (
 type Deadline struct {
 	Expired bool
 	timer   *time.Timer
-	set     uint // counts calls of At, so that a stale timer is ignored
+	set     uint // counts calls to At, so that a stale timer is ignored
 }
 
 // Side is the view of one direction of a session that its deadline needs.

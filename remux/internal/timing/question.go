@@ -11,7 +11,7 @@ import (
 // tracks which bytes the peer's kernel has acknowledged. While the PING is queued behind
 // other bytes and those are being acknowledged, the line is merely slow. Once the PING
 // has arrived, only a response counts, because the kernel of a stopped process keeps
-// acknowledging later bytes. Times are ages of the conn. The owner does the locking.
+// acknowledging later bytes. Times are measured from the start of the conn. The owner does the locking.
 type Question struct {
 	at      time.Duration // when the PING was queued, or 0 if there is none
 	waiting bool          // the PING is among the control frames not yet written
