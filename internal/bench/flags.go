@@ -43,7 +43,7 @@ const usage = `tunnels bench: compare SOCKS5 proxies on this machine.
                  which must run on this machine; may be repeated
   -quick         run only ours and tls-relay: shorter runs, 3 repetitions
   -smoke         run every case briefly, to check that it works
-  -pipelined     send the greeting and request together; not all proxies allow that
+  -pipelined     send greeting and request together; not all proxies allow it
   -congestion NAME
                  TCP congestion control for the path-* cases, e.g. cubic or bbr
                  [the system's default]
@@ -59,8 +59,8 @@ direct (no proxy), tls-relay (the reference: one TLS connection per session),
 ssh (ssh -D with aes128-gcm), microsocks (no encryption, one process). Compare
 chisel, gost or any other proxy by starting it and naming it with -vs.
 
-The path-* cases run across two network namespaces with the kernel's own TCP; they
-need Linux, and root or unshare -r.
+The path-* cases run across two network namespaces with the kernel's own TCP;
+they need Linux, and root or unshare -r.
 
 A FILE of - is standard output. CPU time counts the proxy's processes only; for
 -vs, only the process listening on that address.

@@ -121,8 +121,8 @@ Examples:
     tunnels server -server.addr :443 -tls.server.cert server.pem \
       -tls.server.key server.key -tls.server.ca ca.pem
 
-  On the laptop, which needs client.pem; in the browser, set the SOCKS v5 proxy to
-  127.0.0.1, port 1080:
+  On the laptop, which needs client.pem; in the browser, set the SOCKS v5 proxy
+  to 127.0.0.1, port 1080:
     tunnels client -server.addr vps.example:443 -tls.client.cert client.pem
 
 Usage: tunnels VERB … or tunnels -client | -server [options]
