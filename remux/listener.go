@@ -9,6 +9,7 @@ import (
 	"tunnels/internal/code"
 	"tunnels/remux/internal/backlog"
 	"tunnels/remux/internal/conn"
+	"tunnels/remux/internal/kin"
 )
 
 // SessionListener accepts the sessions that peers open, on all conns that it accepts.
@@ -38,6 +39,7 @@ func (c Config) NewListener(ln net.Listener) *SessionListener {
 		queue: backlog.NewQueue(),
 		room:  room{all: map[*conn.Conn]struct{}{}, byClient: map[string]map[*conn.Conn]struct{}{}},
 	}
+	l.connCfg.Kin = kin.New[*conn.Conn]()
 	l.wg.Go(l.acceptLoop)
 	return l
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -75,6 +76,9 @@ func (c Config) NewPool(network, address string) *Pool {
 	c = c.defaults()
 	p := &Pool{cfg: c, connCfg: c.conn(), limits: limits, network: network, address: address, lastUse: time.Now()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	for i := range p.connCfg.Instance {
+		p.connCfg.Instance[i] = rand.Uint32()
+	}
 	return p
 }
 

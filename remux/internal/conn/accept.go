@@ -11,6 +11,10 @@ import (
 // nil if the frame must be dropped.
 func (c *Conn) lookup(number uint16, length int) (*Session, *code.Error) {
 	c.mu.Lock()
+	if c.table.left.Has(number) {
+		defer c.mu.Unlock()
+		return nil, c.knownLocked(number, "data")
+	}
 	if s := c.table.sessions[number]; s != nil {
 		c.mu.Unlock()
 		return s, nil
@@ -92,6 +96,9 @@ func (c *Conn) acceptLocked(number uint16) *Session {
 // knownLocked returns nil for a late frame for a session that has ended, and an error if
 // the session never existed.
 func (c *Conn) knownLocked(number uint16, frame string) *code.Error {
+	if c.table.left.Has(number) {
+		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("%s for session %d, which has left this conn", frame, number)}
+	}
 	if c.isOurs(number) && uint32(number) < c.table.nextID || c.table.seen.Has(number) {
 		return nil
 	}

@@ -68,7 +68,7 @@ func (c *Conn) endUnanswered() {
 	var held []*Session
 	c.mu.Lock()
 	for _, s := range c.table.sessions {
-		if s.fin == finHeld && len(s.wbuf) == 0 {
+		if s.at.Load().conn == c && s.fin == finHeld && len(s.wbuf) == 0 {
 			held = append(held, s)
 		}
 	}

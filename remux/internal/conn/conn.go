@@ -14,6 +14,7 @@ import (
 	"tunnels/remux/internal/backlog"
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
+	"tunnels/remux/internal/kin"
 	"tunnels/remux/internal/timing"
 )
 
@@ -35,6 +36,10 @@ type Conn struct {
 	client  string         // acceptor only: the peer's name or address, used to share room between clients
 	done    chan struct{}  // closed when Run returns, after the hooks and the owner have been called
 
+	// Owned by the reader:
+	kin    kin.Name // of the client process that an accepted conn belongs to
+	kinned bool     // the conn is in cfg.Kin, and its sessions may move
+
 	id        atomic.Uint32 // chosen by the dialer; the acceptor learns it from HELLO
 	bytes     atomic.Int64  // bytes carried in both directions
 	keepalive keepalive     // locking is documented in keepalive
@@ -52,6 +57,7 @@ type Conn struct {
 type peerState struct {
 	kind     peerKind
 	spoke    bool     // its first frame has been received
+	moves    bool     // its sessions may move: it has set the feature bit
 	goneAway bool     // it has sent GOAWAY
 	sessMax  int      // sessions it accepts at a time
 	maxFrame int      // largest payload it accepts
@@ -64,6 +70,7 @@ type table struct {
 	sessions map[uint16]*Session
 	changed  chan struct{} // closed when a blocked Open should try again; nil if none is blocked
 	seen     frame.Numbers // numbers of the sessions the peer has opened
+	left     frame.Numbers // numbers of the sessions behind whose LEAVE the peer sends nothing here
 	nextID   uint32
 	uses     int       // sessions ever opened by this end
 	overMax  int       // uses allowed while a successor is being dialed, or 0 if none is
@@ -173,6 +180,7 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 	if c.peer.kind != peerBasic {
 		c.out.ctrl = frame.AppendHello(c.out.ctrl, frame.Hello{
 			Version: frame.Version, Conn: id, Window: frame.Floor, Sessions: uint32(c.accepts), Frame: frame.MaxPayload,
+			Features: cfg.features(dialer), Instance: cfg.Instance,
 		})
 		c.keepalive.pingLocked(c) // no other goroutine can see the conn yet
 	}
@@ -196,6 +204,7 @@ func (c *Conn) Run() {
 	writer.Go(c.writeLoop)
 	c.fail(c.readLoop())
 	writer.Wait()
+	c.leaveKin()
 	c.nc.Close()
 
 	c.mu.Lock()

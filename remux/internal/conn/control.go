@@ -9,7 +9,7 @@ import (
 
 // handle processes a control frame from a full peer.
 func (c *Conn) handle(f frame.Control) *code.Error {
-	if names := f.Type == frame.TypeWindow || f.Type == frame.TypeReset || f.Type == frame.TypeOpen; names && f.Session == 0 {
+	if frame.NamesSession(f.Type) && f.Session == 0 {
 		return &code.Error{Code: code.Protocol, Text: fmt.Sprintf("control frame of type %d for session 0", f.Type)}
 	}
 	switch f.Type {
@@ -42,6 +42,10 @@ func (c *Conn) handle(f frame.Control) *code.Error {
 	case frame.TypeOpen:
 		_, err := c.lookup(f.Session, 1)
 		return err
+	case frame.TypeJoin:
+		return c.joined(f)
+	case frame.TypeLeave:
+		return c.left(f)
 	}
 	return nil
 }
@@ -57,6 +61,7 @@ func (c *Conn) greeted(h frame.Hello) *code.Error {
 	c.peer.sessMax = int(min(h.Sessions, frame.LastID))
 	c.peer.maxFrame = int(min(h.Frame, frame.MaxPayload))
 	c.peer.window = uint64(h.Window)
+	c.peer.moves = h.Features&frame.FeatureMoves != 0
 	c.peer.unheard = nil
 	c.wakeOpenersLocked()
 	for _, s := range c.table.sessions {
@@ -69,6 +74,9 @@ func (c *Conn) greeted(h frame.Hello) *code.Error {
 	reported := c.end.reported
 	c.mu.Unlock()
 	if !reported {
+		if err := c.joinKin(h); err != nil {
+			return err
+		}
 		c.reportOpened(h.Conn)
 	}
 	c.owner.ConnGreeted()
@@ -76,29 +84,53 @@ func (c *Conn) greeted(h frame.Hello) *code.Error {
 }
 
 func (c *Conn) windowed(number uint16, limit uint64) *code.Error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.table.sessions[number]
+	s, err := c.known(number, "WINDOW")
 	if s == nil {
-		return c.knownLocked(number, "WINDOW")
+		return err
 	}
+	on := s.lock()
+	defer on.mu.Unlock()
+	s.accepted.Store(true)
 	if limit > s.sendMax {
 		s.sendMax = limit
-		c.readyLocked(s)
+		on.readyLocked(s)
 	}
 	return nil
 }
 
-func (c *Conn) wasReset(number uint16, why *code.Error) *code.Error {
+// known returns the session that a frame other than data names, or nil if it has ended.
+func (c *Conn) known(number uint16, frame string) (*Session, *code.Error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	s := c.table.sessions[number]
-	if s == nil {
-		defer c.mu.Unlock()
-		return c.knownLocked(number, "RESET")
+	if s == nil || c.table.left.Has(number) {
+		return nil, c.knownLocked(number, frame)
 	}
-	c.removeLocked(s, why, why)
-	c.mu.Unlock()
-	s.stopReading(why, why.Code == code.TargetReset, false)
-	c.gone(s)
+	return s, nil
+}
+
+func (c *Conn) wasReset(number uint16, why *code.Error) *code.Error {
+	s, err := c.known(number, "RESET")
+	if s == nil {
+		return err
+	}
+	if why.Code == code.TargetReset && s.holdReset(c, why) {
+		return nil
+	}
+	s.wasReset(why)
 	return nil
+}
+
+// wasReset ends the session because the peer has reset it.
+func (s *Session) wasReset(why *code.Error) {
+	c := s.lock()
+	ended := s.ended
+	if !ended {
+		c.removeLocked(s, why, why)
+	}
+	c.mu.Unlock()
+	if !ended {
+		s.stopReading(why, why.Code == code.TargetReset, false)
+		c.gone(s)
+	}
 }

@@ -18,12 +18,13 @@ func (c *Conn) fail(err error) {
 		c.mu.Unlock()
 		return
 	}
+	c.spareLocked(err)
 	clean := c.end.state == closing || c.cleanLocked(err)
 	if c.end.err == nil && !clean {
 		c.end.err = lost(err)
 	}
 	c.end.state = dead
-	sessions := c.takeAllLocked()
+	sessions, elsewhere := c.takeAllLocked()
 	c.wakeOpenersLocked()
 	c.out.wake.Broadcast()
 	c.mu.Unlock()
@@ -33,13 +34,27 @@ func (c *Conn) fail(err error) {
 	} else {
 		cut(c.nc)
 	}
-	c.abandon(sessions)
+	c.abandon(sessions, elsewhere)
 }
 
 // cleanLocked reports whether the peer closed a conn that had no sessions. A full peer
 // sends GOAWAY first.
 func (c *Conn) cleanLocked(err error) bool {
 	return err == io.EOF && len(c.table.sessions) == 0 && (c.peer.goneAway || c.end.state == draining || c.peer.kind == peerBasic)
+}
+
+// spareLocked removes from a conn that the peer has closed in order the sessions that have
+// ended at the peer. Their end, or data before it, is still to arrive on the conn that they
+// are moving from.
+func (c *Conn) spareLocked(err error) {
+	if err != io.EOF || !c.peer.goneAway && c.end.state != draining {
+		return
+	}
+	for number, s := range c.table.sessions {
+		if s.heldEnd.Load() || s.at.Load().conn == c && s.from != nil {
+			c.removeEntryLocked(s, number)
+		}
+	}
 }
 
 // lost returns the error that a lost conn reports to its hooks and its sessions.
@@ -52,14 +67,22 @@ func lost(err error) error {
 
 // takeAllLocked removes all sessions, which fail with c.end.err. The caller must call
 // abandon for them once no lock is held.
-func (c *Conn) takeAllLocked() []*Session {
+//
+// Sessions that are moving and send on another conn are only removed from this one's
+// table, and returned separately.
+func (c *Conn) takeAllLocked() (all, elsewhere []*Session) {
 	err := c.lossLocked()
-	all := make([]*Session, 0, len(c.table.sessions))
-	for _, s := range c.table.sessions {
+	all = make([]*Session, 0, len(c.table.sessions))
+	for number, s := range c.table.sessions {
+		if s.at.Load().conn != c {
+			elsewhere = append(elsewhere, s)
+			c.removeEntryLocked(s, number)
+			continue
+		}
 		all = append(all, s)
 		c.removeLocked(s, err, err)
 	}
-	return all
+	return all, elsewhere
 }
 
 // lossLocked returns the error for operations interrupted by the loss of the conn.
@@ -73,10 +96,19 @@ func (c *Conn) lossLocked() error {
 
 // abandon completes takeAllLocked: received bytes can still be read, followed by the
 // error.
-func (c *Conn) abandon(sessions []*Session) {
+func (c *Conn) abandon(sessions, elsewhere []*Session) {
 	for _, s := range sessions {
 		s.stopReading(s.endErr, true, false)
 		c.gone(s)
+	}
+	if len(elsewhere) == 0 {
+		return
+	}
+	c.mu.Lock()
+	err := c.lossLocked()
+	c.mu.Unlock()
+	for _, s := range elsewhere {
+		s.lost(err)
 	}
 }
 
@@ -89,12 +121,12 @@ func (c *Conn) violated(why *code.Error) {
 	}
 	c.end.err = why
 	c.end.state, c.end.closeFrom = closing, c.Age()
-	sessions := c.takeAllLocked()
+	sessions, elsewhere := c.takeAllLocked()
 	c.wakeOpenersLocked()
 	c.sendGoAwayLocked(why.Code, why.Text)
 	c.mu.Unlock()
 	c.nc.SetWriteDeadline(time.Now().Add(lingerMax))
-	c.abandon(sessions)
+	c.abandon(sessions, elsewhere)
 }
 
 // Kill closes the conn and its sessions immediately, without notifying the peer. It is

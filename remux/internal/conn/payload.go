@@ -2,6 +2,7 @@ package conn
 
 // demux is the reader's position in the stream of frames. The conn's reader owns it.
 type demux struct {
+	conn    *Conn
 	session *Session // whose payload is being read, or nil if it is dropped
 	left    int      // bytes of that payload still to be read
 	started bool     // the first frame has been received
@@ -39,7 +40,7 @@ func (d *demux) flush() {
 	if r.of == nil {
 		return
 	}
-	if !r.of.receive(r.pieces, r.len) && d.session == r.of {
+	if !r.of.receive(d.conn, r.pieces, r.len) && d.session == r.of {
 		d.session = nil
 	}
 	clear(r.pieces)

@@ -26,7 +26,7 @@ func (c *Conn) readLoop() error {
 	in := flow.NewInbox()
 	defer in.Release()
 	buf := in.First()
-	var d demux
+	d := demux{conn: c}
 	have := 0
 	for {
 		n, err := read(buf[have:])
@@ -99,7 +99,7 @@ func (c *Conn) feed(d *demux, p []byte) (int, *code.Error) {
 		}
 		if length == 0 && s != nil {
 			d.flush()
-			s.finished()
+			s.finished(c)
 			continue
 		}
 		d.session, d.left = s, length

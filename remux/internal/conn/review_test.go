@@ -29,9 +29,9 @@ func TestLateFin(t *testing.T) {
 		done <- n
 	}()
 	for { // until the Write is waiting for the window
-		s.conn.mu.Lock()
+		s.origin.conn.mu.Lock()
 		stuck := s.stuckLocked()
-		s.conn.mu.Unlock()
+		s.origin.conn.mu.Unlock()
 		if stuck {
 			break
 		}

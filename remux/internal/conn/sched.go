@@ -57,11 +57,45 @@ func (q *queue) pop() *Session {
 	return s
 }
 
+// remove takes s out of the queue. That takes time proportional to its length.
+func (q *queue) remove(s *Session) {
+	for before := (*Session)(nil); ; {
+		next := q.head
+		if before != nil {
+			next = before.slot.next
+		}
+		if next != s {
+			before = next
+			continue
+		}
+		if before == nil {
+			q.head = s.slot.next
+		} else {
+			before.slot.next = s.slot.next
+		}
+		if q.tail == s {
+			q.tail = before
+		}
+		s.slot.where, s.slot.next = nowhere, nil
+		return
+	}
+}
+
 // add puts s in line unless it is there already.
 func (q *scheduler) add(s *Session) {
 	if s.slot.where == nowhere {
 		s.slot.left = q.quantum
 		q.fresh.push(s, inFresh)
+	}
+}
+
+// remove takes s, which moves to another conn, out of the line.
+func (q *scheduler) remove(s *Session) {
+	switch s.slot.where {
+	case inFresh:
+		q.fresh.remove(s)
+	case inRest:
+		q.rest.remove(s)
 	}
 }
 
@@ -113,13 +147,13 @@ func (s *Session) stuckLocked() bool { return len(s.wbuf) > 0 && s.sent >= s.sen
 func (s *Session) nextFrameLocked(b []byte, n int) []byte {
 	if len(s.wbuf) == 0 {
 		s.fin = finSent
-		return frame.AppendHeader(b, s.number, 0)
+		return frame.AppendHeader(b, s.at.Load().number, 0)
 	}
 	n = min(n, len(s.wbuf))
 	if allowed := s.sendMax - s.sent; uint64(n) > allowed {
 		n = int(allowed)
 	}
-	b = append(frame.AppendHeader(b, s.number, n), s.wbuf[:n]...)
+	b = append(frame.AppendHeader(b, s.at.Load().number, n), s.wbuf[:n]...)
 	s.wbuf = s.wbuf[n:]
 	s.sent += uint64(n)
 	s.slot.left -= n

@@ -12,14 +12,18 @@ import (
 // Session implements remux.Session.
 type Session struct {
 	// Immutable after construction.
-	conn   *Conn
-	number uint16
+	origin seat // where it was opened
 	local  bool // opened by this end
+
+	// at is where the session sends; it never receives anywhere else unless it is moving.
+	// Written while holding mu of the old and the new conn; see lock.
+	at atomic.Pointer[seat]
 
 	// done is closed when the session has ended and can carry nothing more.
 	done chan struct{}
 
-	// Guarded by conn.mu: the sending direction and the session's progress.
+	// Guarded by mu of the conn it sends on, see lock: the sending direction and the
+	// session's progress.
 	wcond      sync.Cond
 	wbuf       []byte // bytes of the Write in progress not yet handed to the conn
 	wbusy      bool   // a Write is in progress
@@ -37,6 +41,13 @@ type Session struct {
 	reported   bool   // Hooks.SessionOpened has returned
 	reportLate bool   // it ended before reported was set: opened calls Hooks.SessionClosed
 	endErr     error  // for Hooks.SessionClosed
+	from       *seat  // on the dialer, where the session was, until the peer's LEAVE arrives there
+
+	// accepted is set once a frame for the session has arrived, so the peer has it.
+	accepted atomic.Bool
+
+	// heldEnd is set while held has the peer's FIN or RESET.
+	heldEnd atomic.Bool
 
 	basic atomic.Bool // the peer does not support windows; written under conn.mu
 
@@ -60,6 +71,9 @@ type Session struct {
 	rclosed bool  // the application will read no more
 	rdl     timing.Deadline
 	flow    flow.Window
+	source  *Conn // whose frames are the next ones in order
+	move    *move // on the acceptor, an unfinished move
+	held    held  // what has arrived on another conn than source
 }
 
 // finState is the progress of ending our direction.
@@ -73,8 +87,9 @@ const (
 )
 
 func newSession(c *Conn, number uint16) *Session {
-	s := &Session{conn: c, number: number, done: make(chan struct{})}
-	s.wcond.L = &c.mu
+	s := &Session{origin: seat{c, number}, source: c, done: make(chan struct{})}
+	s.at.Store(&s.origin)
+	s.wcond.L = writeSide{s}
 	s.rcond.L = &s.mu
 	s.basic.Store(c.peer.kind == peerBasic)
 	s.flow.Start(c.cfg.Budget, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
@@ -82,23 +97,23 @@ func newSession(c *Conn, number uint16) *Session {
 	return s
 }
 
-// ID implements remux.Session.
-func (s *Session) ID() ID { return ID{s.conn.id.Load(), s.number} }
+// ID implements remux.Session. It stays the same when the session moves.
+func (s *Session) ID() ID { return ID{s.origin.conn.id.Load(), s.origin.number} }
 
 // Done implements remux.Session.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Lower implements remux.Session.
-func (s *Session) Lower() net.Conn { return s.conn.nc }
+func (s *Session) Lower() net.Conn { return s.at.Load().conn.nc }
 
 // LocalAddr returns the address of the lower connection.
-func (s *Session) LocalAddr() net.Addr { return s.conn.nc.LocalAddr() }
+func (s *Session) LocalAddr() net.Addr { return s.Lower().LocalAddr() }
 
 // RemoteAddr returns the address of the lower connection's peer.
-func (s *Session) RemoteAddr() net.Addr { return s.conn.nc.RemoteAddr() }
+func (s *Session) RemoteAddr() net.Addr { return s.Lower().RemoteAddr() }
 
 // ReportOpened reports to the hooks a session that TryOpen began.
-func (s *Session) ReportOpened() { s.conn.opened(s) }
+func (s *Session) ReportOpened() { s.origin.conn.opened(s) }
 
 // Announce tells the peer about a session that has nothing to send yet, before its
 // application waits for a response.
@@ -106,8 +121,7 @@ func (s *Session) Announce() {
 	if s.opened.Load() {
 		return
 	}
-	c := s.conn
-	c.mu.Lock()
+	c := s.lock()
 	if !s.opened.Load() && !s.ended && len(s.wbuf) == 0 {
 		c.sendOpenLocked(s)
 	}

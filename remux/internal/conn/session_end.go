@@ -11,8 +11,7 @@ import (
 // CloseWrite ends the writing direction: the peer reads io.EOF after the data written so
 // far. Reading continues.
 func (s *Session) CloseWrite() error {
-	c := s.conn
-	c.mu.Lock()
+	c := s.lock()
 	defer c.mu.Unlock()
 	if s.werr != nil {
 		return s.werr
@@ -31,14 +30,13 @@ func (s *Session) Close() error {
 		return net.ErrClosed
 	}
 	s.rclosed = true
-	unread := s.rbuf.Discard()
+	unread := s.rbuf.Discard() + s.held.data.Discard()
 	s.flow.Budget.Free(unread)
 	s.rdl.At(time.Time{}, readSide{s})
 	s.wakeReaderLocked()
 	s.mu.Unlock()
 
-	c := s.conn
-	c.mu.Lock()
+	c := s.lock()
 	switch {
 	case s.ended:
 		s.werr = net.ErrClosed
@@ -65,8 +63,7 @@ func (s *Session) Reset(c code.Code, text string) error {
 // reset ends the session with the given reason. With force, it also discards the received
 // bytes of a peer that has already finished.
 func (s *Session) reset(why *code.Error, force bool) {
-	c := s.conn
-	c.mu.Lock()
+	c := s.lock()
 	ended := s.ended
 	if !ended {
 		c.resetLocked(s, why, why)
@@ -87,6 +84,7 @@ func (s *Session) stopReading(err error, keep, force bool) {
 	if s.rerr != nil && !force {
 		return
 	}
+	s.flow.Budget.Free(s.held.data.Discard())
 	if !keep {
 		s.flow.Budget.Free(s.rbuf.Discard())
 	}

@@ -18,7 +18,7 @@ func (s *Session) Read(p []byte) (int, error) {
 	grant := s.consumedLocked(n)
 	s.mu.Unlock()
 	if grant {
-		s.conn.windowDue(s, true)
+		s.windowDue(true)
 	}
 	return n, nil
 }
@@ -50,7 +50,7 @@ func (s *Session) Discard() {
 	s.mu.Unlock()
 	k.Recycle()
 	if grant {
-		s.conn.windowDue(s, true)
+		s.windowDue(true)
 	}
 }
 
@@ -128,7 +128,7 @@ func (s *Session) consumedLocked(n int) bool {
 	if s.basic.Load() {
 		s.rcond.Broadcast() // the conn's reader may be waiting for room
 	}
-	if !s.flow.Consumed(n, s.conn.keepalive.rtt()) || s.rerr != nil {
+	if !s.flow.Consumed(n, s.at.Load().conn.keepalive.rtt()) || s.rerr != nil {
 		return false
 	}
 	s.granted.Store(s.flow.Limit)

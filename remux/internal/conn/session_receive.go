@@ -8,10 +8,13 @@ import (
 	"tunnels/internal/code"
 )
 
-// receive accepts n bytes of payload from the conn's reader, or returns false if the
-// session is over.
-func (s *Session) receive(pieces [][]byte, n int) bool {
+// receive accepts n bytes of payload from c's reader, or returns false if the session is
+// over.
+func (s *Session) receive(c *Conn, pieces [][]byte, n int) bool {
 	s.mu.Lock()
+	if c != s.source {
+		return s.holdAndUnlock(c, pieces, n)
+	}
 	if s.basic.Load() && s.rbuf.Len+n > basicMax {
 		s.awaitRoom(n)
 	}
@@ -28,6 +31,9 @@ func (s *Session) receive(pieces [][]byte, n int) bool {
 	case !f.Budget.Take(n):
 		why = &code.Error{Code: code.Overload, Text: "too many bytes are buffered for applications that are not reading"}
 	default:
+		if f.Received == 0 {
+			s.accepted.Store(true)
+		}
 		f.Received += uint64(n)
 		return s.storeAndUnlock(pieces, n)
 	}
@@ -66,7 +72,7 @@ func (s *Session) storeAndUnlock(pieces [][]byte, n int) bool {
 	}
 	s.mu.Unlock()
 	if grant {
-		s.conn.windowDue(s, true)
+		s.windowDue(true)
 	}
 	return wanted
 }
@@ -100,9 +106,15 @@ func (s *Session) awaitRoom(n int) {
 	}
 }
 
-// finished handles the peer's FIN.
-func (s *Session) finished() {
+// finished handles the peer's FIN on conn from.
+func (s *Session) finished(from *Conn) {
 	s.mu.Lock()
+	if from != s.source {
+		s.held.fin = true
+		s.heldEnd.Store(true)
+		s.mu.Unlock()
+		return
+	}
 	if s.rerr == nil {
 		s.rerr = io.EOF
 	}
@@ -112,8 +124,7 @@ func (s *Session) finished() {
 		s.reportEnd(nil) // must happen before a Write fails
 	}
 
-	c := s.conn
-	c.mu.Lock()
+	c := s.lock()
 	s.gotFin = true
 	if c.peer.kind == peerBasic && s.fin != finSent { // its FIN ends the session
 		s.fin = finWanted

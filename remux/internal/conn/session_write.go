@@ -10,15 +10,15 @@ import (
 // Write sends p. It returns once all of p has been handed to the conn; the peer need not
 // have received it.
 func (s *Session) Write(p []byte) (int, error) {
-	c := s.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	for s.wbusy && s.canWriteLocked() == nil {
 		s.wcond.Wait()
 	}
 	if err := s.canWriteLocked(); err != nil || len(p) == 0 {
 		return 0, err
 	}
+	c := s.at.Load().conn
 	if c.gatherLocked(s, p) {
 		return len(p), nil
 	}
@@ -29,6 +29,11 @@ func (s *Session) Write(p []byte) (int, error) {
 		sent := c.writeNow(b)
 		c.mu.Lock()
 		c.unlockWriteNowLocked(sent)
+		if s.at.Load().conn != c { // moved in the meantime
+			c.passWriteLocked()
+			c.mu.Unlock()
+			c = s.lock()
+		}
 	}
 	c.passWriteLocked()
 	c.readyLocked(s)
@@ -37,7 +42,7 @@ func (s *Session) Write(p []byte) (int, error) {
 	}
 	n := len(p) - len(s.wbuf)
 	s.wbusy, s.wbuf = false, nil
-	c.readyLocked(s) // CloseWrite may have been waiting for these bytes
+	s.at.Load().conn.readyLocked(s) // CloseWrite may have been waiting for these bytes
 	s.wcond.Broadcast()
 	if n == len(p) {
 		return n, nil
@@ -93,8 +98,8 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 // interrupted Write returns how many bytes it has handed to the conn, and the session
 // remains usable.
 func (s *Session) SetWriteDeadline(t time.Time) error {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if s.werr != nil {
 		return s.werr
 	}
@@ -118,10 +123,10 @@ func (s readSide) Unlock() { s.mu.Unlock() }
 func (s readSide) WakeLocked() { s.wakeReaderLocked() }
 
 // Lock implements timing.Side.
-func (s writeSide) Lock() { s.conn.mu.Lock() }
+func (s writeSide) Lock() { s.lock() }
 
 // Unlock implements timing.Side.
-func (s writeSide) Unlock() { s.conn.mu.Unlock() }
+func (s writeSide) Unlock() { s.unlock() }
 
 // WakeLocked implements timing.Side.
 func (s writeSide) WakeLocked() { s.wcond.Broadcast() }

@@ -53,10 +53,10 @@ func (c *Conn) addLocked(number uint16) *Session {
 // opened reports a session to the hooks, and also its end if it has already ended.
 func (c *Conn) opened(s *Session) {
 	c.cfg.Hooks.sessionOpened(s.ID())
-	c.mu.Lock()
+	s.lock()
 	s.reported = true
 	late := s.reportLate
-	c.mu.Unlock()
+	s.unlock()
 	if late {
 		c.cfg.Hooks.sessionClosed(s.ID(), s.endErr)
 	}
@@ -73,18 +73,23 @@ func (c *Conn) removeLocked(s *Session, err, werr error) {
 		werr = errEnded
 	}
 	s.failWriteLocked(werr)
-	delete(c.table.sessions, s.number)
+	c.removeEntryLocked(s, s.at.Load().number)
+	close(s.done)
+}
+
+// removeEntryLocked removes s from the table.
+func (c *Conn) removeEntryLocked(s *Session, number uint16) {
+	delete(c.table.sessions, number)
 	if s.local {
 		c.table.locals--
 		c.wakeOpenersLocked()
 	}
-	close(s.done)
 	if len(c.table.sessions) == 0 {
 		c.table.idleFrom = time.Now()
 	}
 }
 
-// gone completes removeLocked.
+// gone completes removeLocked. c is the conn that s sent on.
 func (c *Conn) gone(s *Session) {
 	s.mu.Lock()
 	s.flow.Close()
@@ -93,6 +98,7 @@ func (c *Conn) gone(s *Session) {
 	}
 	s.mu.Unlock()
 	s.reportEnd(s.endErr)
+	s.leaveOther()
 
 	c.mu.Lock()
 	reported := s.reported
@@ -123,7 +129,7 @@ func (c *Conn) readyLocked(s *Session) {
 // sendOpenLocked sends OPEN for a session with nothing to send yet.
 func (c *Conn) sendOpenLocked(s *Session) {
 	if c.peer.kind != peerBasic { // a basic peer learns of it from its first bytes
-		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.number)
+		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.at.Load().number)
 	}
 	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
 	c.out.wake.Signal()
@@ -134,7 +140,7 @@ func (c *Conn) sendOpenLocked(s *Session) {
 func (c *Conn) openedLocked(s *Session, b []byte) []byte {
 	s.opened.Store(true)
 	if limit := s.granted.Load(); limit > frame.Floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
-		b = frame.AppendWindow(b, s.number, limit)
+		b = frame.AppendWindow(b, s.at.Load().number, limit)
 	}
 	return b
 }
@@ -158,9 +164,9 @@ func (c *Conn) finishLocked(s *Session, close bool) {
 func (c *Conn) resetLocked(s *Session, why *code.Error, werr error) {
 	if s.opened.Load() {
 		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
-			c.peer.unheard = append(c.peer.unheard, s.number)
+			c.peer.unheard = append(c.peer.unheard, s.at.Load().number)
 		}
-		c.sendResetLocked(s.number, why.Code, why.Text, s.fin == finSent)
+		c.sendResetLocked(s.at.Load().number, why.Code, why.Text, s.fin == finSent)
 	}
 	c.removeLocked(s, why, werr)
 }
@@ -179,8 +185,8 @@ func (c *Conn) sendResetLocked(number uint16, why code.Code, text string, finish
 
 // windowDue schedules a WINDOW with the session's limit: immediately if urgent, otherwise
 // with the next frames to go out.
-func (c *Conn) windowDue(s *Session, urgent bool) {
-	c.mu.Lock()
+func (s *Session) windowDue(urgent bool) {
+	c := s.lock()
 	defer c.mu.Unlock()
 	if s.ended || c.peer.kind == peerBasic {
 		return

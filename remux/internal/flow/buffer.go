@@ -65,6 +65,21 @@ func (b *Buffer) Append(p []byte) {
 	}
 }
 
+// Join appends the queue of another Buffer, which is empty afterwards.
+func (b *Buffer) Join(other *Buffer) {
+	if other.head == nil {
+		return
+	}
+	if b.tail == nil {
+		b.head = other.head
+	} else {
+		b.tail.next = other.head
+	}
+	b.tail = other.tail
+	b.Len += other.Len
+	*other = Buffer{}
+}
+
 // Read moves bytes from the front of the queue to p and returns how many.
 func (b *Buffer) Read(p []byte) int {
 	n := 0

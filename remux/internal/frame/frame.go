@@ -24,13 +24,15 @@ const (
 
 // Control frame types.
 const (
-	TypeHello  = 1 // version uint8 | conn id uint32 | n × (key uint8 | value uint32)
-	TypeWindow = 2 // session uint16 | limit uint64
-	TypeReset  = 3 // session uint16 | code uint8 | text
-	TypePing   = 4 // 8 bytes
-	TypePong   = 5 // the same 8 bytes
-	TypeGoAway = 6 // last session uint16 | code uint8 | text
-	TypeOpen   = 7 // session uint16
+	TypeHello  = 1  // version uint8 | conn id uint32 | n × (key uint8 | value uint32)
+	TypeWindow = 2  // session uint16 | limit uint64
+	TypeReset  = 3  // session uint16 | code uint8 | text
+	TypePing   = 4  // 8 bytes
+	TypePong   = 5  // the same 8 bytes
+	TypeGoAway = 6  // last session uint16 | code uint8 | text
+	TypeOpen   = 7  // session uint16
+	TypeLeave  = 12 // session uint16 | conn id uint32 | its session there uint16
+	TypeJoin   = 13 // session uint16 | conn id uint32 | its session there uint16
 )
 
 // HELLO keys.
@@ -38,8 +40,15 @@ const (
 	keyWindow   = 1 // payload bytes that may be sent on a session before any WINDOW
 	keySessions = 2 // sessions the sender accepts at a time
 	keyFrame    = 3 // largest payload of a data frame the sender accepts
-	keyFeatures = 4 // bits; none is defined yet
+	keyFeatures = 4 // bits, see FeatureMoves
+	keyInstance = 5 // this key and the next three: 128 bits that conns of one client share
 )
+
+// FeatureMoves is the bit of HELLO's features that permits JOIN and LEAVE.
+const FeatureMoves = 1 << 1
+
+// Instance identifies the client process that a conn belongs to, or is zero.
+type Instance [4]uint32
 
 // Floor is the window every session starts with, even before HELLO has been received.
 const Floor = 64 << 10
@@ -55,6 +64,7 @@ type Hello struct {
 	Sessions uint32
 	Frame    uint32
 	Features uint32
+	Instance Instance
 }
 
 // Control is one decoded control frame. Which fields are set depends on Type.
@@ -66,6 +76,10 @@ type Control struct {
 	Text    []byte // aliases the payload
 	Ping    [8]byte
 	Hello   Hello
+
+	// In JOIN and LEAVE: where the session was, or where it goes.
+	Conn  uint32
+	There uint16
 }
 
 // AppendHeader appends the header of a frame with n bytes of payload.
@@ -80,15 +94,20 @@ func appendControl(b []byte, typ byte, bodyLen int) []byte {
 
 // AppendHello appends a HELLO.
 func AppendHello(b []byte, h Hello) []byte {
-	b = appendControl(b, TypeHello, 1+4+4*5)
+	values := [...]uint32{
+		keyWindow: h.Window, keySessions: h.Sessions, keyFrame: h.Frame, keyFeatures: h.Features,
+		keyInstance: h.Instance[0], h.Instance[1], h.Instance[2], h.Instance[3],
+	}
+	keys := len(values)
+	if h.Instance == (Instance{}) {
+		keys = keyInstance
+	}
+	b = appendControl(b, TypeHello, 1+4+(keys-1)*5)
 	b = append(b, h.Version)
 	b = binary.BigEndian.AppendUint32(b, h.Conn)
-	for _, kv := range [...]struct {
-		key   byte
-		value uint32
-	}{{keyWindow, h.Window}, {keySessions, h.Sessions}, {keyFrame, h.Frame}, {keyFeatures, h.Features}} {
-		b = append(b, kv.key)
-		b = binary.BigEndian.AppendUint32(b, kv.value)
+	for key := 1; key < keys; key++ {
+		b = append(b, byte(key))
+		b = binary.BigEndian.AppendUint32(b, values[key])
 	}
 	return b
 }
@@ -117,6 +136,23 @@ func AppendPing(b []byte, typ byte, body [8]byte) []byte {
 // AppendOpen appends an OPEN.
 func AppendOpen(b []byte, session uint16) []byte {
 	return binary.BigEndian.AppendUint16(appendControl(b, TypeOpen, 2), session)
+}
+
+// NamesSession reports whether control frames of the type are about one session.
+func NamesSession(typ uint8) bool {
+	switch typ {
+	case TypeWindow, TypeReset, TypeOpen, TypeLeave, TypeJoin:
+		return true
+	}
+	return false
+}
+
+// AppendMove appends a JOIN or LEAVE for a session that is number there on the conn with
+// the given id.
+func AppendMove(b []byte, typ byte, session uint16, conn uint32, there uint16) []byte {
+	b = binary.BigEndian.AppendUint16(appendControl(b, typ, 8), session)
+	b = binary.BigEndian.AppendUint32(b, conn)
+	return binary.BigEndian.AppendUint16(b, there)
 }
 
 // ParseControl decodes the payload of a control frame. For an unknown type, which must be
@@ -156,6 +192,13 @@ func ParseControl(p []byte) (Control, error) {
 			return bad("OPEN")
 		}
 		f.Session = binary.BigEndian.Uint16(body)
+	case TypeJoin, TypeLeave:
+		if len(body) != 8 {
+			return bad("JOIN or LEAVE")
+		}
+		f.Session = binary.BigEndian.Uint16(body)
+		f.Conn = binary.BigEndian.Uint32(body[2:])
+		f.There = binary.BigEndian.Uint16(body[6:])
 	}
 	return f, nil
 }
@@ -179,6 +222,8 @@ func parseHello(f Control, body []byte) (Control, error) {
 			h.Frame = value
 		case keyFeatures:
 			h.Features = value
+		case keyInstance, keyInstance + 1, keyInstance + 2, keyInstance + 3:
+			h.Instance[kv[0]-keyInstance] = value
 		}
 	}
 	if h.Window < Floor {
