@@ -85,8 +85,8 @@ func (c *Conn) acceptLocked(number uint16) *Session {
 	c.table.served = true
 	s := c.addLocked(number)
 	s.opened.Store(true)
-	if c.peer.kind == peerFull && s.granted.Load() > frame.Floor {
-		s.flow.Lazy = true // no other goroutine can see the session yet
+	if c.peer.kind == peerFull && s.Granted() > frame.Floor {
+		s.DelayWindow() // no other goroutine can see the session yet
 		s.due = true
 		c.out.due = append(c.out.due, s)
 	}

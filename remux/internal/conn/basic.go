@@ -3,10 +3,10 @@ package conn
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"tunnels/internal/code"
 	"tunnels/remux/internal/frame"
+	"tunnels/remux/internal/recv"
 )
 
 // A basic peer has only one way to end a session: FIN, which ends both directions. So
@@ -15,7 +15,7 @@ import (
 //   - If the peer opened it, the session has served its purpose and FIN is sent immediately.
 //     Otherwise a client that reads until EOF would wait forever.
 //   - If we opened it, the response has yet to arrive, and FIN would lose it. FIN is held
-//     until the peer ends the session, the application closes it, or basicStall passes
+//     until the peer ends the session, the application closes it, or recv.BasicStall passes
 //     without a response.
 //
 // On a plain network the peer's kind is not known at first. Until it is, FIN is held as
@@ -43,7 +43,7 @@ func (c *Conn) setBasicLocked() (ended []*Session) {
 	}
 	for _, s := range c.table.sessions {
 		s.sendMax = math.MaxUint64
-		s.basic.Store(true)
+		s.Basic.Store(true)
 		switch {
 		case s.fin == finSent:
 			c.removeLocked(s, nil, nil)
@@ -56,39 +56,21 @@ func (c *Conn) setBasicLocked() (ended []*Session) {
 	return ended
 }
 
-// silence tracks how long a session has received nothing. Session.mu guards it.
-type silence struct {
-	since    time.Duration // age of the conn when the silence was first noticed; 0 before the first check
-	received uint64        // bytes received by that time
-}
-
 // endUnanswered ends sessions that have received nothing for too long after their
 // application finished writing. A basic server cannot be notified of that.
 func (c *Conn) endUnanswered() {
 	var held []*Session
 	c.mu.Lock()
 	for _, s := range c.table.sessions {
-		if s.at.Load().conn == c && s.fin == finHeld && len(s.wbuf) == 0 {
+		if s.at.Load().Conn == c && s.fin == finHeld && len(s.wbuf) == 0 {
 			held = append(held, s)
 		}
 	}
 	c.mu.Unlock()
 	for _, s := range held {
-		if s.silentFor(c.Age()) >= basicStall {
-			text := fmt.Sprintf("no response for %s after the request, from a server without half-close", basicStall)
+		if s.SilentFor(c.Age()) >= recv.BasicStall {
+			text := fmt.Sprintf("no response for %s after the request, from a server without half-close", recv.BasicStall)
 			s.reset(&code.Error{Code: code.Idle, Text: text}, false)
 		}
 	}
-}
-
-// silentFor returns how long the session has received nothing, as observed by the calls
-// so far. Time during which the application has unread bytes does not count against the
-// server.
-func (s *Session) silentFor(now time.Duration) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if q := &s.silence; q.since == 0 || q.received != s.flow.Received || s.rbuf.Len > 0 || s.lent != nil {
-		q.since, q.received = now, s.flow.Received
-	}
-	return now - s.silence.since
 }

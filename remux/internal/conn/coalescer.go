@@ -39,7 +39,7 @@ func (c *Conn) gatherLocked(s *Session, p []byte) bool {
 	if len(o.ctrl) > gatherMax || len(s.wbuf) > 0 || s.gathered == o.coalescer.batch || s.sendMax-s.sent < uint64(len(p)) {
 		return false
 	}
-	o.ctrl = append(frame.AppendHeader(o.ctrl, s.at.Load().number, len(p)), p...)
+	o.ctrl = append(frame.AppendHeader(o.ctrl, s.at.Load().Number, len(p)), p...)
 	s.sent += uint64(len(p))
 	s.gathered = o.coalescer.batch
 	o.coalescer.frames++

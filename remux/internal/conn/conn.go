@@ -45,7 +45,7 @@ type Conn struct {
 	keepalive keepalive     // locking is documented in keepalive
 
 	// mu guards the groups below. It may be acquired while holding the lock of the pool
-	// or listener, but never together with Session.mu.
+	// or listener, but never together with the lock of a session's receiving half.
 	mu    sync.Mutex
 	peer  peerState
 	table table

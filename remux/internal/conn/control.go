@@ -90,7 +90,7 @@ func (c *Conn) windowed(number uint16, limit uint64) *code.Error {
 	}
 	on := s.lock()
 	defer on.mu.Unlock()
-	s.accepted.Store(true)
+	s.Accepted.Store(true)
 	if limit > s.sendMax {
 		s.sendMax = limit
 		on.readyLocked(s)
@@ -114,7 +114,7 @@ func (c *Conn) wasReset(number uint16, why *code.Error) *code.Error {
 	if s == nil {
 		return err
 	}
-	if why.Code == code.TargetReset && s.holdReset(c, why) {
+	if why.Code == code.TargetReset && s.HoldReset(c, why) {
 		return nil
 	}
 	s.wasReset(why)
@@ -130,7 +130,7 @@ func (s *Session) wasReset(why *code.Error) {
 	}
 	c.mu.Unlock()
 	if !ended {
-		s.stopReading(why, why.Code == code.TargetReset, false)
+		s.StopReading(why, why.Code == code.TargetReset, false)
 		c.gone(s)
 	}
 }

@@ -51,7 +51,7 @@ func (c *Conn) spareLocked(err error) {
 		return
 	}
 	for number, s := range c.table.sessions {
-		if s.heldEnd.Load() || s.at.Load().conn == c && s.from != nil {
+		if s.HeldEnd() || s.at.Load().Conn == c && s.from != nil {
 			c.removeEntryLocked(s, number)
 		}
 	}
@@ -74,7 +74,7 @@ func (c *Conn) takeAllLocked() (all, elsewhere []*Session) {
 	err := c.lossLocked()
 	all = make([]*Session, 0, len(c.table.sessions))
 	for number, s := range c.table.sessions {
-		if s.at.Load().conn != c {
+		if s.at.Load().Conn != c {
 			elsewhere = append(elsewhere, s)
 			c.removeEntryLocked(s, number)
 			continue
@@ -98,7 +98,7 @@ func (c *Conn) lossLocked() error {
 // error.
 func (c *Conn) abandon(sessions, elsewhere []*Session) {
 	for _, s := range sessions {
-		s.stopReading(s.endErr, true, false)
+		s.StopReading(s.endErr, true, false)
 		c.gone(s)
 	}
 	if len(elsewhere) == 0 {

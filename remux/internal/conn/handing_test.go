@@ -11,7 +11,7 @@ import (
 // processing them: the error follows the bytes consumed and those left to read.
 func TestLossAfterBytes(t *testing.T) {
 	for name, end := range map[string]func(s *Session){
-		"lost while writing": func(s *Session) { s.origin.conn.fail(errors.New("write: broken")) },
+		"lost while writing": func(s *Session) { s.origin.Conn.fail(errors.New("write: broken")) },
 		"closed":             func(s *Session) { s.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestLossAfterBytes(t *testing.T) {
 					t.Errorf("read %q, %v, want %q and an error", got, err, want)
 				}
 				synctest.Wait()
-				if n, _, _ := s.origin.conn.cfg.Budget.Usage(); n != 0 {
+				if n, _, _ := s.origin.Conn.cfg.Budget.Usage(); n != 0 {
 					t.Errorf("%d bytes of the budget are still in use", n)
 				}
 			})

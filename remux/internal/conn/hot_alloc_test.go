@@ -90,7 +90,7 @@ func windowOp(t *testing.T) (op func(), check func(ops int)) {
 		in = in[:0]
 		for range frames {
 			limit++
-			in = frame.AppendWindow(in, r.s.origin.number, limit)
+			in = frame.AppendWindow(in, r.s.origin.Number, limit)
 		}
 		r.feed(t, in)
 	}

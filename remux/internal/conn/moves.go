@@ -7,6 +7,7 @@ import (
 	"tunnels/internal/code"
 	"tunnels/remux/internal/frame"
 	"tunnels/remux/internal/kin"
+	"tunnels/remux/internal/recv"
 )
 
 // A session can move to another conn of the same client while it is running. The dialer
@@ -16,23 +17,14 @@ import (
 // old conn; until it has arrived, what arrives on the new conn is held.
 
 // seat is a session's place on a conn.
-type seat struct {
-	conn   *Conn
-	number uint16
-}
-
-// move is an unfinished move at the acceptor. Session.mu guards it.
-type move struct {
-	from, to     seat
-	joined, left bool // JOIN or LEAVE has arrived
-}
+type seat = recv.Seat[*Conn]
 
 // lock locks the conn that the session sends on, and returns it.
 func (s *Session) lock() *Conn {
 	for {
-		c := s.at.Load().conn
+		c := s.at.Load().Conn
 		c.mu.Lock()
-		if s.at.Load().conn == c {
+		if s.at.Load().Conn == c {
 			return c
 		}
 		c.mu.Unlock()
@@ -40,7 +32,7 @@ func (s *Session) lock() *Conn {
 }
 
 // unlock releases the lock taken by lock.
-func (s *Session) unlock() { s.at.Load().conn.mu.Unlock() }
+func (s *Session) unlock() { s.at.Load().Conn.mu.Unlock() }
 
 // lockBoth locks two conns of one client, always in the same order. Their ids differ.
 func lockBoth(a, b *Conn) (unlock func()) {
@@ -60,20 +52,20 @@ func lockBoth(a, b *Conn) (unlock func()) {
 // session is moving already or has ended, if nothing has arrived for it yet, or if the peer
 // does not support moves or has not answered the other conn's first PING.
 func (s *Session) MoveTo(to *Conn) bool {
-	from := s.at.Load().conn
+	from := s.at.Load().Conn
 	if from.id.Load() == to.id.Load() || from.cfg != to.cfg {
 		return false
 	}
 	defer lockBoth(from, to)()
 	old := s.at.Load()
-	if old.conn != from || !s.movableLocked(from, to) {
+	if old.Conn != from || !s.movableLocked(from, to) {
 		return false
 	}
-	next := &seat{to, uint16(to.table.nextID)}
+	next := &seat{Conn: to, Number: uint16(to.table.nextID)}
 	to.table.nextID += 2
 	to.table.locals++
-	to.table.sessions[next.number] = s
-	to.out.ctrl = frame.AppendMove(to.out.ctrl, frame.TypeJoin, next.number, from.id.Load(), old.number)
+	to.table.sessions[next.Number] = s
+	to.out.ctrl = frame.AppendMove(to.out.ctrl, frame.TypeJoin, next.Number, from.id.Load(), old.Number)
 	to.out.wake.Signal()
 	s.from = old
 	s.switchLocked(old, next)
@@ -81,7 +73,7 @@ func (s *Session) MoveTo(to *Conn) bool {
 }
 
 func (s *Session) movableLocked(from, to *Conn) bool {
-	return s.local && !s.ended && s.accepted.Load() && s.from == nil &&
+	return s.local && !s.ended && s.Accepted.Load() && s.from == nil &&
 		(from.end.state == open || from.end.state == draining) && from.agreedLocked() &&
 		to.agreedLocked() && to.takesLocked() && to.keepalive.rtt() != 0 // the PONG shows that the peer has our HELLO
 }
@@ -91,8 +83,8 @@ func (c *Conn) agreedLocked() bool { return c.dialer && c.peer.moves && c.cfg.fe
 
 // switchLocked makes s send on another conn from now on. The mu of both must be held.
 func (s *Session) switchLocked(old, next *seat) {
-	from, to := old.conn, next.conn
-	from.out.ctrl = frame.AppendMove(from.out.ctrl, frame.TypeLeave, old.number, to.id.Load(), next.number)
+	from, to := old.Conn, next.Conn
+	from.out.ctrl = frame.AppendMove(from.out.ctrl, frame.TypeLeave, old.Number, to.id.Load(), next.Number)
 	from.out.wake.Signal()
 	from.out.sched.remove(s)
 	s.gathered = 0
@@ -110,7 +102,7 @@ func (c *Conn) joined(f frame.Control) *code.Error {
 	if !c.kinned {
 		return nil // not agreed, so the type is unknown
 	}
-	to := seat{c, f.Session}
+	to := seat{Conn: c, Number: f.Session}
 	conn, found, ended := c.cfg.Kin.Find(c.kin, f.Conn)
 	switch {
 	case !found && ended:
@@ -139,7 +131,7 @@ func (c *Conn) joined(f frame.Control) *code.Error {
 	if s == nil && used {
 		return nil // LEAVE has arrived, and the session has ended since
 	}
-	return s.moves(seat{conn, f.There}, to, false, badMove("JOIN", f))
+	return s.moves(seat{Conn: conn, Number: f.There}, to, false, badMove("JOIN", f))
 }
 
 // left handles LEAVE.
@@ -184,7 +176,7 @@ func (c *Conn) left(f frame.Control) *code.Error {
 	case why != nil:
 		return badMove("LEAVE", f)
 	default:
-		return s.moves(seat{c, f.Session}, seat{conn, f.There}, true, badMove("LEAVE", f))
+		return s.moves(seat{Conn: c, Number: f.Session}, seat{Conn: conn, Number: f.There}, true, badMove("LEAVE", f))
 	}
 	return nil
 }
@@ -217,7 +209,7 @@ func (c *Conn) expected(number uint16) (s *Session, used bool) {
 // or JOIN. If the other one has too, it completes the move. s is nil if the session has
 // ended. Bad is the error for frames that do not belong together.
 func (s *Session) moves(from, to seat, leave bool, bad *code.Error) *code.Error {
-	if why := to.conn.reserve(s, to.number); why != nil {
+	if why := to.Conn.reserve(s, to.Number); why != nil {
 		switch {
 		case s == nil, s.isOver(): // LEAVE has arrived too
 			return nil
@@ -230,39 +222,23 @@ func (s *Session) moves(from, to seat, leave bool, bad *code.Error) *code.Error 
 	if s == nil {
 		return nil
 	}
-	s.mu.Lock()
-	switch m := s.move; {
-	case s.over:
-		s.mu.Unlock()
-		to.conn.forget(s, to.number)
-		return nil
-	case m == nil && s.source == from.conn:
-		s.move = &move{from: from, to: to}
-	case m == nil, m.from != from, m.to != to, leave && m.left, !leave && m.joined:
-		s.mu.Unlock()
-		if m == nil || m.to != to {
-			to.conn.forget(s, to.number)
-		}
-		return bad
-	}
-	s.move.left = s.move.left || leave
-	s.move.joined = s.move.joined || !leave
-	complete := s.move.left && s.move.joined
-	s.mu.Unlock()
-	if complete {
+	switch s.NoteMove(from, to, leave) {
+	case recv.MoveComplete:
 		s.complete(from, to)
+	case recv.MoveOver:
+		to.Conn.forget(s, to.Number)
+	case recv.MoveStray:
+		to.Conn.forget(s, to.Number)
+		return bad
+	case recv.MoveBad:
+		return bad
 	}
 	return nil
 }
 
 // isOver reports whether the session, which may be nil, has ended.
 func (s *Session) isOver() bool {
-	if s == nil {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.over
+	return s != nil && s.IsOver()
 }
 
 // reserve puts s, which may be nil if it has ended, on this conn under a number. It
@@ -292,36 +268,46 @@ func (c *Conn) reserve(s *Session, number uint16) *code.Error {
 // complete moves the acceptor's direction of s, for which JOIN and LEAVE have arrived. It
 // sends LEAVE last, because the dialer may move the session again once it has arrived.
 func (s *Session) complete(from, to seat) {
-	s.release(to.conn)
-	unlock := lockBoth(from.conn, to.conn)
+	s.release(to.Conn)
+	unlock := lockBoth(from.Conn, to.Conn)
 	if s.ended {
 		unlock()
-		to.conn.forget(s, to.number)
+		to.Conn.forget(s, to.Number)
 		return
 	}
-	if to.conn.end.state == dead {
+	if to.Conn.end.state == dead {
 		unlock()
-		s.reset(&code.Error{Code: code.General, Text: fmt.Sprintf("conn %s, where it was moving, has been lost", to.conn.connID())}, false)
+		s.reset(&code.Error{Code: code.General, Text: fmt.Sprintf("conn %s, where it was moving, has been lost", to.Conn.connID())}, false)
 		return
 	}
 	s.switchLocked(s.at.Load(), &to)
-	from.conn.removeEntryLocked(s, from.number)
-	from.conn.closeIfDoneLocked()
+	from.Conn.removeEntryLocked(s, from.Number)
+	from.Conn.closeIfDoneLocked()
 	unlock()
-	from.conn.roomLeft()
+	from.Conn.roomLeft()
 }
 
 // completeHeld completes a move for which LEAVE has arrived, if the session has come to
 // its end on the new conn and that has been closed since.
 func (s *Session) completeHeld(f frame.Control) bool {
-	s.mu.Lock()
-	m := s.move
-	ok := m != nil && m.joined && m.to.conn.id.Load() == f.Conn && m.to.number == f.There && s.heldEnd.Load()
-	s.mu.Unlock()
-	if ok {
-		s.complete(m.from, m.to)
+	m, ok := s.JoinedMove()
+	if !ok || m.To.Conn.id.Load() != f.Conn || m.To.Number != f.There {
+		return false
 	}
-	return ok
+	s.complete(m.From, m.To)
+	return true
+}
+
+// release makes c the conn that s receives on, now that everything has arrived from the
+// one before, and processes what was held.
+func (s *Session) release(c *Conn) {
+	fin, reset := s.Release(c)
+	if fin {
+		s.finished(c)
+	}
+	if reset != nil {
+		s.wasReset(reset)
+	}
 }
 
 // followed handles the acceptor's LEAVE, which completes a move that this end began. s is
@@ -331,12 +317,12 @@ func (c *Conn) followed(s *Session, f frame.Control) *code.Error {
 		s.lock()
 		at, from := *s.at.Load(), s.from
 		s.unlock()
-		if from == nil || *from != (seat{c, f.Session}) || at.conn.id.Load() != f.Conn || at.number != f.There {
+		if from == nil || *from != (seat{Conn: c, Number: f.Session}) || at.Conn.id.Load() != f.Conn || at.Number != f.There {
 			why := badMove("LEAVE", f)
 			s.reset(why, false)
 			return why
 		}
-		s.release(at.conn)
+		s.release(at.Conn)
 		s.lock()
 		if !s.ended {
 			s.from = nil // it may move again
@@ -377,24 +363,20 @@ func (c *Conn) forget(s *Session, number uint16) {
 // leaveOther removes a session that has ended from the second conn it is on if it ended
 // while it was moving.
 func (s *Session) leaveOther() {
-	s.mu.Lock()
-	m := s.move
-	s.move = nil
-	s.flow.Budget.Free(s.held.data.Discard())
-	s.mu.Unlock()
+	m := s.TakeMove()
 	if s.from != nil { // no longer changes
-		s.from.conn.forget(s, s.from.number)
+		s.from.Conn.forget(s, s.from.Number)
 	}
 	if m == nil {
 		return
 	}
-	if _, coded := errors.AsType[*code.Error](s.endErr); s.endErr != nil && !coded && m.joined {
+	if _, coded := errors.AsType[*code.Error](s.endErr); s.endErr != nil && !coded && m.Joined {
 		// Its conn was lost, so the peer has not been told.
-		m.to.conn.mu.Lock()
-		m.to.conn.sendResetLocked(m.to.number, code.General, s.endErr.Error(), false)
-		m.to.conn.mu.Unlock()
+		m.To.Conn.mu.Lock()
+		m.To.Conn.sendResetLocked(m.To.Number, code.General, s.endErr.Error(), false)
+		m.To.Conn.mu.Unlock()
 	}
-	m.to.conn.forget(s, m.to.number)
+	m.To.Conn.forget(s, m.To.Number)
 }
 
 // lost ends a session that was moving when another conn than the one it sends on was
@@ -407,7 +389,7 @@ func (s *Session) lost(err error) {
 	}
 	c.mu.Unlock()
 	if !ended {
-		s.stopReading(err, true, false)
+		s.StopReading(err, true, false)
 		c.gone(s)
 	}
 }

@@ -40,7 +40,7 @@ func (d *demux) flush() {
 	if r.of == nil {
 		return
 	}
-	if !r.of.receive(d.conn, r.pieces, r.len) && d.session == r.of {
+	if !r.of.Receive(d.conn, r.pieces, r.len) && d.session == r.of {
 		d.session = nil
 	}
 	clear(r.pieces)

@@ -29,9 +29,9 @@ func TestLateFin(t *testing.T) {
 		done <- n
 	}()
 	for { // until the Write is waiting for the window
-		s.origin.conn.mu.Lock()
+		s.origin.Conn.mu.Lock()
 		stuck := s.stuckLocked()
-		s.origin.conn.mu.Unlock()
+		s.origin.Conn.mu.Unlock()
 		if stuck {
 			break
 		}

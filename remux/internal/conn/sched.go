@@ -147,13 +147,13 @@ func (s *Session) stuckLocked() bool { return len(s.wbuf) > 0 && s.sent >= s.sen
 func (s *Session) nextFrameLocked(b []byte, n int) []byte {
 	if len(s.wbuf) == 0 {
 		s.fin = finSent
-		return frame.AppendHeader(b, s.at.Load().number, 0)
+		return frame.AppendHeader(b, s.at.Load().Number, 0)
 	}
 	n = min(n, len(s.wbuf))
 	if allowed := s.sendMax - s.sent; uint64(n) > allowed {
 		n = int(allowed)
 	}
-	b = append(frame.AppendHeader(b, s.at.Load().number, n), s.wbuf[:n]...)
+	b = append(frame.AppendHeader(b, s.at.Load().Number, n), s.wbuf[:n]...)
 	s.wbuf = s.wbuf[n:]
 	s.sent += uint64(n)
 	s.slot.left -= n

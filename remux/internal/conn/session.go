@@ -4,8 +4,10 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"tunnels/remux/internal/flow"
+	"tunnels/internal/code"
+	"tunnels/remux/internal/recv"
 	"tunnels/remux/internal/timing"
 )
 
@@ -43,37 +45,8 @@ type Session struct {
 	endErr     error  // for Hooks.SessionClosed
 	from       *seat  // on the dialer, where the session was, until the peer's LEAVE arrives there
 
-	// accepted is set once a frame for the session has arrived, so the peer has it.
-	accepted atomic.Bool
-
-	// heldEnd is set while held has the peer's FIN or RESET.
-	heldEnd atomic.Bool
-
-	basic atomic.Bool // the peer does not support windows; written under conn.mu
-
-	// granted is the limit that WINDOW announces. Written under mu.
-	granted atomic.Uint64
-
-	// Guarded by mu: the receiving direction. Never hold mu together with conn.mu.
-	mu      sync.Mutex
-	rcond   sync.Cond
-	rbuf    flow.Buffer
-	lent    *flow.Chunk        // lent out by Peek
-	sink    func([][]byte) int // see SetSink; nil if not set
-	onRead  func()             // see OnReadable; nil if not set
-	onEnd   func(error, bool)  // see OnEnd; nil if not set or already called
-	over    bool               // nothing written from now on can be delivered
-	overErr error              // reason for over, or nil after a clean end
-	silence silence
-	handing bool  // sink is processing received bytes
-	rerr    error // returned by Read once rbuf is empty; set once
-	kept    bool  // rerr follows bytes that can still be read
-	rclosed bool  // the application will read no more
-	rdl     timing.Deadline
-	flow    flow.Window
-	source  *Conn // whose frames are the next ones in order
-	move    *move // on the acceptor, an unfinished move
-	held    held  // what has arrived on another conn than source
+	// Half is the receiving direction. Its lock is never held together with conn.mu.
+	recv.Half[*Conn]
 }
 
 // finState is the progress of ending our direction.
@@ -87,24 +60,21 @@ const (
 )
 
 func newSession(c *Conn, number uint16) *Session {
-	s := &Session{origin: seat{c, number}, source: c, done: make(chan struct{})}
+	s := &Session{origin: seat{Conn: c, Number: number}, done: make(chan struct{})}
 	s.at.Store(&s.origin)
 	s.wcond.L = writeSide{s}
-	s.rcond.L = &s.mu
-	s.basic.Store(c.peer.kind == peerBasic)
-	s.flow.Start(c.cfg.Budget, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
-	s.granted.Store(s.flow.Limit)
+	s.Start(halfOwner{s}, c, c.cfg.Budget, int64(c.cfg.WindowMax), c.peer.kind == peerBasic)
 	return s
 }
 
 // ID implements remux.Session. It stays the same when the session moves.
-func (s *Session) ID() ID { return ID{s.origin.conn.id.Load(), s.origin.number} }
+func (s *Session) ID() ID { return ID{s.origin.Conn.id.Load(), s.origin.Number} }
 
 // Done implements remux.Session.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Lower implements remux.Session.
-func (s *Session) Lower() net.Conn { return s.at.Load().conn.nc }
+func (s *Session) Lower() net.Conn { return s.at.Load().Conn.nc }
 
 // LocalAddr returns the address of the lower connection.
 func (s *Session) LocalAddr() net.Addr { return s.Lower().LocalAddr() }
@@ -113,7 +83,7 @@ func (s *Session) LocalAddr() net.Addr { return s.Lower().LocalAddr() }
 func (s *Session) RemoteAddr() net.Addr { return s.Lower().RemoteAddr() }
 
 // ReportOpened reports to the hooks a session that TryOpen began.
-func (s *Session) ReportOpened() { s.origin.conn.opened(s) }
+func (s *Session) ReportOpened() { s.origin.Conn.opened(s) }
 
 // Announce tells the peer about a session that has nothing to send yet, before its
 // application waits for a response.
@@ -127,3 +97,15 @@ func (s *Session) Announce() {
 	}
 	c.mu.Unlock()
 }
+
+// halfOwner implements recv.Owner.
+type halfOwner struct{ *Session }
+
+// WindowDue implements recv.Owner.
+func (s halfOwner) WindowDue() { s.windowDue() }
+
+// Abort implements recv.Owner.
+func (s halfOwner) Abort(why *code.Error) { s.reset(why, false) }
+
+// RTT implements recv.Owner.
+func (s halfOwner) RTT() time.Duration { return s.at.Load().Conn.keepalive.rtt() }

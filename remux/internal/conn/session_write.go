@@ -2,7 +2,6 @@ package conn
 
 import (
 	"io"
-	"net"
 	"os"
 	"time"
 )
@@ -18,7 +17,7 @@ func (s *Session) Write(p []byte) (int, error) {
 	if err := s.canWriteLocked(); err != nil || len(p) == 0 {
 		return 0, err
 	}
-	c := s.at.Load().conn
+	c := s.at.Load().Conn
 	if c.gatherLocked(s, p) {
 		return len(p), nil
 	}
@@ -29,7 +28,7 @@ func (s *Session) Write(p []byte) (int, error) {
 		sent := c.writeNow(b)
 		c.mu.Lock()
 		c.unlockWriteNowLocked(sent)
-		if s.at.Load().conn != c { // moved in the meantime
+		if s.at.Load().Conn != c { // moved in the meantime
 			c.passWriteLocked()
 			c.mu.Unlock()
 			c = s.lock()
@@ -42,7 +41,7 @@ func (s *Session) Write(p []byte) (int, error) {
 	}
 	n := len(p) - len(s.wbuf)
 	s.wbusy, s.wbuf = false, nil
-	s.at.Load().conn.readyLocked(s) // CloseWrite may have been waiting for these bytes
+	s.at.Load().Conn.readyLocked(s) // CloseWrite may have been waiting for these bytes
 	s.wcond.Broadcast()
 	if n == len(p) {
 		return n, nil
@@ -83,17 +82,6 @@ func (s *Session) SetDeadline(t time.Time) error {
 	return err
 }
 
-// SetReadDeadline sets the time after which Read fails; the zero time means never.
-func (s *Session) SetReadDeadline(t time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rclosed {
-		return net.ErrClosed
-	}
-	s.rdl.At(t, readSide{s})
-	return nil
-}
-
 // SetWriteDeadline sets the time after which Write fails; the zero time means never. An
 // interrupted Write returns how many bytes it has handed to the conn, and the session
 // remains usable.
@@ -107,20 +95,8 @@ func (s *Session) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// readSide and writeSide implement timing.Side for the directions of a session.
-type (
-	readSide  struct{ *Session }
-	writeSide struct{ *Session }
-)
-
-// Lock implements timing.Side. It locks the mutex that guards the direction.
-func (s readSide) Lock() { s.mu.Lock() }
-
-// Unlock implements timing.Side.
-func (s readSide) Unlock() { s.mu.Unlock() }
-
-// WakeLocked implements timing.Side.
-func (s readSide) WakeLocked() { s.wakeReaderLocked() }
+// writeSide implements timing.Side for the writing direction of a session.
+type writeSide struct{ *Session }
 
 // Lock implements timing.Side.
 func (s writeSide) Lock() { s.lock() }

@@ -73,7 +73,7 @@ func (c *Conn) removeLocked(s *Session, err, werr error) {
 		werr = errEnded
 	}
 	s.failWriteLocked(werr)
-	c.removeEntryLocked(s, s.at.Load().number)
+	c.removeEntryLocked(s, s.at.Load().Number)
 	close(s.done)
 }
 
@@ -91,13 +91,8 @@ func (c *Conn) removeEntryLocked(s *Session, number uint16) {
 
 // gone completes removeLocked. c is the conn that s sent on.
 func (c *Conn) gone(s *Session) {
-	s.mu.Lock()
-	s.flow.Close()
-	if s.rerr != nil || s.rclosed {
-		s.rdl.At(time.Time{}, readSide{s})
-	}
-	s.mu.Unlock()
-	s.reportEnd(s.endErr)
+	s.Settle()
+	s.ReportEnd(s.endErr)
 	s.leaveOther()
 
 	c.mu.Lock()
@@ -129,7 +124,7 @@ func (c *Conn) readyLocked(s *Session) {
 // sendOpenLocked sends OPEN for a session with nothing to send yet.
 func (c *Conn) sendOpenLocked(s *Session) {
 	if c.peer.kind != peerBasic { // a basic peer learns of it from its first bytes
-		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.at.Load().number)
+		c.out.ctrl = frame.AppendOpen(c.out.ctrl, s.at.Load().Number)
 	}
 	c.out.ctrl = c.openedLocked(s, c.out.ctrl)
 	c.out.wake.Signal()
@@ -139,8 +134,8 @@ func (c *Conn) sendOpenLocked(s *Session) {
 // the bytes granted beyond the floor.
 func (c *Conn) openedLocked(s *Session, b []byte) []byte {
 	s.opened.Store(true)
-	if limit := s.granted.Load(); limit > frame.Floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
-		b = frame.AppendWindow(b, s.at.Load().number, limit)
+	if limit := s.Granted(); limit > frame.Floor && limit != math.MaxUint64 && c.peer.kind != peerBasic {
+		b = frame.AppendWindow(b, s.at.Load().Number, limit)
 	}
 	return b
 }
@@ -164,9 +159,9 @@ func (c *Conn) finishLocked(s *Session, close bool) {
 func (c *Conn) resetLocked(s *Session, why *code.Error, werr error) {
 	if s.opened.Load() {
 		if c.peer.kind == peerUnknown && s.fin != finSent && s.sent > 0 {
-			c.peer.unheard = append(c.peer.unheard, s.at.Load().number)
+			c.peer.unheard = append(c.peer.unheard, s.at.Load().Number)
 		}
-		c.sendResetLocked(s.at.Load().number, why.Code, why.Text, s.fin == finSent)
+		c.sendResetLocked(s.at.Load().Number, why.Code, why.Text, s.fin == finSent)
 	}
 	c.removeLocked(s, why, werr)
 }
@@ -183,9 +178,8 @@ func (c *Conn) sendResetLocked(number uint16, why code.Code, text string, finish
 	c.out.wake.Signal()
 }
 
-// windowDue schedules a WINDOW with the session's limit: immediately if urgent, otherwise
-// with the next frames to go out.
-func (s *Session) windowDue(urgent bool) {
+// windowDue sends a WINDOW with the session's limit now.
+func (s *Session) windowDue() {
 	c := s.lock()
 	defer c.mu.Unlock()
 	if s.ended || c.peer.kind == peerBasic {
@@ -195,9 +189,7 @@ func (s *Session) windowDue(urgent bool) {
 		s.due = true
 		c.out.due = append(c.out.due, s)
 	}
-	if urgent {
-		c.out.dueNow = true
-		c.keepalive.measureLocked(c)
-		c.out.wake.Signal()
-	}
+	c.out.dueNow = true
+	c.keepalive.measureLocked(c)
+	c.out.wake.Signal()
 }

@@ -201,12 +201,12 @@ func (c *Conn) controlLocked(b []byte) []byte {
 		o.due[len(o.due)-1] = nil
 		o.due = o.due[:len(o.due)-1]
 		at := s.at.Load()
-		if at.conn != c { // it has moved, and is due there
+		if at.Conn != c { // it has moved, and is due there
 			continue
 		}
 		s.due = false
 		if !s.ended && s.opened.Load() {
-			b = frame.AppendWindow(b, at.number, s.granted.Load())
+			b = frame.AppendWindow(b, at.Number, s.Granted())
 		}
 	}
 	o.dueNow = o.dueNow && len(o.due) > 0

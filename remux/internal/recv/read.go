@@ -1,4 +1,4 @@
-package conn
+package recv
 
 import (
 	"net"
@@ -7,18 +7,18 @@ import (
 
 // Read reads bytes that the peer sent. It returns io.EOF after the peer's CloseWrite or
 // Close, but never if the session or its conn broke.
-func (s *Session) Read(p []byte) (int, error) {
-	s.Announce()
-	s.mu.Lock()
-	if err := s.await(len(p) == 0); err != nil {
-		s.mu.Unlock()
+func (h *Half[C]) Read(p []byte) (int, error) {
+	h.owner.Announce()
+	h.mu.Lock()
+	if err := h.await(len(p) == 0); err != nil {
+		h.mu.Unlock()
 		return 0, err
 	}
-	n := s.rbuf.Read(p)
-	grant := s.consumedLocked(n)
-	s.mu.Unlock()
+	n := h.rbuf.Read(p)
+	grant := h.consumedLocked(n)
+	h.mu.Unlock()
 	if grant {
-		s.windowDue(true)
+		h.owner.WindowDue()
 	}
 	return n, nil
 }
@@ -26,31 +26,31 @@ func (s *Session) Read(p []byte) (int, error) {
 // Peek waits like Read, but lends out the buffered bytes themselves. That saves a copy,
 // and the caller needs no buffer of its own while waiting. They belong to the caller
 // until Discard, which must be called before the next read.
-func (s *Session) Peek() ([]byte, error) {
-	s.Announce()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.await(false); err != nil {
+func (h *Half[C]) Peek() ([]byte, error) {
+	h.owner.Announce()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.await(false); err != nil {
 		return nil, err
 	}
-	s.lent = s.rbuf.Take()
-	return s.lent.Bytes(), nil
+	h.lent = h.rbuf.Take()
+	return h.lent.Bytes(), nil
 }
 
 // Discard returns the bytes that Peek lent out; they count as read.
-func (s *Session) Discard() {
-	s.mu.Lock()
-	k := s.lent
+func (h *Half[C]) Discard() {
+	h.mu.Lock()
+	k := h.lent
 	if k == nil {
-		s.mu.Unlock()
+		h.mu.Unlock()
 		return
 	}
-	s.lent = nil
-	grant := s.consumedLocked(len(k.Bytes()))
-	s.mu.Unlock()
+	h.lent = nil
+	grant := h.consumedLocked(len(k.Bytes()))
+	h.mu.Unlock()
 	k.Recycle()
 	if grant {
-		s.windowDue(true)
+		h.owner.WindowDue()
 	}
 }
 
@@ -59,10 +59,10 @@ func (s *Session) Discard() {
 // serves the conn calls take with consecutive pieces, which are valid only during the
 // call. take must not block, and returns how many bytes it consumed; the rest is left to
 // Read or Peek. The caller must keep reading, for the rest and for the end.
-func (s *Session) SetSink(take func(pieces [][]byte) int) error {
-	s.mu.Lock()
-	s.sink = take
-	s.mu.Unlock()
+func (h *Half[C]) SetSink(take func(pieces [][]byte) int) error {
+	h.mu.Lock()
+	h.sink = take
+	h.mu.Unlock()
 	return nil
 }
 
@@ -70,67 +70,67 @@ func (s *Session) SetSink(take func(pieces [][]byte) int) error {
 // true if either would wait now. f is then called once, in its own goroutine, as soon as
 // neither would: there are bytes, an end or an error, or the deadline has passed. f may
 // also be called spuriously.
-func (s *Session) OnReadable(f func()) bool {
-	s.Announce()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ready, _ := s.readyLocked(); ready {
+func (h *Half[C]) OnReadable(f func()) bool {
+	h.owner.Announce()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ready, _ := h.readyLocked(); ready {
 		return false
 	}
-	s.onRead = f
+	h.onRead = f
 	return true
 }
 
 // wakeReaderLocked wakes the readers and calls the function passed to OnReadable.
-func (s *Session) wakeReaderLocked() {
-	s.rcond.Broadcast()
-	if f := s.onRead; f != nil {
-		s.onRead = nil
+func (h *Half[C]) wakeReaderLocked() {
+	h.rcond.Broadcast()
+	if f := h.onRead; f != nil {
+		h.onRead = nil
 		go f() // the caller of OnReadable waits for f to finish
 	}
 }
 
 // await waits until there are bytes to read, or returns an error if there will be none.
 // The caller holds mu, which is released while await waits.
-func (s *Session) await(none bool) error {
+func (h *Half[C]) await(none bool) error {
 	for {
-		if ready, err := s.readyLocked(); ready || none {
+		if ready, err := h.readyLocked(); ready || none {
 			return err
 		}
-		s.rcond.Wait()
+		h.rcond.Wait()
 	}
 }
 
 // readyLocked reports whether Read would not wait: there are bytes, or an error.
-func (s *Session) readyLocked() (ready bool, err error) {
+func (h *Half[C]) readyLocked() (ready bool, err error) {
 	switch {
-	case s.rclosed:
+	case h.rclosed:
 		return true, net.ErrClosed
-	case s.rdl.Expired:
+	case h.rdl.Expired:
 		return true, os.ErrDeadlineExceeded
-	case s.rbuf.Len > 0:
+	case h.rbuf.Len > 0:
 		return true, nil
-	case s.handing: // the end must not overtake the bytes before it
+	case h.handing: // the end must not overtake the bytes before it
 		return false, nil
-	case s.rerr != nil:
-		return true, s.rerr
+	case h.rerr != nil:
+		return true, h.rerr
 	}
 	return false, nil
 }
 
 // consumedLocked accounts for n bytes that left rbuf. It reports whether to grant the
 // peer more.
-func (s *Session) consumedLocked(n int) bool {
+func (h *Half[C]) consumedLocked(n int) bool {
 	if n == 0 {
 		return false
 	}
-	s.flow.Budget.Free(n)
-	if s.basic.Load() {
-		s.rcond.Broadcast() // the conn's reader may be waiting for room
+	h.flow.Budget.Free(n)
+	if h.Basic.Load() {
+		h.rcond.Broadcast() // the conn's reader may be waiting for room
 	}
-	if !s.flow.Consumed(n, s.at.Load().conn.keepalive.rtt()) || s.rerr != nil {
+	if !h.flow.Consumed(n, h.owner.RTT()) || h.rerr != nil {
 		return false
 	}
-	s.granted.Store(s.flow.Limit)
+	h.granted.Store(h.flow.Limit)
 	return true
 }
