@@ -32,7 +32,7 @@ func (c *Conn) holdsFinLocked(s *Session) bool {
 func (c *Conn) setBasicLocked() (ended []*Session) {
 	c.peer.kind = peerBasic
 	c.peer.window = math.MaxUint64
-	c.keepalive.forgetLocked()
+	c.keepalive.ForgetLocked()
 	c.wakeOpenersLocked()
 	for _, number := range c.peer.unheard {
 		c.out.ctrl = frame.AppendHeader(c.out.ctrl, number, 0)

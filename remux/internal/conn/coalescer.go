@@ -46,7 +46,7 @@ func (c *Conn) gatherLocked(s *Session, p []byte) bool {
 	if !s.opened.Load() {
 		o.ctrl = c.openedLocked(s, o.ctrl)
 	}
-	c.keepalive.sent(c)
+	c.keepalive.NoteSent()
 	o.wake.Signal()
 	return true
 }

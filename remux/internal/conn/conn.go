@@ -15,6 +15,7 @@ import (
 	"tunnels/remux/internal/flow"
 	"tunnels/remux/internal/frame"
 	"tunnels/remux/internal/kin"
+	"tunnels/remux/internal/liveness"
 	"tunnels/remux/internal/timing"
 )
 
@@ -40,9 +41,9 @@ type Conn struct {
 	kin    kin.Name // of the client process that an accepted conn belongs to
 	kinned bool     // the conn is in cfg.Kin, and its sessions may move
 
-	id        atomic.Uint32 // chosen by the dialer; the acceptor learns it from HELLO
-	bytes     atomic.Int64  // bytes carried in both directions
-	keepalive keepalive     // locking is documented in keepalive
+	id        atomic.Uint32      // chosen by the dialer; the acceptor learns it from HELLO
+	bytes     atomic.Int64       // bytes carried in both directions
+	keepalive liveness.Keepalive // mu is the lock that it requires
 
 	// mu guards the groups below. It may be acquired while holding the lock of the pool
 	// or listener, but never together with the lock of a session's receiving half.
@@ -157,6 +158,7 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 		c.now = now
 	}
 	c.table.sessions, c.table.idleFrom, c.table.nextID = map[uint16]*Session{}, c.born, 2
+	c.keepalive.Init(nc, c.born, cfg.Ping)
 	c.out.wake.L = &c.mu
 	c.out.pacer = flow.NewPacer()
 	c.out.sched.quantum = c.out.pacer.Quantum
@@ -182,7 +184,7 @@ func New(nc net.Conn, cfg *Config, dialer bool, queue *backlog.Queue, o Owner) *
 			Version: frame.Version, Conn: id, Window: frame.Floor, Sessions: uint32(c.accepts), Frame: frame.MaxPayload,
 			Features: cfg.features(dialer), Instance: cfg.Instance,
 		})
-		c.keepalive.pingLocked(c) // no other goroutine can see the conn yet
+		c.pingLocked() // no other goroutine can see the conn yet
 	}
 	return c
 }
@@ -199,7 +201,9 @@ func (c *Conn) Run() {
 	} else if c.peer.kind == peerBasic {
 		c.reportOpened(rand.Uint32())
 	}
-	c.keepalive.start(c)
+	c.mu.Lock()
+	c.keepalive.StartLocked(c.tick)
+	c.mu.Unlock()
 	var writer sync.WaitGroup
 	writer.Go(c.writeLoop)
 	c.fail(c.readLoop())
@@ -208,7 +212,7 @@ func (c *Conn) Run() {
 	c.nc.Close()
 
 	c.mu.Lock()
-	c.keepalive.stopLocked()
+	c.keepalive.StopLocked()
 	err, reported := c.end.err, c.end.reported
 	c.mu.Unlock()
 	if reported {
@@ -227,7 +231,7 @@ func (c *Conn) Age() time.Duration { return time.Since(c.born) }
 func (c *Conn) AgeAt(now time.Time) time.Duration { return now.Sub(c.born) }
 
 // KeepRTTs makes the conn record its round trips in r. It must be called before Run.
-func (c *Conn) KeepRTTs(r *timing.RTTs) { c.keepalive.rtts = r }
+func (c *Conn) KeepRTTs(r *timing.RTTs) { c.keepalive.RTTs = r }
 
 // reportOpened reports the conn to the hooks on an acceptor, which learns the ID from
 // HELLO and may open sessions only after that. The conn's reader calls it.

@@ -21,11 +21,12 @@ func (c *Conn) handle(f frame.Control) *code.Error {
 		return c.wasReset(f.Session, &code.Error{Code: f.Code, Text: string(f.Text), Remote: true})
 	case frame.TypePing:
 		c.mu.Lock()
-		c.keepalive.pingedLocked(c, f.Ping)
+		c.keepalive.PingedLocked(f.Ping)
+		c.out.wake.Signal()
 		c.mu.Unlock()
 	case frame.TypePong:
 		c.mu.Lock()
-		if c.keepalive.pongedLocked(c, f.Ping) {
+		if c.keepalive.PongedLocked(f.Ping) {
 			c.end.refuse = true
 			c.closeIfDoneLocked()
 		}

@@ -147,7 +147,8 @@ func (c *Conn) drain(why code.Code, text string) {
 	c.sendGoAwayLocked(why, text)
 	// Sessions that the peer opened before it read GOAWAY are still served; those that
 	// arrive after its PONG are not.
-	c.keepalive.barrierLocked(c)
+	c.pingLocked()
+	c.keepalive.BarrierLocked()
 	c.closeIfDoneLocked()
 }
 

@@ -75,7 +75,7 @@ func (s *Session) MoveTo(to *Conn) bool {
 func (s *Session) movableLocked(from, to *Conn) bool {
 	return s.local && !s.ended && s.Accepted.Load() && s.from == nil &&
 		(from.end.state == open || from.end.state == draining) && from.agreedLocked() &&
-		to.agreedLocked() && to.takesLocked() && to.keepalive.rtt() != 0 // the PONG shows that the peer has our HELLO
+		to.agreedLocked() && to.takesLocked() && to.keepalive.RTT() != 0 // the PONG shows that the peer has our HELLO
 }
 
 // agreedLocked reports whether both ends of a dialed conn support moves.

@@ -63,17 +63,17 @@ func (c *Conn) Reuse(l *ReuseLimits, now time.Time) Reuse {
 func (c *Conn) Takes() (takes bool, uses int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.takesLocked() && !c.keepalive.suspectLocked(c), c.table.uses
+	return c.takesLocked() && !c.keepalive.SuspectLocked(), c.table.uses
 }
 
 // suspectLocked reports whether the conn may be dead. If so, the owner is called when
 // something is received.
 func (c *Conn) suspectLocked() bool {
-	if !c.keepalive.suspectLocked(c) {
+	if !c.keepalive.SuspectLocked() {
 		return false
 	}
-	c.keepalive.avoided.Store(true)
-	return c.keepalive.suspectLocked(c) // check again: the reader may have received something before avoided was set
+	c.keepalive.Avoid()
+	return c.keepalive.SuspectLocked() // check again: the reader may have received something before avoided was set
 }
 
 // Grace renews the conn's allowance when a dial begins: until the dial completes, the

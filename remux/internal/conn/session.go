@@ -108,4 +108,4 @@ func (s halfOwner) WindowDue() { s.windowDue() }
 func (s halfOwner) Abort(why *code.Error) { s.reset(why, false) }
 
 // RTT implements recv.Owner.
-func (s halfOwner) RTT() time.Duration { return s.at.Load().Conn.keepalive.rtt() }
+func (s halfOwner) RTT() time.Duration { return s.at.Load().Conn.keepalive.RTT() }

@@ -190,6 +190,8 @@ func (s *Session) windowDue() {
 		c.out.due = append(c.out.due, s)
 	}
 	c.out.dueNow = true
-	c.keepalive.measureLocked(c)
+	if c.keepalive.MeasureDueLocked() {
+		c.pingLocked()
+	}
 	c.out.wake.Signal()
 }

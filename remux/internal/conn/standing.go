@@ -27,33 +27,21 @@ func (c *Conn) Remote() string {
 }
 
 // Heard reports whether anything has ever been received.
-func (c *Conn) Heard() bool { return c.keepalive.heard() }
+func (c *Conn) Heard() bool { return c.keepalive.Heard() }
 
 // LastHeard returns when something was last received, or the zero time if nothing ever
 // was.
-func (c *Conn) LastHeard() time.Time {
-	received := c.keepalive.received.Load()
-	if received == 0 {
-		return time.Time{}
-	}
-	return c.born.Add(time.Duration(received))
-}
+func (c *Conn) LastHeard() time.Time { return c.keepalive.LastHeard() }
 
 // UnansweredFor returns how long our bytes have gone unanswered, or 0 if none are.
-func (c *Conn) UnansweredFor() time.Duration {
-	since := c.keepalive.unanswered.Load()
-	if since == 0 {
-		return 0
-	}
-	return c.Age() - time.Duration(since)
-}
+func (c *Conn) UnansweredFor() time.Duration { return c.keepalive.UnansweredFor() }
 
 // StillSince returns when the peer's kernel last acknowledged bytes ahead of the
 // question, or asked, the time of the question, if that is later.
 func (c *Conn) StillSince(asked time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at := c.born.Add(c.keepalive.movedLocked(c)); at.After(asked) {
+	if at := c.born.Add(c.keepalive.MovedLocked()); at.After(asked) {
 		return at
 	}
 	return asked
@@ -64,5 +52,11 @@ func (c *Conn) StillSince(asked time.Time) time.Time {
 func (c *Conn) Ask(heard time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return (c.end.state == open || c.end.state == draining) && c.keepalive.askLocked(c, heard)
+	if c.end.state != open && c.end.state != draining {
+		return false
+	}
+	var owed bool
+	c.out.ctrl, owed = c.keepalive.AskLocked(c.out.ctrl, c.peer.kind == peerFull, heard)
+	c.out.wake.Signal()
+	return owed
 }

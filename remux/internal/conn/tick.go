@@ -24,18 +24,18 @@ func (c *Conn) tick() {
 	}
 	k := &c.keepalive
 	now := c.Age()
-	wall := time.Now().Round(0)
-	slept := wall.Sub(k.wall) > tickEvery+jumpMax
-	k.wall = wall
-	k.timer.Reset(tickEvery)
+	slept := k.SleptLocked()
 
 	var ended []*Session
 	if c.peer.kind == peerUnknown && now >= helloMax {
 		ended = c.setBasicLocked()
 	}
 	basic := c.peer.kind == peerBasic
-	died := k.checkLocked(c, now, slept)
-	slow := k.avoided.Load() && !k.suspectLocked(c) && k.avoided.Swap(false)
+	ping, died := k.CheckLocked(now, slept)
+	if ping {
+		c.pingLocked()
+	}
+	slow := k.RecoveredLocked()
 	unused, idle := c.unusedLocked(now)
 	stuck := c.stuckLocked(now)
 	mute := (unused || died) && !c.dialer && !c.peer.spoke

@@ -112,7 +112,7 @@ func (c *Conn) unlockWrite(took time.Duration) {
 
 // workLocked reports whether something should be written now.
 func (c *Conn) workLocked() bool {
-	return len(c.out.ctrl) > 0 || c.keepalive.pongsLocked() || c.out.dueNow || !c.out.sched.empty()
+	return len(c.out.ctrl) > 0 || c.keepalive.PongsLocked() || c.out.dueNow || !c.out.sched.empty()
 }
 
 // lockWriteNowLocked acquires the write lock for s, whose Write then writes its bytes
@@ -176,7 +176,7 @@ func (c *Conn) nextBatchLocked(b []byte) (out []byte, ended []*Session) {
 		return b
 	})
 	if len(b) > before {
-		c.keepalive.sent(c)
+		c.keepalive.NoteSent()
 	}
 	if c.out.pacer.Wrote(len(b), c.Age()) {
 		netx.SetUnsent(c.nc, c.out.pacer.Queue)
@@ -195,7 +195,7 @@ func (c *Conn) controlLocked(b []byte) []byte {
 		b = append(b, o.ctrl...)
 		o.ctrl = o.ctrl[:0]
 	}
-	b = c.keepalive.batchLocked(b)
+	b = c.keepalive.BatchLocked(b)
 	for len(o.due) > 0 && cap(b)-len(b) > 2*windowLen {
 		s := o.due[len(o.due)-1]
 		o.due[len(o.due)-1] = nil
