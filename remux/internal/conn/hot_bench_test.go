@@ -131,6 +131,7 @@ type frameReader struct {
 func newFrameReader(t testing.TB) *frameReader {
 	const number = 1
 	r := &frameReader{c: New(&sink{}, testConfig(), false, backlog.NewQueue(), alone{})}
+	r.split.conn = r.c
 	h := frame.Hello{Version: frame.Version, Conn: 1, Window: frame.Floor, Sessions: frame.LastID, Frame: frame.MaxPayload}
 	r.feed(t, frame.AppendOpen(frame.AppendHello(nil, h), number))
 	s, err := r.c.Accept()
