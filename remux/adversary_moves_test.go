@@ -188,3 +188,17 @@ func TestAdversaryMovesPool(t *testing.T) {
 		})
 	}
 }
+
+// TestPoolWithoutMoves checks that a pool ignores LEAVE, as an unknown type, from a server
+// that does not support moves.
+func TestPoolWithoutMoves(t *testing.T) {
+	c := newClient(t, remux.Config{})
+	p := c.full()
+	x := c.open()
+	x.Write([]byte("x"))
+	p.wantData("the session", 1, "x")
+	p.write(leave(1, newID, 3), joins(3, newID, 1))
+	p.wantIdle("unknown types are ignored")
+	p.write(data(1, "y"))
+	wantRead(t, "the session goes on", x, "y")
+}

@@ -136,7 +136,7 @@ func (c *Conn) joined(f frame.Control) *code.Error {
 
 // left handles LEAVE.
 func (c *Conn) left(f frame.Control) *code.Error {
-	if !c.kinned && !c.dialer {
+	if !c.kinned && !c.agreedLocked() { // only the reader, which runs this, changes what agreedLocked reads
 		return nil // not agreed, so the type is unknown
 	}
 	if c.dialer != c.isOurs(f.Session) {
